@@ -1,0 +1,118 @@
+"""L0 · Files: atomic writes, JSON and tables.
+
+Nothing in the project opens a final path for writing in any other way: a reader sees the old
+content or the new, never half of it.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success it replaces `path`, on error it is removed.
+
+    The temporary file is flushed to disk before the rename, so that a power cut cannot publish
+    an empty file under the final name.
+    """
+    final = Path(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial = final.with_name(f".{final.name}.{uuid.uuid4().hex}.partial")
+    try:
+        yield partial
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())
+        partial.replace(final)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write `data` to `path` atomically."""
+    with atomic_path(path) as partial:
+        partial.write_bytes(data)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` (UTF-8) to `path` atomically."""
+    write_bytes(path, text.encode())
+
+
+def canonical_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """Serialise `value` with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """SHA-256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def write_json(path: str | Path, value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Write `value` as JSON, gzip-compressed when the name ends in ``.gz``; byte-reproducible."""
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    write_bytes(path, _pack(path, text.encode()))
+
+
+def read_json(path: str | Path) -> Any:  # noqa: ANN401 - any JSON value
+    """Read JSON, also from ``.gz``.
+
+    Raises
+    ------
+    ValueError
+        When the file does not hold JSON; the message names the file.
+    """
+    try:
+        return json.loads(_unpack(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: not readable as JSON: {error}") from error
+
+
+def write_table(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write rows as tab-separated text with a header line (``.gz`` compresses); give their count.
+
+    None is written as the empty text, a bool as 1 or 0, a float with `repr` (exact).
+    """
+    out = io.StringIO()
+    table = csv.writer(out, delimiter="\t", lineterminator="\n")
+    table.writerow(columns)
+    count = 0
+    for row in rows:
+        table.writerow([_cell(row[name]) for name in columns])
+        count += 1
+    write_bytes(path, _pack(path, out.getvalue().encode()))
+    return count
+
+
+def read_table(path: str | Path) -> list[dict[str, str]]:
+    """Read a table of `write_table`: one dict of texts per line."""
+    return list(csv.DictReader(io.StringIO(_unpack(path).decode()), delimiter="\t"))
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401 - any scalar
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    return str(value)
+
+
+def _pack(path: str | Path, data: bytes) -> bytes:
+    # mtime 0: the same content gives the same bytes
+    return gzip.compress(data, 6, mtime=0) if str(path).endswith(".gz") else data
+
+
+def _unpack(path: str | Path) -> bytes:
+    data = Path(path).read_bytes()
+    return gzip.decompress(data) if str(path).endswith(".gz") else data

@@ -1,0 +1,239 @@
+"""L0 · Geometry: the conventions of the whole project, boxes and least-squares models.
+
+Conventions, stated once
+------------------------
+* World coordinates are full-resolution pixels of the stack, x right, y down; pixel centres lie on
+  integers. Arrays are z, y, x. Points are ``(n, 2)`` arrays of x, y.
+* Boxes are half-open: ``x0 <= x < x1``.
+* An affine is a ``(2, 3)`` array ``[[m00, m01, m02], [m10, m11, m12]]``; on the wire it is the
+  text ``m00 m10 m01 m11 m02 m12`` (column order, mpicbg AffineModel2D).
+* z is the layer number, 1..N in acquisition order. The section id, which is also the match group
+  id, is z as text with one decimal. Order of p and q is the **text** order of (section id, tile
+  id): "10.0" comes before "9.0".
+* Match points are in the tile's *matching frame*: after the scan correction, before the stage
+  transform, full scale.
+* Rendering at scale s maps world p to output pixel ``s * (p - origin)``: no half-pixel shift.
+  Level L of a mipmap relates to full scale by ``x_full = 2**L * x + (2**L - 1) / 2``.
+* NaN means "no value" everywhere; it is never a number to compute with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NewType
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+TileId = NewType("TileId", str)
+Z = NewType("Z", int)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A half-open rectangle in world pixels."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def width(self) -> float:
+        """Extent in x, px."""
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> float:
+        """Extent in y, px."""
+        return self.y1 - self.y0
+
+    def intersects(self, other: Box) -> bool:
+        """Tell whether the two boxes share an area."""
+        return self.x0 < other.x1 and other.x0 < self.x1 and self.y0 < other.y1 and other.y0 < self.y1
+
+    def union(self, other: Box) -> Box:
+        """Give the smallest box that holds both."""
+        return Box(
+            min(self.x0, other.x0),
+            min(self.y0, other.y0),
+            max(self.x1, other.x1),
+            max(self.y1, other.y1),
+        )
+
+    @staticmethod
+    def around(boxes: Iterable[Box]) -> Box:
+        """Give the smallest box that holds all of `boxes` (at least one)."""
+        first, *rest = boxes
+        for box in rest:
+            first = first.union(box)
+        return first
+
+
+def section_id(z: float) -> str:
+    """Text of z with one decimal: the section id and match group id, e.g. ``"1066.0"``."""
+    return f"{float(z):.1f}"
+
+
+def identity() -> Array:
+    """Give the (2, 3) identity affine."""
+    return np.eye(2, 3)
+
+
+def translation(x: float, y: float) -> Array:
+    """Give the (2, 3) affine that adds (x, y)."""
+    return np.array([[1.0, 0.0, x], [0.0, 1.0, y]])
+
+
+def apply(affine: Array, xy: ArrayLike) -> Array:
+    """Map (..., 2) points by a (2, 3) affine."""
+    return np.asarray(xy, float) @ affine[:, :2].T + affine[:, 2]
+
+
+def compose(outer: Array, inner: Array) -> Array:
+    """Give the affine that applies `inner` first, then `outer`."""
+    linear = outer[:, :2] @ inner[:, :2]
+    return np.column_stack([linear, outer[:, :2] @ inner[:, 2] + outer[:, 2]])
+
+
+def invert(affine: Array) -> Array:
+    """Give the inverse of a (2, 3) affine.
+
+    Raises
+    ------
+    ValueError
+        When the linear part is singular or not finite.
+    """
+    determinant = np.linalg.det(affine[:, :2])
+    if not np.isfinite(determinant) or abs(determinant) < 1e-12:
+        raise ValueError(f"affine {affine.tolist()} has no inverse")
+    linear = np.linalg.inv(affine[:, :2])
+    return np.column_stack([linear, -linear @ affine[:, 2]])
+
+
+def to_wire(affine: Array) -> list[float]:
+    """Give ``[m00, m10, m01, m11, m02, m12]``."""
+    return [float(v) for v in affine.T.reshape(-1)]
+
+
+def from_wire(values: ArrayLike) -> Array:
+    """Give the (2, 3) affine of ``m00, m10, m01, m11, m02, m12``."""
+    return np.asarray(values, float).reshape(3, 2).T.copy()
+
+
+def corners(width: float, height: float) -> Array:
+    """Give the (4, 2) centres of the corner pixels of an image."""
+    w, h = width - 1, height - 1
+    return np.array([[0, 0], [w, 0], [0, h], [w, h]], float)
+
+
+def tile_bounds(
+    width: float, height: float, transform: Callable[[Array], Array], cell: float = 64.0
+) -> tuple[float, float, float, float]:
+    """Bounding box (min x, min y, max x, max y) of a transformed tile by render's rule.
+
+    The border is sampled about every `cell` px (x up to `width`, y up to `height`), minima are cut
+    toward zero and the extents rounded up (`TileSpec.deriveBoundingBox`, spec render-ws 1.6).
+    """
+    nx = max(2, math.floor(width / cell + 0.5))
+    ny = max(2, math.floor(height / cell + 0.5))
+    x = np.arange(nx) * (width - 1) / (nx - 1)
+    y = np.arange(ny) * (height - 1) / (ny - 1)
+    border = np.concatenate(
+        [
+            np.column_stack([x, np.zeros(nx)]),
+            np.column_stack([x, np.full(nx, height)]),
+            np.column_stack([np.zeros(ny), y]),
+            np.column_stack([np.full(ny, width), y]),
+        ]
+    )
+    moved = transform(border)
+    low, high = moved.min(axis=0), moved.max(axis=0)
+    left, top = math.trunc(low[0]), math.trunc(low[1])
+    return (
+        float(left),
+        float(top),
+        float(left + math.ceil(high[0] - low[0])),
+        float(top + math.ceil(high[1] - low[1])),
+    )
+
+
+# ---------------------------------------------------------------------------------------------
+# least-squares models: each fits p -> q with weights w and gives a (2, 3) affine
+# ---------------------------------------------------------------------------------------------
+
+Fit = Callable[[Array, Array, Array | None], Array]
+
+
+def _centred(p: Array, q: Array, w: Array | None) -> tuple[Array, Array, Array, Array, Array]:
+    weights = np.ones(len(p)) if w is None else np.asarray(w, float)
+    total = weights.sum()
+    pc, qc = weights @ p / total, weights @ q / total
+    return weights, pc, qc, p - pc, q - qc
+
+
+def fit_translation(p: Array, q: Array, w: Array | None = None) -> Array:
+    """Fit a translation to (n, 2) points, n >= 1."""
+    _, pc, qc, _, _ = _centred(p, q, w)
+    return translation(*(qc - pc))
+
+
+def _fit_rotation(p: Array, q: Array, w: Array | None, *, scaled: bool) -> Array:
+    weights, pc, qc, dp, dq = _centred(p, q, w)
+    c = weights @ (dp * dq).sum(axis=1)
+    s = weights @ (dp[:, 0] * dq[:, 1] - dp[:, 1] * dq[:, 0])
+    norm = weights @ (dp * dp).sum(axis=1) if scaled else math.hypot(c, s)
+    if norm == 0:
+        return fit_translation(p, q, w)
+    c, s = c / norm, s / norm
+    linear = np.array([[c, -s], [s, c]])
+    return np.column_stack([linear, qc - linear @ pc])
+
+
+def fit_rigid(p: Array, q: Array, w: Array | None = None) -> Array:
+    """Fit rotation and translation to (n, 2) points, n >= 2 (closed form, mpicbg RigidModel2D)."""
+    return _fit_rotation(p, q, w, scaled=False)
+
+
+def fit_similarity(p: Array, q: Array, w: Array | None = None) -> Array:
+    """Fit rotation, one scale and translation to (n, 2) points, n >= 2."""
+    return _fit_rotation(p, q, w, scaled=True)
+
+
+def fit_affine(p: Array, q: Array, w: Array | None = None) -> Array:
+    """Fit a free affine to (n, 2) points, n >= 3 not on a line.
+
+    Raises
+    ------
+    ValueError
+        When the points lie on a line.
+    """
+    weights, pc, qc, dp, dq = _centred(p, q, w)
+    moment = (dp * weights[:, None]).T @ dp
+    if np.linalg.cond(moment) > 1e12:
+        raise ValueError("the points lie on a line: an affine is not determined")
+    linear = np.linalg.solve(moment, (dp * weights[:, None]).T @ dq).T
+    return np.column_stack([linear, qc - linear @ pc])
+
+
+@dataclass(frozen=True)
+class Model:
+    """A transformation model: its name, the fewest points that determine it, and its fit."""
+
+    name: str
+    minimum: int
+    fit: Fit
+
+
+MODELS = {
+    model.name: model
+    for model in (
+        Model("TRANSLATION", 1, fit_translation),
+        Model("RIGID", 2, fit_rigid),
+        Model("SIMILARITY", 2, fit_similarity),
+        Model("AFFINE", 3, fit_affine),
+    )
+}

@@ -1,0 +1,336 @@
+"""L1 · Records: tile specs and matches as they travel to and from render-ws.
+
+Wire names (``tileId``, ``pGroupId`` …) exist only here. A record that came from the service goes
+back with everything it had: fields this project does not use are kept in `extra`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from scripts.lib import transforms
+from scripts.lib.geometry import Array, Box, TileId, section_id, tile_bounds
+from scripts.lib.transforms import Chain
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One transform: class name and data string."""
+
+    class_name: str
+    data: str
+    id: str | None = None
+    labels: tuple[str, ...] = ()
+
+    def to_json(self) -> Json:
+        """Give the wire form."""
+        out: Json = {"type": "leaf", "className": self.class_name, "dataString": self.data}
+        if self.id is not None:
+            out = {"type": "leaf", "id": self.id} | out
+        if self.labels:
+            out["metaData"] = {"labels": list(self.labels)}
+        return out
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A reference to a shared transform of the stack."""
+
+    id: str
+
+    def to_json(self) -> Json:
+        """Give the wire form."""
+        return {"type": "ref", "refId": self.id}
+
+
+Spec = Leaf | Ref
+
+
+def transform_from_json(value: Json) -> list[Spec]:
+    """Read a transform spec; a list is spliced.
+
+    Raises
+    ------
+    ValueError
+        For a type this project does not know.
+    """
+    kind = value.get("type", "leaf")
+    if kind == "leaf":
+        labels = tuple((value.get("metaData") or {}).get("labels") or ())
+        return [Leaf(value["className"], value["dataString"], value.get("id"), labels)]
+    if kind == "ref":
+        return [Ref(value["refId"])]
+    if kind == "list":
+        return [leaf for item in value.get("specList", ()) for leaf in transform_from_json(item)]
+    raise ValueError(f"transform type {kind!r} is not known (leaf, ref, list)")
+
+
+@dataclass(frozen=True)
+class TileSpec:
+    """One tile: where its image is, how it is placed, what the microscope said.
+
+    ``bounds`` is (min x, min y, max x, max y) in world px, None before it is derived;
+    ``transforms`` are applied first to last; the last one is the stage or solved affine.
+    """
+
+    tile_id: TileId
+    z: float
+    width: int
+    height: int
+    image_url: str
+    transforms: tuple[Spec, ...]
+    image_loader: str = "H5_SLICE"
+    mask_url: str | None = None
+    mask_loader: str | None = None
+    row: int = 0
+    column: int = 0
+    stage_x: float | None = None
+    stage_y: float | None = None
+    distance_z_nm: float | None = None
+    min_intensity: float = 0.0
+    max_intensity: float = 255.0
+    bounds: tuple[float, float, float, float] | None = None
+    group_id: str | None = None
+    labels: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def section_id(self) -> str:
+        """Text of z with one decimal; also the match group id."""
+        return section_id(self.z)
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        """Row and column in the acquisition grid."""
+        return self.row, self.column
+
+    @property
+    def box(self) -> Box:
+        """World bounding box.
+
+        Raises
+        ------
+        ValueError
+            When the tile has no bounds yet.
+        """
+        if self.bounds is None:
+            raise ValueError(f"tile {self.tile_id} has no bounding box yet")
+        return Box(*self.bounds)
+
+    def with_last(self, leaf: Leaf) -> TileSpec:
+        """Give a copy whose last transform is `leaf` (REPLACE_LAST); bounds are dropped."""
+        return replace(self, transforms=(*self.transforms[:-1], leaf), bounds=None)
+
+    def to_json(self) -> Json:
+        """Give the wire form."""
+        layout = {
+            "sectionId": self.section_id,
+            "imageRow": self.row,
+            "imageCol": self.column,
+            "stageX": self.stage_x,
+            "stageY": self.stage_y,
+            "distanceZ": self.distance_z_nm,
+        }
+        level = {
+            "imageUrl": self.image_url,
+            "imageLoaderType": self.image_loader,
+            "maskUrl": self.mask_url,
+            "maskLoaderType": self.mask_loader,
+        }
+        out: Json = {
+            "tileId": self.tile_id,
+            "layout": {**self.extra.get("layout", {}), **_present(layout)},
+            "groupId": self.group_id,
+            "z": self.z,
+            "width": self.width,
+            "height": self.height,
+            "minIntensity": self.min_intensity,
+            "maxIntensity": self.max_intensity,
+            "mipmapLevels": {"0": _present(level)},
+            "transforms": {"type": "list", "specList": [t.to_json() for t in self.transforms]},
+            "labels": list(self.labels) or None,
+        }
+        if self.bounds is not None:
+            out |= dict(zip(("minX", "minY", "maxX", "maxY"), self.bounds, strict=True))
+        return _present({**{k: v for k, v in self.extra.items() if k != "layout"}, **out})
+
+    @staticmethod
+    def from_json(value: Json) -> TileSpec:
+        """Read the wire form.
+
+        Raises
+        ------
+        ValueError
+            When a field that this project needs is absent; the message names the tile.
+        """
+        layout = value.get("layout") or {}
+        level = (value.get("mipmapLevels") or {}).get("0") or {}
+        box = [value.get(k) for k in ("minX", "minY", "maxX", "maxY")]
+        try:
+            return TileSpec(
+                tile_id=TileId(value["tileId"]),
+                z=float(value["z"]),
+                width=int(value["width"]),
+                height=int(value["height"]),
+                image_url=level["imageUrl"],
+                image_loader=level.get("imageLoaderType", "IMAGEJ_DEFAULT"),
+                mask_url=level.get("maskUrl"),
+                mask_loader=level.get("maskLoaderType"),
+                transforms=tuple(transform_from_json(value.get("transforms") or {"type": "list"})),
+                row=int(layout.get("imageRow", 0)),
+                column=int(layout.get("imageCol", 0)),
+                stage_x=layout.get("stageX"),
+                stage_y=layout.get("stageY"),
+                distance_z_nm=layout.get("distanceZ"),
+                min_intensity=float(value.get("minIntensity", 0.0)),
+                max_intensity=float(value.get("maxIntensity", 255.0)),
+                bounds=None if None in box else tuple(float(v) for v in box),  # type: ignore[arg-type]
+                group_id=value.get("groupId"),
+                labels=tuple(value.get("labels") or ()),
+                extra=_extra(value, layout),
+            )
+        except KeyError as error:
+            raise ValueError(f"tile {value.get('tileId')!r} has no {error.args[0]}") from error
+
+
+_KNOWN = frozenset(
+    "tileId layout groupId z width height minIntensity maxIntensity mipmapLevels transforms labels"
+    " minX minY maxX maxY".split()
+)
+_KNOWN_LAYOUT = frozenset("sectionId imageRow imageCol stageX stageY distanceZ".split())
+
+
+def _extra(value: Json, layout: Json) -> Json:
+    extra = {k: v for k, v in value.items() if k not in _KNOWN}
+    rest = {k: v for k, v in layout.items() if k not in _KNOWN_LAYOUT}
+    return extra | ({"layout": rest} if rest else {})
+
+
+def _present(value: Mapping[str, Any]) -> Json:
+    return {k: v for k, v in value.items() if v is not None}
+
+
+@dataclass(frozen=True)
+class TileSet:
+    """Tiles with the shared transforms they refer to (render's ResolvedTileSpecCollection)."""
+
+    tiles: tuple[TileSpec, ...]
+    shared: Mapping[str, Leaf] = field(default_factory=dict)
+
+    def chain(self, tile: TileSpec) -> Chain:
+        """Give the whole transform of `tile`, matching frame and world transform together."""
+        return Chain(tuple(self._parsed(tile, spec) for spec in tile.transforms))
+
+    def scan_chain(self, tile: TileSpec) -> Chain:
+        """Give the transforms before the last one: raw pixels to the matching frame."""
+        return Chain(tuple(self._parsed(tile, spec) for spec in tile.transforms[:-1]))
+
+    def _parsed(self, tile: TileSpec, spec: Spec) -> transforms.Transform:
+        if isinstance(spec, Ref):
+            if spec.id not in self.shared:
+                raise ValueError(f"tile {tile.tile_id} refers to unknown transform {spec.id!r}")
+            spec = self.shared[spec.id]
+        return transforms.parse(spec.class_name, spec.data)
+
+    def with_bounds(self) -> TileSet:
+        """Give a copy with every bounding box derived by render's rule."""
+        return replace(self, tiles=tuple(self._bounded(tile) for tile in self.tiles))
+
+    def _bounded(self, tile: TileSpec) -> TileSpec:
+        box = tile_bounds(tile.width, tile.height, self.chain(tile).apply)
+        return replace(tile, bounds=box)
+
+    def to_json(self) -> Json:
+        """Give the wire form."""
+        used = {t.id for tile in self.tiles for t in tile.transforms if isinstance(t, Ref)}
+        return {
+            "transformIdToSpecMap": {i: s.to_json() for i, s in self.shared.items() if i in used},
+            "tileIdToSpecMap": {tile.tile_id: tile.to_json() for tile in self.tiles},
+        }
+
+    @staticmethod
+    def from_json(value: Json) -> TileSet:
+        """Read the wire form; tiles are sorted by z, then tile id."""
+        shared: dict[str, Leaf] = {}
+        for key, spec in (value.get("transformIdToSpecMap") or {}).items():
+            (leaf,) = transform_from_json(spec)
+            if not isinstance(leaf, Leaf):
+                raise TypeError(f"shared transform {key!r} is itself a reference")
+            shared[key] = leaf
+        tiles = [TileSpec.from_json(v) for v in (value.get("tileIdToSpecMap") or {}).values()]
+        return TileSet(tuple(sorted(tiles, key=lambda t: (t.z, t.tile_id))), shared)
+
+    @staticmethod
+    def merged(sets: Iterable[TileSet]) -> TileSet:
+        """Join sets; later tiles with a known id replace earlier ones."""
+        tiles: dict[str, TileSpec] = {}
+        shared: dict[str, Leaf] = {}
+        for one in sets:
+            tiles |= {tile.tile_id: tile for tile in one.tiles}
+            shared |= one.shared
+        return TileSet(tuple(sorted(tiles.values(), key=lambda t: (t.z, t.tile_id))), shared)
+
+
+@dataclass(frozen=True, eq=False)
+class CanvasMatches:
+    """Matched points of one pair of tiles.
+
+    ``p`` and ``q`` are (n, 2) x, y in the matching frames of the two tiles at full scale, ``w``
+    (n,) weights. p sorts before q by (group id, tile id) as text.
+    """
+
+    p_group: str
+    p_id: TileId
+    q_group: str
+    q_id: TileId
+    p: Array
+    q: Array
+    w: Array
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """Unique key in a collection."""
+        return self.p_group, self.p_id, self.q_group, self.q_id
+
+    def ordered(self) -> CanvasMatches:
+        """Give the pair with p before q in text order."""
+        if (self.p_group, self.p_id) <= (self.q_group, self.q_id):
+            return self
+        return CanvasMatches(
+            self.q_group, self.q_id, self.p_group, self.p_id, self.q, self.p, self.w
+        )
+
+    def to_json(self) -> Json:
+        """Give the wire form."""
+        return {
+            "pGroupId": self.p_group,
+            "pId": self.p_id,
+            "qGroupId": self.q_group,
+            "qId": self.q_id,
+            "matches": {
+                "p": np.asarray(self.p, float).T.tolist(),
+                "q": np.asarray(self.q, float).T.tolist(),
+                "w": np.asarray(self.w, float).tolist(),
+            },
+            "matchCount": len(self.w),
+        }
+
+    @staticmethod
+    def from_json(value: Json) -> CanvasMatches:
+        """Read the wire form (with match details)."""
+        points = value["matches"]
+        return CanvasMatches(
+            value["pGroupId"],
+            TileId(value["pId"]),
+            value["qGroupId"],
+            TileId(value["qId"]),
+            np.asarray(points["p"], float).reshape(2, -1).T,
+            np.asarray(points["q"], float).reshape(2, -1).T,
+            np.asarray(points["w"], float),
+        )
