@@ -53,7 +53,9 @@ class Box:
 
     def intersects(self, other: Box) -> bool:
         """Tell whether the two boxes share an area."""
-        return self.x0 < other.x1 and other.x0 < self.x1 and self.y0 < other.y1 and other.y0 < self.y1
+        return (
+            self.x0 < other.x1 and other.x0 < self.x1 and self.y0 < other.y1 and other.y0 < self.y1
+        )
 
     def union(self, other: Box) -> Box:
         """Give the smallest box that holds both."""

@@ -200,10 +200,25 @@ class TileSpec:
 
 
 _KNOWN = frozenset(
-    "tileId layout groupId z width height minIntensity maxIntensity mipmapLevels transforms labels"
-    " minX minY maxX maxY".split()
+    [
+        "tileId",
+        "layout",
+        "groupId",
+        "z",
+        "width",
+        "height",
+        "minIntensity",
+        "maxIntensity",
+        "mipmapLevels",
+        "transforms",
+        "labels",
+        "minX",
+        "minY",
+        "maxX",
+        "maxY",
+    ]
 )
-_KNOWN_LAYOUT = frozenset("sectionId imageRow imageCol stageX stageY distanceZ".split())
+_KNOWN_LAYOUT = frozenset(["sectionId", "imageRow", "imageCol", "stageX", "stageY", "distanceZ"])
 
 
 def _extra(value: Json, layout: Json) -> Json:

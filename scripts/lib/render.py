@@ -1,0 +1,449 @@
+"""L3 · RenderClient: the only module that speaks to render-ws.
+
+One client, two transports (DESIGN §7): a base URL speaks HTTP; nothing, or ``sqlite:///path``,
+calls the embedded service in process over a SQLite file. No caller knows which it is.
+
+Errors
+------
+::
+
+    RenderError                     message: METHOD URL -> status: first line of the body
+    ├── ServiceUnreachable          (ConnectionError)  no answer after bounded retries
+    ├── NotFound                    (LookupError)      404
+    │   ├── StackNotFound
+    │   └── CollectionNotFound
+    ├── RequestRefused              (ValueError)       other 4xx
+    ├── ServiceFailed               5xx
+    └── ReceiptMismatch             (UserError)        the service does not hold what a receipt says
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from scripts.lib import receipts
+from scripts.lib.geometry import Box
+from scripts.lib.job import UserError
+from scripts.lib.receipts import CollectionReceipt, StackReceipt
+from scripts.lib.records import CanvasMatches, Json, TileSet
+from scripts.lib.wsgi import WsgiAdapter
+
+log = logging.getLogger(__name__)
+
+ENVIRONMENT = "RENDER_WS_URL"
+EMBEDDED = "sqlite:///"
+DEFAULT_DATABASE = "render-ws.db"
+_EMBEDDED_BASE = "http+embedded://render-ws/render-ws/v1"
+_RETRIES = Retry(
+    total=4,
+    backoff_factor=0.5,
+    status_forcelist=(502, 503, 504),
+    allowed_methods=frozenset({"GET", "PUT", "DELETE"}),  # all of them upserts or look-ups here
+    raise_on_status=False,
+)
+_TILES_PER_PUT = 5000  # the reference's batch (tens of MB of JSON)
+_PAIRS_PER_PUT = 2000
+_LAYERS_PER_GET = 1000  # the service refuses answers above 50,001 tiles
+_STALE_ONE_BY_ONE = 200  # more stale tiles than this: the stack is made anew
+
+Key = tuple[str, str, str, str]
+
+
+class RenderError(Exception):
+    """Any failure of a request to render-ws."""
+
+
+class ServiceUnreachable(RenderError, ConnectionError):
+    """No answer after all retries."""
+
+
+class NotFound(RenderError, LookupError):
+    """The service answered 404."""
+
+
+class StackNotFound(NotFound):
+    """The stack does not exist."""
+
+
+class CollectionNotFound(NotFound):
+    """The match collection does not exist."""
+
+
+class RequestRefused(RenderError, ValueError):
+    """The service refused the request (4xx)."""
+
+
+class ServiceFailed(RenderError):
+    """The service failed (5xx)."""
+
+
+class ReceiptMismatch(RenderError, UserError):
+    """The service does not hold what a receipt says."""
+
+
+def is_embedded(url: str | None) -> bool:
+    """Tell whether a render URL names the embedded service."""
+    return not url or url.startswith(EMBEDDED)
+
+
+class RenderClient:
+    """A session with render-ws for one owner and project.
+
+    Parameters
+    ----------
+    owner, project
+        Identity; the match collections belong to `owner`.
+    base_url
+        ``http://host:port/render-ws/v1``, ``sqlite:///path`` or empty; None reads the environment
+        variable ``RENDER_WS_URL``.
+    timeout_s
+        Seconds to wait for a connection and for an answer.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        project: str,
+        *,
+        base_url: str | None = None,
+        timeout_s: tuple[float, float] = (10.0, 300.0),
+    ) -> None:
+        self.owner = owner
+        self.project = project
+        self._timeout = timeout_s
+        self._session = requests.Session()
+        self._base = self._connect(
+            os.environ.get(ENVIRONMENT, "") if base_url is None else base_url
+        )
+
+    def _connect(self, url: str) -> str:
+        if not is_embedded(url):
+            for scheme in ("http://", "https://"):
+                self._session.mount(scheme, HTTPAdapter(max_retries=_RETRIES))
+            return url.rstrip("/")
+        # the embedded service is imported only where it is used
+        from scripts.render_ws.app import create_app
+
+        database = url.removeprefix(EMBEDDED) or DEFAULT_DATABASE
+        self._session.mount("http+embedded://", WsgiAdapter(create_app(database)))
+        return _EMBEDDED_BASE
+
+    # -- requests ------------------------------------------------------------------------------
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,  # noqa: ANN401 - any JSON value
+        params: Mapping[str, Any] | None = None,
+        missing: type[NotFound] = NotFound,
+    ) -> requests.Response:
+        url = f"{self._base}/{path}"
+        data = None if body is None else orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+        headers = {"Content-Type": "application/json"} if method in ("PUT", "POST") else {}
+        try:
+            response = self._session.request(
+                method, url, data=data, params=params, headers=headers, timeout=self._timeout
+            )
+        except requests.RequestException as error:
+            raise ServiceUnreachable(f"{method} {url} -> no answer: {error}") from error
+        if response.ok:
+            return response
+        raise _error(response, method, missing)
+
+    def _get(self, path: str, *, missing: type[NotFound] = NotFound, **params: Any) -> Any:  # noqa: ANN401 - any JSON value
+        query = {k: v for k, v in params.items() if v is not None}
+        return orjson.loads(self._request("GET", path, params=query, missing=missing).content)
+
+    def _stack(self, stack: str, *rest: str) -> str:
+        return _path("owner", self.owner, "project", self.project, "stack", stack, *rest)
+
+    def _collection(self, collection: str, *rest: str) -> str:
+        return _path("owner", self.owner, "matchCollection", collection, *rest)
+
+    # -- stacks --------------------------------------------------------------------------------
+
+    def create_stack(
+        self, stack: str, resolution_nm: tuple[float, float, float], notes: str = ""
+    ) -> None:
+        """Create a stack, or a new LOADING version of it; tiles of an existing one stay.
+
+        `resolution_nm` is x, y, z in nm per pixel.
+        """
+        body: Json = dict(
+            zip(("stackResolutionX", "stackResolutionY", "stackResolutionZ"), resolution_nm)
+        )
+        self._request("POST", self._stack(stack), body=body | {"versionNotes": notes})
+
+    def stack_metadata(self, stack: str) -> Json:
+        """Give state, version and statistics of a stack; raises `StackNotFound`."""
+        return dict(self._get(self._stack(stack), missing=StackNotFound))
+
+    def stacks(self) -> list[str]:
+        """Names of all stacks of the project."""
+        ids = self._get(_path("owner", self.owner, "project", self.project, "stackIds"))
+        return sorted(item["stack"] for item in ids)
+
+    def set_state(self, stack: str, state: str) -> None:
+        """Change the state of a stack (LOADING, COMPLETE, READ_ONLY, OFFLINE)."""
+        self._request("PUT", self._stack(stack, "state", state), missing=StackNotFound)
+
+    def set_mipmaps(self, stack: str, builder: Mapping[str, Any]) -> None:
+        """Store the rule by which mipmap URLs are derived (MipmapPathBuilder)."""
+        self._request(
+            "PUT",
+            self._stack(stack, "mipmapPathBuilder"),
+            body=dict(builder),
+            missing=StackNotFound,
+        )
+
+    def delete_stack(self, stack: str) -> None:
+        """Remove a stack with all its tiles; a missing one is no error."""
+        self._request("DELETE", self._stack(stack))
+
+    def z_values(
+        self, stack: str, z_min: float | None = None, z_max: float | None = None
+    ) -> list[float]:
+        """Give the z values that have tiles, ascending; the limits are inclusive."""
+        path = self._stack(stack, "zValues")
+        return list(self._get(path, missing=StackNotFound, minZ=z_min, maxZ=z_max))
+
+    def tile_ids(self, stack: str) -> list[str]:
+        """Give the ids of all tiles of a stack, sorted as text."""
+        return list(self._get(self._stack(stack, "tileIds")))
+
+    def tiles(self, stack: str, z_min: float | None = None, z_max: float | None = None) -> TileSet:
+        """Give the tiles with z in the inclusive range; none gives an empty set.
+
+        Raises
+        ------
+        StackNotFound
+            When there is no such stack.
+        """
+        values = self.z_values(stack, z_min, z_max)
+        spans = (values[i : i + _LAYERS_PER_GET] for i in range(0, len(values), _LAYERS_PER_GET))
+        path = self._stack(stack, "resolvedTiles")
+        return TileSet.merged(
+            TileSet.from_json(self._get(path, minZ=span[0], maxZ=span[-1])) for span in spans
+        )
+
+    def put_tiles(self, stack: str, tiles: TileSet, *, batch: int = _TILES_PER_PUT) -> None:
+        """Save tiles (upsert by id) into a LOADING stack; bounds are derived here where absent."""
+        for part in _batches(tiles.tiles, batch):
+            body = TileSet(tuple(part), tiles.shared).with_bounds().to_json()
+            self._request(
+                "PUT", self._stack(stack, "resolvedTiles"), body=body, missing=StackNotFound
+            )
+
+    def publish_stack(
+        self,
+        stack: str,
+        tiles: TileSet,
+        *,
+        resolution_nm: tuple[float, float, float],
+        inputs: Iterable[str | Path] = (),
+        params: Mapping[str, Any] | None = None,
+        mipmaps: Mapping[str, Any] | None = None,
+    ) -> StackReceipt:
+        """Make `stack` hold exactly `tiles`, COMPLETE, and give its receipt (DESIGN §6).
+
+        The digest of the tiles travels in the version notes, so that `require` can tell at any
+        later time whether the stack still is what the receipt says.
+
+        Raises
+        ------
+        ValueError
+            When there is no tile.
+        RenderError
+            When the service refuses, or holds another number of tiles in the end.
+        """
+        if not tiles.tiles:
+            raise ValueError(f"stack {stack}: there is no tile to publish")
+        tiles = tiles.with_bounds()
+        receipt = self._receipt(stack, tiles, inputs, params or {})
+        self._drop_stale(stack, {tile.tile_id for tile in tiles.tiles})
+        self.create_stack(stack, resolution_nm, notes=_notes(receipt.digest))
+        self.put_tiles(stack, tiles)
+        if mipmaps is not None:
+            self.set_mipmaps(stack, mipmaps)
+        self.set_state(stack, "COMPLETE")
+        self.require(receipt)
+        log.info("stack %s: %d tiles, z %g to %g", stack, len(tiles.tiles), *_z_range(tiles))
+        return receipt
+
+    def _receipt(
+        self, stack: str, tiles: TileSet, inputs: Iterable[str | Path], params: Mapping[str, Any]
+    ) -> StackReceipt:
+        box = Box.around(tile.box for tile in tiles.tiles)
+        z_min, z_max = _z_range(tiles)
+        return StackReceipt(
+            owner=self.owner,
+            project=self.project,
+            stack=stack,
+            tile_count=len(tiles.tiles),
+            z_min=z_min,
+            z_max=z_max,
+            bounds=(box.x0, box.y0, box.x1, box.y1),
+            digest=receipts.digest_tiles(tiles),
+            inputs=receipts.digests(inputs),
+            params=dict(params),
+        )
+
+    def _drop_stale(self, stack: str, wanted: set[str]) -> None:
+        """Remove tiles of an earlier run that should not be there."""
+        stale = [i for i in self.tile_ids(stack) if i not in wanted]
+        if not stale:
+            return
+        log.info("stack %s: removing %d tiles of an earlier run", stack, len(stale))
+        if len(stale) > _STALE_ONE_BY_ONE:
+            self.delete_stack(stack)
+            return
+        if self.stack_metadata(stack)["state"] != "LOADING":
+            self.set_state(stack, "LOADING")
+        for tile_id in stale:
+            self._request("DELETE", self._stack(stack, "tile", tile_id))
+
+    # -- receipts ------------------------------------------------------------------------------
+
+    def require(self, receipt: StackReceipt | CollectionReceipt) -> None:
+        """Check that the service holds what `receipt` says.
+
+        Raises
+        ------
+        ReceiptMismatch
+            With each difference in words, and what to run again.
+        """
+        if isinstance(receipt, StackReceipt):
+            name, problems = f"stack {receipt.stack}", self._stack_problems(receipt)
+        else:
+            name, problems = f"collection {receipt.collection}", self._collection_problems(receipt)
+        if problems:
+            raise ReceiptMismatch(
+                f"{name} in render-ws is not what its receipt says: {'; '.join(problems)}. "
+                f"Remove the receipt and run again, so that its writer makes it anew."
+            )
+
+    def _stack_problems(self, receipt: StackReceipt) -> list[str]:
+        if (self.owner, self.project) != (receipt.owner, receipt.project):
+            return [
+                f"the receipt is of {receipt.owner}/{receipt.project}, "
+                f"the config names {self.owner}/{self.project}"
+            ]
+        try:
+            found = self.stack_metadata(receipt.stack)
+        except StackNotFound:
+            return ["it does not exist"]
+        if found["state"] not in ("COMPLETE", "READ_ONLY"):
+            return [f"its state is {found['state']}, not COMPLETE"]
+        problems = []
+        count = found.get("stats", {}).get("tileCount")
+        if count != receipt.tile_count:
+            problems.append(f"it has {count} tiles, expected {receipt.tile_count}")
+        notes = found.get("currentVersion", {}).get("versionNotes", "")
+        if notes != _notes(receipt.digest):
+            problems.append(f"its tiles were written by another run (found {notes!r})")
+        return problems
+
+    def _collection_problems(self, receipt: CollectionReceipt) -> list[str]:
+        count = self.pair_count(receipt.collection)
+        if count == receipt.pairs_saved:
+            return []
+        return [f"it has {count} pairs, expected {receipt.pairs_saved}"]
+
+    # -- matches -------------------------------------------------------------------------------
+
+    def pair_count(self, collection: str) -> int:
+        """Give the number of pairs in a collection, 0 when it does not exist."""
+        for item in self._get(_path("owner", self.owner, "matchCollections")):
+            if item["collectionId"]["name"] == collection:
+                return int(item["pairCount"])
+        return 0
+
+    def put_matches(self, collection: str, pairs: Sequence[CanvasMatches]) -> None:
+        """Save pairs; a pair that is there already is replaced."""
+        for part in _batches(pairs, _PAIRS_PER_PUT):
+            body = [pair.ordered().to_json() for pair in part]
+            self._request("PUT", self._collection(collection, "matches"), body=body)
+
+    def matches(self, collection: str, p_group: str) -> list[CanvasMatches]:
+        """Give all pairs whose p lies in `p_group`; none when the collection does not exist."""
+        return [CanvasMatches.from_json(v) for v in self._pairs(collection, p_group, False)]
+
+    def match_keys(self, collection: str, p_group: str) -> list[tuple[str, str, str, str, int]]:
+        """Give (p group, p id, q group, q id, count) of the pairs whose p lies in `p_group`."""
+        return [
+            (v["pGroupId"], v["pId"], v["qGroupId"], v["qId"], int(v["matchCount"]))
+            for v in self._pairs(collection, p_group, True)
+        ]
+
+    def _pairs(self, collection: str, p_group: str, exclude_details: bool) -> list[Json]:
+        path = self._collection(collection, "pGroup", p_group, "matches")
+        try:
+            return list(self._get(path, excludeMatchDetails=str(exclude_details).lower()))
+        except NotFound:
+            return []
+
+    def matches_between(self, collection: str, p_group: str, q_group: str) -> list[CanvasMatches]:
+        """Give the pairs between two groups, in either order."""
+        path = self._collection(collection, "group", p_group, "matchesWith", q_group)
+        try:
+            return [CanvasMatches.from_json(v) for v in self._get(path)]
+        except NotFound:
+            return []
+
+    def p_groups(self, collection: str) -> list[str]:
+        """Give all p groups of a collection; none when it does not exist."""
+        try:
+            return list(self._get(self._collection(collection, "pGroupIds")))
+        except NotFound:
+            return []
+
+    def delete_pair(self, collection: str, key: Key) -> None:
+        """Remove one pair; a missing one is no error."""
+        p_group, p_id, q_group, q_id = key
+        rest = ("group", p_group, "id", p_id, "matchesWith", q_group, "id", q_id)
+        self._request("DELETE", self._collection(collection, *rest))
+
+    def delete_collection(self, collection: str) -> None:
+        """Remove a collection; a missing one is no error."""
+        try:
+            self._request("DELETE", self._collection(collection), missing=CollectionNotFound)
+        except CollectionNotFound:
+            log.info("collection %s was not there", collection)
+
+
+def _path(*parts: str) -> str:
+    return "/".join(quote(part, safe="") for part in parts)
+
+
+def _notes(digest: str) -> str:
+    return f"digest {digest}"
+
+
+def _z_range(tiles: TileSet) -> tuple[float, float]:
+    values = [tile.z for tile in tiles.tiles]
+    return min(values), max(values)
+
+
+def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _error(response: requests.Response, method: str, missing: type[NotFound]) -> RenderError:
+    line = (response.text.strip().splitlines() or ["(no body)"])[0]
+    message = f"{method} {response.url} -> {response.status_code}: {line}"
+    if response.status_code == 404:
+        return missing(message)
+    return RequestRefused(message) if response.status_code < 500 else ServiceFailed(message)
