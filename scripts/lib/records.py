@@ -199,26 +199,14 @@ class TileSpec:
             raise ValueError(f"tile {value.get('tileId')!r} has no {error.args[0]}") from error
 
 
-_KNOWN = frozenset(
-    [
-        "tileId",
-        "layout",
-        "groupId",
-        "z",
-        "width",
-        "height",
-        "minIntensity",
-        "maxIntensity",
-        "mipmapLevels",
-        "transforms",
-        "labels",
-        "minX",
-        "minY",
-        "maxX",
-        "maxY",
-    ]
-)
-_KNOWN_LAYOUT = frozenset(["sectionId", "imageRow", "imageCol", "stageX", "stageY", "distanceZ"])
+_KNOWN = {"tileId", "layout", "groupId", "z", "width", "height", "minX", "minY", "maxX", "maxY"} | {
+    "minIntensity",
+    "maxIntensity",
+    "mipmapLevels",
+    "transforms",
+    "labels",
+}
+_KNOWN_LAYOUT = {"sectionId", "imageRow", "imageCol", "stageX", "stageY", "distanceZ"}
 
 
 def _extra(value: Json, layout: Json) -> Json:

@@ -181,10 +181,9 @@ class RenderClient:
 
         `resolution_nm` is x, y, z in nm per pixel.
         """
-        body: Json = dict(
-            zip(("stackResolutionX", "stackResolutionY", "stackResolutionZ"), resolution_nm)
-        )
-        self._request("POST", self._stack(stack), body=body | {"versionNotes": notes})
+        x, y, z = resolution_nm
+        body = {"stackResolutionX": x, "stackResolutionY": y, "stackResolutionZ": z}
+        self._request("POST", self._stack(stack), body={**body, "versionNotes": notes})
 
     def stack_metadata(self, stack: str) -> Json:
         """Give state, version and statistics of a stack; raises `StackNotFound`."""

@@ -15,7 +15,7 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class WsgiAdapter(BaseAdapter):
-    """Answer every request of a session from `application` (httpx's WSGITransport, for requests)."""
+    """Answer every request of a session from `application`."""
 
     def __init__(self, application: Application) -> None:
         super().__init__()
@@ -35,9 +35,11 @@ class WsgiAdapter(BaseAdapter):
         response.request = request
         response.url = request.url or ""
 
-        def start_response(status: str, headers: list[tuple[str, str]], *_: object) -> None:
-            code, _, reason = status.partition(" ")
-            response.status_code, response.reason = int(code), reason
+        def start_response(
+            status: str, headers: list[tuple[str, str]], exc_info: object = None
+        ) -> None:
+            code, _, response.reason = status.partition(" ")
+            response.status_code = int(code)
             response.headers.update(dict(headers))
 
         answer = self.application(_environ(request), start_response)
