@@ -1,0 +1,98 @@
+# From raw FIB-SEM tiles to aligned volumes. This file is an index: stages in data order.
+# One volume = one YAML file = one working directory; see README.md and config/README.md.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+# the demo volume, unless --configfile names another; never both, so that nothing of it leaks into yours
+if "volume" not in config:
+
+    configfile: workflow.source_path("config/config.yaml")
+
+
+include: "rules/common.smk"
+
+
+workdir: WORK_DIR
+
+
+include: "rules/transfer.smk"
+include: "rules/ingest.smk"
+include: "rules/match.smk"
+include: "rules/review.smk"
+include: "rules/solve.smk"
+include: "rules/zcorr.smk"
+include: "rules/correct.smk"
+include: "rules/export.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    transfer,
+    ingest,
+    match,
+    review,
+    solve,
+    zcorr,
+    correct,
+    export,
+    report,
+
+
+rule all:
+    default_target: True
+    input:
+        "report/index.html",
+        "export/volume.json",
+
+
+rule transfer:
+    input:
+        "transfer/layers.tsv",
+
+
+rule ingest:
+    input:
+        f"stacks/{STACK['acquire']}.json",
+        "ingest/chunks.tsv",
+
+
+rule match:
+    input:
+        f"matches/{COLLECTION}.json",
+
+
+rule review:
+    input:
+        f"stacks/{STACK['trimmed']}.json",
+
+
+rule solve:
+    input:
+        f"stacks/{STACK['align']}.json",
+
+
+rule zcorr:
+    input:
+        "zcorr/Zcoords.txt",
+
+
+rule correct:
+    input:
+        f"stacks/{STACK['final']}.json",
+
+
+rule export:
+    input:
+        "export/volume.json",
+
+
+rule report:
+    input:
+        "report/index.html",
+
+
+onstart:
+    refuse_embedded_on_cluster()

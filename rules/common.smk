@@ -1,0 +1,82 @@
+# Names and paths that all stages share: identity, stacks, chunks, wildcards. No arithmetic, no pixels.
+import os
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+# scripts find each other from the root; the Snakefile needs it too, for the schema alone
+sys.path.insert(0, str(ROOT))
+from scripts.lib.job import UserError
+from scripts.lib.schema import validate
+
+try:
+    validate(config, yaml.safe_load((ROOT / "config" / "schema.yaml").read_text()))
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+# relative paths in a config start at the folder of the Snakefile, wherever Snakemake was started
+WORK_DIR = str((ROOT / config["work_dir"]).resolve())
+DAT_ROOT = str((ROOT / config["transfer"]["dat_root"]).resolve())
+# deployment is environment, never a param: moving the service must not re-run anything
+os.environ.setdefault("RENDER_WS_URL", config["render"]["url"])
+
+RENDER = {"owner": config["render"]["owner"], "project": config["render"]["project"]}
+COLLECTION = f"{RENDER['project']}_v1"
+SUFFIX = {"straighten": "_straight"}
+STEPS = config["correct"]["steps"]
+STACK = {"acquire": "v1_acquire", "trimmed": "v1_acquire_trimmed"}
+STACK["align"] = f"{STACK['trimmed']}_align"
+STACK["final"] = STACK["align"] + "".join(SUFFIX[step] for step in STEPS)
+
+
+def layout(rows, columns):
+    """Name of the tile grid: single_tile, single_row or multi_row."""
+    if rows > 1:
+        return "multi_row"
+    return "single_row" if columns > 1 else "single_tile"
+
+
+RUNS = {
+    "single_tile": ["cross"],
+    "single_row": ["montage", "cross"],
+    "multi_row": ["montage_top_bottom", "montage_left_right", "cross"],
+}[layout(config["acquisition"]["rows"], config["acquisition"]["columns"])]
+
+
+wildcard_constraints:
+    chunk=r"\d{4,}",
+    run="|".join(RUNS),
+    step="|".join(SUFFIX),
+    stack=r"[A-Za-z0-9_]+",
+
+
+def column(table, name):
+    """Distinct values of one column of a TSV table, in order of appearance."""
+    header, *rows = Path(table).read_text().splitlines()
+    at = header.split("\t").index(name)
+    return list(dict.fromkeys(row.split("\t")[at] for row in rows))
+
+
+def chunks(pattern):
+    """Input function: `pattern` for every chunk of the volume, and for every run it names."""
+
+    def paths(wildcards):
+        table = checkpoints.plan_chunks.get().output[0]
+        return expand(pattern, chunk=column(table, "chunk"), run=RUNS, allow_missing=True)
+
+    return paths
+
+
+def refuse_embedded_on_cluster():
+    """Stop before the first job when cluster nodes would share a SQLite file."""
+    url = os.environ["RENDER_WS_URL"]
+    if workflow.non_local_exec and (not url or url.startswith("sqlite:")):
+        raise WorkflowError(
+            "render.url is empty: the embedded render-ws is a SQLite file, and SQLite cannot be written "
+            "by several hosts over a network file system. Set render.url (or the environment variable "
+            "RENDER_WS_URL) to a service all nodes reach, e.g. the site's render-ws, or one started with "
+            "`python -m scripts.render_ws serve --db render-ws.db` on a host they reach."
+        )

@@ -1,0 +1,55 @@
+"""Files: nothing half-written, equal content gives equal bytes."""
+
+import pytest
+
+from scripts.lib import files
+
+
+def write_half(path):
+    with files.atomic_path(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+
+
+def test_an_error_while_writing_leaves_the_old_file_and_no_rest(tmp_path):
+    path = tmp_path / "a.txt"
+    files.write_text(path, "old")
+    with pytest.raises(RuntimeError):
+        write_half(path)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("name", ["t.tsv", "t.tsv.gz"])
+def test_a_table_comes_back_as_text(tmp_path, name):
+    rows = [
+        {"z": 1, "ok": True, "why": None, "v": 0.1},
+        {"z": 2, "ok": False, "why": "a", "v": 2.0},
+    ]
+    assert files.write_table(tmp_path / name, ["z", "ok", "why", "v"], rows) == 2
+    assert files.read_table(tmp_path / name) == [
+        {"z": "1", "ok": "1", "why": "", "v": "0.1"},
+        {"z": "2", "ok": "0", "why": "a", "v": "2.0"},
+    ]
+
+
+def test_the_same_json_gives_the_same_compressed_bytes(tmp_path):
+    for name in ("a.json.gz", "b.json.gz"):
+        files.write_json(tmp_path / name, {"x": [1, 2.5]})
+    assert (tmp_path / "a.json.gz").read_bytes() == (tmp_path / "b.json.gz").read_bytes()
+
+
+def test_digest_does_not_depend_on_key_order():
+    assert files.digest({"a": 1, "b": 2}) == files.digest({"b": 2, "a": 1})
+
+
+def test_broken_json_is_named(tmp_path):
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(ValueError, match=r"x\.json: not readable as JSON"):
+        files.read_json(tmp_path / "x.json")
+
+
+def test_nan_is_never_written_as_json(tmp_path):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        files.write_json(tmp_path / "x.json", {"v": float("nan")})
+    assert not list(tmp_path.iterdir())
