@@ -1,0 +1,137 @@
+"""L1 · Pixels: the image and the mask of one tile at a mipmap level.
+
+An image URL is ``file://PATH.h5?dataSet=/0-0-1/mipmap.0&z=0``; PATH may be relative (to the working
+directory). Level k lies in data set ``mipmap.k`` beside ``mipmap.0``; a level that was not written
+is made from the deepest one above it. Level k of a (h, w) image is ``(h >> k, w >> k)``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, unquote
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.generic]
+
+_LEVEL = re.compile(r"(.*mipmap\.)\d+$")
+
+
+def level_for(scale: float) -> int:
+    """Mipmap level to read for a rendering at `scale`: floor(log2(floor(1 / scale))), >= 0.
+
+    Raises
+    ------
+    ValueError
+        When `scale` is not a positive number.
+    """
+    if not scale > 0 or not math.isfinite(scale):
+        raise ValueError(f"scale must be a positive number, found {scale}")
+    # 1 / 0.2 and the like must not fall below their integer
+    return max(0, math.floor(1 / scale + 1e-9).bit_length() - 1)
+
+
+def halve(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean of 2x2 pixels; an odd last row or column is dropped."""
+    h, w = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
+    even = image[:h, :w]
+    total = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
+    return total * np.float32(0.25)
+
+
+def read_image(url: str, level: int = 0) -> Image:
+    """Read the (h, w) image of `url` at mipmap `level`.
+
+    A stored level keeps its dtype (uint8, uint16, int16); one that is made here is float32.
+
+    Raises
+    ------
+    ValueError
+        When the URL is not of the form above; the message shows it.
+    FileNotFoundError
+        When the file or the data set is absent.
+    """
+    path, dataset, z = _parse(url)
+    if not path.is_file():
+        raise FileNotFoundError(f"image file {path} is absent (image URL {url})")
+    with h5py.File(path, "r") as file:
+        name, stored = _deepest(file, dataset, level)
+        if name not in file:
+            raise FileNotFoundError(f"{path} has no data set {dataset} (image URL {url})")
+        data = file[name]
+        image: Image = np.asarray(data[()] if data.ndim == 2 else data[z])
+    for _ in range(level - stored):
+        image = halve(image.astype(np.float32, copy=False))
+    return image
+
+
+def _parse(url: str) -> tuple[Path, str, int]:
+    scheme, found, rest = url.partition("://")
+    place, _, query = (rest if found else url).partition("?")
+    fields = parse_qs(query)
+    if (found and scheme != "file") or "dataSet" not in fields:
+        raise ValueError(f"image URL {url!r}: expected file://PATH.h5?dataSet=/GROUP/mipmap.0&z=0")
+    return Path(unquote(place)), fields["dataSet"][0], int(fields.get("z", ["0"])[0])
+
+
+def _deepest(file: h5py.File, dataset: str, level: int) -> tuple[str, int]:
+    """Name and level of the deepest stored data set that is not below `level`."""
+    pattern = _LEVEL.match(dataset)
+    if pattern is None:
+        return dataset, 0
+    for stored in range(level, 0, -1):
+        if f"{pattern[1]}{stored}" in file:
+            return f"{pattern[1]}{stored}", stored
+    return f"{pattern[1]}0", 0
+
+
+def read_mask(url: str | None, shape: tuple[int, int], level: int = 0) -> NDArray[np.uint8] | None:
+    """Give the mask of `url` for an image of full-scale `shape` (h, w) at mipmap `level`.
+
+    255 inside the half-open box of ``mask://outside-box?minX=&minY=&maxX=&maxY=&width=&height=``,
+    0 outside, area means between at deeper levels; shape ``(h >> level, w >> level)``. None when
+    there is no mask.
+
+    Raises
+    ------
+    ValueError
+        When the URL has another form.
+    """
+    if url is None:
+        return None
+    min_x, min_y, max_x, max_y = mask_box(url, shape)
+    across = _covered(min_x, max_x, shape[1], level)
+    down = _covered(min_y, max_y, shape[0], level)
+    return np.rint(255 * np.outer(down, across)).astype(np.uint8)
+
+
+def mask_box(url: str, shape: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Give (min x, min y, max x, max y) of the unmasked half-open box, full-scale px.
+
+    Raises
+    ------
+    ValueError
+        When the URL is no ``mask://outside-box`` URL.
+    """
+    place, _, query = url.partition("?")
+    if place != "mask://outside-box":
+        raise ValueError(f"mask URL {url!r}: expected mask://outside-box?minX=..&minY=..&maxX=..")
+    fields = {key: float(values[0]) for key, values in parse_qs(query).items() if key != "level"}
+    return (
+        fields.get("minX", 0.0),
+        fields.get("minY", 0.0),
+        fields.get("maxX", float(shape[1])),
+        fields.get("maxY", float(shape[0])),
+    )
+
+
+def _covered(low: float, high: float, size: int, level: int) -> NDArray[np.float64]:
+    """Share of each level pixel that lies in [low, high), both in full-scale px."""
+    edges = np.arange(size >> level, dtype=float) * (1 << level)
+    inside = np.minimum(edges + (1 << level), high) - np.maximum(edges, low)
+    share: NDArray[np.float64] = np.maximum(inside, 0.0) / (1 << level)
+    return share

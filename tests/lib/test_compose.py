@@ -1,0 +1,203 @@
+"""The one rendering path: positions, masks, blending. Images are ramps that hold coordinates."""
+
+import math
+
+import numpy as np
+import pytest
+
+from scripts.lib import compose, geometry, pixels
+from scripts.lib.compose import Placed
+from scripts.lib.geometry import Box
+from scripts.lib.records import Leaf, Ref, TileSet, TileSpec
+from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A, affine_data, parse
+
+W, H = 240, 200
+SCANS = ["3 12 2 60 0", "19.4 64.8 24.4 972.0 0", "2 30 1 200 1"]
+
+
+def tile(tile_id="a", affine=None, scan=None, mask_url=None, w=W, h=H):
+    leaf = Leaf(AFFINE, affine_data(geometry.identity() if affine is None else affine))
+    chain = (Ref("scan"), leaf) if scan else (leaf,)
+    return TileSpec(tile_id, 1.0, w, h, "none", chain, mask_url=mask_url)
+
+
+def tile_set(*tiles, scan=None):
+    return TileSet(tiles, {"scan": Leaf(SEM_DISTORTION_A, scan)} if scan else {})
+
+
+def ramp(axis):
+    """A source whose pixel values are raw full-scale x (axis 0) or y (axis 1)."""
+
+    def read(spec, level):
+        full = np.indices((spec.height, spec.width), dtype=np.float32)[1 - axis]
+        for _ in range(level):
+            full = pixels.halve(full)
+        mask = pixels.read_mask(spec.mask_url, (spec.height, spec.width), level)
+        return full, mask
+
+    return read
+
+
+def random_affine(rng, shift=300.0):
+    angle = rng.uniform(-0.2, 0.2)
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    linear = turn @ (np.eye(2) + rng.uniform(-0.05, 0.05, (2, 2)))
+    return np.column_stack([linear, rng.uniform(-shift, shift, 2)])
+
+
+@pytest.mark.parametrize("scale", [1.7, 1.0, 0.7, 0.5, 0.31, 0.25, 0.1])
+@pytest.mark.parametrize("scan", [None, *SCANS])
+def test_every_output_pixel_shows_its_place_within_a_fiftieth_pixel(scan, scale):
+    rng = np.random.default_rng(len(str(scan)) + int(100 * scale))
+    level = pixels.level_for(scale)
+    for _ in range(4):
+        tiles = tile_set(tile(affine=random_affine(rng), scan=scan), scan=scan).with_bounds()
+        box = tiles.tiles[0].box
+        box = Box(box.x0 + rng.random(), box.y0 + rng.random(), box.x1, box.y1)
+        placed = compose.place(tiles)
+        x, y = (compose.render(placed, box, scale=scale, source=ramp(k)) for k in (0, 1))
+        raw = np.stack([x.pixels, y.pixels], axis=-1)[x.mask]
+        rows, columns = np.nonzero(x.mask)
+        world = np.column_stack([columns, rows]) / scale + [box.x0, box.y0]
+        # half a level pixel inside the tile nothing is clamped
+        near = (1 << level) / 2
+        clear = ((raw > near) & (raw < np.array([W, H]) - 1 - near)).all(axis=1)
+        error = np.abs(placed[0].chain.apply(raw.astype(float)) - world).max(axis=1)
+        assert clear.sum() > 0.6 * W * H * scale**2
+        assert error[clear].max() < 0.02
+
+
+def test_size_is_truncated_and_pixel_zero_is_the_corner_of_the_box():
+    picture = compose.render(
+        compose.place(tile_set(tile())), Box(10, 20, 109.9, 70), scale=0.5, source=ramp(0)
+    )
+    assert picture.pixels.shape == (25, 49)
+    assert picture.pixels[3, 0] == pytest.approx(10)
+    assert picture.pixels[3, 7] == pytest.approx(24)
+
+
+def test_nothing_is_shown_beyond_the_first_and_last_pixel_centre():
+    placed = compose.place(tile_set(tile(affine=geometry.translation(5.5, 3))))
+    picture = compose.render(placed, Box(0, 0, 300, 260), source=ramp(0))
+    rows, columns = np.nonzero(picture.mask)
+    assert (columns.min(), columns.max()) == (6, 5 + W - 1)
+    assert (rows.min(), rows.max()) == (3, 3 + H - 1)
+    assert not picture.pixels[~picture.mask].any()
+
+
+def test_an_empty_box_and_a_far_tile_give_an_empty_mask():
+    placed = compose.place(tile_set(tile()))
+    assert not compose.render(placed, Box(900, 900, 950, 930), source=ramp(0)).mask.any()
+    assert compose.render(placed, Box(5, 5, 5, 9), source=ramp(0)).pixels.shape == (4, 0)
+    assert not compose.render([], Box(0, 0, 9, 9)).mask.any()
+
+
+def test_masked_pixels_take_no_part():
+    url = f"mask://outside-box?minX=50&minY=20&maxX={W}&maxY={H}&width={W}&height={H}"
+    placed = compose.place(
+        tile_set(tile(affine=geometry.translation(0.25, 0), mask_url=url), scan=None)
+    )
+    picture = compose.render(placed, Box(0, 0, W, H), source=ramp(0))
+    columns = np.flatnonzero(picture.mask.any(axis=0))
+    rows = np.flatnonzero(picture.mask.any(axis=1))
+    assert columns.min() == 51  # world 50.25 is the first unmasked centre
+    assert rows.min() == 20
+    small = compose.render(placed, Box(0, 0, W, H), scale=0.25, source=ramp(0))
+    assert small.pixels[small.mask].min() >= 50
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 0.25])
+def test_two_overlapping_tiles_leave_no_gap_and_feather_without_a_seam(masked, scale):
+    url = f"mask://outside-box?minX=20&minY=0&maxX={W}&maxY={H}&width={W}&height={H}"
+    mask = url if masked else None
+    left, right = tile("a", mask_url=mask), tile("b", geometry.translation(180, 0), mask_url=mask)
+
+    def flat(spec, level):
+        value = np.full((H >> level, W >> level), 100.0 if spec.tile_id == "a" else 160.0)
+        return value.astype(np.float32), pixels.read_mask(spec.mask_url, (H, W), level)
+
+    box = Box(0, 0, 420, H)
+    placed = compose.place(tile_set(left, right))
+    picture = compose.render(placed, box, scale=scale, source=flat)
+    start = 24 if masked else 0
+    assert picture.mask[2:-2, math.ceil(start * scale) + 1 : -1].all()
+    row = picture.pixels[len(picture.pixels) // 2, math.ceil(start * scale) + 1 : -1]
+    overlap_px = 40 if masked else 60
+    assert np.abs(np.diff(row)).max() < 1.2 * 60 / (overlap_px * scale) + 1e-3
+    assert row[0] == 100
+    assert row[-1] == 160
+
+
+def test_last_blending_shows_the_greatest_id_on_top():
+    placed = compose.place(tile_set(tile("b"), tile("a", geometry.translation(100, 0))))
+    picture = compose.render(placed, Box(0, 0, 340, H), blend="last", source=ramp(0))
+    assert picture.pixels[5, 150] == 150  # tile b
+    assert picture.pixels[5, 300] == 200  # tile a
+    with pytest.raises(ValueError, match="feather"):
+        compose.render(placed, Box(0, 0, 1, 1), blend="first")
+
+
+@pytest.mark.parametrize("scan", [None, *SCANS])
+@pytest.mark.parametrize("scale", [1.0, 0.4])
+def test_canvas_pixels_lie_in_the_matching_frame(scan, scale):
+    tiles = tile_set(tile(affine=geometry.translation(5000, 70), scan=scan), scan=scan)
+    spec = tiles.tiles[0]
+    clip = Box(100, 50, 160, 120)
+    for cut in (None, clip):
+        x, (x0, y0) = compose.canvas(tiles, spec, scale=scale, clip=cut, source=ramp(0))
+        y, _ = compose.canvas(tiles, spec, scale=scale, clip=cut, source=ramp(1))
+        rows, columns = np.nonzero(x.mask)
+        frame = np.column_stack([columns, rows]) / scale + [x0, y0]
+        raw = np.column_stack([x.pixels[x.mask], y.pixels[x.mask]]).astype(float)
+        clear = ((raw > 2) & (raw < np.array([W, H]) - 3)).all(axis=1)
+        error = np.abs(tiles.scan_chain(spec).apply(raw) - frame)[clear]
+        assert error.max() < 0.02
+    assert x.pixels.shape == (math.trunc(70 * scale), math.trunc(60 * scale))
+
+
+def test_canvas_of_an_uncorrected_tile_is_the_tile_itself():
+    tiles = tile_set(tile(affine=geometry.translation(7, 7)))
+    picture, origin = compose.canvas(tiles, tiles.tiles[0], scale=1.0, source=ramp(0))
+    assert origin == (0, 0)
+    assert picture.mask.all()
+    assert np.array_equal(picture.pixels, ramp(0)(tiles.tiles[0], 0)[0])
+
+
+def test_a_tile_smaller_than_the_level_is_still_shown():
+    placed = compose.place(tile_set(tile(w=20, h=9)))
+    assert compose.render(placed, Box(0, 0, 20, 9), scale=0.12, source=ramp(0)).mask.any()
+
+
+def test_placed_order_does_not_matter():
+    rng = np.random.default_rng(4)
+    tiles = tile_set(*(tile(c, random_affine(rng, 60)) for c in "abc"))
+    one = compose.render(compose.place(tiles), Box(0, 0, 300, 200), source=ramp(1))
+    other = compose.render(compose.place(tiles)[::-1], Box(0, 0, 300, 200), source=ramp(1))
+    assert np.array_equal(one.pixels, other.pixels)
+
+
+def test_inverse_of_a_whole_chain_agrees_with_the_chain():
+    chain = tile_set(
+        tile(scan=SCANS[0], affine=random_affine(np.random.default_rng(5))), scan=SCANS[0]
+    )
+    placed = compose.place(chain)[0]
+    raw = np.random.default_rng(6).uniform(0, [W - 1, H - 1], (50, 2))
+    for x, y in placed.chain.apply(raw):
+        at_x, at_y = compose.inverse_maps(placed.chain, np.array([x]), np.array([y]), W, H)
+        back = placed.chain.apply(np.column_stack([at_x.ravel(), at_y.ravel()]))
+        assert np.abs(back - [x, y]).max() < 2e-3
+
+
+def test_a_transform_of_another_kind_is_inverted_point_by_point():
+    class Swirl(type(parse(AFFINE, "1 0 0 1 3 4")).__mro__[1]):
+        def apply(self, xy):
+            return np.asarray(xy) + [3.0, 4.0]
+
+        def invert(self, xy):
+            return np.asarray(xy) - [3.0, 4.0]
+
+    spec = tile()
+    chain = type(tile_set(spec).chain(spec))((Swirl(),))
+    picture = compose.render([Placed(spec, chain)], Box(0, 0, W, H), source=ramp(0))
+    assert picture.pixels[10, 10] == 7

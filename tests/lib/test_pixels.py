@@ -1,0 +1,109 @@
+"""Tile pixels and masks at mipmap levels."""
+
+import h5py
+import numpy as np
+import pytest
+
+from scripts.lib import pixels
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(1).integers(0, 255, (21, 34)).astype(np.uint8)
+
+
+def stored(path, image, levels):
+    with h5py.File(path, "w") as file:
+        for level in levels:
+            value = image if level == 0 else np.full((1, image.shape[0] >> level, 3), level)
+            file[f"/0-0-1/mipmap.{level}"] = value.reshape(-1, *value.shape[-2:])
+        file["/0-0-1/c0"] = image.astype(np.int16)
+    return f"file://{path}?dataSet=/0-0-1/mipmap.0&z=0"
+
+
+def test_level_zero_is_read_as_it_is(tmp_path, image):
+    url = stored(tmp_path / "a.h5", image, [0])
+    read = pixels.read_image(url)
+    assert read.dtype == np.uint8
+    assert np.array_equal(read, image)
+
+
+def test_a_plain_two_dimensional_dataset_is_read(tmp_path, image):
+    stored(tmp_path / "a.h5", image, [0])
+    read = pixels.read_image(f"file://{tmp_path / 'a.h5'}?dataSet=/0-0-1/c0")
+    assert read.dtype == np.int16
+    assert np.array_equal(read, image)
+
+
+def test_relative_paths_are_relative_to_the_working_directory(tmp_path, image, monkeypatch):
+    stored(tmp_path / "a.h5", image, [0])
+    monkeypatch.chdir(tmp_path)
+    assert pixels.read_image("file://a.h5?dataSet=/0-0-1/mipmap.0&z=0").shape == image.shape
+
+
+def test_a_stored_level_is_taken_and_the_next_is_made_from_it(tmp_path, image):
+    url = stored(tmp_path / "a.h5", image, [0, 1])
+    assert np.all(pixels.read_image(url, 1) == 1)
+    made = pixels.read_image(url, 2)
+    assert made.dtype == np.float32
+    assert np.all(made == 1)
+
+
+def test_a_missing_level_is_the_float_mean_of_two_by_two(tmp_path, image):
+    url = stored(tmp_path / "a.h5", image, [0])
+    want = image[:20].reshape(10, 2, 17, 2).mean(axis=(1, 3))
+    assert np.array_equal(pixels.read_image(url, 1), want.astype(np.float32))
+
+
+def test_a_missing_file_dataset_and_form_are_named(tmp_path, image):
+    url = stored(tmp_path / "a.h5", image, [0])
+    with pytest.raises(FileNotFoundError, match=r"b\.h5"):
+        pixels.read_image(url.replace("a.h5", "b.h5"))
+    with pytest.raises(FileNotFoundError, match="0-9-9"):
+        pixels.read_image(url.replace("0-0-1", "0-9-9"))
+    with pytest.raises(ValueError, match="expected file://"):
+        pixels.read_image("http://somewhere/a.png")
+
+
+@pytest.mark.parametrize(
+    ("scale", "level"),
+    [
+        (2, 0),
+        (1, 0),
+        (0.6, 0),
+        (0.5, 1),
+        (0.4, 1),
+        (0.34, 1),
+        (0.25, 2),
+        (0.2, 2),
+        (0.1, 3),
+        (0.05, 4),
+    ],
+)
+def test_level_of_a_scale_is_that_of_the_reference(scale, level):
+    assert pixels.level_for(scale) == level
+
+
+@pytest.mark.parametrize("scale", [0, -1, np.nan, np.inf])
+def test_a_scale_that_is_not_positive_is_refused(scale):
+    with pytest.raises(ValueError, match="positive"):
+        pixels.level_for(scale)
+
+
+def test_box_mask_is_half_open_and_averaged_at_levels():
+    url = "mask://outside-box?minX=10&minY=3&maxX=34&maxY=21&width=34&height=21"
+    mask = pixels.read_mask(url, (21, 34))
+    assert mask.shape == (21, 34)
+    assert np.all(mask[3:, 10:] == 255)
+    assert not mask[:3].any()
+    assert not mask[:, :10].any()
+    low = pixels.read_mask(url, (21, 34), 2)
+    assert low.shape == (5, 8)
+    assert low[2, 2] == 128  # px 8..11: half inside
+    assert low[0, 4] == 64  # rows 0..3: one of four
+
+
+def test_no_mask_url_means_no_mask_and_another_form_is_refused():
+    assert pixels.read_mask(None, (2, 2)) is None
+    with pytest.raises(ValueError, match="outside-box"):
+        pixels.read_mask("file://mask.tif", (2, 2))
