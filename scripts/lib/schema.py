@@ -1,0 +1,158 @@
+"""L0 · Schema: fill in the defaults of a config and name everything in it that is wrong.
+
+The schema is JSON schema (draft 2020-12) with one keyword of our own, ``unit``. An object that
+lists ``properties`` is closed: a key it does not list is a mistake, since a misspelt key that
+is silently ignored costs days of computing.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from scripts.lib.job import UserError
+
+Schema = Mapping[str, Any]
+
+_BOUNDS = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "above",
+    "exclusiveMaximum": "below",
+    "minItems": "number of entries at least",
+    "maxItems": "number of entries at most",
+    "pattern": "matching",
+}
+
+
+def validate(config: dict[str, Any], schema: Schema) -> None:
+    """Fill the defaults of `schema` into `config`, in place, and check the whole.
+
+    Raises
+    ------
+    UserError
+        Names every fault at once: unknown keys with the nearest known one, missing keys, and
+        values of the wrong type or range with key, expectation, unit and what was found.
+    """
+    fill_defaults(config, schema)
+    faults = sorted(
+        Draft202012Validator(closed(schema)).iter_errors(config),
+        key=lambda fault: [str(part) for part in fault.absolute_path],
+    )
+    lines = [line for fault in faults for line in _words(fault, schema)]
+    if lines:
+        raise UserError("config:\n" + "\n".join(f"  {line}" for line in lines))
+
+
+def fill_defaults(value: Any, schema: Schema) -> None:  # noqa: ANN401 - any JSON value
+    """Add missing keys that have a default, in place, at every depth.
+
+    A section that is left out or empty comes to be with the defaults of its keys, unless its own
+    ``default`` says otherwise.
+    """
+    if isinstance(value, dict):
+        for key, sub in schema.get("properties", {}).items():
+            if key not in value and "default" in sub:
+                value[key] = copy.deepcopy(sub["default"])
+            # `solve:` with every key below it commented out reads as null
+            elif value.get(key) is None and "properties" in sub and sub.get("type") == "object":
+                value[key] = {}
+            if key in value:
+                fill_defaults(value[key], sub)
+    elif isinstance(value, list) and "items" in schema:
+        for each in value:
+            fill_defaults(each, schema["items"])
+
+
+def closed(schema: Any) -> Any:  # noqa: ANN401 - a schema or a part of one
+    """Give a copy in which every object with ``properties`` refuses other keys."""
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    inner = {key: closed(each) for key, each in schema.items()}
+    if isinstance(schema.get("properties"), Mapping):
+        inner.setdefault("additionalProperties", False)
+    return inner
+
+
+def known_keys(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema]]:
+    """Walk all keys of `schema` in its own order: dotted path and sub-schema, parents first."""
+    for key, sub in schema.get("properties", {}).items():
+        path = f"{prefix}{key}"
+        yield path, sub
+        yield from known_keys(sub, f"{path}.")
+
+
+def expectation(schema: Schema) -> str:
+    """Say in words what a value must be: type or choices, bounds and unit."""
+    what: str
+    if "enum" in schema:
+        what = "one of " + ", ".join(_shown(each) for each in schema["enum"])
+    else:
+        types = schema.get("type", "value")
+        what = types if isinstance(types, str) else " or ".join(types)
+    bounds = [f"{words} {schema[key]}" for key, words in _BOUNDS.items() if key in schema]
+    return ", ".join([what, *bounds]) + (f" ({schema['unit']})" if "unit" in schema else "")
+
+
+def _words(fault: ValidationError, schema: Schema) -> list[str]:
+    """Put one fault of the validator into the lines a person reads."""
+    path = _dotted(fault.absolute_path)
+    sub = fault.schema if isinstance(fault.schema, Mapping) else {}
+    if fault.validator == "additionalProperties" and isinstance(fault.instance, Mapping):
+        unknown = [key for key in fault.instance if key not in sub.get("properties", {})]
+        return [_unknown_key(str(key), path, sub, schema) for key in unknown]
+    if fault.validator == "required" and isinstance(fault.instance, Mapping):
+        # the validator reports one fault for each missing key
+        missing = [key for key in sub["required"] if fault.message.startswith(repr(key))]
+        return [_missing_key(key, path, sub) for key in missing]
+    return [f"{path}: expected {expectation(sub)}, found {_shown(fault.instance)}"]
+
+
+def _unknown_key(key: str, path: str, level: Schema, schema: Schema) -> str:
+    full = f"{path}.{key}" if path else key
+    return f"{full}: unknown key; the nearest known key is {_nearest(key, path, level, schema)}"
+
+
+def _nearest(key: str, path: str, level: Schema, schema: Schema) -> str:
+    """Find the known key that was meant: at the same place, at another place, or the closest."""
+    prefix = f"{path}." if path else ""
+    here: list[str] = list(level.get("properties", {}))
+    close = difflib.get_close_matches(key, here, n=1, cutoff=0.7)
+    if close:
+        return prefix + close[0]
+    everywhere = [dotted for dotted, _ in known_keys(schema)]
+    leaves = [dotted for dotted in everywhere if dotted.rpartition(".")[2] == key]
+    if leaves:
+        return leaves[0]
+    candidates = [prefix + each for each in here] or everywhere
+    return difflib.get_close_matches(prefix + key, candidates, n=1, cutoff=0.0)[0]
+
+
+def _missing_key(key: str, path: str, level: Schema) -> str:
+    sub = level.get("properties", {}).get(key, {})
+    about = f"; {sub['description']}" if "description" in sub else ""
+    return f"{f'{path}.{key}' if path else key}: missing; expected {expectation(sub)}{about}"
+
+
+def _dotted(path: Any) -> str:  # noqa: ANN401 - the validator's deque of keys and indices
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        return "an object"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if isinstance(value, str) else f"{text} ({names.get(type(value), 'value')})"
