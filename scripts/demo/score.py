@@ -1,0 +1,79 @@
+"""Score: how well a finished run met the truth of its acquisition.
+
+    python -m scripts.demo.score WORK_DIR TRUTH.json
+
+prints the errors of the solution beside those of the nominal stage positions, and where the
+report is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.lib import files, truth
+
+TRANSFORMS = "solve/transforms.json.gz"
+LAYERS = "ingest/layers.tsv"
+Z_COORDS = "zcorr/Zcoords.txt"
+REPORT = "report/index.html"
+
+
+def score_run(work_dir: Path, truth_path: Path) -> dict[str, Any]:
+    """Give the figures of `lib.truth.figures` for a working directory.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the run has not got as far as the solve.
+    """
+    z_coords = work_dir / Z_COORDS
+    return truth.figures(
+        truth.read_truth(truth_path),
+        transforms=files.read_json(work_dir / TRANSFORMS)["tiles"],
+        layers=[(int(r["z"]), r["layer_id"]) for r in files.read_table(work_dir / LAYERS)],
+        corrected=truth.read_z_coords(z_coords) if z_coords.exists() else None,
+    )
+
+
+def table(figures: Mapping[str, Any]) -> str:
+    """Lay the figures out as text, solution beside stage positions."""
+    nominal = figures["nominal"]
+    rows: list[tuple[str, ...]] = [("", "aligned", "as acquired", "")]
+    for label, group, key, unit in (
+        ("jitter from layer to layer, rms", "relative", "rms_px", "px"),
+        ("jitter, 95th percentile", "relative", "p95_px", "px"),
+        ("position in the whole stack, rms", "absolute", "rms_px", "px"),
+        ("depth of the layers, rms", "z", "rms_layers", "layers"),
+    ):
+        if group in figures:
+            values = (f"{g[group][key]:.3f}" if group in g else "-" for g in (figures, nominal))
+            rows.append((label, *values, unit))
+    lines = [f"  {a:<34}{b:>10}{c:>14}  {d}" for a, b, c, d in rows]
+    missing = figures.get("tiles_missing", 0)
+    lines.append(f"  tiles scored: {figures.get('tiles_scored', 0)}, not solved: {missing}")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Score a finished run against its truth.")
+    parser.add_argument("work_dir", type=Path)
+    parser.add_argument("truth", type=Path)
+    args = parser.parse_args(argv)
+    try:
+        figures = score_run(args.work_dir, args.truth)
+    except (FileNotFoundError, ValueError) as error:
+        sys.stderr.write(f"nothing to score: {error}\n")
+        return 1
+    report = args.work_dir / REPORT
+    where = report if report.exists() else f"{report} (not made yet)"
+    sys.stdout.write(f"Errors against the known truth\n{table(figures)}\nReport: {where}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,268 @@
+"""L1 · Truth: how far a solution is from the known geometry of a simulated acquisition.
+
+A ``truth.json`` (format ``misaligned-fibsem-truth/1``) lists the true affine of every tile after
+the scan correction, in world px, and the true z of every layer. Images alone fix a solution only
+up to a *gauge*: one affine of the whole stack, a constant lean with z, and an offset and a scale
+of z. The best-fitting gauge is taken away first, then
+
+* ``absolute`` is the distance that remains between solved and true positions, px;
+* ``relative`` is the change of that error from a tile to the same tile one layer later, px: what
+  the eye sees as jitter. Slow drift is only weakly fixed by any image, so this one counts first;
+* ``z`` is the remaining error of the layer positions, in layers.
+
+Tiles that show only resin and corrupt tiles do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scripts.lib import files, geometry
+from scripts.lib.geometry import Array
+
+FORMAT = "misaligned-fibsem-truth/1"
+CONTROL_POINTS = 4  # per side of a tile
+
+Truth = Mapping[str, Any]
+Wire = Sequence[float]
+
+
+def find_truth(dat_root: str | Path) -> Path | None:
+    """Give the ``truth.json`` in `dat_root` or in its parent folder; None when there is none."""
+    root = Path(dat_root)
+    places = (root / "truth.json", root.absolute().parent / "truth.json")
+    return next((path for path in places if path.is_file()), None)
+
+
+def read_truth(path: str | Path) -> dict[str, Any]:
+    """Read a truth file.
+
+    Raises
+    ------
+    ValueError
+        When the file is of another format.
+    """
+    value: dict[str, Any] = files.read_json(path)
+    if value.get("format") != FORMAT:
+        raise ValueError(f"{path}: expected format {FORMAT!r}, found {value.get('format')!r}")
+    return value
+
+
+# ---------------------------------------------------------------------------------------------
+# from the pipeline's names to those of the truth
+# ---------------------------------------------------------------------------------------------
+
+
+def truth_tile_id(tile_id: str) -> str:
+    """Give the truth's name of a tile: ``stamp_s-r-c.z.0`` without its z."""
+    return tile_id.rsplit(".", 2)[0]
+
+
+def solved_tiles(transforms: Mapping[str, Wire]) -> dict[str, Wire]:
+    """Name solved affines (keys = tile ids of the stack) as the truth does."""
+    return {truth_tile_id(tile_id): affine for tile_id, affine in transforms.items()}
+
+
+def solved_z(
+    truth: Truth, layers: Iterable[tuple[int, str]], corrected: Mapping[int, float]
+) -> dict[str, float]:
+    """Give the corrected z of each layer of the truth, keyed by the text of its layer number.
+
+    `layers` holds (z, layer id) of the ingest table; the time stamp in the layer id, not the
+    position in the table, tells which layer of the truth it is.
+    """
+    number = {layer["stamp"]: layer["layer"] for layer in truth["layers"]}
+    named = ((z, "_".join(layer_id.split("_")[-2:])) for z, layer_id in layers)
+    return {
+        str(number[stamp]): float(corrected[z])
+        for z, stamp in named
+        if stamp in number and z in corrected
+    }
+
+
+def nominal_tiles(truth: Truth, names: Iterable[str]) -> dict[str, Wire]:
+    """Give the stage positions of the tiles `names` as if they were a solution."""
+    wanted = set(names)
+    return {
+        tile["tile_id"]: geometry.to_wire(geometry.translation(*tile["stage_xy"]))
+        for tile in truth["tiles"]
+        if tile["tile_id"] in wanted
+    }
+
+
+def read_z_coords(path: str | Path) -> dict[int, float]:
+    """Read a ``Zcoords.txt``: true z and corrected z on each line.
+
+    Raises
+    ------
+    ValueError
+        For a line that does not hold two numbers.
+    """
+    out = {}
+    for number, line in enumerate(Path(path).read_text().splitlines(), start=1):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != 2:
+            raise ValueError(f"{path}:{number}: expected 'z corrected_z', found {line!r}")
+        out[int(float(words[0]))] = float(words[1])
+    return out
+
+
+# ---------------------------------------------------------------------------------------------
+# the score
+# ---------------------------------------------------------------------------------------------
+
+
+def score(truth: Truth, solved: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare a solution with the truth.
+
+    `solved` holds ``tiles`` {truth's tile id: [m00, m10, m01, m11, m02, m12]} (after the scan
+    correction, world px) and/or ``z`` {layer number as text: z}. The answer has ``relative`` and
+    ``absolute`` (rms, p95, max in px), ``tiles_scored``, ``tiles_missing`` and ``z`` (rms, max in
+    layers, thickness_correlation), as far as the input allows.
+
+    Raises
+    ------
+    ValueError
+        When tiles are given but none of them counts.
+    """
+    out: dict[str, Any] = {}
+    if solved.get("tiles"):
+        out |= _score_tiles(truth, solved["tiles"])
+    if solved.get("z"):
+        out["z"] = _score_z(truth, solved["z"])
+    return out
+
+
+def _counts(tile: Mapping[str, Any]) -> bool:
+    return tile["kind"] == "tissue" and not tile["corrupt"]
+
+
+def _score_tiles(truth: Truth, affines: Mapping[str, Wire]) -> dict[str, Any]:
+    counted = [tile for tile in truth["tiles"] if _counts(tile)]
+    scored = [tile for tile in counted if tile["tile_id"] in affines]
+    if not scored:
+        raise ValueError("no tile of the truth that counts is in the solution")
+    depth = {layer["layer"]: layer["z_true"] for layer in truth["layers"]}
+    points = _control_points(truth["parameters"])
+    true_xy = _positions(points, [tile["true_affine"] for tile in scored])
+    solved_xy = _positions(points, [affines[tile["tile_id"]] for tile in scored])
+    error = _without_gauge(solved_xy, true_xy, np.array([depth[t["layer"]] for t in scored]))
+    out: dict[str, Any] = {
+        "tiles_scored": len(scored),
+        "tiles_missing": len(counted) - len(scored),
+        "absolute": _spread(np.linalg.norm(error, axis=-1)),
+    }
+    steps = _steps(scored, error)
+    if steps.size:
+        out["relative"] = _spread(steps)
+    return out
+
+
+def _control_points(parameters: Mapping[str, Any]) -> Array:
+    """Give (16, 2) points of a tile, scan-corrected."""
+    n = CONTROL_POINTS
+    u, v = np.meshgrid(
+        np.linspace(0, parameters["tile_width"] - 1, n),
+        np.linspace(0, parameters["tile_height"] - 1, n),
+    )
+    a, b, c, d = parameters["scan"]
+    return np.column_stack([(u + a * np.exp(-u / b) + c * np.exp(-u / d)).ravel(), v.ravel()])
+
+
+def _positions(points: Array, wires: Sequence[Wire]) -> Array:
+    """Give (tiles, points, 2) world positions."""
+    return np.stack([geometry.apply(geometry.from_wire(wire), points) for wire in wires])
+
+
+def _without_gauge(solved_xy: Array, true_xy: Array, z: Array) -> Array:
+    """Give (tiles, points, 2) errors left after the best affine of (x, y) with a lean in z."""
+    depth = np.repeat(z, solved_xy.shape[1])
+    terms = np.column_stack([solved_xy.reshape(-1, 2), depth, np.ones_like(depth)])
+    target = true_xy.reshape(-1, 2)
+    gauge = np.linalg.lstsq(terms, target, rcond=None)[0]
+    return np.asarray(terms @ gauge - target).reshape(true_xy.shape)
+
+
+def _steps(tiles: Sequence[Mapping[str, Any]], error: Array) -> Array:
+    """Give the change of the error, px, from each tile to the same tile of the next layer."""
+    index = {(tile["layer"], tile["row"], tile["column"]): i for i, tile in enumerate(tiles)}
+    pairs = [
+        (i, index[layer + 1, row, column])
+        for (layer, row, column), i in index.items()
+        if (layer + 1, row, column) in index
+    ]
+    if not pairs:
+        return np.empty(0)
+    here, there = np.array(pairs).T
+    return np.asarray(np.linalg.norm(error[there] - error[here], axis=-1)).ravel()
+
+
+def _score_z(truth: Truth, solved: Mapping[str, float]) -> dict[str, float]:
+    known = [layer for layer in truth["layers"] if str(layer["layer"]) in solved]
+    found = np.array([float(solved[str(layer["layer"])]) for layer in known])
+    true = np.array([layer["z_true"] for layer in known])
+    left = np.polyval(np.polyfit(found, true, 1), found) - true
+    steps = np.diff(found)
+    correlated = len(steps) > 1 and steps.std() > 1e-9
+    return {
+        "rms": float(np.sqrt(np.mean(left**2))),
+        "max": float(np.abs(left).max()),
+        "thickness_correlation": float(np.corrcoef(steps, np.diff(true))[0, 1])
+        if correlated
+        else 0.0,
+    }
+
+
+def _spread(size: Array) -> dict[str, float]:
+    return {
+        "rms": float(np.sqrt(np.mean(size**2))),
+        "p95": float(np.percentile(size, 95)),
+        "max": float(size.max()),
+    }
+
+
+# ---------------------------------------------------------------------------------------------
+# the score of a working directory, as the report lists it
+# ---------------------------------------------------------------------------------------------
+
+
+def figures(
+    truth: Truth,
+    *,
+    transforms: Mapping[str, Wire],
+    layers: Iterable[tuple[int, str]] = (),
+    corrected: Mapping[int, float] | None = None,
+) -> dict[str, Any]:
+    """Score a solution under the pipeline's own names and give figures with units in the keys.
+
+    ``relative`` and ``absolute`` have rms_px, p95_px, max_px, ``z`` has rms_layers, max_layers and
+    thickness_correlation; ``nominal`` holds the same for the stage positions of the same tiles
+    (and for layers of equal thickness), for comparison.
+    """
+    tiles = solved_tiles(transforms)
+    known = list(layers)
+    z = solved_z(truth, known, corrected or {})
+    equal = {layer: float(i) for i, layer in enumerate(sorted(z, key=int))}
+    found = score(truth, {"tiles": tiles, "z": z})
+    nominal = score(truth, {"tiles": nominal_tiles(truth, tiles), "z": equal})
+    return {**_with_units(found), "nominal": _with_units(nominal)}
+
+
+def _with_units(result: Mapping[str, Any]) -> dict[str, Any]:
+    units = {"relative": "px", "absolute": "px", "z": "layers"}
+    out: dict[str, Any] = {}
+    for key, value in result.items():
+        out[key] = (
+            {_unit(name, units[key]): v for name, v in value.items()} if key in units else value
+        )
+    return out
+
+
+def _unit(name: str, unit: str) -> str:
+    return name if name == "thickness_correlation" else f"{name}_{unit}"
