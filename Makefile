@@ -1,0 +1,90 @@
+# What a person types. Needs Python 3.11 or newer, git and make; everything else comes from
+# envs/lock.txt into .venv. `make demo PYTHON=python3.12` uses another interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# the stamp is a copy of the lock file that is installed: equal means nothing to do
+STAMP := $(VENV)/lock.installed
+SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
+# real volume and generator beside the project, for `make real`
+DATA ?= ../shared/data
+
+.PHONY: help env demo real real-single real-grid test lint bench lock docs clean
+
+help:
+	@echo "make demo    a synthetic acquisition through the whole workflow, with its score"
+	@echo "make test    all tests"
+	@echo "make lint    formats, types, spelling, Snakemake's own lint"
+	@echo "make bench   measure; figures in build/bench/"
+	@echo "make real    the workflow on acquisitions cut from a real volume in $(DATA)"
+	@echo "make docs    rewrite the pages that are made from the schema"
+	@echo "make lock    renew the exact versions in envs/ after a change of pyproject.toml"
+	@echo "make clean   remove what demo, real and bench made"
+
+env: $(STAMP)
+
+$(STAMP): envs/lock.txt
+	@if cmp -s envs/lock.txt $@; then touch $@; exit 0; fi; set -e; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }; \
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+	echo "installing envs/lock.txt into $(VENV): once, a minute or two"; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/lock.txt; \
+	cp envs/lock.txt $@
+
+# ---- run -------------------------------------------------------------------------------------
+
+demo: build/demo/acquisition/truth.json
+	$(SNAKEMAKE)
+	@$(BIN)/python -m scripts.demo.score build/demo build/demo/acquisition/truth.json
+	@echo "report: $(CURDIR)/build/demo/report/index.html"
+
+build/demo/acquisition/truth.json: | $(STAMP)
+	$(BIN)/python -m scripts.demo.acquire $(@D)
+
+real: real-single real-grid
+
+CUT_single := --layers 200 --grid 1 1 --tile 200 200 --seed 1
+CUT_grid := --layers 60 --grid 2 2 --tile 120 120 --overlap 0.2 --seed 2
+
+real-single real-grid: real-%: build/real/%/acquisition/truth.json
+	$(SNAKEMAKE) --configfile config/volumes/fib25_$*.yaml \
+	    --config report='{truth: $(CURDIR)/$<}'
+	@$(BIN)/python -m scripts.demo.score build/real/$*/work $<
+	@echo "report: $(CURDIR)/build/real/$*/work/report/index.html"
+
+.PRECIOUS: build/real/%/acquisition/truth.json
+build/real/%/acquisition/truth.json: | $(STAMP)
+	$(BIN)/python $(DATA)/make_misaligned.py $(DATA)/fib25/fib25_250.h5 $(@D) $(CUT_$*)
+
+# ---- check -----------------------------------------------------------------------------------
+
+test: $(STAMP)
+	$(BIN)/pytest -n auto --dist loadgroup
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/codespell $$(git ls-files)
+	$(BIN)/snakemake --lint
+
+bench: $(STAMP)
+	$(BIN)/pytest -n 0 --benchmark-enable --benchmark-disable-gc -q tests/benchmarks
+	@ls build/bench/*.json
+
+# ---- keep ------------------------------------------------------------------------------------
+
+# Exact versions of all runtime and dev dependencies, without any index or host in the file;
+# then the conda files with the same pins. Every interpreter from 3.11 can install the result.
+lock: $(STAMP)
+	$(BIN)/uv pip compile --quiet --extra dev --python-version 3.11 --upgrade \
+	    --no-emit-index-url --no-emit-find-links --no-header pyproject.toml -o envs/lock.txt
+	$(BIN)/python envs/update.py
+
+docs: $(STAMP)
+	$(BIN)/python -m scripts.lib.schema_doc
+
+clean:
+	rm -rf build
