@@ -1,0 +1,106 @@
+"""L0 · Names: the grammar of acquired files, and of what is derived from them.
+
+``<scope>_<yy-mm-dd>_<HHMMSS>_<section>-<row>-<column>[anything].dat`` is one tile; its *layer id*
+is ``<scope>_<yy-mm-dd>_<HHMMSS>``, its *tile key* ``<section>-<row>-<column>``. Times are local to
+the microscope, with a resolution of one second.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+
+_STAMP = "%y-%m-%d_%H%M%S"
+_LAYER = re.compile(r"(?P<scope>[^/]+)_(?P<stamp>\d\d-\d\d-\d\d_\d{6})")
+_TILE = re.compile(
+    _LAYER.pattern + r"_(?P<section>\d{1,6})-(?P<row>\d{1,6})-(?P<column>\d{1,6})(?!\d).*",
+    re.ASCII | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class LayerName:
+    """Scope and time stamp (``yy-mm-dd_HHMMSS``) of a layer."""
+
+    scope: str
+    stamp: str
+
+    @property
+    def layer_id(self) -> str:
+        """``<scope>_<stamp>``."""
+        return f"{self.scope}_{self.stamp}"
+
+    @property
+    def time(self) -> datetime:
+        """Local time of the acquisition."""
+        return datetime.strptime(self.stamp, _STAMP)
+
+    @property
+    def order(self) -> tuple[str, str]:
+        """Sort key of acquisition order: time first, so that a change of scope keeps the order."""
+        return self.stamp, self.scope
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """``<scope>/YYYY/MM/DD/HH``: the hour bounds the number of files in a folder."""
+        return PurePosixPath(self.scope) / self.time.strftime("%Y/%m/%d/%H")
+
+
+@dataclass(frozen=True)
+class DatName:
+    """What the name of a ``.dat`` file says."""
+
+    layer: LayerName
+    section: int
+    row: int
+    column: int
+
+    @property
+    def tile_key(self) -> str:
+        """``<section>-<row>-<column>``."""
+        return f"{self.section}-{self.row}-{self.column}"
+
+
+def parse_layer(text: str) -> LayerName:
+    """Read a layer id, or the layer of a ``.dat`` name.
+
+    Raises
+    ------
+    ValueError
+        When the text is neither, or its time does not exist.
+    """
+    match = _TILE.fullmatch(text) or _LAYER.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f"{text!r} is no layer id: expected <scope>_<yy-mm-dd>_<HHMMSS>, "
+            f"e.g. Merlin-6281_24-03-07_101112"
+        )
+    return _checked(LayerName(match["scope"], match["stamp"]), text)
+
+
+def parse_dat(name: str) -> DatName:
+    """Read the name (without folder) of a ``.dat`` file.
+
+    Raises
+    ------
+    ValueError
+        When the name does not fit the grammar, or its time does not exist.
+    """
+    match = _TILE.fullmatch(name)
+    if match is None:
+        raise ValueError(
+            f"{name!r} is no tile name: expected <scope>_<yy-mm-dd>_<HHMMSS>_<section>-<row>-"
+            f"<column>.dat, e.g. Merlin-6281_24-03-07_101112_0-1-2.dat"
+        )
+    layer = _checked(LayerName(match["scope"], match["stamp"]), name)
+    return DatName(layer, int(match["section"]), int(match["row"]), int(match["column"]))
+
+
+def _checked(layer: LayerName, text: str) -> LayerName:
+    try:
+        _ = layer.time
+    except ValueError as error:
+        raise ValueError(f"{text!r} holds no time that exists: found {layer.stamp}") from error
+    return layer

@@ -1,0 +1,146 @@
+"""16-bit to 8-bit: one contrast range for all tiles of a layer.
+
+With m and s the mean and the population standard deviation of the unsaturated pixels of all tiles,
+the range is A = min(m + 4s, 32767) to B = max(m - 4s, -32768). Contrast is inverted: A becomes 0, B
+becomes 255 (secondary electrons are dark where stain is, users expect the opposite).
+
+Sixteen bits have 65,536 values, so the layer is described exactly by a histogram and converted by
+a table: statistics are integer arithmetic, independent of tile order, and tiles of any sizes pool.
+
+Cases the formula leaves open, defined here: a constant layer becomes 128 (saturated pixels in it 0
+where high, 255 where low); a layer with saturated pixels only becomes 0 where saturated high and
+255 where low. 8-bit images are neither stretched nor inverted: they pass through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+VALUES = 65536
+SIGMAS = 4.0
+MARGIN = 3  # levels at both ends of the 16-bit range that count as saturated
+_LOW, _HIGH = -32768, 32767
+_BLOCK = 1 << 20  # px converted at once: bounds the 8-byte indices that numpy makes
+
+Counts = NDArray[np.int64]
+_LEVELS = np.arange(VALUES, dtype=np.uint16).view(np.int16).astype(np.int64)  # code -> pixel value
+
+
+@dataclass(frozen=True)
+class Range:
+    """Raw levels that become 0 (`black`) and 255 (`white`); None when no pixel is unsaturated."""
+
+    black: float
+    white: float
+
+
+@dataclass(frozen=True)
+class Fill:
+    """A rectangle of some tiles in which pixels above `threshold` become `value` (raw levels)."""
+
+    tiles: tuple[str, ...]
+    x_px: int
+    y_px: int
+    width_px: int
+    height_px: int
+    threshold: int
+    value: int
+
+    @staticmethod
+    def of(value: Mapping[str, Any]) -> Fill:
+        """Read one entry of the config's `transfer.fill`."""
+        return Fill(**{**value, "tiles": tuple(value["tiles"])})
+
+
+def filled(pixels: NDArray[Any], tile_key: str, fills: Sequence[Fill]) -> NDArray[Any]:
+    """Give (y, x) pixels with the rectangles of `tile_key` filled; the input is not changed."""
+    mine = [fill for fill in fills if tile_key in fill.tiles]
+    if not mine:
+        return pixels
+    out = pixels.copy()
+    for fill in mine:
+        part = out[fill.y_px : fill.y_px + fill.height_px, fill.x_px : fill.x_px + fill.width_px]
+        part[part > fill.threshold] = fill.value
+    return out
+
+
+def codes(pixels: NDArray[Any]) -> NDArray[np.uint16]:
+    """Give int16 pixels of any byte order as flat unsigned codes 0..65535."""
+    return np.ascontiguousarray(pixels, np.int16).view(np.uint16).reshape(-1)
+
+
+def histogram(images: Iterable[NDArray[Any]]) -> Counts:
+    """Count the values of int16 images of any shapes; (65536,) indexed by code."""
+    counts = np.zeros(VALUES, np.int64)
+    for image in images:
+        flat = codes(image)
+        for start in range(0, len(flat), _BLOCK):
+            counts += np.bincount(flat[start : start + _BLOCK], minlength=VALUES)
+    return counts
+
+
+def stretch(counts: Counts) -> Range | None:
+    """Give the range of a layer from its histogram; None when every pixel is saturated."""
+    good = (_LEVELS >= _LOW + MARGIN) & (_LEVELS < _HIGH - MARGIN)
+    # Python integers: the sums are exact for any number of pixels
+    pairs = [(int(v), int(n)) for v, n in zip(_LEVELS[good], counts[good], strict=True) if n]
+    total = sum(n for _, n in pairs)
+    if total == 0:
+        return None
+    first = sum(v * n for v, n in pairs)
+    second = sum(v * v * n for v, n in pairs)
+    mean = first / total
+    deviation = sqrt((second * total - first * first) / (total * total))
+    return Range(
+        black=min(mean + SIGMAS * deviation, float(_HIGH)),
+        white=max(mean - SIGMAS * deviation, float(_LOW)),
+    )
+
+
+def table(limits: Range | None) -> NDArray[np.uint8]:
+    """Give the (65536,) 8-bit value of every code for a range."""
+    if limits is None:
+        return np.where(_LEVELS >= 0, 0, 255).astype(np.uint8)
+    if limits.black == limits.white:
+        value = 128 - 128 * np.sign(_LEVELS - limits.black)
+    else:
+        value = 255 * (_LEVELS - limits.black) / (limits.white - limits.black) + 0.5
+    out: NDArray[np.uint8] = value.clip(0, 255).astype(np.uint8)  # the cast truncates toward zero
+    return out
+
+
+def convert(pixels: NDArray[Any], levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give the 8-bit image of int16 (y, x) pixels by a table of `table`."""
+    flat = codes(pixels)
+    out = np.empty(flat.shape, np.uint8)
+    for start in range(0, len(flat), _BLOCK):
+        np.take(levels, flat[start : start + _BLOCK], out=out[start : start + _BLOCK])
+    return out.reshape(pixels.shape)
+
+
+def to_eight_bit(
+    images: Mapping[str, NDArray[Any]], fills: Sequence[Fill] = ()
+) -> tuple[dict[str, NDArray[np.uint8]], Range | None]:
+    """Convert all tiles of a layer with one range.
+
+    Parameters
+    ----------
+    images
+        Tile key -> (y, x) pixels, int16 of any byte order, or uint8 which is passed through.
+    fills
+        Bright patches to hide before the statistics.
+
+    Returns
+    -------
+    Tile key -> (y, x) uint8, and the range used (None: nothing 16-bit and unsaturated).
+    """
+    deep = {k: filled(v, k, fills) for k, v in images.items() if v.dtype != np.uint8}
+    limits = stretch(histogram(deep.values()))
+    levels = table(limits)
+    return {k: convert(deep[k], levels) if k in deep else v for k, v in images.items()}, limits

@@ -1,0 +1,307 @@
+"""One layer from `.dat` to HDF5, such that no byte of an acquired tile can be lost.
+
+A file under its final name has been verified: it was written under a temporary name, flushed, read
+back, rebuilt into the `.dat` files byte for byte, and then renamed. Hence what is left to do
+follows from what is there: a layer whose raw HDF5 holds all readable tiles is not written again; a
+late tile rebuilds the layer from all its tiles; tiles whose `.dat` has gone are taken from the raw
+HDF5 that holds them, so that a file is never replaced by one with fewer tiles.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lib import files
+from scripts.lib.job import UserError
+from scripts.lib.names import LayerName, parse_layer
+from scripts.transfer import contrast, dat, hdf5, layers
+from scripts.transfer.contrast import Fill
+from scripts.transfer.dat import Dat, DatError
+from scripts.transfer.hdf5 import Storage, Stored
+
+log = logging.getLogger(__name__)
+
+CONVERTED_COLUMNS = ("layer_id", "tile_key", "dat", "status", "reason")
+Row = dict[str, str]
+
+
+class LayerError(Exception):
+    """A layer that could not be converted; nothing of it was published."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How layers are converted."""
+
+    channel: int = 0  # detector of the 8-bit images
+    mipmap_levels: int = 7  # besides full scale
+    storage: Storage = Storage()
+    fills: tuple[Fill, ...] = ()
+
+    @staticmethod
+    def of(transfer: Mapping[str, Any]) -> Settings:
+        """Read section `transfer` of the config."""
+        return Settings(
+            channel=transfer["channel"],
+            mipmap_levels=transfer["mipmap_levels"],
+            storage=Storage(transfer["chunk_px"], transfer["gzip_level"]),
+            fills=tuple(Fill.of(entry) for entry in transfer["fill"]),
+        )
+
+    def conversion(self, tiles: Mapping[str, Stored]) -> str:
+        """Describe an align HDF5 of `tiles` made with these settings (canonical JSON)."""
+        return files.canonical_json(
+            {
+                "channel": self.channel,
+                "mipmap_levels": self.mipmap_levels,
+                "chunk_px": self.storage.chunk_px,
+                "fill": [asdict(fill) for fill in self.fills],
+                "tiles": {key: asdict(tile) for key, tile in tiles.items()},
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the bytes of one tile come from: its `.dat`, or a verified raw HDF5."""
+
+    dat_name: str
+    size: int
+    read: Callable[[], bytes]
+    fresh: bool  # not in the raw HDF5 yet
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The planned tiles of one layer, the root of their `.dat` files, and its two HDF5 files."""
+
+    name: LayerName
+    tiles: tuple[Mapping[str, str], ...]
+    dat_root: Path
+    raw: Path
+    align: Path
+
+    @staticmethod
+    def of(tiles: Sequence[Mapping[str, str]], dat_root: Path, work_dir: Path) -> Layer:
+        """Make the layer of some rows of the plan."""
+        name = parse_layer(tiles[0]["layer_id"])
+        raw, align = work_dir / layers.raw_path(name), work_dir / layers.align_path(name)
+        return Layer(name, tuple(tiles), dat_root, raw, align)
+
+
+def convert_layer(layer: Layer, settings: Settings, *, stop: bool = False) -> list[Row]:
+    """Bring the HDF5 files of one layer up to date; give one row per planned tile.
+
+    Raises
+    ------
+    LayerError
+        When a written file does not give back what went in, a converted `.dat` has changed since,
+        or, with `stop`, a tile cannot be read. Nothing is published then.
+    """
+    stored = hdf5.stored_tiles(layer.raw)
+    sources, rows = _sources(layer, stored)
+    bad = [row["reason"] for row in rows if row["status"] == "bad"]
+    if stop and bad:
+        raise LayerError("; ".join(bad))
+    if sources:
+        _update(layer, sources, settings)
+    return rows
+
+
+def _sources(layer: Layer, stored: Mapping[str, Stored]) -> tuple[dict[str, Source], list[Row]]:
+    """Find the best copy of every tile: planned ones, and those only the raw HDF5 has."""
+    sources = {key: _from_raw(layer.raw, key, tile) for key, tile in stored.items()}
+    rows = []
+    for tile in layer.tiles:
+        key, reason = tile["tile_key"], ""
+        try:
+            sources[key] = _from_dat(layer, layer.dat_root / tile["dat"], stored.get(key), key)
+        except DatError as error:
+            reason = str(error)
+        status = "ok" if key in sources else "bad"
+        if reason and status == "ok":
+            reason = f"taken from the verified raw HDF5, as the .dat is bad now ({reason})"
+        rows.append(_row(tile, status, reason))
+    planned = {tile["tile_key"] for tile in layer.tiles}
+    for key in stored.keys() - planned:
+        gone = {"layer_id": layer.name.layer_id, "tile_key": key, "dat": stored[key].dat_name}
+        rows.append(_row(gone, "ok", "kept in the verified raw HDF5, as there is no .dat now"))
+    return dict(sorted(sources.items())), sorted(rows, key=lambda row: row["tile_key"])
+
+
+def _row(tile: Mapping[str, str], status: str, reason: str) -> Row:
+    row = {name: tile[name] for name in ("layer_id", "tile_key", "dat")}
+    return row | {"status": status, "reason": reason}
+
+
+def _from_raw(raw: Path, key: str, tile: Stored) -> Source:
+    def read() -> bytes:
+        with h5py.File(raw, "r") as file:
+            return hdf5.rebuild_dat(file[key])
+
+    return Source(tile.dat_name, tile.size, read, fresh=False)
+
+
+def _from_dat(layer: Layer, path: Path, stored: Stored | None, key: str) -> Source:
+    _, size = dat.inspect(path)
+    if stored is None or size > stored.size:
+        # larger than the stored one: its recipe was cut off when it was converted
+        return Source(path.name, size, path.read_bytes, fresh=True)
+    known = _from_raw(layer.raw, key, stored)
+    newer = path.stat().st_mtime_ns > layer.raw.stat().st_mtime_ns
+    if newer and size == stored.size and path.read_bytes() != known.read():
+        raise LayerError(
+            f"{path.name}: expected the bytes that were converted into {layer.raw.name}, found "
+            f"others. Both are kept; to convert the new file remove {layer.raw}"
+        )
+    return known
+
+
+# ---------------------------------------------------------------------------------------------
+# writing
+# ---------------------------------------------------------------------------------------------
+
+
+def _update(layer: Layer, sources: Mapping[str, Source], settings: Settings) -> None:
+    tiles = {key: Stored(source.dat_name, source.size) for key, source in sources.items()}
+    wanted = settings.conversion(tiles)
+    rebuild = any(source.fresh for source in sources.values())
+    if not rebuild and hdf5.align_conversion(layer.align) == wanted:
+        return
+    images: dict[str, tuple[dat.Header, NDArray[Any]]] = {}
+    if rebuild:
+        _publish_raw(layer, sources, settings, images)
+    else:
+        images |= {
+            k: _image(dat.parse(s.read(), s.dat_name), settings, s.dat_name)
+            for k, s in sources.items()
+        }
+    _publish_align(layer, sources, images, settings, wanted)
+    log.info("%s: %d tile(s) converted", layer.name.layer_id, len(tiles))
+
+
+def _image(tile: Dat, settings: Settings, name: str) -> tuple[dat.Header, NDArray[Any]]:
+    """Give header and a copy of the channel that the 8-bit images are made of."""
+    count = tile.pixels.shape[2]
+    if settings.channel >= count:
+        raise UserError(
+            f"transfer.channel is {settings.channel}, but {name} has {count} channel(s): "
+            f"set it to {', '.join(str(i) for i in range(count))}"
+        )
+    image = tile.pixels[:, :, settings.channel]
+    # native byte order; the copy lets go of the whole file's buffer
+    return tile.header, np.array(image, image.dtype.newbyteorder("="))
+
+
+def _publish_raw(
+    layer: Layer,
+    sources: Mapping[str, Source],
+    settings: Settings,
+    images: dict[str, tuple[dat.Header, NDArray[Any]]],
+) -> None:
+    """Write and verify the raw HDF5, one tile in memory at a time; `images` gets the channel."""
+    _sweep(layer.raw)
+    with files.atomic_path(layer.raw) as partial:
+        with h5py.File(partial, "w") as file:
+            for key, source in sources.items():
+                tile = dat.parse(source.read(), source.dat_name)
+                hdf5.write_raw_tile(file, key, source.dat_name, tile, settings.storage)
+                images[key] = _image(tile, settings, source.dat_name)
+        _verify_raw(partial, sources)
+
+
+def _verify_raw(path: Path, sources: Mapping[str, Source]) -> None:
+    with h5py.File(path, "r") as file:
+        for key, source in sources.items():
+            # the source is read again: a .dat that is still being copied shows here
+            expected, found = source.read(), hdf5.rebuild_dat(file[key])
+            if expected != found:
+                raise LayerError(
+                    f"{source.dat_name}: expected the raw HDF5 to give back {len(expected)} bytes, "
+                    f"found {_first_difference(expected, found)}"
+                )
+
+
+def _first_difference(expected: bytes, found: bytes) -> str:
+    n = min(len(expected), len(found))
+    differs = np.frombuffer(expected[:n], np.uint8) != np.frombuffer(found[:n], np.uint8)
+    at = int(differs.argmax()) if differs.any() else n
+    return f"{len(found)} bytes that differ from byte {at} on"
+
+
+def _publish_align(
+    layer: Layer,
+    sources: Mapping[str, Source],
+    images: Mapping[str, tuple[dat.Header, NDArray[Any]]],
+    settings: Settings,
+    conversion: str,
+) -> None:
+    converted, limits = contrast.to_eight_bit(
+        {key: image for key, (_, image) in images.items()}, settings.fills
+    )
+    tiles = {key: (sources[key].dat_name, images[key][0], converted[key]) for key in sources}
+    _sweep(layer.align)
+    with files.atomic_path(layer.align) as partial:
+        hdf5.write_align(
+            partial,
+            tiles,
+            most_levels=settings.mipmap_levels,
+            storage=settings.storage,
+            conversion=conversion,
+            limits=limits,
+        )
+        if differing := hdf5.align_differences(partial, converted):
+            raise LayerError(f"{layer.align.name}: read back differently: {', '.join(differing)}")
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a killed run left under temporary names of `path`."""
+    for partial in path.parent.glob(f".{path.name}.*.partial"):
+        partial.unlink(missing_ok=True)
+        log.info("removed %s of an earlier run", partial.name)
+
+
+# ---------------------------------------------------------------------------------------------
+# many layers
+# ---------------------------------------------------------------------------------------------
+
+
+def convert_layers(
+    plan: Sequence[Mapping[str, str]],
+    *,
+    dat_root: Path,
+    work_dir: Path,
+    settings: Settings,
+    stop: bool,
+) -> list[Row]:
+    """Convert the layers of some rows of the plan; a layer that fails does not stop the others.
+
+    Raises
+    ------
+    UserError
+        In the end, with every layer that failed and why.
+    """
+    by_layer: dict[str, list[Mapping[str, str]]] = {}
+    for row in plan:
+        by_layer.setdefault(row["layer_id"], []).append(row)
+    rows: list[Row] = []
+    failures = []
+    for layer_id, tiles in by_layer.items():
+        try:
+            rows += convert_layer(Layer.of(tiles, dat_root, work_dir), settings, stop=stop)
+        except (LayerError, DatError, OSError) as error:
+            failures.append(f"{layer_id}: {error}")
+    if failures:
+        hint = "; with transfer.bad_tiles: skip a bad tile becomes a declared hole" if stop else ""
+        raise UserError(
+            "\n  ".join([f"{len(failures)} layer(s) could not be converted{hint}:", *failures])
+        )
+    return rows

@@ -1,0 +1,49 @@
+# ruff: noqa: F821
+# mypy: disable-error-code="name-defined"
+"""Convert the layers of one chunk: `.dat` files to raw 16-bit and 8-bit align HDF5.
+
+Inputs: `transfer/plan.tsv`; the `.dat` files under `dat_root`. Output:
+`transfer/converted/{chunk}.tsv`, one row per tile: layer_id, tile_key, dat, status (ok or bad),
+reason. Beside it, per layer, `h5/raw/…/<layer>.raw.h5` ((y, x) 16-bit per tile and channel) and
+`h5/align/…/<layer>.uint8.h5` ((1, y, x) 8-bit per tile and mipmap level). Both are published only
+when they were read back and agree; see `conversion`.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from scripts.lib.files import read_table, write_table
+from scripts.lib.job import job
+from scripts.transfer import conversion
+
+log = logging.getLogger(__name__)
+
+
+def main(*, chunk: str, plan: str, dat_root: str, transfer: dict[str, Any], converted: str) -> None:
+    """Bring the HDF5 files of chunk `chunk` up to date and list its tiles."""
+    mine = [row for row in read_table(plan) if row["chunk"] == chunk]
+    rows = conversion.convert_layers(
+        mine,
+        dat_root=Path(dat_root),
+        work_dir=Path(),
+        settings=conversion.Settings.of(transfer),
+        stop=transfer["bad_tiles"] == "stop",
+    )
+    for row in rows:
+        if row["status"] == "bad":
+            log.warning("quarantined: %s", row["reason"])
+    write_table(converted, conversion.CONVERTED_COLUMNS, rows)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            chunk=snakemake.wildcards.chunk,
+            plan=snakemake.input.plan,
+            dat_root=snakemake.params.dat_root,
+            transfer=snakemake.params.transfer,
+            converted=snakemake.output[0],
+        )

@@ -1,0 +1,208 @@
+"""The two HDF5 files of a layer: raw 16-bit, from which each `.dat` is rebuilt, and 8-bit align.
+
+::
+
+    raw    /<tile key>               attributes: all header fields, dat_file_name,
+                                     channel_data_set_names
+           /<tile key>/c0, c1 …      (y, x) as in the .dat, attribute element_size_um
+           /<tile key>/header        (1024,) uint8, verbatim
+           /<tile key>/footer        (n,) uint8, verbatim
+    align  /                         attributes: conversion (JSON), contrast_range (black, white)
+           /<tile key>               attributes: all header fields, dat_file_name
+           /<tile key>/mipmap.k      (1, y, x) uint8, attribute element_size_um
+
+The two attributes of the align root are this project's own: they tell whether the file is what the
+config asks for. All else is as the readers of these files expect.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.transfer import dat, mipmaps
+from scripts.transfer.contrast import Range
+from scripts.transfer.dat import Dat, Header
+
+DAT_NAME = "dat_file_name"
+_TEXT = h5py.string_dtype()
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How data sets are stored: chunk side (px) and gzip level."""
+
+    chunk_px: int = 512
+    gzip_level: int = 4
+
+    def options(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """Creation options for a data set whose last two axes are y, x."""
+        side = (1,) * (len(shape) - 2) + (self.chunk_px, self.chunk_px)
+        chunks = tuple(min(c, s) for c, s in zip(side, shape, strict=True))
+        return {"chunks": chunks, "compression": "gzip", "compression_opts": self.gzip_level}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tile in a raw HDF5: the name of its `.dat` and the size (bytes) of the rebuilt file."""
+
+    dat_name: str
+    size: int
+
+
+def element_size_um(header: Mapping[str, Any], level: int = 0) -> NDArray[np.float64]:
+    """Give [z, y, x] of a pixel in µm: whole nm, doubled per level; z is -1, not known here."""
+    size = float(header["PixelSize"])
+    pixel = math.floor(size + 0.5) / 1000 * 2**level if math.isfinite(size) else -1.0
+    return np.array([-1.0, pixel, pixel])
+
+
+# ---------------------------------------------------------------------------------------------
+# raw
+# ---------------------------------------------------------------------------------------------
+
+
+def write_raw_tile(file: h5py.File, key: str, dat_name: str, tile: Dat, storage: Storage) -> None:
+    """Add one tile to an open raw HDF5."""
+    group = file.create_group(key)
+    channels = [f"c{i}" for i in range(tile.pixels.shape[2])]
+    _write_header(group, tile.header, dat_name)
+    group.attrs.create("channel_data_set_names", channels, dtype=_TEXT)
+    for i, name in enumerate(channels):
+        image = tile.pixels[:, :, i]
+        data = group.create_dataset(name, data=image, **storage.options(image.shape))
+        data.attrs["element_size_um"] = element_size_um(tile.header)
+    _write_bytes(group, "header", tile.head, storage)
+    _write_bytes(group, "footer", tile.footer, storage)
+
+
+def _write_bytes(group: h5py.Group, name: str, data: bytes, storage: Storage) -> None:
+    values = np.frombuffer(data, np.uint8)
+    if len(values) == 0:  # HDF5 cannot chunk, hence not compress, a data set of no extent
+        group.create_dataset(name, data=values)
+        return
+    group.create_dataset(name, data=values, compression="gzip", compression_opts=storage.gzip_level)
+
+
+def _write_header(group: h5py.Group, header: Header, dat_name: str) -> None:
+    for name, value in {**header, DAT_NAME: dat_name}.items():
+        group.attrs.create(name, value, dtype=_attribute_type(value))
+
+
+def _attribute_type(value: int | float | str | list[list[float]]) -> Any:  # noqa: ANN401 - numpy and h5py types
+    if isinstance(value, str):
+        return _TEXT
+    return np.int64 if isinstance(value, int) else np.float64
+
+
+def rebuild_dat(group: h5py.Group) -> bytes:
+    """Give the bytes of the `.dat` from which a raw group was made.
+
+    Raises
+    ------
+    DatError
+        When a data set is missing, or the stored header does not fit the pixels.
+    """
+    name = group.attrs.get(DAT_NAME, group.name)
+    try:
+        head = group["header"][()].tobytes()
+        header = dat.parse_header(head, str(name))
+        images = [group[f"c{i}"][()] for i in range(header["ChanNum"])]
+        footer = group["footer"][()].tobytes()
+    except KeyError as error:
+        raise dat.DatError(f"{name}: not a raw tile: {error}") from error
+    pixels = np.stack(images, axis=-1).astype(dat.pixel_dtype(header))
+    if pixels.shape != dat.pixel_shape(header):
+        raise dat.DatError(
+            f"{name}: the header expects pixels {dat.pixel_shape(header)}, found {pixels.shape}"
+        )
+    return b"".join((head, pixels.tobytes(), footer))
+
+
+def stored_tiles(path: Path) -> dict[str, Stored]:
+    """Give the tiles of a raw HDF5 by key, {} when there is no readable file; reads no pixels."""
+    try:
+        with h5py.File(path, "r") as file:
+            return {key: _stored(group) for key, group in file.items()}
+    except (OSError, KeyError):
+        return {}
+
+
+def _stored(group: h5py.Group) -> Stored:
+    pixels = sum(item.nbytes for name, item in group.items() if name.startswith("c"))
+    return Stored(group.attrs[DAT_NAME], group["header"].size + pixels + group["footer"].size)
+
+
+# ---------------------------------------------------------------------------------------------
+# align
+# ---------------------------------------------------------------------------------------------
+
+
+def write_align(
+    path: Path,
+    tiles: Mapping[str, tuple[str, Header, NDArray[np.uint8]]],
+    *,
+    most_levels: int,
+    storage: Storage,
+    conversion: str,
+    limits: Range | None,
+) -> None:
+    """Write an align HDF5 of tile key -> (dat name, header, (y, x) image)."""
+    with h5py.File(path, "w") as file:
+        file.attrs["conversion"] = conversion
+        ends = (limits.black, limits.white) if limits else (math.nan, math.nan)
+        file.attrs["contrast_range"] = np.array(ends)
+        for key, (dat_name, header, image) in tiles.items():
+            group = file.create_group(key)
+            _write_header(group, header, dat_name)
+            for level, values in enumerate(mipmaps.levels(image, most_levels)):
+                volume = values[np.newaxis]  # readers address slice z=0
+                data = group.create_dataset(
+                    f"mipmap.{level}", data=volume, **storage.options(volume.shape)
+                )
+                data.attrs["element_size_um"] = element_size_um(header, level)
+
+
+def align_conversion(path: Path) -> str | None:
+    """Give the conversion that an align HDF5 was made with, None when there is no readable one."""
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs["conversion"])
+    except (OSError, KeyError):
+        return None
+
+
+def align_differences(path: Path, images: Mapping[str, NDArray[np.uint8]]) -> list[str]:
+    """Read an align HDF5 back and name the tiles that differ from `images` in any pixel."""
+    with h5py.File(path, "r") as file:
+        names = set(file) ^ set(images)
+        same = sorted(set(file) & set(images))
+        return sorted(names) + [
+            key for key in same if not np.array_equal(file[f"{key}/mipmap.0"][0], images[key])
+        ]
+
+
+def headers(path: Path) -> dict[str, dict[str, Any]]:
+    """Give the attributes of every group of a raw or align HDF5, by tile key."""
+    with h5py.File(path, "r") as file:
+        return {key: dict(group.attrs) for key, group in file.items()}
+
+
+def tile_keys(path: Path) -> Sequence[str]:
+    """Give the tile keys of an HDF5 file."""
+    with h5py.File(path, "r") as file:
+        return sorted(file)
+
+
+def restore(path: Path, keys: Iterable[str] | None = None) -> Iterable[tuple[str, bytes]]:
+    """Yield (name, bytes) of every `.dat` in a raw HDF5, or of those tiles whose key is named."""
+    with h5py.File(path, "r") as file:
+        for key in sorted(file) if keys is None else keys:
+            yield file[key].attrs[DAT_NAME], rebuild_dat(file[key])
