@@ -209,7 +209,8 @@ class _Mitochondrion:
 
     def _across(self, offset: list[NDArray[np.int_]]) -> Volume:
         dz, dy, dx = (o.astype(np.float32) ** 2 for o in offset)
-        return np.sqrt(np.maximum(dz + dy + dx - self._along(offset) ** 2, 0.0))
+        square = dz + dy + dx - self._along(offset) ** 2
+        return np.asarray(np.sqrt(np.maximum(square, 0.0)), np.float32)
 
     def depth(self, offset: list[NDArray[np.int_]]) -> Volume:
         """Give the depth below its surface, px, about."""
