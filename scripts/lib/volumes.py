@@ -62,8 +62,8 @@ class VolumeSpec:
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> VolumeSpec:
         """Read what `to_json` gave."""
-        plain: dict[str, Any] = dict(value)
-        return VolumeSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})
+        plain: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+        return VolumeSpec(**plain)
 
 
 @dataclass(frozen=True)
