@@ -1,0 +1,151 @@
+"""Routes of spec render-ws 2.5: coordinates between tiles and the world.
+
+The way back is computed by the exact inverse of each transform, not by a mesh of affines: the
+answers agree with the reference's to its own error (some hundredths of a pixel), and points in the
+last pixel of a tile are answered as well.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import numpy as np
+from flask import Blueprint, Response
+
+from scripts.render_ws import model, resolve, stacks, tiles
+from scripts.render_ws.errors import BadRequest, ServiceError
+from scripts.render_ws.model import Json
+from scripts.render_ws.stacks import Stack
+from scripts.render_ws.tiles import Region
+from scripts.render_ws.web import (
+    STACK,
+    answer,
+    required_body,
+    stack_key,
+    store,
+    take_stack,
+)
+
+coordinate = Blueprint("coordinate", __name__, url_prefix=STACK)
+coordinate.url_value_preprocessor(take_stack)
+
+
+@coordinate.get("tile/<tile_id>/local-to-world-coordinates/<numbers(2):point>")
+def local_to_world(tile_id: str, point: list[float]) -> Response:
+    """Map a point of a tile to the world."""
+    with store().reading() as db:
+        return answer(_world(db, stacks.find(db, stack_key()), tile_id, point))
+
+
+@coordinate.put("local-to-world-coordinates")
+@coordinate.put("z/<number:z>/local-to-world-coordinates")
+def local_to_world_list(z: float | None = None) -> Response:
+    """Map points of tiles to the world; a failure is told in the item."""
+    items = [model.mapping(v) for v in model.sequence(required_body("coordinates"))]
+    with store().reading() as db:
+        found = stacks.find(db, stack_key())
+        return answer([_world_or_error(db, found, item) for item in items])
+
+
+@coordinate.get("z/<number:z>/world-to-local-coordinates/<numbers(2):point>")
+def world_to_local(z: float, point: list[float]) -> Response:
+    """Map a point of a layer to all tiles that show it."""
+    with store().reading() as db:
+        return answer(_local(db, stacks.find(db, stack_key()), z, point))
+
+
+@coordinate.put("world-to-local-coordinates", defaults={"z": None})
+@coordinate.put("z/<number:z>/world-to-local-coordinates")
+def world_to_local_list(z: float | None) -> Response:
+    """Map points of the world to all tiles that show them; a failure is told in the item."""
+    items = [model.mapping(v) for v in model.sequence(required_body("coordinates"))]
+    with store().reading() as db:
+        found = stacks.find(db, stack_key())
+        return answer([_local_or_error(db, found, z, item) for item in items])
+
+
+@coordinate.put("tileIdsForCoordinates", defaults={"z": None})
+@coordinate.put("z/<number:z>/tileIdsForCoordinates")
+def tile_ids_for_coordinates(z: float | None) -> Response:
+    """Tell for points of the world which tiles' boxes hold them."""
+    items = [model.mapping(v) for v in model.sequence(required_body("coordinates"))]
+    with store().reading() as db:
+        found = stacks.find(db, stack_key())
+        return answer([_with_tile_ids(db, found, z, item) for item in items])
+
+
+# ---------------------------------------------------------------------------------------------
+
+
+def _point(item: Json, name: str) -> list[float]:
+    values = [model.double(v) for v in model.sequence(item.get(name))]
+    if len(values) < 2:
+        raise BadRequest(f"{name} must have at least x and y")
+    return values
+
+
+def _world(db: sqlite3.Connection, stack: Stack, tile_id: str, point: list[float]) -> Json:
+    (tile,) = tiles.flatten_all(db, stack, [tiles.body(db, stack.key, tile_id)])
+    leaves = tile["transforms"]["specList"]
+    x, y = resolve.chain(leaves).apply(np.array([point[:2]]))[0]
+    return {"tileId": tile_id, "world": [float(x), float(y), tile["z"]]}
+
+
+def _world_or_error(db: sqlite3.Connection, stack: Stack, item: Json) -> Json:
+    try:
+        return _world(db, stack, model.text(item.get("tileId")), _point(item, "local"))
+    except ServiceError as error:
+        return item | {"error": str(error)}
+
+
+def _touched(db: sqlite3.Connection, stack: Stack, z: float, point: list[float]) -> list[Json]:
+    x, y = point[:2]
+    found = tiles.flattened(db, stack, Region.box(z, x, y, 0, 0))
+    if not found:
+        raise BadRequest(f"no tile of stack {stack.key} holds world point ({x}, {y}, {z})")
+    return found
+
+
+def _local(db: sqlite3.Connection, stack: Stack, z: float, point: list[float]) -> list[Json]:
+    out: list[Json] = []
+    for tile in _touched(db, stack, z, point):
+        moved = resolve.chain(tile["transforms"]["specList"])
+        try:
+            x, y = moved.invert(np.array([point[:2]]))[0]
+        except ValueError:
+            continue  # a singular transform shows no point
+        if 0 <= x <= tile.get("width", 0) and 0 <= y <= tile.get("height", 0):
+            out.append({"tileId": tile["tileId"], "local": [float(x), float(y), z]})
+    if not out:
+        raise ServiceError(f"no tile of stack {stack.key} can be inverted at {point[:2]}, z {z}")
+    # the last tile is painted over the others
+    out[-1] = {"tileId": out[-1]["tileId"], "visible": True, "local": out[-1]["local"]}
+    return out
+
+
+def _layer(z: float | None, point: list[float]) -> float:
+    if z is not None:
+        return z
+    if len(point) < 3:
+        raise BadRequest("world coordinates must have x, y and z")
+    return point[2]
+
+
+def _local_or_error(
+    db: sqlite3.Connection, stack: Stack, z: float | None, item: Json
+) -> list[Json]:
+    try:
+        point = _point(item, "world")
+        return _local(db, stack, _layer(z, point), point)
+    except ServiceError as error:
+        return [item | {"error": str(error)}]
+
+
+def _with_tile_ids(
+    db: sqlite3.Connection, stack: Stack, z: float | None, item: Json
+) -> list[dict[str, Any]]:
+    point = _point(item, "world")
+    x, y = point[:2]
+    found = tiles.flattened(db, stack, Region.box(_layer(z, point), x, y, 0, 0))
+    return [{"tileId": tile["tileId"], **item} for tile in found] or [item]

@@ -1,0 +1,33 @@
+"""Faults of a request and the status each one answers with (spec render-ws 1.7).
+
+::
+
+    ServiceError
+    ├── NotFound        404   a stack, tile, section, transform or collection that is not there
+    ├── BadRequest      400   an illegal argument
+    └── IllegalState    500   a stack in the wrong state: the reference answers 500, not 400
+"""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """A request that cannot be answered; the message is the plain-text body."""
+
+    status = 500
+
+
+class NotFound(ServiceError):
+    """Something named in the request does not exist."""
+
+    status = 404
+
+
+class BadRequest(ServiceError):
+    """The request itself is wrong."""
+
+    status = 400
+
+
+class IllegalState(ServiceError):
+    """A stack does not allow this now (the documentation says 400, the reference answers 500)."""

@@ -1,0 +1,335 @@
+"""Normal form of everything a client sends: what the reference's classes keep, and how.
+
+Each function takes a JSON value as a client sent it and gives the value that a reader gets back
+(spec render-ws 1.1 to 1.5): fields in declaration order, unknown and null fields dropped, numbers
+by the type of the field (a double has a decimal point, an integer has none), dates in one form.
+A value that cannot be of its field's type raises `BadRequest` naming field, expected and found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from scripts.render_ws.errors import BadRequest
+
+Json = dict[str, Any]
+Convert = Callable[[Any], Any]
+Fields = tuple[tuple[str, Convert], ...]
+
+NAME = re.compile(r"[A-Za-z0-9]+(_[A-Za-z0-9]+)*")
+_STACK_LIMIT = 111  # of owner__project__stack__transform: the reference's database name limit
+_MATCH_LIMIT = 112  # of owner__name
+STACK_STATES = ("LOADING", "COMPLETE", "READ_ONLY", "OFFLINE")
+LIST = "list"
+
+# ---------------------------------------------------------------------------------------------
+# scalars
+# ---------------------------------------------------------------------------------------------
+
+
+def double(value: Any) -> float:  # noqa: ANN401 - any JSON value
+    """Read a Double: a number, or text that holds one."""
+    if type(value) is float:
+        return value
+    if type(value) is int:
+        return float(value)
+    if type(value) is str:
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if number - number == 0:  # finite
+            return number
+    raise BadRequest(f"expected a number, found {value!r}")
+
+
+def integer(value: Any) -> int:  # noqa: ANN401 - any JSON value
+    """Read an Integer; a fraction is cut off."""
+    return value if type(value) is int else int(double(value))
+
+
+def text(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """Read a String; a number or a bool is written out."""
+    if type(value) is str:
+        return value
+    if type(value) is bool:
+        return "true" if value else "false"
+    if type(value) in (int, float):
+        return str(value)
+    raise BadRequest(f"expected text, found {value!r}")
+
+
+def mapping(value: Any) -> Json:  # noqa: ANN401 - any JSON value
+    """Check that `value` is a JSON object."""
+    if type(value) is dict:
+        return value
+    raise BadRequest(f"expected an object, found {value!r:.80}")
+
+
+def sequence(value: Any) -> list[Any]:  # noqa: ANN401 - any JSON value
+    """Check that `value` is a JSON list."""
+    if type(value) is list:
+        return value
+    raise BadRequest(f"expected a list, found {value!r:.80}")
+
+
+def texts(value: Any) -> list[str]:  # noqa: ANN401 - any JSON value
+    """Read a set of strings, in the order sent."""
+    return list(dict.fromkeys(text(item) for item in sequence(value)))
+
+
+_DATE = re.compile(r"(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)\.(\d+)Z")
+
+
+def timestamp(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """Read a date as leniently as the reference does.
+
+    ``…:07.00Z`` is accepted: digits after the point are a count of milliseconds. Fields beyond
+    their range roll over; a number is ms since 1970.
+    """
+    if type(value) is int:
+        return from_millis(value)
+    found = _DATE.fullmatch(value) if type(value) is str else None
+    if not found:
+        raise BadRequest(f"expected a date like 2024-01-31T09:08:07.000Z, found {value!r}")
+    year, month, day, hour, minute, second, milli = map(int, found.groups())
+    year, month = year + (month - 1) // 12, (month - 1) % 12 + 1
+    try:
+        start = datetime(year, month, 1, tzinfo=UTC)
+        return _date_text(
+            start
+            + timedelta(
+                days=day - 1, hours=hour, minutes=minute, seconds=second, milliseconds=milli
+            )
+        )
+    except (ValueError, OverflowError) as error:
+        raise BadRequest(f"{value!r} is no date: {error}") from error
+
+
+def from_millis(millis: int) -> str:
+    """Give the date text of `millis` ms since 1970."""
+    return _date_text(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis))
+
+
+def _date_text(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+# ---------------------------------------------------------------------------------------------
+# records
+# ---------------------------------------------------------------------------------------------
+
+
+def _record(fields: Fields, value: Any) -> Json:  # noqa: ANN401 - any JSON value
+    source = mapping(value)
+    out = {}
+    for name, convert in fields:
+        item = source.get(name)
+        if item is not None:
+            try:
+                out[name] = convert(item)
+            except BadRequest as error:
+                raise BadRequest(f"{name}: {error}") from error
+    return out
+
+
+def _reader(fields: Fields) -> Convert:
+    return lambda value: _record(fields, value)
+
+
+def _levels(value: Any) -> Json:  # noqa: ANN401 - any JSON value
+    source = mapping(value)
+    if source.keys() == {"0"}:
+        return {"0": _record(_IMAGE_AND_MASK, source["0"])}
+    try:
+        levels = sorted((int(key), item) for key, item in source.items() if item is not None)
+    except ValueError as error:
+        raise BadRequest(f"mipmap levels are whole numbers, found {list(source)}") from error
+    return {str(level): _record(_IMAGE_AND_MASK, item) for level, item in levels}
+
+
+_IMAGE_AND_MASK: Fields = (
+    ("imageUrl", text),
+    ("imageLoaderType", text),
+    ("imageSliceNumber", integer),
+    ("maskUrl", text),
+    ("maskLoaderType", text),
+    ("maskSliceNumber", integer),
+)
+_LAYOUT: Fields = (
+    ("sectionId", text),
+    ("temca", text),
+    ("camera", text),
+    ("imageRow", integer),
+    ("imageCol", integer),
+    ("stageX", double),
+    ("stageY", double),
+    ("rotation", double),
+    ("pixelsize", double),
+    ("distanceZ", double),
+)
+_MIPMAP_BUILDER: Fields = (
+    ("rootPath", text),
+    ("numberOfLevels", integer),
+    ("extension", text),
+    ("imageMipmapPatternString", text),
+)
+
+
+def mipmap_builder(value: Any) -> Json:  # noqa: ANN401 - any JSON value
+    """Read a MipmapPathBuilder; `rootPath` ends in a slash."""
+    out = _record(_MIPMAP_BUILDER, value)
+    missing = [n for n in ("rootPath", "numberOfLevels", "extension") if n not in out]
+    if missing:
+        raise BadRequest(f"mipmapPathBuilder must have {', '.join(missing)}")
+    if not out["rootPath"].endswith("/"):
+        out["rootPath"] += "/"
+    return out
+
+
+def _channel(value: Any) -> Json:  # noqa: ANN401 - any JSON value
+    out = {"minIntensity": 0.0, "maxIntensity": 255.0, "mipmapLevels": {}}
+    out |= _record(_CHANNEL, value)
+    return {name: out[name] for name, _ in _CHANNEL if name in out}
+
+
+_CHANNEL: Fields = (
+    ("name", text),
+    ("minIntensity", double),
+    ("maxIntensity", double),
+    ("mipmapLevels", _levels),
+    ("mipmapPathBuilder", mipmap_builder),
+)
+
+
+def transform(value: Any) -> Json:  # noqa: ANN401 - any JSON value
+    """Read a transform spec: leaf, list, ref or interpolated; an absent type is leaf."""
+    kind = mapping(value).get("type", "leaf")
+    fields = _TRANSFORM_FIELDS.get(kind)
+    if fields is None:
+        known = ", ".join(_TRANSFORM_FIELDS)
+        raise BadRequest(f"transform type {kind!r} is not known (known: {known})")
+    out = {"type": kind, **_record(fields, value)}
+    if kind == LIST:
+        out.setdefault("specList", [])
+    return out
+
+
+def _meta_data(value: Any) -> Json:  # noqa: ANN401 - any JSON value
+    return _record((("labels", texts),), value)
+
+
+_TRANSFORM_BASE: Fields = (("id", text), ("metaData", _meta_data))
+_TRANSFORM_FIELDS: dict[str, Fields] = {
+    "leaf": (*_TRANSFORM_BASE, ("className", text), ("dataString", text)),
+    LIST: (
+        *_TRANSFORM_BASE,
+        ("specList", lambda value: [transform(item) for item in sequence(value)]),
+    ),
+    "ref": (*_TRANSFORM_BASE, ("refId", text)),
+    "interpolated": (*_TRANSFORM_BASE, ("a", transform), ("b", transform), ("lambda", double)),
+}
+
+_TILE: Fields = (
+    ("tileId", text),
+    ("layout", _reader(_LAYOUT)),
+    ("groupId", text),
+    ("z", double),
+    ("minX", double),
+    ("minY", double),
+    ("maxX", double),
+    ("maxY", double),
+    ("width", double),
+    ("height", double),
+    ("minIntensity", double),
+    ("maxIntensity", double),
+    ("mipmapLevels", _levels),
+    ("channels", lambda value: [_channel(item) for item in sequence(value)]),
+    ("mipmapPathBuilder", mipmap_builder),
+    ("transforms", transform),
+    ("meshCellSize", double),
+    ("labels", texts),
+)
+_TILE_DEFAULTS: Json = {"mipmapLevels": {}, "transforms": {"type": LIST}, "meshCellSize": 64.0}
+BOX = ("minX", "minY", "maxX", "maxY")
+
+
+def tile_spec(value: Any) -> Json:  # noqa: ANN401 - any JSON value
+    """Read a TileSpec; mipmapLevels, transforms and meshCellSize are always there."""
+    source = mapping(value)
+    for name, default in _TILE_DEFAULTS.items():
+        if source.get(name) is None:
+            source = {**source, name: default}
+    try:
+        out = _record(_TILE, source)
+    except BadRequest as error:
+        raise BadRequest(f"tile {source.get('tileId')!r}: {error}") from error
+    if "tileId" not in out:
+        raise BadRequest("a tile spec has no tileId")
+    return out
+
+
+def with_box(tile: Json, box: Sequence[float]) -> Json:
+    """Give a copy of a tile spec with another bounding box, fields in their order."""
+    values = {**tile, **dict(zip(BOX, box, strict=True))}
+    return {name: values[name] for name, _ in _TILE if name in values}
+
+
+_STACK_VERSION: Fields = (
+    ("createTimestamp", timestamp),
+    ("versionNotes", text),
+    ("cycleNumber", integer),
+    ("cycleStepNumber", integer),
+    ("stackResolutionX", double),
+    ("stackResolutionY", double),
+    ("stackResolutionZ", double),
+    ("materializedBoxRootPath", text),
+    ("mipmapPathBuilder", mipmap_builder),
+    ("alignmentQuality", double),
+    ("defaultChannel", text),
+)
+
+
+def stack_version(value: Any) -> Json:  # noqa: ANN401 - any JSON value
+    """Read a StackVersion."""
+    if value is None:
+        raise BadRequest("the request has no stack version")
+    return _record(_STACK_VERSION, value)
+
+
+def changed_version(version: Json, **changes: Any) -> Json:  # noqa: ANN401 - any field
+    """Give a copy of a StackVersion with other values (None removes), fields in their order."""
+    values = version | changes
+    return {name: values[name] for name, _ in _STACK_VERSION if values.get(name) is not None}
+
+
+# ---------------------------------------------------------------------------------------------
+# names
+# ---------------------------------------------------------------------------------------------
+
+
+def check_stack_names(owner: str, project: str, stack: str) -> None:
+    """Refuse names of a stack that the reference refuses."""
+    _check_names(
+        {"owner": owner, "project": project, "stack": stack},
+        len(f"{owner}__{project}__{stack}__transform"),
+        _STACK_LIMIT,
+    )
+
+
+def check_collection_names(owner: str, name: str) -> None:
+    """Refuse names of a match collection that the reference refuses."""
+    _check_names({"owner": owner, "name": name}, len(f"{owner}__{name}"), _MATCH_LIMIT)
+
+
+def _check_names(names: dict[str, str], length: int, limit: int) -> None:
+    for role, name in names.items():
+        if not NAME.fullmatch(name):
+            raise BadRequest(
+                f"invalid {role} {name!r}: letters and digits, single underscores inside"
+            )
+    if length > limit:
+        raise BadRequest(f"the names {names} make {length} characters, at most {limit} are allowed")

@@ -1,0 +1,235 @@
+"""Transforms of tiles: references, flattening, the map of points, bounding boxes.
+
+Spec render-ws 1.3 (resolve and flatten), 1.6 (bounds) and 2.4.1 (normalisation). Works on wire
+records in the form of `model`; takes and gives no database.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scripts.lib import transforms
+from scripts.lib.geometry import Array, tile_bounds
+from scripts.lib.transforms import Chain, Transform
+from scripts.render_ws import model
+from scripts.render_ws.errors import BadRequest, ServiceError
+from scripts.render_ws.model import Json
+
+MAX_PASSES = 10  # of following references, as the reference does
+
+
+def references(spec: Json) -> Iterator[str]:
+    """Give the ids of the shared transforms that a spec refers to itself."""
+    kind = spec["type"]
+    if kind == "ref":
+        yield spec.get("refId", "")
+    elif kind == model.LIST:
+        for item in spec["specList"]:
+            yield from references(item)
+    elif kind == "interpolated":
+        for name in ("a", "b"):
+            yield from references(spec.get(name) or {"type": "leaf"})
+
+
+def gather(
+    wanted: set[str], look_up: Callable[[Sequence[str]], Mapping[str, Json]]
+) -> dict[str, Json]:
+    """Give the shared transforms of `wanted` and all they refer to, by id.
+
+    Raises
+    ------
+    ServiceError
+        When one does not exist or the chain is longer than `MAX_PASSES`.
+    """
+    found: dict[str, Json] = {}
+    missing = set(wanted)
+    for _ in range(MAX_PASSES):
+        if not missing:
+            return found
+        found |= look_up(sorted(missing))
+        lost = sorted(missing - found.keys())
+        if lost:
+            raise ServiceError(f"transforms {lost} are referred to, but do not exist")
+        missing = {r for i in missing for r in references(found[i])} - found.keys()
+    if missing:
+        raise ServiceError(f"references to {sorted(missing)} run deeper than {MAX_PASSES}")
+    return found
+
+
+# ---------------------------------------------------------------------------------------------
+# flatten
+# ---------------------------------------------------------------------------------------------
+
+
+def flatten(spec: Json, shared: Mapping[str, Json], depth: int = 0) -> list[Json]:
+    """Give the leaves (and interpolated specs) of a spec, first applied first.
+
+    References are replaced, lists spliced, a list's labels go to its children.
+
+    Raises
+    ------
+    ServiceError
+        When a reference has no target in `shared`, or references go in a circle.
+    """
+    kind = spec["type"]
+    if kind == model.LIST:
+        return [
+            _labelled(leaf, _labels(spec))
+            for item in spec["specList"]
+            for leaf in flatten(item, shared, depth)
+        ]
+    if kind == "ref":
+        target = shared.get(spec.get("refId", ""))
+        if target is None or depth > MAX_PASSES:
+            raise ServiceError(f"transform reference {spec.get('refId')!r} cannot be resolved")
+        return flatten(target, shared, depth + 1)
+    if kind == "interpolated":
+        return [spec | {name: _one(spec[name], shared, depth) for name in ("a", "b")}]
+    return [spec]
+
+
+def _one(spec: Json, shared: Mapping[str, Json], depth: int) -> Json:
+    parts = flatten(spec, shared, depth)
+    return parts[0] if len(parts) == 1 else {"type": model.LIST, "specList": parts}
+
+
+def _labels(spec: Json) -> list[str]:
+    return list((spec.get("metaData") or {}).get("labels") or ())
+
+
+def _labelled(spec: Json, labels: list[str]) -> Json:
+    if not labels:
+        return spec
+    union = list(dict.fromkeys([*_labels(spec), *labels]))
+    head = {name: spec[name] for name in ("type", "id") if name in spec}
+    rest = {name: value for name, value in spec.items() if name not in ("type", "id", "metaData")}
+    return head | {"metaData": {"labels": union}} | rest
+
+
+def flat_tile(tile: Json, shared: Mapping[str, Json]) -> Json:
+    """Give a copy of a tile spec with flattened transforms."""
+    return with_transforms(tile, flatten(tile["transforms"], shared))
+
+
+def with_transforms(tile: Json, leaves: Sequence[Json]) -> Json:
+    """Give a copy of a tile spec with another list of transforms."""
+    return {**tile, "transforms": {"type": model.LIST, "specList": list(leaves)}}
+
+
+# ---------------------------------------------------------------------------------------------
+# mathematics
+# ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Interpolated(Transform):
+    """a(p) + weight * (b(p) - a(p))."""
+
+    a: Transform
+    b: Transform
+    weight: float
+
+    def apply(self, xy: Array) -> Array:
+        """Map (n, 2) points forward."""
+        start = self.a.apply(xy)
+        return start + self.weight * (self.b.apply(xy) - start)
+
+    def invert(self, xy: Array) -> Array:
+        """Refuse: there is no closed form."""
+        raise ServiceError("an interpolated transform has no inverse here")
+
+
+@functools.lru_cache(maxsize=4096)
+def _parsed(class_name: str, data: str) -> Transform:
+    return transforms.parse(class_name, data)
+
+
+def chain(leaves: Sequence[Json]) -> Chain:
+    """Give the map of flattened specs.
+
+    Raises
+    ------
+    BadRequest
+        For an unknown class or a wrong data string.
+    """
+    return Chain(tuple(_transform(leaf) for leaf in leaves))
+
+
+def _transform(spec: Json) -> Transform:
+    if spec["type"] == "interpolated":
+        a, b = (chain(flatten(spec[name], {})) for name in ("a", "b"))
+        return Interpolated(a, b, float(spec["lambda"]))
+    if spec["type"] == model.LIST:
+        return chain(flatten(spec, {}))
+    try:
+        return _parsed(spec["className"], spec["dataString"])
+    except KeyError as error:
+        raise BadRequest(f"transform {spec.get('id')!r} has no {error.args[0]}") from error
+    except ValueError as error:
+        raise BadRequest(str(error)) from error
+
+
+def with_derived_box(tile: Json, leaves: Sequence[Json]) -> Json:
+    """Give a copy of `tile` whose bounding box follows from `leaves` by render's rule."""
+    name = tile["tileId"]
+    if "width" not in tile or "height" not in tile:
+        raise BadRequest(f"tile {name!r} has no width or height, its box cannot be derived")
+    try:
+        moved = chain(leaves)
+    except BadRequest as error:
+        raise BadRequest(f"tile {name!r}: {error}") from error
+    box = tile_bounds(tile["width"], tile["height"], moved.apply, tile["meshCellSize"])
+    return model.with_box(tile, box)
+
+
+# ---------------------------------------------------------------------------------------------
+# normalisation (spec 2.4.1)
+# ---------------------------------------------------------------------------------------------
+
+
+def matching_leaves(leaves: Sequence[Json]) -> list[Json]:
+    """Give the transforms of the matching frame.
+
+    With labels "lens": up to the last one so labelled. Otherwise without the last one, and at
+    most two.
+    """
+    lenses = [i for i, leaf in enumerate(leaves) if "lens" in _labels(leaf)]
+    if lenses:
+        return list(leaves[: lenses[-1] + 1])
+    return list(leaves[:-1][:2])
+
+
+def excluded_leaves(
+    leaves: Sequence[Json],
+    *,
+    after_last: Sequence[str],
+    first_and_after: Sequence[str],
+    exclude_all: bool,
+) -> list[Json]:
+    """Drop transforms by label, or all of them."""
+    if exclude_all:
+        return []
+    kept = list(leaves)
+    labelled = _positions(kept, after_last)
+    if labelled:
+        kept = kept[: labelled[-1] + 1]
+    labelled = _positions(kept, first_and_after)
+    return kept[: labelled[0]] if labelled else kept
+
+
+def _positions(leaves: Sequence[Json], labels: Sequence[str]) -> list[int]:
+    wanted = set(labels)
+    return [i for i, leaf in enumerate(leaves) if wanted & set(_labels(leaf))]
+
+
+def check_references(tile: Json, shared: Mapping[str, Any]) -> None:
+    """Refuse a tile whose references are not all in `shared`, the transforms of its own request."""
+    lost = sorted({i for i in references(tile["transforms"]) if i not in shared})
+    if lost:
+        raise BadRequest(
+            f"tile {tile['tileId']} requires the following transform ids {lost}, "
+            "which the request does not hold"
+        )

@@ -1,0 +1,289 @@
+"""Routes of spec render-ws 2.1 and 2.2: the service, owners, stacks."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from scripts.render_ws import matches, model, stacks, tiles
+from scripts.render_ws.errors import BadRequest, NotFound, ServiceError
+from scripts.render_ws.model import Json
+from scripts.render_ws.stacks import StackKey
+from scripts.render_ws.tiles import Region
+from scripts.render_ws.web import (
+    ROOT,
+    STACK,
+    answer,
+    body,
+    created,
+    done,
+    flag,
+    number,
+    plain,
+    required_body,
+    stack_key,
+    store,
+    take_stack,
+)
+
+service = Blueprint("service", __name__, url_prefix=ROOT)
+stack = Blueprint("stack", __name__, url_prefix=STACK)
+stack.url_value_preprocessor(take_stack)
+_RESOLUTIONS = ("stackResolutionX", "stackResolutionY", "stackResolutionZ")
+
+
+# -- the service and its owners ----------------------------------------------------------------
+
+
+@service.get("likelyUniqueId")
+def likely_unique_id() -> Response:
+    """Give a token of 24 hexadecimal digits."""
+    return plain(secrets.token_hex(12))
+
+
+@service.get("versionInfo")
+def version_info() -> Response:
+    """Give nothing: there is no build information."""
+    return answer(None)
+
+
+@service.get("owners")
+def owners() -> Response:
+    """Give all owners of stacks."""
+    with store().reading() as db:
+        return answer(stacks.owners(db))
+
+
+@service.get("matchCollectionOwners")
+def match_collection_owners() -> Response:
+    """Give all owners of match collections."""
+    with store().reading() as db:
+        return answer(matches.owners(db))
+
+
+@service.get("owner/<owner>/matchCollections")
+def match_collections(owner: str) -> Response:
+    """Give the match collections of an owner with their sizes."""
+    with store().reading() as db:
+        return answer(matches.listing(db, owner))
+
+
+@service.get("owner/<owner>/projects")
+def projects(owner: str) -> Response:
+    """Give the projects of an owner."""
+    with store().reading() as db:
+        return answer(stacks.projects(db, owner))
+
+
+@service.get("owner/<owner>/stackIds")
+@service.get("owner/<owner>/project/<project>/stackIds")
+def stack_ids(owner: str, project: str | None = None) -> Response:
+    """Give the ids of the stacks of an owner or project."""
+    with store().reading() as db:
+        return answer([s.key._asdict() for s in stacks.listing(db, owner, project)])
+
+
+@service.get("owner/<owner>/stacks")
+@service.get("owner/<owner>/project/<project>/stacks")
+def stack_list(owner: str, project: str | None = None) -> Response:
+    """Give the metadata of the stacks of an owner or project."""
+    with store().reading() as db:
+        return answer([s.metadata() for s in stacks.listing(db, owner, project)])
+
+
+# -- one stack ---------------------------------------------------------------------------------
+
+
+@stack.get("")
+def get_stack() -> Response:
+    """Give the metadata of a stack."""
+    with store().reading() as db:
+        return answer(stacks.find(db, stack_key()).metadata())
+
+
+@stack.post("")
+def post_stack() -> Response:
+    """Make a stack, or a new version of it."""
+    version = model.stack_version(body())
+    with store().writing() as db:
+        stacks.save_version(db, stack_key(), version)
+    return created()
+
+
+@stack.delete("")
+def delete_stack() -> Response:
+    """Remove a stack with all it has."""
+    with store().writing() as db:
+        stacks.delete(db, stack_key())
+    return done()
+
+
+@stack.put("state/<state>")
+def put_state(state: str) -> Response:
+    """Change the state of a stack."""
+    if state not in model.STACK_STATES:
+        raise NotFound(f"{state!r} is no stack state")
+    with store().writing() as db:
+        changed = stacks.set_state(db, stack_key(), state)
+    if not changed:
+        raise ServiceError(
+            "Stack data aggregation returned no results because the stack has no tiles"
+        )
+    return created()
+
+
+@stack.put("cloneTo/<target>")
+def clone_to(target: str) -> Response:
+    """Copy a stack, or some of its layers, into another one."""
+    key = stack_key()
+    made = StackKey(key.owner, request.args.get("toProject") or key.project, target)
+    model.check_stack_names(*made)
+    value = body()
+    with store().writing() as db:
+        stacks.find(db, key)
+        stacks.clone(
+            db,
+            key,
+            made,
+            model.stack_version(value),
+            z_values=_z_list(),
+            skip_transforms=flag("skipTransforms"),
+        )
+    return created()
+
+
+def _z_list() -> list[float]:
+    try:
+        return [float(value) for value in request.args.getlist("z")]
+    except ValueError as error:
+        raise NotFound(f"query parameter z: {error}") from error
+
+
+@stack.put("stackId")
+def put_stack_id() -> Response:
+    """Rename a stack."""
+    value = model.mapping(required_body("stack id"))
+    try:
+        target = StackKey(*(model.text(value[name]) for name in StackKey._fields))
+    except KeyError as error:
+        raise BadRequest(f"the stack id has no {error.args[0]}") from error
+    model.check_stack_names(*target)
+    with store().writing() as db:
+        stacks.rename(db, stack_key(), target)
+    return done()
+
+
+@stack.get("bounds")
+def get_bounds() -> Response:
+    """Give the bounds of a stack that has statistics."""
+    with store().reading() as db:
+        found = stacks.find(db, stack_key())
+    if found.stats is None:
+        raise BadRequest(f"bounds of stack {found.key} are not known, it is {found.state}")
+    return answer(found.stats["stackBounds"])
+
+
+@stack.get("tileIds")
+def get_tile_ids() -> Response:
+    """Give the ids of all tiles."""
+    region = Region(z_min=number("minZ"), z_max=number("maxZ"))
+    with store().reading() as db:
+        return answer(tiles.ids(db, stack_key(), region, request.args.get("matchPattern")))
+
+
+# -- single fields of the version --------------------------------------------------------------
+
+
+def _version() -> Json:
+    with store().reading() as db:
+        return stacks.find(db, stack_key()).version
+
+
+def _change(**changes: Any) -> Response:  # noqa: ANN401 - any field
+    with store().writing() as db:
+        found = stacks.find(db, stack_key())
+        stacks.update_version(db, found, model.changed_version(found.version, **changes))
+    return done()
+
+
+@stack.get("resolutionValues")
+def get_resolution() -> Response:
+    """Give nm per pixel in x, y, z."""
+    version = _version()
+    return answer([version.get(name) for name in _RESOLUTIONS])
+
+
+@stack.put("resolutionValues")
+def put_resolution() -> Response:
+    """Set nm per pixel in x, y, z; a shorter list changes the first ones only."""
+    values = [model.double(v) for v in model.sequence(required_body("resolution values"))]
+    return _change(**dict(zip(_RESOLUTIONS, values, strict=False)))
+
+
+@stack.delete("resolutionValues")
+def delete_resolution() -> Response:
+    """Forget the resolution."""
+    return _change(**dict.fromkeys(_RESOLUTIONS))
+
+
+@stack.get("mipmapPathBuilder")
+def get_mipmap_builder() -> Response:
+    """Give the rule by which mipmap URLs are derived."""
+    return answer(_version().get("mipmapPathBuilder"))
+
+
+@stack.put("mipmapPathBuilder")
+def put_mipmap_builder() -> Response:
+    """Set the rule by which mipmap URLs are derived."""
+    builder = model.mipmap_builder(required_body("mipmap path builder"))
+    return _change(mipmapPathBuilder=builder)
+
+
+@stack.delete("mipmapPathBuilder")
+def delete_mipmap_builder() -> Response:
+    """Forget the rule by which mipmap URLs are derived."""
+    return _change(mipmapPathBuilder=None)
+
+
+@stack.get("cycle")
+def get_cycle() -> Response:
+    """Give the reconstruction cycle."""
+    version = _version()
+    names = {"number": "cycleNumber", "stepNumber": "cycleStepNumber"}
+    return answer({name: version[field] for name, field in names.items() if field in version})
+
+
+@stack.put("cycle")
+def put_cycle() -> Response:
+    """Set the reconstruction cycle."""
+    value = model.mapping(required_body("cycle"))
+    found = [value.get(name) for name in ("number", "stepNumber")]
+    cycle, step = (None if item is None else model.integer(item) for item in found)
+    return _change(cycleNumber=cycle, cycleStepNumber=step)
+
+
+@stack.delete("cycle")
+def delete_cycle() -> Response:
+    """Forget the reconstruction cycle."""
+    return _change(cycleNumber=None, cycleStepNumber=None)
+
+
+def _text_field(path: str) -> None:
+    def get() -> Response:
+        value = _version().get(path)
+        return answer(None) if value is None else plain(value)
+
+    def put() -> Response:
+        return _change(**{path: request.get_data(as_text=True) or None})
+
+    def delete() -> Response:
+        return _change(**{path: None})
+
+    for view, method in ((get, "GET"), (put, "PUT"), (delete, "DELETE")):
+        stack.add_url_rule(path, f"{view.__name__}_{path}", view, methods=[method])
+
+
+for _path in ("materializedBoxRootPath", "defaultChannel"):
+    _text_field(_path)

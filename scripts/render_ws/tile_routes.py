@@ -1,0 +1,239 @@
+"""Routes of spec render-ws 2.3: layers, sections, tiles."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from scripts.render_ws import layout, model, stacks, tiles
+from scripts.render_ws.errors import BadRequest, IllegalState, NotFound
+from scripts.render_ws.tiles import Region
+from scripts.render_ws.web import (
+    STACK,
+    answer,
+    created,
+    done,
+    flag,
+    number,
+    plain,
+    raw,
+    required_body,
+    stack_key,
+    store,
+    take_stack,
+)
+
+tile = Blueprint("tile", __name__, url_prefix=STACK)
+tile.url_value_preprocessor(take_stack)
+
+
+def _z_range() -> Region:
+    return Region(z_min=number("minZ"), z_max=number("maxZ"))
+
+
+# -- layers and sections -----------------------------------------------------------------------
+
+
+@tile.get("zValues")
+def z_values() -> Response:
+    """Give the z of all layers, from the tiles as they are."""
+    region = _z_range()
+    with store().reading() as db:
+        return answer(tiles.z_values(db, stacks.find(db, stack_key()), region))
+
+
+@tile.get("sectionData")
+def section_data() -> Response:
+    """Give the sections as they were when the stack became COMPLETE."""
+    z_min, z_max = number("minZ"), number("maxZ")
+    with store().reading() as db:
+        return answer(stacks.saved_sections(db, stacks.find(db, stack_key()), z_min, z_max))
+
+
+@tile.get("z/<number:z>/sectionData")
+def layer_section_data(z: float) -> Response:
+    """Give the sections of a layer, from the tiles as they are."""
+    with store().reading() as db:
+        return answer(stacks.live_sections(db, stacks.find(db, stack_key()), z))
+
+
+@tile.get("z/<number:z>/bounds")
+def layer_bounds(z: float) -> Response:
+    """Give the bounds of a layer."""
+    with store().reading() as db:
+        return answer(tiles.layer_bounds(db, stacks.find(db, stack_key()), z))
+
+
+@tile.get("z/<number:z>/tileBounds")
+def layer_tile_bounds(z: float) -> Response:
+    """Give the boxes of the tiles of a layer."""
+    with store().reading() as db:
+        return answer(tiles.tile_bounds(db, stacks.find(db, stack_key()), "z=?", z))
+
+
+@tile.get("section/<section>/tileBounds")
+def section_tile_bounds(section: str) -> Response:
+    """Give the boxes of the tiles of a section."""
+    with store().reading() as db:
+        found = stacks.find(db, stack_key())
+        return answer(tiles.tile_bounds(db, found, "section=?", section))
+
+
+@tile.put("z/<number:z>/tileIds")
+def put_layer_tile_ids(z: float) -> Response:
+    """Move tiles to layer z."""
+    ids = model.texts(required_body("tile ids"))
+    with store().writing() as db:
+        tiles.set_z(db, stack_key(), z, ids, "")
+    return created()
+
+
+@tile.get("section/<section>/z")
+def section_z(section: str) -> Response:
+    """Give the z of a section."""
+    with store().reading() as db:
+        return answer(tiles.z_of_section(db, stacks.find(db, stack_key()), section))
+
+
+@tile.put("section/<section>/z")
+def put_section_z(section: str) -> Response:
+    """Move all tiles of a section to another layer."""
+    z = model.double(required_body("z value"))
+    with store().writing() as db:
+        tiles.set_z(db, stack_key(), z, None, section)
+    return created()
+
+
+@tile.delete("z/<number:z>")
+def delete_layer(z: float) -> Response:
+    """Remove the tiles of a layer."""
+    with store().writing() as db:
+        tiles.delete(db, stack_key(), "z=?", z)
+    return done()
+
+
+@tile.delete("section/<section>")
+def delete_section(section: str) -> Response:
+    """Remove the tiles of a section."""
+    with store().writing() as db:
+        tiles.delete(db, stack_key(), "section=?", section)
+    return done()
+
+
+# -- collections of tiles ----------------------------------------------------------------------
+
+
+@tile.get("z/<number:z>/resolvedTiles")
+def layer_resolved_tiles(z: float) -> Response:
+    """Give the tiles of a layer with the shared transforms they refer to."""
+    with store().reading() as db:
+        return raw(tiles.resolved(db, stack_key(), Region.layer(z)))
+
+
+@tile.get("resolvedTiles")
+def resolved_tiles() -> Response:
+    """Give tiles of a z range, group or box with the shared transforms they refer to."""
+    region = Region(
+        z_min=number("minZ"),
+        z_max=number("maxZ"),
+        group=request.args.get("groupId"),
+        min_x=number("minX"),
+        max_x=number("maxX"),
+        min_y=number("minY"),
+        max_y=number("maxY"),
+    )
+    with store().reading() as db:
+        return raw(tiles.resolved(db, stack_key(), region))
+
+
+@tile.put("resolvedTiles")
+@tile.put("z/<number:z>/resolvedTiles")
+def put_resolved_tiles(z: float | None = None) -> Response:
+    """Save tiles and shared transforms into a LOADING stack, each replacing its namesake."""
+    value = required_body("resolved tiles")
+    with store().reading() as db:
+        stacks.find(db, stack_key()).require_state(IllegalState)
+    # read before the write lock is taken, so that other processes write meanwhile
+    specs, shared = tiles.prepare(value, derive=flag("deriveData"), z=z)
+    with store().writing() as db:
+        found = stacks.find(db, stack_key())
+        found.require_state(IllegalState)
+        tiles.save(db, found, specs, shared)
+    return created()
+
+
+@tile.put("tile-specs-with-ids")
+def tile_specs_with_ids() -> Response:
+    """Give the flattened specs of the tiles named in the body."""
+    ids = model.texts(required_body("tile ids"))
+    with store().reading() as db:
+        return answer(tiles.flattened_by_id(db, stack_key(), ids))
+
+
+@tile.get("z/<number:z>/tile-specs")
+def layer_tile_specs(z: float) -> Response:
+    """Give the flattened specs of the tiles of a layer."""
+    with store().reading() as db:
+        specs = tiles.flattened(db, stacks.find(db, stack_key()), Region.layer(z))
+    if not specs:
+        raise BadRequest(f"stack {stack_key()} has no tiles with z {z}")
+    return answer(specs)
+
+
+@tile.get("z/<number:z>/last-tile-transforms")
+def last_tile_transforms(z: float) -> Response:
+    """Give the last transform of each tile of a layer."""
+    with store().reading() as db:
+        specs = tiles.flattened(db, stacks.find(db, stack_key()), Region.layer(z))
+    lists = [(spec["tileId"], spec["transforms"]["specList"]) for spec in specs]
+    return answer([{"tileId": i, "lastTransform": leaves[-1]} for i, leaves in lists if leaves])
+
+
+@tile.get("z/<number:z>/box/<numbers(4):box>/tile-count")
+def box_tile_count(z: float, box: list[float]) -> Response:
+    """Give the number of tiles that a box touches; width and height are whole numbers."""
+    x, y, width, height = box
+    if width != int(width) or height != int(height):
+        raise NotFound(f"width {width} and height {height} must be whole numbers")
+    with store().reading() as db:
+        found = stacks.find(db, stack_key())
+        return answer(tiles.count(db, found, Region.box(z, x, y, width, height)))
+
+
+@tile.get("layoutFile", defaults={"low": None, "high": None})
+@tile.get("zRange/<number:low>,<number:high>/layoutFile")
+@tile.get("z/<number:low>/layoutFile", defaults={"high": None})
+def layout_file(low: float | None, high: float | None) -> Response:
+    """Give one line of text a tile."""
+    region = _z_range() if low is None else Region(z_min=low, z_max=low if high is None else high)
+    base = request.base_url.split(f"/stack/{stack_key().stack}/")[0] + f"/stack/{stack_key().stack}"
+    kind = request.args.get("format", "KARSH")
+    with store().reading() as db:
+        found = stacks.find(db, stack_key())
+        specs = tiles.flattened(db, found, region)
+    return plain(layout.text(kind, found.metadata(), specs, base))
+
+
+# -- one tile ----------------------------------------------------------------------------------
+
+
+@tile.get("tile/<tile_id>")
+def get_tile(tile_id: str) -> Response:
+    """Give a tile spec as stored."""
+    with store().reading() as db:
+        return raw(tiles.body(db, stack_key(), tile_id))
+
+
+@tile.delete("tile/<tile_id>")
+def delete_tile(tile_id: str) -> Response:
+    """Remove a tile."""
+    with store().writing() as db:
+        tiles.delete(db, stack_key(), "id=?", tile_id)
+    return done()
+
+
+@tile.get("transform/<transform_id>")
+def get_transform(transform_id: str) -> Response:
+    """Give a shared transform as stored."""
+    with store().reading() as db:
+        found = stacks.find(db, stack_key())
+        return raw(tiles.transform_body(db, found, transform_id))
