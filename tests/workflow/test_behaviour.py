@@ -1,0 +1,130 @@
+"""What a person meets: listing, stopping at a stage, resuming, changing one parameter."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+BEFORE_SOLVE = {
+    "plan_transfer",
+    "convert_layers",
+    "close_transfer",
+    "number_layers",
+    "publish_acquire",
+    "plan_chunks",
+    "derive_pairs",
+    "match_pairs",
+    "close_matches",
+    "review_connectivity",
+    "check_gate",
+    "publish_trimmed",
+}
+
+
+def rules_of(done):
+    """Names of the rules in the table of jobs that Snakemake prints."""
+    table = done.stdout.partition("Job stats:")[2].partition("\n\n")[0]
+    return {line.split()[0] for line in table.splitlines()[3:] if line.strip()} - {"total"}
+
+
+def executed(done):
+    return re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", done.stdout, re.MULTILINE)
+
+
+def test_dry_run_lists_the_pending_work(history):
+    assert history.dry.returncode == 0, history.dry.stdout
+    assert {"plan_transfer", "all"} <= rules_of(history.dry)
+
+
+def test_a_stage_as_target_stops_after_that_stage(history):
+    assert history.ingest.returncode == 0, history.ingest.stdout
+    assert "ingest/chunks.tsv" in history.after_ingest
+    assert "stacks/v1_acquire.json" in history.after_ingest
+    assert not [path for path in history.after_ingest if path.startswith(("match", "review"))]
+
+
+def test_a_killed_run_resumes_without_redoing_finished_chunks(history):
+    assert history.resumed.returncode == 0, history.resumed.stdout
+    finished = {
+        path: seen
+        for path, seen in history.after_kill.items()
+        if path.startswith(("transfer/", "ingest/", "match/results", "match/pairs", "stacks/"))
+    }
+    assert len([path for path in finished if path.startswith("match/results")]) >= 2
+    assert {path: history.after_resume[path] for path in finished} == finished
+
+
+def test_a_second_run_does_nothing(history):
+    assert history.again.returncode == 0, history.again.stdout
+    assert "Nothing to be done" in history.again.stdout
+    assert executed(history.again) == []
+
+
+def test_the_run_ends_with_a_report_and_volumes(history):
+    work = history.volume.work
+    summary = json.loads((work / "report/summary.json").read_text())
+    assert summary["score"]["relative"]["rms_px"] < 1
+    assert (work / "report/index.html").stat().st_size > 0
+    assert list(work.glob("*.n5/em/fibsem-uint8/s0/attributes.json"))
+    assert list(work.glob("*.zarr/recon-1/em/fibsem-uint8/s0/.zarray"))
+
+
+def test_no_output_names_a_folder_of_this_machine(history):
+    named = [
+        path
+        for path, (_, content) in history.after_resume.items()
+        if path.endswith((".json", ".tsv", ".yaml", ".md"))
+        and path.startswith(("stacks", "matches", "review", "solve", "ingest", "correct"))
+        and str(history.volume.folder).encode() in content
+        and "layers" not in path
+    ]
+    assert named == []
+
+
+def test_a_changed_solve_parameter_reruns_solve_and_what_follows_only(history):
+    dry = history.volume.snakemake("--dry-run", "--config", "solve={rigid_lambda: 0.05}")
+    assert dry.returncode == 0, dry.stdout
+    assert "solve_transforms" in rules_of(dry)
+    assert "make_report" in rules_of(dry)
+    assert rules_of(dry) & BEFORE_SOLVE == set()
+
+
+def test_an_edited_config_file_without_a_changed_value_reruns_nothing(history):
+    path = history.volume.config
+    text = path.read_text()
+    path.write_text(text + "# a remark\n")
+    assert "Nothing to be done" in history.volume.snakemake("--dry-run").stdout
+    path.write_text(text)
+
+
+def test_moving_the_service_reruns_nothing(history):
+    dry = history.volume.snakemake("--dry-run", "--config", "render={url: 'http://127.0.0.1:9'}")
+    assert "Nothing to be done" in dry.stdout
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("slove={rigid_lambda: 1}", ["slove: unknown key", "nearest known key is solve"]),
+        ("solve={rigid_lamda: 1}", ["solve.rigid_lamda: unknown", "is solve.rigid_lambda"]),
+        ("acquisition={rows: two}", ["acquisition.rows: expected integer", "found 'two'"]),
+    ],
+)
+def test_a_fault_of_the_config_is_named_and_stops_the_run(new_volume, override, words):
+    done = new_volume("faulty").snakemake("--dry-run", "--config", override)
+    assert done.returncode != 0
+    assert all(word in done.stdout for word in words), done.stdout
+    assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("name", ["fib25_single", "fib25_grid"])
+def test_an_example_volume_parses_as_it_stands(name):
+    config = yaml.safe_load((ROOT / f"config/volumes/{name}.yaml").read_text())
+    needed = {"volume", "work_dir", "render", "transfer", "acquisition"}
+    assert needed <= config.keys()
+    assert {"rows", "columns", "pixel_nm", "z_nm"} <= config["acquisition"].keys()

@@ -1,0 +1,143 @@
+"""The whole DAG through the LSF profile, on the fake LSF: what was asked of the scheduler."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.workflow.fake_lsf import lsf
+
+ROOT = Path(__file__).resolve().parents[2]
+IMPATIENT = (str(ROOT / "tests/workflow/impatient.py"),)
+PROFILE = yaml.safe_load((ROOT / "profiles/lsf/config.yaml").read_text())
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+
+@pytest.fixture
+def service(tmp_path):
+    """Serve a fresh database on loopback as a site's render-ws would be; give its base URL."""
+    argv = [sys.executable, "-m", "scripts.render_ws", "serve", "--port", "0"]
+    process = subprocess.Popen(
+        [*argv, "--db", str(tmp_path / "site.db")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    for line in process.stdout:
+        if found := re.search(r"http://[^\s,]+", line):
+            break
+    yield found[0]
+    process.terminate()
+    process.stdout.close()
+    process.wait(10)
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Environment in which the fake LSF's commands come first; ends the jobs it still has."""
+    folder = tmp_path / "cluster"
+    # as many cores as the widest rule asks for: they share this machine's two
+    yield lsf.prepare(folder, slots=8)
+    for job in lsf.jobs(folder):
+        (folder / f"jobs/{job['id']}.kill").touch()
+
+
+def rule_of(job):
+    return re.match(r"Snakemake_(?:rule|group)_(\w+?)(?::|___)", job["name"])[1]
+
+
+def default(name):
+    return dict(each.split("=") for each in PROFILE["default-resources"])[name]
+
+
+def test_the_whole_dag_runs_and_every_job_asks_for_what_it_needs(new_volume, cluster, service):
+    volume = new_volume("cluster")
+    done = volume.snakemake(
+        profile="lsf", starter=IMPATIENT, environment=cluster | {"RENDER_WS_URL": service}
+    )
+    assert done.returncode == 0, done.stdout
+    assert (volume.work / "report/index.html").is_file()
+
+    jobs = lsf.jobs(Path(cluster["FAKELSF_DIR"]))
+    assert {job["state"] for job in jobs} == {"DONE"}
+    rules = [rule_of(job) for job in jobs]
+    assert {"convert_layers", "match_pairs", "solve_transforms", "make_report"} <= set(rules)
+    assert rules.count("match_pairs") > 2
+    for job in jobs:
+        assert job["queue"] == default("lsf_queue")
+        assert job["project"] == default("lsf_project")
+        assert job["span"] == "hosts=1"
+        assert job["cores"] >= 1
+        assert job["memory_per_core"] > 0
+        assert job["minutes"] > 0
+    stated = resources_of_rules()
+    for rule, job in zip(rules, jobs, strict=True):
+        threads, memory_mb, minutes = stated[rule]
+        assert job["cores"] == threads, rule
+        assert job["memory_per_core"] * job["cores"] == pytest.approx(memory_mb), rule
+        assert job["minutes"] == minutes, rule
+
+
+def resources_of_rules():
+    """Rule -> (threads, MB at the first attempt, minutes), read from the rule files."""
+    stated = {}
+    for path in ROOT.glob("rules/*.smk"):
+        parts = re.split(r"^(?:rule|checkpoint) (\w+):$", path.read_text(), flags=re.MULTILINE)
+        for rule, body in zip(parts[1::2], parts[2::2], strict=True):
+            threads = re.search(r"^    threads: (\d+)", body, re.MULTILINE)
+            memory = re.search(r"mem_mb=(?:lambda wc, attempt: )?(\d+)", body)
+            minutes = re.search(r"runtime=(\d+)", body)
+            stated[rule] = (
+                int(threads[1]) if threads else 1,
+                float(memory[1] if memory else default("mem_mb")),
+                int(minutes[1] if minutes else default("runtime")),
+            )
+    return stated
+
+
+def test_a_failed_job_is_submitted_again_with_more_memory(tmp_path, cluster):
+    (tmp_path / "Snakefile").write_text("""
+rule all:
+    input: "out"
+rule flaky:
+    output: "out"
+    resources: mem_mb=lambda wc, attempt: 100 * attempt
+    shell: "if mkdir tried; then exit 1; fi; touch out"
+""")
+    profile = tmp_path / "profile.yaml"
+    profile.write_text(yaml.safe_dump(PROFILE | {"latency-wait": 5}))
+    done = subprocess.run(
+        [sys.executable, *IMPATIENT, "--profile", str(profile)],
+        cwd=tmp_path,
+        env=os.environ | cluster,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = lsf.jobs(Path(cluster["FAKELSF_DIR"]))
+    assert (first["state"], second["state"]) == ("EXIT", "DONE")
+    assert (first["memory_per_core"], second["memory_per_core"]) == (100, 200)
+
+
+def test_the_embedded_service_is_refused_on_a_cluster(new_volume, cluster):
+    done = new_volume("refused").snakemake(
+        profile="lsf", starter=IMPATIENT, environment=cluster | {"RENDER_WS_URL": ""}
+    )
+    assert done.returncode != 0
+    assert "SQLite" in done.stdout
+    assert "render.url" in done.stdout
+    assert lsf.jobs(Path(cluster["FAKELSF_DIR"])) == []
+
+
+def test_profiles_are_found_as_typed_and_state_their_purpose():
+    assert (ROOT / "lsf").is_symlink()
+    assert json.dumps(PROFILE) == json.dumps(yaml.safe_load((ROOT / "lsf/config.yaml").read_text()))
+    local = yaml.safe_load((ROOT / "profiles/local/config.yaml").read_text())
+    assert local["rerun-triggers"] == PROFILE["rerun-triggers"] == ["mtime", "params", "input"]
