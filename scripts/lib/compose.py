@@ -67,6 +67,14 @@ def place(tiles: TileSet) -> list[Placed]:
     ]
 
 
+def place_layers(tiles: TileSet) -> dict[int, list[Placed]]:
+    """Give `place` of each layer, by z in ascending order; z without tiles are absent."""
+    out: dict[int, list[Placed]] = {}
+    for one in sorted(place(tiles), key=lambda one: one.tile.z):
+        out.setdefault(round(one.tile.z), []).append(one)
+    return out
+
+
 def file_source(tile: TileSpec, level: int) -> tuple[Image, Image | None]:
     """Read image and mask of `tile` at a mipmap level from its URLs."""
     shape = (tile.height, tile.width)
@@ -332,8 +340,8 @@ def _needed(
 
 def _remap(image: Image, at_x: Float32, at_y: Float32) -> Float32:
     source = np.ascontiguousarray(image, dtype=np.float32)
-    out: Float32 = cv2.remap(source, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return out
+    out = cv2.remap(source, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(out, np.float32)
 
 
 def _weights(
@@ -344,13 +352,14 @@ def _weights(
     if mask is None:
         near_x = np.minimum(at_x, tile.width - 1 - at_x)
         near_y = np.minimum(at_y, tile.height - 1 - at_y)
-        distance = np.minimum(near_x, near_y).astype(np.float32)
+        distance = np.asarray(np.minimum(near_x, near_y), np.float32)
     else:
         ring = cv2.copyMakeBorder(_unmasked(mask), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
         field = cv2.distanceTransform(ring, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
         at = _remap(field, _to_level(at_x, level), _to_level(at_y, level))
-        distance = (at - 1) * np.float32(1 << level)  # the outermost valid pixel has distance 1
-    weights = np.maximum(distance, 0) + np.float32(_EDGE_WEIGHT)
+        # the outermost valid pixel has distance 1
+        distance = np.asarray((at - 1) * np.float32(1 << level), np.float32)
+    weights: Float32 = np.maximum(distance, np.float32(0)) + np.float32(_EDGE_WEIGHT)
     weights[~inside] = 0
     return weights
 

@@ -18,8 +18,9 @@ a *band* is (n, 2R+1) with column R + d for the pair (i, i+d).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -48,6 +49,45 @@ class Options:
     local_estimates: int = 1
     minimum_correlation: float = 0.0
     edge_layers: int = 0  # the reference normalises the thickness of 30 layers at each end
+
+    @staticmethod
+    def of(section: Mapping[str, Any]) -> Options:
+        """Take the options out of the config's section, which holds others too."""
+        return Options(**{each.name: section[each.name] for each in fields(Options)})
+
+
+@dataclass(frozen=True, eq=False)
+class Correlations:
+    """What was measured, over a contiguous grid of n layers."""
+
+    z: NDArray[np.int64]  # (n,) true z, ascending by 1
+    present: NDArray[np.bool_]  # (n,) whether the layer has an image
+    corr: Array  # (n, R) correlation with the layers behind, NaN = none
+    share: Array  # (n, R) part of the picture that it rests on
+
+    @staticmethod
+    def joined(parts: Iterable[Mapping[str, Any]]) -> Correlations:
+        """Join chunks, in any order.
+
+        Raises
+        ------
+        ValueError
+            When a z is missing between them or there twice.
+        """
+        ordered = sorted(parts, key=lambda part: int(part["z"][0]))
+        names = ("z", "present", "corr", "share")
+        whole = Correlations(*(np.concatenate([part[name] for part in ordered]) for name in names))
+        jumps = np.flatnonzero(np.diff(whole.z) != 1)
+        if len(jumps):
+            i = jumps[0]
+            raise ValueError(f"correlations go from z {whole.z[i]} to z {whole.z[i + 1]}")
+        return whole
+
+    def trimmed(self) -> Correlations:
+        """Give the part between the first and the last layer that has an image."""
+        there = np.flatnonzero(self.present)
+        part = slice(there[0], there[-1] + 1) if len(there) else slice(0, 0)
+        return Correlations(self.z[part], self.present[part], self.corr[part], self.share[part])
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +151,15 @@ def _iterate(raw: Array, trust: Array, weight: Array, present: Index, options: O
             break
     z = normalise_edges(z, options.edge_layers)
     return Estimate(z, quality, weight, curve, done)
+
+
+def trust(share: Array) -> Array:
+    """Trust 0..1 in correlations by the share of the picture they rest on; half the median is full.
+
+    Layers of much resin have little in common with any other.
+    """
+    usual = float(np.median(share[share > 0])) if (share > 0).any() else 1.0
+    return np.minimum(1.0, 2 * share / usual)
 
 
 def layer_weights(corr: Array) -> Array:

@@ -1,0 +1,14 @@
+"""Zcoords.txt: one line ``z corrected`` for each layer that has an image; z is the true one."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def to_text(z: NDArray[np.int64], corrected: Array) -> str:
+    """Give the file's text; 6 decimals of a layer are far below any claim."""
+    pairs = zip(z.tolist(), corrected.tolist(), strict=True)
+    return "".join(f"{layer} {value:.6f}\n" for layer, value in pairs)
