@@ -88,13 +88,11 @@ def histogram(images: Iterable[NDArray[Any]]) -> Counts:
 def stretch(counts: Counts) -> Range | None:
     """Give the range of a layer from its histogram; None when every pixel is saturated."""
     good = (_LEVELS >= _LOW + MARGIN) & (_LEVELS < _HIGH - MARGIN)
-    # Python integers: the sums are exact for any number of pixels
-    pairs = [(int(v), int(n)) for v, n in zip(_LEVELS[good], counts[good], strict=True) if n]
-    total = sum(n for _, n in pairs)
+    values, numbers = _LEVELS[good], counts[good]
+    # exact: 64-bit sums hold 8e9 pixels, the Python integers below anything
+    total, first, second = (int(numbers @ values**power) for power in (0, 1, 2))
     if total == 0:
         return None
-    first = sum(v * n for v, n in pairs)
-    second = sum(v * v * n for v, n in pairs)
     mean = first / total
     deviation = sqrt((second * total - first * first) / (total * total))
     return Range(
