@@ -138,6 +138,10 @@ class RenderClient:
         self._session.mount("http+embedded://", WsgiAdapter(create_app(database)))
         return _EMBEDDED_BASE
 
+    def close(self) -> None:
+        """Close the connections of the session."""
+        self._session.close()
+
     # -- requests ------------------------------------------------------------------------------
 
     def _request(

@@ -1,0 +1,185 @@
+"""RenderClient: one class of facts, on both transports."""
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scripts.render_ws.app import create_app
+from waitress.server import create_server
+
+from scripts.lib.receipts import CollectionReceipt, StackReceipt
+from scripts.lib.records import CanvasMatches, Leaf, TileSet, TileSpec
+from scripts.lib.render import (
+    ReceiptMismatch,
+    RenderClient,
+    RequestRefused,
+    ServiceUnreachable,
+    StackNotFound,
+    is_embedded,
+)
+from scripts.lib.transforms import AFFINE
+
+NM = (8.0, 8.0, 8.0)
+
+
+def make_tiles(layers=3, columns=2, first_z=1):
+    return TileSet(
+        tuple(
+            TileSpec(
+                tile_id=f"t_0-0-{c}.{z}.0",
+                z=float(z),
+                width=100,
+                height=80,
+                image_url=f"file:///d/{z}.h5?dataSet=/0-0-{c}/mipmap.0&z=0",
+                transforms=(Leaf(AFFINE, f"1 0 0 1 {c * 90} 0"),),
+                column=c,
+            )
+            for z in range(first_z, first_z + layers)
+            for c in range(columns)
+        )
+    )
+
+
+def make_pair(z, other, n=4):
+    points = np.arange(2.0 * n).reshape(n, 2)
+    return CanvasMatches(
+        f"{z}.0",
+        f"t_0-0-0.{z}.0",
+        f"{other}.0",
+        f"t_0-0-0.{other}.0",
+        points,
+        points + 1,
+        np.ones(n),
+    )
+
+
+class ClientFacts:
+    """What holds whichever way the service is reached."""
+
+    @pytest.fixture
+    def client(self, tmp_path):
+        raise NotImplementedError
+
+    def test_a_published_stack_comes_back_whole(self, client):
+        tiles = make_tiles()
+        receipt = client.publish_stack("a", tiles, resolution_nm=NM)
+        assert client.stack_metadata("a")["state"] == "COMPLETE"
+        assert receipt.tile_count == 6
+        assert receipt.bounds == (0.0, 0.0, 190.0, 80.0)
+        back = client.tiles("a")
+        assert [t.tile_id for t in back.tiles] == [t.tile_id for t in tiles.tiles]
+        assert client.tiles("a", 2, 2).tiles == back.tiles[2:4]
+
+    def test_publishing_again_gives_the_same_receipt_and_no_stale_tile(self, client):
+        client.publish_stack("a", make_tiles(layers=4), resolution_nm=NM)
+        first = client.publish_stack("a", make_tiles(layers=2), resolution_nm=NM)
+        assert first == client.publish_stack("a", make_tiles(layers=2), resolution_nm=NM)
+        assert len(client.tile_ids("a")) == 4
+
+    def test_a_stack_changed_behind_our_back_is_told_in_words(self, client):
+        receipt = client.publish_stack("a", make_tiles(), resolution_nm=NM)
+        client.publish_stack("a", make_tiles(layers=2), resolution_nm=NM)
+        with pytest.raises(ReceiptMismatch, match=r"4 tiles, expected 6.*another run"):
+            client.require(receipt)
+
+    def test_a_stack_left_loading_is_no_result(self, client):
+        receipt = client.publish_stack("a", make_tiles(), resolution_nm=NM)
+        client.set_state("a", "LOADING")
+        with pytest.raises(ReceiptMismatch, match="LOADING, not COMPLETE"):
+            client.require(receipt)
+
+    def test_a_missing_stack_is_told_by_name(self, client):
+        with pytest.raises(StackNotFound, match=r"GET .*stack/nowhere.* -> 404: "):
+            client.tiles("nowhere")
+        receipt = StackReceipt("o", "p", "nowhere", 1, 1, 1, (0, 0, 1, 1), "x", {}, {})
+        with pytest.raises(ReceiptMismatch, match="does not exist"):
+            client.require(receipt)
+
+    def test_a_z_range_without_tiles_gives_an_empty_set(self, client):
+        client.publish_stack("a", make_tiles(), resolution_nm=NM)
+        assert client.tiles("a", 50, 60) == TileSet(())
+
+    def test_a_name_the_service_refuses_says_so(self, client):
+        with pytest.raises(RequestRefused, match=r"POST .*bad-name.* -> 400: "):
+            client.create_stack("bad-name", NM)
+
+    def test_matches_come_back_in_text_order_with_their_points(self, client):
+        client.put_matches("m", [make_pair(9, 10), make_pair(1, 2)])
+        (found,) = client.matches("m", "10.0")
+        assert found.key == ("10.0", "t_0-0-0.10.0", "9.0", "t_0-0-0.9.0")
+        np.testing.assert_array_equal(found.p, make_pair(9, 10).q)
+        assert client.match_keys("m", "1.0") == [("1.0", "t_0-0-0.1.0", "2.0", "t_0-0-0.2.0", 4)]
+        assert client.p_groups("m") == ["1.0", "10.0"]
+        assert len(client.matches_between("m", "9.0", "10.0")) == 1
+
+    def test_a_deleted_pair_is_gone_and_a_missing_one_is_no_error(self, client):
+        client.put_matches("m", [make_pair(1, 2), make_pair(2, 3)])
+        client.delete_pair("m", make_pair(1, 2).key)
+        client.delete_pair("m", make_pair(1, 2).key)
+        assert client.pair_count("m") == 1
+
+    def test_a_collection_receipt_counts_pairs(self, client):
+        client.put_matches("m", [make_pair(1, 2)])
+        receipt = CollectionReceipt("o", "m", 2, 1, 1, "", {}, {})
+        client.require(receipt)
+        with pytest.raises(ReceiptMismatch, match="it has 1 pairs, expected 3"):
+            client.require(replace(receipt, pairs_saved=3))
+
+    def test_nothing_is_found_in_a_collection_that_is_not_there(self, client):
+        assert client.matches("none", "1.0") == []
+        assert client.p_groups("none") == []
+        client.delete_collection("none")
+
+    def test_a_receipt_of_another_project_is_refused(self, client):
+        receipt = client.publish_stack("a", make_tiles(), resolution_nm=NM)
+        with pytest.raises(ReceiptMismatch, match="o/elsewhere"):
+            client.require(replace(receipt, project="elsewhere"))
+
+
+class TestEmbedded(ClientFacts):
+    @pytest.fixture
+    def client(self, tmp_path):
+        return RenderClient("o", "p", base_url=f"sqlite:///{tmp_path}/r.db")
+
+
+class TestHttp(ClientFacts):
+    @pytest.fixture
+    def client(self, tmp_path):
+        app = create_app(f"{tmp_path}/r.db")
+        server = create_server(app, host="127.0.0.1", port=0, asyncore_loop_timeout=0.05)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.effective_port}/render-ws/v1"
+        client = RenderClient("o", "p", base_url=url)
+        yield client
+        client.close()
+        server.close()
+        thread.join(5)
+
+
+def test_a_service_that_does_not_answer_is_named(monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    client = RenderClient("o", "p", base_url="http://127.0.0.1:9/render-ws/v1")
+    with pytest.raises(ServiceUnreachable, match=r"GET http://127\.0\.0\.1:9.*no answer"):
+        client.z_values("a")
+
+
+def test_the_environment_chooses_the_transport(monkeypatch, tmp_path):
+    monkeypatch.setenv("RENDER_WS_URL", f"sqlite:///{tmp_path}/from_environment.db")
+    RenderClient("o", "p").publish_stack("a", make_tiles(), resolution_nm=NM)
+    assert (tmp_path / "from_environment.db").exists()
+
+
+def test_an_empty_stack_is_never_published(tmp_path):
+    client = RenderClient("o", "p", base_url=f"sqlite:///{tmp_path}/r.db")
+    with pytest.raises(ValueError, match="no tile to publish"):
+        client.publish_stack("a", TileSet(()), resolution_nm=NM)
+
+
+@pytest.mark.parametrize(
+    ("url", "embedded"),
+    [(None, True), ("", True), ("sqlite:///x.db", True), ("http://h/render-ws/v1", False)],
+)
+def test_embedded_urls_are_told_from_others(url, embedded):
+    assert is_embedded(url) is embedded
