@@ -26,6 +26,7 @@ _BOUNDS = {
     "exclusiveMaximum": "below",
     "minItems": "number of entries at least",
     "maxItems": "number of entries at most",
+    "minLength": "length at least",
     "pattern": "matching",
 }
 
@@ -112,7 +113,9 @@ def _words(fault: ValidationError, schema: Schema) -> list[str]:
         # the validator reports one fault for each missing key
         missing = [key for key in sub["required"] if fault.message.startswith(repr(key))]
         return [_missing_key(key, path, sub) for key in missing]
-    return [f"{path}: expected {expectation(sub)}, found {_shown(fault.instance)}"]
+    if fault.validator not in {"type", "enum", *_BOUNDS}:
+        return [f"{path or 'config'}: {fault.message}"]
+    return [f"{path or 'config'}: expected {expectation(sub)}, found {_shown(fault.instance)}"]
 
 
 def _unknown_key(key: str, path: str, level: Schema, schema: Schema) -> str:

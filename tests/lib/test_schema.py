@@ -44,6 +44,7 @@ properties:
       exclude:
         type: array
         default: []
+        uniqueItems: true
         items:
           type: object
           required: [tiles]
@@ -132,6 +133,12 @@ def test_missing_keys_are_named_with_their_meaning():
 def test_a_fault_inside_a_list_names_the_entry():
     (line,) = faults(config(review={"exclude": [{"tiles": ["a"]}, {"tiles": "b"}]}))
     assert line == "  review.exclude[1].tiles: expected array, found 'b'"
+
+
+def test_a_rule_without_words_of_ours_is_told_in_those_of_the_validator():
+    (line,) = faults(config(review={"exclude": [{"tiles": []}, {"tiles": []}]}))
+    assert line.startswith("  review.exclude: ")
+    assert "non-unique" in line
 
 
 @given(st.text(min_size=1).filter(lambda key: key not in EXAMPLE["properties"]))
