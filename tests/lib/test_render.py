@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scripts.render_ws.app import create_app
-from waitress.server import create_server
+from werkzeug.serving import make_server
 
 from scripts.lib.receipts import CollectionReceipt, StackReceipt
 from scripts.lib.records import CanvasMatches, Leaf, TileSet, TileSpec
@@ -19,6 +18,7 @@ from scripts.lib.render import (
     is_embedded,
 )
 from scripts.lib.transforms import AFFINE
+from scripts.render_ws.app import create_app
 
 NM = (8.0, 8.0, 8.0)
 
@@ -146,16 +146,15 @@ class TestEmbedded(ClientFacts):
 class TestHttp(ClientFacts):
     @pytest.fixture
     def client(self, tmp_path):
-        app = create_app(f"{tmp_path}/r.db")
-        server = create_server(app, host="127.0.0.1", port=0, asyncore_loop_timeout=0.05)
-        thread = threading.Thread(target=server.run, daemon=True)
+        server = make_server("127.0.0.1", 0, create_app(f"{tmp_path}/r.db"), threaded=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        url = f"http://127.0.0.1:{server.effective_port}/render-ws/v1"
-        client = RenderClient("o", "p", base_url=url)
+        client = RenderClient("o", "p", base_url=f"http://127.0.0.1:{server.port}/render-ws/v1")
         yield client
         client.close()
-        server.close()
-        thread.join(5)
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_a_service_that_does_not_answer_is_named(monkeypatch):
