@@ -1,0 +1,76 @@
+# Matches -> one sparse solve of all tile transforms -> the align stack.
+
+
+rule gather_moments:
+    input:
+        matches=f"matches/{COLLECTION}.json",
+        chunks="ingest/chunks.tsv",
+    output:
+        "solve/moments/{chunk}.npz",
+    log:
+        "logs/gather_moments/{chunk}.log",
+    benchmark:
+        "benchmarks/gather_moments/{chunk}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        render=RENDER,
+        z_distance=config["match"]["z_distance"],
+    script:
+        "../scripts/solve/gather_moments.py"
+
+
+rule solve_transforms:
+    input:
+        trimmed=f"stacks/{STACK['trimmed']}.json",
+        matches=f"matches/{COLLECTION}.json",
+        moments=chunks("solve/moments/{chunk}.npz"),
+    output:
+        transforms="solve/transforms.json.gz",
+        tiles="solve/tiles.tsv",
+        pairs="solve/pairs.tsv.gz",
+        figures="solve/solve.json",
+    log:
+        "logs/solve_transforms/solve.log",
+    benchmark:
+        "benchmarks/solve_transforms/solve.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1  # two BLAS threads slow a narrow band down
+    resources:
+        # 108,155 tiles and 735,000 pairs need 3 GB
+        mem_mb=lambda wc, attempt: 8000 * attempt,
+        runtime=120,
+    params:
+        render=RENDER,
+        solve=config["solve"],
+    script:
+        "../scripts/solve/solve_transforms.py"
+
+
+rule publish_align:
+    input:
+        trimmed=f"stacks/{STACK['trimmed']}.json",
+        transforms="solve/transforms.json.gz",
+    output:
+        f"stacks/{STACK['align']}.json",
+    log:
+        "logs/publish_align/publish.log",
+    benchmark:
+        "benchmarks/publish_align/publish.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        render=RENDER,
+        stack=STACK["align"],
+        solve=config["solve"],
+    script:
+        "../scripts/solve/publish_align.py"

@@ -1,0 +1,71 @@
+# ruff: noqa: F821
+# mypy: disable-error-code="name-defined"
+"""Gather the moments of the matches of one chunk, so that the solve need not read all points.
+
+What
+    A pair belongs to the chunk of its lower z, whichever of its tiles is p: p and q are in text
+    order of their section ids. So the p groups of the chunk and of the `z_distance` layers after
+    it are read, and the pairs of the chunk kept.
+
+Inputs
+    the match collection (its receipt), ``ingest/chunks.tsv``
+
+Output
+    ``solve/moments/{chunk}.npz``: for each pair count, weight, centroids and centred second moments
+    (see `scripts.solve.moments`), matching-frame px.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from scripts.lib.files import read_table
+from scripts.lib.job import job
+from scripts.lib.receipts import CollectionReceipt
+from scripts.lib.render import RenderClient
+from scripts.solve import moments
+
+log = logging.getLogger(__name__)
+
+
+def main(
+    *,
+    matches: str | Path,
+    chunks: str | Path,
+    chunk: str,
+    out: str | Path,
+    render: dict[str, Any],
+    z_distance: int,
+) -> None:
+    """Write the moments of `chunk`."""
+    client = RenderClient(**render)
+    receipt = CollectionReceipt.read(matches)
+    client.require(receipt)
+    (row,) = [row for row in read_table(chunks) if row["chunk"] == chunk]
+    first, last = float(row["z_first"]), float(row["z_last"])
+    groups = moments.groups_of_chunk(
+        client.p_groups(receipt.collection), first, last, reach=z_distance
+    )
+    parts = []
+    for group in groups:  # one group's points at a time: memory stays that of one layer
+        pairs = client.matches(receipt.collection, group)
+        parts.append(moments.of_matches(moments.in_chunk(pairs, first, last)))
+    found = moments.joined(parts)
+    moments.write(out, found)
+    log.info(
+        "chunk %s, z %g to %g: %d pairs of %d groups", chunk, first, last, len(found), len(groups)
+    )
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            matches=snakemake.input.matches,
+            chunks=snakemake.input.chunks,
+            chunk=snakemake.wildcards.chunk,
+            out=snakemake.output[0],
+            render=snakemake.params.render,
+            z_distance=snakemake.params.z_distance,
+        )

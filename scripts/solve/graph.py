@@ -1,0 +1,234 @@
+"""L4 · Graph: tiles and pairs as arrays, in coordinates centred and scaled per tile.
+
+A tile's *placement* is (2, 3): world x and y = ``placement @ (u, v, 1)`` with u, v = (matching
+frame point - tile centre) / scale. All three columns are then in px and of like influence, which
+keeps the normal equations well conditioned; the third column is the world position of the tile
+centre.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from scripts.lib.geometry import Array, to_wire
+from scripts.lib.job import UserError
+from scripts.lib.records import TileSet, TileSpec
+from scripts.lib.transforms import Affine
+from scripts.solve.moments import Moments
+
+NAMED = 5  # tiles named in a message
+
+
+@dataclass(frozen=True, eq=False)
+class Tiles:
+    """n tiles, sorted by z, row, column and id.
+
+    ``centre`` (n, 2) and ``extent`` (n, 2) of the tile in its matching frame, px; ``scale`` px per
+    unit of u and v, the same for all tiles; ``stage`` (n, 2, 3) placements by the stage.
+    """
+
+    ids: NDArray[np.str_]
+    z: Array
+    row: NDArray[np.int64]
+    column: NDArray[np.int64]
+    centre: Array
+    extent: Array
+    scale: float
+    stage: Array
+
+    def __len__(self) -> int:
+        """Give the number of tiles."""
+        return len(self.ids)
+
+    @property
+    def area(self) -> Array:
+        """(n, 2) mean of u*u and v*v over the tile's area."""
+        return np.asarray((self.extent / self.scale) ** 2 / 12)
+
+    def affines(self, placement: Array) -> Array:
+        """Give the (n, 2, 3) affines, matching frame to world, of (n, 2, 3) placements."""
+        linear = placement[:, :, :2] / self.scale
+        offset = placement[:, :, 2] - np.einsum("nij,nj->ni", linear, self.centre)
+        return np.concatenate([linear, offset[:, :, None]], axis=2)
+
+    def placements(self, affines: Array) -> Array:
+        """Give the placements of affines: the inverse of `affines`."""
+        linear = affines[:, :, :2]
+        offset = affines[:, :, 2] + np.einsum("nij,nj->ni", linear, self.centre)
+        return np.concatenate([linear * self.scale, offset[:, :, None]], axis=2)
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """m pairs between n tiles.
+
+    ``p``, ``q`` (m,) tile positions; ``dz`` (m,) layers; ``count`` (m,) points; ``weight`` (m,)
+    base weight; ``hp``, ``hq``, ``c`` (m, 3, 3) weighted means of p p', q q' and p q' with
+    homogeneous scaled points (u, v, 1).
+    """
+
+    p: NDArray[np.int64]
+    q: NDArray[np.int64]
+    dz: Array
+    count: NDArray[np.int64]
+    weight: Array
+    hp: Array
+    hq: Array
+    c: Array
+
+    def __len__(self) -> int:
+        """Give the number of pairs."""
+        return len(self.p)
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """How much pairs weigh before any residual is known."""
+
+    dz_exponent: float = 1.0  # a cross pair weighs dz to minus this power
+    montage_weight: float = 1.0  # a pair within a layer
+    saturation_points: float = (
+        100.0  # n points weigh n / (1 + n / this): errors of a pair correlate
+    )
+
+    def of(self, moments: Moments) -> Array:
+        """Give the (m,) base weight of each pair."""
+        points = moments.count / (1 + moments.count / self.saturation_points)
+        distance = np.maximum(moments.dz, 1.0) ** -self.dz_exponent
+        kind = np.where(moments.dz == 0, self.montage_weight, distance)
+        return np.asarray(points * kind * moments.weight / np.maximum(moments.count, 1))
+
+
+def tiles_of(tile_set: TileSet) -> Tiles:
+    """Give the arrays of `tile_set`; its last transforms are the stage positions.
+
+    Raises
+    ------
+    UserError
+        When there is no tile, or the last transform of a tile is no finite affine.
+    """
+    specs = sorted(tile_set.tiles, key=lambda t: (t.z, t.row, t.column, t.tile_id))
+    if not specs:
+        raise UserError("the trimmed stack holds no tile: review.exclude took out everything")
+    boxes = np.array([_matching_box(tile_set, spec) for spec in specs])
+    centre, extent = boxes.mean(axis=1), np.diff(boxes, axis=1)[:, 0]
+    scale = float(np.median(extent)) / 2
+    tiles = Tiles(
+        ids=np.array([spec.tile_id for spec in specs], dtype=np.str_),
+        z=np.array([spec.z for spec in specs]),
+        row=np.array([spec.row for spec in specs], np.int64),
+        column=np.array([spec.column for spec in specs], np.int64),
+        centre=centre,
+        extent=extent,
+        scale=scale,
+        stage=np.zeros((len(specs), 2, 3)),
+    )
+    stage = tiles.placements(np.array([_last_affine(tile_set, spec) for spec in specs]))
+    tiles.stage[:] = stage
+    return tiles
+
+
+def _matching_box(tile_set: TileSet, spec: TileSpec) -> Array:
+    """Give [[x0, y0], [x1, y1]] of the tile's corners in its matching frame."""
+    w, h = spec.width - 1, spec.height - 1
+    border = np.array([[0, 0], [w, 0], [0, h], [w, h]], float)
+    moved = tile_set.scan_chain(spec).apply(border)
+    return np.array([moved.min(axis=0), moved.max(axis=0)])
+
+
+def _last_affine(tile_set: TileSet, spec: TileSpec) -> Array:
+    parts = tile_set.chain(spec).parts
+    last = parts[-1] if parts else None
+    if not isinstance(last, Affine) or not np.isfinite(last.matrix).all():
+        raise UserError(
+            f"tile {spec.tile_id}: expected a finite affine as last transform (its stage position),"
+            f" found {spec.transforms[-1:] or 'no transform'}"
+        )
+    return last.matrix
+
+
+def graph_of(tiles: Tiles, moments: Moments, weighting: Weighting) -> Graph:
+    """Give the pairs between `tiles`; pairs with another tile or of weight zero are left out.
+
+    Raises
+    ------
+    UserError
+        When a moment is not finite; the message names the pair.
+    """
+    order = np.argsort(tiles.ids)
+    ids = tiles.ids[order]
+    where = [
+        np.minimum(np.searchsorted(ids, side), len(ids) - 1)
+        for side in (moments.p_id, moments.q_id)
+    ]
+    known = (ids[where[0]] == moments.p_id) & (ids[where[1]] == moments.q_id)
+    weight = weighting.of(moments)
+    use = known & (weight > 0)
+    kept = moments.take(use)
+    _check_finite(kept, weight[use])
+    p, q = (order[side[use]] for side in where)
+    up = (kept.p - tiles.centre[p]) / tiles.scale
+    uq = (kept.q - tiles.centre[q]) / tiles.scale
+    square = tiles.scale**2
+    return Graph(
+        p=p,
+        q=q,
+        dz=kept.dz,
+        count=kept.count,
+        weight=weight[use],
+        hp=_homogeneous(kept.pp / square, up, up),
+        hq=_homogeneous(kept.qq / square, uq, uq),
+        c=_homogeneous(kept.pq / square, up, uq),
+    )
+
+
+def _check_finite(moments: Moments, weight: Array) -> None:
+    parts = (moments.p, moments.q, moments.pp, moments.qq, moments.pq, weight)
+    flat = np.column_stack([part.reshape(len(moments), part[:1].size or 1) for part in parts])
+    bad = np.flatnonzero(~np.isfinite(flat).all(axis=1))
+    if len(bad):
+        names = ", ".join(f"{moments.p_id[k]} - {moments.q_id[k]}" for k in bad[:NAMED])
+        raise UserError(f"{len(bad)} pairs hold matches that are not finite numbers: {names}")
+
+
+def _homogeneous(second: Array, a: Array, b: Array) -> Array:
+    """(m, 3, 3) mean of (a, 1)(b, 1)' from centred moments (m, 2, 2) and means (m, 2)."""
+    out = np.ones((len(a), 3, 3))
+    out[:, :2, :2] = second + a[:, :, None] * b[:, None, :]
+    out[:, :2, 2] = a
+    out[:, 2, :2] = b
+    return out
+
+
+def require_connected(tiles: Tiles, graph: Graph) -> None:
+    """Stop unless the pairs join all tiles into one piece.
+
+    Raises
+    ------
+    UserError
+        Naming the tiles outside the largest piece.
+    """
+    link = coo_array((np.ones(len(graph)), (graph.p, graph.q)), shape=(len(tiles), len(tiles)))
+    pieces, label = connected_components(link, directed=False)
+    if pieces == 1:
+        return
+    largest = np.bincount(label).argmax()
+    outside = tiles.ids[label != largest]
+    names = ", ".join(outside[:NAMED]) + (", ..." if len(outside) > NAMED else "")
+    raise UserError(
+        f"the matches do not join all {len(tiles)} tiles: expected one piece, found {pieces};"
+        f" {len(outside)} tiles are outside the largest: {names}. Take them out with"
+        " review.exclude, or set review.auto: true"
+    )
+
+
+def solution(tiles: Tiles, placement: Array) -> Mapping[str, Sequence[float]]:
+    """Give ``{tile id: [m00, m10, m01, m11, m02, m12]}`` in the order of the tiles."""
+    affines = tiles.affines(placement)
+    return {str(name): to_wire(one) for name, one in zip(tiles.ids, affines, strict=True)}

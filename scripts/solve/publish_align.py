@@ -1,0 +1,94 @@
+# ruff: noqa: F821
+# mypy: disable-error-code="name-defined"
+"""Publish the align stack: the trimmed stack with every last transform replaced by the solved one.
+
+Inputs
+    the trimmed stack (its receipt), ``solve/transforms.json.gz``
+
+Output
+    ``stacks/v1_acquire_trimmed_align.json``, the receipt; bounding boxes are derived anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scripts.lib import geometry
+from scripts.lib.files import read_json
+from scripts.lib.job import UserError, job
+from scripts.lib.receipts import StackReceipt
+from scripts.lib.records import Leaf, TileSet
+from scripts.lib.render import RenderClient
+from scripts.lib.transforms import AFFINE, affine_data
+
+log = logging.getLogger(__name__)
+
+
+def aligned(tiles: TileSet, affines: Mapping[str, Sequence[float]]) -> TileSet:
+    """Give the tiles with the solved affine as last transform, and their new bounds.
+
+    Raises
+    ------
+    UserError
+        When a tile has no solved transform; the message names it.
+    """
+    missing = [tile.tile_id for tile in tiles.tiles if tile.tile_id not in affines]
+    if missing:
+        raise UserError(
+            f"solve/transforms.json.gz: expected a transform for each tile, found none for"
+            f" {len(missing)}: {', '.join(missing[:5])}; run again with --forcerun solve_transforms"
+        )
+    moved = tuple(
+        tile.with_last(Leaf(AFFINE, affine_data(geometry.from_wire(affines[tile.tile_id]))))
+        for tile in tiles.tiles
+    )
+    return replace(tiles, tiles=moved).with_bounds()
+
+
+def resolution(version: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Give the x, y, z size of a voxel in nm of a stack version."""
+    x, y, z = (float(version[f"stackResolution{axis}"]) for axis in "XYZ")
+    return x, y, z
+
+
+def main(
+    *,
+    trimmed: str | Path,
+    transforms: str | Path,
+    out: str | Path,
+    render: dict[str, Any],
+    stack: str,
+    params: Mapping[str, Any],
+) -> None:
+    """Publish `stack` and write its receipt."""
+    client = RenderClient(**render)
+    source = StackReceipt.read(trimmed)
+    client.require(source)
+    tiles = aligned(client.tiles(source.stack), read_json(transforms)["tiles"])
+    version = client.stack_metadata(source.stack)["currentVersion"]
+    receipt = client.publish_stack(
+        stack,
+        tiles,
+        resolution_nm=resolution(version),
+        inputs=[trimmed, transforms],
+        params=params,
+        mipmaps=version.get("mipmapPathBuilder"),
+    )
+    receipt.write(out)
+    log.info("stack %s: %d tiles", stack, receipt.tile_count)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            trimmed=snakemake.input.trimmed,
+            transforms=snakemake.input.transforms,
+            out=snakemake.output[0],
+            render=snakemake.params.render,
+            stack=snakemake.params.stack,
+            params=snakemake.params.solve,
+        )

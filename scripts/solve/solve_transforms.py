@@ -1,0 +1,89 @@
+# ruff: noqa: F821
+# mypy: disable-error-code="name-defined"
+"""Solve the transforms of all tiles at once.
+
+What
+    One robust, regularised least-squares solve over the moments of all pairs between tiles of the
+    trimmed stack (method: `scripts.solve.solver`).
+
+Inputs
+    the trimmed stack and the match collection (their receipts), ``solve/moments/*.npz``
+
+Outputs
+    ``solve/transforms.json.gz``  tile id -> [m00, m10, m01, m11, m02, m12], matching frame to world
+    ``solve/tiles.tsv``           per tile: pairs, rms px, scale, rotation mrad, shear, deviation
+                                  of its centre from the stage px
+    ``solve/pairs.tsv.gz``        per pair: dz layers, points, rms px, robust weight 0..1
+    ``solve/solve.json``          figures
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.lib.files import write_json, write_table
+from scripts.lib.job import UserError, job
+from scripts.lib.receipts import CollectionReceipt, StackReceipt
+from scripts.lib.render import RenderClient
+from scripts.solve import moments, residuals, solver
+from scripts.solve.graph import graph_of, solution, tiles_of
+
+log = logging.getLogger(__name__)
+
+
+def gathered(paths: Sequence[str | Path], receipt: CollectionReceipt) -> moments.Moments:
+    """Read all moments and check that no pair of the collection is missing or doubled.
+
+    Raises
+    ------
+    UserError
+        When the count differs from that of the collection's receipt.
+    """
+    found = moments.joined([moments.read(path) for path in paths])
+    if len(found) != receipt.pairs_saved:
+        raise UserError(
+            f"solve/moments: expected the {receipt.pairs_saved} pairs of collection"
+            f" {receipt.collection}, found {len(found)}; run again with --forcerun gather_moments"
+        )
+    return found
+
+
+def main(
+    *,
+    trimmed: str | Path,
+    matches: str | Path,
+    parts: Sequence[str | Path],
+    out: Mapping[str, str],
+    render: dict[str, Any],
+    params: Mapping[str, Any],
+) -> None:
+    """Write the four outputs `transforms`, `tiles`, `pairs`, `figures` of `out`."""
+    client = RenderClient(**render)
+    receipt = StackReceipt.read(trimmed)
+    client.require(receipt)
+    pairs = gathered(parts, CollectionReceipt.read(matches))
+    options = solver.Options.of_config(dict(params))
+    tiles = tiles_of(client.tiles(receipt.stack))
+    graph = graph_of(tiles, pairs, options.weighting)
+    solved = solver.solve(tiles, graph, options)
+    figures = residuals.figures(tiles, graph, solved, options, ignored=len(pairs) - len(graph))
+    write_table(out["tiles"], residuals.TILE_COLUMNS, residuals.per_tile(tiles, graph, solved))
+    write_table(out["pairs"], residuals.PAIR_COLUMNS, residuals.per_pair(tiles, graph, solved))
+    write_json(out["figures"], figures)
+    write_json(out["transforms"], {"tiles": solution(tiles, solved.placement)})
+    log.info("%d tiles, %d pairs: residual px %s", len(tiles), len(graph), figures["residual_px"])
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            trimmed=snakemake.input.trimmed,
+            matches=snakemake.input.matches,
+            parts=snakemake.input.moments,
+            out=dict(snakemake.output.items()),
+            render=snakemake.params.render,
+            params=snakemake.params.solve,
+        )

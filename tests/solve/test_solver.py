@@ -1,0 +1,244 @@
+"""The global solve against known truth."""
+
+import numpy as np
+import pytest
+
+from scripts.lib import geometry
+from scripts.lib.job import UserError
+from scripts.lib.records import TileSet
+from scripts.solve.graph import Weighting, graph_of, solution, tiles_of
+from scripts.solve.moments import of_matches
+from scripts.solve.solver import Options, residuals, solve
+from tests.solve import synthetic
+
+WALK = Options(stage_wavelength_layers=1e5)  # drift of the truth is real: the stage knows nothing
+
+
+def run(tile_set, pairs, options=WALK):
+    tiles = tiles_of(tile_set)
+    graph = graph_of(tiles, of_matches(pairs), options.weighting)
+    solved = solve(tiles, graph, options)
+    return solution(tiles, solved.placement), solved, tiles, graph
+
+
+def case(z_values, rows, columns, *, seed=0, **options):
+    tiles = synthetic.grid(z_values, rows, columns)
+    truth = synthetic.shaken(tiles, np.random.default_rng(seed))
+    return tiles, truth, synthetic.matches(tiles, truth, np.random.default_rng(seed + 1), **options)
+
+
+def relative(tiles, deviation):
+    """Rms change of the error from one tile to the same cell in the next layer, px."""
+    at = {(t.z, t.row, t.column): i for i, t in enumerate(tiles.tiles)}
+    steps = [
+        deviation[at[z + 1, r, c]] - deviation[i]
+        for (z, r, c), i in at.items()
+        if (z + 1, r, c) in at
+    ]
+    return synthetic.rms(np.array(steps))
+
+
+def nominal(tiles):
+    return {k: geometry.to_wire(v) for k, v in synthetic.stage_of(tiles).items()}
+
+
+@pytest.mark.parametrize("model", ["translation", "rigid", "similarity", "affine"])
+def test_perfect_matches_of_tiles_at_their_stage_positions_change_nothing(model):
+    tiles = synthetic.grid(range(1, 9), 2, 2)
+    stage = synthetic.stage_of(tiles)
+    pairs = synthetic.matches(tiles, stage, np.random.default_rng(0), noise=0.0)
+    got, solved, _, _ = run(tiles, pairs, Options(model=model))
+    assert synthetic.rms(synthetic.deviation(tiles, got, stage)) < 1e-6
+    assert solved.residual.max() < 1e-5
+
+
+def test_a_rigid_motion_of_the_second_half_is_recovered_by_rigid_tiles():
+    tiles = synthetic.grid(range(1, 13), 1, 2)
+    turn = np.array([[np.cos(0.02), -np.sin(0.02), 30.0], [np.sin(0.02), np.cos(0.02), -20.0]])
+    stage = synthetic.stage_of(tiles)
+    truth = {
+        t.tile_id: geometry.compose(turn, stage[t.tile_id]) if t.z > 6 else stage[t.tile_id]
+        for t in tiles.tiles
+    }
+    pairs = synthetic.matches(tiles, truth, np.random.default_rng(0), noise=0.0)
+    for model in ("rigid", "similarity", "affine"):
+        got = run(tiles, pairs, Options(model=model, stage_wavelength_layers=1e7))[0]
+        assert synthetic.rms(synthetic.deviation(tiles, got, truth)) < 1e-2
+
+
+def test_a_chain_of_300_layers_of_four_tiles_is_recovered_far_better_than_the_stage_knew():
+    tiles, truth, pairs = case(range(1, 301), 2, 2, noise=0.3)
+    got = run(tiles, pairs)[0]
+    left = synthetic.deviation(tiles, got, truth)
+    start = synthetic.deviation(tiles, nominal(tiles), truth)
+    assert relative(tiles, left) < 0.13  # 0.3 px noise, 20 points a pair
+    assert synthetic.rms(left) < 0.3
+    assert synthetic.rms(left) < 0.1 * synthetic.rms(start)
+
+
+def test_five_percent_wrong_pairs_do_not_bend_the_volume():
+    tiles, truth, clean = case(range(1, 151), 2, 2, noise=0.3)
+    wrong = synthetic.matches(tiles, truth, np.random.default_rng(1), noise=0.3, wrong=0.05)
+    best = synthetic.deviation(tiles, run(tiles, clean)[0], truth)
+    got, solved, _, _ = run(tiles, wrong)
+    left = synthetic.deviation(tiles, got, truth)
+    assert relative(tiles, left) < 1.05 * relative(tiles, best)
+    assert 0.03 < (solved.factor == 0).mean() < 0.06
+
+
+def test_a_long_chain_keeps_its_scale():
+    tiles = synthetic.grid(range(1, 1501), 1, 1)
+    truth = synthetic.shaken(tiles, np.random.default_rng(2), drift=0.3, linear=0.0)
+    pairs = synthetic.matches(tiles, truth, np.random.default_rng(3), points=12, noise=0.3)
+    _, solved, arrays, _ = run(tiles, pairs, Options())
+    scale = np.linalg.norm(solved.placement[:, :, :2] / arrays.scale, axis=1)
+    assert np.abs(scale - 1).max() < 3e-3
+    assert abs(scale.mean() - 1) < 1e-4
+
+
+def test_noise_in_both_points_does_not_shrink_the_tiles():
+    tiles, truth, pairs = case(range(1, 61), 2, 2, noise=2.0, points=60)
+    got = run(tiles, pairs)[0]
+    scale = np.array([np.linalg.det(geometry.from_wire(v)[:, :2]) ** 0.5 for v in got.values()])
+    assert abs(scale.mean() - 1) < 1e-3
+
+
+def test_jitter_of_the_stage_is_not_followed_and_its_mean_is():
+    tiles = synthetic.grid(range(1, 201), 1, 1)
+    truth = synthetic.shaken(tiles, np.random.default_rng(0), drift=0.0, jitter=0.5)
+    pairs = synthetic.matches(tiles, truth, np.random.default_rng(1), noise=0.05)
+    got = run(tiles, pairs, Options(stage_wavelength_layers=300.0))[0]
+    error = synthetic.deviation(tiles, got, truth)
+    assert relative(tiles, error) < 0.05  # a stage jitter of 0.5 px is 0.7 px from layer to layer
+    middle = [geometry.apply(geometry.from_wire(v), [119.5, 119.5]) for v in got.values()]
+    assert np.mean(middle, axis=0) == pytest.approx([119.5, 119.5], abs=1e-3)
+
+
+def test_a_jump_at_a_restart_does_not_bend_the_chain():
+    tiles = synthetic.grid(range(1, 401), 1, 1)
+    truth = synthetic.shaken(tiles, np.random.default_rng(0), drift=0.0, jitter=0.3)
+    for one in tiles.tiles:
+        truth[one.tile_id][:, 2] += 200.0 * (one.z > 150)
+    pairs = synthetic.matches(tiles, truth, np.random.default_rng(1), noise=0.05)
+    got = run(tiles, pairs, Options(stage_wavelength_layers=500.0))[0]
+    assert synthetic.rms(synthetic.deviation(tiles, got, truth)) < 0.3
+
+
+def test_gaps_in_z_wider_than_one_layer_are_bridged():
+    z_values = [*range(1, 21), *range(24, 41)]
+    tiles, truth, pairs = case(z_values, 2, 2, noise=0.1)
+    left = synthetic.deviation(tiles, run(tiles, pairs)[0], truth)
+    assert synthetic.rms(left) < 0.2
+
+
+def test_one_tile_stays_at_its_stage_position():
+    tiles = TileSet((synthetic.tile(1, 0, 0, stage=(100.0, -50.0)),))
+    got = run(tiles, [])[0]
+    assert got["t_0-0-0.1.0"] == pytest.approx([1, 0, 0, 1, 100, -50], abs=1e-9)
+
+
+def test_two_tiles_meet_halfway():
+    tiles = TileSet((synthetic.tile(1, 0, 0), synthetic.tile(2, 0, 0)))
+    truth = synthetic.stage_of(tiles)
+    truth["t_0-0-0.2.0"] = geometry.translation(8.0, 4.0)
+    pairs = synthetic.matches(tiles, truth, np.random.default_rng(0), noise=0.0)
+    got = run(tiles, pairs)[0]
+    assert got["t_0-0-0.1.0"][4:] == pytest.approx([-4, -2], abs=1e-3)
+    assert got["t_0-0-0.2.0"][4:] == pytest.approx([4, 2], abs=1e-3)
+
+
+def test_a_scan_correction_stays_outside_of_the_solve():
+    scan = "3.0 12.0 2.0 60.0 0"
+    tiles = TileSet(tuple(synthetic.tile(z, 0, 0, scan=scan) for z in range(1, 6)))
+    truth = synthetic.shaken(tiles, np.random.default_rng(0))
+    pairs = synthetic.matches(tiles, truth, np.random.default_rng(1), noise=0.0)
+    got = run(tiles, pairs)[0]
+    assert relative(tiles, synthetic.deviation(tiles, got, truth)) < 0.02
+
+
+def test_order_of_tiles_and_pairs_does_not_matter():
+    tiles, _, pairs = case(range(1, 31), 2, 2)
+    one = run(tiles, pairs)[0]
+    rng = np.random.default_rng(9)
+    other_tiles = TileSet(tuple(tiles.tiles[i] for i in rng.permutation(len(tiles.tiles))))
+    other = run(other_tiles, [pairs[i] for i in rng.permutation(len(pairs))])[0]
+    assert list(one) == list(other)
+    assert np.allclose(list(one.values()), list(other.values()), atol=1e-6)
+
+
+def test_pairs_of_weight_zero_and_of_foreign_tiles_are_harmless():
+    tiles, _, pairs = case(range(1, 11), 1, 2)
+    base = run(tiles, pairs)[0]
+    far = synthetic.grid(range(20, 25), 1, 2)
+    extra = synthetic.matches(far, synthetic.stage_of(far), np.random.default_rng(3))
+    pairs[0].w[:] = 1.0
+    silent = [type(m)(m.p_group, m.p_id, m.q_group, m.q_id, m.p, m.q + 50, 0 * m.w) for m in pairs]
+    got = run(tiles, [*pairs, *extra, *silent])[0]
+    assert np.allclose(list(base.values()), list(got.values()), atol=1e-9)
+
+
+def test_a_tile_without_matches_is_named():
+    tiles, _, pairs = case(range(1, 6), 1, 2)
+    lonely = "t_0-0-1.3.0"
+    pairs = [m for m in pairs if lonely not in (m.p_id, m.q_id)]
+    with pytest.raises(UserError, match=lonely):
+        run(tiles, pairs)
+
+
+def test_matches_that_are_no_numbers_are_refused_by_name():
+    tiles, _, pairs = case(range(1, 4), 1, 1)
+    pairs[1].q[0, 0] = np.nan
+    with pytest.raises(ValueError, match=f"{pairs[1].p_id} - {pairs[1].q_id}.*not finite"):
+        run(tiles, pairs)
+
+
+def test_a_stage_position_that_is_no_number_is_refused_by_name():
+    tiles = TileSet((synthetic.tile(1, 0, 0, stage=(float("nan"), 0.0)),))
+    with pytest.raises(UserError, match=r"t_0-0-0\.1\.0"):
+        tiles_of(tiles)
+
+
+def test_an_empty_stack_is_refused():
+    with pytest.raises(UserError, match="no tile"):
+        tiles_of(TileSet(()))
+
+
+def test_closer_layers_weigh_more():
+    tiles, truth, pairs = case(range(1, 101), 1, 1, noise=lambda dz: 0.1 * dz)
+    steep = run(
+        tiles, pairs, Options(weighting=Weighting(dz_exponent=2), stage_wavelength_layers=1e5)
+    )
+    flat = run(
+        tiles, pairs, Options(weighting=Weighting(dz_exponent=0), stage_wavelength_layers=1e5)
+    )
+    good, bad = (
+        relative(tiles, synthetic.deviation(tiles, one[0], truth)) for one in (steep, flat)
+    )
+    assert good < 0.9 * bad
+
+
+def test_rigid_tiles_are_rigid_and_translated_tiles_keep_their_shape():
+    tiles, _, pairs = case(range(1, 21), 1, 2)
+    for model, tolerance in (("translation", 1e-12), ("rigid", 1e-9)):
+        got = run(tiles, pairs, Options(model=model))[0]
+        linear = np.array([geometry.from_wire(v)[:, :2] for v in got.values()])
+        product = linear.transpose(0, 2, 1) @ linear
+        assert np.abs(product - np.eye(2)).max() < tolerance
+
+
+def test_the_sparse_method_agrees_with_the_banded_one():
+    tiles, _, pairs = case(range(1, 31), 2, 2)
+    one = run(tiles, pairs, Options())[0]
+    other = run(tiles, pairs, Options(max_band_gb=1e-9))[0]
+    assert np.allclose(list(one.values()), list(other.values()), atol=1e-6)
+
+
+def test_residuals_far_from_the_origin_keep_their_precision():
+    tiles = TileSet(
+        tuple(synthetic.tile(z, 0, 0, stage=(4e5, -3e5), size=(2000, 2000)) for z in (1, 2))
+    )
+    truth = synthetic.stage_of(tiles)
+    pairs = synthetic.matches(tiles, truth, np.random.default_rng(0), noise=0.0)
+    arrays = tiles_of(tiles)
+    graph = graph_of(arrays, of_matches(pairs), Weighting())
+    assert residuals(graph, arrays.stage).max() < 1e-4
