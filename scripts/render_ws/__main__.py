@@ -30,10 +30,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _arguments(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     server = waitress.create_server(
-        create_app(arguments.db), host=_HOST, port=arguments.port, threads=_THREADS
+        create_app(arguments.db), host=_HOST, port=arguments.port, ipv6=False, threads=_THREADS
     )
-    port = getattr(server, "effective_port", arguments.port)
-    log.info("serving %s at http://%s:%s%s", arguments.db, _HOST, port, web.ROOT)
+    log.info("serving %s at http://%s:%d%s", arguments.db, _HOST, server.effective_port, web.ROOT)
     server.run()
 
 

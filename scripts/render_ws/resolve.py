@@ -225,11 +225,10 @@ def _positions(leaves: Sequence[Json], labels: Sequence[str]) -> list[int]:
     return [i for i, leaf in enumerate(leaves) if wanted & set(_labels(leaf))]
 
 
-def check_references(tile: Json, shared: Mapping[str, Any]) -> None:
-    """Refuse a tile whose references are not all in `shared`, the transforms of its own request."""
-    lost = sorted({i for i in references(tile["transforms"]) if i not in shared})
+def check_references(what: str, spec: Json, shared: Mapping[str, Any]) -> None:
+    """Refuse references that are not all in `shared`, the transforms of the same request."""
+    lost = sorted(set(references(spec)) - shared.keys())
     if lost:
         raise BadRequest(
-            f"tile {tile['tileId']} requires the following transform ids {lost}, "
-            "which the request does not hold"
+            f"{what} requires the following transform ids {lost}, which the request does not hold"
         )
