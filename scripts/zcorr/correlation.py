@@ -68,8 +68,7 @@ def textured(picture: Picture, scale: float, options: Texture) -> Bool:
 
 def _shrunk(image: Float32, factor: float) -> Float32:
     h, w = (max(1, round(n * factor)) for n in image.shape)
-    out: Float32 = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
-    return out
+    return np.asarray(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _local_mean(image: Float32, weight: Float32, sigma: float) -> Float32:
