@@ -47,7 +47,7 @@ RUNS = {
 
 
 wildcard_constraints:
-    chunk=r"\d{4,}",
+    chunk=r"\d\d\d\d+",  # not {4,}: Snakemake's wildcards know {n} and {n,m} only
     run="|".join(RUNS),
     step="|".join(SUFFIX),
     stack=r"[A-Za-z0-9_]+",
@@ -65,7 +65,9 @@ def chunks(pattern):
 
     def paths(wildcards):
         table = checkpoints.plan_chunks.get().output[0]
-        return expand(pattern, chunk=column(table, "chunk"), run=RUNS, allow_missing=True)
+        return expand(
+            pattern, chunk=column(table, "chunk"), run=RUNS, allow_missing=True
+        )
 
     return paths
 

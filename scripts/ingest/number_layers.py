@@ -7,8 +7,6 @@ Input: `transfer/layers.tsv` and the align HDF5 files it names. Output, read fir
 status (ok, partial, gap), gap_before_s (whole seconds since the layer before), align_h5.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from pathlib import Path

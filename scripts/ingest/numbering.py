@@ -1,8 +1,8 @@
 """z of every layer: given once, in acquisition order, and never changed afterwards.
 
 z is part of every tile id and match group, so a layer that is numbered keeps its z even when its
-tiles are lost; it is a declared gap then. New layers go to the end. A layer that turns up in between
-would shift all later ones: that is for a person to decide.
+tiles are lost; it is a declared gap then. New layers go to the end. A layer that turns up between
+others would shift all later ones: that is for a person to decide.
 """
 
 from __future__ import annotations

@@ -6,8 +6,6 @@ Input: `ingest/layers.tsv`. Output: `ingest/chunks.tsv` with chunk, z_first, z_l
 every chunk but the last has exactly `size` z values, gaps included.
 """
 
-from __future__ import annotations
-
 from scripts.ingest.chunks import COLUMNS, plan
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job

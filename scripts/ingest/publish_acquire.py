@@ -7,8 +7,6 @@ COMPLETE; `ingest/restarts.tsv` (z, reason); last, the receipt `stacks/v1_acquir
 published while anything is wrong: all problems are listed at once.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -121,7 +121,7 @@ def _spec(
     distance = tile.fields.get("WD")
     return TileSpec(
         tile_id=tile_id(layer, tile),
-        z=layer.z,
+        z=float(layer.z),
         width=tile.width,
         height=tile.height,
         image_url=image_url(layer.path, tile.name.tile_key),

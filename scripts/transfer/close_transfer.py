@@ -8,8 +8,6 @@ directory) and `transfer/quarantine.tsv` (layer_id, tile_key, dat, reason). Link
 `transfer/quarantine/`.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from pathlib import Path

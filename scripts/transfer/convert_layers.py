@@ -9,8 +9,6 @@ reason. Beside it, per layer, `h5/raw/…/<layer>.raw.h5` ((y, x) 16-bit per til
 when they were read back and agree; see `conversion`.
 """
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import Any

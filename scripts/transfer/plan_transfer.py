@@ -7,8 +7,6 @@ relative to transfer.dat_root), bytes. Layers are in order of time, `layers_per_
 chunk.
 """
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import Any
