@@ -1,0 +1,99 @@
+# Everything rendered once, into N5 and OME-Zarr with a pyramid. The volumes are no declared outputs:
+# Snakemake would delete them with a failed job. The records in export/ stand for them.
+
+EXPORT = config["export"]
+PLANNED = "formats block_zyx_px levels task_px n5_codec n5_codec_level zarr_codec zarr_codec_level"
+
+
+rule plan_export:
+    input:
+        receipt=f"stacks/{STACK['final']}.json",
+        chunks="ingest/chunks.tsv",
+    output:
+        "export/plan.json",
+    log:
+        "logs/plan_export/all.log",
+    benchmark:
+        "benchmarks/plan_export/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=10,
+    params:
+        volume=config["volume"],
+        voxel_nm={key: config["acquisition"][key] for key in ("pixel_nm", "z_nm")},
+        export={key: EXPORT[key] for key in PLANNED.split()},
+    script:
+        "../scripts/export/plan_export.py"
+
+
+rule render_slab:
+    input:
+        plan="export/plan.json",
+        receipt=f"stacks/{STACK['final']}.json",
+        chunks="ingest/chunks.tsv",
+        coordinates="zcorr/Zcoords.txt",
+    output:
+        "export/slabs/{chunk}.json",
+    log:
+        "logs/render_slab/{chunk}.log",
+    benchmark:
+        "benchmarks/render_slab/{chunk}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        # task_px² × block z voxels and their packed copy, and the tiles of two layers
+        mem_mb=lambda wc, attempt: 3000 * attempt,
+        runtime=120,
+    params:
+        render=RENDER,
+        export={key: EXPORT[key] for key in ("blend", "z_correction", "fill_gaps")},
+    script:
+        "../scripts/export/render_slab.py"
+
+
+rule build_pyramid:
+    input:
+        plan="export/plan.json",
+        slabs=chunks("export/slabs/{chunk}.json"),
+    output:
+        "export/pyramid.json",
+    log:
+        "logs/build_pyramid/all.log",
+    benchmark:
+        "benchmarks/build_pyramid/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 3000 * attempt,
+        runtime=240,
+    script:
+        "../scripts/export/build_pyramid.py"
+
+
+rule close_export:
+    input:
+        plan="export/plan.json",
+        slabs=chunks("export/slabs/{chunk}.json"),
+        pyramid="export/pyramid.json",
+    output:
+        "export/volume.json",
+    log:
+        "logs/close_export/all.log",
+    benchmark:
+        "benchmarks/close_export/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=240,
+    params:
+        volume=config["volume"],
+        export={key: EXPORT[key] for key in ("data_url", "neuroglancer_url")},
+    script:
+        "../scripts/export/close_export.py"

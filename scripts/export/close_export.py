@@ -1,0 +1,49 @@
+"""Read every block back and say where the volumes are.
+
+Inputs
+    ``export/plan.json``, ``export/slabs/{chunk}.json`` of all chunks, ``export/pyramid.json``
+Outputs
+    ``export/volume.json``: stack, voxels, shape, origin and voxel size, and for each target its
+    path, the shape and number of stored blocks of each level, and the neuroglancer state and link
+
+Fails, naming the place, when a block is missing, cannot be unpacked or holds other voxels than
+were written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scripts.export import closing, slabs
+from scripts.lib import files
+from scripts.lib.job import job
+
+
+def main(
+    *,
+    plan: str,
+    slab_records: Sequence[str],
+    pyramid: str,
+    out: str,
+    volume: str,
+    export: Mapping[str, Any],
+) -> None:
+    """Check all levels of all targets, then describe them."""
+    what = slabs.Plan.from_json(files.read_json(plan))
+    records = [files.read_json(path) for path in slab_records]
+    levels = [[row for one in records for row in one["tasks"]], *files.read_json(pyramid)["levels"]]
+    closing.check(what, levels)
+    files.write_json(out, closing.description(what, levels, volume=volume, export=export))
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            plan=snakemake.input.plan,
+            slab_records=snakemake.input.slabs,
+            pyramid=snakemake.input.pyramid,
+            out=snakemake.output[0],
+            volume=snakemake.params.volume,
+            export=snakemake.params.export,
+        )

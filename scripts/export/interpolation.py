@@ -1,0 +1,129 @@
+"""Output layers from input layers: which two layers an output z lies between, and their mixture.
+
+Output z runs over whole numbers; layer a lies at its corrected z. An output z between two layers
+shows ``share * a + (1 - share) * b``, linear; one that hits a layer shows it alone (spec
+solve-export 3.7). Where one of the two has no data the other stands in at full strength.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lib.compose import Picture
+from scripts.lib.job import UserError
+
+Voxels = NDArray[np.generic]
+
+_PIN = 0.5  # layers; the ends may be so far from their nominal z, as in the reference
+_HIT = 1e-6  # layers; a share below this is none
+_REMEDY = "Set zcorr.regularization: BORDER, or export.z_correction: false."
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What an output layer is made of: ``share`` of layer `a`, the rest of layer `b`."""
+
+    a: int
+    b: int
+    share: float
+
+
+def read_coordinates(text: str, name: str) -> dict[int, float]:
+    """Read ``z corrected`` lines and pin both ends to their nominal z.
+
+    Raises
+    ------
+    UserError
+        When corrected z does not rise strictly, or an end is more than half a layer off; the
+        message names the line and `name`.
+    """
+    pairs = [line.split() for line in text.splitlines()]
+    z = [int(pair[0]) for pair in pairs]
+    corrected = [float(pair[1]) for pair in pairs]
+    for i in (0, len(z) - 1):
+        if abs(corrected[i] - z[i]) > _PIN:
+            raise UserError(
+                f"{name}: the {'last' if i else 'first'} layer {z[i]} has corrected z"
+                f" {corrected[i]}, expected at most {_PIN} from it. {_REMEDY}"
+            )
+        corrected[i] = float(z[i])
+    for i in range(1, len(z)):
+        if corrected[i] <= corrected[i - 1] or z[i] <= z[i - 1]:
+            raise UserError(
+                f"{name}: line {i + 1} (layer {z[i]}, corrected {corrected[i]}) does not lie behind"
+                f" the line before (layer {z[i - 1]}, corrected {corrected[i - 1]}). {_REMEDY}"
+            )
+    return dict(zip(z, corrected, strict=True))
+
+
+def mixtures(
+    corrected: dict[int, float], z_out: Iterable[int], *, fill_gaps: bool
+) -> list[Mixture | None]:
+    """Say for each output z what it is made of; None = nothing.
+
+    Nothing lies outside the first and last layer. Over missing layers, whose neighbours a and b are
+    more than one z apart, `fill_gaps` mixes the two; without it an output z shows nothing when the
+    nearest layer is a missing one, else the nearest alone.
+    """
+    layers = np.array(list(corrected))
+    at = np.array(list(corrected.values()))
+    return [_mixture(layers, at, z, fill_gaps=fill_gaps) for z in z_out]
+
+
+def _mixture(
+    layers: NDArray[np.int64], at: NDArray[np.float64], z: int, *, fill_gaps: bool
+) -> Mixture | None:
+    if not at[0] <= z <= at[-1]:
+        return None
+    i = min(int(np.searchsorted(at, z, side="right")) - 1, max(0, len(at) - 2))
+    j = min(i + 1, len(at) - 1)
+    a, b = int(layers[i]), int(layers[j])
+    share = 1 - (z - at[i]) / (at[j] - at[i]) if j > i else 1.0
+    if b - a > 1 and not fill_gaps:
+        nearest = round(a + (1 - share) * (b - a))
+        return Mixture(nearest, nearest, 1.0) if nearest in (a, b) else None
+    if share > 1 - _HIT:
+        return Mixture(a, a, 1.0)
+    return Mixture(b, b, 1.0) if share < _HIT else Mixture(a, b, float(share))
+
+
+def weave(
+    made_of: Sequence[Mixture | None],
+    picture_of: Callable[[int], Picture],
+    shape: tuple[int, int],
+    dtype: str,
+) -> Voxels:
+    """Make the output layers of an area, (n, h, w); layers are rendered once, in order of z.
+
+    `picture_of` renders an input layer over the area (h, w); at most two are held.
+    """
+    out = np.zeros((len(made_of), *shape), dtype)
+    held: dict[int, Picture] = {}
+    for k, mixture in enumerate(made_of):
+        if mixture is None:
+            continue
+        wanted = (mixture.a, mixture.b)
+        held = {z: held[z] if z in held else picture_of(z) for z in wanted}
+        out[k] = _voxels(mix(held[mixture.a], held[mixture.b], mixture.share), out.dtype)
+    return out
+
+
+def mix(a: Picture, b: Picture, share: float) -> NDArray[np.float32]:
+    """Mix two pictures, ``share`` of `a`; where one has no data the other alone, else 0."""
+    if a is b:
+        return a.pixels
+    mixed: NDArray[np.float32] = a.pixels * np.float32(share) + b.pixels * np.float32(1 - share)
+    if a.mask.all() and b.mask.all():
+        return mixed
+    mixed = np.where(a.mask & ~b.mask, a.pixels, mixed)
+    return np.where(b.mask & ~a.mask, b.pixels, mixed)
+
+
+def _voxels(pixels: NDArray[np.float32], dtype: np.dtype[np.generic]) -> Voxels:
+    """Round to the volume's type (the reference cuts off, which darkens by half a grey level)."""
+    limits = np.iinfo(np.dtype(dtype).name)
+    return np.clip(np.rint(pixels), limits.min, limits.max).astype(dtype)

@@ -1,0 +1,56 @@
+"""Plan the export and write the metadata of the volumes, before any job writes a block.
+
+Inputs
+    ``stacks/<final>.json`` (receipt of the last stack), ``ingest/chunks.tsv``
+Outputs
+    ``export/plan.json``: stack, shape, blocks, origin, levels, targets (see `slabs.Plan`)
+    Side effect: ``<volume>.n5`` and ``<volume>.zarr`` with all metadata. Blocks of an earlier
+    export stay when shape, block and codec are the same; every job rewrites its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from scripts.export import slabs
+from scripts.lib import files, volumes
+from scripts.lib.job import job
+from scripts.lib.receipts import StackReceipt
+
+log = logging.getLogger(__name__)
+
+
+def main(
+    *,
+    receipt: str,
+    chunks: str,
+    out: str,
+    volume: str,
+    voxel_nm: Mapping[str, float],
+    export: Mapping[str, Any],
+) -> None:
+    """Plan, write all metadata, then the plan."""
+    stack, rows = StackReceipt.read(receipt), files.read_table(chunks)
+    z_range = min(int(row["z_first"]) for row in rows), max(int(row["z_last"]) for row in rows)
+    plan = slabs.plan(
+        stack.stack, stack.bounds, z_range, volume=volume, voxel_nm=voxel_nm, export=export
+    )
+    made_of = {k: getattr(stack, k) for k in ("owner", "project", "stack", "digest")}
+    for target in plan.targets:
+        volumes.create(target, plan.spec, {"renderExport": made_of})
+    log.info("%s: %s voxels in %d levels", volume, plan.spec.shape_zyx, plan.spec.levels)
+    files.write_json(out, plan.to_json())
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            receipt=snakemake.input.receipt,
+            chunks=snakemake.input.chunks,
+            out=snakemake.output[0],
+            volume=snakemake.params.volume,
+            voxel_nm=snakemake.params.voxel_nm,
+            export=snakemake.params.export,
+        )
