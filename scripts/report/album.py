@@ -1,0 +1,268 @@
+"""Album: which pictures the page shows, stage by stage."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from scripts.lib import compose, geometry
+from scripts.lib.compose import Picture
+from scripts.lib.geometry import Box
+from scripts.lib.records import CanvasMatches, TileSet, TileSpec
+from scripts.lib.volumes import Level
+from scripts.report import pictures
+from scripts.report.pictures import Shown
+
+log = logging.getLogger(__name__)
+
+Album = dict[str, list[Shown]]
+CONTACT_PX = 380  # width of a picture of a contact sheet
+ENLARGED = 4  # of a seam
+MOST_LINES = 60  # matches drawn
+
+
+class Stacks(Protocol):
+    """The part of `RenderClient` that the album needs."""
+
+    def z_values(self, stack: str) -> list[float]:
+        """Give all z of a stack."""
+
+    def tiles(self, stack: str, z_min: float | None = None, z_max: float | None = None) -> TileSet:
+        """Give the tiles of a range of z."""
+
+    def matches(self, collection: str, p_group: str) -> list[CanvasMatches]:
+        """Give all pairs whose p lies in a group."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """Stacks, collection and sizes the album is about."""
+
+    acquire: str
+    final: str
+    collection: str
+    z_per_px: float  # thickness of a layer in px: z_nm / pixel_nm
+
+
+def draw(
+    service: Stacks, names: Names, *, holes: Sequence[int], volume: tuple[Level, float] | None
+) -> Album:
+    """Draw all pictures.
+
+    `holes` are the z of layers that lack tiles; `volume` is a level of the export and its scale.
+    """
+    z = [int(value) for value in service.z_values(names.acquire)]
+    solved = [int(value) for value in service.z_values(names.final)]
+    if not z or not solved:
+        return {}
+    log.info("drawing %d layers of %s and %s", len(solved), names.acquire, names.final)
+    middle = solved[len(solved) // 2]
+    album: Album = {
+        "transfer": contact_sheet(service, names, z, holes),
+        "ingest": [stage_layout(service, names, middle)],
+        "match": match_pictures(service, names, middle),
+        "solve": [
+            *sections(service, names, pictures.middle_layers(solved)),
+            *seams(service, names, middle),
+        ],
+    }
+    if volume is not None:
+        album["export"] = volume_pictures(*volume, names.z_per_px)
+    return album
+
+
+def _layer(service: Stacks, stack: str, z: int) -> TileSet:
+    return service.tiles(stack, z, z)
+
+
+def _box(tiles: TileSet) -> Box:
+    return Box.around(tile.box for tile in tiles.with_bounds().tiles)
+
+
+# ---------------------------------------------------------------------------------------------
+# transfer, ingest
+# ---------------------------------------------------------------------------------------------
+
+
+def contact_sheet(
+    service: Stacks, names: Names, z: Sequence[int], holes: Sequence[int]
+) -> list[Shown]:
+    """Show a few layers at their stage positions: ends, middle, and layers with holes."""
+    even = [z[0], z[len(z) // 3], z[2 * len(z) // 3], z[-1]]
+    chosen = sorted({*even, *[k for k in holes if k in set(z)][:2]})
+    drawn = {}
+    for k in chosen:
+        tiles = _layer(service, names.acquire, k)
+        box = _box(tiles)
+        drawn[k] = pictures.layer(tiles, box, scale=pictures.fit_scale(box, CONTACT_PX))
+    low, high = pictures.contrast(drawn.values())
+    return [
+        pictures.shown(
+            pictures.stretch(picture, low, high),
+            f"z {k}",
+            "a tile is missing" if k in holes else "",
+        )
+        for k, picture in drawn.items()
+    ]
+
+
+def stage_layout(service: Stacks, names: Names, z: int) -> Shown:
+    """Show one layer at its stage positions, the tiles outlined."""
+    tiles = _layer(service, names.acquire, z)
+    box = _box(tiles)
+    scale = pictures.fit_scale(box, 900)
+    picture = pictures.layer(tiles, box, scale=scale)
+    low, high = pictures.contrast([picture])
+    canvas = pictures.outlined(
+        pictures.stretch(picture, low, high), compose.place(tiles), box, scale
+    )
+    caption = "Tiles as the microscope placed them, after the scan correction."
+    return pictures.color(canvas, f"Layer z {z}", caption)
+
+
+# ---------------------------------------------------------------------------------------------
+# match
+# ---------------------------------------------------------------------------------------------
+
+
+def match_pictures(service: Stacks, names: Names, z: int) -> list[Shown]:
+    """Show the matches of a pair within the layer `z` and of one to a layer near it."""
+    group = geometry.section_id(z)
+    pairs = service.matches(names.collection, group)
+    inside = [pair for pair in pairs if pair.q_group == group]
+    across = [pair for pair in pairs if pair.q_group != group]
+    out = []
+    for title, found in (("within the layer", inside), ("between layers", across)):
+        if found:
+            best = max(found, key=lambda pair: (len(pair.w), pair.p_id, pair.q_id))
+            out.append(_pair_picture(service, names, best, title))
+    return out
+
+
+def _pair_picture(service: Stacks, names: Names, pair: CanvasMatches, title: str) -> Shown:
+    sides = [
+        _side(service, names, group, tile_id)
+        for group, tile_id in ((pair.p_group, pair.p_id), (pair.q_group, pair.q_id))
+    ]
+    low, high = pictures.contrast([picture for picture, _, _ in sides])
+    height = max(picture.mask.shape[0] for picture, _, _ in sides)
+    gap = 12
+    width = sum(picture.mask.shape[1] for picture, _, _ in sides) + gap
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    points, left = [], 0
+    for (picture, origin, scale), xy in zip(sides, (pair.p, pair.q), strict=True):
+        grey = np.clip(pictures.stretch(picture, low, high).pixels, 0, 255).astype(np.uint8)
+        h, w = grey.shape
+        canvas[:h, left : left + w] = grey[..., None]
+        points.append((xy - origin) * scale + [left, 0])
+        left += w + gap
+    _lines(canvas, points[0], points[1])
+    caption = f"{len(pair.w)} matches of {pair.p_id} with {pair.q_id}, the strongest of this layer"
+    return pictures.color(canvas, f"Matches {title}", caption)
+
+
+def _side(
+    service: Stacks, names: Names, group: str, tile_id: str
+) -> tuple[Picture, tuple[float, float], float]:
+    tiles = _layer(service, names.acquire, int(float(group)))
+    tile: TileSpec = next(one for one in tiles.tiles if one.tile_id == tile_id)
+    scale = min(1.0, 440 / max(tile.width, tile.height))
+    picture, origin = compose.canvas(tiles, tile, scale=scale)
+    return picture, origin, scale
+
+
+def _lines(canvas: np.ndarray, p: np.ndarray, q: np.ndarray) -> None:
+    """Join matched points; at most `MOST_LINES`, spread over all of them."""
+    step = max(1, -(-len(p) // MOST_LINES))
+    for a, b in zip(np.rint(p[::step] * 8), np.rint(q[::step] * 8), strict=True):
+        ends = [tuple(int(v) for v in end) for end in (a, b)]
+        cv2.line(canvas, ends[0], ends[1], (86, 180, 233), 1, cv2.LINE_AA, shift=3)
+        for end in ends:
+            cv2.circle(canvas, end, 20, pictures.INK, -1, cv2.LINE_AA, shift=3)
+
+
+# ---------------------------------------------------------------------------------------------
+# solve
+# ---------------------------------------------------------------------------------------------
+
+
+def sections(service: Stacks, names: Names, z: Sequence[int]) -> list[Shown]:
+    """Show the same cut across the layers before and after the alignment."""
+    cut = _box(_layer(service, names.final, z[len(z) // 2]))
+    scale = pictures.fit_scale(cut)
+    y = cut.y0 + 0.7 * cut.height  # clear of the seam in the middle
+    stacks = {"Before": names.acquire, "After": names.final}
+    drawn: Mapping[str, Picture] = {
+        label: pictures.section(
+            lambda k, stack=stack: _layer(service, stack, k),  # type: ignore[misc]
+            z,
+            cut,
+            y=y,
+            scale=scale,
+        )
+        for label, stack in stacks.items()
+    }
+    low, high = pictures.contrast(drawn.values())
+    captions = {
+        "Before": "Section across the layers (x to the right, z down) at the stage positions.",
+        "After": "The same section through the solved stack, before the correction of z.",
+    }
+    return [
+        pictures.shown(
+            pictures.tall(pictures.stretch(picture, low, high), names.z_per_px * scale),
+            label,
+            captions[label],
+            pixelated=True,
+        )
+        for label, picture in drawn.items()
+    ]
+
+
+def seams(service: Stacks, names: Names, z: int) -> list[Shown]:
+    """Enlarge the border of two overlapping tiles before and after; nothing for single tiles."""
+    drawn = {}
+    for label, stack in (("Seam before", names.acquire), ("Seam after", names.final)):
+        tiles = _layer(service, stack, z).with_bounds()
+        box = pictures.seam(compose.place(tiles))
+        if box is None:
+            return []
+        drawn[label] = pictures.layer(tiles, box, scale=1.0)
+    low, high = pictures.contrast(drawn.values())
+    caption = f"Where two tiles of layer z {z} meet, {ENLARGED} times enlarged, without blending."
+    return [
+        pictures.shown(
+            pictures.enlarge(pictures.stretch(picture, low, high), ENLARGED),
+            label,
+            caption,
+            pixelated=True,
+        )
+        for label, picture in drawn.items()
+    ]
+
+
+# ---------------------------------------------------------------------------------------------
+# export
+# ---------------------------------------------------------------------------------------------
+
+
+def volume_pictures(level: Level, scale: float, z_per_px: float) -> list[Shown]:
+    """Show three slices through the middle of the exported volume, then a row of layers."""
+    cut = pictures.slices(level)
+    low, high = pictures.contrast([cut.xy, cut.xz, cut.zy])
+    views = [
+        ("x y", cut.xy, "The middle layer."),
+        ("x z", pictures.tall(cut.xz, z_per_px), "Across the layers, z corrected."),
+    ]
+    out = [
+        pictures.shown(pictures.stretch(picture, low, high), title, caption)
+        for title, picture, caption in views
+    ]
+    for z, picture in pictures.contact(level, 4):
+        small = pictures.shrink(pictures.stretch(picture, low, high), CONTACT_PX)
+        out.append(pictures.shown(small, f"voxel layer {round(z / scale)}"))
+    return out

@@ -1,0 +1,252 @@
+"""Gather: everything the stages left in the working directory, as columns and plain JSON.
+
+A file that is not there gives an empty table or None: the report tells how far a run has come.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lib import files, truth
+
+log = logging.getLogger(__name__)
+
+Column = NDArray[Any]
+Kinds = Mapping[str, type]
+
+TABLES: dict[str, tuple[str, Kinds]] = {
+    "transfer": (
+        "transfer/layers.tsv",
+        {"layer_id": str, "tiles": int, "expected": int, "bad": int, "status": str, "message": str},
+    ),
+    "quarantine": (
+        "transfer/quarantine.tsv",
+        {"layer_id": str, "tile_key": str, "dat": str, "reason": str},
+    ),
+    "layers": (
+        "ingest/layers.tsv",
+        {"z": int, "layer_id": str, "tiles": int, "missing": str, "status": str}
+        | {"gap_before_s": float},
+    ),
+    "restarts": ("ingest/restarts.tsv", {"z": int, "reason": str}),
+    "chunks": ("ingest/chunks.tsv", {"chunk": str, "z_first": int, "z_last": int}),
+    "review": (
+        "review/tiles.tsv",
+        {"tile_id": str, "z": int, "row": int, "column": int, "cluster": int}
+        | {"pairs_montage": int, "pairs_cross": int, "state": str, "reason": str},
+    ),
+    "edges": (
+        "review/edges.tsv",
+        {"row_a": int, "column_a": int, "row_b": int, "column_b": int}
+        | {"z_first": int, "z_last": int, "layers": int},
+    ),
+    "solved": (
+        "solve/tiles.tsv",
+        {"tile_id": str, "z": int, "row": int, "column": int, "pairs": int, "rms_px": float}
+        | {"scale_x": float, "scale_y": float, "rotation_mrad": float, "shear": float}
+        | {"dx_px": float, "dy_px": float},
+    ),
+    "pairs": (
+        "solve/pairs.tsv.gz",
+        {"p_id": str, "q_id": str, "dz": int, "count": int, "rms_px": float, "weight": float},
+    ),
+}
+RESULTS: Kinds = {
+    "p_group": float,
+    "p_id": str,
+    "q_group": float,
+    "q_id": str,
+    "run": str,
+    "dz": int,
+    "stage": str,
+    "saved": int,
+    "count": int,
+    "rms_px": float,
+    "reason": str,
+}
+DOCUMENTS = {
+    "clusters": "review/clusters.json",
+    "gate": "review/gate.json",
+    "solve": "solve/solve.json",
+    "qc": "zcorr/qc.json",
+    "volume": "export/volume.json",
+}
+Z_COORDS = "zcorr/Zcoords.txt"
+TRANSFORMS = "solve/transforms.json.gz"
+ABSENT = -1  # an integer cell that is empty
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of equal length by name; `found` tells whether there was a file."""
+
+    columns: Mapping[str, Column]
+    found: bool = True
+
+    def __getitem__(self, name: str) -> Column:
+        return self.columns[name]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def where(self, mask: Column) -> Table:
+        """Give the rows where `mask` is true."""
+        return Table({name: column[mask] for name, column in self.columns.items()}, self.found)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give one dict of plain values per row."""
+        lists = [column.tolist() for column in self.columns.values()]
+        return [dict(zip(self.columns, row, strict=True)) for row in zip(*lists, strict=True)]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run left: tables, documents, receipts, benchmark measures."""
+
+    tables: Mapping[str, Table]
+    documents: Mapping[str, Any]  # None when absent
+    results: Table  # one row per attempted pair
+    stacks: Mapping[str, Any] = field(default_factory=dict)  # receipts by stack name
+    corrections: Mapping[str, Any] = field(default_factory=dict)  # by step, in order
+    z_coords: Mapping[int, float] = field(default_factory=dict)  # z -> corrected z
+    costs: Mapping[str, list[dict[str, float]]] = field(
+        default_factory=dict
+    )  # by rule, one per job
+    score: Mapping[str, Any] | None = None
+
+    def __getitem__(self, name: str) -> Table:
+        return self.tables[name]
+
+
+def gather(
+    root: Path,
+    *,
+    results: Sequence[str | Path],
+    corrections: Sequence[str | Path] = (),
+    stacks: Sequence[str | Path] = (),
+    truth_path: Path | None = None,
+) -> Evidence:
+    """Read the working directory `root`; the file lists are relative to it."""
+    tables = {name: read_columns(root / path, kinds) for name, (path, kinds) in TABLES.items()}
+    z_coords = root / Z_COORDS
+    corrected = truth.read_z_coords(z_coords) if z_coords.exists() else {}
+    return Evidence(
+        tables=tables,
+        documents={name: _document(root / path) for name, path in DOCUMENTS.items()},
+        results=_joined([read_columns(root / path, RESULTS) for path in results]),
+        stacks=_named(root, stacks),
+        corrections=_named(root, corrections),
+        z_coords=corrected,
+        costs=read_costs(root / "benchmarks"),
+        score=_score(root, truth_path, tables["layers"], corrected),
+    )
+
+
+def read_columns(path: Path, kinds: Kinds) -> Table:
+    """Read the columns `kinds` of a table; absent file = empty table.
+
+    Raises
+    ------
+    ValueError
+        When a column is missing or a cell is no number; the message names file and column.
+    """
+    if not path.exists():
+        return Table({name: _column([], kind) for name, kind in kinds.items()}, found=False)
+    with _open_text(path) as stream:
+        reader = csv.reader(stream, delimiter="\t")
+        header = next(reader, [])
+        missing = sorted(set(kinds) - set(header))
+        if missing:
+            raise ValueError(f"{path}: no column {', '.join(missing)}; found {', '.join(header)}")
+        rows = list(reader)
+    columns = {}
+    for name, kind in kinds.items():
+        at = header.index(name)
+        try:
+            columns[name] = _column([row[at] for row in rows], kind)
+        except ValueError as error:
+            raise ValueError(f"{path}: column {name}: {error}") from error
+    return Table(columns)
+
+
+def _open_text(path: Path) -> io.TextIOBase:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8", newline="")
+    return path.open(encoding="utf-8", newline="")
+
+
+def _column(cells: Sequence[str], kind: type) -> Column:
+    if kind is str:
+        return np.array(cells, dtype=object)
+    number = np.array([float(cell) if cell else np.nan for cell in cells], float)
+    if kind is float:
+        return number
+    return np.where(np.isnan(number), ABSENT, np.rint(number)).astype(np.int64)
+
+
+def _joined(parts: Iterable[Table]) -> Table:
+    """Join result tables (equal columns)."""
+    found = [part for part in parts if part.found]
+    if not found:
+        return Table({name: _column([], kind) for name, kind in RESULTS.items()}, found=False)
+    return Table({name: np.concatenate([part[name] for part in found]) for name in RESULTS})
+
+
+def _document(path: Path) -> Any:  # noqa: ANN401 - any JSON value
+    return files.read_json(path) if path.exists() else None
+
+
+def _named(root: Path, paths: Sequence[str | Path]) -> dict[str, Any]:
+    return {Path(p).stem: files.read_json(root / p) for p in paths if (root / p).exists()}
+
+
+def read_costs(folder: Path) -> dict[str, list[dict[str, float]]]:
+    """Read Snakemake's benchmark files: seconds, CPU seconds and MB of every job, by rule.
+
+    A job that ends within a second or so has no measured memory ("NA" or "-"): NaN.
+    """
+    out: dict[str, list[dict[str, float]]] = {}
+    for path in sorted(folder.rglob("*.tsv")):
+        rule = Path(path.relative_to(folder).parts[0]).stem
+        for row in files.read_table(path):
+            measures = {name: _measure(row.get(name)) for name in ("s", "cpu_time", "max_rss")}
+            out.setdefault(rule, []).append(measures)
+    return out
+
+
+def _measure(cell: str | None) -> float:
+    try:
+        return float(cell or "nan")
+    except ValueError:
+        return float("nan")
+
+
+def _score(
+    root: Path, truth_path: Path | None, layers: Table, corrected: Mapping[int, float]
+) -> dict[str, Any] | None:
+    solved = root / TRANSFORMS
+    if truth_path is None or not solved.exists():
+        return None
+    log.info("scoring against %s", truth_path.name)
+    numbered = list(zip(layers["z"].tolist(), layers["layer_id"].tolist(), strict=True))
+    try:
+        return truth.figures(
+            truth.read_truth(truth_path),
+            transforms=files.read_json(solved)["tiles"],
+            layers=numbered,
+            corrected=corrected,
+        )
+    except ValueError as error:
+        # a truth of other tiles must not hide the report of the run
+        log.warning("no score: %s", error)
+        return None

@@ -1,0 +1,71 @@
+"""Make the report of a run: what happened, is it good, where to look next.
+
+Inputs
+    every receipt and table of the stages, in the working directory; the stacks (for pictures);
+    Snakemake's benchmark files; a ``truth.json`` when the acquisition is a simulated one.
+Outputs
+    ``report/index.html``  one page, works without a network
+    ``report/summary.json``  all figures, units in the names (DESIGN 13)
+    ``report/issue.md``  text for the tracking issue
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.lib import files
+from scripts.lib.job import job
+from scripts.lib.render import RenderClient
+from scripts.report import album, findings, gather, issue, page, places, plots, summary
+
+
+def main(
+    *,
+    results: Sequence[str],
+    receipts: Sequence[str],
+    corrections: Sequence[str],
+    outputs: Mapping[str, str],
+    render: Mapping[str, str],
+    names: Mapping[str, Any],
+    truth_path: str | None,
+    dat_root: str,
+) -> None:
+    """Read everything, draw, write the three files."""
+    evidence = gather.gather(
+        Path(),
+        results=results,
+        corrections=corrections,
+        stacks=receipts,
+        truth_path=places.truth_file(truth_path, dat_root),
+    )
+    figures = summary.summarise(evidence, volume=names["volume"])
+    found = findings.findings(evidence)
+    holes = [hole["z"] for hole in figures["ingest"].get("holes", [])]
+    drawn = album.draw(
+        RenderClient(**render),
+        places.album_names(names),
+        holes=holes,
+        volume=places.level(evidence),
+    )
+    plotted = plots.embed(plots.all_plots(evidence))
+    text = page.page(figures, findings=found, album=drawn, plots=plotted)
+    facts = places.facts(evidence, render, names)
+    files.write_json(outputs["summary"], figures)
+    files.write_text(outputs["issue"], issue.issue(figures, page.cards(figures), found, facts))
+    files.write_text(outputs["page"], text)
+
+
+if __name__ == "__main__":
+    with job(snakemake):  # noqa: F821
+        main(
+            results=snakemake.input.results,  # noqa: F821
+            receipts=snakemake.input.receipts,  # noqa: F821
+            corrections=snakemake.input.corrections,  # noqa: F821
+            outputs=dict(snakemake.output.items()),  # noqa: F821
+            render=snakemake.params.render,  # noqa: F821
+            names=snakemake.params.names,  # noqa: F821
+            truth_path=snakemake.params.report["truth"],  # noqa: F821
+            dat_root=snakemake.params.dat_root,  # noqa: F821
+        )

@@ -1,0 +1,369 @@
+"""Page: the report as one HTML file that needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from scripts.report.album import Album
+from scripts.report.findings import Finding
+from scripts.report.summary import STAGES
+
+Figures = Mapping[str, Any]
+Rows = list[tuple[str, str]]
+TEMPLATES = Path(__file__).parent
+TITLES = {
+    "transfer": ("Transfer", "Microscope files to HDF5, checked byte by byte."),
+    "ingest": ("Ingest", "Layers numbered once and for all, tiles placed where the stage was."),
+    "match": ("Match", "Which tiles show the same structures."),
+    "review": ("Review", "Is everything connected? The gate before the solve."),
+    "solve": ("Solve", "One transform per tile, all at once."),
+    "zcorr": ("Z correction", "How thick every layer really is."),
+    "correct": ("Corrections", "Steps after the alignment."),
+    "export": ("Export", "The volume."),
+}
+PLOTS = {
+    "match": ("match_share", "match_counts"),
+    "review": ("review_states",),
+    "solve": ("residuals", "residual_histogram", "deviation"),
+    "zcorr": ("correlation", "thickness"),
+}
+WORDS = {"ok": "fine", "look": "look here", "failed": "failed", "absent": "not reached"}
+MARKS = {"ok": "✓", "look": "!", "failed": "✕", "absent": "–"}
+
+
+def page(
+    figures: Figures,
+    *,
+    findings: Sequence[Finding],
+    album: Album,
+    plots: tuple[str, Mapping[str, str]],
+) -> str:
+    """Give the page; `plots` are the script and the elements of `plots.embed`."""
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script, parts = plots
+    return environment.get_template("page.html.j2").render(
+        figures=figures,
+        style=Markup((TEMPLATES / "page.css").read_text()),  # noqa: S704 - our own file
+        script=Markup(script),  # noqa: S704 - Bokeh's
+        verdict=verdict(figures, len(findings)),
+        cards=cards(figures),
+        findings=findings,
+        sections=[_section(stage, figures, album, parts) for stage in STAGES],
+        costs=cost_rows(figures["costs"]),
+        cost_total=duration(figures["costs"]["seconds"]),
+        words=WORDS,
+        marks=MARKS,
+    )
+
+
+def _section(
+    stage: str, figures: Figures, album: Album, parts: Mapping[str, str]
+) -> dict[str, Any]:
+    title, subtitle = TITLES[stage]
+    names = [name for name in PLOTS.get(stage, ()) if name in parts]
+    return {
+        "id": stage,
+        "title": title,
+        "subtitle": subtitle,
+        "status": figures[stage]["status"],
+        "rows": ROWS[stage](figures),
+        "table": TABLES[stage](figures[stage]) if stage in TABLES else None,
+        "pictures": album.get(stage, []),
+        "plots": [Markup(parts[name]) for name in names],  # noqa: S704 - Bokeh's
+    }
+
+
+def verdict(figures: Figures, findings: int) -> str:
+    """Say in one sentence how far the run came and how good it is."""
+    solve, review = figures["solve"], figures["review"]
+    if solve["status"] == "absent":
+        reached = [stage for stage in STAGES if figures[stage]["status"] not in ("absent",)]
+        last = TITLES[[s for s in reached if s != "correct"][-1]][0] if reached[1:] else "nothing"
+        return f"Not aligned yet: the run has come as far as {last}."
+    tiles = figures["ingest"].get("tiles") or review.get("tiles") or solve["tiles"]
+    text = f"Aligned: {solve['tiles']:,} of {tiles:,} tiles placed"
+    if solve["residual_px"].get("p50") is not None:
+        text += f", matches agree to {solve['residual_px']['p50']:.2f} px (median of tiles)"
+    return text + (f"; {findings} things to look at." if findings else "; nothing stands out.")
+
+
+# ---------------------------------------------------------------------------------------------
+# numbers as text
+# ---------------------------------------------------------------------------------------------
+
+
+def number(value: float | None, digits: int = 0, unit: str = "") -> str:
+    """Give a number with thousands separated, a dash for none."""
+    if value is None:
+        return "–"
+    return f"{value:,.{digits}f}{' ' + unit if unit else ''}"
+
+
+def duration(seconds: float | None) -> str:
+    """Give seconds as ``41 s``, ``3 min 05 s`` or ``2 h 10 min``."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60:,} h {minutes % 60:02d} min"
+
+
+def _range(quantiles: Figures, digits: int, unit: str = "") -> str:
+    """Give median, 95th percentile and maximum in one text."""
+    if not quantiles.get("count"):
+        return "–"
+    parts = (f"{quantiles[k]:.{digits}f}" for k in ("p50", "p95", "max"))
+    return "{} median · {} p95 · {} max".format(*parts) + (f" {unit}" if unit else "")
+
+
+def cards(figures: Figures) -> Rows:
+    """Give the headline figures as (name, value)."""
+    out = [("layers", number(figures["ingest"].get("layers")))]
+    out.append(("tiles", number(figures["ingest"].get("tiles"))))
+    match, zcorr, score = figures["match"], figures["zcorr"], figures.get("score")
+    if match["status"] != "absent":
+        out.append(("pairs with matches", number(match["saved_pct"], 1, "%")))
+    if figures["solve"]["status"] != "absent":
+        residual = figures["solve"]["residual_px"].get("p50")
+        out.append(("residual, median", number(residual, 2, "px")))
+    if zcorr["status"] != "absent":
+        middle = zcorr["correlation_next"].get("p50")
+        out.append(("correlation with next, median", number(middle, 3)))
+    if score and "relative" in score:
+        out.append(("jitter against the truth, rms", number(score["relative"]["rms_px"], 2, "px")))
+    if figures["export"].get("voxels"):
+        out.append(("voxels exported", _large(figures["export"]["voxels"])))
+    return out
+
+
+def _large(count: int) -> str:
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count:,}"
+
+
+# ---------------------------------------------------------------------------------------------
+# the numbers of each stage
+# ---------------------------------------------------------------------------------------------
+
+
+def _transfer(figures: Figures) -> Rows:
+    f = figures["transfer"]
+    if f["status"] == "absent":
+        return []
+    return [
+        ("layers", number(f["layers"])),
+        ("tiles converted", f"{f['tiles']:,} of {f['tiles_expected']:,}"),
+        ("tiles in quarantine", number(f["tiles_quarantined"])),
+    ]
+
+
+def _ingest(figures: Figures) -> Rows:
+    f = figures["ingest"]
+    if f["status"] == "absent":
+        return []
+    return [
+        ("z", f"{f['z_first']} to {f['z_last']}"),
+        ("tiles", number(f["tiles"])),
+        ("layers with a hole", number(len(f["holes"]))),
+        ("restarts", ", ".join(f"z {r['z']} ({r['reason']})" for r in f["restarts"][:5]) or "none"),
+        ("chunks", number(f["chunks"])),
+    ]
+
+
+def _match(figures: Figures) -> Rows:
+    f = figures["match"]
+    if f["status"] == "absent":
+        return []
+    out = [("pairs saved", f"{f['pairs_saved']:,} of {f['pairs_tried']:,} tried")]
+    out.append(("matches", number(f["matches"])))
+    for name, run in f["runs"].items():
+        per_pair = number(run["matches_per_pair"].get("p50"))
+        text = f"{run['pairs_saved']:,} of {run['pairs_tried']:,}, {per_pair} matches (median)"
+        out.append((name.replace("_", " "), text))
+    return out
+
+
+def _review(figures: Figures) -> Rows:
+    f = figures["review"]
+    if f["status"] == "absent":
+        return []
+    return [
+        ("gate", f["gate"]),
+        ("clusters", f"{f['clusters']}, the largest of {f['largest_cluster']:,} tiles"),
+        ("unconnected tiles", number(f["unconnected_tiles"])),
+        ("excluded tiles", number(f["excluded_tiles"])),
+        ("stretches of weak edges", number(f["weak_edges"])),
+    ]
+
+
+def _solve(figures: Figures) -> Rows:
+    f, score = figures["solve"], figures.get("score")
+    if f["status"] == "absent":
+        return []
+    out = [
+        ("tiles", number(f["tiles"])),
+        ("pairs used", number(f["pairs"])),
+        ("residual of a tile", _range(f["residual_px"], 2, "px")),
+        ("moved from the stage", _range(f["moved_px"], 1, "px")),
+    ]
+    if score and "relative" in score:
+        for key, label in (
+            ("relative", "jitter against the truth"),
+            ("absolute", "position against the truth"),
+        ):
+            if key in score:
+                was = score["nominal"][key]["rms_px"]
+                out.append(
+                    (label, f"{score[key]['rms_px']:.2f} px rms (stage positions: {was:.2f})")
+                )
+    return out
+
+
+def _zcorr(figures: Figures) -> Rows:
+    f, score = figures["zcorr"], figures.get("score") or {}
+    if f["status"] == "absent":
+        return []
+    next_one, thick = f["correlation_next"], f["thickness_layers"]
+    out = [
+        (
+            "correlation with next",
+            f"{number(next_one.get('p50'), 3)} median · {number(next_one.get('min'), 3)} least",
+        ),
+        (
+            "thickness",
+            f"{number(thick.get('p05'), 2)} to {number(thick.get('p95'), 2)} layers (90 %)",
+        ),
+        ("z moved by", number(f["z_correction_layers"]["rms"], 2, "layers rms")),
+        ("layers to look at", number(len(f["problems"]))),
+    ]
+    if "z" in score:
+        was = score["nominal"]["z"]["rms_layers"]
+        text = f"{score['z']['rms_layers']:.2f} layers rms (equal thickness: {was:.2f})"
+        out.append(("depth against the truth", text))
+    return out
+
+
+def _correct(figures: Figures) -> Rows:
+    steps = figures["correct"]["steps"]
+    return [("steps", ", ".join(steps) if steps else "none configured")]
+
+
+def _export(figures: Figures) -> Rows:
+    f = figures["export"]
+    if f["status"] == "absent":
+        return []
+    size = " × ".join(f"{n:,}" for n in reversed(f["shape_zyx"] or []))
+    voxel = " × ".join(f"{n:g}" for n in reversed(f["voxel_nm_zyx"] or []))
+    return [
+        ("voxels (x × y × z)", f"{size} = {_large(f['voxels'] or 0)}"),
+        ("voxel size (x × y × z)", f"{voxel} nm"),
+        ("type", str(f["dtype"])),
+        ("resolution levels", number(f["levels"])),
+    ]
+
+
+ROWS = {
+    "transfer": _transfer,
+    "ingest": _ingest,
+    "match": _match,
+    "review": _review,
+    "solve": _solve,
+    "zcorr": _zcorr,
+    "correct": _correct,
+    "export": _export,
+}
+
+
+# ---------------------------------------------------------------------------------------------
+# tables: (caption, header, rows)
+# ---------------------------------------------------------------------------------------------
+
+TableRows = tuple[str, list[str], list[list[str]]]
+MOST_ROWS = 12
+
+
+def _quarantine_table(f: Figures) -> TableRows | None:
+    rows = [[q["layer_id"], q["tile_key"], q["reason"]] for q in f.get("quarantined", [])]
+    return _cut("Tiles in quarantine", ["layer", "tile", "why"], rows)
+
+
+def _holes_table(f: Figures) -> TableRows | None:
+    rows = [
+        [str(h["z"]), h["layer_id"], ", ".join(h["missing"]) or "all", h["status"]]
+        for h in f.get("holes", [])
+    ]
+    return _cut("Declared holes", ["z", "layer", "missing tiles", "layer is"], rows)
+
+
+def _stages_table(f: Figures) -> TableRows | None:
+    rows = []
+    for run, part in f.get("runs", {}).items():
+        for stage, counts in part["stages"].items():
+            share = 100 * counts["saved"] / counts["processed"] if counts["processed"] else 0
+            reasons = sorted(counts["failed"].items(), key=lambda item: -item[1])
+            why = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in reasons)
+            numbers = [f"{counts['processed']:,}", f"{counts['saved']:,}", f"{share:.1f} %"]
+            rows.append([run.replace("_", " "), stage, *numbers, why])
+    header = ["run", "match stage", "pairs tried", "saved", "share", "why not saved"]
+    return _cut("Match stages: a pair that fails one goes on to the next", header, rows, most=40)
+
+
+def _loose_table(f: Figures) -> TableRows | None:
+    rows = [
+        [str(t["z"]), f"{t['row']}-{t['column']}", t["state"].replace("_", " "), t["reason"]]
+        for t in f.get("not_ok", [])
+    ]
+    header = ["z", "row-column", "state", "why"]
+    return _cut("Tiles that are not part of the alignment as usual", header, rows)
+
+
+def _cut(
+    caption: str, header: list[str], rows: list[list[str]], *, most: int = MOST_ROWS
+) -> TableRows | None:
+    if not rows:
+        return None
+    if len(rows) > most:
+        caption += f" (the first {most} of {len(rows):,}; all are in summary.json)"
+    return caption, header, rows[:most]
+
+
+TABLES = {
+    "transfer": _quarantine_table,
+    "ingest": _holes_table,
+    "match": _stages_table,
+    "review": _loose_table,
+}
+
+
+def cost_rows(costs: Figures) -> list[dict[str, Any]]:
+    """Give one row per rule, with the width of its bar in percent of the largest."""
+    largest = max((rule["seconds"] for rule in costs["rules"].values()), default=0) or 1
+    return [
+        {
+            "rule": name,
+            "jobs": number(rule["jobs"]),
+            "time": duration(rule["seconds"]),
+            "cpu": duration(rule["cpu_seconds"]),
+            "longest": duration(rule["longest_s"]),
+            "peak": number(rule["peak_mb"], 0, "MB"),
+            "bar": round(100 * rule["seconds"] / largest, 1),
+        }
+        for name, rule in costs["rules"].items()
+    ]

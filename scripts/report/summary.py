@@ -1,0 +1,327 @@
+"""Summary: the figures of a run, one block per stage, as plain JSON (DESIGN 13).
+
+Every stage has a ``status``: ``ok``; ``look`` when a person should look at something; ``failed``;
+``absent`` when the run has not got there. Units stand in the names. Everything that differs from
+one identical run to the next (seconds, memory, MB/s) is under ``costs``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lib.receipts import CODE_VERSION
+from scripts.report.gather import Evidence, Table
+
+Figures = dict[str, Any]
+STAGES = ("transfer", "ingest", "match", "review", "solve", "zcorr", "correct", "export")
+QUANTILES = {"p05": 5, "p25": 25, "p50": 50, "p75": 75, "p95": 95}
+_FAILURE = re.compile(r"([A-Za-z0-9_.-]+):([A-Za-z_]+)")  # "crossPass1:few_inliers(7<20)"
+
+
+def summarise(evidence: Evidence, *, volume: str) -> Figures:
+    """Give all figures of a run."""
+    made = {
+        "transfer": transfer,
+        "ingest": ingest,
+        "match": match,
+        "review": review,
+        "solve": solve,
+        "zcorr": zcorr,
+        "correct": correct,
+        "export": export,
+    }
+    out: Figures = {"volume": volume, "code_version": CODE_VERSION}
+    out |= {stage: plain(figures(evidence)) for stage, figures in made.items()}
+    if evidence.score is not None:
+        out["score"] = plain(evidence.score)
+    out["costs"] = plain(costs(evidence))
+    return out
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Give JSON values only: numpy scalars become numbers, what is not finite becomes None."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return round(value, 9) if math.isfinite(value) else None
+    return value
+
+
+def quantiles(values: NDArray[np.float64]) -> Figures:
+    """Give count, min, max, mean and quantiles of the finite values; only a count when none is."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return {"count": 0}
+    named = {name: np.percentile(known, q) for name, q in QUANTILES.items()}
+    return {"count": len(known), "min": known.min(), **named, "max": known.max()} | {
+        "mean": known.mean()
+    }
+
+
+def _counts(values: Iterable[Any]) -> dict[str, int]:
+    names, counts = np.unique(np.array(list(values), dtype=str), return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+
+# ---------------------------------------------------------------------------------------------
+# one function per stage
+# ---------------------------------------------------------------------------------------------
+
+
+def transfer(evidence: Evidence) -> Figures:
+    """Layers and tiles converted, and the tiles that were set aside."""
+    table, bad = evidence["transfer"], evidence["quarantine"]
+    if not table.found:
+        return {"status": "absent"}
+    whole = set(table["status"]) <= {"ok"}
+    return {
+        "status": "ok" if whole and not len(bad) else "look",
+        "layers": len(table),
+        "layers_by_status": _counts(table["status"]),
+        "tiles": int(table["tiles"].sum()),
+        "tiles_expected": int(table["expected"].sum()),
+        "tiles_quarantined": len(bad),
+        "quarantined": bad.rows(),
+    }
+
+
+def ingest(evidence: Evidence) -> Figures:
+    """Numbered layers, declared holes, pauses and restarts."""
+    table = evidence["layers"]
+    if not table.found:
+        return {"status": "absent"}
+    holes = holes_of(table)
+    return {
+        "status": "look" if holes else "ok",
+        "layers": len(table),
+        "tiles": int(table["tiles"].sum()),
+        "z_first": int(table["z"].min(initial=0)),
+        "z_last": int(table["z"].max(initial=0)),
+        "layers_by_status": _counts(table["status"]),
+        "holes": holes,
+        "restarts": evidence["restarts"].rows(),
+        "chunks": len(evidence["chunks"]),
+    }
+
+
+def holes_of(layers: Table) -> list[Figures]:
+    """Give every layer that lacks tiles: z, layer id, status and the keys of missing tiles."""
+    lacking = layers.where((layers["missing"] != "") | (layers["status"] == "gap"))
+    return [
+        {
+            "z": row["z"],
+            "layer_id": row["layer_id"],
+            "status": row["status"],
+            "missing": [key for key in row["missing"].split(",") if key],
+        }
+        for row in lacking.rows()
+    ]
+
+
+def match(evidence: Evidence) -> Figures:
+    """Pairs tried and saved, per run, stage and z distance."""
+    table = evidence.results
+    if not table.found:
+        return {"status": "absent"}
+    tried, saved = len(table), int(table["saved"].sum())
+    runs = {name: _run(table.where(table["run"] == name)) for name in _ordered(table["run"])}
+    return {
+        "status": "ok" if tried and saved else "look",
+        "pairs_tried": tried,
+        "pairs_saved": saved,
+        "saved_pct": 100 * saved / tried if tried else None,
+        "matches": int(table["count"][table["saved"] == 1].clip(min=0).sum()),
+        "runs": runs,
+    }
+
+
+def _ordered(values: NDArray[Any]) -> list[str]:
+    return list(dict.fromkeys(values.tolist()))
+
+
+def _run(table: Table) -> Figures:
+    saved = table["saved"] == 1
+    by_dz = {}
+    for dz in np.unique(table["dz"]).tolist():
+        here = table["dz"] == dz
+        by_dz[str(dz)] = {"tried": int(here.sum()), "saved": int((here & saved).sum())}
+    return {
+        "pairs_tried": len(table),
+        "pairs_saved": int(saved.sum()),
+        "matches_per_pair": quantiles(table["count"][saved].astype(float)),
+        "residual_px": quantiles(table["rms_px"][saved]),
+        "dz": by_dz,
+        "stages": stage_counts(table),
+    }
+
+
+def stage_counts(table: Table) -> dict[str, Figures]:
+    """Count, per match stage in order of use, the pairs processed, saved and why not saved."""
+    out: dict[str, Figures] = {}
+
+    def of(stage: str) -> Figures:
+        return out.setdefault(stage, {"processed": 0, "saved": 0, "failed": {}})
+
+    for stage, saved, reason in zip(table["stage"], table["saved"], table["reason"], strict=True):
+        failures = _FAILURE.findall(reason)
+        for name, kind in failures:
+            of(name)["processed"] += 1
+            of(name)["failed"][kind] = of(name)["failed"].get(kind, 0) + 1
+        if saved == 1:
+            of(stage)["processed"] += 1
+            of(stage)["saved"] += 1
+    # a later stage is never processed more often than an earlier one
+    return dict(sorted(out.items(), key=lambda item: (-item[1]["processed"], item[0])))
+
+
+def review(evidence: Evidence) -> Figures:
+    """Count connected clusters, tiles outside of the largest, edges without a link, the gate."""
+    table = evidence["review"]
+    if not table.found:
+        return {"status": "absent"}
+    states = _counts(table["state"])
+    named = table["cluster"][table["cluster"] != -1]
+    sizes = sorted(np.unique(named, return_counts=True)[1].tolist(), reverse=True)
+    odd = table.where(table["state"] != "ok")
+    return {
+        "status": "look" if len(odd) else "ok",
+        "gate": "passed" if evidence.documents["gate"] is not None else "not passed",
+        "tiles": len(table),
+        "tiles_by_state": states,
+        "clusters": sum(size > 1 for size in sizes),
+        "largest_cluster": sizes[0] if sizes else 0,
+        "unconnected_tiles": states.get("unconnected", 0),
+        "excluded_tiles": states.get("excluded", 0),
+        "weak_edges": len(evidence["edges"]),
+        "not_ok": [
+            {k: row[k] for k in ("tile_id", "z", "row", "column", "state", "reason")}
+            for row in odd.rows()
+        ],
+    }
+
+
+def solve(evidence: Evidence) -> Figures:
+    """Residuals of the global solve, and how far tiles moved from the stage position."""
+    table = evidence["solved"]
+    if not table.found:
+        return {"status": "absent"}
+    residual = quantiles(table["rms_px"])
+    moved = np.hypot(table["dx_px"], table["dy_px"])
+    return {
+        "status": "ok",
+        "tiles": len(table),
+        "pairs": len(evidence["pairs"]),
+        "residual_px": residual,
+        "pair_residual_px": quantiles(evidence["pairs"]["rms_px"]),
+        "moved_px": quantiles(moved),
+        "scale": quantiles(np.sqrt(np.abs(table["scale_x"] * table["scale_y"]))),
+        "details": evidence.documents["solve"],
+    }
+
+
+def zcorr(evidence: Evidence) -> Figures:
+    """Correlation with the next layer, thickness, and how far z was moved."""
+    layers = qc_layers(evidence)
+    if layers is None:
+        return {"status": "absent"}
+    problems = [{"z": row["z"], "problem": row["problem"]} for row in layers if row.get("problem")]
+    shift = np.array([corrected - z for z, corrected in sorted(evidence.z_coords.items())])
+    return {
+        "status": "look" if problems else "ok",
+        "layers": len(layers),
+        "correlation_next": quantiles(qc_column(layers, "cc_next")),
+        "thickness_layers": quantiles(qc_column(layers, "delta_z")),
+        "z_correction_layers": {
+            "rms": np.sqrt(np.mean(shift**2)) if len(shift) else None,
+            "max": np.abs(shift).max() if len(shift) else None,
+        },
+        "problems": problems,
+    }
+
+
+def qc_layers(evidence: Evidence) -> list[Figures] | None:
+    """Give the rows of zcorr/qc.json in order of z; None when there is none."""
+    document = evidence.documents["qc"]
+    if document is None:
+        return None
+    rows = document["layers"] if isinstance(document, Mapping) else document
+    return sorted(rows, key=lambda row: float(row["z"]))
+
+
+def qc_column(layers: list[Figures], name: str) -> NDArray[np.float64]:
+    """Give one column of the layers' quality table; NaN where it has no value."""
+    return np.array([np.nan if row.get(name) is None else row[name] for row in layers], float)
+
+
+def correct(evidence: Evidence) -> Figures:
+    """Corrections applied after the alignment, in order."""
+    return {"status": "ok", "steps": dict(evidence.corrections)}
+
+
+def export(evidence: Evidence) -> Figures:
+    """Say what was exported."""
+    document = evidence.documents["volume"]
+    if document is None:
+        return {"status": "absent"}
+    shape = find(document, "shape_zyx")
+    return {
+        "status": "ok",
+        "voxels": math.prod(shape) if shape else None,
+        "shape_zyx": shape,
+        "dtype": find(document, "dtype"),
+        "voxel_nm_zyx": find(document, "voxel_nm_zyx"),
+        "levels": find(document, "levels"),
+    }
+
+
+def find(document: Any, key: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Give the first value under `key`, however deep; None when there is none."""
+    if isinstance(document, Mapping):
+        if key in document:
+            return document[key]
+        document = list(document.values())
+    if isinstance(document, (list, tuple)):
+        found = (find(part, key) for part in document)
+        return next((value for value in found if value is not None), None)
+    return None
+
+
+def costs(evidence: Evidence) -> Figures:
+    """Seconds and peak memory per rule, in order of seconds, and the rate of the export."""
+    rules = {name: _cost(jobs) for name, jobs in evidence.costs.items()}
+    ordered = dict(sorted(rules.items(), key=lambda item: (-item[1]["seconds"], item[0])))
+    seconds = sum(rule["seconds"] for rule in rules.values())
+    out: Figures = {"seconds": seconds, "jobs": sum(r["jobs"] for r in rules.values())}
+    out["peak_mb"] = max((r["peak_mb"] for r in rules.values() if r["peak_mb"]), default=None)
+    out["rules"] = ordered
+    out["export_mb_per_s"] = _export_rate(evidence, rules)
+    return out
+
+
+def _cost(jobs: list[dict[str, float]]) -> Figures:
+    peak = [job["max_rss"] for job in jobs if np.isfinite(job["max_rss"])]
+    return {
+        "jobs": len(jobs),
+        "seconds": float(np.nansum([job["s"] for job in jobs])),
+        "longest_s": float(np.nanmax([job["s"] for job in jobs])),
+        "cpu_seconds": float(np.nansum([job["cpu_time"] for job in jobs])),
+        "peak_mb": max(peak, default=None),
+    }
+
+
+def _export_rate(evidence: Evidence, rules: Mapping[str, Figures]) -> float | None:
+    done = export(evidence)
+    seconds = rules.get("render_slab", {}).get("seconds", 0)
+    if not done.get("voxels") or not seconds:
+        return None
+    return float(done["voxels"] * np.dtype(done["dtype"] or "uint8").itemsize / 1e6 / seconds)
