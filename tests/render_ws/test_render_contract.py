@@ -1,0 +1,57 @@
+"""The contract on each transport: in process, over HTTP, and on a real service when one is named."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from scripts.lib.wsgi import WsgiAdapter
+from scripts.render_ws.app import create_app
+from tests.render_ws.contract import RenderContract, Service
+
+REAL_URL = os.environ.get("RENDER_CONTRACT_URL", "")
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    database = tmp_path_factory.mktemp("embedded") / "deep" / "render-ws.db"
+    with requests.Session() as session:
+        session.mount("http+embedded://", WsgiAdapter(create_app(str(database))))
+        yield Service(session, "http+embedded://render-ws/render-ws/v1", "contract")
+
+
+@pytest.fixture(scope="module")
+def over_http(served: str) -> Iterator[Service]:
+    with requests.Session() as session:
+        yield Service(session, served, "contract")
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[Service]:
+    with requests.Session() as session:
+        service = Service(session, REAL_URL.rstrip("/"), f"contract{uuid.uuid4().hex[:12]}")
+        yield service
+        service.clean()
+
+
+class TestInProcess(RenderContract):
+    @pytest.fixture
+    def service(self, embedded: Service) -> Service:
+        return embedded
+
+
+class TestOverHttp(RenderContract):
+    @pytest.fixture
+    def service(self, over_http: Service) -> Service:
+        return over_http
+
+
+@pytest.mark.skipif(not REAL_URL, reason="RENDER_CONTRACT_URL names no service")
+class TestRealService(RenderContract):
+    @pytest.fixture
+    def service(self, real: Service) -> Service:
+        return real
