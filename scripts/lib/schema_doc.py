@@ -26,7 +26,7 @@ One volume is one YAML file, one working directory. `config.yaml` is the demo vo
 `volumes/` holds examples to copy. Every key is listed here with what it must be, its unit and its
 default; a key without a default has to be given. An unknown key stops the run at once and is
 named together with the nearest known one. A key can also be set on the command line:
-`--config solve='{robust_px: 2}'`, which leaves the other keys of the section as the file has them.
+`--config solve='{rigid_lambda: 0.05}'`, which leaves the other keys of the section as the file has them.
 
 Written from `schema.yaml` by `python -m scripts.lib.schema_doc`: edit the schema, not this page.
 """
@@ -60,7 +60,8 @@ def _row(key: str, schema: Mapping[str, Any]) -> str:
 
 def _text(schema: Mapping[str, Any], end: str) -> str:
     words = " ".join(str(schema.get("description", "")).split())
-    return words + end if words else ""
+    # <volume> in a text is a name to fill in, not a tag of the page
+    return words.replace("<", "&lt;") + end if words else ""
 
 
 def _cell(text: str) -> str:
