@@ -1,0 +1,102 @@
+"""L4 · Clusters: which tiles the matches join, by one union-find over all pairs at once.
+
+No slabs: a tile whose only partners lie beyond a slab's border is no orphan (the reference counts
+in slabs of 1000 layers and reports such tiles, spec match-review 16.7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from scripts.lib.records import TileSpec
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Net:
+    """n tiles and the m saved pairs between them.
+
+    ``tiles`` sorted by z, row, column, id; ``p``, ``q`` (m,) positions in `tiles`; ``dz`` (m,)
+    layers, 0 within a layer.
+    """
+
+    tiles: Sequence[TileSpec]
+    p: Index
+    q: Index
+    dz: NDArray[np.float64]
+
+    def without(self, gone: NDArray[np.bool_]) -> Net:
+        """Give the net with the pairs of tiles marked in (n,) `gone` removed; the tiles stay."""
+        keep = ~(gone[self.p] | gone[self.q])
+        return Net(self.tiles, self.p[keep], self.q[keep], self.dz[keep])
+
+
+def net_of(tiles: Sequence[TileSpec], saved: Sequence[Mapping[str, str]]) -> Net:
+    """Give the net of `tiles` and rows with p_id, q_id, dz; pairs of other tiles are left out."""
+    ordered = sorted(tiles, key=lambda t: (t.z, t.row, t.column, t.tile_id))
+    at = {tile.tile_id: i for i, tile in enumerate(ordered)}
+    known = [row for row in saved if row["p_id"] in at and row["q_id"] in at]
+    return Net(
+        ordered,
+        np.array([at[row["p_id"]] for row in known], np.int64),  # type: ignore[index]
+        np.array([at[row["q_id"]] for row in known], np.int64),  # type: ignore[index]
+        np.array([float(row["dz"]) for row in known], float),
+    )
+
+
+def degrees(net: Net) -> tuple[Index, Index]:
+    """Give the (n,) numbers of montage and of cross pairs of each tile."""
+    n = len(net.tiles)
+    montage = net.dz == 0
+    both = np.concatenate([net.p, net.q])
+    kind = np.concatenate([montage, montage])
+    return np.bincount(both[kind], minlength=n), np.bincount(both[~kind], minlength=n)
+
+
+def labels(net: Net, gone: NDArray[np.bool_]) -> Index:
+    """Give the (n,) cluster of each tile: 1 the largest, 2 the next ..., 0 for unconnected or gone.
+
+    A cluster has at least two tiles; of two alike the one with the earlier tile comes first. A
+    volume of one tile is one cluster.
+    """
+    n = len(net.tiles)
+    kept = net.without(gone)
+    link = coo_array((np.ones(len(kept.p)), (kept.p, kept.q)), shape=(n, n))
+    piece = connected_components(link, directed=False)[1]
+    size = np.bincount(piece[~gone], minlength=piece.max(initial=0) + 1)
+    least = 1 if (~gone).sum() == 1 else 2
+    real = np.flatnonzero(size >= least)
+    # pieces are numbered in the order of their first tile
+    ranked = real[np.argsort(-size[real], kind="stable")]
+    number = np.zeros(len(size), np.int64)
+    number[ranked] = np.arange(1, len(ranked) + 1)
+    return np.where(gone, 0, number[piece])
+
+
+def described(net: Net, label: Index) -> list[dict[str, object]]:
+    """Give size, z range and cells of each cluster, largest first."""
+    out: list[dict[str, object]] = []
+    members: dict[int, list[TileSpec]] = {}
+    for tile, number in zip(net.tiles, label.tolist(), strict=True):
+        members.setdefault(number, []).append(tile)
+    for number in sorted(members.keys() - {0}):
+        tiles = members[number]
+        out.append(
+            {
+                "cluster": number,
+                "tiles": len(tiles),
+                "z_first": tiles[0].z,
+                "z_last": tiles[-1].z,
+                "cells": sorted({f"{t.row},{t.column}" for t in tiles}),
+                "first_tile": tiles[0].tile_id,
+                "last_tile": tiles[-1].tile_id,
+            }
+        )
+    return out

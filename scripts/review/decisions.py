@@ -1,0 +1,159 @@
+"""L4 · Decisions: which tiles leave the solve, by the config or automatically, and proposals.
+
+A person decides in the config (``review.exclude``); ``review.auto`` applies the safe kind: tiles
+without any match to the rest, and small clusters. The largest cluster is never touched.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lib.job import UserError
+from scripts.lib.records import TileSpec
+from scripts.review.clusters import Index, Net, labels
+from scripts.review.edges import runs
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What is decided about n tiles.
+
+    ``reason`` (n,) why a tile is excluded, "" when it stays; ``auto`` (n,) excluded without being
+    asked; ``label`` (n,) cluster of the tiles that stay, 0 unconnected or excluded.
+    """
+
+    reason: list[str]
+    auto: Mask
+    label: Index
+
+    @property
+    def gone(self) -> Mask:
+        """(n,) tiles that are excluded."""
+        return np.array([bool(text) for text in self.reason], bool)
+
+
+def decide(net: Net, exclude: Sequence[Mapping[str, Any]], *, auto: bool) -> Decided:
+    """Apply the entries of ``review.exclude``, then, with `auto`, take out what is not joined.
+
+    Raises
+    ------
+    UserError
+        When an entry names a tile or cell that does not exist.
+    """
+    reason = by_config(net.tiles, exclude)
+    taken = np.zeros(len(net.tiles), bool)
+    label = labels(net, _gone(reason))
+    if auto and (label == 1).any():
+        size = np.bincount(label)
+        # what is left is the largest cluster alone, so that no second round can find anything
+        for i in np.flatnonzero((label != 1) & ~_gone(reason)):
+            taken[i] = True
+            reason[i] = _auto_reason(int(label[i]), int(size[label[i]]))
+        label = labels(net, _gone(reason))
+    return Decided(reason, taken, label)
+
+
+def _gone(reason: Sequence[str]) -> Mask:
+    return np.array([bool(text) for text in reason], bool)
+
+
+def _auto_reason(label: int, size: int) -> str:
+    return f"auto: cluster {label} of {size} tiles" if label else "auto: no match to any tile"
+
+
+def by_config(tiles: Sequence[TileSpec], exclude: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Give the (n,) reasons of the entries that name each tile, "" for none (the first one wins).
+
+    Raises
+    ------
+    UserError
+        When an entry names neither cells nor tiles, or one that does not exist.
+    """
+    reason = [""] * len(tiles)
+    for number, entry in enumerate(exclude):
+        cells, ids = set(entry.get("cells", ())), set(entry.get("tiles", ()))
+        _check_entry(number, entry, tiles)
+        first, last = entry.get("z_first", -np.inf), entry.get("z_last", np.inf)
+        for i, tile in enumerate(tiles):
+            named = tile.tile_id in ids
+            named |= f"{tile.row},{tile.column}" in cells and first <= tile.z <= last
+            if named and not reason[i]:
+                reason[i] = str(entry["reason"])
+    return reason
+
+
+def _check_entry(number: int, entry: Mapping[str, Any], tiles: Sequence[TileSpec]) -> None:
+    where = f"review.exclude[{number}]"
+    if not entry.get("cells") and not entry.get("tiles"):
+        raise UserError(
+            f'{where}: expected cells: ["row,column", ...] or tiles: [ids], found neither'
+        )
+    known = {f"{tile.row},{tile.column}" for tile in tiles}
+    for cell in sorted(set(entry.get("cells", ())) - known):
+        raise UserError(
+            f"{where}: no tile lies in cell {cell}; cells are {', '.join(sorted(known))}"
+        )
+    for tile_id in sorted(set(entry.get("tiles", ())) - {tile.tile_id for tile in tiles}):
+        raise UserError(f"{where}: there is no tile {tile_id} in the stack")
+
+
+def proposals(
+    tiles: Sequence[TileSpec], wanted: Mask, stay: Mask, kinds: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Give entries for ``review.exclude`` that take out the (n,) `wanted` tiles and no other.
+
+    Runs of z of one cell become one entry where no tile that should stay (``stay`` (n,)) lies in
+    between; `kinds` (tile id -> resin, tissue without matches ...) goes into the reason.
+    """
+    cells: dict[str, dict[float, TileSpec]] = defaultdict(dict)
+    kept: dict[str, list[float]] = defaultdict(list)
+    for tile, out, keep in zip(tiles, wanted, stay, strict=True):
+        cell = f"{tile.row},{tile.column}"
+        if out:
+            cells[cell][tile.z] = tile
+        elif keep:
+            kept[cell].append(tile.z)
+    return [
+        _entry(cell, [by_z[z] for z in span], kinds)
+        for cell, by_z in sorted(cells.items())
+        for span in _spans(sorted(by_z), np.array(sorted(kept[cell])))
+    ]
+
+
+def _spans(z_values: Sequence[float], kept: NDArray[np.float64]) -> list[list[float]]:
+    """Split z values into runs between which a kept tile lies; gaps without one do not split."""
+    between = np.searchsorted(kept, z_values)
+    parts = [
+        [z for z, k in zip(z_values, between, strict=True) if k == n] for n in np.unique(between)
+    ]
+    return [span for part in parts for span in runs(part, step=np.inf)]
+
+
+def _entry(cell: str, tiles: Sequence[TileSpec], kinds: Mapping[str, str]) -> dict[str, Any]:
+    found = sorted({kinds.get(tile.tile_id, "not joined") for tile in tiles})
+    return {
+        "cells": [cell],
+        "z_first": tiles[0].z,
+        "z_last": tiles[-1].z,
+        "reason": f"{' / '.join(found)}: {len(tiles)} tiles outside the largest cluster",
+    }
+
+
+def as_yaml(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Give entries as lines to paste under ``review:``."""
+    if not entries:
+        return "exclude: []\n"
+    lines = ["exclude:"]
+    for entry in entries:
+        lines.append(f'  - cells: ["{entry["cells"][0]}"]')
+        lines += [f"    {key}: {entry[key]:g}" for key in ("z_first", "z_last")]
+        lines.append(f'    reason: "{entry["reason"]}"')
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,77 @@
+"""L4 · Edges: where neighboring cells of a layer have no match between them, as ranges of z.
+
+Tiles may be one cluster through z while a seam has no match for many layers: the seam then drifts.
+All ranges are given (the reference keeps only those over its limit and the latest, spec
+match-review 10.4).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lib.records import TileSpec
+from scripts.review.clusters import Net
+
+COLUMNS = ("row_a", "column_a", "row_b", "column_b", "z_first", "z_last", "layers")
+Cell = tuple[int, int]
+Edge = tuple[Cell, Cell]
+
+
+def expected(cells: Iterable[Cell]) -> Iterator[Edge]:
+    """Give the edges between neighboring cells present in a layer, smaller cell first."""
+    present = set(cells)
+    for row, column in sorted(present):
+        for other in ((row, column + 1), (row + 1, column)):
+            if other in present:
+                yield (row, column), other
+
+
+def gaps(net: Net, gone: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Give the ranges of consecutive layers in which an edge has no saved pair (`COLUMNS`).
+
+    Tiles marked in (n,) `gone` are not expected to have edges. A layer in which one of the two
+    cells is absent ends a range no more than a layer in which both are: only a matched edge, or
+    a jump in z, does.
+    """
+    kept = net.without(gone)
+    joined = defaultdict(set)
+    for p, q in zip(kept.p[kept.dz == 0], kept.q[kept.dz == 0], strict=True):
+        a, b = sorted((net.tiles[p].cell, net.tiles[q].cell))
+        joined[net.tiles[p].z].add((a, b))
+    missing: dict[Edge, list[float]] = defaultdict(list)
+    for z, tiles in _layers(net, gone).items():
+        for edge in expected(tile.cell for tile in tiles):
+            if edge not in joined[z]:
+                missing[edge].append(z)
+    return [
+        {
+            "row_a": a[0], "column_a": a[1], "row_b": b[0], "column_b": b[1],
+            "z_first": span[0], "z_last": span[-1], "layers": len(span),
+        }
+        for a, b in sorted(missing)
+        for span in runs(missing[a, b])
+    ]  # fmt: skip
+
+
+def _layers(net: Net, gone: NDArray[np.bool_]) -> dict[float, list[TileSpec]]:
+    layers: dict[float, list[TileSpec]] = defaultdict(list)
+    for tile, absent in zip(net.tiles, gone, strict=True):
+        if not absent:
+            layers[tile.z].append(tile)
+    return layers
+
+
+def runs(values: Iterable[float], *, step: float = 1.0) -> list[list[float]]:
+    """Split sorted z values into runs whose neighbors differ by `step` at most."""
+    out: list[list[float]] = []
+    for value in sorted(values):
+        if out and value - out[-1][-1] <= step:
+            out[-1].append(value)
+        else:
+            out.append([value])
+    return out

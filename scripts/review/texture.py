@@ -1,0 +1,53 @@
+"""L4 · Texture: how much structure a tile shows, from a small mipmap level: tissue or bare resin.
+
+The score is the robust spread of a band of sizes (2 to 8 px of the small level): pixel noise is
+averaged away by the level and the blur, shading and charging clouds are wider than the band.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from scripts.lib.geometry import Array
+
+SHORT_SIDE = 48  # px the shorter side keeps at least at the level that is read
+FINE, COARSE = 1.0, 4.0  # px of the small level; sigmas of the band
+
+
+def level_of(width: int, height: int) -> int:
+    """Give the deepest mipmap level whose shorter side is still `SHORT_SIDE` px."""
+    return max(0, (min(width, height) // SHORT_SIDE).bit_length() - 1)
+
+
+def score(image: NDArray[np.generic], valid: NDArray[np.bool_]) -> float:
+    """Give the texture of a picture in its grey levels; 0 for a flat or wholly masked one.
+
+    Parameters
+    ----------
+    image
+        (h, w) pixels of a small level.
+    valid
+        (h, w) where the picture has data. Saturated areas are flat and lower the score.
+    """
+    pixels = np.asarray(image, float)
+    band = _blurred(pixels, valid, FINE) - _blurred(pixels, valid, COARSE)
+    inside = band[valid]
+    if inside.size < 16:
+        return 0.0
+    low, high = np.quantile(inside, [0.1, 0.9])
+    return float(high - low) / 2.563  # the spread of a normal distribution between these quantiles
+
+
+def _blurred(pixels: Array, valid: NDArray[np.bool_], sigma: float) -> Array:
+    weight = ndimage.gaussian_filter(valid.astype(float), sigma, mode="nearest")
+    total = ndimage.gaussian_filter(np.where(valid, pixels, 0.0), sigma, mode="nearest")
+    return np.asarray(total / np.maximum(weight, 1e-6))
+
+
+def kind(texture: float | None, tissue: float | None, resin_share: float) -> str:
+    """Name what a tile outside the largest cluster shows, by its texture against that of tissue."""
+    if texture is None or tissue is None:
+        return "no picture"
+    return "resin" if texture < resin_share * tissue else "tissue without matches"

@@ -1,0 +1,347 @@
+"""Clusters, edges, decisions, texture and the gate on small nets."""
+
+import itertools
+
+import numpy as np
+import pytest
+import yaml
+from scipy import ndimage
+
+from scripts.lib.job import UserError
+from scripts.lib.records import TileSpec
+from scripts.review import check_gate, clusters, edges, findings, gate, texture
+from scripts.review.decisions import as_yaml, decide, proposals
+
+
+def tile(z, row=0, column=0):
+    name = f"t_0-{row}-{column}.{z:.1f}"
+    return TileSpec(name, float(z), 240, 240, "file:///none", (), row=row, column=column)
+
+
+def pair(a, b):
+    return {"p_id": a.tile_id, "q_id": b.tile_id, "dz": f"{abs(a.z - b.z):g}", "saved": "1"}
+
+
+def grid(layers, rows=2, columns=2):
+    cells = itertools.product(range(1, layers + 1), range(rows), range(columns))
+    return {cell: tile(*cell) for cell in cells}
+
+
+def pairs_of(tiles, *, without=()):
+    """All montage edges, and the same cell in the next layer, except those of `without` cells."""
+    out = []
+    for (z, r, c), a in tiles.items():
+        for key in ((z, r, c + 1), (z, r + 1, c), (z + 1, r, c)):
+            if key in tiles and (z, r, c) not in without and key not in without:
+                out.append(pair(a, tiles[key]))
+    return out
+
+
+def net_of(tiles, pairs):
+    return clusters.net_of(list(tiles.values()), pairs)
+
+
+def decided(tiles, pairs, exclude=(), *, auto=True):
+    net = net_of(tiles, pairs)
+    return net, decide(net, exclude, auto=auto)
+
+
+def states(net, what):
+    rows = list(findings.per_tile(net, what, {}))
+    return {row["tile_id"]: row["state"] for row in rows}
+
+
+# -- clusters ----------------------------------------------------------------------------------
+
+
+def test_a_chain_of_3000_layers_is_one_cluster_without_orphans():
+    tiles = grid(3000, 1, 1)
+    net = net_of(tiles, pairs_of(tiles))
+    label = clusters.labels(net, np.zeros(3000, bool))
+    assert (label == 1).all()
+
+
+def test_a_broken_chain_is_two_clusters_the_longer_one_first():
+    tiles = grid(10, 1, 1)
+    broken = [p for p in pairs_of(tiles) if p["p_id"] != tiles[4, 0, 0].tile_id]
+    label = clusters.labels(net_of(tiles, broken), np.zeros(10, bool))
+    assert label.tolist() == [2] * 4 + [1] * 6
+
+
+def test_a_tile_without_pairs_is_in_no_cluster():
+    tiles = grid(3)
+    net = net_of(tiles, pairs_of(tiles, without={(2, 0, 0)}))
+    label = clusters.labels(net, np.zeros(12, bool))
+    assert [t.tile_id for t, k in zip(net.tiles, label, strict=True) if k == 0] == ["t_0-0-0.2.0"]
+
+
+def test_a_volume_of_one_tile_is_one_cluster():
+    net = net_of(grid(1, 1, 1), [])
+    assert clusters.labels(net, np.zeros(1, bool)).tolist() == [1]
+
+
+def test_pairs_with_tiles_outside_the_stack_do_not_count():
+    tiles = grid(2, 1, 1)
+    net = net_of(tiles, [pair(tiles[1, 0, 0], tile(9)), pair(tile(9), tiles[2, 0, 0])])
+    assert len(net.p) == 0
+
+
+def test_order_of_tiles_and_pairs_does_not_matter():
+    tiles = grid(6)
+    pairs = pairs_of(tiles, without={(3, 1, 1)})
+    one = net_of(tiles, pairs)
+    other = clusters.net_of(list(tiles.values())[::-1], pairs[::-1])
+    nobody = np.zeros(24, bool)
+    assert clusters.labels(one, nobody).tolist() == clusters.labels(other, nobody).tolist()
+
+
+def test_a_hundred_thousand_tiles_are_clustered():
+    tiles = [tile(z, 0, c) for z in range(20000) for c in range(5)]
+    ids = np.arange(100000)
+    net = clusters.Net(tiles, ids[:-5], ids[5:], np.ones(99995))
+    assert np.bincount(clusters.labels(net, np.zeros(100000, bool)))[1:].tolist() == [20000] * 5
+
+
+# -- edges -------------------------------------------------------------------------------------
+
+
+def test_every_range_of_an_unmatched_edge_is_listed():
+    tiles = grid(10, 1, 2)
+    silent = {2, 3, 7}
+    pairs = [p for p in pairs_of(tiles) if not (p["dz"] == "0" and _z(p) in silent)]
+    found = edges.gaps(net_of(tiles, pairs), np.zeros(20, bool))
+    assert [(g["z_first"], g["z_last"], g["layers"]) for g in found] == [(2, 3, 2), (7, 7, 1)]
+    assert all(
+        (g["row_a"], g["column_a"], g["row_b"], g["column_b"]) == (0, 0, 0, 1) for g in found
+    )
+
+
+def _z(row):
+    return int(float(row["p_id"].rsplit(".", 2)[1]))
+
+
+def test_excluded_tiles_are_not_expected_to_have_edges():
+    tiles = grid(4, 1, 2)
+    net = net_of(tiles, [p for p in pairs_of(tiles) if p["dz"] != "0"])
+    gone = np.array([t.column == 1 for t in net.tiles])
+    assert edges.gaps(net, gone) == []
+
+
+@pytest.mark.parametrize(("layers", "status"), [(50, "passed"), (51, "failed")])
+def test_a_gap_of_51_layers_fails_and_one_of_50_does_not(layers, status):
+    row = dict.fromkeys(("row_a", "column_a", "row_b", "z_first", "z_last"), "1")
+    gaps = [{**row, "column_b": "2", "layers": str(layers)}]
+    assert gate.check_edges(gaps, gate.Limits()).status == status
+
+
+# -- decisions ---------------------------------------------------------------------------------
+
+
+def test_auto_excludes_unconnected_tiles_and_small_clusters_and_nothing_else():
+    tiles = grid(8)
+    lonely = {(1, 0, 0)}
+    apart = {(5, 1, 1), (6, 1, 1)}
+    pairs = pairs_of(tiles, without=lonely | apart)
+    pairs.append(pair(tiles[5, 1, 1], tiles[6, 1, 1]))
+    net, what = decided(tiles, pairs)
+    gone = {t.cell + (t.z,) for t, out in zip(net.tiles, what.gone, strict=True) if out}
+    assert gone == {(0, 0, 1.0), (1, 1, 5.0), (1, 1, 6.0)}
+    assert set(np.unique(what.label[~what.gone])) == {1}
+    assert any("cluster 2 of 2 tiles" in text for text in what.reason)
+
+
+def test_without_auto_the_states_say_what_is_wrong():
+    tiles = grid(4)
+    pairs = pairs_of(tiles, without={(1, 0, 0)})
+    net, what = decided(tiles, pairs, auto=False)
+    state = states(net, what)
+    assert state["t_0-0-0.1.0"] == "unconnected"
+    assert sorted(set(state.values())) == ["ok", "unconnected"]
+
+
+def test_exclusion_takes_cells_in_an_inclusive_range_of_z_and_single_tiles():
+    tiles = grid(6)
+    exclude = [
+        {"cells": ["0,0"], "z_first": 2, "z_last": 3, "reason": "resin"},
+        {"cells": ["1,1"], "z_last": 1, "reason": "resin"},
+        {"tiles": ["t_0-1-0.5.0"], "reason": "charging"},
+    ]
+    net, what = decided(tiles, pairs_of(tiles), exclude, auto=False)
+    found = {t.tile_id: text for t, text in zip(net.tiles, what.reason, strict=True) if text}
+    assert found == {
+        "t_0-0-0.2.0": "resin",
+        "t_0-0-0.3.0": "resin",
+        "t_0-1-1.1.0": "resin",
+        "t_0-1-0.5.0": "charging",
+    }
+
+
+def test_a_tile_orphaned_by_an_exclusion_is_found():
+    tiles = grid(3, 1, 1)
+    exclude = [{"tiles": ["t_0-0-0.2.0"], "reason": "bad"}]
+    net, what = decided(tiles, pairs_of(tiles), exclude, auto=False)
+    assert states(net, what)["t_0-0-0.3.0"] == "unconnected"
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"cells": ["7,7"], "reason": "x"}, "cell 7,7"),
+        ({"tiles": ["nope"], "reason": "x"}, "nope"),
+        ({"reason": "x"}, "neither"),
+    ],
+)
+def test_an_entry_that_names_nothing_is_an_error(entry, said):
+    tiles = grid(2)
+    with pytest.raises(UserError, match=rf"review\.exclude\[0\].*{said}"):
+        decided(tiles, pairs_of(tiles), [entry])
+
+
+def test_pasted_proposals_exclude_exactly_what_auto_would():
+    tiles = grid(12)
+    bad = {(z, 0, 0) for z in (1, 2, 3, 7, 9)} | {(5, 1, 0)}
+    pairs = pairs_of(tiles, without=bad)
+    net, auto = decided(tiles, pairs)
+    entries = proposals(net.tiles, auto.gone, auto.label == 1, {})
+    pasted = yaml.safe_load(as_yaml(entries))["exclude"]
+    _, by_hand = decided(tiles, pairs, pasted, auto=False)
+    assert by_hand.gone.tolist() == auto.gone.tolist()
+    assert {(e["z_first"], e["z_last"]) for e in pasted} == {(1, 3), (5, 5), (7, 7), (9, 9)}
+
+
+def test_a_range_with_absent_layers_stays_one_proposal():
+    tiles = {k: t for k, t in grid(9, 1, 2).items() if k[0] not in (4, 5)}
+    bad = {(z, 0, 0) for z in range(1, 8)}
+    net, auto = decided(
+        tiles, pairs_of(tiles, without=bad) + [pair(tiles[3, 0, 1], tiles[6, 0, 1])]
+    )
+    (entry,) = proposals(net.tiles, auto.gone, auto.label == 1, {})
+    assert (entry["z_first"], entry["z_last"]) == (1, 7)
+
+
+# -- texture -----------------------------------------------------------------------------------
+
+
+def pictures(kind, seed=0):
+    rng = np.random.default_rng(seed)
+    if kind == "tissue":
+        fine = ndimage.gaussian_filter(rng.standard_normal((60, 60)), 2)
+        picture = 128 + 30 * fine / fine.std()
+    else:
+        cloud = ndimage.gaussian_filter(rng.standard_normal((60, 60)), 12)
+        picture = 170 + 8 * cloud / cloud.std() + 0.2 * np.arange(60)
+    return picture + 2.5 * rng.standard_normal((60, 60)), np.ones((60, 60), bool)
+
+
+def test_resin_has_a_fifth_of_the_texture_of_tissue_at_most():
+    assert texture.score(*pictures("resin")) < 0.2 * texture.score(*pictures("tissue"))
+
+
+def test_a_masked_area_does_not_count_as_texture():
+    picture, valid = pictures("resin")
+    bare = texture.score(picture, valid)
+    picture[:, :10], valid[:, :10] = 0, False
+    assert texture.score(picture, valid) < 1.3 * bare
+
+
+def test_a_wholly_masked_picture_has_no_texture():
+    picture, valid = pictures("tissue")
+    assert texture.score(picture, ~valid) == 0
+
+
+@pytest.mark.parametrize(("side", "level"), [(40, 0), (64, 0), (240, 2), (2048, 5), (6250, 7)])
+def test_the_level_keeps_the_picture_small_but_readable(side, level):
+    assert texture.level_of(side, side) == level
+
+
+@pytest.mark.parametrize(
+    ("value", "name"), [(1.0, "resin"), (9.0, "tissue without matches"), (None, "no picture")]
+)
+def test_the_kind_of_a_doubtful_tile_is_named_by_its_texture(value, name):
+    assert texture.kind(value, 10.0, 0.35) == name
+
+
+# -- gate --------------------------------------------------------------------------------------
+
+
+def checked(tiles, pairs, *, auto=True, failed=(), planned=None, **limits):
+    rows = [*pairs, *({**row, "saved": "0"} for row in failed)]
+    net, what = decided(tiles, pairs, auto=auto)
+    entries = findings.proposed(net, what, {}, 0.35)
+    table = [{k: str(v) for k, v in row.items()} for row in findings.per_tile(net, what, {})]
+    gaps = [{k: str(v) for k, v in row.items()} for row in edges.gaps(net, what.gone)]
+    return check_gate.checks_of(
+        findings.figures(net, what, rows),
+        table,
+        gaps,
+        planned=len(rows) if planned is None else planned,
+        yaml=as_yaml(entries),
+        limits=gate.Limits(**limits),
+    )
+
+
+def test_a_sound_volume_passes():
+    tiles = grid(5)
+    checks = checked(tiles, pairs_of(tiles))
+    assert gate.failure(checks) is None
+    assert {check.status for check in checks} == {"passed"}
+
+
+def test_a_volume_with_resin_passes_with_auto():
+    tiles = grid(10)
+    bad = {(1, 0, 0), (2, 0, 0)}
+    assert gate.failure(checked(tiles, pairs_of(tiles, without=bad))) is None
+
+
+def test_a_failing_gate_names_the_tiles_and_prints_lines_that_mend_it():
+    tiles = grid(10)
+    bad = {(z, 0, 0) for z in range(1, 8)}
+    message = gate.failure(checked(tiles, pairs_of(tiles, without=bad), auto=False))
+    assert message is not None
+    assert "t_0-0-0.1.0" in message
+    assert "(7 in all)" in message
+    assert "review/tiles.tsv" in message
+    start = message.index("review:\n")
+    lines = [line for line in message[start:].split("\n- ")[0].splitlines() if line]
+    pasted = yaml.safe_load("\n".join(lines))["review"]["exclude"]
+    _, what = decided(tiles, pairs_of(tiles, without=bad), pasted, auto=False)
+    assert what.gone.sum() == 7
+
+
+def test_too_large_a_share_of_automatic_exclusions_fails():
+    tiles = grid(4)
+    bad = {(z, 0, 0) for z in range(1, 5)}
+    message = gate.failure(checked(tiles, pairs_of(tiles, without=bad)))
+    assert message is not None
+    assert "4 of 16 tiles" in message
+    assert "review.max_auto_share: 0.26" in message
+
+
+def test_a_planned_pair_without_a_row_fails():
+    tiles = grid(3)
+    message = gate.failure(checked(tiles, pairs_of(tiles), planned=1000))
+    assert message is not None
+    assert "1000 planned" in message
+
+
+def test_a_low_share_of_saved_pairs_warns_or_fails_as_the_config_says():
+    tiles = grid(5)
+    lost = [pair(a, b) for a, b in itertools.pairwise([tiles[z, 0, 0] for z in range(1, 6)])]
+    for choice, status in (("warn", "warning"), ("fail", "failed")):
+        checks = checked(tiles, pairs_of(tiles), failed=lost, low_share=choice)
+        assert {c.name: c.status for c in checks}["saved_share_dz1"] == status
+
+
+def test_no_match_at_all_fails():
+    message = gate.failure(checked(grid(3), []))
+    assert message is not None
+    assert "0 clusters" in message
+
+
+def test_pairs_of_excluded_tiles_do_not_count_in_the_shares():
+    tiles = grid(3, 1, 1)
+    rows = [
+        pair(tiles[1, 0, 0], tiles[2, 0, 0]),
+        {**pair(tiles[2, 0, 0], tiles[3, 0, 0]), "saved": "0"},
+    ]
+    assert gate.shares(rows, {"t_0-0-0.3.0"}) == {"dz1": {"planned": 1, "saved": 1}}
