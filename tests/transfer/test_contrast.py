@@ -1,0 +1,104 @@
+import hashlib
+from math import sqrt
+
+import numpy as np
+import pytest
+
+from scripts.transfer import contrast, dat
+from scripts.transfer.contrast import Fill, Range
+from tests.transfer.synthetic_dat import noise
+
+
+def by_formula(pixels, pool):
+    """The published formula on plain arrays."""
+    good = pool[(pool >= -32765) & (pool < 32764)].astype(float)
+    a = min(good.mean() + 4 * good.std(), 32767)
+    b = max(good.mean() - 4 * good.std(), -32768)
+    v = 255 * (pixels.astype(float) - a) / (b - a) + 0.5
+    return np.where(v <= -1, 0, np.where(v >= 256, 255, np.trunc(v.clip(0, 255)))).astype(np.uint8)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("channel", "digest", "black", "white"),
+    [
+        (0, "cb442e9436089fef5edb996d4423597de7050371573635d11e33700d3c22ed8f",
+         5357.739321290245, -688.6049212902453),
+        (1, "b561c65adf948b69", 412.29154176641896, -5098.117941766419),
+    ],
+)  # fmt: skip
+def test_the_sample_gives_the_published_range_and_checksum(sample, channel, digest, black, white):
+    pixels = dat.parse(sample.read_bytes(), "x").pixels[:, :, channel]
+    images, limits = contrast.to_eight_bit({"0-0-1": pixels})
+    assert hashlib.sha256(images["0-0-1"].tobytes()).hexdigest().startswith(digest)
+    assert limits.black == pytest.approx(black, abs=1e-9)
+    assert limits.white == pytest.approx(white, abs=1e-9)
+
+
+def test_tiles_of_different_sizes_share_one_range_of_their_pooled_pixels():
+    a, b = noise(0, (40, 50), 2000, 300), noise(1, (30, 20), -4000, 900)
+    pool = np.concatenate([a.ravel(), b.ravel()])
+    images, _ = contrast.to_eight_bit({"a": a, "b": b})
+    assert np.array_equal(images["a"], by_formula(a, pool))
+    assert np.array_equal(images["b"], by_formula(b, pool))
+
+
+def test_order_of_tiles_and_byte_order_do_not_matter():
+    a, b = noise(2, (30, 30)[:2]), noise(3, (30, 30))
+    one, _ = contrast.to_eight_bit({"a": a, "b": b})
+    two, _ = contrast.to_eight_bit({"b": b.astype(">i2"), "a": a.astype(">i2")})
+    assert all(np.array_equal(one[k], two[k]) for k in "ab")
+
+
+def test_saturated_pixels_do_not_count_and_end_at_the_ends():
+    a = noise(4, (60, 60), 0, 300)
+    clean, limits = contrast.to_eight_bit({"a": a})
+    a[:10], a[10:20] = 32767, -32768
+    images, after = contrast.to_eight_bit({"a": a})
+    assert images["a"][:10].max() == 0
+    assert images["a"][10:20].min() == 255
+    assert abs(after.black - limits.black) < 50
+    assert np.abs(images["a"][20:].astype(int) - clean["a"][20:]).max() <= 3
+
+
+def test_statistics_are_exact_where_floats_would_round():
+    counts = np.zeros(65536, np.int64)
+    counts[30000], counts[30001] = 3 * 10**8, 10**8
+    limits = contrast.stretch(counts)
+    assert limits.black == pytest.approx(30000.25 + 4 * sqrt(0.1875), abs=1e-9)
+
+
+@pytest.mark.parametrize(("raw", "grey"), [(1234, 128), (-7, 128), (32767, 0), (-32768, 255)])
+def test_a_constant_layer_is_mid_grey_and_a_saturated_one_is_at_its_end(raw, grey):
+    images, _ = contrast.to_eight_bit({"a": np.full((4, 5), raw, np.int16)})
+    assert np.unique(images["a"]).tolist() == [grey]
+
+
+def test_a_constant_layer_with_saturated_spots_keeps_their_sign():
+    assert contrast.table(Range(10.0, 10.0))[[10, 32767, 32768]].tolist() == [128, 0, 255]
+
+
+def test_the_range_stays_within_sixteen_bits():
+    half = np.repeat([-32700, 32700], 500).reshape(10, 100).astype(np.int16)
+    _, limits = contrast.to_eight_bit({"a": half})
+    assert (limits.black, limits.white) == (32767.0, -32768.0)
+
+
+def test_eight_bit_images_pass_through_and_do_not_count():
+    deep, shallow = noise(5, (20, 20)), np.arange(100, dtype=np.uint8).reshape(10, 10)
+    images, limits = contrast.to_eight_bit({"a": deep, "b": shallow})
+    alone, _ = contrast.to_eight_bit({"a": deep})
+    assert np.array_equal(images["b"], shallow)
+    assert np.array_equal(images["a"], alone["a"])
+    assert contrast.to_eight_bit({"b": shallow})[1] is None
+
+
+def test_a_fill_hides_a_bright_patch_of_its_tile_alone():
+    a, b = noise(6, (50, 50), 0, 100), noise(7, (50, 50), 0, 100)
+    bright = a.copy()
+    bright[10:20, 5:25] = 30000
+    fill = Fill(("a",), x_px=5, y_px=10, width_px=20, height_px=10, threshold=5000, value=0)
+    images, limits = contrast.to_eight_bit({"a": bright, "b": b}, [fill])
+    assert limits.black < 500
+    assert np.array_equal(images["a"][30:], contrast.convert(a[30:], contrast.table(limits)))
+    assert bright.max() == 30000

@@ -1,0 +1,198 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from scripts.lib.job import UserError
+from scripts.transfer import conversion, hdf5
+from scripts.transfer.contrast import Fill
+from scripts.transfer.conversion import Layer, LayerError, Settings
+from tests.transfer.synthetic_dat import make_dat, noise
+from tests.transfer.test_hdf5 import LAYER, convert, tile
+
+ROOT = Path(__file__).resolve().parents[2]
+KEYS = ("0-0-0", "0-0-1", "0-1-0")
+GOOD = {key: make_dat(noise(i), first_xy=(i, 0)) for i, key in enumerate(KEYS)}
+
+
+def rerun(layer, settings=None, **more):
+    return conversion.convert_layer(layer, settings or Settings(), **more)
+
+
+def stamps(layer):
+    return layer.raw.stat().st_mtime_ns, layer.align.stat().st_mtime_ns
+
+
+def image(path, key):
+    with h5py.File(path) as file:
+        return file[f"{key}/mipmap.0"][0]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda d: d[:3000], "truncated: expected at least 9024 bytes"),
+        (lambda d: d[:500], "expected a header of 1024 bytes, found 500"),
+        (lambda d: b"", "expected a header of 1024 bytes, found 0"),
+        (lambda d: b"oops" + d[4:], "expected magic number"),
+    ],
+)
+def test_a_bad_tile_is_named_and_the_layer_goes_on_without_it(tmp_path, damage, words):
+    layer, rows = convert(tmp_path, {**GOOD, "0-0-1": damage(GOOD["0-0-1"])})
+    assert [row["status"] for row in rows] == ["ok", "bad", "ok"]
+    assert words in rows[1]["reason"]
+    assert f"{LAYER}_0-0-1.dat" in rows[1]["reason"]
+    alone, _ = convert(tmp_path / "b", {k: GOOD[k] for k in ("0-0-0", "0-1-0")})
+    assert set(hdf5.stored_tiles(layer.raw)) == {"0-0-0", "0-1-0"}
+    # the bad tile has no part in the contrast of the others
+    assert np.array_equal(image(layer.align, "0-1-0"), image(alone.align, "0-1-0"))
+
+
+def test_with_stop_a_bad_tile_ends_the_run_after_all_other_layers(tmp_path):
+    other = "Merlin-6281_24-03-07_101212"
+    bad = {"layer_id": LAYER, "tile_key": "0-0-0", "dat": "bad.dat"}
+    good = {"layer_id": other, "tile_key": "0-0-0", "dat": "good.dat"}
+    (tmp_path / "bad.dat").write_bytes(GOOD["0-0-0"][:2000])
+    (tmp_path / "good.dat").write_bytes(GOOD["0-0-0"])
+    with pytest.raises(UserError, match="1 layer.*bad_tiles: skip .*\n.*bad.dat: truncated"):
+        conversion.convert_layers(
+            [bad, good], dat_root=tmp_path, work_dir=tmp_path, settings=Settings(), stop=True
+        )
+    assert not Layer.of([bad], tmp_path, tmp_path).raw.exists()
+    assert Layer.of([good], tmp_path, tmp_path).raw.exists()
+
+
+def test_a_layer_without_a_readable_tile_has_no_hdf5(tmp_path):
+    layer, rows = convert(tmp_path, {key: b"no dat" for key in KEYS})
+    assert {row["status"] for row in rows} == {"bad"}
+    assert not layer.raw.exists()
+    assert not layer.align.exists()
+
+
+def test_a_finished_layer_is_not_written_again(tmp_path):
+    layer, rows = convert(tmp_path, GOOD)
+    before = stamps(layer)
+    assert rerun(layer) == rows
+    assert stamps(layer) == before
+
+
+def test_two_conversions_give_the_same_bytes(tmp_path):
+    one, _ = convert(tmp_path / "a", GOOD)
+    two, _ = convert(tmp_path / "b", GOOD)
+    assert one.raw.read_bytes() == two.raw.read_bytes()
+    assert one.align.read_bytes() == two.align.read_bytes()
+
+
+def test_a_late_tile_rebuilds_the_layer_with_all_tiles(tmp_path):
+    convert(tmp_path, {key: GOOD[key] for key in KEYS[:2]})
+    late, rows = convert(tmp_path, GOOD)
+    at_once, _ = convert(tmp_path / "b", GOOD)
+    assert [row["status"] for row in rows] == ["ok"] * 3
+    assert late.raw.read_bytes() == at_once.raw.read_bytes()
+    assert late.align.read_bytes() == at_once.align.read_bytes()
+
+
+def test_a_late_tile_finds_the_others_in_the_raw_file_when_their_dats_are_gone(tmp_path):
+    layer, _ = convert(tmp_path, {key: GOOD[key] for key in KEYS[:2]})
+    for key in KEYS[:2]:
+        (layer.dat_root / f"{LAYER}_{key}.dat").unlink()
+    (layer.dat_root / f"{LAYER}_0-1-0.dat").write_bytes(GOOD["0-1-0"])
+    late = Layer.of([tile("0-1-0")], layer.dat_root, tmp_path / "work")
+    rows = rerun(late)
+    assert [row["status"] for row in rows] == ["ok"] * 3
+    assert dict(hdf5.restore(layer.raw)) == {f"{LAYER}_{k}.dat": GOOD[k] for k in KEYS}
+
+
+def test_a_dat_that_went_bad_does_not_take_its_verified_tile_away(tmp_path):
+    layer, _ = convert(tmp_path, GOOD)
+    (layer.dat_root / f"{LAYER}_0-0-1.dat").write_bytes(b"")
+    rows = rerun(layer)
+    assert [row["status"] for row in rows] == ["ok"] * 3
+    assert "taken from the verified raw HDF5" in rows[1]["reason"]
+    assert set(hdf5.stored_tiles(layer.raw)) == set(KEYS)
+
+
+def test_a_mended_dat_with_its_recipe_replaces_the_cut_one(tmp_path):
+    cut = GOOD["0-0-0"][: 1024 + 8000]
+    convert(tmp_path, {"0-0-0": cut})
+    layer, _ = convert(tmp_path, {"0-0-0": GOOD["0-0-0"]})
+    assert dict(hdf5.restore(layer.raw)) == {f"{LAYER}_0-0-0.dat": GOOD["0-0-0"]}
+
+
+def test_other_bytes_under_a_converted_name_stop_with_both_kept(tmp_path):
+    layer, _ = convert(tmp_path, GOOD)
+    dat = layer.dat_root / f"{LAYER}_0-0-0.dat"
+    dat.write_bytes(make_dat(noise(77)))
+    os.utime(dat, ns=(2**62, 2**62))
+    with pytest.raises(LayerError, match="expected the bytes that were converted"):
+        rerun(layer)
+    assert dict(hdf5.restore(layer.raw))[dat.name] == GOOD["0-0-0"]
+
+
+def test_changed_settings_remake_the_align_file_alone(tmp_path):
+    layer, _ = convert(tmp_path, GOOD)
+    raw, align = stamps(layer)
+    rerun(layer, Settings(mipmap_levels=1))
+    assert layer.raw.stat().st_mtime_ns == raw
+    with h5py.File(layer.align) as file:
+        assert sorted(file["0-0-0"]) == ["mipmap.0", "mipmap.1"]
+
+
+def test_a_fill_changes_only_the_align_file(tmp_path):
+    plain, _ = convert(tmp_path / "a", GOOD)
+    fill = Fill(("0-0-0",), 0, 0, 10, 10, threshold=1500, value=0)
+    filled, _ = convert(tmp_path / "b", GOOD, Settings(fills=(fill,)))
+    assert plain.raw.read_bytes() == filled.raw.read_bytes()
+    assert not np.array_equal(image(plain.align, "0-0-0"), image(filled.align, "0-0-0"))
+
+
+def test_a_channel_that_is_not_there_names_the_key_to_change(tmp_path):
+    with pytest.raises(UserError, match="transfer.channel is 3, but .* has 2 channel"):
+        convert(tmp_path, GOOD, Settings(channel=3))
+
+
+def test_a_file_that_does_not_read_back_is_not_published(tmp_path, monkeypatch):
+    monkeypatch.setattr(hdf5, "rebuild_dat", lambda group: GOOD["0-0-0"][:-7])
+    with pytest.raises(LayerError, match="give back 9030 bytes, found 9023 bytes that differ"):
+        convert(tmp_path, {"0-0-0": GOOD["0-0-0"]})
+    assert not list((tmp_path / "work").rglob("*.h5"))
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+import h5py
+from scripts.transfer.conversion import Layer, Settings, convert_layer
+from tests.transfer.test_hdf5 import tile
+left = [int(sys.argv[3])]
+def dying(real):
+    def call(*args, **options):
+        left[0] -= 1
+        if left[0] < 0:
+            os._exit(9)
+        return real(*args, **options)
+    return call
+h5py.Group.create_dataset = dying(h5py.Group.create_dataset)
+Path.replace = dying(Path.replace)
+keys = sys.argv[4:]
+convert_layer(Layer.of([tile(k) for k in keys], Path(sys.argv[1]), Path(sys.argv[2])), Settings())
+"""
+
+
+@pytest.mark.parametrize("calls", [0, 5, 12, 13, 20])
+def test_a_run_killed_anywhere_leaves_nothing_half_done_and_the_next_completes(tmp_path, calls):
+    whole, _ = convert(tmp_path / "whole", GOOD)
+    layer = Layer.of([tile(k) for k in KEYS], whole.dat_root, tmp_path / "work")
+    command = [sys.executable, "-c", KILLED, whole.dat_root, tmp_path / "work", str(calls), *KEYS]
+    done = subprocess.run(command, cwd=ROOT, check=False)
+    assert done.returncode == 9
+    for ours, theirs in ((layer.raw, whole.raw), (layer.align, whole.align)):
+        assert not ours.exists() or ours.read_bytes() == theirs.read_bytes()
+    rerun(layer)
+    assert layer.raw.read_bytes() == whole.raw.read_bytes()
+    assert layer.align.read_bytes() == whole.align.read_bytes()
+    assert not list((tmp_path / "work").rglob("*.partial"))
