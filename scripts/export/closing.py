@@ -41,7 +41,7 @@ def check(plan: Plan, levels: Sequence[Rows]) -> None:
         lines = "\n  ".join(found[:_MOST_LINES])
         raise UserError(
             f"export: {len(found)} faults\n  {lines}\nRemove the export/slabs/<chunk>.json of that"
-            " z (for s1 and up: export/pyramid.json) and run again, so that the blocks are rewritten."
+            " z (for s1 and up: export/pyramid.json) and run again: the blocks are then rewritten."
         )
 
 

@@ -342,7 +342,11 @@ def _qualities(
             fit = (seen * expected).sum(axis=1) / (seen * seen).sum(axis=1)
         fit = np.where(np.isfinite(fit) & (fit > 0), fit, quality)
         quality = (1 - keep) * np.sqrt(quality * fit) + keep * quality
-    return quality
+    # curve and factors together leave a common factor free; unchecked it drifts with the iterations
+    quality = quality / np.exp(np.log(quality).mean())
+    # seen from one side only, a poor layer looks like a far one: near the ends factors fade out
+    from_end = np.minimum(np.arange(n), np.arange(n)[::-1])
+    return np.asarray(quality ** np.minimum(1.0, from_end / reach))
 
 
 def shifts(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _TOOLS = "xpan,xwheel_zoom,box_zoom,reset,save"
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ID = re.compile(r"\b(?:p\d{4,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
 
 
 def page(title: str, layers: list[dict[str, Any]], offset: Array, curve: Array) -> str:
@@ -91,6 +91,10 @@ def _curve(curve: Array) -> figure:
 
 
 def _reproducible(html: str) -> str:
-    """Replace the random element ids by numbers in order: equal content, equal bytes."""
+    """Number the ids of the body in order of appearance: equal content gives equal bytes.
+
+    Bokeh draws element ids at random and counts model ids on within a process.
+    """
     names: dict[str, str] = {}
-    return _UUID.sub(lambda found: names.setdefault(found[0], f"e{len(names)}"), html)
+    head, tag, body = html.partition("<body")
+    return head + tag + _ID.sub(lambda found: names.setdefault(found[0], f"e{len(names)}"), body)
