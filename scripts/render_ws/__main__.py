@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     server = waitress.create_server(
         create_app(arguments.db), host=_HOST, port=arguments.port, ipv6=False, threads=_THREADS
     )
-    log.info("serving %s at http://%s:%d%s", arguments.db, _HOST, server.effective_port, web.ROOT)
+    log.info("serving %s at http://%s:%s%s", arguments.db, _HOST, server.effective_port, web.ROOT)
     server.run()
 
 

@@ -28,7 +28,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def _address(process: subprocess.Popen[str]) -> str:
     assert process.stderr is not None
     for line in process.stderr:
-        found = re.search(r"http://\S+", line)
+        found = re.search(r"http://[\w.]+:\d+/\S+", line)
         if found:
             return found[0]
     raise RuntimeError("the service ended without serving")
