@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,14 @@ Album = dict[str, list[Shown]]
 CONTACT_PX = 380  # width of a picture of a contact sheet
 ENLARGED = 4  # of a seam
 MOST_LINES = 60  # matches drawn
+ALIGNED = {
+    "Before": ("acquire", "Section across the layers (x to the right, z down), stage positions."),
+    "After": ("align", "The same section through the solved stack, before the correction of z."),
+}
+CORRECTED = {
+    "Aligned": ("align", "Section across the layers as solved."),
+    "Corrected": ("final", "The same section after all steps."),
+}
 
 
 class Stacks(Protocol):
@@ -44,6 +53,7 @@ class Names:
     """Stacks, collection and sizes the album is about."""
 
     acquire: str
+    align: str
     final: str
     collection: str
     z_per_px: float  # thickness of a layer in px: z_nm / pixel_nm
@@ -67,10 +77,12 @@ def draw(
         "ingest": [stage_layout(service, names, middle)],
         "match": match_pictures(service, names, middle),
         "solve": [
-            *sections(service, names, pictures.middle_layers(solved)),
+            *sections(service, names, pictures.middle_layers(solved), ALIGNED),
             *seams(service, names, middle),
         ],
     }
+    if names.align != names.final:
+        album["correct"] = sections(service, names, pictures.middle_layers(solved), CORRECTED)
     if volume is not None:
         album["export"] = volume_pictures(*volume, names.z_per_px)
     return album
@@ -191,33 +203,25 @@ def _lines(canvas: np.ndarray, p: np.ndarray, q: np.ndarray) -> None:
 # ---------------------------------------------------------------------------------------------
 
 
-def sections(service: Stacks, names: Names, z: Sequence[int]) -> list[Shown]:
-    """Show the same cut across the layers before and after the alignment."""
+def sections(
+    service: Stacks, names: Names, z: Sequence[int], about: Mapping[str, tuple[str, str]]
+) -> list[Shown]:
+    """Show the same cut across the layers of two stacks: {label: (field of names, caption)}."""
     cut = _box(_layer(service, names.final, z[len(z) // 2]))
     scale = pictures.fit_scale(cut)
     y = cut.y0 + 0.7 * cut.height  # clear of the seam in the middle
-    stacks = {"Before": names.acquire, "After": names.final}
-    drawn: Mapping[str, Picture] = {
-        label: pictures.section(
-            lambda k, stack=stack: _layer(service, stack, k),  # type: ignore[misc]
-            z,
-            cut,
-            y=y,
-            scale=scale,
-        )
-        for label, stack in stacks.items()
-    }
+    drawn: dict[str, Picture] = {}
+    for label, (field, _) in about.items():
+        of_stack = functools.partial(_layer, service, getattr(names, field))
+        drawn[label] = pictures.section(of_stack, z, cut, y=y, scale=scale)
     low, high = pictures.contrast(drawn.values())
-    captions = {
-        "Before": "Section across the layers (x to the right, z down) at the stage positions.",
-        "After": "The same section through the solved stack, before the correction of z.",
-    }
     return [
         pictures.shown(
             pictures.tall(pictures.stretch(picture, low, high), names.z_per_px * scale),
             label,
-            captions[label],
+            about[label][1],
             pixelated=True,
+            wide=True,
         )
         for label, picture in drawn.items()
     ]
@@ -255,14 +259,14 @@ def volume_pictures(level: Level, scale: float, z_per_px: float) -> list[Shown]:
     cut = pictures.slices(level)
     low, high = pictures.contrast([cut.xy, cut.xz, cut.zy])
     views = [
+        ("x z", pictures.tall(cut.xz, z_per_px), "Across the layers, with the corrected z."),
         ("x y", cut.xy, "The middle layer."),
-        ("x z", pictures.tall(cut.xz, z_per_px), "Across the layers, z corrected."),
     ]
     out = [
-        pictures.shown(pictures.stretch(picture, low, high), title, caption)
+        pictures.shown(pictures.stretch(picture, low, high), title, caption, wide=True)
         for title, picture, caption in views
     ]
-    for z, picture in pictures.contact(level, 4):
+    for z, picture in pictures.contact(level, 3):
         small = pictures.shrink(pictures.stretch(picture, low, high), CONTACT_PX)
         out.append(pictures.shown(small, f"voxel layer {round(z / scale)}"))
     return out

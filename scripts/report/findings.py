@@ -81,6 +81,8 @@ def _weak_matches(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _loose_tiles(evidence: Evidence) -> Iterator[Finding]:
+    for message in summary.warnings_of(evidence.documents["gate"])[:MOST_PER_KIND]:
+        yield Finding("review", message, "gate", "see the table of match stages")
     table = evidence["review"]
     odd = table.where((table["state"] == "unconnected") | (table["state"] == "small_cluster"))
     cells = sorted(set(zip(odd["row"].tolist(), odd["column"].tolist(), strict=True)))

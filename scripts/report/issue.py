@@ -7,7 +7,7 @@ to the working directory, and a service is only linked when the config names one
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jinja2
@@ -40,9 +40,9 @@ report              report/index.html
 {%- endfor %}
 {%- endif %}
 * correlation with next and thickness: `zcorr/thickness.html`, values in `zcorr/Zcoords.txt`
-{%- if facts.neuroglancer %}
-* [exported volume in Neuroglancer]({{ facts.neuroglancer }})
-{%- endif %}
+{%- for name, url in facts.neuroglancer.items() %}
+* [{{ name }} in Neuroglancer]({{ url }})
+{%- endfor %}
 
 ### Figures
 
@@ -75,7 +75,7 @@ class Facts:
     volumes: Sequence[str]  # exported containers with their dataset
     origin_xyz: str  # px, "x,y,z"
     url: str = ""  # of the render service; empty = embedded, not linked
-    neuroglancer: str = ""
+    neuroglancer: Mapping[str, str] = field(default_factory=dict)  # link by format
 
 
 def issue(

@@ -1,3 +1,5 @@
+# ruff: noqa: F821
+# mypy: disable-error-code="name-defined"
 """Make the report of a run: what happened, is it good, where to look next.
 
 Inputs
@@ -44,7 +46,7 @@ def main(
     found = findings.findings(evidence)
     holes = [hole["z"] for hole in figures["ingest"].get("holes", [])]
     drawn = album.draw(
-        RenderClient(**render),
+        RenderClient(render["owner"], render["project"]),
         places.album_names(names),
         holes=holes,
         volume=places.level(evidence),
@@ -58,14 +60,14 @@ def main(
 
 
 if __name__ == "__main__":
-    with job(snakemake):  # noqa: F821
+    with job(snakemake):
         main(
-            results=snakemake.input.results,  # noqa: F821
-            receipts=snakemake.input.receipts,  # noqa: F821
-            corrections=snakemake.input.corrections,  # noqa: F821
-            outputs=dict(snakemake.output.items()),  # noqa: F821
-            render=snakemake.params.render,  # noqa: F821
-            names=snakemake.params.names,  # noqa: F821
-            truth_path=snakemake.params.report["truth"],  # noqa: F821
-            dat_root=snakemake.params.dat_root,  # noqa: F821
+            results=snakemake.input.results,
+            receipts=snakemake.input.receipts,
+            corrections=snakemake.input.corrections,
+            outputs=dict(snakemake.output.items()),
+            render=snakemake.params.render,
+            names=snakemake.params.names,
+            truth_path=snakemake.params.report["truth"],
+            dat_root=snakemake.params.dat_root,
         )

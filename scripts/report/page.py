@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from scripts.report.album import Album
-from scripts.report.findings import Finding
+from scripts.report.findings import Finding, spans
 from scripts.report.summary import STAGES
 
 Figures = Mapping[str, Any]
@@ -94,6 +94,8 @@ def verdict(figures: Figures, findings: int) -> str:
         return f"Not aligned yet: the run has come as far as {last}."
     tiles = figures["ingest"].get("tiles") or review.get("tiles") or solve["tiles"]
     text = f"Aligned: {solve['tiles']:,} of {tiles:,} tiles placed"
+    if review.get("excluded_tiles"):
+        text += f" ({review['excluded_tiles']:,} excluded)"
     if solve["residual_px"].get("p50") is not None:
         text += f", matches agree to {solve['residual_px']['p50']:.2f} px (median of tiles)"
     return text + (f"; {findings} things to look at." if findings else "; nothing stands out.")
@@ -124,11 +126,11 @@ def duration(seconds: float | None) -> str:
 
 
 def _range(quantiles: Figures, digits: int, unit: str = "") -> str:
-    """Give median, 95th percentile and maximum in one text."""
+    """Give median, 95th percentile and maximum as one text."""
     if not quantiles.get("count"):
         return "–"
     parts = (f"{quantiles[k]:.{digits}f}" for k in ("p50", "p95", "max"))
-    return "{} median · {} p95 · {} max".format(*parts) + (f" {unit}" if unit else "")
+    return "median {} · p95 {} · max {}".format(*parts) + (f" {unit}" if unit else "")
 
 
 def cards(figures: Figures) -> Rows:
@@ -209,7 +211,7 @@ def _review(figures: Figures) -> Rows:
         ("clusters", f"{f['clusters']}, the largest of {f['largest_cluster']:,} tiles"),
         ("unconnected tiles", number(f["unconnected_tiles"])),
         ("excluded tiles", number(f["excluded_tiles"])),
-        ("stretches of weak edges", number(f["weak_edges"])),
+        ("gaps between neighbors", number(f["weak_edges"])),
     ]
 
 
@@ -230,9 +232,7 @@ def _solve(figures: Figures) -> Rows:
         ):
             if key in score:
                 was = score["nominal"][key]["rms_px"]
-                out.append(
-                    (label, f"{score[key]['rms_px']:.2f} px rms (stage positions: {was:.2f})")
-                )
+                out.append((label, f"rms {score[key]['rms_px']:.2f} px, was {was:.2f}"))
     return out
 
 
@@ -244,18 +244,18 @@ def _zcorr(figures: Figures) -> Rows:
     out = [
         (
             "correlation with next",
-            f"{number(next_one.get('p50'), 3)} median · {number(next_one.get('min'), 3)} least",
+            f"median {number(next_one.get('p50'), 3)} · least {number(next_one.get('min'), 3)}",
         ),
         (
             "thickness",
             f"{number(thick.get('p05'), 2)} to {number(thick.get('p95'), 2)} layers (90 %)",
         ),
-        ("z moved by", number(f["z_correction_layers"]["rms"], 2, "layers rms")),
+        ("z moved by", number(f["z_correction_layers"]["rms"], 2, "layers (rms)")),
         ("layers to look at", number(len(f["problems"]))),
     ]
     if "z" in score:
         was = score["nominal"]["z"]["rms_layers"]
-        text = f"{score['z']['rms_layers']:.2f} layers rms (equal thickness: {was:.2f})"
+        text = f"rms {score['z']['rms_layers']:.2f} layers, was {was:.2f}"
         out.append(("depth against the truth", text))
     return out
 
@@ -326,12 +326,16 @@ def _stages_table(f: Figures) -> TableRows | None:
 
 
 def _loose_table(f: Figures) -> TableRows | None:
+    grouped: dict[tuple[str, str, str], list[int]] = {}
+    for t in f.get("not_ok", []):
+        key = (f"{t['row']}-{t['column']}", t["state"].replace("_", " "), t["reason"])
+        grouped.setdefault(key, []).append(int(t["z"]))
     rows = [
-        [str(t["z"]), f"{t['row']}-{t['column']}", t["state"].replace("_", " "), t["reason"]]
-        for t in f.get("not_ok", [])
+        [cell, spans(sorted(z)), f"{len(z):,}", state, reason]
+        for (cell, state, reason), z in grouped.items()
     ]
-    header = ["z", "row-column", "state", "why"]
-    return _cut("Tiles that are not part of the alignment as usual", header, rows)
+    header = ["row-column", "z", "tiles", "state", "why"]
+    return _cut("Tiles that are not part of the alignment", header, rows)
 
 
 def _cut(

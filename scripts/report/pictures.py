@@ -40,7 +40,8 @@ class Shown:
     height_px: int
     title: str
     caption: str = ""
-    pixelated: bool = False
+    pixelated: bool = False  # shown without smoothing
+    wide: bool = False  # a row of its own
 
 
 def png(picture: Picture) -> bytes:
@@ -52,10 +53,12 @@ def png(picture: Picture) -> bytes:
     return out.getvalue()
 
 
-def shown(picture: Picture, title: str, caption: str = "", *, pixelated: bool = False) -> Shown:
+def shown(
+    picture: Picture, title: str, caption: str = "", *, pixelated: bool = False, wide: bool = False
+) -> Shown:
     """Make a picture of the page."""
     h, w = picture.mask.shape
-    return Shown(_uri(png(picture)), w, h, title, caption, pixelated)
+    return Shown(_uri(png(picture)), w, h, title, caption, pixelated, wide)
 
 
 def _uri(data: bytes) -> str:
@@ -69,12 +72,12 @@ def stretch(picture: Picture, low: float, high: float) -> Picture:
 
 
 def contrast(pictures: Iterable[Picture]) -> tuple[float, float]:
-    """Give the grey values of the 0.5th and 99.5th percentile over all pictures."""
+    """Give the grey values of the 0.1th and 99.9th percentile over all pictures."""
     values = [picture.pixels[picture.mask] for picture in pictures]
     pooled = np.concatenate(values) if values else np.empty(0)
     if not pooled.size:
         return 0.0, 255.0
-    low, high = np.percentile(pooled, [0.5, 99.5])
+    low, high = np.percentile(pooled, [0.1, 99.9])
     return float(low), float(high)
 
 
@@ -177,7 +180,7 @@ def color(canvas: NDArray[np.uint8], title: str, caption: str = "") -> Shown:
     """Make a picture of the page from (h, w, 3) red, green, blue."""
     out = io.BytesIO()
     Image.fromarray(canvas).save(out, "PNG", optimize=True)
-    return Shown(_uri(out.getvalue()), canvas.shape[1], canvas.shape[0], title, caption)
+    return Shown(_uri(out.getvalue()), canvas.shape[1], canvas.shape[0], title, caption, wide=True)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -13,9 +13,8 @@ from scripts.lib.volumes import Level, Target
 from scripts.report.album import Names
 from scripts.report.gather import Evidence
 from scripts.report.issue import Facts
-from scripts.report.summary import find
 
-LEVEL_PX = 1400  # the exported volume is shown at the first level no wider than this
+LEVEL_PX = 1400  # the exported volume is shown at the first level no larger than this
 
 
 def truth_file(configured: str | None, dat_root: str) -> Path | None:
@@ -40,38 +39,30 @@ def album_names(names: Mapping[str, Any]) -> Names:
     """Give the names of stacks and collection from the job's parameters."""
     return Names(
         acquire=names["acquire"],
+        align=names["align"],
         final=names["final"],
         collection=names["collection"],
         z_per_px=names["z_nm"] / names["pixel_nm"],
     )
 
 
-def targets(evidence: Evidence) -> list[Target]:
-    """Give the exported containers that the export's document names."""
-    document = evidence.documents["volume"] or {}
-    listed = find(document, "targets") or []
-    return [
-        Target(t["format"], t["container"], t["dataset"], t["codec"], t["codec_level"])
-        for t in (listed.values() if isinstance(listed, Mapping) else listed)
-    ]
-
-
 def level(evidence: Evidence) -> tuple[Level, float] | None:
     """Open the level of the exported volume that suits a page; gives it with its scale."""
-    shape, found = find(evidence.documents["volume"], "shape_zyx"), targets(evidence)
-    if not shape or not found:
+    document = evidence.documents["volume"]
+    if document is None:
         return None
-    k = 0
-    while max(shape) >> k > LEVEL_PX and k + 1 < (
-        find(evidence.documents["volume"], "levels") or 1
-    ):
-        k += 1
-    return volumes.open_level(found[0], k), 0.5**k
+    sizes = [max(one["shape_zyx"]) for one in document["levels"]]
+    k = next((k for k, size in enumerate(sizes) if size <= LEVEL_PX), len(sizes) - 1)
+    first = document["targets"][0]
+    target = Target(first["format"], first["path"], "", first["codec"], 1)
+    return volumes.open_level(target, k), 0.5**k
 
 
 def facts(evidence: Evidence, render: Mapping[str, str], names: Mapping[str, Any]) -> Facts:
     """Give what the issue text prints; a service is named only when one is configured."""
-    origin = find(evidence.documents["volume"], "origin_px_zyx") or (0, 0, 0)
+    document = evidence.documents["volume"] or {}
+    listed = document.get("targets", [])
+    origin_zyx = document.get("origin_px_zyx", (0, 0, 0))
     return Facts(
         work_dir=names["work_dir"],
         render={
@@ -81,8 +72,16 @@ def facts(evidence: Evidence, render: Mapping[str, str], names: Mapping[str, Any
             "stack": names["final"],
             "matchCollection": names["collection"],
         },
-        volumes=[f"{one.container} -d /{one.dataset}" for one in targets(evidence)],
-        origin_xyz=",".join(f"{v:g}" for v in reversed(origin)),
+        volumes=[_container(one["path"]) for one in listed],
+        origin_xyz=",".join(f"{v:g}" for v in reversed(origin_zyx)),
         url=os.environ.get("RENDER_WS_URL", ""),
-        neuroglancer=find(evidence.documents["volume"], "neuroglancer") or "",
+        neuroglancer={one["format"]: one["neuroglancer"]["link"] for one in listed},
     )
+
+
+def _container(path: str) -> str:
+    """Give container and dataset as viewers take them: ``x.n5 -d /em/fibsem-uint8``."""
+    parts = Path(path).parts
+    ends = (i for i, part in enumerate(parts) if part.endswith((".n5", ".zarr")))
+    at = next(ends, len(parts) - 1)
+    return f"{Path(*parts[: at + 1]).as_posix()} -d /{'/'.join(parts[at + 1 :])}"

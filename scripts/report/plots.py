@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 from bokeh.embed import components
-from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper, Title
-from bokeh.models.annotations import ColorBar, Span
+from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper
+from bokeh.models.annotations import ColorBar, Span, Title
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 from numpy.typing import NDArray
@@ -87,6 +87,7 @@ def _frame(title: str, x: str, y: str, *, height: int = 260, **options: Any) -> 
         height=height,
         sizing_mode="stretch_width",
         tools="xpan,xwheel_zoom,box_zoom,reset,save",
+        min_border_left=64,  # axes of all plots begin at the same place
         output_backend="canvas",
         **options,
     )

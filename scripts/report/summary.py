@@ -105,8 +105,8 @@ def ingest(evidence: Evidence) -> Figures:
         "status": "look" if holes else "ok",
         "layers": len(table),
         "tiles": int(table["tiles"].sum()),
-        "z_first": int(table["z"].min(initial=0)),
-        "z_last": int(table["z"].max(initial=0)),
+        "z_first": int(table["z"].min()) if len(table) else None,
+        "z_last": int(table["z"].max()) if len(table) else None,
         "layers_by_status": _counts(table["status"]),
         "holes": holes,
         "restarts": evidence["restarts"].rows(),
@@ -193,9 +193,13 @@ def review(evidence: Evidence) -> Figures:
     named = table["cluster"][table["cluster"] != -1]
     sizes = sorted(np.unique(named, return_counts=True)[1].tolist(), reverse=True)
     odd = table.where(table["state"] != "ok")
+    gate = evidence.documents["gate"]
+    # exclusions are decisions already taken: nothing to look at
+    worrying = set(states) - {"ok", "excluded"} or warnings_of(gate) or gate is None
     return {
-        "status": "look" if len(odd) else "ok",
-        "gate": "passed" if evidence.documents["gate"] is not None else "not passed",
+        "status": "look" if worrying else "ok",
+        "gate": "passed" if gate is not None else "not passed",
+        "checks": gate["checks"] if gate is not None else [],
         "tiles": len(table),
         "tiles_by_state": states,
         "clusters": sum(size > 1 for size in sizes),
@@ -208,6 +212,12 @@ def review(evidence: Evidence) -> Figures:
             for row in odd.rows()
         ],
     }
+
+
+def warnings_of(gate: Any) -> list[str]:  # noqa: ANN401 - the gate's document or None
+    """Give the messages of the gate's checks that passed with a warning."""
+    checks = [] if gate is None else gate["checks"]
+    return [check["message"] for check in checks if check["status"] == "warning"]
 
 
 def solve(evidence: Evidence) -> Figures:
@@ -273,27 +283,12 @@ def export(evidence: Evidence) -> Figures:
     document = evidence.documents["volume"]
     if document is None:
         return {"status": "absent"}
-    shape = find(document, "shape_zyx")
     return {
         "status": "ok",
-        "voxels": math.prod(shape) if shape else None,
-        "shape_zyx": shape,
-        "dtype": find(document, "dtype"),
-        "voxel_nm_zyx": find(document, "voxel_nm_zyx"),
-        "levels": find(document, "levels"),
-    }
-
-
-def find(document: Any, key: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Give the first value under `key`, however deep; None when there is none."""
-    if isinstance(document, Mapping):
-        if key in document:
-            return document[key]
-        document = list(document.values())
-    if isinstance(document, (list, tuple)):
-        found = (find(part, key) for part in document)
-        return next((value for value in found if value is not None), None)
-    return None
+        "voxels": math.prod(document["shape_zyx"]),
+        "levels": len(document["levels"]),
+        "paths": [target["path"] for target in document["targets"]],
+    } | {key: document[key] for key in ("stack", "shape_zyx", "dtype", "voxel_nm_zyx")}
 
 
 def costs(evidence: Evidence) -> Figures:

@@ -210,10 +210,15 @@ def write_match(root, truth, good, rng):
         hard = rng.random() < 0.15
         stage, reason = "crossPass1", ""
         if resin:
-            stage, reason = "crossPass2", "crossPass1:few_keypoints(0<20); crossPass2:few_inliers(0<20)"
+            stage, reason = (
+                "crossPass2",
+                "crossPass1:few_keypoints(0<20); crossPass2:few_inliers(0<20)",
+            )
         elif hard:
             stage, reason = "crossPass2", "crossPass1:few_inliers(7<20)"
-        count = 0 if resin else int(rng.integers(30, 60) if run != "cross" else rng.integers(80, 240))
+        count = (
+            0 if resin else int(rng.integers(30, 60) if run != "cross" else rng.integers(80, 240))
+        )
         row = {
             "p_group": geometry.section_id(z_of(p)),
             "p_id": tile_id(p),
@@ -277,7 +282,11 @@ def write_review(root, truth, good):
     edge = dict(zip(columns, (0, 0, 0, 1, 1, 8, 8), strict=True))
     files.write_table(root / "review/edges.tsv", columns, [edge])
     files.write_json(root / "review/clusters.json", {"clusters": 1})
-    files.write_json(root / "review/gate.json", {"passed": True})
+    checks = [
+        {"name": "connected", "found": 1, "expected": "one cluster", "status": "passed"}
+        | {"message": ""},
+    ]
+    files.write_json(root / "review/gate.json", {"status": "passed", "checks": checks})
 
 
 def write_solve(root, truth, good, aligned, rng):
@@ -366,12 +375,18 @@ def write_export(root, tiles, truth):
     volumes.open_level(target, 0).write(whole, voxels)
     listed = {
         "format": "n5",
-        "container": target.container,
-        "dataset": target.dataset,
+        "path": str(target.group),
         "codec": "gzip",
-        "codec_level": 1,
+        "neuroglancer": {"state": {}, "link": "https://viewer.invalid/#!x"},
     }
-    files.write_json(root / "export/volume.json", {"spec": spec.to_json(), "targets": [listed]})
+    description = {
+        "volume": "demo",
+        "stack": "v1_acquire_trimmed_align",
+        **{k: v for k, v in spec.to_json().items() if k != "levels"},
+        "levels": [{"level": 0, "shape_zyx": list(voxels.shape), "blocks": 1}],
+        "targets": [listed],
+    }
+    files.write_json(root / "export/volume.json", description)
 
 
 def write_benchmarks(root, rng):

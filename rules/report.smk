@@ -1,0 +1,50 @@
+# All receipts and tables -> one page, one summary, one text for the tracking issue.
+
+
+rule make_report:
+    input:
+        receipts=expand("stacks/{stack}.json", stack=sorted(set(STACK.values()))),
+        results=chunks("match/results/{run}/{chunk}.tsv.gz"),
+        corrections=expand("correct/{step}.json", step=STEPS),
+        matches=f"matches/{COLLECTION}.json",
+        quarantine="transfer/quarantine.tsv",
+        restarts="ingest/restarts.tsv",
+        chunks="ingest/chunks.tsv",
+        review="review/tiles.tsv",
+        edges="review/edges.tsv",
+        gate="review/gate.json",
+        residuals="solve/tiles.tsv",
+        pairs="solve/pairs.tsv.gz",
+        z_coords="zcorr/Zcoords.txt",
+        quality="zcorr/qc.json",
+        volume="export/volume.json",
+    output:
+        page="report/index.html",
+        summary="report/summary.json",
+        issue="report/issue.md",
+    log:
+        "logs/make_report/report.log",
+    benchmark:
+        "benchmarks/make_report/report.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        render=RENDER,
+        dat_root=DAT_ROOT,
+        report=config["report"],
+        names={
+            "volume": config["volume"],
+            "work_dir": config["work_dir"],
+            "acquire": STACK["acquire"],
+            "align": STACK["align"],
+            "final": STACK["final"],
+            "collection": COLLECTION,
+            "pixel_nm": config["acquisition"]["pixel_nm"],
+            "z_nm": config["acquisition"]["z_nm"],
+        },
+    script:
+        "../scripts/report/make_report.py"
