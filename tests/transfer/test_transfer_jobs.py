@@ -1,0 +1,134 @@
+"""The three job scripts on a small acquisition, called as Snakemake calls them."""
+
+import pytest
+
+from scripts.lib.files import read_table
+from scripts.lib.job import UserError
+from scripts.transfer import close_transfer, convert_layers, headers, plan_transfer
+from scripts.transfer.layers import Grid
+from tests.transfer.synthetic_dat import make_dat, noise
+
+ACQUISITION = {"rows": 1, "columns": 2}
+TRANSFER = {
+    "channel": 0, "mipmap_levels": 7, "chunk_px": 512, "gzip_level": 4, "fill": [],
+    "bad_tiles": "skip",
+}  # fmt: skip
+STAMPS = ("24-03-07_095959", "24-03-07_100029", "24-03-07_100059")
+
+
+@pytest.fixture
+def acquisition(tmp_path, monkeypatch):
+    """Three layers of 1 x 2 tiles: whole, with a cut tile, with two cut tiles."""
+    root = tmp_path / "dat"
+    root.mkdir()
+    for i, stamp in enumerate(STAMPS):
+        for column in range(2):
+            data = make_dat(noise(i, (20, 30, 1)))
+            cut = i + column >= 2
+            (root / f"M-1_{stamp}_0-0-{column}.dat").write_bytes(data[:1500] if cut else data)
+    monkeypatch.chdir(tmp_path)
+    return root
+
+
+def run(root, bad_tiles="skip"):
+    plan = "transfer/plan.tsv"
+    plan_transfer.main(dat_root=str(root), acquisition=ACQUISITION, layers_per_job=2, plan=plan)
+    chunks = sorted({row["chunk"] for row in read_table(plan)})
+    tables = [f"transfer/converted/{chunk}.tsv" for chunk in chunks]
+    for chunk, table in zip(chunks, tables, strict=True):
+        convert_layers.main(
+            chunk=chunk,
+            plan=plan,
+            dat_root=str(root),
+            transfer=TRANSFER | {"bad_tiles": bad_tiles},
+            converted=table,
+        )
+    close_transfer.main(
+        converted=tables,
+        dat_root=str(root),
+        grid=Grid(1, 2),
+        layers="transfer/layers.tsv",
+        bad_tiles="transfer/quarantine.tsv",
+    )
+    return read_table("transfer/layers.tsv"), read_table("transfer/quarantine.tsv")
+
+
+def test_every_layer_has_a_row_with_its_state_and_every_bad_tile_is_named(acquisition):
+    layers, bad = run(acquisition)
+    assert [(r["status"], r["tiles"], r["bad"], r["expected"]) for r in layers] == [
+        ("ok", "2", "0", "2"),
+        ("partial", "1", "1", "2"),
+        ("empty", "0", "2", "2"),
+    ]
+    assert layers[1]["raw_h5"] == "h5/raw/M-1/2024/03/07/10/M-1_24-03-07_100029.raw.h5"
+    assert layers[2]["align_h5"] == ""
+    assert "truncated: expected at least" in layers[1]["message"]
+    assert [(r["layer_id"], r["tile_key"]) for r in bad] == [
+        ("M-1_24-03-07_100029", "0-0-1"),
+        ("M-1_24-03-07_100059", "0-0-0"),
+        ("M-1_24-03-07_100059", "0-0-1"),
+    ]
+
+
+def test_bad_tiles_are_linked_in_the_quarantine_and_stay_where_they_are(acquisition, tmp_path):
+    _, bad = run(acquisition)
+    links = sorted((tmp_path / "transfer/quarantine").iterdir())
+    assert [link.name for link in links] == sorted(row["dat"] for row in bad)
+    assert all(link.resolve() == acquisition / link.name for link in links)
+
+
+def test_a_mended_tile_leaves_the_quarantine(acquisition, tmp_path):
+    run(acquisition)
+    name = f"M-1_{STAMPS[1]}_0-0-1.dat"
+    (acquisition / name).write_bytes(make_dat(noise(1, (20, 30, 1))))
+    layers, bad = run(acquisition)
+    assert layers[1]["status"] == "ok"
+    assert name not in {link.name for link in (tmp_path / "transfer/quarantine").iterdir()}
+    assert len(bad) == 2
+
+
+def test_a_tile_that_was_never_acquired_is_told_from_a_bad_one(acquisition):
+    (acquisition / f"M-1_{STAMPS[0]}_0-0-0.dat").unlink()
+    layers, bad = run(acquisition)
+    assert (layers[0]["status"], layers[0]["bad"]) == ("partial", "0")
+    assert layers[0]["message"] == "0-0-0: no .dat file"
+    assert len(bad) == 3
+
+
+def test_a_second_run_writes_the_same_tables(acquisition, tmp_path):
+    run(acquisition)
+    first = {p: p.read_bytes() for p in tmp_path.glob("transfer/**/*.tsv")}
+    run(acquisition)
+    assert {p: p.read_bytes() for p in tmp_path.glob("transfer/**/*.tsv")} == first
+
+
+def test_stop_ends_the_run_and_names_the_tile(acquisition):
+    with pytest.raises(UserError, match="_100029_0-0-1.dat: truncated"):
+        run(acquisition, bad_tiles="stop")
+
+
+@pytest.mark.parametrize("folder", ["absent", "empty"])
+def test_a_folder_without_dats_names_the_key(tmp_path, folder):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"transfer\.dat_root: expected .*found none"):
+        plan_transfer.main(
+            dat_root=str(tmp_path / folder),
+            acquisition=ACQUISITION,
+            layers_per_job=1,
+            plan=str(tmp_path / "plan.tsv"),
+        )
+
+
+def test_headers_are_printed_as_a_table_of_dats_and_hdf5(acquisition, capsys):
+    layers, _ = run(acquisition)
+    dat = acquisition / f"M-1_{STAMPS[0]}_0-0-0.dat"
+    assert headers.main([str(dat), layers[0]["align_h5"], "--field", "XResolution"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "tile\tXResolution",
+        *[f"M-1_{STAMPS[0]}_0-0-{c}.dat\t30" for c in (0, 0, 1)],
+    ]
+
+
+def test_headers_of_a_file_that_is_no_dat_end_with_an_error_that_names_it(acquisition, capsys):
+    assert headers.main(["transfer/none.dat"]) == 1
+    assert "transfer/none.dat" in capsys.readouterr().err
