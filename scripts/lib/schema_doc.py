@@ -26,7 +26,7 @@ One volume is one YAML file, one working directory. `config.yaml` is the demo vo
 `volumes/` holds examples to copy. Every key is listed here with what it must be, its unit and its
 default; a key without a default has to be given. An unknown key stops the run at once and is
 named together with the nearest known one. A key can also be set on the command line:
-`--config solve='{rigid_lambda: 0.05}'`, which leaves the other keys of the section as the file has them.
+`--config solve='{rigid_lambda: 0.05}'`, which leaves the other keys of the section as they are.
 
 Written from `schema.yaml` by `python -m scripts.lib.schema_doc`: edit the schema, not this page.
 """
