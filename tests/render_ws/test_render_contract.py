@@ -1,4 +1,4 @@
-"""The contract on each transport: in process, over HTTP, and on a real service when one is named."""
+"""The contract on each transport: in process, over HTTP, on a real service if one is named."""
 
 from __future__ import annotations
 
