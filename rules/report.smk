@@ -1,6 +1,12 @@
 # All receipts and tables -> one page, one summary, one text for the tracking issue.
 
 
+def configured_truth():
+    """Path of report.truth, or None to look beside the .dat files."""
+    path = config["report"].get("truth")
+    return str((ROOT / path).resolve()) if path else None
+
+
 rule make_report:
     input:
         receipts=expand("stacks/{stack}.json", stack=sorted(set(STACK.values()))),
@@ -35,7 +41,7 @@ rule make_report:
     params:
         render=RENDER,
         dat_root=DAT_ROOT,
-        report=config["report"],
+        truth=configured_truth(),
         names={
             "volume": config["volume"],
             "work_dir": config["work_dir"],

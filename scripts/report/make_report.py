@@ -11,8 +11,6 @@ Outputs
     ``report/issue.md``  text for the tracking issue
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,6 +66,6 @@ if __name__ == "__main__":
             outputs=dict(snakemake.output.items()),
             render=snakemake.params.render,
             names=snakemake.params.names,
-            truth_path=snakemake.params.report["truth"],
+            truth_path=snakemake.params.truth,
             dat_root=snakemake.params.dat_root,
         )

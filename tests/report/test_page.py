@@ -1,0 +1,204 @@
+import re
+
+import numpy as np
+import pytest
+
+from scripts.lib import files
+from scripts.lib.compose import Picture
+from scripts.lib.job import UserError
+from scripts.report import (
+    album,
+    findings,
+    issue,
+    make_report,
+    page,
+    pictures,
+    places,
+    plots,
+    summary,
+)
+from tests.report.conftest import NAMES, RESULTS
+
+RENDER = {"owner": "small", "project": "small"}
+
+
+@pytest.fixture(scope="module")
+def drawn(run):
+    _, service, evidence = run
+    return album.draw(service, places.album_names(NAMES), holes=[7], volume=places.level(evidence))
+
+
+@pytest.fixture(scope="module")
+def html(run, drawn):
+    evidence = run[2]
+    return page.page(
+        summary.summarise(evidence, volume="small"),
+        findings=findings.findings(evidence),
+        album=drawn,
+        plots=plots.embed(plots.all_plots(evidence)),
+    )
+
+
+def test_every_stage_has_a_section_with_its_status(html):
+    for stage in (*summary.STAGES, "costs"):
+        assert f'<section id="{stage}">' in html
+
+
+def test_the_page_loads_nothing_from_elsewhere(html):
+    without_data = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", html)
+    page_only = re.sub(r"<script.*?</script>", "", without_data, flags=re.DOTALL)
+    assert not re.findall(r"""(?:src|href)=["'](?!#|["'])[^"']+""", page_only)
+    assert "<link" not in page_only
+    assert not re.findall(r"<script[^>]+src=", html)
+
+
+def test_pictures_have_alternative_texts(html):
+    images = re.findall(r"<img [^>]*>", html)
+    assert len(images) >= 10
+    assert all(re.search(r'alt="[^"]{3,}"', image) for image in images)
+
+
+def test_quarantined_tile_and_hole_are_on_the_page(html):
+    assert "Tiles in quarantine" in html
+    assert "Declared holes" in html
+    assert "24-03-07_101724" in html
+
+
+def test_the_same_run_gives_the_same_plots(run):
+    first = plots.embed(plots.all_plots(run[2]))
+    second = plots.embed(plots.all_plots(run[2]))
+    # Bokeh numbers its models on through one process: a new job starts again
+    assert _unnumbered(first[0]) == _unnumbered(second[0])
+    assert not plots._UUID.findall("".join(first[1].values()))
+
+
+def _unnumbered(script):
+    return re.sub(r"p\d{4,}", "p", script)
+
+
+def test_a_run_without_a_solve_still_makes_a_page(empty):
+    figures = summary.summarise(empty, volume="small")
+    text = page.page(figures, findings=[], album={}, plots=plots.embed(plots.all_plots(empty)))
+    assert "Not aligned yet" in text
+    assert "Nothing stands out." in text
+
+
+def test_names_from_the_data_are_escaped(empty):
+    figures = summary.summarise(empty, volume="<script>alert(1)</script>")
+    text = page.page(figures, findings=[], album={}, plots=("", {}))
+    assert "<script>alert" not in text
+
+
+def test_layers_line_up_after_the_alignment(run):
+    _, service, _ = run
+    names = places.album_names(NAMES)
+    tiles = service.tiles(names.final, 6, 6)
+    box = album._box(tiles)
+    sharp = {}
+    for stack in (names.acquire, names.final):
+        cut = pictures.section(
+            lambda k, stack=stack: service.tiles(stack, k, k),
+            list(range(1, 13)),
+            box,
+            y=box.y0 + 0.3 * box.height,
+            scale=1.0,
+        )
+        both = cut.mask[1:] & cut.mask[:-1]
+        sharp[stack] = np.corrcoef(cut.pixels[1:][both], cut.pixels[:-1][both])[0, 1]
+    assert sharp[names.final] > sharp[names.acquire] + 0.1
+
+
+def test_a_picture_is_transparent_where_nothing_was_imaged():
+    from io import BytesIO
+
+    from PIL import Image
+
+    mask = np.array([[True, False]])
+    image = Image.open(BytesIO(pictures.png(Picture(np.full((1, 2), 90.0, "f4"), mask))))
+    assert np.array(image).tolist() == [[[90, 255], [90, 0]]]
+
+
+def test_the_seam_box_lies_on_the_edge_of_the_upper_tile(run):
+    _, service, _ = run
+    from scripts.lib import compose
+
+    tiles = service.tiles("v1_acquire", 5, 5)
+    box = pictures.seam(compose.place(tiles))
+    assert box.width == pictures.SEAM_PX
+    # tile rows are 64 px high and overlap by 13: the lower row begins at 51
+    assert (box.y0 + box.y1) / 2 == pytest.approx(51, abs=1)
+
+
+def test_tall_gives_thick_layers_more_rows():
+    picture = Picture(np.arange(3, dtype="f4")[:, None], np.ones((3, 1), bool))
+    assert pictures.tall(picture, 2.0).pixels[:, 0].tolist() == [0, 0, 1, 1, 2, 2]
+    assert len(pictures.tall(picture, 0.5).pixels) == 2
+
+
+def test_long_stacks_are_thinned_but_keep_their_range():
+    z = np.arange(20_000)
+    few, values = plots.thin(z, z * 2.0)
+    assert len(few) == plots.MOST_POINTS
+    assert values[0] < 20
+    assert values[-1] > 39_980
+
+
+def test_bins_cover_every_layer_once():
+    z = np.arange(1, 30_001)
+    edges = plots._bins(z)
+    assert edges[0] == 1
+    assert edges[-1] >= 30_001
+    assert len(edges) <= plots.MOST_BINS + 2
+
+
+def test_numbers_read_well():
+    assert page.number(1234567) == "1,234,567"
+    assert page.number(None) == "–"
+    assert page.duration(4.26) == "4.3 s"
+    assert page.duration(185) == "3 min 05 s"
+    assert page.duration(7_800) == "2 h 10 min"
+
+
+def test_the_issue_names_paths_render_data_and_no_host(run):
+    evidence = run[2]
+    figures = summary.summarise(evidence, volume="small")
+    facts = places.facts(evidence, RENDER, NAMES)
+    text = issue.issue(figures, page.cards(figures), findings.findings(evidence), facts)
+    assert "-d /em/fibsem-uint8 -o " in text
+    assert '"matchCollection": "small_v1"' in text
+    assert "http://" not in text
+    assert "- [x] alignment done" in text
+    assert "- [ ] alignment review done" in text
+
+
+def test_the_issue_links_a_configured_service(run, monkeypatch):
+    monkeypatch.setenv("RENDER_WS_URL", "http://render.invalid/render-ws/v1")
+    facts = places.facts(run[2], RENDER, NAMES)
+    restart = issue.links(facts)["restart tiles"]
+    assert restart.endswith("project/small/stack/v1_acquire/resolvedTiles?groupId=restart")
+
+
+def test_a_configured_truth_that_is_absent_is_named():
+    with pytest.raises(UserError, match=r"report\.truth"):
+        places.truth_file("nowhere/truth.json", "dat")
+
+
+def test_the_job_writes_page_summary_and_issue(run, acquisition, inside, monkeypatch, tmp_path):
+    root, service, _ = run
+    monkeypatch.setattr(make_report, "RenderClient", lambda *_: service)
+    inside(root)
+    outputs = {name: str(tmp_path / name) for name in ("page", "summary", "issue")}
+    job = {
+        "results": RESULTS,
+        "receipts": [],
+        "corrections": [],
+        "outputs": outputs,
+        "render": RENDER,
+        "names": NAMES,
+        "truth_path": None,
+        "dat_root": str(acquisition[0] / "dat"),
+    }
+    make_report.main(**job)
+    figures = files.read_json(outputs["summary"])
+    assert figures["score"]["tiles_missing"] == 0
+    assert "Aligned: " in (tmp_path / "page").read_text()

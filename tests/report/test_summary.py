@@ -1,0 +1,130 @@
+import json
+
+import numpy as np
+import pytest
+
+from scripts.report import findings, summary
+from scripts.report.gather import RESULTS, Table
+
+
+@pytest.fixture(scope="module")
+def figures(run):
+    return summary.summarise(run[2], volume="small")
+
+
+def test_every_stage_has_a_status(figures):
+    assert all(figures[stage]["status"] in ("ok", "look") for stage in summary.STAGES)
+
+
+def test_a_run_that_has_not_begun_is_absent_everywhere(empty):
+    figures = summary.summarise(empty, volume="small")
+    states = {stage: figures[stage]["status"] for stage in summary.STAGES}
+    assert states.pop("correct") == "ok"
+    assert set(states.values()) == {"absent"}
+
+
+def test_figures_are_strict_json(figures):
+    json.dumps(figures, allow_nan=False)
+
+
+def test_the_quarantined_tile_is_named(figures):
+    (bad,) = figures["transfer"]["quarantined"]
+    assert bad["tile_key"] == "0-1-1"
+    assert figures["transfer"]["tiles"] == figures["transfer"]["tiles_expected"] - 1
+
+
+def test_the_hole_is_declared_with_its_z(figures):
+    assert figures["ingest"]["holes"] == [
+        {
+            "z": 7,
+            "layer_id": "Merlin-6284_24-03-07_101724",
+            "status": "partial",
+            "missing": ["0-1-1"],
+        }
+    ]
+
+
+def test_pairs_tried_and_saved_add_up_over_runs_and_distances(figures):
+    match = figures["match"]
+    assert sum(run["pairs_tried"] for run in match["runs"].values()) == match["pairs_tried"]
+    for run in match["runs"].values():
+        assert sum(d["saved"] for d in run["dz"].values()) == run["pairs_saved"]
+
+
+def test_a_stage_processes_what_the_one_before_left():
+    rows = [
+        ("a", 1, ""),
+        ("b", 1, "a:few_inliers(7<20)"),
+        ("b", 0, "a:few_inliers(3<20); b:low_coverage(20<50)"),
+    ]
+    columns = {name: np.zeros(3, object) for name in RESULTS}
+    columns |= {
+        "stage": np.array([r[0] for r in rows], object),
+        "saved": np.array([r[1] for r in rows]),
+        "reason": np.array([r[2] for r in rows], object),
+    }
+    counts = summary.stage_counts(Table(columns))
+    assert counts["a"] == {"processed": 3, "saved": 1, "failed": {"few_inliers": 2}}
+    assert counts["b"] == {"processed": 2, "saved": 1, "failed": {"low_coverage": 1}}
+
+
+def test_excluded_resin_is_no_reason_to_look(figures):
+    assert figures["review"]["excluded_tiles"] >= 3
+    assert figures["review"]["status"] == "ok"
+    assert figures["review"]["clusters"] == 1
+
+
+def test_the_score_beats_the_stage_positions(figures):
+    score = figures["score"]
+    assert score["relative"]["rms_px"] < score["nominal"]["relative"]["rms_px"]
+    assert score["absolute"]["rms_px"] < score["nominal"]["absolute"]["rms_px"]
+    assert score["z"]["rms_layers"] < 1e-9
+
+
+def test_all_that_time_changes_is_under_costs(run, figures):
+    again = summary.summarise(run[2], volume="small")
+    assert {k: v for k, v in again.items() if k != "costs"} == {
+        k: v for k, v in figures.items() if k != "costs"
+    }
+    timed = [k for k in _keys(figures) if k.endswith("_s") or "seconds" in k or k == "peak_mb"]
+    assert timed
+    assert not [k for k in _keys({**figures, "costs": {}}) if "seconds" in k or k == "peak_mb"]
+
+
+def _keys(value):
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield key
+            yield from _keys(part)
+
+
+def test_rules_are_listed_from_the_dearest(figures):
+    seconds = [rule["seconds"] for rule in figures["costs"]["rules"].values()]
+    assert seconds == sorted(seconds, reverse=True)
+    assert figures["costs"]["rules"]["number_layers"]["peak_mb"] is None
+
+
+def test_quantiles_of_nothing_are_a_count_of_zero():
+    assert summary.quantiles(np.array([np.nan])) == {"count": 0}
+
+
+def test_findings_name_the_tile_the_residual_and_the_layer(run):
+    found = findings.findings(run[2])
+    by_stage = {finding.stage: finding for finding in found}
+    assert "0-1-1" in by_stage["transfer"].what
+    assert "2.90 px" in by_stage["solve"].what
+    assert by_stage["zcorr"].where == "z 11"
+
+
+def test_an_outlier_is_found_and_plain_noise_is_not():
+    rng = np.random.default_rng(2)
+    values = rng.normal(1.0, 0.05, 200)
+    assert len(findings.outliers(values, high=True)) == 0
+    values[17] = 2.0
+    assert findings.outliers(values, high=True).tolist() == [17]
+    assert len(findings.outliers(values, high=False)) == 0
+
+
+def test_spans_join_neighbors():
+    assert findings.spans([1, 2, 3, 7, 9, 10]) == "1-3, 7, 9-10"
+    assert findings.spans(list(range(0, 40, 2))).endswith("…")
