@@ -1,3 +1,4 @@
+# mypy: disable-error-code="name-defined"
 """Measure the parameters of one correction step on the stack before it.
 
 Inputs
@@ -7,8 +8,6 @@ Outputs
 Method
     The step's module, by the registry `steps`.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="name-defined"
 """Make the stack of one correction step.
 
 Inputs
@@ -5,8 +6,6 @@ Inputs
 Outputs
     ``stacks/{stack}.json``: receipt of the corrected stack
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="name-defined"
 """Build all lower resolutions of the exported volumes.
 
 Inputs
@@ -6,8 +7,6 @@ Outputs
     ``export/pyramid.json``: records of the tasks of level 1, 2 … (as in export/slabs)
     Side effect: the blocks, in every target.
 """
-
-from __future__ import annotations
 
 import logging
 

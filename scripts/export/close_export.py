@@ -1,3 +1,4 @@
+# mypy: disable-error-code="name-defined"
 """Read every block back and say where the volumes are.
 
 Inputs
@@ -9,8 +10,6 @@ Outputs
 Fails, naming the place, when a block is missing, cannot be unpacked or holds other voxels than
 were written.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="name-defined"
 """Plan the export and write the metadata of the volumes, before any job writes a block.
 
 Inputs
@@ -7,8 +8,6 @@ Outputs
     Side effect: ``<volume>.n5`` and ``<volume>.zarr`` with all metadata. Blocks of an earlier
     export stay when shape, block and codec are the same; every job rewrites its own.
 """
-
-from __future__ import annotations
 
 import logging
 from collections.abc import Mapping

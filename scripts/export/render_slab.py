@@ -1,3 +1,4 @@
+# mypy: disable-error-code="name-defined"
 """Render the blocks of level 0 whose first z lies in one chunk of layers.
 
 Inputs
@@ -10,8 +11,6 @@ Method
     One warp per tile from source pixels through all its transforms, feathered seams, linear
     interpolation between layers at their corrected z (spec solve-export 3.7).
 """
-
-from __future__ import annotations
 
 import functools
 import logging

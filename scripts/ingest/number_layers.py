@@ -1,4 +1,3 @@
-# ruff: noqa: F821
 # mypy: disable-error-code="name-defined"
 """Number the layers: z, frozen at the first time a layer is seen.
 

@@ -1,4 +1,3 @@
-# ruff: noqa: F821
 # mypy: disable-error-code="name-defined"
 """Cut the volume into chunks of z, the unit of work of match, solve, zcorr and export.
 

@@ -1,4 +1,3 @@
-# ruff: noqa: F821
 # mypy: disable-error-code="name-defined"
 """Publish stack v1_acquire: one tile spec per readable tile, at its stage position.
 

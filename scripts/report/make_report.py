@@ -1,4 +1,3 @@
-# ruff: noqa: F821
 # mypy: disable-error-code="name-defined"
 """Make the report of a run: what happened, is it good, where to look next.
 

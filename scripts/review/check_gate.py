@@ -1,4 +1,3 @@
-# ruff: noqa: F821
 # mypy: disable-error-code="name-defined"
 """Stop before the solve when the match graph is not fit for it.
 
@@ -10,8 +9,6 @@ Output
     ``review/gate.json``: each check with what was found and expected. A failing gate writes nothing
     and says which tiles, where all of them are listed, and the lines to add to the config.
 """
-
-from __future__ import annotations
 
 import logging
 from collections.abc import Mapping

@@ -1,4 +1,3 @@
-# ruff: noqa: F821
 # mypy: disable-error-code="name-defined"
 """Publish the trimmed stack: the acquired tiles without those the review excluded.
 
@@ -8,8 +7,6 @@ Inputs
 Output
     ``stacks/v1_acquire_trimmed.json``, the receipt
 """
-
-from __future__ import annotations
 
 import logging
 from collections.abc import Mapping

@@ -1,4 +1,3 @@
-# ruff: noqa: F821
 # mypy: disable-error-code="name-defined"
 """Look at what the matches join, and decide which tiles leave the solve.
 
@@ -17,8 +16,6 @@ Outputs
     ``review/edges.tsv``       ranges of z without a match across an edge
     ``review/proposals.yaml``  lines to paste into the config: all tiles outside the largest cluster
 """
-
-from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence

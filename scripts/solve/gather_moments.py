@@ -1,4 +1,3 @@
-# ruff: noqa: F821
 # mypy: disable-error-code="name-defined"
 """Gather the moments of the matches of one chunk, so that the solve need not read all points.
 
@@ -14,8 +13,6 @@ Output
     ``solve/moments/{chunk}.npz``: for each pair count, weight, centroids and centred second moments
     (see `scripts.solve.moments`), matching-frame px.
 """
-
-from __future__ import annotations
 
 import logging
 from pathlib import Path

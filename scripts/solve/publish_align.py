@@ -1,4 +1,3 @@
-# ruff: noqa: F821
 # mypy: disable-error-code="name-defined"
 """Publish the align stack: the trimmed stack with every last transform replaced by the solved one.
 
@@ -8,8 +7,6 @@ Inputs
 Output
     ``stacks/v1_acquire_trimmed_align.json``, the receipt; bounding boxes are derived anew.
 """
-
-from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,3 @@
-# ruff: noqa: F821
 # mypy: disable-error-code="name-defined"
 """Solve the transforms of all tiles at once.
 
@@ -16,8 +15,6 @@ Outputs
     ``solve/pairs.tsv.gz``        per pair: dz layers, points, rms px, robust weight 0..1
     ``solve/solve.json``          figures
 """
-
-from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence

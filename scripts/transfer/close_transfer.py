@@ -1,4 +1,3 @@
-# ruff: noqa: F821
 # mypy: disable-error-code="name-defined"
 """Close the transfer: one row per layer, one row and one link per tile that could not be read.
 

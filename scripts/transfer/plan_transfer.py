@@ -1,4 +1,3 @@
-# ruff: noqa: F821
 # mypy: disable-error-code="name-defined"
 """Plan the transfer: which `.dat` files belong to the volume, and which job converts which layer.
 

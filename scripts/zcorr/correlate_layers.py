@@ -1,3 +1,4 @@
+# mypy: disable-error-code="name-defined"
 """Correlate each layer of a chunk with the layers that follow it.
 
 Inputs
@@ -13,8 +14,6 @@ Method
     out (spec solve-export 3.2). A chunk also renders the R layers behind it, so that all pairs
     whose lower layer is its own exist.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any

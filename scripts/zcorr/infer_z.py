@@ -1,3 +1,4 @@
+# mypy: disable-error-code="name-defined"
 """Infer the thickness of all layers and list those that do not fit.
 
 Inputs
@@ -10,8 +11,6 @@ Outputs
 Method
     Hanslovsky, Bogovic, Saalfeld 2017, doi:10.1093/bioinformatics/btw794; see `inference`.
 """
-
-from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence

@@ -91,7 +91,7 @@ def _curve(curve: Array) -> figure:
 
 
 def _reproducible(html: str) -> str:
-    """Number the ids of the body in order of appearance: equal content gives equal bytes.
+    """Give the ids of the body numbers in order: equal content, equal bytes.
 
     Bokeh draws element ids at random and counts model ids on within a process.
     """
