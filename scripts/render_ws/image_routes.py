@@ -9,7 +9,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from scripts.render_ws import model, parameter_routes, stacks
-from scripts.render_ws.errors import BadRequest
+from scripts.render_ws.errors import ServiceError
 from scripts.render_ws.model import Json
 from scripts.render_ws.web import OWNER, STACK, required_body, stack_key, store, take_stack
 
@@ -65,10 +65,8 @@ def _etag(stack: stacks.Stack) -> str:
 
 
 def _cached(plan: Json, kind: str, etag: str) -> Response:
-    if request.if_none_match.contains(etag):
-        response = Response(status=304)
-    else:
-        response = _drawn(plan, kind)
+    known = request.if_none_match.contains(etag)
+    response = Response(status=304) if known else _drawn(plan, kind)
     response.set_etag(etag)
     response.headers["Cache-Control"] = f"max-age={_MAX_AGE_S}"
     return response
@@ -78,7 +76,7 @@ def _drawn(plan: Json, kind: str) -> Response:
     try:
         from scripts.render_ws import images
     except ImportError as error:
-        raise BadRequest(f"this service draws no pictures: {error}") from error
+        raise ServiceError(f"this service draws no pictures: {error}") from error
 
     content_type, encode = images.FORMATS[kind]
     return Response(encode(images.draw(plan)), content_type=content_type)

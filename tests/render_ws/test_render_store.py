@@ -15,9 +15,10 @@ import pytest
 import requests
 
 from scripts.lib.wsgi import WsgiAdapter
+from scripts.render_ws import store, tiles
 from scripts.render_ws.app import create_app
 from scripts.render_ws.store import Store
-from tests.render_ws.contract import Service, Url, made, pair, resolved, tile, value
+from tests.render_ws.contract import Service, Url, fault, made, pair, resolved, tile, value
 
 BATCH = 40
 fork = multiprocessing.get_context("fork")
@@ -99,20 +100,20 @@ def test_killed_writer_leaves_whole_requests_only(tmp_path):
 
 
 def test_failed_transaction_leaves_nothing(tmp_path):
-    store = Store(tmp_path / "r.db")
+    database = Store(tmp_path / "r.db")
     insert = "INSERT INTO collection(owner, name) VALUES('o', 'c')"
-    with pytest.raises(sqlite3.IntegrityError), store.writing() as db:
+    with pytest.raises(sqlite3.IntegrityError), database.writing() as db:
         db.executemany(insert, [(), ()])  # the second one is refused
-    with store.reading() as db:
+    with database.reading() as db:
         assert db.execute("SELECT count(*) FROM collection").fetchone() == (0,)
 
 
 def test_threads_have_connections_of_their_own(tmp_path):
-    store = Store(tmp_path / "r.db")
+    database = Store(tmp_path / "r.db")
     seen: list[int] = []
 
     def work() -> None:
-        with store.reading() as db:
+        with database.reading() as db:
             seen.append(id(db))
             barrier.wait(timeout=30)
 
@@ -151,3 +152,26 @@ def test_application_keeps_its_database_when_the_working_directory_changes(tmp_p
     monkeypatch.chdir(tmp_path / "elsewhere")
     made(service.stack("p", "s").post(body={}))
     assert (tmp_path / "r.db").exists()
+
+
+def test_answers_above_the_limit_of_tiles_are_refused(tmp_path, monkeypatch):
+    stack = _stack(tmp_path / "r.db").filled(tile("a"), tile("b"), tile("c"))
+    monkeypatch.setattr(tiles, "MAX_RESOLVED", 3)
+    assert len(value(stack.get("resolvedTiles"))["tileIdToSpecMap"]) == 3
+    monkeypatch.setattr(tiles, "MAX_RESOLVED", 2)
+    assert "more than 2 tiles" in fault(stack.get("resolvedTiles"), 400)
+
+
+def test_database_that_stays_locked_answers_503_so_that_clients_try_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "BUSY_TIMEOUT_S", 0.05)
+    stack = _stack(tmp_path / "r.db").filled()
+    with Store(tmp_path / "r.db").writing():
+        fault(stack.put("resolvedTiles", resolved(tile("a"))), 503)
+    made(stack.put("resolvedTiles", resolved(tile("a"))))
+
+
+def test_unforeseen_failure_is_500_with_words_and_leaves_nothing(tmp_path, monkeypatch):
+    stack = _stack(tmp_path / "r.db").filled()
+    monkeypatch.setattr(tiles, "_TILE_COLUMNS", "id, nonsense")
+    assert "nonsense" in fault(stack.put("resolvedTiles", resolved(tile("a"))), 500)
+    assert value(stack.get("tileIds")) == []

@@ -1,0 +1,165 @@
+"""Pictures from render parameters (spec render-ws 3.2 to 3.4), through the one rendering path.
+
+Geometry is `compose`'s: output pixel (i, j) shows world point (x + i / scale, y + j / scale), later
+tile ids over earlier ones, linear interpolation, each pixel by the exact inverse of the tile's
+transforms (the reference uses a mesh of triangles; they differ by some hundredths of a pixel).
+Filters, noise, channel weights and debug overlays are not drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lib import compose
+from scripts.lib.geometry import Box
+from scripts.lib.records import TileSet, TileSpec
+from scripts.render_ws import model, resolve
+from scripts.render_ws.errors import BadRequest
+from scripts.render_ws.model import Json
+
+Bytes = NDArray[np.uint8]
+_JPEG_QUALITY = 85
+_UNCOMPRESSED = [cv2.IMWRITE_TIFF_COMPRESSION, 1]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A drawn picture.
+
+    ``values`` (h, w) float32 in source units; ``gray`` (h, w) uint8 after the intensity range;
+    ``alpha`` (h, w) uint8.
+    """
+
+    values: NDArray[np.float32]
+    gray: Bytes
+    alpha: Bytes
+    keep_gray: bool  # a JPEG with one channel was asked for
+
+
+def draw(parameters: Json) -> Drawing:
+    """Draw RenderParameters; absent fields have the reference's defaults (256 x 256 at scale 1).
+
+    Raises
+    ------
+    BadRequest
+        When an image is missing, a transform is unknown or the picture has no pixel.
+    """
+    tiles = [_flat(spec) for spec in parameters.get("tileSpecs") or ()]
+    scale = float(parameters.get("scale", 1.0))
+    x, y = float(parameters.get("x", 0.0)), float(parameters.get("y", 0.0))
+    width, height = int(parameters.get("width", 256)), int(parameters.get("height", 256))
+    if scale * width < 1 or scale * height < 1:
+        raise BadRequest(f"{width} x {height} px at scale {scale} make no picture")
+    exclude_mask = bool(parameters.get("excludeMask"))
+    try:
+        records = TileSet(tuple(_record(spec, exclude_mask) for spec in tiles))
+        picture = compose.render(
+            compose.place(records), Box(x, y, x + width, y + height), scale=scale, blend="last"
+        )
+    except (ValueError, OSError) as error:
+        raise BadRequest(str(error)) from error
+    low, high = _range(parameters, tiles)
+    shown = np.where(picture.mask, picture.pixels, 0).astype(np.float32)
+    gray = np.where(picture.mask, to_bytes(shown, low, high), 0).astype(np.uint8)
+    masked = any(tile.mask_url is not None for tile in records.tiles)
+    # without any mask the canvas is opaque, without any tile nothing is painted at all
+    alpha = picture.mask if masked or not tiles else np.ones_like(picture.mask)
+    keep_gray = bool(parameters.get("convertToGray"))
+    return Drawing(shown, gray, alpha.astype(np.uint8) * np.uint8(255), keep_gray)
+
+
+def _flat(spec: Json) -> Json:
+    return resolve.flat_tile(model.tile_spec(spec), {})
+
+
+def _record(spec: Json, exclude_mask: bool) -> TileSpec:
+    # a tile with channels shows its first one
+    channels = spec.get("channels") or [{}]
+    levels: Json = channels[0].get("mipmapLevels") or spec["mipmapLevels"]
+    if exclude_mask:
+        dropped = ("maskUrl", "maskLoaderType")
+        levels = {k: {n: v for n, v in e.items() if n not in dropped} for k, e in levels.items()}
+    return TileSpec.from_json({**spec, "mipmapLevels": levels})
+
+
+def _range(parameters: Json, tiles: list[Json]) -> tuple[float, float]:
+    """Intensity range: the request's, else that of the last tile drawn."""
+    last = max(tiles, key=lambda tile: tile["tileId"]) if tiles else {}
+    given: Json = {"minIntensity": 0.0, "maxIntensity": 255.0} | last | parameters
+    return float(given["minIntensity"]), float(given["maxIntensity"])
+
+
+def to_bytes(values: NDArray[np.float32], low: float, high: float) -> Bytes:
+    """Map the range to 0..255 as ImageJ does: a range within 0..255 as 8-bit data, else 16-bit."""
+    whole = np.rint(values).astype(np.float64)
+    if high <= 255 and low >= 0:
+        shown = np.trunc(256 * (whole - low) / max(high - low, 1e-9))
+    else:
+        shown = np.trunc((whole - low) * 256 / (high - low + 1) + 0.5)
+    return np.clip(shown, 0, 255).astype(np.uint8)
+
+
+# ---------------------------------------------------------------------------------------------
+# formats
+# ---------------------------------------------------------------------------------------------
+
+
+def _encode(extension: str, array: NDArray[np.unsignedinteger[Any]], options: list[int]) -> bytes:
+    done, data = cv2.imencode(extension, array, options)
+    if not done:
+        raise RuntimeError(f"{extension} could not be written")
+    return bytes(data)
+
+
+def _png(drawing: Drawing) -> bytes:
+    gray = drawing.gray
+    return _encode(".png", np.dstack([gray, gray, gray, drawing.alpha]), [])
+
+
+def _jpeg(drawing: Drawing) -> bytes:
+    gray = drawing.gray
+    array = gray if drawing.keep_gray else np.dstack([gray] * 3)
+    return _encode(".jpg", array, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+
+
+def _tiff(drawing: Drawing) -> bytes:
+    return _encode(".tif", np.dstack([drawing.gray] * 3), _UNCOMPRESSED)
+
+
+def _words(drawing: Drawing) -> NDArray[np.uint16]:
+    return np.clip(np.rint(drawing.values), 0, 65535).astype(np.uint16)
+
+
+def _png16(drawing: Drawing) -> bytes:
+    return _encode(".png", _words(drawing), [])
+
+
+def _tiff16(drawing: Drawing) -> bytes:
+    return _encode(".tif", _words(drawing), _UNCOMPRESSED)
+
+
+def _raw(drawing: Drawing) -> bytes:
+    gray = drawing.gray
+    return np.dstack([drawing.alpha, gray, gray, gray]).tobytes()
+
+
+def _raw16(drawing: Drawing) -> bytes:
+    return _words(drawing).astype(">u2").tobytes()
+
+
+Encoder = Callable[[Drawing], bytes]
+FORMATS: dict[str, tuple[str, Encoder]] = {
+    "png-image": ("image/png", _png),
+    "jpeg-image": ("image/jpeg", _jpeg),
+    "tiff-image": ("image/tiff", _tiff),
+    "png16-image": ("image/png", _png16),
+    "tiff16-image": ("image/tiff", _tiff16),
+    "raw-image": ("application/octet-stream", _raw),
+    "raw16-image": ("application/octet-stream", _raw16),
+}
