@@ -1,0 +1,102 @@
+# Stack v1_acquire -> pairs -> point matches in the collection -> its receipt.
+import yaml
+
+
+def stage_tables(preset):
+    """Content of the stage tables to choose from by tile size: it is a param, so an edit re-runs."""
+    by_layout = {"single_tile": "small_cell"}
+    if preset == "auto":
+        grid = layout(config["acquisition"]["rows"], config["acquisition"]["columns"])
+        return [stage_table("small_tiles"), stage_table(by_layout.get(grid, grid))]
+    return [stage_table(preset)]
+
+
+def stage_table(name):
+    """Content of one table: a name in config/match_stages, or the path of a YAML file."""
+    own = ROOT / "config" / "match_stages" / f"{name}.yaml"
+    path = own if own.exists() else ROOT / name
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in own.parent.glob("*.yaml")))
+        raise WorkflowError(
+            f"match.preset: found {name!r}, expected auto, {known}, or the path of a YAML file"
+        )
+    return yaml.safe_load(path.read_text())
+
+
+STAGE_TABLES = stage_tables(config["match"]["preset"])
+
+
+rule derive_pairs:
+    input:
+        stack=f"stacks/{STACK['acquire']}.json",
+        chunks="ingest/chunks.tsv",
+    output:
+        "match/pairs/{run}/{chunk}.tsv.gz",
+    log:
+        "logs/derive_pairs/{run}/{chunk}.log",
+    benchmark:
+        "benchmarks/derive_pairs/{run}/{chunk}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        render=RENDER,
+        stage_tables=STAGE_TABLES,
+        z_distance=config["match"]["z_distance"],
+    script:
+        "../scripts/match/derive_pairs.py"
+
+
+rule match_pairs:
+    input:
+        stack=f"stacks/{STACK['acquire']}.json",
+        pairs="match/pairs/{run}/{chunk}.tsv.gz",
+    output:
+        "match/results/{run}/{chunk}.tsv.gz",
+    log:
+        "logs/match_pairs/{run}/{chunk}.log",
+    benchmark:
+        "benchmarks/match_pairs/{run}/{chunk}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        # features kept + a base + one canvas of 25 Mpx at 40 bytes
+        mem_mb=lambda wc, attempt: (config["match"]["feature_cache_mb"] + 1400)
+        * attempt,
+        runtime=240,
+    params:
+        render=RENDER,
+        collection=COLLECTION,
+        stage_tables=STAGE_TABLES,
+        feature_cache_mb=config["match"]["feature_cache_mb"],
+    script:
+        "../scripts/match/match_pairs.py"
+
+
+rule close_matches:
+    input:
+        pairs=chunks("match/pairs/{run}/{chunk}.tsv.gz"),
+        results=chunks("match/results/{run}/{chunk}.tsv.gz"),
+    output:
+        receipt=f"matches/{COLLECTION}.json",
+        summary="match/summary.tsv",
+    log:
+        "logs/close_matches/close.log",
+    benchmark:
+        "benchmarks/close_matches/close.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        render=RENDER,
+        collection=COLLECTION,
+        match=config["match"],
+    script:
+        "../scripts/match/close_matches.py"

@@ -1,0 +1,144 @@
+"""Match · Canvases: the features of rendered tiles, computed once per job and kept within a budget.
+
+Memory of a job = `budget_mb` of features (144 bytes each, the least recently used leave first)
++ about 40 bytes per px of the largest canvas while it is rendered and searched.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lib import compose, pixels
+from scripts.lib.compose import Source
+from scripts.lib.geometry import Array, Box
+from scripts.lib.records import TileSet, TileSpec
+from scripts.match import filters, ransac, sift
+from scripts.match.presets import Clip, Rendering, Stage
+from scripts.match.sift import Extraction, Features
+
+Image = NDArray[np.generic]
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """Features of one rendered tile; `mask` is None when no pixel is masked."""
+
+    features: Features
+    shape: tuple[int, int]  # h, w, canvas px
+    packed: NDArray[np.uint8] | None
+    origin: Array  # full-scale x, y of canvas pixel 0 in the matching frame
+    scale: float
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(h, w), False where a pixel is masked."""
+        if self.packed is None:
+            return np.ones(self.shape, bool)
+        bits = np.unpackbits(self.packed, count=self.shape[0] * self.shape[1])
+        return bits.reshape(self.shape).astype(bool)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory this canvas holds."""
+        return self.features.nbytes + (0 if self.packed is None else self.packed.nbytes)
+
+    def to_full(self, xy: Array) -> Array:
+        """Canvas px to full-scale px of the matching frame."""
+        return xy / self.scale + self.origin
+
+
+Key = tuple[str, Rendering, Extraction, Box | None]
+
+
+class Canvases:
+    """Canvases of the tiles of one job."""
+
+    def __init__(self, tiles: TileSet, *, budget_mb: float, source: Source | None = None) -> None:
+        self.tiles = tiles
+        self.by_id = {str(tile.tile_id): tile for tile in tiles.tiles}
+        self.computed = 0
+        self._source = source or compose.file_source
+        self._budget = budget_mb * 1e6
+        self._kept: OrderedDict[Key, Canvas] = OrderedDict()
+        self._held = 0
+
+    def get(self, tile_id: str, stage: Stage, position: str = "") -> Canvas:
+        """Give the canvas of a tile as `stage` wants it; `position` selects the clip."""
+        tile = self.by_id[tile_id]
+        box = _clip_box(self.tiles, tile, stage.clip, position)
+        key = (tile_id, stage.render, stage.extraction, box)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        canvas = self._compute(tile, stage, box)
+        self._keep(key, canvas)
+        return canvas
+
+    def _compute(self, tile: TileSpec, stage: Stage, box: Box | None) -> Canvas:
+        self.computed += 1
+        source = _prepared(self._source, stage.render)
+        scale = stage.render.scale
+        picture, origin = compose.canvas(self.tiles, tile, scale=scale, clip=box, source=source)
+        packed = None if picture.mask.all() else np.packbits(picture.mask)
+        h, w = picture.mask.shape
+        features = sift.extract(picture, stage.extraction)
+        return Canvas(features, (h, w), packed, np.array(origin), scale)
+
+    def _keep(self, key: Key, canvas: Canvas) -> None:
+        self._kept[key] = canvas
+        self._held += canvas.nbytes
+        while self._held > self._budget and len(self._kept) > 1:
+            _, oldest = self._kept.popitem(last=False)
+            self._held -= oldest.nbytes
+
+
+def _clip_box(tiles: TileSet, tile: TileSpec, clip: Clip, position: str) -> Box | None:
+    """Part of the canvas that faces the partner; None = all of it.
+
+    The near edge of a TOP tile is its bottom, of a LEFT tile its right side; a tile smaller than
+    the clip is not clipped.
+    """
+    size = {"TOP": clip.height, "BOTTOM": clip.height, "LEFT": clip.width, "RIGHT": clip.width}
+    extent = size.get(position)
+    if extent is None:
+        return None
+    box = compose.matching_box(tile, tiles.scan_chain(tile))
+    if position == "TOP":
+        return Box(box.x0, max(box.y0, box.y1 - extent), box.x1, box.y1)
+    if position == "BOTTOM":
+        return Box(box.x0, box.y0, box.x1, min(box.y1, box.y0 + extent))
+    if position == "LEFT":
+        return Box(max(box.x0, box.x1 - extent), box.y0, box.x1, box.y1)
+    return Box(box.x0, box.y0, min(box.x1, box.x0 + extent), box.y1)
+
+
+def _prepared(source: Source, how: Rendering) -> Source:
+    """Give a source whose images are filtered and whose masks are those of the stage."""
+
+    def read(tile: TileSpec, level: int) -> tuple[Image, Image | None]:
+        image, mask = source(tile, level)
+        mask = None if how.without_mask else _stage_mask(tile, level, mask, how)
+        if how.with_filter:
+            random = ransac.generator(tile.tile_id, str(level))
+            return filters.built_in(image, level, random), mask
+        return image, mask
+
+    return read
+
+
+def _stage_mask(tile: TileSpec, level: int, mask: Image | None, how: Rendering) -> Image | None:
+    """Move the mask's left and top limit to those of the stage, if it has its own."""
+    if how.mask_min_x is None and how.mask_min_y is None:
+        return mask
+    shape = (tile.height, tile.width)
+    x0, y0, x1, y1 = 0.0, 0.0, float(tile.width), float(tile.height)
+    if tile.mask_url is not None:
+        x0, y0, x1, y1 = pixels.mask_box(tile.mask_url, shape)
+    x0 = x0 if how.mask_min_x is None else how.mask_min_x
+    y0 = y0 if how.mask_min_y is None else how.mask_min_y
+    url = f"mask://outside-box?minX={x0}&minY={y0}&maxX={x1}&maxY={y1}"
+    return pixels.read_mask(url, shape, level)

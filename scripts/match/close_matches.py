@@ -1,0 +1,58 @@
+# mypy: disable-error-code="name-defined"
+"""Close the match collection: the sums of all chunks agree, or the job stops.
+
+Reads all ``match/pairs/{run}/{chunk}.tsv.gz`` and ``match/results/{run}/{chunk}.tsv.gz``.
+Deletes from the collection what no plan of this volume saved. Writes ``matches/<project>_v1.json``
+(receipt: pairs planned, saved, failed) and ``match/summary.tsv`` (for each run and stage: pairs
+processed, saved, and why not; counts).
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.lib import files
+from scripts.lib.job import job
+from scripts.lib.render import RenderClient
+from scripts.match import closing
+
+log = logging.getLogger(__name__)
+
+
+def main(
+    *,
+    pairs: Sequence[str | Path],
+    results: Sequence[str | Path],
+    out: str | Path,
+    summary: str | Path,
+    render: dict[str, Any],
+    collection: str,
+    match: Mapping[str, Any],
+) -> None:
+    """Write the receipt of `collection`."""
+    client = RenderClient(**render)
+    done = [files.read_table(path) for path in results]
+    sums = closing.add_up([files.read_table(path) for path in pairs], done)
+    for group in client.p_groups(collection):
+        for key in closing.strays(client.match_keys(collection, group), sums):
+            client.delete_pair(collection, key)
+    files.write_table(summary, closing.SUMMARY_COLUMNS, closing.summary(done))
+    inputs = {str(path): files.digest(rows) for path, rows in zip(results, done, strict=True)}
+    receipt = closing.receipt(client.owner, collection, sums, inputs, match)
+    client.require(receipt)
+    receipt.write(out)
+    log.info("%d pairs, %d saved, %d failed", sums.planned, len(sums.saved), sums.failed)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            pairs=snakemake.input.pairs,
+            results=snakemake.input.results,
+            out=snakemake.output.receipt,
+            summary=snakemake.output.summary,
+            render=snakemake.params.render,
+            collection=snakemake.params.collection,
+            match=snakemake.params.match,
+        )

@@ -1,0 +1,210 @@
+"""Match · Stages: what one pair goes through, stage by stage, until one saves it (spec 5.8, 5.9).
+
+`METHODS` holds the ways to find matches: a method takes a pair, a stage and the job's canvases and
+gives an `Outcome`. A new way is one function and one entry; a table names it by ``method``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from scripts.lib import geometry
+from scripts.lib.geometry import Array, Box, TileId
+from scripts.lib.job import UserError
+from scripts.lib.records import CanvasMatches
+from scripts.match import coverage, ransac, sift
+from scripts.match.canvases import Canvas, Canvases
+from scripts.match.pairs import Pair
+from scripts.match.presets import Descriptors, Stage
+
+SIFT_WEIGHT = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a stage found: points (n, 2) in full-scale matching frames, or why it found none."""
+
+    reason: str = ""  # empty when it saves
+    p: Array | None = None
+    q: Array | None = None
+    weight: float = SIFT_WEIGHT
+    rms_px: float = float("nan")  # of the stage's model, full scale
+    coverage_pct: float = float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """A pair after its stages: the stage that saved it, or the last one tried."""
+
+    pair: Pair
+    stage: str
+    outcome: Outcome
+    reason: str  # why each stage before failed, "stage:why; stage:why"
+
+    @property
+    def matches(self) -> CanvasMatches | None:
+        """The record to store, None when no stage saved the pair."""
+        out = self.outcome
+        if out.p is None or out.q is None or out.reason:
+            return None
+        pair = self.pair
+        weights = np.full(len(out.p), out.weight)
+        return CanvasMatches(
+            pair.p_group, TileId(pair.p_id), pair.q_group, TileId(pair.q_id), out.p, out.q, weights
+        )
+
+
+Method = Callable[[Pair, Stage, Canvases], Outcome]
+
+
+def check(stages: Sequence[Stage]) -> None:
+    """Refuse a stage whose method does not exist."""
+    for stage in stages:
+        if stage.method not in METHODS:
+            raise UserError(
+                f"stage {stage.name}: method {stage.method!r} does not exist"
+                f" (known: {', '.join(sorted(METHODS))})"
+            )
+
+
+def match_all(
+    pairs: Iterable[Pair], stages: Sequence[Stage], canvases: Canvases
+) -> Iterator[Attempt]:
+    """Take every pair through the stages, in the order given."""
+    check(stages)
+    for pair in pairs:
+        yield match_pair(pair, stages, canvases)
+
+
+def match_pair(pair: Pair, stages: Sequence[Stage], canvases: Canvases) -> Attempt:
+    """Try the stages in order until one saves; a pair beyond a stage's distance stops there."""
+    reasons: list[str] = []
+    tried, outcome = "", Outcome("not_tried")
+    for stage in stages:
+        limit = stage.max_neighbor_distance
+        if limit is not None and pair.dz > limit:
+            reasons.append(f"{stage.name}:beyond_distance({pair.dz}>{limit})")
+            break
+        tried, outcome = stage.name, METHODS[stage.method](pair, stage, canvases)
+        if not outcome.reason:
+            break
+        reasons.append(f"{stage.name}:{outcome.reason}")
+    return Attempt(pair, tried, outcome, "; ".join(reasons))
+
+
+# ---------------------------------------------------------------------------------------------
+# SIFT
+# ---------------------------------------------------------------------------------------------
+
+
+def sift_matches(pair: Pair, stage: Stage, canvases: Canvases) -> Outcome:
+    """Match features by descriptor, keep what a model explains, judge number and coverage."""
+    p = canvases.get(pair.p_id, stage, pair.p_position)
+    q = canvases.get(pair.q_id, stage, pair.q_position)
+    how = replace(stage.consensus, epsilon_px=stage.consensus.epsilon_px * stage.render.scale)
+    points_p, points_q = _candidates(pair, stage, canvases, p, q)
+    random = ransac.generator(pair.p_id, pair.q_id, stage.name)
+    found = ransac.FILTERS[stage.filter](points_p, points_q, how, random)
+    if not found.sets:
+        return Outcome(f"few_inliers({found.most}<{how.min_inliers} of {len(points_p)})")
+    inliers = found.sets[0]
+    return _judged(stage, p, q, points_p[inliers], points_q[inliers])
+
+
+def _candidates(
+    pair: Pair, stage: Stage, canvases: Canvases, p: Canvas, q: Canvas
+) -> tuple[Array, Array]:
+    """Candidate matches in canvas px."""
+    p_features, q_features = p.features, q.features
+    margin = stage.clip.overlap_margin
+    if margin is not None and pair.dz == 0:
+        p_features = _facing(canvases, pair.p_id, pair.q_id, p, margin)
+        q_features = _facing(canvases, pair.q_id, pair.p_id, q, margin)
+    near = None
+    if stage.search_radius_px is not None:
+        place_p = _world(canvases, pair.p_id, p, p_features.xy)
+        place_q = _world(canvases, pair.q_id, q, q_features.xy)
+        step = place_p[:, None] - place_q
+        near = (step**2).sum(axis=2) < stage.search_radius_px**2
+    chosen = sift.candidates(p_features, q_features, stage.rod, near)
+    return p_features.xy[chosen[:, 0]], q_features.xy[chosen[:, 1]]
+
+
+def _world(canvases: Canvases, tile_id: str, canvas: Canvas, xy: Array) -> Array:
+    """Give the places in the world, by the stage position, of points in canvas px."""
+    last = canvases.tiles.chain(canvases.by_id[tile_id]).parts[-1]
+    return last.apply(canvas.to_full(xy))
+
+
+def _facing(
+    canvases: Canvases, tile_id: str, other_id: str, canvas: Canvas, margin: float
+) -> sift.Features:
+    """Give the features that the stage positions put into the other's box, `margin` px more."""
+    features, box = canvas.features, canvases.by_id[other_id].box
+    world = _world(canvases, tile_id, canvas, features.xy)
+    low, high = np.array([box.x0, box.y0]) - margin, np.array([box.x1, box.y1]) + margin
+    inside = np.flatnonzero(((world >= low) & (world < high)).all(axis=1))
+    return sift.Features(features.xy[inside], features.descriptors[inside])
+
+
+def _judged(stage: Stage, p: Canvas, q: Canvas, points_p: Array, points_q: Array) -> Outcome:
+    """Accept or decline the inliers (canvas px) by the limits of the stage."""
+    radius = stage.coverage_radius_px * stage.render.scale
+    percent = coverage.percentage(points_p, points_q, p.mask, q.mask, radius)
+    residual = geometry.apply(ransac.fit(stage.consensus, points_p, points_q), points_p) - points_q
+    rms = float(np.sqrt((residual**2).sum(axis=1).mean())) / stage.render.scale
+    reason = _objection(stage, len(points_p), percent)
+    return Outcome(reason, p.to_full(points_p), q.to_full(points_q), SIFT_WEIGHT, rms, percent)
+
+
+def _objection(stage: Stage, count: int, percent: float) -> str:
+    if stage.descriptors is not None:
+        return _combined_objection(stage.descriptors, count, percent)
+    limit = stage.min_coverage
+    # a NaN, for an empty overlap, is not sufficient either
+    if limit is not None and not percent >= limit:
+        return f"low_coverage({percent:.0f}<{limit:g})"
+    return ""
+
+
+def _combined_objection(limits: Descriptors, count: int, percent: float) -> str:
+    """Decide as section 5.8 does up to the point where geometric descriptors would have to help."""
+    enough = count >= (limits.min_combined_inliers or 0)
+    if not enough and not limits.regardless_of_sift:
+        return f"few_inliers({count}<{limits.min_combined_inliers})"
+    if limits.min_combined_coverage is None:
+        return f"descriptors_not_available({count} inliers)"
+    if enough and percent >= limits.min_combined_coverage:
+        return ""
+    return f"descriptors_not_available({percent:.0f}<{limits.min_combined_coverage:g} %)"
+
+
+# ---------------------------------------------------------------------------------------------
+# stage positions as matches
+# ---------------------------------------------------------------------------------------------
+
+
+def start_position_matches(pair: Pair, stage: Stage, canvases: Canvases) -> Outcome:
+    """Give four matches at the corners of the overlap of the two world boxes, at low weight."""
+    one, other = canvases.by_id[pair.p_id], canvases.by_id[pair.q_id]
+    shared = _overlap(one.box, other.box)
+    if shared is None or stage.start_position_weight is None:
+        return Outcome("no_overlap")
+    corners = np.array([(x, y) for y in (shared.y0, shared.y1) for x in (shared.x0, shared.x1)])
+    p, q = (canvases.tiles.chain(tile).parts[-1].invert(corners) for tile in (one, other))
+    return Outcome("", p, q, stage.start_position_weight, 0.0, 100.0)
+
+
+def _overlap(a: Box, b: Box) -> Box | None:
+    if not a.intersects(b):
+        return None
+    return Box(max(a.x0, b.x0), max(a.y0, b.y0), min(a.x1, b.x1), min(a.y1, b.y1))
+
+
+METHODS: dict[str, Method] = {
+    "sift": sift_matches,
+    "start_position": start_position_matches,
+}

@@ -1,0 +1,67 @@
+"""Match · Storing: attempts into the collection, batch by batch, and stale records out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Protocol
+
+from scripts.lib.records import CanvasMatches, TileSet
+from scripts.match.pairs import Pair
+from scripts.match.stages import Attempt
+from scripts.match.tables import p_groups
+
+NO_TILES = TileSet(())
+PAIRS_PER_PUT = 500
+
+Key = tuple[str, str, str, str]
+
+
+class Collections(Protocol):
+    """What of the render client this module needs."""
+
+    def put_matches(self, collection: str, pairs: Sequence[CanvasMatches]) -> None:
+        """Upsert records."""
+
+    def match_keys(self, collection: str, p_group: str) -> list[tuple[str, str, str, str, int]]:
+        """Keys and counts of a p group."""
+
+    def delete_pair(self, collection: str, key: Key) -> None:
+        """Delete one record."""
+
+
+def z_range(plan: Sequence[Pair]) -> tuple[float, float]:
+    """First and last layer that the pairs touch."""
+    z = [float(group) for pair in plan for group in (pair.p_group, pair.q_group)]
+    return min(z), max(z)
+
+
+def store(
+    client: Collections, collection: str, plan: Sequence[Pair], attempts: Iterable[Attempt]
+) -> Iterator[Attempt]:
+    """Pass the attempts on, their matches stored; afterwards drop old records of failed pairs.
+
+    The points of a batch are released once stored: a yielded attempt still has them.
+    """
+    failed: set[Key] = set()
+    stream = iter(attempts)
+    while batch := list(islice(stream, PAIRS_PER_PUT)):
+        records = [attempt.matches for attempt in batch]
+        failed |= {a.pair.key for a, r in zip(batch, records, strict=True) if r is None}
+        if found := [record for record in records if record is not None]:
+            client.put_matches(collection, found)
+        yield from batch
+    delete(client, collection, p_groups(plan), failed)
+
+
+def delete(client: Collections, collection: str, groups: Iterable[str], unwanted: set[Key]) -> int:
+    """Delete the records of `unwanted` that exist in these p groups; give their number."""
+    stale = [
+        key
+        for group in groups
+        for *key, _ in client.match_keys(collection, group)
+        if tuple(key) in unwanted
+    ]
+    for group_p, id_p, group_q, id_q in stale:
+        client.delete_pair(collection, (group_p, id_p, group_q, id_q))
+    return len(stale)

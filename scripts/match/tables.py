@@ -1,0 +1,76 @@
+"""Match · Tables: pairs and attempts as rows of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from scripts.lib.records import TileSpec
+from scripts.match.pairs import Pair
+from scripts.match.stages import Attempt
+
+PAIR_COLUMNS = ("p_group", "p_id", "q_group", "q_id", "dz", "p_position", "q_position")
+RESULT_COLUMNS = (
+    *PAIR_COLUMNS[:4],
+    "run",
+    "dz",
+    "p_cell",
+    "q_cell",
+    "stage",
+    "saved",
+    "count",
+    "rms_px",
+    "coverage_pct",
+    "reason",
+)
+
+
+def pair_row(pair: Pair) -> dict[str, Any]:
+    """Give the row of a pair."""
+    return {name: getattr(pair, name) for name in PAIR_COLUMNS}
+
+
+def read_pair(row: Mapping[str, str]) -> Pair:
+    """Read the row of a pair."""
+    return Pair(**{**row, "dz": int(row["dz"])})  # type: ignore[arg-type]
+
+
+def result_row(attempt: Attempt, run: str, tiles: Mapping[str, TileSpec]) -> dict[str, Any]:
+    """Give the row of an attempted pair; figures are empty where no stage saved it."""
+    pair, out = attempt.pair, attempt.outcome
+    saved = attempt.matches is not None
+    return {
+        "p_group": pair.p_group,
+        "p_id": pair.p_id,
+        "q_group": pair.q_group,
+        "q_id": pair.q_id,
+        "run": run,
+        "dz": pair.dz,
+        "p_cell": _cell(tiles[pair.p_id]),
+        "q_cell": _cell(tiles[pair.q_id]),
+        "stage": attempt.stage,
+        "saved": saved,
+        "count": len(out.p) if saved and out.p is not None else 0,
+        "rms_px": _figure(out.rms_px, 3) if saved else None,
+        "coverage_pct": _figure(out.coverage_pct, 1) if saved else None,
+        "reason": attempt.reason,
+    }
+
+
+def key(row: Mapping[str, str]) -> tuple[str, str, str, str]:
+    """Key of a pair in the collection."""
+    return row["p_group"], row["p_id"], row["q_group"], row["q_id"]
+
+
+def p_groups(pairs: Iterable[Pair]) -> list[str]:
+    """Distinct p groups, sorted."""
+    return sorted({pair.p_group for pair in pairs})
+
+
+def _cell(tile: TileSpec) -> str:
+    return f"{tile.row},{tile.column}"
+
+
+def _figure(value: float, digits: int) -> float | None:
+    return None if math.isnan(value) else round(value, digits)
