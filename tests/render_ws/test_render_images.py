@@ -13,7 +13,7 @@ import requests
 from scripts.lib.wsgi import WsgiAdapter
 from scripts.render_ws import images
 from scripts.render_ws.app import create_app
-from tests.render_ws.contract import Service, Url, fault, leaf, made, resolved, tile, value
+from tests.render_ws.service import Service, Url, fault, leaf, made, resolved, tile, value
 
 RAMP = np.add.outer(np.arange(80), np.arange(100)).astype(np.uint8)  # v = x + y
 

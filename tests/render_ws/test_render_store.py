@@ -18,7 +18,7 @@ from scripts.lib.wsgi import WsgiAdapter
 from scripts.render_ws import store, tiles
 from scripts.render_ws.app import create_app
 from scripts.render_ws.store import Store
-from tests.render_ws.contract import Service, Url, fault, made, pair, resolved, tile, value
+from tests.render_ws.service import Service, Url, fault, made, pair, resolved, tile, value
 
 BATCH = 40
 fork = multiprocessing.get_context("fork")
