@@ -45,9 +45,10 @@ def outliers(values: NDArray[np.float64], *, high: bool) -> NDArray[np.intp]:
 
 def _quarantined(evidence: Evidence) -> Iterator[Finding]:
     for row in evidence["quarantine"].rows()[:MOST_PER_KIND]:
+        reason = row["reason"].removeprefix(f"{row['dat']}: ")
         yield Finding(
             "transfer",
-            f"tile {row['tile_key']} could not be read: {row['reason']}",
+            f"tile {row['tile_key']} could not be read: {reason}",
             row["layer_id"],
             "copy the file from the microscope again, or leave the hole",
         )
