@@ -106,7 +106,7 @@ def weave(
     for k, mixture in enumerate(made_of):
         if mixture is None:
             continue
-        wanted = (mixture.a, mixture.b)
+        wanted = dict.fromkeys((mixture.a, mixture.b))
         held = {z: held[z] if z in held else picture_of(z) for z in wanted}
         out[k] = _voxels(mix(held[mixture.a], held[mixture.b], mixture.share), out.dtype)
     return out

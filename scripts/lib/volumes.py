@@ -11,6 +11,7 @@ that both metadata carry. Positions in nm are ``origin_px * voxel_nm`` plus that
 
 from __future__ import annotations
 
+import itertools
 import math
 import shutil
 from collections.abc import Mapping
@@ -255,7 +256,8 @@ class Level:
 
     store: Any  # tensorstore, already turned to z, y, x
     block_zyx: Zyx
-    name: str
+    folder: Path
+    reversed_path: bool  # N5 names block files x/y/z, Zarr z/y/x
 
     @property
     def shape_zyx(self) -> Zyx:
@@ -276,19 +278,34 @@ class Level:
             When the region cuts a block (two jobs would then share it) or the shapes differ.
         """
         self._check(region, voxels)
-        self.store[region].write(voxels).result()
+        try:
+            self.store[region].write(voxels).result()
+        except ValueError:
+            # blocks that reach beyond the volume are read first; a torn one must not stay for ever
+            self._remove(region)
+            self.store[region].write(voxels).result()
+
+    def _remove(self, region: Region) -> None:
+        """Remove the block files of a region."""
+        spans = [
+            range(part.start // block, -(-part.stop // block))
+            for part, block in zip(region, self.block_zyx, strict=True)
+        ]
+        for index in itertools.product(*spans):
+            names = map(str, reversed(index) if self.reversed_path else index)
+            self.folder.joinpath(*names).unlink(missing_ok=True)
 
     def _check(self, region: Region, voxels: Voxels) -> None:
         wanted = tuple(part.stop - part.start for part in region)
         if voxels.shape != wanted:
-            raise ValueError(f"{self.name}: voxels of shape {voxels.shape} for a box of {wanted}")
+            raise ValueError(f"{self.folder}: voxels of shape {voxels.shape} for a box of {wanted}")
         for axis, part, block, size in zip(
             "zyx", region, self.block_zyx, self.shape_zyx, strict=True
         ):
             whole_end = part.stop % block == 0 or part.stop == size
             if part.start % block or not whole_end or not 0 <= part.start < part.stop <= size:
                 raise ValueError(
-                    f"{self.name}: {axis} {part.start}:{part.stop} is not made of whole blocks of"
+                    f"{self.folder}: {axis} {part.start}:{part.stop} is not made of whole blocks of"
                     f" {block} voxels (axis of {size})"
                 )
 
@@ -316,7 +333,7 @@ def open_level(target: Target, level: int, *, threads: int = 1) -> Level:
     ).result()
     turned = store.T if n5 else store
     z, y, x = turned.chunk_layout.read_chunk.shape or (1, 1, 1)
-    return Level(turned, (int(z or 1), int(y or 1), int(x or 1)), str(folder))
+    return Level(turned, (int(z or 1), int(y or 1), int(x or 1)), folder, reversed_path=n5)
 
 
 def count_blocks(target: Target, level: int) -> int:

@@ -124,6 +124,18 @@ def test_zero_blocks_are_not_stored_and_zeroed_ones_disappear(tmp_path, which):
 
 
 @pytest.mark.parametrize("which", [0, 1])
+def test_a_torn_block_is_overwritten_also_at_the_edge(tmp_path, which):
+    target = targets(tmp_path)[which]
+    create(target, SPEC)
+    level = open_level(target, 0)
+    level.write(EVERYWHERE, noise())
+    for path in target.folder(0).glob("*/*/*"):
+        path.write_bytes(path.read_bytes()[:30])
+    open_level(target, 0).write(EVERYWHERE, noise())
+    assert np.array_equal(open_level(target, 0).read(EVERYWHERE), noise())
+
+
+@pytest.mark.parametrize("which", [0, 1])
 def test_writing_again_gives_the_same_bytes(tmp_path, which):
     stored = []
     for turn in ("a", "b"):

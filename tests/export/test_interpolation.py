@@ -1,0 +1,91 @@
+"""z interpolation: bracketing layers, pinned ends, missing layers, masks."""
+
+import numpy as np
+import pytest
+
+from scripts.export.interpolation import Mixture, mix, mixtures, read_coordinates, weave
+from scripts.lib.compose import Picture
+from scripts.lib.job import UserError
+
+
+def picture(value, mask=None, shape=(2, 3)):
+    mask = np.ones(shape, bool) if mask is None else np.asarray(mask)
+    return Picture(np.where(mask, value, 0).astype(np.float32), mask)
+
+
+def test_ends_are_pinned_to_nominal_z():
+    assert read_coordinates("3 3.4\n4 4.1\n5 4.9\n", "f") == {3: 3.0, 4: 4.1, 5: 5.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1 1.6\n2 2\n", "first layer 1 has corrected z 1.6"),
+        ("1 1\n2 2.6\n", "last layer 2"),
+        ("1 1\n2 2.5\n3 2.5\n4 4\n", r"line 3 \(layer 3, corrected 2.5\)"),
+        ("1 1\n3 3\n2 3.4\n4 4\n", "line 3"),
+    ],
+)
+def test_coordinates_that_do_not_rise_or_miss_the_ends_are_refused(text, words):
+    with pytest.raises(UserError, match=words):
+        read_coordinates(text, "Zcoords.txt")
+
+
+def test_even_layers_are_shown_as_they_are():
+    found = mixtures({z: float(z) for z in (4, 5, 6)}, range(3, 8), fill_gaps=True)
+    assert found == [None, Mixture(4, 4, 1.0), Mixture(5, 5, 1.0), Mixture(6, 6, 1.0), None]
+
+
+def test_between_layers_the_nearer_has_the_greater_share():
+    found = mixtures({1: 1.0, 2: 2.25, 3: 2.75, 4: 4.0}, range(1, 5), fill_gaps=True)
+    assert found[1] == Mixture(1, 2, pytest.approx(0.2))
+    assert found[2] == Mixture(3, 4, pytest.approx(0.8))
+
+
+def test_missing_layers_are_filled_or_left_by_policy():
+    corrected = {1: 1.0, 2: 2.0, 5: 5.0}
+    filled = mixtures(corrected, range(1, 6), fill_gaps=True)
+    left = mixtures(corrected, range(1, 6), fill_gaps=False)
+    assert filled[2] == Mixture(2, 5, pytest.approx(2 / 3))
+    assert left[2:4] == [None, None]
+    assert left[1] == Mixture(2, 2, 1.0)
+    shifted = mixtures({1: 1.0, 3: 2.2, 4: 4.0}, range(1, 5), fill_gaps=False)
+    assert shifted[1] == Mixture(3, 3, 1.0)  # nearest to layer 3, not to the missing one
+
+
+def test_one_layer_is_enough():
+    assert mixtures({7: 7.0}, [6, 7, 8], fill_gaps=True) == [None, Mixture(7, 7, 1.0), None]
+
+
+def test_a_linear_stack_is_reproduced_at_any_corrected_z():
+    corrected = {1: 1.0, 2: 2.3, 3: 2.9, 4: 3.6, 5: 5.0}
+    found = mixtures(corrected, range(1, 6), fill_gaps=True)
+    out = weave(found, lambda z: picture(20 * corrected[z]), (2, 3), "uint8")
+    assert out[:, 0, 0].tolist() == [20, 40, 60, 80, 100]
+
+
+def test_each_layer_is_rendered_once_in_order():
+    seen = []
+
+    def render(z):
+        seen.append(z)
+        return picture(z)
+
+    corrected = {z: z + 0.3 * (z not in (1, 9)) for z in range(1, 10)}
+    weave(mixtures(corrected, range(1, 10), fill_gaps=True), render, (2, 3), "uint8")
+    assert seen == sorted(set(seen)) == list(range(1, 10))
+
+
+def test_where_one_layer_has_no_data_the_other_stands_in():
+    a = picture(100, [[True, True, False]], (1, 3))
+    b = picture(200, [[True, False, True]], (1, 3))
+    assert mix(a, b, 0.5).tolist() == [[150, 100, 200]]
+    nothing = picture(0, [[False, False, False]], (1, 3))
+    assert mix(nothing, nothing, 0.5).tolist() == [[0, 0, 0]]
+
+
+def test_values_are_rounded_and_clipped_to_the_type():
+    out = weave([Mixture(1, 1, 1.0)], lambda z: picture(300.0), (2, 3), "uint8")
+    assert out.max() == 255
+    out = weave([Mixture(1, 1, 1.0)], lambda z: picture(40000.6), (2, 3), "uint16")
+    assert out[0, 0, 0] == 40001

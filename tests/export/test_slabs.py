@@ -1,0 +1,75 @@
+"""Ownership of blocks: every block exactly one job, whatever the chunks are."""
+
+import json
+
+import numpy as np
+import pytest
+
+from scripts.export import slabs
+from scripts.lib.volumes import VolumeSpec
+
+EXPORT = {
+    "formats": ["zarr", "n5"],
+    "block_zyx_px": [8, 16, 32],
+    "task_px": 40,
+    "n5_codec": "gzip",
+    "n5_codec_level": 5,
+    "zarr_codec": "zstd",
+    "zarr_codec_level": 3,
+    "levels": 0,
+}
+VOXEL = {"pixel_nm": 5.0, "z_nm": 8.0}
+
+
+def plan(bounds=(-3.5, 2.0, 120.2, 90.0), z=(3, 40)):
+    return slabs.plan("s", bounds, z, volume="v", voxel_nm=VOXEL, export=EXPORT)
+
+
+def test_the_box_is_the_stack_bounds_rounded_outward():
+    spec = plan().spec
+    assert spec.origin_px_zyx == (3, 2, -4)
+    assert spec.shape_zyx == (38, 88, 125)
+    assert spec.voxel_nm_zyx == (8.0, 5.0, 5.0)
+
+
+def test_plan_survives_json():
+    assert slabs.Plan.from_json(json.loads(json.dumps(plan().to_json()))) == plan()
+
+
+def test_targets_have_the_folders_of_cellmap():
+    n5, ome = plan().targets
+    assert str(n5.group) == "v.n5/em/fibsem-uint8"
+    assert str(ome.group) == "v.zarr/recon-1/em/fibsem-uint8"
+
+
+def test_levels_can_be_given():
+    export = EXPORT | {"levels": 2}
+    assert slabs.plan("s", (0, 0, 90, 90), (1, 40), volume="v", voxel_nm=VOXEL, export=export)
+    many = EXPORT | {"levels": 99}
+    found = slabs.plan("s", (0, 0, 90, 90), (1, 40), volume="v", voxel_nm=VOXEL, export=many)
+    assert found.spec.levels == 6
+
+
+@pytest.mark.parametrize("layers", [1, 3, 8, 11, 16, 100])
+def test_every_voxel_belongs_to_exactly_one_task_made_of_whole_blocks(layers):
+    spec = plan().spec
+    count = np.zeros(spec.shape_zyx, int)
+    for first in range(3, 41, layers):
+        z_range = slabs.owned(spec, first, min(first + layers - 1, 40))
+        for region in slabs.tasks(spec.shape_zyx, spec.block_zyx, z_range, 40):
+            count[region] += 1
+            for part, block, size in zip(region, spec.block_zyx, spec.shape_zyx, strict=True):
+                assert part.start % block == 0
+                assert part.stop % block == 0 or part.stop == size
+    assert (count == 1).all()
+
+
+def test_chunks_of_whole_blocks_own_their_own_layers():
+    spec = VolumeSpec((32, 16, 32), (8, 16, 32), "uint8", (1, 1, 1), (1, 0, 0), 1)
+    assert [slabs.owned(spec, z, z + 15) for z in (1, 17)] == [(0, 16), (16, 32)]
+
+
+def test_area_of_a_region_starts_at_the_origin():
+    spec = plan().spec
+    box = slabs.area(spec, (slice(0, 8), slice(16, 32), slice(32, 64)))
+    assert (box.x0, box.y0, box.x1, box.y1) == (28, 18, 60, 34)

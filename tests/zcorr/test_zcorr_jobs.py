@@ -1,0 +1,112 @@
+"""The jobs of the stage, on a stack of the embedded service."""
+
+import numpy as np
+import pytest
+import yaml
+
+from scripts.lib import files
+from scripts.zcorr import correlate_layers, infer_z
+from tests.export.synthetic import RENDER, publish
+
+ZCORR = {
+    "scale": 0.22,
+    "min_picture_px": 512,
+    "comparison_range": 3,
+    "resin_masking": True,
+    "resin_sigma_px": 20,
+    "resin_content_threshold": 3.0,
+    "scaling_factor_regularizer": 1.0,
+    "coordinate_regularizer": 0.1,
+    "shift_proportion": 0.6,
+    "iterations": 100,
+    "minimum_section_thickness": 1e-4,
+    "regularization": "BORDER",
+    "scaling_factor_iterations": 10,
+    "reorder": False,
+    "force_monotonicity": False,
+    "local_estimates": 1,
+    "minimum_correlation": 0.0,
+    "edge_layers": 0,
+    "problem_correlation": 0.0,
+    "problem_deviations": 6.0,
+    "picture_px": 60,
+}
+LAYERS = [z for z in range(3, 15) if z != 7]
+
+
+def moving(x, y, z):
+    """Waves that move with z: neighbours correlate, the farther the less."""
+    return 120 + 50 * np.sin(x / 6 + z / 4) + 50 * np.sin(y / 5 - z / 5)
+
+
+def correlate(chunk):
+    correlate_layers.main(
+        receipt="stacks/s.json",
+        chunks="ingest/chunks.tsv",
+        correlations=f"zcorr/correlations/{chunk}.npz",
+        layers=f"zcorr/layers/{chunk}.npz",
+        chunk=chunk,
+        render=RENDER,
+        zcorr=ZCORR,
+    )
+
+
+def infer(chunks):
+    infer_z.main(
+        correlations=[f"zcorr/correlations/{chunk}.npz" for chunk in chunks],
+        coordinates="zcorr/Zcoords.txt",
+        report="zcorr/qc.json",
+        page="zcorr/thickness.html",
+        volume="v",
+        zcorr=ZCORR,
+    )
+
+
+def test_stage_gives_true_z_for_present_layers_and_names_the_missing_one(workdir):
+    publish(workdir, LAYERS, moving, chunk=5)
+    chunks = ["0000", "0001", "0002"]
+    for chunk in chunks:
+        correlate(chunk)
+    infer(chunks)
+    lines = [line.split() for line in (workdir / "zcorr/Zcoords.txt").read_text().splitlines()]
+    assert [int(z) for z, _ in lines] == LAYERS
+    assert (float(lines[0][1]), float(lines[-1][1])) == (3.0, 14.0)
+    report = files.read_json("zcorr/qc.json")
+    assert [row["z"] for row in report["layers"] if row["problem"] == "no image"] == [7]
+    assert report["figures"]["layers"] == 11
+    assert report["layers"][0]["cc_next"] > 0.9
+    part = np.load("zcorr/correlations/0000.npz")
+    assert part["z"].tolist() == [3, 4, 5, 6, 7]
+    assert np.isfinite(part["corr"][3]).tolist() == [False, True, True]
+
+
+def test_kept_layers_are_pictures_with_their_z_and_place(workdir):
+    publish(workdir, LAYERS, moving, chunk=5)
+    correlate("0000")
+    kept = np.load("zcorr/layers/0000.npz")
+    assert kept["z"].tolist() == [3, 4, 5, 6, 7]
+    assert kept["pixels"].dtype == np.uint8
+    assert max(kept["pixels"].shape[1:]) == 60
+    assert (kept["pixels"][4] == 0).all()
+    assert kept["pixels"][0].mean() > 60
+    assert 0.3 < kept["scale"] < 0.5
+
+
+def test_a_repeat_gives_the_same_bytes(workdir):
+    publish(workdir, LAYERS[:6], moving)
+    stored = []
+    for _ in range(2):
+        correlate("0000")
+        infer(["0000"])
+        stored.append({p: p.read_bytes() for p in sorted(workdir.rglob("zcorr/**/*.*"))})
+    assert stored[0] == stored[1]
+
+
+def test_schema_defaults_hold_every_option(workdir):
+    from pathlib import Path
+
+    schema = yaml.safe_load((Path(__file__).parents[2] / "config/schema.yaml").read_text())
+    section = schema["properties"].get("zcorr")
+    if section is None:
+        pytest.skip("no zcorr section in the schema yet")
+    assert set(section["properties"]) == set(ZCORR)
