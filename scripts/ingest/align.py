@@ -9,6 +9,7 @@ from typing import Any
 
 import h5py
 
+from scripts.lib.job import UserError
 from scripts.lib.names import DatName, LayerName, parse_dat, parse_layer
 
 # fields whose change from layer to layer is a restart, in the order of their precedence
@@ -55,15 +56,25 @@ class Layer:
     tiles: Mapping[str, Tile]
 
 
+_REMEDY = "It is made anew by: snakemake transfer --forcerun convert_layers"
 _FIELDS = (*CHECKED, "WD", "FirstX", "FirstY")
 
 
 def missing_cells(path: str, rows: int, columns: int) -> list[str]:
-    """Give the keys ``0-row-column`` of the cells without a tile; all of them when path is ""."""
+    """Give the keys ``0-row-column`` of the cells without a tile; all of them when path is "".
+
+    Raises
+    ------
+    UserError
+        When the file cannot be opened.
+    """
     found: set[tuple[str, ...]] = set()
     if path:
-        with h5py.File(path, "r") as file:
-            found = {tuple(key.split("-")[1:]) for key in file}
+        try:
+            with h5py.File(path, "r") as file:
+                found = {tuple(key.split("-")[1:]) for key in file}
+        except OSError as error:
+            raise UserError(f"{path}: not a readable align HDF5: {error}. {_REMEDY}") from error
     cells = [(str(r), str(c)) for r in range(rows) for c in range(columns)]
     return [f"0-{r}-{c}" for r, c in cells if (r, c) not in found]
 
@@ -80,7 +91,7 @@ def read_tiles(path: Path) -> dict[str, Tile]:
         with h5py.File(path, "r") as file:
             tiles = {key: _tile(file[key], key) for key in sorted(file)}
     except (OSError, KeyError) as error:
-        raise ValueError(f"{path}: not a readable align HDF5: {error}") from error
+        raise ValueError(f"{path}: not a readable align HDF5: {error}. {_REMEDY}") from error
     if not tiles:
         raise ValueError(f"{path}: expected one group per tile, found none")
     return tiles

@@ -161,6 +161,15 @@ def test_nothing_is_published_while_files_are_missing(service, dats):
     assert service.stacks() == []
 
 
+def test_a_lost_align_file_is_named_with_the_command_that_makes_it_anew(service, dats):
+    transfer(dats)
+    Path(read_table("transfer/layers.tsv")[1]["align_h5"]).unlink()
+    with pytest.raises(UserError, match=r"_100010\.uint8\.h5: .*--forcerun convert_layers"):
+        ingest()
+    transfer(dats)
+    ingest()
+
+
 def test_chunks_cover_gaps_and_all_layers(service, dats):
     transfer(dats)
     ingest()

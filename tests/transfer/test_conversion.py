@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -14,7 +12,6 @@ from scripts.transfer.conversion import Layer, LayerError, Settings
 from tests.transfer.synthetic_dat import make_dat, noise
 from tests.transfer.test_hdf5 import LAYER, convert, tile
 
-ROOT = Path(__file__).resolve().parents[2]
 KEYS = ("0-0-0", "0-0-1", "0-1-0")
 GOOD = {key: make_dat(noise(i), first_xy=(i, 0)) for i, key in enumerate(KEYS)}
 
@@ -162,34 +159,35 @@ def test_a_file_that_does_not_read_back_is_not_published(tmp_path, monkeypatch):
     assert not list((tmp_path / "work").rglob("*.h5"))
 
 
-KILLED = """
-import os, sys
-from pathlib import Path
-import h5py
-from scripts.transfer.conversion import Layer, Settings, convert_layer
-from tests.transfer.test_hdf5 import tile
-left = [int(sys.argv[3])]
-def dying(real):
-    def call(*args, **options):
-        left[0] -= 1
-        if left[0] < 0:
-            os._exit(9)
-        return real(*args, **options)
-    return call
-h5py.Group.create_dataset = dying(h5py.Group.create_dataset)
-Path.replace = dying(Path.replace)
-keys = sys.argv[4:]
-convert_layer(Layer.of([tile(k) for k in keys], Path(sys.argv[1]), Path(sys.argv[2])), Settings())
-"""
+def convert_and_die(layer, calls):
+    """Convert in a forked process that ends without a word at the given call; give its status."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    left = [calls]
+
+    def dying(real):
+        def call(*args, **options):
+            left[0] -= 1
+            if left[0] < 0:
+                os._exit(9)
+            return real(*args, **options)
+
+        return call
+
+    try:
+        h5py.Group.create_dataset = dying(h5py.Group.create_dataset)
+        Path.replace = dying(Path.replace)
+        rerun(layer)
+    finally:
+        os._exit(0)
 
 
 @pytest.mark.parametrize("calls", [0, 5, 12, 13, 20])
 def test_a_run_killed_anywhere_leaves_nothing_half_done_and_the_next_completes(tmp_path, calls):
     whole, _ = convert(tmp_path / "whole", GOOD)
     layer = Layer.of([tile(k) for k in KEYS], whole.dat_root, tmp_path / "work")
-    command = [sys.executable, "-c", KILLED, whole.dat_root, tmp_path / "work", str(calls), *KEYS]
-    done = subprocess.run(command, cwd=ROOT, check=False)
-    assert done.returncode == 9
+    assert convert_and_die(layer, calls) == 9
     for ours, theirs in ((layer.raw, whole.raw), (layer.align, whole.align)):
         assert not ours.exists() or ours.read_bytes() == theirs.read_bytes()
     rerun(layer)
