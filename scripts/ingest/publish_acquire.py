@@ -36,6 +36,7 @@ def main(
         Path(receipt).stem,
         specs.tile_set(volume, found, settings),
         resolution_nm=specs.resolution_nm(acquisition),
+        inputs=[layers],
         params={"ingest": ingest},
         mipmaps=specs.mipmap_builder(volume),
     )

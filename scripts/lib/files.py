@@ -34,8 +34,18 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
         partial.replace(final)
+        _sync_folder(final.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush a rename to disk: without it a power cut may bring the old name back."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -57,6 +67,13 @@ def canonical_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
 def digest(value: Any) -> str:  # noqa: ANN401 - any JSON value
     """SHA-256 of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def digest_of_file(path: str | Path) -> str:
+    """SHA-256 of a file; of ``.json`` the canonical content, of ``.gz`` the unpacked bytes."""
+    if ".json" in Path(path).suffixes:
+        return digest(read_json(path))
+    return hashlib.sha256(_unpack(path)).hexdigest()
 
 
 def write_json(path: str | Path, value: Any) -> None:  # noqa: ANN401 - any JSON value

@@ -87,8 +87,8 @@ class CollectionReceipt:
 
 
 def digests(paths: Iterable[str | Path]) -> dict[str, str]:
-    """SHA-256 of the JSON content of each file, keyed by path as given."""
-    return {str(path): files.digest(files.read_json(path)) for path in paths}
+    """SHA-256 of each file, keyed by path as given; of JSON and ``.gz`` files the content counts."""
+    return {str(path): files.digest_of_file(path) for path in paths}
 
 
 def digest_tiles(tiles: TileSet) -> str:
