@@ -20,7 +20,7 @@ from scripts.solve.system import Index
 
 FLOOR_PX = 0.05  # below this a residual is rounding, not disagreement
 SMALL_CLASS = 20  # pairs; fewer give no median of their own
-WRONG = 0.05  # a pair whose factor is below this is wrong, not noisy: it leaves the solve
+WRONG = 0.1  # a pair whose factor is below this is wrong, not noisy: it leaves the solve
 SPREAD = 4.0  # a class may differ from all pairs by this factor at most
 
 FUNCTIONS: dict[str, Callable[[Array], Array]] = {

@@ -6,6 +6,9 @@ Minimised over the placements M (spec solve-export 2.2, in a direct form):
 * mu = lambda / (1 - lambda) times each tile's weight times the mean square, over the tile's area,
   of the difference between its linear part and that of the rigid fit R to its matches. R lags one
   solve behind, so that every solve is linear;
+* what is known of the microscope: a tile deviates from R by `shape_sd` and from the stage's
+  rotation by `rotation_sd`, weighed against the noise of the matches. Structures of tissue that
+  run obliquely turn and stretch chains of small tiles without end where nothing says this;
 * a stage prior so weak that it acts on long waves alone: each tile's area is tied to its stage
   position with epsilon = k (2 pi / wavelength)^2, k being the stiffness of the chain of matches
   (mean over tiles of the sum of weight x dz^2). A wave of the chain of n layers then follows the
@@ -48,8 +51,10 @@ class Options:
 
     model: str = "affine"  # translation, rigid, similarity or affine
     rigid_lambda: float = 0.01  # share of the rigid fit in each tile's transform
-    stage_wavelength_layers: float = 10000.0  # longer waves follow the stage
-    robust: str = "geman_mcclure"  # none, huber, cauchy, geman_mcclure
+    shape_sd: float = 1e-3  # expected deviation of a tile's scale and shear from its rigid fit
+    rotation_sd: float = 1e-3  # rad; expected deviation of a tile's rotation from the stage's
+    stage_wavelength_layers: float = 500.0  # longer waves follow the stage
+    robust: str = "cauchy"  # none, huber, cauchy, geman_mcclure
     robust_cutoff: float = 3.0  # multiples of the typical residual
     max_iterations: int = 25  # per phase
     max_band_gb: float = 6.0  # larger bands go to SuperLU
@@ -81,7 +86,7 @@ class _Terms:
 
     tiles: Tiles
     graph: Graph
-    mu: float
+    options: Options
     wavelength: float  # of the stage prior, layers
     reference: Array  # (n, 2, 3) placements the prior ties to: the stage, jumps taken out
 
@@ -95,9 +100,7 @@ def solve(tiles: Tiles, graph: Graph, options: Options) -> Solved:
         When the pairs do not join all tiles, or a tile stays undetermined; the message names it.
     """
     require_connected(tiles, graph)
-    terms = _Terms(
-        tiles, graph, _mu(options), max(FREE, options.stage_wavelength_layers), tiles.stage
-    )
+    terms = _Terms(tiles, graph, options, max(FREE, options.stage_wavelength_layers), tiles.stage)
     placement, factor = tiles.stage.copy(), np.ones(len(graph))
     iterations = {}
     for model, kind in _phases(options):
@@ -123,8 +126,17 @@ def residuals(graph: Graph, placement: Array) -> Array:
     return _forces(graph, placement)[2]
 
 
-def _mu(options: Options) -> float:
-    return options.rigid_lambda / (1 - options.rigid_lambda)
+def _stiffness(terms: _Terms, total: Array, noise: float) -> tuple[Array, float]:
+    """Weights of the linear parts' ties to the rigid fit (n, 2) and to the stage.
+
+    `total` (n,) weight of each tile's matches, `noise` px^2 the square residual at unit weight.
+    """
+    options, tiles = terms.options, terms.tiles
+    mu = options.rigid_lambda / (1 - options.rigid_lambda)
+    shape, turn = (
+        noise / (sd * tiles.scale) ** 2 for sd in (options.shape_sd, options.rotation_sd)
+    )
+    return mu * total[:, None] * tiles.area + shape, turn
 
 
 def _epsilon(terms: _Terms, weight: Array) -> float:
@@ -263,16 +275,18 @@ def _normal(terms: _Terms, placement: Array, factor: Array) -> Normal:
     """Give the normal equations at `placement` with robust factors (m,)."""
     graph, n = terms.graph, len(terms.tiles)
     weight = graph.weight * factor
-    force_p, force_q, _ = _forces(graph, placement)
+    force_p, force_q, residual = _forces(graph, placement)
     diagonal = _sum(n, graph.p, weight, graph.hp) + _sum(n, graph.q, weight, graph.hq)
     gradient = _sum(n, graph.p, weight, force_p) + _sum(n, graph.q, weight, force_q)
     target = _rigid_fits(terms.tiles, placement, diagonal, gradient)
-    stiff = terms.mu * diagonal[:, 2, 2, None] * terms.tiles.area
+    noise = float(weight @ residual**2) / max(float(weight.sum()), 1e-300) / 2  # per axis
+    stiff, turn = _stiffness(terms, diagonal[:, 2, 2].copy(), noise)
     tie = _epsilon(terms, weight) * np.column_stack([terms.tiles.area, np.ones(n)])
     gradient[:, :, :2] += stiff[:, None, :] * (placement[:, :, :2] - target)
+    gradient[:, :, :2] += turn * (placement - terms.tiles.stage)[:, :, :2]
     gradient += tie[:, None, :] * (placement - terms.reference)
     for axis in range(3):
-        diagonal[:, axis, axis] += tie[:, axis] + (stiff[:, axis] if axis < 2 else 0)
+        diagonal[:, axis, axis] += tie[:, axis] + (stiff[:, axis] + turn if axis < 2 else 0)
     return Normal(diagonal, -weight[:, None, None] * graph.c, gradient)
 
 
