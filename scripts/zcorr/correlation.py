@@ -23,6 +23,7 @@ Bool = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
 
 _TEXTURE_SCALE = 0.22  # texture is judged at the reference's scale: pixel noise is none there
+_SPANS = 20  # the neighbourhood of texture fits so often into a side: else tissue spills over
 _LEAST_COMMON = 0.01  # of the picture; a correlation over fewer pixels is no value
 
 
@@ -58,7 +59,7 @@ def textured(picture: Picture, scale: float, options: Texture) -> Bool:
     filled = _shrunk(np.where(data, picture.pixels, 0).astype(np.float32), shrink)
     with np.errstate(invalid="ignore", divide="ignore"):
         small = np.asarray(np.nan_to_num(filled / weight), np.float32)
-    sigma = min(options.sigma_px * scale * shrink, min(small.shape) / 10)
+    sigma = min(options.sigma_px * scale * shrink, min(small.shape) / _SPANS)
     excess = np.maximum(0, small - _local_mean(small, weight, sigma))
     content = _local_mean(excess.astype(np.float32), weight, sigma)
     h, w = data.shape

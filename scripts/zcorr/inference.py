@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 _AT_REST = 1e-5  # layers; no coordinate moves more in an iteration: nothing changes any more
-_POOR_POWER = 4  # a layer that fits half as well as its neighbours fit each other counts 1/16
+_POOR_POWER = 16  # a layer that fits a tenth worse than usual counts 0.19, a fifth worse 0.03
 
 
 @dataclass(frozen=True)
@@ -135,11 +135,12 @@ def _iterate(raw: Array, trust: Array, weight: Array, present: Index, options: O
     start = np.arange(n, dtype=float)
     z, quality, done = start.copy(), np.ones(n), 0
     centres = window_centres(n, options.local_estimates)
-    curve = estimate_curve(raw, z, trust, centres, monotone=options.force_monotonicity)
+    both = trust * weight[:, None]  # the curve asks both layers of a pair
+    curve = estimate_curve(raw, z, both, centres, monotone=options.force_monotonicity)
     for done in range(1, options.iterations + 1):  # noqa: B007 - the count is a result
         quality = _qualities(raw, quality, z, curve, centres, options)
         scaled = _scaled(raw, quality, reach)
-        curve = estimate_curve(scaled, z, trust, centres, monotone=options.force_monotonicity)
+        curve = estimate_curve(scaled, z, both, centres, monotone=options.force_monotonicity)
         shift = shifts(scaled, z, curve, centres, trust, options.minimum_correlation)
         moved = z + options.shift_proportion * shift
         regularizer = options.coordinate_regularizer
@@ -165,8 +166,8 @@ def trust(share: Array) -> Array:
 def layer_weights(corr: Array) -> Array:
     """Weight 0..1 of each layer: how well it fits, against how its two neighbours fit each other.
 
-    In order, layer i correlates better with i-1 and i+1 than these do over two steps. A layer that
-    does not is damaged, misaligned or resin: its distances to others mean little. (n,) from (n, R).
+    The ratio of the two is much the same throughout a stack. A layer with a lower one is damaged,
+    misaligned or resin: its distances to others mean little. (n,) from (n, R).
     """
     n = len(corr)
     weight = np.ones(n)
@@ -174,7 +175,10 @@ def layer_weights(corr: Array) -> Array:
         return weight
     before, after, across = corr[:-2, 0], corr[1:-1, 0], corr[:-2, 1]
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = np.clip((before + after) / (2 * np.abs(across)), 0, 1) ** _POOR_POWER
+        ratio = (before + after) / (2 * np.abs(across))
+    known = ratio[np.isfinite(ratio)]
+    usual = float(np.median(known)) if len(known) else 1.0
+    ratio = np.clip(ratio / usual, 0, 1) ** _POOR_POWER
     weight[1:-1] = np.where(np.isfinite(ratio), ratio, 1.0)
     return weight
 

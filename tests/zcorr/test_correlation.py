@@ -89,7 +89,7 @@ def test_pixels_without_data_and_zeros_take_no_part():
         valid = correlation.textured(picture(pixels, mask), 1.0, options)
         assert not valid[:10].any()
         assert not valid[-10:].any()
-        assert valid[30:-30].all()
+        assert valid[30:-30].mean() > 0.9
 
 
 def test_an_empty_layer_has_no_valid_pixel():
