@@ -20,6 +20,7 @@ from scripts.lib.geometry import Array
 Index = NDArray[np.intp]
 
 LIBRARY_TRUST = 4.0  # of every consensus-set search, whatever the stage says (mpicbg default)
+_EXACT_PX = 1e-6  # errors of rounding are no reason to distrust
 _CELLS_AT_ONCE = 1_000_000  # trials x candidates: bounds the error matrix to 8 MB
 
 
@@ -168,7 +169,7 @@ def _trusted(p: Array, q: Array, how: Consensus, inliers: Index, max_trust: floa
     """Drop, again and again, what errs more than `max_trust` times the median error."""
     while True:
         error = _errors(p[inliers], q[inliers], fit(how, p[inliers], q[inliers])[None])[0]
-        keep = error <= max_trust * np.median(error)
+        keep = error <= max_trust * np.median(error) + _EXACT_PX
         if keep.sum() < how.min_inliers:
             return np.zeros(0, np.intp)
         if keep.all():

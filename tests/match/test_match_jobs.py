@@ -1,0 +1,189 @@
+"""The three jobs against the embedded service: plan, match, close."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+
+from scripts.lib import files
+from scripts.lib.receipts import CollectionReceipt
+from scripts.lib.records import CanvasMatches, TileSet
+from scripts.lib.render import RenderClient
+from scripts.match import close_matches, closing, derive_pairs, match_pairs
+
+TABLES = [
+    yaml.safe_load((Path(__file__).parents[2] / "config/match_stages" / f"{name}.yaml").read_text())
+    for name in ("small_tiles", "multi_row")
+]
+COLLECTION = "p_v1"
+RUNS = ("montage_left_right", "cross")
+
+
+@pytest.fixture
+def volume(tmp_path, monkeypatch, specimen):
+    """Four layers of one row of two tiles, one of them blank, in a working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RENDER_WS_URL", "")
+    for z in range(1, 5):
+        for column in range(2):
+            specimen.cut(z, 0, column, error=(0.7 * z, 0.4 * z), blank=(z, column) == (2, 0))
+    specs = []
+    with h5py.File("tiles.h5", "w") as file:
+        for spec in specimen.specs:
+            file[f"{spec.tile_id}/mipmap.0"] = specimen.images[spec.tile_id][None]
+            url = f"file://tiles.h5?dataSet=/{spec.tile_id}/mipmap.0&z=0"
+            specs.append(type(spec)(**{**vars(spec), "image_url": url}))
+    client = RenderClient("o", "p")
+    receipt = client.publish_stack(
+        "v1_acquire",
+        TileSet(tuple(specs)).with_bounds(),
+        resolution_nm=(8, 8, 8),
+        inputs=[],
+        params={},
+    )
+    receipt.write("stacks/v1_acquire.json")
+    client.close()
+    return specimen
+
+
+def run_all(chunks, order=1):
+    files.write_table("ingest/chunks.tsv", ("chunk", "z_first", "z_last"), chunks)
+    pairs, results = [], []
+    render = {"owner": "o", "project": "p"}
+    stack = "stacks/v1_acquire.json"
+    for run in RUNS:
+        for chunk in [row["chunk"] for row in chunks][::order]:
+            pairs.append(f"match/pairs/{run}/{chunk}.tsv.gz")
+            results.append(f"match/results/{run}/{chunk}.tsv.gz")
+            derive_pairs.main(
+                stack=stack,
+                chunks="ingest/chunks.tsv",
+                chunk=chunk,
+                run=run,
+                out=pairs[-1],
+                render=render,
+                stage_tables=TABLES,
+                z_distance=2,
+            )
+            match_pairs.main(
+                stack=stack,
+                pairs=pairs[-1],
+                run=run,
+                out=results[-1],
+                render=render,
+                collection=COLLECTION,
+                stage_tables=TABLES,
+                feature_cache_mb=50,
+            )
+    close_matches.main(
+        pairs=pairs,
+        results=results,
+        out="matches/p_v1.json",
+        summary="match/summary.tsv",
+        render=render,
+        collection=COLLECTION,
+        match={"preset": "small_tiles"},
+    )
+    return [row for path in results for row in files.read_table(path)]
+
+
+def stored():
+    client = RenderClient("o", "p")
+    out = {
+        pair.key: pair
+        for g in client.p_groups(COLLECTION)
+        for pair in client.matches(COLLECTION, g)
+    }
+    client.close()
+    return out
+
+
+WHOLE = [{"chunk": "0000", "z_first": 1, "z_last": 4}]
+HALVES = [
+    {"chunk": "0000", "z_first": 1, "z_last": 2},
+    {"chunk": "0001", "z_first": 3, "z_last": 4},
+]
+
+
+def test_every_planned_pair_has_a_row_and_the_sums_agree(volume):
+    rows = run_all(WHOLE)
+    assert len(rows) == 4 + 2 * (3 + 2)
+    receipt = CollectionReceipt.read("matches/p_v1.json")
+    saved = [row for row in rows if row["saved"] == "1"]
+    assert (receipt.pairs_planned, receipt.pairs_saved) == (14, len(saved))
+    assert receipt.pairs_failed == 14 - len(saved)
+    assert {tuple(r[k] for k in ("p_group", "p_id", "q_group", "q_id")) for r in saved} == set(
+        stored()
+    )
+    blank = [row for row in rows if "000002_0-0-0" in row["p_id"] + row["q_id"]]
+    assert {row["saved"] for row in blank} == {"0"}
+    assert all("few_inliers" in row["reason"] for row in blank)
+    assert len(blank) == 1 + 3
+    assert len(saved) == 10
+    assert all(float(row["rms_px"]) < 1.5 and int(row["count"]) >= 9 for row in saved)
+
+
+def test_results_do_not_depend_on_the_chunks_or_their_order(volume):
+    one = run_all(WHOLE)
+    points = stored()
+    receipt = Path("matches/p_v1.json").read_bytes()
+    assert run_all(WHOLE) == one
+    assert Path("matches/p_v1.json").read_bytes() == receipt
+    other = run_all(HALVES, order=-1)
+
+    def by_key(rows):
+        return sorted((row["p_id"], row["q_id"], *row.values()) for row in rows)
+
+    assert by_key(other) == by_key(one)
+    for key, pair in stored().items():
+        assert np.array_equal(pair.p, points[key].p)
+
+
+def test_old_records_of_failed_or_unplanned_pairs_disappear(volume):
+    two = np.zeros((2, 2))
+    ids = {(s.z, s.column): s.tile_id for s in volume.specs}
+    failed = CanvasMatches("1.0", ids[1, 0], "2.0", ids[2, 0], two, two, np.ones(2))
+    stray = CanvasMatches("1.0", ids[1, 0], "4.0", ids[4, 1], two, two, np.ones(2))
+    client = RenderClient("o", "p")
+    client.put_matches(COLLECTION, [failed, stray])
+    client.close()
+    run_all(WHOLE)
+    assert not {failed.key, stray.key} & set(stored())
+
+
+def test_the_summary_adds_up(volume):
+    rows = run_all(WHOLE)
+    summary = {(r["run"], r["stage"]): r for r in files.read_table("match/summary.tsv")}
+    first = summary["cross", "crossPass1"]
+    second = summary["cross", "crossPass2"]
+    assert int(first["processed"]) == sum(row["run"] == "cross" for row in rows)
+    left = int(first["processed"]) - int(first["saved"])
+    assert int(second["processed"]) == left - int(second["stopped_by_distance"])
+    for line in summary.values():
+        lost = sum(int(line[k]) for k in closing.SUMMARY_COLUMNS[5:9])
+        assert int(line["processed"]) == int(line["saved"]) + lost
+
+
+def row(p, q, saved="1"):
+    return {"p_group": "1.0", "p_id": p, "q_group": "2.0", "q_id": q, "saved": saved}
+
+
+def test_a_lost_or_doubled_pair_stops_the_closing():
+    plan = [row("a", "b"), row("c", "d")]
+    assert closing.add_up([plan], [plan]).failed == 0
+    with pytest.raises(ValueError, match="planned 2 pairs and has 1"):
+        closing.add_up([plan], [plan[:1]])
+    with pytest.raises(ValueError, match="two chunks"):
+        closing.add_up([plan, plan], [plan, plan])
+
+
+def test_the_worked_example_of_stages_is_counted():
+    one = {"run": "cross", "stage": "b", "saved": "1", "reason": "a:few_inliers(3<20 of 8)"}
+    two = {"run": "cross", "stage": "a", "saved": "0"}
+    two["reason"] = "a:low_coverage(10<50); b:beyond_distance(4>3)"
+    first, second = closing.summary([[one, two]])
+    assert (first["processed"], first["few_inliers"], first["low_coverage"]) == (2, 1, 1)
+    assert (second["processed"], second["saved"], second["stopped_by_distance"]) == (1, 1, 1)
+    assert second["saved_pct"] == 100.0
