@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 Album = dict[str, list[Shown]]
 CONTACT_PX = 380  # width of a picture of a contact sheet
 ENLARGED = 4  # of a seam
-MOST_LINES = 60  # matches drawn
+MOST_LINES = 40  # matches drawn
 ALIGNED = {
     "Before": ("acquire", "Section across the layers (x to the right, z down), stage positions."),
     "After": ("align", "The same section through the solved stack, before the correction of z."),
@@ -146,7 +146,10 @@ def match_pictures(service: Stacks, names: Names, z: int) -> list[Shown]:
     """Show the matches of a pair within the layer `z` and of one to a layer near it."""
     group = geometry.section_id(z)
     pairs = service.matches(names.collection, group)
+    row = {tile.tile_id: tile.row for tile in _layer(service, names.acquire, z).tiles}
     inside = [pair for pair in pairs if pair.q_group == group]
+    # tiles side by side are easier to read beside each other than tiles above each other
+    inside = [pair for pair in inside if row[pair.p_id] == row[pair.q_id]] or inside
     across = [pair for pair in pairs if pair.q_group != group]
     out = []
     for title, found in (("within the layer", inside), ("between layers", across)):

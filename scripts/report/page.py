@@ -98,7 +98,8 @@ def verdict(figures: Figures, findings: int) -> str:
         text += f" ({review['excluded_tiles']:,} excluded)"
     if solve["residual_px"].get("p50") is not None:
         text += f", matches agree to {solve['residual_px']['p50']:.2f} px (median of tiles)"
-    return text + (f"; {findings} things to look at." if findings else "; nothing stands out.")
+    things = "1 thing" if findings == 1 else f"{findings} things"
+    return text + (f"; {things} to look at." if findings else "; nothing stands out.")
 
 
 # ---------------------------------------------------------------------------------------------
@@ -300,7 +301,10 @@ MOST_ROWS = 12
 
 
 def _quarantine_table(f: Figures) -> TableRows | None:
-    rows = [[q["layer_id"], q["tile_key"], q["reason"]] for q in f.get("quarantined", [])]
+    rows = [
+        [q["layer_id"], q["tile_key"], q["reason"].removeprefix(f"{q['dat']}: ")]
+        for q in f.get("quarantined", [])
+    ]
     return _cut("Tiles in quarantine", ["layer", "tile", "why"], rows)
 
 

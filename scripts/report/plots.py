@@ -23,8 +23,9 @@ from scripts.report.summary import qc_column, qc_layers
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 VERMILION, SKY, PURPLE, GRAY = "#D55E00", "#56B4E9", "#AA4499", "#8a8f98"
-CYCLE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GRAY)
-MARKS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "star")
+INDIGO = "#332288"
+CYCLE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GRAY, INDIGO)
+MARKS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "star", "plus")
 STATES = {
     "ok": BLUE,
     "small_cluster": ORANGE,
@@ -162,7 +163,7 @@ def match_counts(results: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or Non
             source=source,
             color=color,
             size=4,
-            marker=MARKS[i % 7],
+            marker=MARKS[i % len(MARKS)],
             legend_label=label,
         )
     plot.y_range.start = 0
@@ -368,10 +369,14 @@ def _by_cell(
         part = tiles.where(cells == cell)
         z, values = thin(part["z"], part[name])
         source = ColumnDataSource({"z": z, "value": values, "cell": [cell] * len(z)})
-        style: dict[str, Any] = {"source": source, "color": CYCLE[i % 7], "legend_label": cell}
+        style: dict[str, Any] = {
+            "source": source,
+            "color": CYCLE[i % len(CYCLE)],
+            "legend_label": cell,
+        }
         if line:
             plot.line("z", "value", line_width=1.5, **style)
-        plot.scatter("z", "value", size=5, marker=MARKS[i % 7], alpha=0.85, **style)
+        plot.scatter("z", "value", size=5, marker=MARKS[i % len(MARKS)], alpha=0.85, **style)
     if start is not None:
         plot.y_range.start = start
     plot.add_tools(HoverTool(tooltips=[("tile", "@cell"), ("z", "@z"), ("", "@value{0.000} px")]))
