@@ -20,9 +20,9 @@ ACQUISITION = [
 ]
 # small chunks, so that every stage fans out into several jobs
 SMALL = {
-    "chunks": {"layers": 4},
-    "transfer": {"layers_per_job": 4},
-    "export": {"block_zyx_px": [4, 64, 64]},
+    "chunks": {"layers": 5},
+    "transfer": {"layers_per_job": 5},
+    "export": {"block_zyx_px": [5, 64, 64]},
 }
 
 
