@@ -31,6 +31,7 @@ Bool = NDArray[np.bool_]
 Source = Callable[[TileSpec, int], tuple[Image, Image | None]]
 
 _TABLE_STEP = 0.25  # px between the nodes of a tabulated inverse
+_PIXELS_AT_ONCE = 1 << 16  # output px: their maps stay in the cache, a quarter faster
 _FUZZ = 1e-6  # px by which a coordinate may miss the tile through rounding
 _EDGE_WEIGHT = 1e-3  # px; a border pixel counts only where no other tile has data
 
@@ -175,19 +176,30 @@ def _patch(
     window = _window(one, box, scale, shape)
     if window is None:
         return None
-    x = box.x0 + np.arange(window[1].start, window[1].stop) / scale
-    y = box.y0 + np.arange(window[0].start, window[0].stop) / scale
-    at_x, at_y = inverse_maps(one.chain, x, y, tile.width, tile.height)
     # a tile smaller than the level has no such level: the deepest that holds a pixel serves
     level = min(level, min(tile.width, tile.height).bit_length() - 1)
     image, mask = source(tile, level)
-    inside = _inside(at_x, at_y, image.shape, level)
-    if not inside.any():
-        return None
-    values, full = _interpolate(image, mask, _to_level(at_x, level), _to_level(at_y, level))
-    if full is not None:
-        inside &= full
-    weights = _weights(at_x, at_y, inside, mask, level, tile)
+    border = None if mask is None else _border_distance(mask)
+    rows, columns = window
+    x = box.x0 + np.arange(columns.start, columns.stop) / scale
+    values = np.empty((rows.stop - rows.start, len(x)), np.float32)
+    weights = np.empty_like(values)
+    step = max(1, _PIXELS_AT_ONCE // len(x))
+    for first in range(0, len(values), step):
+        part = slice(first, min(first + step, len(values)))
+        y = box.y0 + np.arange(rows.start + part.start, rows.start + part.stop) / scale
+        at_x, at_y = inverse_maps(one.chain, x, y, tile.width, tile.height)
+        inside = _inside(at_x, at_y, image.shape, level)
+        to_x, to_y = _to_level(at_x, level), _to_level(at_y, level)
+        values[part], full = _interpolate(image, mask, to_x, to_y)
+        if full is not None:
+            inside &= full
+        distance = (
+            _rectangle_distance(at_x, at_y, tile)
+            if border is None
+            else (_remap(border, to_x, to_y) - 1) * np.float32(1 << level)
+        )
+        weights[part] = inside * (np.maximum(distance, 0) + np.float32(_EDGE_WEIGHT))
     return _Patch(window, values, weights)
 
 
@@ -344,24 +356,18 @@ def _remap(image: Image, at_x: Float32, at_y: Float32) -> Float32:
     return np.asarray(out, np.float32)
 
 
-def _weights(
-    at_x: Array, at_y: Array, inside: Bool, mask: Image | None, level: int, tile: TileSpec
-) -> Float32:
-    """Distance to the border of the tile's unmasked area in source px; 0 where it has no data."""
-    distance: Float32
-    if mask is None:
-        near_x = np.minimum(at_x, tile.width - 1 - at_x)
-        near_y = np.minimum(at_y, tile.height - 1 - at_y)
-        distance = np.asarray(np.minimum(near_x, near_y), np.float32)
-    else:
-        ring = cv2.copyMakeBorder(_unmasked(mask), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-        field = cv2.distanceTransform(ring, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-        at = _remap(field, _to_level(at_x, level), _to_level(at_y, level))
-        # the outermost valid pixel has distance 1
-        distance = np.asarray((at - 1) * np.float32(1 << level), np.float32)
-    weights: Float32 = np.maximum(distance, np.float32(0)) + np.float32(_EDGE_WEIGHT)
-    weights[~inside] = 0
-    return weights
+def _rectangle_distance(at_x: Array, at_y: Array, tile: TileSpec) -> Float32:
+    """Distance to the outermost pixel centres of an unmasked tile, source px."""
+    near_x = np.minimum(at_x, tile.width - 1 - at_x)
+    near_y = np.minimum(at_y, tile.height - 1 - at_y)
+    return np.minimum(near_x, near_y).astype(np.float32)
+
+
+def _border_distance(mask: Image) -> Float32:
+    """Distance of each unmasked pixel to the nearest that is not, level px; the outermost 1."""
+    ring = cv2.copyMakeBorder(_unmasked(mask), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    field = cv2.distanceTransform(ring, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.ascontiguousarray(field[1:-1, 1:-1], np.float32)
 
 
 # ---------------------------------------------------------------------------------------------
