@@ -72,7 +72,8 @@ def _weak_matches(evidence: Evidence) -> Iterator[Finding]:
         part = near.where(near["run"] == run)
         failed = part.where(part["saved"] == 0)
         if len(failed) > 0.1 * len(part):
-            z = sorted(set(failed["p_group"].astype(int).tolist()))
+            lower = np.minimum(failed["p_group"], failed["q_group"])
+            z = sorted(set(lower.astype(int).tolist()))
             yield Finding(
                 "match",
                 f"{len(failed)} of {len(part)} {run} pairs of neighbours have no matches",

@@ -152,7 +152,9 @@ def match_counts(results: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or Non
     kinds = sorted(set(zip(saved["run"].tolist(), saved["dz"].tolist(), strict=True)))
     for i, (run, dz) in enumerate(kinds):
         part = saved.where((saved["run"] == run) & (saved["dz"] == dz))
-        z, count = _median_by(part["p_group"], part["count"])
+        # p and q stand in text order ("10.0" before "9.0"): the lower layer is the smaller number
+        lower = np.minimum(part["p_group"], part["q_group"])
+        z, count = _median_by(lower, part["count"])
         label = f"{run.replace('_', ' ')}" + (f", {dz} apart" if dz else "")
         source = ColumnDataSource({"z": z, "count": count, "kind": [label] * len(z)})
         color = CYCLE[i % len(CYCLE)]
