@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted(ROOT.glob("scripts/**/*.py"))
 RULES = [*sorted(ROOT.glob("rules/*.smk")), ROOT / "Snakefile"]
 STAGES = {"transfer", "ingest", "match", "review", "solve", "zcorr", "correct", "export", "report"}
+TARGETS = STAGES | {"all", "preview"}  # rules without a job
 # A module of lib names its layer in its docstring: """L0 · Files: ...
 LEVEL = {
     path.stem: int(found[1])
@@ -307,7 +308,7 @@ class TestJob:
 
 def test_every_rule_has_a_script_or_is_a_target():
     for path, rule, script in rules():
-        assert script or rule in STAGES | {"all"}, f"{name(path)}: rule {rule} has no script"
+        assert script or rule in TARGETS, f"{name(path)}: rule {rule} has no script"
 
 
 @pytest.mark.parametrize("path", RULES, ids=name)
