@@ -69,8 +69,8 @@ class Graph:
     """m pairs between n tiles.
 
     ``p``, ``q`` (m,) tile positions; ``dz`` (m,) layers; ``count`` (m,) points; ``weight`` (m,)
-    base weight; ``hp``, ``hq``, ``c`` (m, 3, 3) weighted means of p p', q q' and p q' with
-    homogeneous scaled points (u, v, 1).
+    base weight; ``vote`` (m,) the same without regard to distance; ``hp``, ``hq``, ``c``
+    (m, 3, 3) weighted means of p p', q q' and p q' with homogeneous scaled points (u, v, 1).
     """
 
     p: NDArray[np.int64]
@@ -78,6 +78,7 @@ class Graph:
     dz: Array
     count: NDArray[np.int64]
     weight: Array
+    vote: Array
     hp: Array
     hq: Array
     c: Array
@@ -99,10 +100,14 @@ class Weighting:
 
     def of(self, moments: Moments) -> Array:
         """Give the (m,) base weight of each pair."""
-        points = moments.count / (1 + moments.count / self.saturation_points)
         distance = np.maximum(moments.dz, 1.0) ** -self.dz_exponent
         kind = np.where(moments.dz == 0, self.montage_weight, distance)
-        return np.asarray(points * kind * moments.weight / np.maximum(moments.count, 1))
+        return np.asarray(self.votes(moments) * kind)
+
+    def votes(self, moments: Moments) -> Array:
+        """Give the (m,) weight of each pair by its points alone, whatever its distance."""
+        points = moments.count / (1 + moments.count / self.saturation_points)
+        return np.asarray(points * moments.weight / np.maximum(moments.count, 1))
 
 
 def tiles_of(tile_set: TileSet) -> Tiles:
@@ -182,6 +187,7 @@ def graph_of(tiles: Tiles, moments: Moments, weighting: Weighting) -> Graph:
         dz=kept.dz,
         count=kept.count,
         weight=weight[use],
+        vote=weighting.votes(kept),
         hp=_homogeneous(kept.pp / square, up, up),
         hq=_homogeneous(kept.qq / square, uq, uq),
         c=_homogeneous(kept.pq / square, up, uq),

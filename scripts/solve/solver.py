@@ -42,6 +42,7 @@ JUMP_PX, JUMP_FACTOR = 5.0, 8.0  # a step of the layers beyond this, and times t
 FREE = (
     1e5  # layers; wavelength of the prior while pairs are judged: its strain is no fault of theirs
 )
+SETTLED = 0.02  # a robust factor that moves less has settled
 POLISH_PASSES = 10  # of the lagged rigid fits with fixed weights: each costs one back-substitution
 
 
@@ -102,12 +103,19 @@ def solve(tiles: Tiles, graph: Graph, options: Options) -> Solved:
     require_connected(tiles, graph)
     terms = _Terms(tiles, graph, options, max(FREE, options.stage_wavelength_layers), tiles.stage)
     placement, factor = tiles.stage.copy(), np.ones(len(graph))
-    iterations = {}
-    for model, kind in _phases(options):
+    iterations: dict[str, int] = {}
+    none, voters = np.zeros(len(graph), bool), replace(graph, weight=graph.vote)
+    phases = _phases(options)
+    for model, kind in phases:
         layout = layout_of(
             len(tiles), graph.p, graph.q, unknowns=model.unknowns, max_band_gb=options.max_band_gb
         )
-        placement, factor, used = _phase(terms, layout, model, kind, placement, factor, options)
+        # on what is wrong all pairs vote alike: the adjacent layer, which weighs most in the end,
+        # would otherwise outvote all others together
+        judging = terms if (model, kind) == phases[-1] else replace(terms, graph=voters)
+        if iterations:
+            factor = _weights(judging, kind, residuals(graph, placement), none, options)[0]
+        placement, factor, used = _phase(judging, layout, model, kind, placement, factor, options)
         iterations[f"{model.name} {kind}"] = used
         if model.name == "translation":
             terms = replace(terms, reference=_without_jumps(tiles, placement))
@@ -197,8 +205,10 @@ def _phase(
         residual = residuals(terms.graph, placement)
         weight = factor * terms.graph.weight
         now = math.sqrt(float(weight @ residual**2) / max(float(weight.sum()), 1e-300))
-        factor, strained = _weights(terms, kind, residual, strained, options.robust_cutoff)
-        if abs(before - now) <= 1e-3 * now + 1e-6:
+        previous = factor
+        factor, strained = _weights(terms, kind, residual, strained, options)
+        moved = np.count_nonzero(np.abs(factor - previous) > SETTLED)
+        if abs(before - now) <= 1e-3 * now + 1e-6 and moved <= 1e-4 * len(factor):
             break
         before = now
     log.info("%s: %d iterations, weighted rms %.4f px", model.name, count, now)
@@ -206,10 +216,10 @@ def _phase(
 
 
 def _weights(
-    terms: _Terms, kind: str, residual: Array, strained: Mask, cutoff: float
+    terms: _Terms, kind: str, residual: Array, strained: Mask, options: Options
 ) -> tuple[Array, Mask]:
     """Give the robust factors, and which pairs stay under Huber's because they alone join parts."""
-    graph = terms.graph
+    graph, cutoff = terms.graph, options.robust_cutoff
     factor = robust.weights(kind, residual, graph.dz, cutoff=cutoff)
     strained = strained | robust.bridges(factor, len(terms.tiles), graph.p, graph.q)
     if kind != "none" and strained.any():
