@@ -26,6 +26,7 @@ include: "rules/zcorr.smk"
 include: "rules/correct.smk"
 include: "rules/export.smk"
 include: "rules/report.smk"
+include: "rules/preview.smk"
 
 
 localrules:
@@ -39,6 +40,7 @@ localrules:
     correct,
     export,
     report,
+    preview,
 
 
 rule all:
@@ -92,6 +94,11 @@ rule export:
 rule report:
     input:
         "report/index.html",
+
+
+rule preview:
+    input:
+        "preview/volume.json",
 
 
 onstart:

@@ -5,7 +5,7 @@ Inputs
     ``export/plan.json``, ``stacks/<final>.json``, ``ingest/chunks.tsv``, ``zcorr/Zcoords.txt``
 Outputs
     ``export/slabs/{chunk}.json``: ``tasks``, each with its voxel range, the number of its blocks
-    that are not all zero and the CRC-32 of its voxels; ``voxels``
+    that are not all zero and the CRC-32 of its voxels; ``voxels``; of a preview also ``made_of``
     Side effect: the blocks, in every target.
 Method
     One warp per tile from source pixels through all its transforms, feathered seams, linear
@@ -38,6 +38,7 @@ def main(
     chunk: str,
     render: Mapping[str, Any],
     export: Mapping[str, Any],
+    made_of: str | None = None,
 ) -> None:
     """Find the layers each output layer is made of, render task by task, write, record."""
     stack, client = StackReceipt.read(receipt), RenderClient(**render)
@@ -45,17 +46,18 @@ def main(
     what = slabs.Plan.from_json(files.read_json(plan))
     (row,) = [row for row in files.read_table(chunks) if row["chunk"] == chunk]
     z_range = slabs.owned(what.spec, int(row["z_first"]), int(row["z_last"]))
-    made_of = _made_of(coordinates, what, z_range, export)
-    needed = [z for one in made_of if one is not None for z in (one.a, one.b)]
+    mixed = _mixed(coordinates, what, z_range, export)
+    needed = [z for one in mixed if one is not None for z in (one.a, one.b)]
     tiles = client.tiles(stack.stack, min(needed), max(needed)) if needed else None
     placed = compose.place_layers(tiles) if tiles else {}
-    rows = _render(what, z_range, made_of, placed, export["blend"])
+    rows = _render(what, z_range, mixed, placed, export["blend"])
     log.info("chunk %s: z %s, %d tasks", chunk, z_range, len(rows))
     voxels = (z_range[1] - z_range[0]) * what.spec.shape_zyx[1] * what.spec.shape_zyx[2]
-    files.write_json(out, {"chunk": chunk, "z": z_range, "voxels": voxels, "tasks": rows})
+    known = {} if made_of is None else {"made_of": made_of}
+    files.write_json(out, {"chunk": chunk, "z": z_range, "voxels": voxels, "tasks": rows} | known)
 
 
-def _made_of(
+def _mixed(
     coordinates: str, plan: slabs.Plan, z_range: tuple[int, int], export: Mapping[str, Any]
 ) -> list[interpolation.Mixture | None]:
     """Say what each output layer of the slab is made of."""
@@ -71,7 +73,7 @@ def _made_of(
 def _render(
     plan: slabs.Plan,
     z_range: tuple[int, int],
-    made_of: list[interpolation.Mixture | None],
+    mixed: list[interpolation.Mixture | None],
     placed: Mapping[int, list[compose.Placed]],
     blend: str,
 ) -> list[dict[str, Any]]:
@@ -79,9 +81,9 @@ def _render(
     spec, rows = plan.spec, []
     levels = [volumes.open_level(target, 0) for target in plan.targets]
     for region in slabs.tasks(spec.shape_zyx, spec.block_zyx, z_range, plan.task_px):
-        box = slabs.area(spec, region)
-        picture = functools.partial(_picture, placed, box, blend)
-        mine = made_of[region[0].start - z_range[0] : region[0].stop - z_range[0]]
+        box = slabs.area(spec, region, plan.step_px)
+        picture = functools.partial(_picture, placed, box, blend, 1 / plan.step_px)
+        mine = mixed[region[0].start - z_range[0] : region[0].stop - z_range[0]]
         shape = (region[1].stop - region[1].start, region[2].stop - region[2].start)
         voxels = interpolation.weave(mine, picture, shape, spec.dtype)
         for level in levels:
@@ -91,9 +93,9 @@ def _render(
 
 
 def _picture(
-    placed: Mapping[int, list[compose.Placed]], box: Box, blend: str, z: int
+    placed: Mapping[int, list[compose.Placed]], box: Box, blend: str, scale: float, z: int
 ) -> compose.Picture:
-    return compose.render(placed.get(z, []), box, blend=blend)
+    return compose.render(placed.get(z, []), box, blend=blend, scale=scale)
 
 
 if __name__ == "__main__":
@@ -107,4 +109,5 @@ if __name__ == "__main__":
             chunk=snakemake.wildcards.chunk,
             render=snakemake.params.render,
             export=snakemake.params.export,
+            made_of=snakemake.params.get("made_of"),
         )

@@ -30,6 +30,7 @@ class Plan:
     spec: VolumeSpec
     targets: tuple[Target, ...]
     task_px: int
+    step_px: int = 1  # world pixels per voxel in x and y; a power of 2
 
     def to_json(self) -> Json:
         """Give plain JSON values."""
@@ -38,7 +39,17 @@ class Plan:
             "spec": self.spec.to_json(),
             "targets": [asdict(target) for target in self.targets],
             "task_px": self.task_px,
+            "step_px": self.step_px,
         }
+
+    @property
+    def frame(self) -> Json:
+        """Give all that blocks depend on and that stays the same while a volume grows in z."""
+        value = self.to_json()
+        spec = self.spec.to_json()
+        _, *shape_yx = spec.pop("shape_zyx")
+        del value["spec"], spec["levels"]
+        return {**value, **spec, "shape_yx": shape_yx}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Plan:
@@ -48,6 +59,7 @@ class Plan:
             VolumeSpec.from_json(value["spec"]),
             tuple(Target(**target) for target in value["targets"]),
             value["task_px"],
+            value.get("step_px", 1),
         )
 
 
@@ -60,24 +72,37 @@ def plan(
     voxel_nm: Mapping[str, float],
     export: Mapping[str, Any],
 ) -> Plan:
-    """Plan the export of a stack: its bounds rounded outward, every z of `z_range` (inclusive)."""
-    x0, y0 = math.floor(bounds[0]), math.floor(bounds[1])
-    x1, y1 = math.ceil(bounds[2]), math.ceil(bounds[3])
-    first, last = z_range
-    shape = (last - first + 1, y1 - y0, x1 - x0)
+    """Plan the export of a stack: its bounds rounded outward, every z of `z_range` (inclusive).
+
+    With ``step_px`` above 1 (a preview) a voxel stands for as many world pixels in x and y; the
+    bounds are rounded to whole blocks then, so that a slight shift of new layers changes nothing.
+    """
     z_block, y_block, x_block = export["block_zyx_px"]
     block = (z_block, y_block, x_block)
+    step = export.get("step_px", 1)
+    x0, x1 = _rounded(bounds[0], bounds[2], step, x_block)
+    y0, y1 = _rounded(bounds[1], bounds[3], step, y_block)
+    first, last = z_range
+    shape = (last - first + 1, y1 - y0, x1 - x0)
     most = volumes.sensible_levels(shape, block)
     spec = VolumeSpec(
         shape_zyx=shape,
         block_zyx=block,
         dtype="uint8",
-        voxel_nm_zyx=(voxel_nm["z_nm"], voxel_nm["pixel_nm"], voxel_nm["pixel_nm"]),
+        voxel_nm_zyx=(voxel_nm["z_nm"], voxel_nm["pixel_nm"] * step, voxel_nm["pixel_nm"] * step),
         origin_px_zyx=(first, y0, x0),
         levels=min(export["levels"], volumes.most_levels(shape)) if export["levels"] else most,
     )
     targets = [_target(name, volume, spec.dtype, export) for name in sorted(export["formats"])]
-    return Plan(stack, spec, tuple(targets), export["task_px"])
+    return Plan(stack, spec, tuple(targets), export["task_px"], step)
+
+
+def _rounded(low: float, high: float, step: int, block: int) -> tuple[int, int]:
+    """Round an interval of world pixels outward, to voxels of `step`: first and end."""
+    if step == 1:
+        return math.floor(low), math.ceil(high)
+    side = step * block
+    return math.floor(low / side) * block, math.ceil(high / side) * block
 
 
 def _target(name: str, volume: str, dtype: str, export: Mapping[str, Any]) -> Target:
@@ -113,11 +138,12 @@ def _spans(size: int, side: int) -> Iterable[tuple[int, int]]:
     return [(start, min(start + side, size)) for start in range(0, size, side)]
 
 
-def area(spec: VolumeSpec, region: Region) -> Box:
+def area(spec: VolumeSpec, region: Region, step_px: int = 1) -> Box:
     """World box of a region of level 0: its pixel centres are whole numbers."""
     _, y0, x0 = spec.origin_px_zyx
     _, rows, columns = region
-    return Box(x0 + columns.start, y0 + rows.start, x0 + columns.stop, y0 + rows.stop)
+    edges = (x0 + columns.start, y0 + rows.start, x0 + columns.stop, y0 + rows.stop)
+    return Box(*(edge * step_px for edge in edges))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -151,7 +177,7 @@ def faults(target: Target, level: int, rows: Sequence[Mapping[str, Any]], block:
         except ValueError as error:  # a block that cannot be unpacked
             out.append(f"{where}: {str(error).splitlines()[0]}")
             continue
-        if found != dict(row):
+        if any(row[key] != value for key, value in found.items()):
             out.append(
                 f"{where}: expected {row['blocks']} blocks, checksum {row['crc32']}; found"
                 f" {found['blocks']}, {found['crc32']}"

@@ -111,7 +111,8 @@ def create(target: Target, spec: VolumeSpec, attributes: Mapping[str, Any] | Non
     """Write all metadata of a volume; blocks already there stay when they fit the new metadata.
 
     `attributes` are added to those of the multiscale group (provenance). Levels whose shape,
-    block, type or codec changed are removed with their blocks, and levels beyond the last.
+    block, type or codec changed are removed with their blocks, and levels beyond the last. A
+    volume that only grew in z keeps its blocks: their places are the same.
     """
     make = _create_n5 if target.format == "n5" else _create_zarr
     _drop_levels_beyond(target, spec.levels)
@@ -130,9 +131,21 @@ def _put_array(target: Target, level: int, name: str, array: dict[str, Any], res
     path = folder / name
     if path.exists():
         known = files.read_json(path)
-        if any(known.get(key) != value for key, value in array.items()):
+        if not _keeps_blocks(known, array):
             shutil.rmtree(folder)
     files.write_json(path, array | rest)
+
+
+def _keeps_blocks(known: Mapping[str, Any], array: Mapping[str, Any]) -> bool:
+    """Tell whether blocks written under `known` metadata are valid under that of `array`."""
+    changed = {key for key, value in array.items() if known.get(key) != value}
+    if changed == {"dimensions"}:  # N5: x, y, z
+        (*old_xy, old_z), (*new_xy, new_z) = known["dimensions"], array["dimensions"]
+        return bool(old_xy == new_xy and old_z <= new_z)
+    if changed == {"shape"}:  # Zarr: z, y, x
+        (old_z, *old_yx), (new_z, *new_yx) = known["shape"], array["shape"]
+        return bool(old_yx == new_yx and old_z <= new_z)
+    return not changed
 
 
 def _create_n5(target: Target, spec: VolumeSpec, attributes: dict[str, Any]) -> None:

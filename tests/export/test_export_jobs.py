@@ -1,5 +1,7 @@
 """The whole export of an analytic stack: right values at right places, faults found."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import zarr
@@ -51,6 +53,12 @@ def slab(chunk, **options):
     )
 
 
+def pyramid():
+    Path("export/pyramid.json").unlink(missing_ok=True)  # as Snakemake does before a job
+    records = [f"export/slabs/{chunk}.json" for chunk in CHUNKS]
+    build_pyramid.main(plan="export/plan.json", slab_records=records, out="export/pyramid.json")
+
+
 def close():
     close_export.main(
         plan="export/plan.json",
@@ -66,7 +74,7 @@ def export(**options):
     found = plan()
     for chunk in CHUNKS:
         slab(chunk, **options)
-    build_pyramid.main(plan="export/plan.json", out="export/pyramid.json")
+    pyramid()
     close()
     return found
 
@@ -172,7 +180,7 @@ def test_closing_names_a_lost_and_a_damaged_block_and_a_rerun_heals(workdir):
     n5_block.write_bytes(n5_block.read_bytes()[:40])
     with pytest.raises(UserError, match=r"v\.n5.*s1"):
         close()
-    build_pyramid.main(plan="export/plan.json", out="export/pyramid.json")
+    pyramid()
     close()
     assert (workdir / "export/volume.json").read_bytes() == before
 

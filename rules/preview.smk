@@ -1,0 +1,150 @@
+# A look at the volume while the microscope still works: finished layers at their stage positions, in stack
+# imaging_preview and a small pyramid below preview/. The jobs are those of ingest and export with other files.
+# Only slabs with something new are rendered: `made_of` is the digest of all that a slab shows.
+
+PREVIEW = config["preview"]
+PREVIEW_STACK = "imaging_preview"
+
+
+def preview_slabs(wildcards):
+    """Records of all slabs of the preview as it is now."""
+    table = checkpoints.plan_preview_slabs.get().output.table
+    return expand("preview/slabs/{chunk}.json", chunk=column(table, "chunk"))
+
+
+def made_of(wildcards):
+    """What one slab of the preview is made of now."""
+    table = checkpoints.plan_preview_slabs.get().output.table
+    digests = dict(zip(column(table, "chunk"), column(table, "made_of"), strict=True))
+    return digests[wildcards.chunk]
+
+
+use rule number_layers as number_preview with:
+    output:
+        update("preview/layers.tsv"),  # its own numbers: those of ingest are frozen for good
+    log:
+        "logs/number_preview/layers.log",
+    benchmark:
+        "benchmarks/number_preview/layers.tsv"
+
+
+use rule publish_acquire as publish_preview with:
+    input:
+        layers="preview/layers.tsv",
+        transfer="transfer/layers.tsv",
+    output:
+        receipt=f"stacks/{PREVIEW_STACK}.json",
+        restarts="preview/restarts.tsv",
+    log:
+        "logs/publish_preview/stack.log",
+    benchmark:
+        "benchmarks/publish_preview/stack.tsv"
+
+
+use rule plan_chunks as plan_preview_chunks with:
+    input:
+        "preview/layers.tsv",
+    output:
+        "preview/chunks.tsv",
+    log:
+        "logs/plan_preview_chunks/chunks.log",
+    benchmark:
+        "benchmarks/plan_preview_chunks/chunks.tsv"
+    params:
+        size=PREVIEW["slab_layers"],
+
+
+use rule plan_export as plan_preview with:
+    input:
+        receipt=f"stacks/{PREVIEW_STACK}.json",
+        chunks="preview/chunks.tsv",
+    output:
+        "preview/plan.json",
+    log:
+        "logs/plan_preview/all.log",
+    benchmark:
+        "benchmarks/plan_preview/all.tsv"
+    params:
+        volume=f"preview/{config['volume']}",
+        export={key: EXPORT[key] for key in PLANNED.split()}
+        | {key: PREVIEW[key] for key in ("formats", "block_zyx_px", "step_px")}
+        | {"levels": 0},
+
+
+checkpoint plan_preview_slabs:
+    input:
+        plan="preview/plan.json",
+        receipt=f"stacks/{PREVIEW_STACK}.json",
+        chunks="preview/chunks.tsv",
+        layers="preview/layers.tsv",
+    output:
+        table="preview/slabs.tsv",
+        coordinates="preview/Zcoords.txt",
+    log:
+        "logs/plan_preview_slabs/all.log",
+    benchmark:
+        "benchmarks/plan_preview_slabs/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=60,
+    params:
+        render=RENDER,
+    script:
+        "../scripts/export/plan_preview_slabs.py"
+
+
+use rule render_slab as render_preview with:
+    input:  # all of these change with every new layer; what matters to a slab is in `made_of`
+        plan=ancient("preview/plan.json"),
+        receipt=ancient(f"stacks/{PREVIEW_STACK}.json"),
+        chunks=ancient("preview/chunks.tsv"),
+        coordinates=ancient("preview/Zcoords.txt"),
+    output:
+        "preview/slabs/{chunk}.json",
+    log:
+        "logs/render_preview/{chunk}.log",
+    benchmark:
+        "benchmarks/render_preview/{chunk}.tsv"
+    params:
+        export={"blend": EXPORT["blend"], "z_correction": False, "fill_gaps": "leave"},
+        made_of=made_of,
+
+
+use rule build_pyramid as build_preview with:
+    input:
+        plan="preview/plan.json",
+        slabs=preview_slabs,
+    output:
+        update("preview/pyramid.json"),  # read first: what is there is extended
+    log:
+        "logs/build_preview/all.log",
+    benchmark:
+        "benchmarks/build_preview/all.tsv"
+
+
+rule close_preview:
+    input:
+        plan="preview/plan.json",
+        table="preview/slabs.tsv",
+        slabs=preview_slabs,
+        pyramid="preview/pyramid.json",
+    output:
+        "preview/volume.json",
+    log:
+        "logs/close_preview/all.log",
+    benchmark:
+        "benchmarks/close_preview/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=60,
+    params:
+        volume=f"{config['volume']} preview",
+        export={key: EXPORT[key] for key in ("data_url", "neuroglancer_url")},
+    script:
+        "../scripts/export/close_preview.py"

@@ -1,0 +1,90 @@
+"""A preview that grows while the microscope works: what its slabs are made of, and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.export import slabs
+from scripts.export.slabs import Plan
+from scripts.lib import files, receipts, volumes
+from scripts.lib.job import UserError
+from scripts.lib.records import TileSet
+
+COLUMNS = ("chunk", "z_first", "z_last", "made_of")
+_ANEW = "Remove the folder preview/ and run again: it is then made anew."
+
+
+def slab_rows(plan: Plan, chunks: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
+    """Give chunk, z_first and z_last (inclusive) of the whole blocks that each chunk owns."""
+    rows = []
+    origin = plan.spec.origin_px_zyx[0]
+    for chunk in chunks:
+        start, stop = slabs.owned(plan.spec, int(chunk["z_first"]), int(chunk["z_last"]))
+        if start < stop:
+            z = {"z_first": origin + start, "z_last": origin + stop - 1}
+            rows.append({"chunk": chunk["chunk"], **z})
+    return rows
+
+
+def made_of(plan: Plan, row: Mapping[str, Any], tiles: TileSet) -> str:
+    """Digest of all that the voxels of a slab depend on; of the images size and time."""
+    paths = sorted({image_path(tile.image_url) for tile in tiles.tiles})
+    return files.digest(
+        {
+            "frame": plan.frame,
+            "z": [row["z_first"], row["z_last"]],
+            "tiles": receipts.digest_tiles(tiles),
+            "images": [[(s := path.stat()).st_size, s.st_mtime_ns] for path in paths],
+        }
+    )
+
+
+def image_path(url: str) -> Path:
+    """Path of the file that an image URL names."""
+    return Path(url.removeprefix("file://").partition("?")[0])
+
+
+def coordinates(layers: Iterable[Mapping[str, str]]) -> str:
+    """Give ``z z`` lines of all layers that have tiles."""
+    found = sorted(int(row["z"]) for row in layers if row["status"] != "gap")
+    return "".join(f"{z} {float(z)}\n" for z in found)
+
+
+def check(
+    plan: Plan, table: Sequence[Mapping[str, str]], records: Sequence[Mapping[str, Any]]
+) -> None:
+    """Check that every slab was rendered from what the table says now.
+
+    Raises
+    ------
+    UserError
+        With the slab that was not.
+    """
+    rendered = {record["chunk"]: record.get("made_of") for record in records}
+    stale = [row["chunk"] for row in table if rendered.get(row["chunk"]) != row["made_of"]]
+    if stale:
+        raise UserError(
+            f"preview: slab(s) {', '.join(stale)} were rendered from other layers than those of "
+            f"{plan.stack} now. Remove preview/slabs/<slab>.json of these and run again."
+        )
+
+
+def check_blocks(plan: Plan, levels: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    """Compare the number of stored blocks with the records; the blocks are not read.
+
+    Raises
+    ------
+    UserError
+        With the level that lacks blocks, or has blocks nobody wrote.
+    """
+    for target in plan.targets:
+        for level, rows in enumerate(levels):
+            expected = sum(row["blocks"] for row in rows)
+            stored = volumes.count_blocks(target, level)
+            if stored != expected:
+                raise UserError(
+                    f"preview: {target.folder(level)} has {stored} blocks, expected {expected}. "
+                    f"{_ANEW}"
+                )
