@@ -132,14 +132,24 @@ def corners(width: float, height: float) -> Array:
     return np.array([[0, 0], [w, 0], [0, h], [w, h]], float)
 
 
+Bounds = tuple[float, float, float, float]
+
+
 def tile_bounds(
     width: float, height: float, transform: Callable[[Array], Array], cell: float = 64.0
-) -> tuple[float, float, float, float]:
+) -> Bounds:
     """Bounding box (min x, min y, max x, max y) of a transformed tile by render's rule.
 
     The border is sampled about every `cell` px (x up to `width`, y up to `height`), minima are cut
     toward zero and the extents rounded up (`TileSpec.deriveBoundingBox`, spec render-ws 1.6).
     """
+    return rounded_bounds(*tile_extent(width, height, transform, cell))
+
+
+def tile_extent(
+    width: float, height: float, transform: Callable[[Array], Array], cell: float = 64.0
+) -> Bounds:
+    """Extent (min x, min y, max x, max y) of the sampled border of a transformed tile."""
     nx = max(2, math.floor(width / cell + 0.5))
     ny = max(2, math.floor(height / cell + 0.5))
     x = np.arange(nx) * (width - 1) / (nx - 1)
@@ -154,12 +164,17 @@ def tile_bounds(
     )
     moved = transform(border)
     low, high = moved.min(axis=0), moved.max(axis=0)
-    left, top = math.trunc(low[0]), math.trunc(low[1])
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def rounded_bounds(x0: float, y0: float, x1: float, y1: float) -> Bounds:
+    """Round an extent to a bounding box as render does."""
+    left, top = math.trunc(x0), math.trunc(y0)
     return (
         float(left),
         float(top),
-        float(left + math.ceil(high[0] - low[0])),
-        float(top + math.ceil(high[1] - low[1])),
+        float(left + math.ceil(x1 - x0)),
+        float(top + math.ceil(y1 - y0)),
     )
 
 

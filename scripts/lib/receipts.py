@@ -6,10 +6,13 @@ host, and is therefore byte-identical when the same work is done again.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from scripts.lib import files
 from scripts.lib.records import TileSet
@@ -87,10 +90,42 @@ class CollectionReceipt:
 
 
 def digests(paths: Iterable[str | Path]) -> dict[str, str]:
-    """SHA-256 of each file, keyed by path as given; of JSON and ``.gz`` files the content counts."""
+    """SHA-256 of each file by path as given; of JSON and ``.gz`` files the content counts."""
     return {str(path): files.digest_of_file(path) for path in paths}
+
+
+class TileDigest:
+    """SHA-256 over tile specs and shared transforms, whatever order and batches they come in.
+
+    The digests of the single specs are added up, so that nothing needs to be kept or sorted.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sum = 0
+        self._shared: dict[str, bytes] = {}
+
+    def add(self, specs: Iterable[bytes], shared: Mapping[str, Any]) -> None:
+        """Add tile specs as `encoded` gives them, and the shared transforms they refer to."""
+        for data in specs:
+            self._count += 1
+            self._sum += int.from_bytes(hashlib.sha256(data).digest())
+        self._shared |= {key: encoded(spec) for key, spec in shared.items()}
+
+    def hexdigest(self) -> str:
+        """Give the digest of all that was added."""
+        head = f"{self._count} {self._sum % 2**256:x}".encode()
+        shared = [self._shared[key] for key in sorted(self._shared)]
+        return hashlib.sha256(b"\n".join([head, *shared])).hexdigest()
+
+
+def encoded(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
+    """Serialise a wire record with sorted keys: equal records give equal bytes."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY)
 
 
 def digest_tiles(tiles: TileSet) -> str:
     """SHA-256 over all tile specs and shared transforms, independent of their order."""
-    return files.digest(tiles.to_json())
+    digest = TileDigest()
+    digest.add((encoded(tile.to_json()) for tile in tiles.tiles), tiles.used())
+    return digest.hexdigest()

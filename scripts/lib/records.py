@@ -6,15 +6,24 @@ back with everything it had: fields this project does not use are kept in `extra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from scripts.lib import transforms
-from scripts.lib.geometry import Array, Box, TileId, section_id, tile_bounds
-from scripts.lib.transforms import Chain
+from scripts.lib.geometry import (
+    Array,
+    Bounds,
+    Box,
+    TileId,
+    rounded_bounds,
+    section_id,
+    tile_bounds,
+    tile_extent,
+)
+from scripts.lib.transforms import AFFINE, Chain
 
 Json = dict[str, Any]
 
@@ -95,7 +104,7 @@ class TileSpec:
     distance_z_nm: float | None = None
     min_intensity: float = 0.0
     max_intensity: float = 255.0
-    bounds: tuple[float, float, float, float] | None = None
+    bounds: Bounds | None = None
     group_id: str | None = None
     labels: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -219,6 +228,32 @@ def _present(value: Mapping[str, Any]) -> Json:
     return {k: v for k, v in value.items() if v is not None}
 
 
+class TileSource(Protocol):
+    """Tiles that come in batches, so that not all of them are in memory at once."""
+
+    def ids(self) -> set[str]:
+        """Give the ids of all tiles."""
+        ...
+
+    def batches(self, size: int) -> Iterator[TileSet]:
+        """Give all tiles, about `size` at a time."""
+        ...
+
+
+_IDENTITY = (["1", "0", "0", "1"], ["1.0", "0.0", "0.0", "1.0"])
+
+
+def _translation(specs: tuple[Spec, ...]) -> tuple[float, float] | None:
+    """Give x, y of a last transform that is written as a pure translation, else None."""
+    last = specs[-1] if specs else None
+    if not isinstance(last, Leaf) or last.class_name != AFFINE:
+        return None
+    numbers = last.data.split()
+    if len(numbers) != 6 or numbers[:4] not in _IDENTITY:
+        return None
+    return float(numbers[4]), float(numbers[5])
+
+
 @dataclass(frozen=True)
 class TileSet:
     """Tiles with the shared transforms they refer to (render's ResolvedTileSpecCollection)."""
@@ -241,19 +276,46 @@ class TileSet:
             spec = self.shared[spec.id]
         return transforms.parse(spec.class_name, spec.data)
 
-    def with_bounds(self) -> TileSet:
-        """Give a copy with every bounding box derived by render's rule."""
-        return replace(self, tiles=tuple(self._bounded(tile) for tile in self.tiles))
+    def with_bounds(self, *, absent_only: bool = False) -> TileSet:
+        """Give a copy with every bounding box, or every absent one, derived by render's rule."""
+        extents: dict[object, Bounds] = {}  # of the scan-corrected tile, shared by most tiles
+        tiles = (
+            tile
+            if absent_only and tile.bounds is not None
+            else replace(tile, bounds=self._bounds(tile, extents))
+            for tile in self.tiles
+        )
+        return replace(self, tiles=tuple(tiles))
 
-    def _bounded(self, tile: TileSpec) -> TileSpec:
-        box = tile_bounds(tile.width, tile.height, self.chain(tile).apply)
-        return replace(tile, bounds=box)
+    def _bounds(self, tile: TileSpec, extents: dict[object, Bounds]) -> Bounds:
+        shift = _translation(tile.transforms)
+        if shift is None:
+            return tile_bounds(tile.width, tile.height, self.chain(tile).apply)
+        # a translation moves the extent as it moves each point: 2 instead of 100 us per tile
+        key = (tile.width, tile.height, tile.transforms[:-1])
+        if key not in extents:
+            extents[key] = tile_extent(tile.width, tile.height, self.scan_chain(tile).apply)
+        (x0, y0, x1, y1), (x, y) = extents[key], shift
+        return rounded_bounds(x0 + x, y0 + y, x1 + x, y1 + y)
+
+    def ids(self) -> set[str]:
+        """Give the ids of all tiles."""
+        return {tile.tile_id for tile in self.tiles}
+
+    def batches(self, size: int) -> Iterator[TileSet]:
+        """Give the tiles in their order, at most `size` at a time."""
+        for start in range(0, len(self.tiles), size):
+            yield TileSet(self.tiles[start : start + size], self.shared)
+
+    def used(self) -> dict[str, Json]:
+        """Give the wire form of the shared transforms that tiles refer to."""
+        refs = {t.id for tile in self.tiles for t in tile.transforms if isinstance(t, Ref)}
+        return {i: s.to_json() for i, s in self.shared.items() if i in refs}
 
     def to_json(self) -> Json:
         """Give the wire form."""
-        used = {t.id for tile in self.tiles for t in tile.transforms if isinstance(t, Ref)}
         return {
-            "transformIdToSpecMap": {i: s.to_json() for i, s in self.shared.items() if i in used},
+            "transformIdToSpecMap": self.used(),
             "tileIdToSpecMap": {tile.tile_id: tile.to_json() for tile in self.tiles},
         }
 

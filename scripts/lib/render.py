@@ -32,10 +32,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from scripts.lib import receipts
-from scripts.lib.geometry import Box
 from scripts.lib.job import UserError
 from scripts.lib.receipts import CollectionReceipt, StackReceipt
-from scripts.lib.records import CanvasMatches, Json, TileSet
+from scripts.lib.records import CanvasMatches, Json, TileSet, TileSource
 from scripts.lib.wsgi import WsgiAdapter
 
 log = logging.getLogger(__name__)
@@ -243,16 +242,17 @@ class RenderClient:
 
     def put_tiles(self, stack: str, tiles: TileSet, *, batch: int = _TILES_PER_PUT) -> None:
         """Save tiles (upsert by id) into a LOADING stack; bounds are derived here where absent."""
-        for part in _batches(tiles.tiles, batch):
-            body = TileSet(tuple(part), tiles.shared).with_bounds().to_json()
-            self._request(
-                "PUT", self._stack(stack, "resolvedTiles"), body=body, missing=StackNotFound
-            )
+        for part in tiles.batches(batch):
+            self._put(stack, part.with_bounds().to_json())
+
+    def _put(self, stack: str, collection: Json) -> None:
+        path = self._stack(stack, "resolvedTiles")
+        self._request("PUT", path, body=collection, missing=StackNotFound)
 
     def publish_stack(
         self,
         stack: str,
-        tiles: TileSet,
+        tiles: TileSource,
         *,
         resolution_nm: tuple[float, float, float],
         inputs: Iterable[str | Path] = (),
@@ -261,8 +261,9 @@ class RenderClient:
     ) -> StackReceipt:
         """Make `stack` hold exactly `tiles`, COMPLETE, and give its receipt (DESIGN §6).
 
-        The digest of the tiles travels in the version notes, so that `require` can tell at any
-        later time whether the stack still is what the receipt says.
+        Bounds are derived where a tile has none. The digest of the tiles travels in the version
+        notes, so that `require` can tell at any later time whether the stack still is what the
+        receipt says. One batch of tiles is in memory at a time.
 
         Raises
         ------
@@ -271,37 +272,29 @@ class RenderClient:
         RenderError
             When the service refuses, or holds another number of tiles in the end.
         """
-        if not tiles.tiles:
+        ids = tiles.ids()
+        if not ids:
             raise ValueError(f"stack {stack}: there is no tile to publish")
-        tiles = tiles.with_bounds()
-        receipt = self._receipt(stack, tiles, inputs, params or {})
-        self._drop_stale(stack, {tile.tile_id for tile in tiles.tiles})
+        self._drop_stale(stack, ids)
+        self.create_stack(stack, resolution_nm, notes="being written")
+        written = _Written()
+        for part in tiles.batches(_TILES_PER_PUT):
+            self._put(stack, written.add(part.with_bounds(absent_only=True)))
+        receipt = StackReceipt(
+            owner=self.owner,
+            project=self.project,
+            stack=stack,
+            inputs=receipts.digests(inputs),
+            params=dict(params or {}),
+            **written.figures(),
+        )
         self.create_stack(stack, resolution_nm, notes=_notes(receipt.digest))
-        self.put_tiles(stack, tiles)
         if mipmaps is not None:
             self.set_mipmaps(stack, mipmaps)
         self.set_state(stack, "COMPLETE")
         self.require(receipt)
-        log.info("stack %s: %d tiles, z %g to %g", stack, len(tiles.tiles), *_z_range(tiles))
+        log.info("stack %s: %d tiles, z %g to %g", stack, len(ids), receipt.z_min, receipt.z_max)
         return receipt
-
-    def _receipt(
-        self, stack: str, tiles: TileSet, inputs: Iterable[str | Path], params: Mapping[str, Any]
-    ) -> StackReceipt:
-        box = Box.around(tile.box for tile in tiles.tiles)
-        z_min, z_max = _z_range(tiles)
-        return StackReceipt(
-            owner=self.owner,
-            project=self.project,
-            stack=stack,
-            tile_count=len(tiles.tiles),
-            z_min=z_min,
-            z_max=z_max,
-            bounds=(box.x0, box.y0, box.x1, box.y1),
-            digest=receipts.digest_tiles(tiles),
-            inputs=receipts.digests(inputs),
-            params=dict(params),
-        )
 
     def _drop_stale(self, stack: str, wanted: set[str]) -> None:
         """Remove tiles of an earlier run that should not be there."""
@@ -434,9 +427,40 @@ def _notes(digest: str) -> str:
     return f"digest {digest}"
 
 
-def _z_range(tiles: TileSet) -> tuple[float, float]:
-    values = [tile.z for tile in tiles.tiles]
-    return min(values), max(values)
+class _Written:
+    """What was put into a stack so far."""
+
+    def __init__(self) -> None:
+        self._digest = receipts.TileDigest()
+        self._count = 0
+        self._lows: list[tuple[float, ...]] = []  # min x, min y, z of each batch
+        self._highs: list[tuple[float, ...]] = []
+
+    def add(self, part: TileSet) -> Json:
+        """Count a batch of tiles with bounds; give its wire form."""
+        # encoded once, for the digest and for the request
+        specs = {tile.tile_id: receipts.encoded(tile.to_json()) for tile in part.tiles}
+        shared = part.used()
+        self._digest.add(specs.values(), shared)
+        self._count += len(part.tiles)
+        places = [(*tile.bounds, tile.z) for tile in part.tiles if tile.bounds is not None]
+        x0, y0, x1, y1, z = zip(*places, strict=True)
+        self._lows.append((min(x0), min(y0), min(z)))
+        self._highs.append((max(x1), max(y1), max(z)))
+        fragments = {tile_id: orjson.Fragment(data) for tile_id, data in specs.items()}
+        return {"transformIdToSpecMap": shared, "tileIdToSpecMap": fragments}
+
+    def figures(self) -> dict[str, Any]:
+        """Give the fields of the receipt that follow from the tiles."""
+        x0, y0, z_min = (min(values) for values in zip(*self._lows, strict=True))
+        x1, y1, z_max = (max(values) for values in zip(*self._highs, strict=True))
+        return {
+            "tile_count": self._count,
+            "z_min": z_min,
+            "z_max": z_max,
+            "bounds": (x0, y0, x1, y1),
+            "digest": self._digest.hexdigest(),
+        }
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from scripts.lib.receipts import TileDigest, digest_tiles, encoded
 from scripts.lib.records import CanvasMatches, Leaf, Ref, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A
 
@@ -86,3 +87,39 @@ def test_matches_come_back_from_the_wire():
     back = CanvasMatches.from_json(one.to_json())
     assert back.key == one.key
     np.testing.assert_array_equal(back.q, one.q)
+
+
+@pytest.mark.parametrize("xy", [(192, 0), (-2625, -1326), (0.5, -0.25), (1e-9, 7.000001)])
+@pytest.mark.parametrize("scan", [(), (Ref("FIBSEM_correct"),)])
+def test_bounds_of_a_translated_tile_are_exactly_those_of_the_general_rule(scan, xy):
+    numbers = (f"1 0 0 1 {xy[0]} {xy[1]}", f"1.00 0 0 1 {xy[0]} {xy[1]}")  # short cut, general rule
+    tiles = [
+        tile(tile_id=str(i), transforms=(*scan, Leaf(AFFINE, n))) for i, n in enumerate(numbers)
+    ]
+    fast, general = TileSet(tuple(tiles), {"FIBSEM_correct": SCAN}).with_bounds().tiles
+    assert fast.bounds == general.bounds
+
+
+def test_bounds_that_are_there_can_be_kept():
+    kept = tile(bounds=(1.0, 2.0, 3.0, 4.0))
+    tiles = TileSet((kept, tile(tile_id="b")), {"FIBSEM_correct": SCAN})
+    first, second = tiles.with_bounds(absent_only=True).tiles
+    assert first == kept
+    assert second.bounds == tiles.with_bounds().tiles[0].bounds
+
+
+def test_the_digest_of_tiles_does_not_depend_on_their_order_but_on_all_else():
+    tiles = TileSet(tuple(tile(tile_id=i) for i in "abc"), {"FIBSEM_correct": SCAN})
+    mixed = TileSet(tiles.tiles[::-1], tiles.shared)
+    assert digest_tiles(tiles) == digest_tiles(mixed)
+    digest = TileDigest()
+    for part in tiles.batches(2):
+        digest.add((encoded(t.to_json()) for t in part.tiles), part.used())
+    assert digest.hexdigest() == digest_tiles(tiles)
+    other = Leaf(SEM_DISTORTION_A, "3 12 2 61 0", id="FIBSEM_correct")
+    different = [
+        TileSet(tiles.tiles[:2], tiles.shared),
+        TileSet((tile(tile_id="a", z=8.0), *tiles.tiles[1:]), tiles.shared),
+        TileSet(tiles.tiles, {"FIBSEM_correct": other}),
+    ]
+    assert len({digest_tiles(each) for each in (tiles, *different)}) == 4
