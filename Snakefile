@@ -12,6 +12,7 @@ if "volume" not in config:
 
 
 include: "rules/common.smk"
+include: "rules/functions.smk"
 
 
 workdir: WORK_DIR

@@ -74,7 +74,7 @@ def chunks(pattern):
 
 def refuse_embedded_on_cluster():
     """Stop before the first job when cluster nodes would share a SQLite file."""
-    url = os.environ["RENDER_WS_URL"]
+    url = os.environ.get("RENDER_WS_URL", "")
     if workflow.non_local_exec and (not url or url.startswith("sqlite:")):
         raise WorkflowError(
             "render.url is empty: the embedded render-ws is a SQLite file, and SQLite cannot be written "

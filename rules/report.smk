@@ -1,12 +1,6 @@
 # All receipts and tables -> one page, one summary, one text for the tracking issue.
 
 
-def configured_truth():
-    """Path of report.truth, or None to look beside the .dat files."""
-    path = config["report"].get("truth")
-    return str((ROOT / path).resolve()) if path else None
-
-
 rule make_report:
     input:
         receipts=expand("stacks/{stack}.json", stack=sorted(set(STACK.values()))),
