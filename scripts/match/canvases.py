@@ -1,6 +1,7 @@
 """Match · Canvases: the features of rendered tiles, computed once per job and kept within a budget.
 
-Memory of a job = `budget_mb` of features (144 bytes each, the least recently used leave first)
+Memory of a job = `budget_mb` of features (144 bytes each, and the pixels for stages that compare
+them; the least recently used leave first)
 + about 40 bytes per px of the largest canvas while it is rendered and searched.
 """
 
@@ -32,6 +33,7 @@ class Canvas:
     packed: NDArray[np.uint8] | None
     origin: Array  # full-scale x, y of canvas pixel 0 in the matching frame
     scale: float
+    image: NDArray[np.uint8] | None = None  # the pixels, for stages that compare them
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -44,14 +46,15 @@ class Canvas:
     @property
     def nbytes(self) -> int:
         """Memory this canvas holds."""
-        return self.features.nbytes + (0 if self.packed is None else self.packed.nbytes)
+        others = (self.packed, self.image)
+        return self.features.nbytes + sum(a.nbytes for a in others if a is not None)
 
     def to_full(self, xy: Array) -> Array:
         """Canvas px to full-scale px of the matching frame."""
         return xy / self.scale + self.origin
 
 
-Key = tuple[str, Rendering, Extraction, Box | None]
+Key = tuple[str, Rendering, Extraction, Box | None, bool]
 
 
 class Canvases:
@@ -70,7 +73,8 @@ class Canvases:
         """Give the canvas of a tile as `stage` wants it; `position` selects the clip."""
         tile = self.by_id[tile_id]
         box = _clip_box(self.tiles, tile, stage.clip, position)
-        key = (tile_id, stage.render, stage.extraction, box)
+        wants_image = stage.min_correlation is not None
+        key = (tile_id, stage.render, stage.extraction, box, wants_image)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
@@ -86,7 +90,10 @@ class Canvases:
         packed = None if picture.mask.all() else np.packbits(picture.mask)
         h, w = picture.mask.shape
         features = sift.extract(picture, stage.extraction)
-        return Canvas(features, (h, w), packed, np.array(origin), scale)
+        image = None
+        if stage.min_correlation is not None:
+            image = sift.byte_image(picture, stage.extraction.preblur_px)
+        return Canvas(features, (h, w), packed, np.array(origin), scale, image)
 
     def _keep(self, key: Key, canvas: Canvas) -> None:
         self._kept[key] = canvas

@@ -24,6 +24,7 @@ SUMMARY_COLUMNS = (
     "saved_pct",
     "few_inliers",
     "low_coverage",
+    "low_correlation",
     "descriptors_not_available",
     "no_overlap",
     "stopped_by_distance",

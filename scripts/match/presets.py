@@ -6,7 +6,8 @@ Field names are those of the reference's stage files (spec match-review sections
 table can be compared with its source. A field is honored or refused by name: none is ignored.
 
 Fields of our own: ``method``, ``featureExtraction.{contrastThreshold, preblurSigma}``,
-``featureRenderClip.overlapMargin``, ``featureMatchDerivation.matchSearchRadius``.
+``featureRenderClip.overlapMargin``, ``featureMatchDerivation.{matchSearchRadius,
+matchMinCorrelation}``.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class Stage:
     consensus: Consensus = Consensus()  # epsilon in full-scale px
     coverage_radius_px: float = 300.0
     min_coverage: float | None = None
+    min_correlation: float | None = None  # of the pixels of the overlap under the model
     descriptors: Descriptors | None = None
     max_neighbor_distance: int | None = None
     start_position_weight: float | None = None
@@ -201,12 +203,19 @@ def _stage(raw: Json, where: str) -> Stage:
         ),
         max_neighbor_distance=raw.get("maxNeighborDistance"),
         start_position_weight=weight,
-        **{k: v for k, v in outer.items() if v is not None or k == "min_coverage"},
+        **{k: v for k, v in outer.items() if v is not None},
     )
 
 
 # of the match block, but the stage's own rather than the consensus search's
-_OUTER = ("rod", "search_radius_px", "filter", "coverage_radius_px", "min_coverage")
+_OUTER = (
+    "rod",
+    "search_radius_px",
+    "filter",
+    "coverage_radius_px",
+    "min_coverage",
+    "min_correlation",
+)
 
 _STAGE_FIELDS = {
     "stageName",
@@ -278,6 +287,7 @@ def _match(raw: Json, where: str) -> dict[str, Any]:
         "matchFilter": ("filter", _one_of(tuple(ransac.FILTERS))),
         "matchFullScaleCoverageRadius": ("coverage_radius_px", _positive),
         "matchMinCoveragePercentage": ("min_coverage", _number),
+        "matchMinCorrelation": ("min_correlation", _number),
     }
     values = _read(raw, where, names, {})
     if ("regularizer" in values) != ("regularizer_lambda" in values):

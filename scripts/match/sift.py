@@ -71,7 +71,7 @@ def extract(picture: Picture, how: Extraction) -> Features:
         enable_precise_upscale=True,
     )
     mask = picture.mask.astype(np.uint8)
-    points, descriptors = detector.detectAndCompute(_byte_image(picture, how.preblur_px), mask)
+    points, descriptors = detector.detectAndCompute(byte_image(picture, how.preblur_px), mask)
     if not points:
         return Features(np.zeros((0, 2)), np.zeros((0, 128), np.uint8))
     octaves = np.array([_octave(point.octave) for point in points])
@@ -80,7 +80,7 @@ def extract(picture: Picture, how: Extraction) -> Features:
     return Features(xy[keep], descriptors[keep].astype(np.uint8))
 
 
-def _byte_image(picture: Picture, preblur_px: float) -> NDArray[np.uint8]:
+def byte_image(picture: Picture, preblur_px: float) -> NDArray[np.uint8]:
     """Give the canvas as uint8; masked pixels take the nearest value, so no edge appears."""
     image = picture.pixels
     if not picture.mask.all():

@@ -15,7 +15,7 @@ from scripts.lib import geometry
 from scripts.lib.geometry import Array, Box, TileId
 from scripts.lib.job import UserError
 from scripts.lib.records import CanvasMatches
-from scripts.match import coverage, ransac, sift
+from scripts.match import agreement, coverage, ransac, sift
 from scripts.match.canvases import Canvas, Canvases
 from scripts.match.pairs import Pair
 from scripts.match.presets import Descriptors, Stage
@@ -154,10 +154,20 @@ def _judged(stage: Stage, p: Canvas, q: Canvas, points_p: Array, points_q: Array
     """Accept or decline the inliers (canvas px) by the limits of the stage."""
     radius = stage.coverage_radius_px * stage.render.scale
     percent = coverage.percentage(points_p, points_q, p.mask, q.mask, radius)
-    residual = geometry.apply(ransac.fit(stage.consensus, points_p, points_q), points_p) - points_q
+    model = ransac.fit(stage.consensus, points_p, points_q)
+    residual = geometry.apply(model, points_p) - points_q
     rms = float(np.sqrt((residual**2).sum(axis=1).mean())) / stage.render.scale
-    reason = _objection(stage, len(points_p), percent)
+    reason = _objection(stage, len(points_p), percent) or _unlike(stage, p, q, model)
     return Outcome(reason, p.to_full(points_p), q.to_full(points_q), SIFT_WEIGHT, rms, percent)
+
+
+def _unlike(stage: Stage, p: Canvas, q: Canvas, model: Array) -> str:
+    """Object when the pixels do not agree under the model."""
+    limit = stage.min_correlation
+    if limit is None or p.image is None or q.image is None:
+        return ""
+    found = agreement.correlation(p.image, q.image, p.mask, q.mask, model)
+    return "" if found >= limit else f"low_correlation({found:.2f}<{limit:g})"
 
 
 def _objection(stage: Stage, count: int, percent: float) -> str:

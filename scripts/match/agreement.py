@@ -1,0 +1,37 @@
+"""Match · Agreement: whether two canvases look alike where a model lays them on each other.
+
+Few inliers in a narrow strip can agree by chance, above all along a membrane. Their pixels cannot:
+the correlation coefficient over the whole overlap tells a true model from a false one.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lib.geometry import Array
+
+_FEWEST = 100  # px of overlap below which the coefficient says nothing
+
+Bytes = NDArray[np.uint8]
+Bool = NDArray[np.bool_]
+
+
+def correlation(p: Bytes, q: Bytes, p_mask: Bool, q_mask: Bool, affine: Array) -> float:
+    """Give Pearson's coefficient of p and q over their overlap, -1..1; NaN for a tiny or flat one.
+
+    `affine` (2, 3) takes p's canvas px to q's; images and masks are (h, w), False = masked.
+    """
+    size = (p.shape[1], p.shape[0])
+    inverse = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(q.astype(np.float32), affine, size, flags=inverse)
+    seen = cv2.warpAffine(q_mask.astype(np.float32), affine, size, flags=inverse)
+    overlap = p_mask & (np.asarray(seen) > 1 - 1e-3)
+    if overlap.sum() < _FEWEST:
+        return float("nan")
+    a, b = p[overlap].astype(float), np.asarray(moved)[overlap].astype(float)
+    spread = a.std() * b.std()
+    if spread == 0:
+        return float("nan")
+    return float(((a - a.mean()) * (b - b.mean())).mean() / spread)
