@@ -40,7 +40,7 @@ def test_masked_pixels_do_not_count(two):
 
 def test_tiny_and_flat_overlaps_say_nothing(two):
     (p, q), _ = two
-    far = geometry.translation(-199, 0)
+    far = geometry.translation(-199.5, 0)
     assert math.isnan(agreement.correlation(p, q, ALL, ALL, far))
     flat = np.full_like(p, 9)
     assert math.isnan(agreement.correlation(flat, q, ALL, ALL, geometry.identity()))
