@@ -1,4 +1,47 @@
 # Functions of single stages, apart from the rules (as `snakemake --lint` wants them): what a param is made of.
+# what waits on the scope and in the folders is asked where Snakemake runs: the answer decides what to run
+from scripts.transfer import state
+
+
+def resolved(path):
+    """Absolute path; relative ones start at the folder of the Snakefile. None stays None."""
+    return None if path is None else str((ROOT / path).resolve())
+
+
+def resolved_scope(scope):
+    """Section transfer.scope with absolute folders, when they are of this computer."""
+    if scope is None or scope["host"] is not None:
+        return scope
+    local = {
+        key: resolved(scope[key]) for key in ("root_dat_path", "keep_path", "lock")
+    }
+    return scope | local
+
+
+def waiting_on_scope(wildcards):
+    """Ticket of copy_dats: what waits on the scope, or the last ticket when nothing does."""
+    return state.copy_ticket(SCOPE, config["acquisition"])
+
+
+def layers_to_do(wildcards):
+    """Ticket of plan_transfer: which layers are new, changed or failed, or the last ticket."""
+    quiet_s = config["transfer"]["quiet_time_s"]
+    return state.plan_ticket(Path(DAT_ROOT), config["acquisition"], quiet_s)
+
+
+def chunk_work(wildcards):
+    """Digest of the plan's rows of one chunk: it changes when a layer of the chunk is to be done."""
+    return state.chunk_digest(Path("transfer/plan.tsv"), wildcards.chunk)
+
+
+def planned(pattern):
+    """Input function: `pattern` for every chunk of the plan."""
+
+    def paths(wildcards):
+        table = checkpoints.plan_transfer.get().output.plan
+        return expand(pattern, chunk=column(table, "chunk"))
+
+    return paths
 
 
 def stage_tables(preset):
@@ -26,6 +69,19 @@ def configured_truth():
     """Path of report.truth, or None to look beside the .dat files."""
     path = config["report"].get("truth")
     return str((ROOT / path).resolve()) if path else None
+
+
+def preview_slabs(wildcards):
+    """Records of all slabs of the preview as it is now."""
+    table = checkpoints.plan_preview_slabs.get().output.table
+    return expand("preview/slabs/{chunk}.json", chunk=column(table, "chunk"))
+
+
+def slab_made_of(wildcards):
+    """What one slab of the preview is made of now."""
+    table = checkpoints.plan_preview_slabs.get().output.table
+    digests = dict(zip(column(table, "chunk"), column(table, "made_of"), strict=True))
+    return digests[wildcards.chunk]
 
 
 STAGE_TABLES = stage_tables(config["match"]["preset"])

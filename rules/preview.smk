@@ -6,19 +6,6 @@ PREVIEW = config["preview"]
 PREVIEW_STACK = "imaging_preview"
 
 
-def preview_slabs(wildcards):
-    """Records of all slabs of the preview as it is now."""
-    table = checkpoints.plan_preview_slabs.get().output.table
-    return expand("preview/slabs/{chunk}.json", chunk=column(table, "chunk"))
-
-
-def made_of(wildcards):
-    """What one slab of the preview is made of now."""
-    table = checkpoints.plan_preview_slabs.get().output.table
-    digests = dict(zip(column(table, "chunk"), column(table, "made_of"), strict=True))
-    return digests[wildcards.chunk]
-
-
 use rule number_layers as number_preview with:
     output:
         update("preview/layers.tsv"),  # its own numbers: those of ingest are frozen for good
@@ -110,7 +97,7 @@ use rule render_slab as render_preview with:
         "benchmarks/render_preview/{chunk}.tsv"
     params:
         export={"blend": EXPORT["blend"], "z_correction": False, "fill_gaps": "leave"},
-        made_of=made_of,
+        made_of=slab_made_of,
 
 
 use rule build_pyramid as build_preview with:
