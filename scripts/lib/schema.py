@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -34,6 +35,9 @@ _BOUNDS = {
 def validate(config: dict[str, Any], schema: Schema) -> None:
     """Fill the defaults of `schema` into `config`, in place, and check the whole.
 
+    A number given as text becomes a number: Snakemake reads the inner values of
+    ``--config solve='{rigid_lambda: 0.05}'`` as texts.
+
     Raises
     ------
     UserError
@@ -41,6 +45,7 @@ def validate(config: dict[str, Any], schema: Schema) -> None:
         values of the wrong type or range with key, expectation, unit and what was found.
     """
     fill_defaults(config, schema)
+    _read_texts(config, schema)
     faults = sorted(
         Draft202012Validator(closed(schema)).iter_errors(config),
         key=lambda fault: [str(part) for part in fault.absolute_path],
@@ -68,6 +73,30 @@ def fill_defaults(value: Any, schema: Schema) -> None:  # noqa: ANN401 - any JSO
     elif isinstance(value, list) and "items" in schema:
         for each in value:
             fill_defaults(each, schema["items"])
+
+
+def _read_texts(value: Any, schema: Schema) -> None:  # noqa: ANN401 - any JSON value
+    """Read texts as numbers, truth values or null where these, and no text, are expected."""
+    if isinstance(value, dict):
+        parts = [(key, sub) for key, sub in schema.get("properties", {}).items() if key in value]
+    elif isinstance(value, list):
+        parts = [(index, schema.get("items", {})) for index in range(len(value))]
+    else:
+        return
+    for at, sub in parts:
+        value[at] = _read_text(value[at], sub)
+        _read_texts(value[at], sub)
+
+
+def _read_text(value: Any, schema: Schema) -> Any:  # noqa: ANN401 - any JSON value
+    wanted = Draft202012Validator({key: schema[key] for key in ("type", "enum") if key in schema})
+    if not isinstance(value, str) or wanted.is_valid(value):
+        return value
+    try:
+        read = json.loads(value)
+    except ValueError:
+        return value
+    return read if wanted.is_valid(read) else value
 
 
 def closed(schema: Any) -> Any:  # noqa: ANN401 - a schema or a part of one

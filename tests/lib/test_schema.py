@@ -94,6 +94,22 @@ def test_given_values_stay():
     assert value["ingest"]["mask"] == {"left_px": 4}
 
 
+def test_numbers_given_as_text_on_the_command_line_become_numbers():
+    value = config(solve={"robust_px": "0.5"}, ingest={"mask": "null"})
+    value["acquisition"]["rows"] = "3"
+    validate(value, EXAMPLE)
+    assert value["solve"]["robust_px"] == 0.5
+    assert value["acquisition"]["rows"] == 3
+    assert value["ingest"]["mask"] is None
+
+
+def test_text_stays_text_where_text_is_expected():
+    value = config(volume="0012", review={"exclude": [{"tiles": ["1", "2"]}]})
+    validate(value, EXAMPLE)
+    assert value["volume"] == "0012"
+    assert value["review"]["exclude"][0]["tiles"] == ["1", "2"]
+
+
 def test_all_unknown_keys_are_named_with_the_nearest_known_one():
     lines = faults(config(slove={}, solve={"robust_pix": 1, "priors": {"stage": 1}}))
     assert lines == [
