@@ -16,6 +16,7 @@ from typing import Any
 
 from scripts.lib import files
 from scripts.lib.job import job
+from scripts.lib.plots import embed
 from scripts.lib.render import RenderClient
 from scripts.report import album, findings, gather, issue, page, places, plots, summary
 
@@ -48,7 +49,7 @@ def main(
         holes=holes,
         volume=places.level(evidence),
     )
-    plotted = plots.embed(plots.all_plots(evidence))
+    plotted = embed(plots.all_plots(evidence))
     text = page.page(figures, findings=found, album=drawn, plots=plotted)
     facts = places.facts(evidence, render, names)
     files.write_json(outputs["summary"], figures)

@@ -1,31 +1,32 @@
 """Plots: interactive figures of the report, embedded with everything they need.
 
-Colors are those of Okabe and Ito, told apart by people of all color visions; nothing is said by
-color alone. Long stacks are thinned to a fixed number of points, so that the page stays small.
+Long stacks are thinned to a fixed number of points, so that the page stays small.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from bokeh.embed import components
 from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper
-from bokeh.models.annotations import ColorBar, Span, Title
-from bokeh.plotting import figure
-from bokeh.resources import Resources
+from bokeh.models.annotations import ColorBar, Span
 from numpy.typing import NDArray
 
+from scripts.lib.plots import (
+    BLUE,
+    CYCLE,
+    FONT,
+    MARKS,
+    ORANGE,
+    PURPLE,
+    VERMILION,
+    frame,
+    legend_above,
+)
 from scripts.report.gather import Evidence, Table
 from scripts.report.summary import qc_column, qc_layers
 
-BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
-VERMILION, SKY, PURPLE, GRAY = "#D55E00", "#56B4E9", "#AA4499", "#8a8f98"
-INDIGO = "#332288"
-CYCLE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GRAY, INDIGO)
-MARKS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "star", "plus")
 STATES = {
     "ok": BLUE,
     "small_cluster": ORANGE,
@@ -36,29 +37,6 @@ STATES = {
 SHARE = ("#D55E00", "#E89B5E", "#F3CFA8", "#DCE6EE", "#9CC3DF", "#4D98C7", "#0072B2")
 MOST_POINTS = 3000
 MOST_BINS = 600
-FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif"
-
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
-
-
-def embed(figures: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """Give the page's script (with the library itself) and one HTML element per figure.
-
-    Bokeh marks its elements with random ids; they are numbered here, so that the same run gives
-    the same page.
-    """
-    shown = {name: plot for name, plot in figures.items() if plot is not None}
-    library = Resources(mode="inline", components=["bokeh"]).render()
-    if not shown:
-        return "", {}
-    script, parts = components(shown)
-    ids = list(dict.fromkeys(_UUID.findall(script)))
-    stable = {old: f"plot-{i}" for i, old in enumerate(ids)}
-
-    def named(text: str) -> str:
-        return _UUID.sub(lambda match: stable.get(match.group(), match.group()), text)
-
-    return library + named(script), {name: named(part) for name, part in parts.items()}
 
 
 def all_plots(evidence: Evidence) -> dict[str, Any]:
@@ -73,49 +51,6 @@ def all_plots(evidence: Evidence) -> dict[str, Any]:
         "correlation": correlation(evidence),
         "thickness": thickness(evidence),
     }
-
-
-# ---------------------------------------------------------------------------------------------
-# the frame of every plot
-# ---------------------------------------------------------------------------------------------
-
-
-def _frame(title: str, x: str, y: str, *, height: int = 260, **options: Any) -> Any:  # noqa: ANN401
-    plot: Any = figure(
-        title=Title(text=title, text_font=FONT, text_font_size="14px", text_color="#20242b"),
-        x_axis_label=x,
-        y_axis_label=y,
-        height=height,
-        sizing_mode="stretch_width",
-        tools="xpan,xwheel_zoom,box_zoom,reset,save",
-        min_border_left=64,  # axes of all plots begin at the same place
-        output_backend="canvas",
-        **options,
-    )
-    plot.toolbar.logo = None
-    plot.toolbar.autohide = True
-    plot.background_fill_color = plot.border_fill_color = "#ffffff"
-    plot.outline_line_color = None
-    for axis in plot.axis:
-        axis.axis_line_color = "#c4c9d1"
-        axis.major_tick_line_color, axis.minor_tick_line_color = "#c4c9d1", None
-        axis.major_label_text_font = axis.axis_label_text_font = FONT
-        axis.major_label_text_font_size, axis.axis_label_text_font_size = "11px", "12px"
-        axis.axis_label_text_font_style = "normal"
-        axis.major_label_text_color = axis.axis_label_text_color = "#4a515c"
-    plot.xgrid.grid_line_color = None
-    plot.ygrid.grid_line_color = "#eceff3"
-    return plot
-
-
-def _legend(plot: Any) -> None:  # noqa: ANN401 - a Bokeh figure
-    """Put the legend above the plot, so that it never hides data; a click hides a series."""
-    legend = plot.legend[0]
-    plot.add_layout(legend, "above")
-    legend.orientation, legend.click_policy = "horizontal", "hide"
-    legend.border_line_color, legend.padding, legend.margin = None, 0, 0
-    legend.label_text_font, legend.label_text_font_size = FONT, "12px"
-    legend.ncols = 4
 
 
 def thin(z: NDArray[Any], values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -148,7 +83,7 @@ def match_counts(results: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or Non
     saved = results.where(results["saved"] == 1)
     if not len(saved):
         return None
-    plot = _frame("Matches per saved pair (median)", "z", "matches", height=300)
+    plot = frame("Matches per saved pair (median)", "z", "matches", height=300)
     kinds = sorted(set(zip(saved["run"].tolist(), saved["dz"].tolist(), strict=True)))
     for i, (run, dz) in enumerate(kinds):
         part = saved.where((saved["run"] == run) & (saved["dz"] == dz))
@@ -170,7 +105,7 @@ def match_counts(results: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or Non
         )
     plot.y_range.start = 0
     plot.add_tools(HoverTool(tooltips=[("", "@kind"), ("z", "@z"), ("matches", "@count{0}")]))
-    _legend(plot)
+    legend_above(plot)
     return plot
 
 
@@ -233,7 +168,7 @@ def _map(
         }
     )
     mapper = LinearColorMapper(palette=list(palette), low=span[0], high=span[1])
-    plot = _frame(title, "z", "row-column", height=120 + 30 * len(rows), y_range=rows)
+    plot = frame(title, "z", "row-column", height=120 + 30 * len(rows), y_range=rows)
     plot.hbar(
         y="cell",
         left="left",
@@ -280,7 +215,7 @@ def review_states(tiles: Table, layers: Table) -> Any:  # noqa: ANN401 - a Bokeh
             cells.append(key.split("-", 1)[1])
             states.append("missing")
     rows = sorted(set(cells), reverse=True)
-    plot = _frame(
+    plot = frame(
         "State of every tile", "z", "row-column", height=110 + 30 * len(rows), y_range=rows
     )
     for state, color in STATES.items():
@@ -308,7 +243,7 @@ def review_states(tiles: Table, layers: Table) -> Any:  # noqa: ANN401 - a Bokeh
         )
     plot.add_tools(HoverTool(tooltips=[("", "@state"), ("z", "@z"), ("tile", "@cell")]))
     plot.ygrid.grid_line_color = None
-    _legend(plot)
+    legend_above(plot)
     return plot
 
 
@@ -339,7 +274,7 @@ def deviation(tiles: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or None
     """Plot how far each tile moved in x from its stage position: the drift that was taken out."""
     if not len(tiles):
         return None
-    plot = _frame("Distance from the stage position", "z", "px")
+    plot = frame("Distance from the stage position", "z", "px")
     for i, (name, label, dash) in enumerate(
         (("dx_px", "x (right)", "solid"), ("dy_px", "y (down)", "dashed"))
     ):
@@ -356,7 +291,7 @@ def deviation(tiles: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or None
         )
     plot.add_layout(Span(location=0, dimension="width", line_color="#c4c9d1"))
     plot.add_tools(HoverTool(tooltips=[("z", "@z"), ("@axis", "@moved{0.00} px")], mode="vline"))
-    _legend(plot)
+    legend_above(plot)
     return plot
 
 
@@ -365,7 +300,7 @@ def _by_cell(
 ) -> Any:  # noqa: ANN401 - a Bokeh figure or None
     if not len(tiles):
         return None
-    plot = _frame(title, "z", unit)
+    plot = frame(title, "z", unit)
     cells = np.array(_cells(tiles))
     for i, cell in enumerate(sorted(set(cells.tolist()))[:20]):
         part = tiles.where(cells == cell)
@@ -382,7 +317,7 @@ def _by_cell(
     if start is not None:
         plot.y_range.start = start
     plot.add_tools(HoverTool(tooltips=[("tile", "@cell"), ("z", "@z"), ("", "@value{0.000} px")]))
-    _legend(plot)
+    legend_above(plot)
     return plot
 
 
@@ -392,7 +327,7 @@ def residual_histogram(pairs: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or
     if not len(known):
         return None
     edges = np.linspace(0, max(float(np.percentile(known["rms_px"], 99.5)), 0.1), 61)
-    plot = _frame("Residual of pairs after the solve", "rms, px", "share of the pairs, %")
+    plot = frame("Residual of pairs after the solve", "rms, px", "share of the pairs, %")
     for label, mask, color, dash in (
         ("same layer", known["dz"] == 0, ORANGE, "dashed"),
         ("neighboring layers", known["dz"] > 0, BLUE, "solid"),
@@ -413,7 +348,7 @@ def residual_histogram(pairs: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or
             legend_label=f"{label} ({len(part)} pairs)",
         )
     plot.y_range.start = 0
-    _legend(plot)
+    legend_above(plot)
     return plot
 
 
@@ -429,7 +364,7 @@ def correlation(evidence: Evidence) -> Any:  # noqa: ANN401 - a Bokeh figure or 
         return None
     z = np.array([float(row["z"]) for row in layers])
     value = qc_column(layers, "cc_next")
-    plot = _frame("Correlation with the next layer", "z", "correlation")
+    plot = frame("Correlation with the next layer", "z", "correlation")
     source = ColumnDataSource(dict(zip(("z", "cc"), thin(z, value), strict=True)))
     plot.line("z", "cc", source=source, color=BLUE, line_width=1.5)
     plot.scatter("z", "cc", source=source, color=BLUE, size=5)
@@ -453,7 +388,7 @@ def correlation(evidence: Evidence) -> Any:  # noqa: ANN401 - a Bokeh figure or 
             line_width=2,
             legend_label="look at these",
         )
-        _legend(plot)
+        legend_above(plot)
     plot.add_tools(HoverTool(tooltips=[("z", "@z"), ("correlation", "@cc{0.000}")]))
     return plot
 
@@ -464,7 +399,7 @@ def thickness(evidence: Evidence) -> Any:  # noqa: ANN401 - a Bokeh figure or No
     if len(corrected) < 2:
         return None
     z, found = (np.array(v, float) for v in zip(*corrected, strict=True))
-    plot = _frame("Inferred thickness of the layers", "z", "layers")
+    plot = frame("Inferred thickness of the layers", "z", "layers")
     step = np.diff(found) / np.maximum(np.diff(z), 1)
     source = ColumnDataSource(dict(zip(("z", "step"), thin(z[1:], step), strict=True)))
     plot.step(
@@ -488,5 +423,5 @@ def thickness(evidence: Evidence) -> Any:  # noqa: ANN401 - a Bokeh figure or No
     )
     plot.add_layout(Span(location=1, dimension="width", line_color="#c4c9d1"))
     plot.add_tools(HoverTool(tooltips=[("z", "@z"), ("thickness", "@step{0.000}")]))
-    _legend(plot)
+    legend_above(plot)
     return plot

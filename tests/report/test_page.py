@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from scripts.lib import files
+from scripts.lib import plots as lib_plots
 from scripts.lib.compose import Picture
 from scripts.lib.job import UserError
+from scripts.lib.plots import embed
 from scripts.report import (
     album,
     findings,
@@ -35,7 +37,7 @@ def html(run, drawn):
         summary.summarise(evidence, volume="small"),
         findings=findings.findings(evidence),
         album=drawn,
-        plots=plots.embed(plots.all_plots(evidence)),
+        plots=embed(plots.all_plots(evidence)),
     )
 
 
@@ -65,11 +67,11 @@ def test_quarantined_tile_and_hole_are_on_the_page(html):
 
 
 def test_the_same_run_gives_the_same_plots(run):
-    first = plots.embed(plots.all_plots(run[2]))
-    second = plots.embed(plots.all_plots(run[2]))
+    first = embed(plots.all_plots(run[2]))
+    second = embed(plots.all_plots(run[2]))
     # Bokeh numbers its models on through one process: a new job starts again
     assert _unnumbered(first[0]) == _unnumbered(second[0])
-    assert not plots._UUID.findall("".join(first[1].values()))
+    assert not lib_plots._UUID.findall("".join(first[1].values()))
 
 
 def _unnumbered(script):
@@ -78,7 +80,7 @@ def _unnumbered(script):
 
 def test_a_run_without_a_solve_still_makes_a_page(empty):
     figures = summary.summarise(empty, volume="small")
-    text = page.page(figures, findings=[], album={}, plots=plots.embed(plots.all_plots(empty)))
+    text = page.page(figures, findings=[], album={}, plots=embed(plots.all_plots(empty)))
     assert "Not aligned yet" in text
     assert "Nothing stands out." in text
 
