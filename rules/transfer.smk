@@ -1,25 +1,52 @@
-# Scope to storage: .dat files -> raw 16-bit and 8-bit align HDF5, verified, one file per layer.
-import hashlib
+# Scope to storage: .dat files -> raw 16-bit and 8-bit align HDF5, verified, one file per layer; archive.
+# Tickets (see scripts/transfer/state.py) stay the same while there is nothing to do: work is derived, per
+# layer, from what lies there, each time the workflow is read.
+
+TRANSFER = config["transfer"]
+ARCHIVE_ROOT = resolved(TRANSFER["archive_root"])
+SCOPE = resolved_scope(TRANSFER["scope"])
+SETTLES = ARCHIVE_ROOT is not None or TRANSFER["remove_dats"]
 
 
-def dat_listing(wildcards):
-    """Digest of names, sizes and times below transfer.dat_root: new or changed files make a new plan."""
-    files = sorted(Path(DAT_ROOT).rglob("*.dat"))
-    lines = [
-        f"{path}\t{path.stat().st_size}\t{path.stat().st_mtime_ns}" for path in files
-    ]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+localrules:
+    copy_dats,
+    plan_transfer,
+    close_transfer,
+    check_transfer,
 
 
-def converted(wildcards):
-    """Paths of the conversion tables of all chunks of the plan."""
-    table = checkpoints.plan_transfer.get().output[0]
-    return expand("transfer/converted/{chunk}.tsv", chunk=column(table, "chunk"))
+rule copy_dats:
+    output:
+        copied=update("transfer/copied.tsv"),
+        state=update("transfer/copy.json"),
+    log:
+        "logs/copy_dats/scope.log",
+    benchmark:
+        "benchmarks/copy_dats/scope.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=600,
+    params:
+        scope=SCOPE,
+        acquisition=config["acquisition"],
+        dat_root=DAT_ROOT,
+        archive_root=ARCHIVE_ROOT,
+        free_space_gb=TRANSFER["free_space_gb"],
+        ticket=waiting_on_scope,
+    script:
+        "../scripts/transfer/copy_dats.py"
 
 
 checkpoint plan_transfer:
+    input:
+        copied="transfer/copied.tsv" if SCOPE else [],
     output:
-        "transfer/plan.tsv",
+        plan=update("transfer/plan.tsv"),  # read first: layers stay in their chunks
+        misfits="transfer/misfits.tsv",
+        ticket="transfer/plan.json",
     log:
         "logs/plan_transfer/plan.log",
     benchmark:
@@ -33,15 +60,18 @@ checkpoint plan_transfer:
     params:
         dat_root=DAT_ROOT,
         acquisition=config["acquisition"],
-        layers_per_job=config["transfer"]["layers_per_job"],
-        listing=dat_listing,  # not read by the script: it is what the plan was made of
+        layers_per_job=TRANSFER["layers_per_job"],
+        quiet_time_s=TRANSFER["quiet_time_s"],
+        archive_root=ARCHIVE_ROOT,
+        ticket=layers_to_do,
     script:
         "../scripts/transfer/plan_transfer.py"
 
 
 rule convert_layers:
     input:
-        plan="transfer/plan.tsv",
+        plan=ancient("transfer/plan.tsv"),  # `work` tells whether anything of this chunk changed
+        copied=ancient("transfer/copied.tsv") if SCOPE else [],
     output:
         "transfer/converted/{chunk}.tsv",
     log:
@@ -57,14 +87,54 @@ rule convert_layers:
         runtime=120,
     params:
         dat_root=DAT_ROOT,
-        transfer=config["transfer"],
+        archive_root=ARCHIVE_ROOT,
+        transfer={
+            key: TRANSFER[key]
+            for key in (
+                "bad_tiles",
+                "channel",
+                "mipmap_levels",
+                "chunk_px",
+                "gzip_level",
+                "fill",
+                "free_space_gb",
+            )
+        },
+        work=chunk_work,  # not read by the script
     script:
         "../scripts/transfer/convert_layers.py"
 
 
+rule archive_layers:
+    input:
+        plan=ancient("transfer/plan.tsv"),
+        converted="transfer/converted/{chunk}.tsv",
+    output:
+        "transfer/archived/{chunk}.tsv",
+    log:
+        "logs/archive_layers/{chunk}.log",
+    benchmark:
+        "benchmarks/archive_layers/{chunk}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=120,
+    params:
+        dat_root=DAT_ROOT,
+        archive_root=ARCHIVE_ROOT,
+        remove_dats=TRANSFER["remove_dats"],
+        free_space_gb=TRANSFER["free_space_gb"],
+    script:
+        "../scripts/transfer/archive_layers.py"
+
+
 rule close_transfer:
     input:
-        converted=converted,
+        converted=planned("transfer/converted/{chunk}.tsv"),
+        archived=planned("transfer/archived/{chunk}.tsv") if SETTLES else [],
+        copied="transfer/copied.tsv" if SCOPE else [],
     output:
         layers="transfer/layers.tsv",
         quarantine="transfer/quarantine.tsv",
@@ -80,6 +150,34 @@ rule close_transfer:
         runtime=30,
     params:
         dat_root=DAT_ROOT,
+        archive_root=ARCHIVE_ROOT,
         grid={name: config["acquisition"][name] for name in ("rows", "columns")},
     script:
         "../scripts/transfer/close_transfer.py"
+
+
+rule check_transfer:
+    input:
+        layers="transfer/layers.tsv",
+        quarantine="transfer/quarantine.tsv",
+        misfits="transfer/misfits.tsv",
+        scope="transfer/copy.json" if SCOPE else [],
+    output:
+        "transfer/gate.json",
+    log:
+        "logs/check_transfer/gate.log",
+    benchmark:
+        "benchmarks/check_transfer/gate.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 500 * attempt,
+        runtime=10,
+    params:
+        allowed={
+            "share": TRANSFER["max_bad_share"],
+            "count": TRANSFER["max_bad_tiles"],
+        },
+    script:
+        "../scripts/transfer/check_transfer.py"

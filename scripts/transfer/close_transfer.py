@@ -1,10 +1,12 @@
 # mypy: disable-error-code="name-defined"
 """Close the transfer: one row per layer, one row and one link per tile that could not be read.
 
-Inputs: `transfer/converted/*.tsv`. Outputs: `transfer/layers.tsv` (layer_id, scope, stamp, tiles,
-expected, bad, status ok | partial | empty, raw_h5, align_h5, message; paths relative to the working
-directory) and `transfer/quarantine.tsv` (layer_id, tile_key, dat, reason). Links to the bad files:
-`transfer/quarantine/`.
+Inputs: `transfer/converted/*.tsv`, `transfer/archived/*.tsv`, `transfer/copied.tsv`. Outputs:
+`transfer/layers.tsv` (layer_id, scope, stamp, tiles, expected, bad, status ok | partial | empty |
+failed, raw_h5, align_h5; copied, converted, verified, archived: 1, 0, or - where there is nothing
+to do; message; paths relative to the working directory, archived ones absolute) and
+`transfer/quarantine.tsv` (layer_id, tile_key, dat, reason). Links to the bad files:
+`transfer/quarantine/`. It never fails because of a layer: `check_transfer` does.
 """
 
 import logging
@@ -20,15 +22,30 @@ log = logging.getLogger(__name__)
 
 
 def main(
-    *, converted: Sequence[str], dat_root: str, grid: Grid, layers: str, bad_tiles: str
+    *,
+    converted: Sequence[str],
+    dat_root: str,
+    grid: Grid,
+    layers: str,
+    bad_tiles: str,
+    archived: Sequence[str] = (),
+    copied: str | None = None,
+    archive_root: str | None = None,
 ) -> None:
     """Write the table of layers and the table of bad tiles, and link the latter."""
     tiles = [row for path in converted for row in read_table(path)]
     bad = summary.quarantine_rows(tiles)
     quarantine.link(Path(bad_tiles).with_suffix(""), [Path(dat_root, row["dat"]) for row in bad])
     write_table(bad_tiles, summary.QUARANTINE_COLUMNS, bad)
-    count = write_table(layers, summary.LAYER_COLUMNS, summary.layer_rows(tiles, grid))
-    log.info("%d layers, %d tiles, %d of them in quarantine", count, len(tiles), len(bad))
+    rows = summary.layer_rows(
+        tiles,
+        grid,
+        archived=[row for path in archived for row in read_table(path)],
+        copied=read_table(copied) if copied else None,
+        archive_root=Path(archive_root) if archive_root else None,
+    )
+    write_table(layers, summary.LAYER_COLUMNS, rows)
+    log.info("%d layers, %d tiles, %d of them in quarantine", len(rows), len(tiles), len(bad))
 
 
 if __name__ == "__main__":
@@ -39,4 +56,7 @@ if __name__ == "__main__":
             grid=Grid(**snakemake.params.grid),
             layers=snakemake.output.layers,
             bad_tiles=snakemake.output.quarantine,
+            archived=list(snakemake.input.archived),
+            copied=snakemake.input.get("copied"),
+            archive_root=snakemake.params.archive_root,
         )

@@ -9,9 +9,10 @@ HDF5 that holds them, so that a file is never replaced by one with fewer tiles.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,16 @@ from numpy.typing import NDArray
 from scripts.lib import files
 from scripts.lib.job import UserError
 from scripts.lib.names import LayerName, parse_layer
-from scripts.transfer import contrast, dat, hdf5, layers
+from scripts.transfer import contrast, dat, hdf5, layers, space
 from scripts.transfer.contrast import Fill
 from scripts.transfer.dat import Dat, DatError
-from scripts.transfer.hdf5 import Storage, Stored
+from scripts.transfer.hdf5 import Hdf5Error, Storage, Stored
 
 log = logging.getLogger(__name__)
 
 CONVERTED_COLUMNS = ("layer_id", "tile_key", "dat", "status", "reason")
+# bytes of raw and align HDF5 per byte of .dat, if nothing could be compressed
+_GROWTH = 1.7
 Row = dict[str, str]
 
 
@@ -45,15 +48,20 @@ class Settings:
     mipmap_levels: int = 7  # besides full scale
     storage: Storage = Storage()
     fills: tuple[Fill, ...] = ()
+    reserve_gb: float = 0  # free space that is never used
+    # SHA-256 by name of the .dat, of those whose hash was compared with the scope's
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
-    def of(transfer: Mapping[str, Any]) -> Settings:
+    def of(transfer: Mapping[str, Any], hashes: Mapping[str, str] | None = None) -> Settings:
         """Read section `transfer` of the config."""
         return Settings(
             channel=transfer["channel"],
             mipmap_levels=transfer["mipmap_levels"],
             storage=Storage(transfer["chunk_px"], transfer["gzip_level"]),
             fills=tuple(Fill.of(entry) for entry in transfer["fill"]),
+            reserve_gb=transfer.get("free_space_gb", 0),
+            hashes=hashes or {},
         )
 
     def conversion(self, tiles: Mapping[str, Stored]) -> str:
@@ -81,20 +89,41 @@ class Source:
 
 @dataclass(frozen=True)
 class Layer:
-    """The planned tiles of one layer, the root of their `.dat` files, and its two HDF5 files."""
+    """The planned tiles of one layer, the root of their `.dat` files, and its HDF5 files."""
 
     name: LayerName
     tiles: tuple[Mapping[str, str], ...]
     dat_root: Path
     raw: Path
     align: Path
+    archive: Path | None = None  # where the raw HDF5 goes in the end
 
     @staticmethod
-    def of(tiles: Sequence[Mapping[str, str]], dat_root: Path, work_dir: Path) -> Layer:
+    def of(
+        tiles: Sequence[Mapping[str, str]],
+        dat_root: Path,
+        work_dir: Path,
+        archive_root: Path | None = None,
+    ) -> Layer:
         """Make the layer of some rows of the plan."""
         name = parse_layer(tiles[0]["layer_id"])
         raw, align = work_dir / layers.raw_path(name), work_dir / layers.align_path(name)
-        return Layer(name, tuple(tiles), dat_root, raw, align)
+        archive = archive_root / layers.archive_path(name) if archive_root else None
+        return Layer(name, tuple(tiles), dat_root, raw, align, archive)
+
+    def stored(self) -> dict[str, tuple[Path, Stored]]:
+        """Give the tiles that are safe in HDF5, with the file that holds them.
+
+        Raises
+        ------
+        Hdf5Error
+            When one of the two raw files is there and cannot be read.
+        """
+        # the one in the working directory is never older than that of the archive
+        paths = [path for path in (self.archive, self.raw) if path is not None]
+        return {
+            key: (path, tile) for path in paths for key, tile in hdf5.stored_tiles(path).items()
+        }
 
 
 def convert_layer(layer: Layer, settings: Settings, *, stop: bool = False) -> list[Row]:
@@ -102,12 +131,12 @@ def convert_layer(layer: Layer, settings: Settings, *, stop: bool = False) -> li
 
     Raises
     ------
-    LayerError
+    LayerError, Hdf5Error
         When a written file does not give back what went in, a converted `.dat` has changed since,
-        or, with `stop`, a tile cannot be read. Nothing is published then.
+        an existing file cannot be read, there is no room, or, with `stop`, a tile cannot be read.
+        Nothing is published then.
     """
-    stored = hdf5.stored_tiles(layer.raw)
-    sources, rows = _sources(layer, stored)
+    sources, rows = _sources(layer, layer.stored(), settings.hashes)
     bad = [row["reason"] for row in rows if row["status"] == "bad"]
     if stop and bad:
         raise LayerError("; ".join(bad))
@@ -116,14 +145,17 @@ def convert_layer(layer: Layer, settings: Settings, *, stop: bool = False) -> li
     return rows
 
 
-def _sources(layer: Layer, stored: Mapping[str, Stored]) -> tuple[dict[str, Source], list[Row]]:
-    """Find the best copy of every tile: planned ones, and those only the raw HDF5 has."""
-    sources = {key: _from_raw(layer.raw, key, tile) for key, tile in stored.items()}
+def _sources(
+    layer: Layer, stored: Mapping[str, tuple[Path, Stored]], hashes: Mapping[str, str]
+) -> tuple[dict[str, Source], list[Row]]:
+    """Find the best copy of every tile: planned ones, and those only a raw HDF5 has."""
+    sources = {key: _from_raw(path, key, tile) for key, (path, tile) in stored.items()}
     rows = []
     for tile in layer.tiles:
-        key, reason = tile["tile_key"], ""
+        key, reason, path = tile["tile_key"], "", layer.dat_root / tile["dat"]
         try:
-            sources[key] = _from_dat(layer, layer.dat_root / tile["dat"], stored.get(key), key)
+            if key not in stored or path.exists():  # a removed .dat is safe where it is stored
+                sources[key] = _from_dat(path, key, stored.get(key), hashes.get(path.name))
         except DatError as error:
             reason = str(error)
         status = "ok" if key in sources else "bad"
@@ -132,8 +164,8 @@ def _sources(layer: Layer, stored: Mapping[str, Stored]) -> tuple[dict[str, Sour
         rows.append(_row(tile, status, reason))
     planned = {tile["tile_key"] for tile in layer.tiles}
     for key in stored.keys() - planned:
-        gone = {"layer_id": layer.name.layer_id, "tile_key": key, "dat": stored[key].dat_name}
-        rows.append(_row(gone, "ok", "kept in the verified raw HDF5, as there is no .dat now"))
+        gone = {"layer_id": layer.name.layer_id, "tile_key": key, "dat": stored[key][1].dat_name}
+        rows.append(_row(gone, "ok", ""))
     return dict(sorted(sources.items())), sorted(rows, key=lambda row: row["tile_key"])
 
 
@@ -150,19 +182,35 @@ def _from_raw(raw: Path, key: str, tile: Stored) -> Source:
     return Source(tile.dat_name, tile.size, read, fresh=False)
 
 
-def _from_dat(layer: Layer, path: Path, stored: Stored | None, key: str) -> Source:
+def _from_dat(
+    path: Path, key: str, stored: tuple[Path, Stored] | None, expected: str | None
+) -> Source:
     _, size = dat.inspect(path)
-    if stored is None or size > stored.size:
-        # larger than the stored one: its recipe was cut off when it was converted
-        return Source(path.name, size, path.read_bytes, fresh=True)
-    known = _from_raw(layer.raw, key, stored)
-    newer = path.stat().st_mtime_ns > layer.raw.stat().st_mtime_ns
-    if newer and size == stored.size and path.read_bytes() != known.read():
+    fresh = Source(path.name, size, path.read_bytes, fresh=True)
+    if stored is None:
+        _check_hash(path, expected)
+        return fresh
+    raw, tile = stored
+    known = _from_raw(raw, key, tile)
+    longer = size > tile.size  # its recipe was cut off when it was converted
+    newer = path.stat().st_mtime_ns > raw.stat().st_mtime_ns
+    if (longer or newer) and size >= tile.size and path.read_bytes()[: tile.size] != known.read():
         raise LayerError(
-            f"{path.name}: expected the bytes that were converted into {layer.raw.name}, found "
-            f"others. Both are kept; to convert the new file remove {layer.raw}"
+            f"{path.name}: expected the bytes that were converted into {raw.name}, found "
+            f"others. Both are kept; to convert the new file move {raw} away"
         )
-    return known
+    return fresh if longer else known
+
+
+def _check_hash(path: Path, expected: str | None) -> None:
+    if not expected:
+        return
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != expected:
+        raise DatError(
+            f"{path.name}: changed since it was copied: expected SHA-256 {expected}, found "
+            f"{found}; move it away to have it fetched again"
+        )
 
 
 # ---------------------------------------------------------------------------------------------
@@ -176,6 +224,9 @@ def _update(layer: Layer, sources: Mapping[str, Source], settings: Settings) -> 
     rebuild = any(source.fresh for source in sources.values())
     if not rebuild and hdf5.align_conversion(layer.align) == wanted:
         return
+    need = sum(source.size for source in sources.values()) * _GROWTH
+    if full := space.shortage(layer.raw, int(need), settings.reserve_gb):
+        raise LayerError(full)
     images: dict[str, tuple[dat.Header, NDArray[Any]]] = {}
     if rebuild:
         _publish_raw(layer, sources, settings, images)
@@ -274,6 +325,14 @@ def _sweep(path: Path) -> None:
 # ---------------------------------------------------------------------------------------------
 
 
+def by_layer(plan: Sequence[Mapping[str, str]]) -> dict[str, list[Mapping[str, str]]]:
+    """Give the rows of the plan by layer id."""
+    rows: dict[str, list[Mapping[str, str]]] = {}
+    for row in plan:
+        rows.setdefault(row["layer_id"], []).append(row)
+    return rows
+
+
 def convert_layers(
     plan: Sequence[Mapping[str, str]],
     *,
@@ -281,27 +340,20 @@ def convert_layers(
     work_dir: Path,
     settings: Settings,
     stop: bool,
+    archive_root: Path | None = None,
 ) -> list[Row]:
     """Convert the layers of some rows of the plan; a layer that fails does not stop the others.
 
-    Raises
-    ------
-    UserError
-        In the end, with every layer that failed and why.
+    Its tiles have status ``failed`` then; the gate after the last layer ends the run.
     """
-    by_layer: dict[str, list[Mapping[str, str]]] = {}
-    for row in plan:
-        by_layer.setdefault(row["layer_id"], []).append(row)
     rows: list[Row] = []
-    failures = []
-    for layer_id, tiles in by_layer.items():
+    for layer_id, tiles in by_layer(plan).items():
+        layer = Layer.of(tiles, dat_root, work_dir, archive_root)
         try:
-            rows += convert_layer(Layer.of(tiles, dat_root, work_dir), settings, stop=stop)
-        except (LayerError, DatError, OSError) as error:
-            failures.append(f"{layer_id}: {error}")
-    if failures:
-        hint = "; with transfer.bad_tiles: skip a bad tile becomes a declared hole" if stop else ""
-        raise UserError(
-            "\n  ".join([f"{len(failures)} layer(s) could not be converted{hint}:", *failures])
-        )
+            rows += convert_layer(layer, settings, stop=stop)
+        except (LayerError, Hdf5Error, DatError, OSError) as error:
+            log.error("%s: %s", layer_id, error)  # noqa: TRY400 - told in full in the table
+            reasons = [str(error), *[""] * (len(tiles) - 1)]
+            pairs = zip(tiles, reasons, strict=True)
+            rows += [_row(tile, "failed", reason) for tile, reason in pairs]
     return rows

@@ -2,10 +2,11 @@
 """Convert the layers of one chunk: `.dat` files to raw 16-bit and 8-bit align HDF5.
 
 Inputs: `transfer/plan.tsv`; the `.dat` files under `dat_root`. Output:
-`transfer/converted/{chunk}.tsv`, one row per tile: layer_id, tile_key, dat, status (ok or bad),
-reason. Beside it, per layer, `h5/raw/…/<layer>.raw.h5` ((y, x) 16-bit per tile and channel) and
-`h5/align/…/<layer>.uint8.h5` ((1, y, x) 8-bit per tile and mipmap level). Both are published only
-when they were read back and agree; see `conversion`.
+`transfer/converted/{chunk}.tsv`, one row per tile: layer_id, tile_key, dat, status (ok, bad: the
+tile cannot be read, failed: its layer could not be converted), reason. Beside it, per layer,
+`h5/raw/…/<layer>.raw.h5` ((y, x) 16-bit per tile and channel) and `h5/align/…/<layer>.uint8.h5`
+((1, y, x) 8-bit per tile and mipmap level). Both are published only when they were read back and
+agree; see `conversion`.
 """
 
 import logging
@@ -19,15 +20,26 @@ from scripts.transfer import conversion
 log = logging.getLogger(__name__)
 
 
-def main(*, chunk: str, plan: str, dat_root: str, transfer: dict[str, Any], converted: str) -> None:
+def main(
+    *,
+    chunk: str,
+    plan: str,
+    dat_root: str,
+    transfer: dict[str, Any],
+    converted: str,
+    archive_root: str | None = None,
+    copied: str | None = None,
+) -> None:
     """Bring the HDF5 files of chunk `chunk` up to date and list its tiles."""
     mine = [row for row in read_table(plan) if row["chunk"] == chunk]
+    hashes = {row["dat"]: row["sha256"] for row in read_table(copied)} if copied else {}
     rows = conversion.convert_layers(
         mine,
         dat_root=Path(dat_root),
         work_dir=Path(),
-        settings=conversion.Settings.of(transfer),
+        settings=conversion.Settings.of(transfer, hashes),
         stop=transfer["bad_tiles"] == "stop",
+        archive_root=Path(archive_root) if archive_root else None,
     )
     for row in rows:
         if row["status"] == "bad":
@@ -43,4 +55,6 @@ if __name__ == "__main__":
             dat_root=snakemake.params.dat_root,
             transfer=snakemake.params.transfer,
             converted=snakemake.output[0],
+            archive_root=snakemake.params.archive_root,
+            copied=snakemake.input.get("copied"),
         )

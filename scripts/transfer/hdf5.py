@@ -132,13 +132,28 @@ def rebuild_dat(group: h5py.Group) -> bytes:
     return b"".join((head, pixels.tobytes(), footer))
 
 
+class Hdf5Error(Exception):
+    """An HDF5 file that is there and cannot be read; nothing may be written in its place."""
+
+
 def stored_tiles(path: Path) -> dict[str, Stored]:
-    """Give the tiles of a raw HDF5 by key, {} when there is no readable file; reads no pixels."""
+    """Give the tiles of a raw HDF5 by key, {} when there is no file; reads no pixels.
+
+    Raises
+    ------
+    Hdf5Error
+        When there is a file that cannot be read.
+    """
+    if not path.exists():
+        return {}
     try:
         with h5py.File(path, "r") as file:
             return {key: _stored(group) for key, group in file.items()}
-    except (OSError, KeyError):
-        return {}
+    except (OSError, KeyError, RuntimeError) as error:
+        raise Hdf5Error(
+            f"{path}: there is a file, but it is no readable raw HDF5 ({error}). Nothing was "
+            f"changed: move it away to make it anew from what else there is"
+        ) from error
 
 
 def _stored(group: h5py.Group) -> Stored:

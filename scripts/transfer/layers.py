@@ -6,7 +6,7 @@ their files lie in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,17 +14,30 @@ from typing import Any
 from scripts.lib.job import UserError
 from scripts.lib.names import DatName, LayerName, parse_dat, parse_layer
 
-PLAN_COLUMNS = ("chunk", "layer_id", "tile_key", "row", "column", "dat", "bytes")
-_MOST_NAMED = 20  # problems listed in one message
+
+@dataclass(frozen=True)
+class Found:
+    """A file as it lies there: path relative to the root, size (bytes), last change (ns)."""
+
+    path: str
+    size: int
+    modified_ns: int = 0
 
 
 @dataclass(frozen=True)
 class DatFile:
-    """One `.dat` file: parsed name, path relative to the root, size in bytes."""
+    """One `.dat` file: parsed name, and where it lies."""
 
     name: DatName
-    path: str
-    size: int
+    found: Found
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """A `.dat` file that cannot be a tile of the volume, and why."""
+
+    found: Found
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -51,61 +64,69 @@ def raw_path(layer: LayerName) -> PurePosixPath:
     return PurePosixPath("h5/raw") / layer.folder / f"{layer.layer_id}.raw.h5"
 
 
+def archive_path(layer: LayerName) -> PurePosixPath:
+    """Path of the raw HDF5 in the archive, relative to its root."""
+    return PurePosixPath(layer.folder) / f"{layer.layer_id}.raw-archive.h5"
+
+
 def align_path(layer: LayerName) -> PurePosixPath:
     """Path of the 8-bit align HDF5, relative to the working directory."""
     return PurePosixPath("h5/align") / layer.folder / f"{layer.layer_id}.uint8.h5"
 
 
-def name_files(found: Iterable[tuple[str, int]]) -> list[DatFile]:
-    """Read the names of (relative path, size) pairs.
+@dataclass(frozen=True)
+class Limits:
+    """Which layers belong to the volume: first and last inclusive, of one scope; None = open."""
 
-    Raises
-    ------
-    UserError
-        With every name that does not fit the grammar.
-    """
-    files, problems = [], []
-    for path, size in found:
-        try:
-            files.append(DatFile(parse_dat(Path(path).name), path, size))
-        except ValueError as error:
-            problems.append(f"{path}: {error}")
-    _stop(problems, "Rename these files, or move them out of transfer.dat_root.")
-    return files
+    first: LayerName | None = None
+    last: LayerName | None = None
+    scope: str | None = None
 
+    @staticmethod
+    def of(acquisition: Mapping[str, Any]) -> Limits:
+        """Read section `acquisition` of the config.
 
-def select(
-    files: Iterable[DatFile], first: str | None, last: str | None, scope: str | None
-) -> list[DatFile]:
-    """Keep the files of `scope` whose layer lies between those of `first` and `last`, inclusive.
+        Raises
+        ------
+        UserError
+            When a bound is no name, or first lies after last.
+        """
+        first = _bound("first_dat", acquisition.get("first_dat"))
+        last = _bound("last_dat", acquisition.get("last_dat"))
+        if first and last and first.order > last.order:
+            raise UserError(
+                f"acquisition.first_dat {first.layer_id} is later than acquisition.last_dat "
+                f"{last.layer_id}: swap them or mend the one that is wrong"
+            )
+        return Limits(first, last, acquisition.get("scope"))
 
-    Raises
-    ------
-    UserError
-        When a bound is no name, or first lies after last.
-    """
-    low, high = _bound("first_dat", first), _bound("last_dat", last)
-    if low and high and low > high:
-        raise UserError(
-            f"acquisition.first_dat {first} is later than acquisition.last_dat {last}: "
-            f"swap them or mend the one that is wrong"
+    def hold(self, layer: LayerName) -> bool:
+        """Tell whether a layer belongs to the volume."""
+        return (
+            (self.scope is None or layer.scope == self.scope)
+            and (self.first is None or layer.order >= self.first.order)
+            and (self.last is None or layer.order <= self.last.order)
         )
-    return [
-        file
-        for file in files
-        if (scope is None or file.name.layer.scope == scope)
-        and (low is None or file.name.layer.order >= low)
-        and (high is None or file.name.layer.order <= high)
-    ]
 
 
-def _bound(key: str, value: str | None) -> tuple[str, str] | None:
+def _bound(key: str, value: str | None) -> LayerName | None:
     if value is None:
         return None
     try:
-        return parse_layer(value).order
+        return parse_layer(value)
     except ValueError as error:
         raise UserError(f"acquisition.{key}: {error}") from error
+
+
+def name_files(found: Iterable[Found]) -> tuple[list[DatFile], list[Misfit]]:
+    """Read the names of files; those that do not fit the grammar are misfits."""
+    files, misfits = [], []
+    for each in found:
+        try:
+            files.append(DatFile(parse_dat(Path(each.path).name), each))
+        except ValueError as error:
+            misfits.append(Misfit(each, str(error)))
+    return files, misfits
 
 
 def group(files: Iterable[DatFile]) -> dict[LayerName, list[DatFile]]:
@@ -119,77 +140,38 @@ def group(files: Iterable[DatFile]) -> dict[LayerName, list[DatFile]]:
     }
 
 
-def check(layers: dict[LayerName, list[DatFile]], grid: Grid) -> None:
-    """Check that no cell is filled twice and none lies outside of the grid.
+def fit(
+    layers: Mapping[LayerName, Sequence[DatFile]], grid: Grid, same: Callable[[str, str], bool]
+) -> tuple[dict[LayerName, list[DatFile]], list[Misfit]]:
+    """Keep one file per cell of the grid; the others are misfits.
 
-    Raises
-    ------
-    UserError
-        With every file that does not fit, at once.
+    `same` tells whether two files (relative paths) hold the same bytes; such a copy is a misfit
+    without a reason.
     """
-    problems = []
-    for files in layers.values():
+    kept: dict[LayerName, list[DatFile]] = {}
+    misfits = []
+    for layer, files in layers.items():
         cells: dict[tuple[int, int], DatFile] = {}
         for file in files:
             cell = (file.name.row, file.name.column)
-            if cell in cells:
-                problems.append(f"{file.path}: the same tile as {cells[cell].path}")
+            there = cells.setdefault(cell, file)
             if cell[0] >= grid.rows or cell[1] >= grid.columns:
-                problems.append(
-                    f"{file.path}: row {cell[0]}, column {cell[1]} lies outside of the grid of "
-                    f"{grid.rows} x {grid.columns} tiles"
-                )
-            cells.setdefault(cell, file)
-    _stop(problems, "Mend acquisition.rows and columns, or move these files out of the way.")
+                misfits.append(Misfit(file.found, _outside(cell, grid)))
+                del cells[cell]
+            elif there is not file:
+                copy = same(there.found.path, file.found.path)
+                words = "" if copy else f"the same tile as {there.found.path}, but {_OTHER}"
+                misfits.append(Misfit(file.found, words))
+        if cells:
+            kept[layer] = list(cells.values())
+    return kept, misfits
 
 
-def plan(layers: dict[LayerName, list[DatFile]], layers_per_job: int) -> list[dict[str, str | int]]:
-    """Give the rows of the plan: every tile with the chunk that converts it."""
-    return [
-        {
-            "chunk": f"{index // layers_per_job:04d}",
-            "layer_id": layer.layer_id,
-            "tile_key": file.name.tile_key,
-            "row": file.name.row,
-            "column": file.name.column,
-            "dat": file.path,
-            "bytes": file.size,
-        }
-        for index, (layer, files) in enumerate(layers.items())
-        for file in files
-    ]
+_OTHER = "other bytes: move the wrong one out of transfer.dat_root"
 
 
-def plan_of_acquisition(
-    found: Iterable[tuple[str, int]], acquisition: dict[str, Any], layers_per_job: int
-) -> list[dict[str, str | int]]:
-    """Give the plan for the files of a folder; `acquisition` is that section of the config.
-
-    Raises
-    ------
-    UserError
-        When no file belongs to the volume, or files do not fit.
-    """
-    files = name_files(found)
-    first, last = acquisition.get("first_dat"), acquisition.get("last_dat")
-    scope = acquisition.get("scope")
-    mine = select(files, first, last, scope)
-    if not mine:
-        raise UserError(
-            f"no .dat file belongs to the volume: {len(files)} file(s) found in transfer.dat_root, "
-            f"none between acquisition.first_dat {first} and last_dat {last} of scope "
-            f"{scope or '(any)'}"
-        )
-    layers = group(mine)
-    check(layers, Grid(acquisition["rows"], acquisition["columns"]))
-    return plan(layers, layers_per_job)
-
-
-def _stop(problems: Sequence[str], advice: str) -> None:
-    if not problems:
-        return
-    rest = len(problems) - _MOST_NAMED
-    shown = [*problems[:_MOST_NAMED], *([f"and {rest} more"] if rest > 0 else [])]
-    raise UserError(
-        "\n  ".join([f"{len(problems)} .dat file(s) do not fit:", *shown]) + f"\n{advice}"
+def _outside(cell: tuple[int, int], grid: Grid) -> str:
+    return (
+        f"row {cell[0]}, column {cell[1]} lies outside of the grid of {grid.rows} x "
+        f"{grid.columns} tiles: mend acquisition.rows and columns, or move the file away"
     )

@@ -1,29 +1,51 @@
 # mypy: disable-error-code="name-defined"
-"""Plan the transfer: which `.dat` files belong to the volume, and which job converts which layer.
+"""Plan the transfer: which tiles belong to the volume, and which job converts which layer.
 
-Output: `transfer/plan.tsv`, one row per tile: chunk, layer_id, tile_key, row, column, dat (path
-relative to transfer.dat_root), bytes. Layers are in order of time, `layers_per_job` of them in one
-chunk.
+Reads the `.dat` files below `dat_root`, the raw HDF5 files and those of the archive, and the tables
+of earlier runs. Outputs: `transfer/plan.tsv`, one row per tile: chunk, layer_id, tile_key, row,
+column, dat (path relative to `dat_root`; the mere name when the tile is in HDF5 alone), bytes,
+modified_ns and attempt (see `planning`); `transfer/misfits.tsv`, `.dat` files that are no tile of
+the volume: dat, bytes, modified_ns, reason (empty: a copy of a tile); `transfer/plan.json`.
 """
 
 import logging
 from pathlib import Path
 from typing import Any
 
-from scripts.lib.files import write_table
-from scripts.lib.job import job
-from scripts.transfer.layers import PLAN_COLUMNS, plan_of_acquisition
-from scripts.transfer.scan import dat_files
+from scripts.lib.files import write_json, write_table
+from scripts.lib.job import UserError, job
+from scripts.transfer import archiving, planning, state
 
 log = logging.getLogger(__name__)
 
 
-def main(*, dat_root: str, acquisition: dict[str, Any], layers_per_job: int, plan: str) -> None:
-    """Write the plan of all `.dat` files under `dat_root` that belong to the volume."""
-    found = dat_files(Path(dat_root))
-    rows = plan_of_acquisition(found, acquisition, layers_per_job)
-    write_table(plan, PLAN_COLUMNS, rows)
-    log.info("%d of %d .dat files belong to the volume", len(rows), len(found))
+def main(
+    *,
+    dat_root: str,
+    acquisition: dict[str, Any],
+    layers_per_job: int,
+    plan: str,
+    quiet_time_s: float = 0,
+    archive_root: str | None = None,
+    ticket: str = "",
+) -> None:
+    """Write the plan of all tiles that belong to the volume."""
+    archive = Path(archive_root) if archive_root else None
+    view = state.look(Path(dat_root), acquisition, quiet_time_s, archive_root=archive)
+    rows = planning.plan(
+        *(view.memory, view.layers, view.shelf, view.limits),
+        todo=view.todo,
+        stored=lambda layer: archiving.stored_anywhere(layer, Path(), archive),
+        layers_per_job=layers_per_job,
+    )
+    if not rows:
+        raise UserError(state.nothing(dat_root, acquisition, len(view.misfits)))
+    folder = Path(plan).parent
+    write_table(plan, planning.PLAN_COLUMNS, rows)
+    misfits = planning.misfit_rows(view.misfits)
+    write_table(folder / "misfits.tsv", planning.MISFIT_COLUMNS, misfits)
+    write_json(folder / "plan.json", {"ticket": ticket})
+    log.info("%d tiles, %d files that do not fit; %s", len(rows), len(misfits), view.todo)
 
 
 if __name__ == "__main__":
@@ -32,5 +54,8 @@ if __name__ == "__main__":
             dat_root=snakemake.params.dat_root,
             acquisition=snakemake.params.acquisition,
             layers_per_job=snakemake.params.layers_per_job,
-            plan=snakemake.output[0],
+            plan=snakemake.output.plan,
+            quiet_time_s=snakemake.params.quiet_time_s,
+            archive_root=snakemake.params.archive_root,
+            ticket=snakemake.params.ticket,
         )

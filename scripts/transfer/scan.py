@@ -1,4 +1,4 @@
-"""Which `.dat` files lie in a folder."""
+"""What lies on disk: `.dat` files in a folder, HDF5 files of layers."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.lib.job import UserError
+from scripts.transfer.layers import Found
 
 
-def dat_files(root: Path) -> list[tuple[str, int]]:
-    """Give (path relative to `root`, size in bytes) of all `.dat` files in and below it, sorted.
-
-    Raises
-    ------
-    UserError
-        When the folder does not exist or holds none.
-    """
-    if not root.is_dir():
-        raise UserError(f"transfer.dat_root: expected a folder of .dat files, found none at {root}")
-    found = sorted(_walk(root))
-    if not found:
-        raise UserError(f"transfer.dat_root: expected .dat files in or below {root}, found none")
-    return found
+def dat_files(root: Path) -> list[Found]:
+    """Give all `.dat` files in and below a folder, sorted by path; none when it is not there."""
+    return sorted(_walk(root), key=lambda found: found.path)
 
 
-def _walk(root: Path) -> Iterator[tuple[str, int]]:
+def _walk(root: Path) -> Iterator[Found]:
     for folder, _, names in os.walk(root, followlinks=True):
         for name in names:
             path = Path(folder, name)
             # hidden names are files that are still being copied
             if name.endswith(".dat") and not name.startswith("."):
-                yield path.relative_to(root).as_posix(), path.lstat().st_size
+                status = path.stat() if path.exists() else path.lstat()
+                where = path.relative_to(root).as_posix()
+                yield Found(where, status.st_size, status.st_mtime_ns)
+
+
+def names_below(root: Path, suffix: str) -> set[str]:
+    """Names, without `suffix`, of the files in and below `root` that end so; no file is opened."""
+    return {
+        name.removesuffix(suffix)
+        for _, _, names in os.walk(root)
+        for name in names
+        if name.endswith(suffix) and not name.startswith(".")
+    }

@@ -1,55 +1,108 @@
-"""What became of every layer and every bad tile, from the tables of all conversion jobs."""
+"""What became of every layer and every bad tile, from the tables of all jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from scripts.lib.names import parse_layer
-from scripts.transfer.layers import Grid, align_path, raw_path
+from scripts.transfer.layers import Grid, align_path, archive_path, raw_path
 
 LAYER_COLUMNS = (
-    "layer_id",
-    "scope",
-    "stamp",
-    "tiles",
-    "expected",
-    "bad",
-    "status",
-    "raw_h5",
-    "align_h5",
-    "message",
+    *("layer_id", "scope", "stamp", "tiles", "expected", "bad", "status", "raw_h5", "align_h5"),
+    *("copied", "converted", "verified", "archived", "message"),
 )
 QUARANTINE_COLUMNS = ("layer_id", "tile_key", "dat", "reason")
+Row = Mapping[str, str]
+YES, NO, NONE = "1", "0", "-"
 
 
-def layer_rows(converted: Iterable[Mapping[str, str]], grid: Grid) -> list[dict[str, Any]]:
-    """Give one row per layer, in order of time, from one row per tile."""
-    layers: dict[str, list[Mapping[str, str]]] = {}
+def layer_rows(
+    converted: Iterable[Row],
+    grid: Grid,
+    *,
+    archived: Iterable[Row] = (),
+    copied: Sequence[Row] | None = None,
+    archive_root: Path | None = None,
+) -> list[dict[str, Any]]:
+    """Give one row per layer, in order of time.
+
+    Parameters
+    ----------
+    converted
+        One row per tile, of all conversion jobs.
+    archived
+        One row per layer, of all archive jobs.
+    copied
+        Rows of `transfer/copied.tsv`; None without a scope.
+    """
+    tiles: dict[str, list[Row]] = {}
     for row in converted:
-        layers.setdefault(row["layer_id"], []).append(row)
-    rows = [_layer_row(layer_id, tiles, grid) for layer_id, tiles in layers.items()]
+        tiles.setdefault(row["layer_id"], []).append(row)
+    faults: dict[str, list[str]] = {}
+    for row in copied or ():
+        if row["status"] == "failed":
+            faults.setdefault(row["layer_id"], []).append(row["reason"])
+    kept = {row["layer_id"]: row for row in archived}
+    rows = []
+    for layer_id in tiles.keys() | faults.keys():
+        copying = None if copied is None else faults.get(layer_id, [])
+        files = _files(layer_id, kept.get(layer_id), archive_root)
+        rows.append(_layer_row(layer_id, tiles.get(layer_id, []), grid, copying, files))
     return sorted(rows, key=lambda row: (row["stamp"], row["scope"]))
 
 
-def _layer_row(layer_id: str, tiles: list[Mapping[str, str]], grid: Grid) -> dict[str, Any]:
+def _files(layer_id: str, archived: Row | None, archive_root: Path | None) -> dict[str, str]:
+    """Give where the layer's HDF5 files are, and what archiving said."""
+    name, state = parse_layer(layer_id), archived["archived"] if archived else NONE
+    raw = str(raw_path(name))
+    if state == YES and archive_root is not None:
+        raw = str(archive_root / archive_path(name))
+    return {
+        "raw_h5": raw,
+        "align_h5": str(align_path(name)),
+        "archived": state,
+        "fault": archived["reason"] if archived else "",
+        "failed": YES if archived and archived["status"] == "failed" else NO,
+    }
+
+
+def _layer_row(
+    layer_id: str,
+    tiles: Sequence[Row],
+    grid: Grid,
+    copying: Sequence[str] | None,
+    files: Mapping[str, str],
+) -> dict[str, Any]:
     name = parse_layer(layer_id)
     good = [tile for tile in tiles if tile["status"] == "ok"]
-    absent = grid.missing(tile["tile_key"] for tile in tiles)
-    notes = [f"{tile['tile_key']}: {tile['reason']}" for tile in tiles if tile["reason"]]
-    notes += [f"{key}: no .dat file" for key in absent]
+    bad = [tile for tile in tiles if tile["status"] == "bad"]
+    unconverted = len(tiles) > len(good) + len(bad)
+    state = NO if unconverted else YES if good else NONE
+    failed = unconverted or bool(copying) or files["failed"] == YES
     return {
         "layer_id": layer_id,
         "scope": name.scope,
         "stamp": name.stamp,
         "tiles": len(good),
         "expected": grid.count,
-        "bad": len(tiles) - len(good),
-        "status": _status(len(good), grid.count),
-        "raw_h5": raw_path(name) if good else "",
-        "align_h5": align_path(name) if good else "",
-        "message": "; ".join(notes),
+        "bad": len(bad),
+        "status": "failed" if failed else _status(len(good), grid.count),
+        "raw_h5": files["raw_h5"] if good else "",
+        "align_h5": files["align_h5"] if good else "",
+        "copied": NONE if copying is None else NO if copying else YES,
+        "converted": state,
+        "verified": state,  # what is published under its final name was read back before
+        "archived": files["archived"] if good else NONE,
+        "message": "; ".join(_notes(tiles, grid, [*(copying or ()), files["fault"]])),
     }
+
+
+def _notes(tiles: Sequence[Row], grid: Grid, others: Sequence[str]) -> list[str]:
+    absent = grid.missing(tile["tile_key"] for tile in tiles)
+    notes = [f"{tile['tile_key']}: {tile['reason']}" for tile in tiles if tile["reason"]]
+    return notes + [f"{key}: no .dat file" for key in absent] + [note for note in others if note]
 
 
 def _status(found: int, expected: int) -> str:
@@ -58,7 +111,7 @@ def _status(found: int, expected: int) -> str:
     return "ok" if found == expected else "partial"
 
 
-def quarantine_rows(converted: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+def quarantine_rows(converted: Iterable[Row]) -> list[dict[str, str]]:
     """Give one row per tile that could not be read, in order of its layer and tile key."""
     bad = (row for row in converted if row["status"] == "bad")
     return sorted(

@@ -49,16 +49,17 @@ def test_a_bad_tile_is_named_and_the_layer_goes_on_without_it(tmp_path, damage, 
     assert np.array_equal(image(layer.align, "0-1-0"), image(alone.align, "0-1-0"))
 
 
-def test_with_stop_a_bad_tile_ends_the_run_after_all_other_layers(tmp_path):
+def test_with_stop_a_bad_tile_fails_its_layer_after_which_the_others_go_on(tmp_path):
     other = "Merlin-6281_24-03-07_101212"
     bad = {"layer_id": LAYER, "tile_key": "0-0-0", "dat": "bad.dat"}
     good = {"layer_id": other, "tile_key": "0-0-0", "dat": "good.dat"}
     (tmp_path / "bad.dat").write_bytes(GOOD["0-0-0"][:2000])
     (tmp_path / "good.dat").write_bytes(GOOD["0-0-0"])
-    with pytest.raises(UserError, match="1 layer.*bad_tiles: skip .*\n.*bad.dat: truncated"):
-        conversion.convert_layers(
-            [bad, good], dat_root=tmp_path, work_dir=tmp_path, settings=Settings(), stop=True
-        )
+    rows = conversion.convert_layers(
+        [bad, good], dat_root=tmp_path, work_dir=tmp_path, settings=Settings(), stop=True
+    )
+    assert [row["status"] for row in rows] == ["failed", "ok"]
+    assert rows[0]["reason"].startswith("bad.dat: truncated")
     assert not Layer.of([bad], tmp_path, tmp_path).raw.exists()
     assert Layer.of([good], tmp_path, tmp_path).raw.exists()
 

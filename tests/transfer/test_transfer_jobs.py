@@ -2,9 +2,9 @@
 
 import pytest
 
-from scripts.lib.files import read_table
+from scripts.lib.files import read_json, read_table
 from scripts.lib.job import UserError
-from scripts.transfer import close_transfer, convert_layers, headers, plan_transfer
+from scripts.transfer import check_transfer, close_transfer, convert_layers, headers, plan_transfer
 from scripts.transfer.layers import Grid
 from tests.transfer.synthetic_dat import make_dat, noise
 
@@ -102,9 +102,62 @@ def test_a_second_run_writes_the_same_tables(acquisition, tmp_path):
     assert {p: p.read_bytes() for p in tmp_path.glob("transfer/**/*.tsv")} == first
 
 
-def test_stop_ends_the_run_and_names_the_tile(acquisition):
-    with pytest.raises(UserError, match="_100029_0-0-1.dat: truncated"):
-        run(acquisition, bad_tiles="stop")
+def check(share=1.0, count=None):
+    check_transfer.main(
+        layers="transfer/layers.tsv",
+        quarantine="transfer/quarantine.tsv",
+        misfits="transfer/misfits.tsv",
+        copy_state=None,
+        allowed={"share": share, "count": count},
+        passed="transfer/gate.json",
+    )
+    return read_json("transfer/gate.json")
+
+
+def test_stop_fails_the_layer_and_the_gate_names_the_tile_after_the_others(acquisition):
+    layers, _ = run(acquisition, bad_tiles="stop")
+    assert [(r["status"], r["converted"]) for r in layers] == [
+        ("ok", "1"), ("failed", "0"), ("failed", "0"),
+    ]  # fmt: skip
+    with pytest.raises(UserError, match=r"2 layer\(s\) failed(.|\n)*_100029_0-0-1.dat: truncated"):
+        check()
+
+
+def test_the_gate_passes_as_many_bad_tiles_as_the_config_allows(acquisition):
+    run(acquisition)
+    status = {"ok": 1, "partial": 1, "empty": 1}
+    assert check(share=0.5) == {"layers": 3, "tiles": 3, "bad": 3, "status": status}
+    for share, count in ((0.49, None), (1.0, 2)):
+        with pytest.raises(UserError, match="3 of 6 tiles cannot be read; transfer.max_bad_share"):
+            check(share, count)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("readme.dat", "'readme.dat' is no tile name"),
+        (f"M-1_{STAMPS[0]}_0-7-0.dat", "row 7, column 0 lies outside of the grid of 1 x 2"),
+        (f"b/M-1_{STAMPS[0]}_0-0-0.dat", "other bytes"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_named_by_the_gate_after_all_layers_are_done(
+    acquisition, name, words
+):
+    (acquisition / name).parent.mkdir(exist_ok=True)
+    (acquisition / name).write_bytes(make_dat(noise(99, (20, 30, 1))))
+    layers, _ = run(acquisition)
+    assert [row["tiles"] for row in layers] == ["2", "1", "0"]
+    with pytest.raises(UserError, match=rf"1 \.dat file\(s\) do not fit:\n.*{words}"):
+        check()
+
+
+def test_a_copy_of_a_dat_in_another_folder_does_no_harm(acquisition):
+    (acquisition / "z").mkdir()
+    name = f"M-1_{STAMPS[0]}_0-0-0.dat"
+    (acquisition / "z" / name).write_bytes((acquisition / name).read_bytes())
+    run(acquisition)
+    assert check()["layers"] == 3
+    assert [row["reason"] for row in read_table("transfer/misfits.tsv")] == [""]
 
 
 @pytest.mark.parametrize("folder", ["absent", "empty"])

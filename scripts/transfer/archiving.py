@@ -1,0 +1,195 @@
+"""After conversion: the raw HDF5 into the archive, the `.dat` files away; never a byte at risk.
+
+In this order, each step only when the one before is proven:
+
+1. copy the raw HDF5 to the archive under a temporary name, flush, compare every byte with the
+   source, rebuild every tile from it, rename. An archive file is replaced only by one that holds
+   all its tiles, byte for byte, and more.
+2. remove a `.dat` when the file that will stay gives back exactly its bytes.
+3. remove the raw HDF5 of the working directory, when the archive holds the same bytes.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import logging
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+
+from scripts.lib.files import atomic_path
+from scripts.lib.names import LayerName
+from scripts.transfer import hdf5, layers, space
+from scripts.transfer.conversion import Layer, LayerError, by_layer
+from scripts.transfer.dat import DatError
+from scripts.transfer.hdf5 import Hdf5Error
+
+log = logging.getLogger(__name__)
+
+ARCHIVED_COLUMNS = ("layer_id", "archived", "dats_left", "status", "reason")
+_READ_ONLY = 0o444
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What happens to converted layers."""
+
+    archive_root: Path | None = None
+    remove_dats: bool = False
+    reserve_gb: float = 0
+
+
+def settle_layers(
+    plan: Sequence[Mapping[str, str]],
+    failed: Mapping[str, str],
+    rules: Rules,
+    *,
+    dat_root: Path,
+    work_dir: Path,
+) -> list[Row]:
+    """Settle the layers of some rows of the plan; one that fails does not stop the others.
+
+    A layer in `failed` (its conversion failed) is left as it is.
+    """
+    rows = []
+    for layer_id, tiles in by_layer(plan).items():
+        layer = Layer.of(tiles, dat_root, work_dir, rules.archive_root)
+        archived, fault = "-" if layer.archive is None else "0", ""
+        notes: list[str] = []
+        if layer_id not in failed:
+            try:
+                archived, notes = settle_layer(layer, rules)
+            except (LayerError, Hdf5Error, DatError, OSError) as error:
+                log.error("%s: %s", layer_id, error)  # noqa: TRY400 - told in full in the table
+                fault = str(error)
+        left = sum((dat_root / tile["dat"]).exists() for tile in tiles)
+        row = {"layer_id": layer_id, "archived": archived, "dats_left": str(left)}
+        reason = "; ".join([*notes, *([fault] if fault else [])])
+        rows.append(row | {"status": "failed" if fault else "ok", "reason": reason})
+    return rows
+
+
+def settle_layer(layer: Layer, rules: Rules) -> tuple[str, list[str]]:
+    """Archive one layer and remove its `.dat` files; give 1, 0 or - (archived) and notes.
+
+    Raises
+    ------
+    LayerError, Hdf5Error
+        When something is not as it must be; what is not proven safe is kept.
+    """
+    if layer.archive is None:
+        notes = _remove_dats(layer, layer.raw) if rules.remove_dats else []
+        return "-", notes
+    if layer.raw.exists():
+        _archive(layer.raw, layer.archive, rules.reserve_gb)
+    there = layer.archive.exists()
+    notes = _remove_dats(layer, layer.archive) if rules.remove_dats and there else []
+    if layer.raw.exists():
+        layer.raw.unlink()
+    return ("1" if there else "-"), notes  # no tile could be read: nothing to archive
+
+
+# ---------------------------------------------------------------------------------------------
+# archive
+# ---------------------------------------------------------------------------------------------
+
+
+def _archive(raw: Path, archive: Path, reserve_gb: float) -> None:
+    if archive.exists():
+        if filecmp.cmp(raw, archive, shallow=False):
+            return
+        _check_superset(raw, archive)
+    if full := space.shortage(archive, raw.stat().st_size, reserve_gb):
+        raise LayerError(full)
+    for partial in archive.parent.glob(f".{archive.name}.*.partial"):
+        partial.unlink(missing_ok=True)
+    with atomic_path(archive) as partial:
+        shutil.copyfile(raw, partial)
+        _flush(partial)
+        _check_copy(raw, partial)
+        partial.chmod(_READ_ONLY)
+
+
+def _flush(path: Path) -> None:
+    """Write a file to disk and drop it from memory, so that what is read next is the disk's."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _check_copy(raw: Path, copy: Path) -> None:
+    filecmp.clear_cache()
+    if not filecmp.cmp(raw, copy, shallow=False):
+        raise LayerError(f"{raw.name}: the copy in the archive differs from {raw}; tried again")
+    with h5py.File(copy, "r") as file:
+        for key in file:
+            hdf5.rebuild_dat(file[key])
+
+
+def _check_superset(raw: Path, archive: Path) -> None:
+    """Check that `raw` holds every tile of the archive's file, byte for byte.
+
+    Raises
+    ------
+    LayerError
+        Names the tiles that would be lost or changed.
+    """
+    old, new = hdf5.stored_tiles(archive), hdf5.stored_tiles(raw)
+    with h5py.File(archive, "r") as before, h5py.File(raw, "r") as after:
+        changed = [
+            key
+            for key in old.keys() & new.keys()
+            # a tile may have got the recipe that was cut off before
+            if hdf5.rebuild_dat(after[key])[: old[key].size] != hdf5.rebuild_dat(before[key])
+        ]
+    if lost := sorted({*(old.keys() - new.keys()), *changed}):
+        raise LayerError(
+            f"{archive}: expected a raw HDF5 with all its tiles to replace it, found one that "
+            f"lacks or changes {', '.join(lost)}. Both are kept: {raw}"
+        )
+
+
+# ---------------------------------------------------------------------------------------------
+# .dat files
+# ---------------------------------------------------------------------------------------------
+
+
+def _remove_dats(layer: Layer, keeper: Path) -> list[str]:
+    """Remove every `.dat` whose bytes `keeper` gives back; say which were kept and why."""
+    stored, notes = hdf5.stored_tiles(keeper), []
+    for tile in layer.tiles:
+        path = layer.dat_root / tile["dat"]
+        if not path.exists() or tile["tile_key"] not in stored:
+            continue
+        with h5py.File(keeper, "r") as file:
+            same = hdf5.rebuild_dat(file[tile["tile_key"]]) == path.read_bytes()
+        if same:
+            path.unlink()
+        else:
+            notes.append(f"{path.name}: not removed, its bytes are not those in {keeper.name}")
+    return notes
+
+
+def stored_anywhere(
+    layer: LayerName, work_dir: Path, archive_root: Path | None
+) -> dict[str, tuple[str, int]]:
+    """Give tile key -> (name of the `.dat`, bytes) of a layer's raw HDF5 and its archive file.
+
+    A file that cannot be read counts as none: its layer fails later, in words.
+    """
+    paths = [work_dir / layers.raw_path(layer)]
+    paths += [archive_root / layers.archive_path(layer)] if archive_root else []
+    tiles: dict[str, tuple[str, int]] = {}
+    for path in paths:
+        try:
+            stored = hdf5.stored_tiles(path)
+        except Hdf5Error:
+            continue
+        tiles = {key: (tile.dat_name, tile.size) for key, tile in stored.items()} | tiles
+    return tiles

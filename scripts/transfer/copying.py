@@ -1,0 +1,270 @@
+"""Copy from the scope, such that no crash between any two steps loses a byte or a file.
+
+Of each flagged file, in acquisition order: fetch under a temporary name, compare the size with the
+scope and with the header (and a hash, if asked for), flush, rename, and only then remove the flag.
+A flag that is still there is work that is still to do; there is no other memory. The `.dat` files
+on the scope are never touched.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from scripts.lib.files import atomic_path
+from scripts.lib.names import DatName, LayerName, parse_dat
+from scripts.transfer import dat, space
+from scripts.transfer.dat import DatError
+from scripts.transfer.flags import Flag, order
+from scripts.transfer.scope import Scope, ScopeError, sha256_of
+
+log = logging.getLogger(__name__)
+
+COPIED_COLUMNS = ("layer_id", "tile_key", "dat", "bytes", "sha256", "status", "reason")
+_MOST_FAULTS = 3  # of the connection, one after another: then the scope is taken for gone
+Row = dict[str, str]
+
+
+class CopyError(Exception):
+    """One file that could not be copied; what is here and what is there stays as it is."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """One file to fetch: where it is on the scope, how long, its flag (None: it has none)."""
+
+    tile: DatName
+    dat_name: str
+    source: str
+    size: int | None  # bytes; None: a flag without a file
+    flag: str | None
+
+    def target(self, dat_root: Path) -> Path:
+        """Give the final path: hour folders bound the number of files in each."""
+        return dat_root / self.tile.layer.time.strftime("%Y/%m/%d/%H") / self.dat_name
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How to copy."""
+
+    dat_root: Path
+    hashed: bool = False
+    max_s: float | None = None  # no file is begun later than this
+    reserve_gb: float = 0
+
+
+@dataclass
+class Outcome:
+    """What became of the errands: a row each, those left for the next run, and general faults."""
+
+    rows: list[Row] = field(default_factory=list)
+    left: list[Errand] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+# ---------------------------------------------------------------------------------------------
+# what to fetch
+# ---------------------------------------------------------------------------------------------
+
+
+def flagged(flags: Sequence[Flag], root: str, sizes: Mapping[str, int]) -> list[Errand]:
+    """Give an errand per flag."""
+    paths = [flag.path_below(root) for flag in flags]
+    return [
+        Errand(flag.tile, flag.dat_name, path, sizes.get(path), flag.file_name)
+        for flag, path in zip(flags, paths, strict=True)
+    ]
+
+
+def days(first: LayerName, last: LayerName) -> list[str]:
+    """Day folders from the day of `first` to the day after that of `last`."""
+    start, end = first.time.date(), last.time.date()
+    count = (end - start).days + 2
+    return [(start + timedelta(days=i)).strftime("Y%Y/M%m/D%d") for i in range(count)]
+
+
+def missing(
+    on_scope: Mapping[str, int],
+    *,
+    flags: Iterable[str],
+    here: Mapping[str, int],
+    wanted: Callable[[DatName], bool],
+) -> list[Errand]:
+    """Give an errand per file of the scope that has neither a flag nor a whole copy here.
+
+    Parameters
+    ----------
+    on_scope
+        Path -> size (bytes) of the `.dat` files there.
+    flags
+        Names of the `.dat` files that have a flag.
+    here
+        Name -> size of the `.dat` files that are here, or in HDF5 here.
+    wanted
+        Tells whether a tile belongs to the volume and is over: one that is being written has no
+        flag yet, and is not missing.
+    """
+    known = {name.lower() for name in flags}  # the scope's file system ignores case
+    found: dict[str, Errand] = {}
+    for path, size in sorted(on_scope.items()):
+        name = Path(path).name
+        try:
+            tile = parse_dat(name)
+        except ValueError:
+            continue
+        if name.lower() not in known and wanted(tile) and here.get(name) != size:
+            found.setdefault(name, Errand(tile, name, path, size, None))
+    return sorted(found.values(), key=lambda errand: order(errand.tile))
+
+
+# ---------------------------------------------------------------------------------------------
+# fetching
+# ---------------------------------------------------------------------------------------------
+
+
+def copy_all(
+    scope: Scope,
+    errands: Sequence[Errand],
+    rules: Rules,
+    *,
+    here: Mapping[str, int],
+    seen: Mapping[str, int],
+    clock: Callable[[], float] = time.monotonic,
+) -> Outcome:
+    """Fetch files in order until the time is up; one that fails does not stop the others.
+
+    Parameters
+    ----------
+    here
+        Name -> size of what is here already.
+    seen
+        Name -> size of files that an earlier run found incomplete: one that has not grown since
+        is as complete as it will ever be.
+    """
+    start, outcome, faults = clock(), Outcome(), 0
+    for i, errand in enumerate(errands):
+        late = rules.max_s is not None and clock() - start > rules.max_s
+        full = space.shortage(errand.target(rules.dat_root), errand.size or 0, rules.reserve_gb)
+        if late or full or faults == _MOST_FAULTS:
+            outcome.left = list(errands[i:])
+            break
+        try:
+            row = _copy(scope, errand, rules, here, seen)
+            faults = 0
+        except (CopyError, OSError) as error:
+            row = _row(errand, "failed", str(error))
+        except ScopeError as error:
+            row, faults = _row(errand, "failed", str(error)), faults + 1
+        outcome.rows.append(row)
+    outcome.problems += _why_left(outcome.left, rules, faults)
+    return outcome
+
+
+def _why_left(left: Sequence[Errand], rules: Rules, faults: int) -> list[str]:
+    if not left:
+        return []
+    if faults == _MOST_FAULTS:
+        return [f"{len(left)} file(s) not tried: the scope failed {faults} times in a row"]
+    need = sum(errand.size or 0 for errand in left)
+    full = space.shortage(left[0].target(rules.dat_root), left[0].size or 0, rules.reserve_gb)
+    if full:
+        return [f"{len(left)} file(s) of {need / space.GB:.3f} GB were left on the scope: {full}"]
+    log.info("time is up: %d file(s) are left for the next run", len(left))
+    return []
+
+
+def _copy(
+    scope: Scope,
+    errand: Errand,
+    rules: Rules,
+    here: Mapping[str, int],
+    seen: Mapping[str, int],
+) -> Row:
+    if errand.size is None:
+        if errand.dat_name not in here:
+            raise CopyError(f"a flag without a file: expected {errand.source} on the scope")
+        # fetched by a run that ended before it could say so, and purged on the scope since
+        _acknowledge(scope, errand)
+        return _row(errand, "there", "")
+    target = errand.target(rules.dat_root)
+    _sweep(target)
+    with atomic_path(target) as partial:
+        scope.fetch(errand.source, partial)
+        digest = _check_whole(scope, errand, partial, hashed=rules.hashed)
+        reason = _incomplete(errand, partial)
+        if reason and seen.get(errand.dat_name) != errand.size:
+            raise CopyError(f"{reason}; tried again in the next run")
+        _check_replaces(target, partial)
+    _acknowledge(scope, errand)
+    if reason:
+        return _row(errand, "broken", f"as on the scope: {reason}", digest)
+    return _row(errand, "copied", "", digest)
+
+
+def _check_whole(scope: Scope, errand: Errand, partial: Path, *, hashed: bool) -> str:
+    """Compare a fetched file with the scope; give its hash, when it was asked for."""
+    size = partial.stat().st_size
+    if size != errand.size:
+        raise CopyError(f"expected {errand.size} bytes as on the scope, fetched {size}")
+    if not hashed:
+        return ""
+    expected, found = scope.sha256(errand.source), sha256_of(partial)
+    if expected != found:
+        raise CopyError(f"expected SHA-256 {expected} as on the scope, fetched {found}")
+    return found
+
+
+def _incomplete(errand: Errand, partial: Path) -> str:
+    try:
+        dat.inspect(partial)
+    except DatError as error:
+        return str(error).replace(partial.name, errand.dat_name)
+    return ""
+
+
+def _check_replaces(target: Path, partial: Path) -> None:
+    """Check that nothing is lost under the final name: none is there, the same, or a broken one."""
+    if not target.exists() or filecmp.cmp(target, partial, shallow=False):
+        return
+    if _is_whole(target) or not _is_whole(partial):
+        raise CopyError(
+            f"expected the bytes of {target}, found others on the scope under the same name; both "
+            f"are kept: move {target} away to fetch the other one"
+        )
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        dat.inspect(path)
+    except DatError:
+        return False
+    return True
+
+
+def _acknowledge(scope: Scope, errand: Errand) -> None:
+    if errand.flag is not None:
+        scope.remove_flag(errand.flag)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what a killed run left under temporary names of `target`."""
+    for partial in target.parent.glob(f".{target.name}.*.partial"):
+        partial.unlink(missing_ok=True)
+
+
+def _row(errand: Errand, status: str, reason: str, digest: str = "") -> Row:
+    return {
+        "layer_id": errand.tile.layer.layer_id,
+        "tile_key": errand.tile.tile_key,
+        "dat": errand.dat_name,
+        "bytes": "" if errand.size is None else str(errand.size),
+        "sha256": digest,
+        "status": status,
+        "reason": reason and f"{errand.dat_name}: {reason}",
+    }

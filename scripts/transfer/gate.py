@@ -1,0 +1,64 @@
+"""The gate after transfer: what must be mended, in words, before layers are built upon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, str]
+_MOST_NAMED = 20  # lines of one kind in a message
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """How many unreadable tiles a volume may have: as a share of all, and in number (None: any)."""
+
+    share: float
+    count: int | None
+
+
+def faults(
+    layers: Sequence[Row],
+    misfits: Sequence[Row],
+    copy_problems: Sequence[str],
+    quarantine: Sequence[Row],
+    allowed: Allowed,
+) -> list[str]:
+    """Give what keeps the gate shut, a paragraph per kind; [] when it is open."""
+    failed = [f"{r['layer_id']}: {r['message']}" for r in layers if r["status"] == "failed"]
+    strange = [f"{row['dat']}: {row['reason']}" for row in misfits if row["reason"]]
+    bad = sum(int(row["bad"]) for row in layers)
+    tiles = bad + sum(int(row["tiles"]) for row in layers)
+    limit = allowed.share * tiles
+    limit = limit if allowed.count is None else min(limit, allowed.count)
+    few = "" if bad <= limit else (
+        f"{bad} of {tiles} tiles cannot be read; transfer.max_bad_share {allowed.share:g} and "
+        f"transfer.max_bad_tiles {'null' if allowed.count is None else allowed.count} allow "
+        f"{int(limit)}. Mend them, or raise these keys to go on with holes:"
+    )  # fmt: skip
+    return [
+        *_paragraph("the scope", copy_problems),
+        *_paragraph(f"{len(failed)} layer(s) failed; the others are done:", failed),
+        *_paragraph(f"{len(strange)} .dat file(s) do not fit:", strange),
+        *(_paragraph(few, [row["reason"] for row in quarantine]) if few else []),
+    ]
+
+
+def _paragraph(head: str, lines: Sequence[str]) -> list[str]:
+    if not lines:
+        return []
+    rest = len(lines) - _MOST_NAMED
+    shown = [*lines[:_MOST_NAMED], *([f"and {rest} more"] if rest > 0 else [])]
+    return ["\n  ".join([head, *shown])]
+
+
+def receipt(layers: Sequence[Row]) -> dict[str, Any]:
+    """Give the figures of a transfer that passed."""
+    states = ("ok", "partial", "empty")
+    return {
+        "layers": len(layers),
+        "tiles": sum(int(row["tiles"]) for row in layers),
+        "bad": sum(int(row["bad"]) for row in layers),
+        "status": {state: sum(row["status"] == state for row in layers) for state in states},
+    }

@@ -1,0 +1,267 @@
+"""The plan: every tile of the volume, and which job brings its layer up to date.
+
+It is made from what is there: `.dat` files, raw HDF5 files and the archive together, so that a
+layer whose `.dat` files were removed keeps its place. What earlier runs wrote only serves to leave
+alone what is done. A layer stays in its chunk; its `attempt` goes up whenever there is something to
+do for it, and only chunks with a changed row are run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.lib.files import digest, read_table
+from scripts.lib.names import LayerName, parse_layer
+from scripts.transfer.layers import DatFile, Grid, Limits, Misfit
+
+PLAN_COLUMNS = (
+    *("chunk", "layer_id", "tile_key", "row", "column", "dat", "bytes"),
+    *("modified_ns", "attempt"),
+)
+MISFIT_COLUMNS = ("dat", "bytes", "modified_ns", "reason")
+Row = dict[str, str]
+Due = dict[str, str]  # layer id (or "") -> what is to be done
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Tables of earlier runs; empty where there are none."""
+
+    plan: tuple[Row, ...] = ()
+    misfits: tuple[Row, ...] = ()
+    layers: tuple[Row, ...] = ()
+    quarantine: tuple[Row, ...] = ()
+
+    @staticmethod
+    def read(folder: Path) -> Memory:
+        """Read the tables of folder `transfer`."""
+        names = ("plan", "misfits", "layers", "quarantine")
+        return Memory(*(_table(folder / f"{name}.tsv") for name in names))
+
+
+def _table(path: Path) -> tuple[Row, ...]:
+    return tuple(read_table(path)) if path.exists() else ()
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Layer ids by the HDF5 files they have."""
+
+    raw: Collection[str] = frozenset()
+    align: Collection[str] = frozenset()
+    archive: Collection[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """When the newest layer may be taken although it is not whole yet."""
+
+    imaging: bool  # False: nothing more will come
+    quiet_s: float
+    now_s: float
+
+
+# ---------------------------------------------------------------------------------------------
+# what there is to do
+# ---------------------------------------------------------------------------------------------
+
+
+def without_growing(
+    layers: Mapping[LayerName, Sequence[DatFile]],
+    grid: Grid,
+    quiet: Quiet,
+    is_whole: Callable[[DatFile], bool],
+    planned: Collection[str],
+) -> dict[LayerName, Sequence[DatFile]]:
+    """Leave the newest layer out while it is being acquired or copied.
+
+    It is left out when no layer of `planned` (ids) is as new, imaging goes on, cells are empty or
+    files shorter than their headers say, and something changed within the quiet time (before or
+    after now: clocks differ).
+    """
+    if not layers or not quiet.imaging:
+        return dict(layers)
+    newest = max([*layers, *_names(planned)], key=lambda layer: layer.order)
+    if newest not in layers:
+        return dict(layers)
+    files = layers[newest]
+    whole = not grid.missing(file.name.tile_key for file in files) and all(map(is_whole, files))
+    ages = [abs(quiet.now_s - file.found.modified_ns / 1e9) for file in files]
+    if whole or min(ages) >= quiet.quiet_s or newest.layer_id in planned:
+        return dict(layers)
+    return {layer: files for layer, files in layers.items() if layer != newest}
+
+
+def due(
+    memory: Memory,
+    layers: Mapping[LayerName, Sequence[DatFile]],
+    misfits: Sequence[Misfit],
+    shelf: Shelf,
+    limits: Limits,
+) -> Due:
+    """Give what is to be done, by layer id; {} when all is as the last plan left it."""
+    found = {file.found.path: (layer, file.found) for layer, f in layers.items() for file in f}
+    planned = {row["dat"]: row for row in memory.plan}
+    todo: Due = {}
+    for path, (layer, file) in found.items():
+        if path not in planned:
+            todo.setdefault(layer.layer_id, "new .dat")
+        elif _mark(planned[path]) != (str(file.size), str(file.modified_ns)):
+            todo.setdefault(layer.layer_id, "changed .dat")
+    gone = [row for row in memory.plan if row["dat"] not in found]
+    todo |= _vanished(gone, memory, shelf, limits) | _unfinished(memory, shelf)
+    listed = {(row["dat"], *_mark(row)) for row in memory.misfits}
+    if listed != {_misfit_mark(misfit) for misfit in misfits}:
+        todo.setdefault("", "files that do not fit")
+    return todo
+
+
+def _mark(row: Mapping[str, str]) -> tuple[str, str]:
+    return row["bytes"], row.get("modified_ns", "")
+
+
+def _misfit_mark(misfit: Misfit) -> tuple[str, str, str]:
+    return misfit.found.path, str(misfit.found.size), str(misfit.found.modified_ns)
+
+
+def _vanished(gone: Sequence[Row], memory: Memory, shelf: Shelf, limits: Limits) -> Due:
+    """Name layers whose `.dat` files went without being safe in a raw HDF5."""
+    archived = {row["layer_id"] for row in memory.layers if row.get("archived") == "1"}
+    bad = {(row["layer_id"], row["tile_key"]) for row in memory.quarantine}
+    return {
+        row["layer_id"]: ".dat gone"
+        for row in gone
+        if limits.hold(parse_layer(row["layer_id"]))
+        and (
+            row["layer_id"] not in archived | set(shelf.raw)
+            or (row["layer_id"], row["tile_key"]) in bad
+        )
+    }
+
+
+def _unfinished(memory: Memory, shelf: Shelf) -> Due:
+    """Name layers that failed, or whose HDF5 files were lost since."""
+    todo: Due = {}
+    for row in memory.layers:
+        layer_id = row["layer_id"]
+        if "0" in (row.get("converted"), row.get("archived")):
+            todo[layer_id] = "failed"
+        elif int(row["tiles"]) and layer_id not in shelf.align:
+            todo[layer_id] = "align HDF5 lost"
+        elif int(row["tiles"]) and row.get("archived") != "1" and layer_id not in shelf.raw:
+            todo[layer_id] = "raw HDF5 lost"
+    return todo
+
+
+def words(todo: Due, memory: Memory) -> str:
+    """Say what is to be done, in a text that differs from that of every earlier run."""
+    kinds = sorted(set(todo.values()))
+    counts = ", ".join(f"{kind}: {list(todo.values()).count(kind)}" for kind in kinds)
+    attempts = [(row["layer_id"], row.get("attempt", "")) for row in memory.plan]
+    return f"layers to do: {counts} ({digest([sorted(todo.items()), attempts])[:12]})"
+
+
+# ---------------------------------------------------------------------------------------------
+# the plan
+# ---------------------------------------------------------------------------------------------
+
+
+def plan(
+    memory: Memory,
+    layers: Mapping[LayerName, Sequence[DatFile]],
+    shelf: Shelf,
+    limits: Limits,
+    *,
+    todo: Due,
+    stored: Callable[[LayerName], Mapping[str, tuple[str, int]]],
+    layers_per_job: int,
+) -> list[Row]:
+    """Give the rows of the plan, layers in order of time.
+
+    `stored` gives the tiles of a layer that are in its raw HDF5 or in the archive: tile key ->
+    (name of the `.dat`, size in bytes); {} when there is no such file or it cannot be read.
+    """
+    old: dict[str, list[Row]] = {}
+    for row in memory.plan:
+        old.setdefault(row["layer_id"], []).append(row)
+    shelved = {*shelf.raw, *shelf.archive, *old}
+    names = {layer for layer in _names(shelved) if limits.hold(layer)} | set(layers)
+    rows: list[Row] = []
+    for name in sorted(names, key=lambda layer: layer.order):
+        before, attempt = old.get(name.layer_id, []), _attempt(old, name, todo)
+        tiles = {file.name.tile_key: _file_row(file) for file in layers.get(name, ())}
+        if not before or name.layer_id in todo:
+            kept = _kept(before, stored(name), name.layer_id in shelf.align)
+        else:
+            kept = {row["tile_key"]: row for row in before}
+        both = kept | tiles
+        fixed = {"layer_id": name.layer_id, "attempt": attempt}
+        rows += [both[key] | fixed for key in sorted(both, key=_by_cell)]
+    return _in_chunks(rows, old, layers_per_job)
+
+
+def _names(layer_ids: Iterable[str]) -> list[LayerName]:
+    return [parse_layer(layer_id) for layer_id in layer_ids]
+
+
+def _attempt(old: Mapping[str, Sequence[Row]], name: LayerName, todo: Due) -> str:
+    before = max((int(row.get("attempt") or 0) for row in old.get(name.layer_id, [])), default=0)
+    return str(before + (name.layer_id in todo or name.layer_id not in old))
+
+
+def _file_row(file: DatFile) -> Row:
+    name, found = file.name, file.found
+    row = _row(name.tile_key, found.path, found.size)
+    return row | {"modified_ns": str(found.modified_ns)}
+
+
+def _row(key: str, dat: str, size: int) -> Row:
+    _, row, column = key.split("-")
+    named = {"tile_key": key, "row": row, "column": column}
+    return named | {"dat": dat, "bytes": str(size), "modified_ns": ""}
+
+
+def _kept(
+    before: Sequence[Row], stored: Mapping[str, tuple[str, int]], converted: bool
+) -> dict[str, Row]:
+    """Give rows of tiles without a `.dat`: those in HDF5; all, when those files cannot be read."""
+    if not stored:
+        return {row["tile_key"]: row for row in before} if converted else {}
+    known = {row["tile_key"]: row for row in before}
+    return {key: known.get(key) or _row(key, *tile) for key, tile in stored.items()}
+
+
+def _by_cell(key: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in key.split("-"))
+
+
+def _in_chunks(
+    rows: Sequence[Row], old: Mapping[str, Sequence[Row]], layers_per_job: int
+) -> list[Row]:
+    """Keep layers in their chunks; new ones fill the last chunk, then begin others."""
+    layer_ids = list(dict.fromkeys(row["layer_id"] for row in rows))
+    chunk_of = {i: int(old[i][0]["chunk"]) for i in layer_ids if i in old}
+    last = max(chunk_of.values(), default=0)
+    used = list(chunk_of.values()).count(last)
+    for layer_id in layer_ids:
+        if layer_id in chunk_of:
+            continue
+        if used >= layers_per_job:
+            last, used = last + 1, 0
+        chunk_of[layer_id], used = last, used + 1
+    return [{"chunk": f"{chunk_of[row['layer_id']]:04d}"} | row for row in rows]
+
+
+def misfit_rows(misfits: Iterable[Misfit]) -> list[Row]:
+    """Give one row per file that is no tile of the volume; an empty reason marks a mere copy."""
+    return [
+        {
+            "dat": each.found.path,
+            "bytes": str(each.found.size),
+            "modified_ns": str(each.found.modified_ns),
+            "reason": each.reason,
+        }
+        for each in misfits
+    ]

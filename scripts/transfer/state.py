@@ -1,0 +1,209 @@
+"""What is there now, and whether it is more than the last run knew: the basis of every decision.
+
+Snakemake runs a job again when a param changed. The params made here, *tickets*, stay the text of
+the last run as long as there is nothing to do, and differ from it as soon as there is. They are
+made where Snakemake runs, by rules/transfer.smk, each time the workflow is read; they look at
+names, sizes and times alone, and ask the scope for its flags.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from scripts.lib.files import digest, read_json, read_table
+from scripts.lib.job import UserError
+from scripts.lib.names import LayerName
+from scripts.transfer import planning, scan
+from scripts.transfer.dat import DatError, inspect
+from scripts.transfer.flags import choose
+from scripts.transfer.layers import DatFile, Grid, Limits, Misfit, fit, group, name_files
+from scripts.transfer.planning import Due, Memory, Quiet, Shelf
+from scripts.transfer.scope import ScopeError, ScopeSettings, open_scope
+
+FOLDER = Path("transfer")
+PLAN_TICKET = FOLDER / "plan.json"
+COPY_STATE = FOLDER / "copy.json"
+COPIED = FOLDER / "copied.tsv"
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class View:
+    """The acquisition as it lies there, and what earlier runs knew of it."""
+
+    layers: Mapping[LayerName, list[DatFile]]
+    misfits: list[Misfit]
+    memory: Memory
+    shelf: Shelf
+    limits: Limits
+
+    @property
+    def todo(self) -> Due:
+        """What is to be done, by layer id."""
+        return planning.due(self.memory, self.layers, self.misfits, self.shelf, self.limits)
+
+
+def look(
+    dat_root: Path,
+    acquisition: Mapping[str, Any],
+    quiet_time_s: float,
+    *,
+    work_dir: Path = Path(),
+    archive_root: Path | None = None,
+    clock: Clock = time.time,
+) -> View:
+    """Look at the `.dat` files, the HDF5 files and the tables of earlier runs.
+
+    `archive_root` is walked when it is given; without it the tables tell what is archived.
+
+    Raises
+    ------
+    UserError
+        When acquisition.first_dat or last_dat is wrong.
+    """
+    limits, grid = Limits.of(acquisition), Grid(acquisition["rows"], acquisition["columns"])
+    named, misfits = name_files(scan.dat_files(dat_root))
+    mine = group([file for file in named if limits.hold(file.name.layer)])
+    kept, others = fit(mine, grid, lambda a, b: filecmp.cmp(dat_root / a, dat_root / b, False))
+    memory = Memory.read(work_dir / FOLDER)
+    settled = planning.without_growing(
+        kept,
+        grid,
+        Quiet(limits.last is None, quiet_time_s, clock()),
+        lambda file: _is_whole(dat_root / file.found.path),
+        {row["layer_id"] for row in memory.plan},
+    )
+    shelf = Shelf(
+        raw=scan.names_below(work_dir / "h5/raw", ".raw.h5"),
+        align=scan.names_below(work_dir / "h5/align", ".uint8.h5"),
+        archive=scan.names_below(archive_root, ".raw-archive.h5") if archive_root else frozenset(),
+    )
+    layers = {layer: list(files) for layer, files in settled.items()}
+    return View(layers, [*misfits, *others], memory, shelf, limits)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        inspect(path)
+    except DatError:
+        return False
+    return True
+
+
+def plan_ticket(
+    dat_root: Path, acquisition: Mapping[str, Any], quiet_time_s: float, work_dir: Path = Path()
+) -> str:
+    """Give the param of `plan_transfer`: the last one while every layer is as it was left."""
+    try:
+        view = look(dat_root, acquisition, quiet_time_s, work_dir=work_dir)
+    except UserError as error:
+        return str(error)  # the job ends with the same words
+    if todo := view.todo:
+        return planning.words(todo, view.memory)
+    return str(_state(work_dir / PLAN_TICKET).get("ticket", "nothing there yet"))
+
+
+def known_dats(
+    dat_root: Path, *, work_dir: Path = Path(), archive_root: Path | None = None
+) -> dict[str, int]:
+    """Give name -> size (bytes) of the `.dat` files that are here, or safe in an HDF5 file."""
+    memory = Memory.read(work_dir / FOLDER)
+    safe = scan.names_below(work_dir / "h5/raw", ".raw.h5")
+    if archive_root:
+        safe |= scan.names_below(archive_root, ".raw-archive.h5")
+    bad = {(row["layer_id"], row["tile_key"]) for row in memory.quarantine}
+    stored = {
+        Path(row["dat"]).name: int(row["bytes"])
+        for row in memory.plan
+        if row["layer_id"] in safe and (row["layer_id"], row["tile_key"]) not in bad
+    }
+    return stored | {Path(found.path).name: found.size for found in scan.dat_files(dat_root)}
+
+
+# ---------------------------------------------------------------------------------------------
+# the scope
+# ---------------------------------------------------------------------------------------------
+
+
+def copy_ticket(
+    scope: Mapping[str, Any], acquisition: Mapping[str, Any], work_dir: Path = Path()
+) -> str:
+    """Give the param of `copy_dats`: the last one while nothing waits on the scope.
+
+    When imaging is over (`last_dat` is set) and a run has seen that nothing is missing up to there,
+    the scope is not asked any more.
+    """
+    state = _state(work_dir / COPY_STATE)
+    try:
+        waiting = _waiting(scope, acquisition, state, _failed(work_dir / COPIED))
+    except (ScopeError, UserError) as error:
+        waiting = str(error)
+    if waiting:
+        return f"{waiting} (visit {int(state.get('visits', 0)) + 1})"
+    return str(state.get("ticket", "no flags"))
+
+
+def _waiting(
+    scope: Mapping[str, Any],
+    acquisition: Mapping[str, Any],
+    state: Mapping[str, Any],
+    failed: int,
+) -> str:
+    """Say what waits on the scope; the empty text when nothing does."""
+    limits, settings = Limits.of(acquisition), ScopeSettings.of(scope)
+    over = limits.last is not None and not failed and not state.get("problems")
+    if over and state.get("complete_to") == acquisition["last_dat"]:
+        return ""
+    flags, _ = choose(open_scope(settings).flag_names(), settings.data_set_id)
+    mine = [flag.file_name for flag in flags if limits.hold(flag.tile.layer)]
+    if mine:
+        return f"flags: {len(mine)} ({digest(mine)[:12]})"
+    if failed or state.get("problems"):
+        return "the last visit failed"
+    if limits.last is not None and settings.missing_check:
+        return f"nothing looked for up to {acquisition['last_dat']} yet"
+    return ""
+
+
+def _failed(copied: Path) -> int:
+    if not copied.exists():
+        return 0
+    return sum(row["status"] == "failed" for row in read_table(copied))
+
+
+def _state(path: Path) -> dict[str, Any]:
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def nothing(dat_root: str, acquisition: Mapping[str, Any], misfits: int) -> str:
+    """Say that there is no tile of the volume, and what to change."""
+    limits = ", ".join(
+        f"{key} {acquisition.get(key)}" for key in ("first_dat", "last_dat", "scope")
+    )
+    return (
+        f"transfer.dat_root: expected .dat files of the volume in or below {dat_root}, found none "
+        f"({misfits} file(s) with other names or outside of the grid), nor HDF5 files made of "
+        f"such. Limits of acquisition: {limits}. While imaging goes on, the newest layer waits for "
+        f"transfer.quiet_time_s unless it is whole"
+    )
+
+
+def chunk_digest(plan: Path, chunk: str) -> str:
+    """Give the digest of a chunk's rows in the plan; the empty text when there is no plan."""
+    if not plan.exists():
+        return ""
+    return _digests(plan, plan.stat().st_mtime_ns).get(chunk, "")
+
+
+@lru_cache(maxsize=1)
+def _digests(plan: Path, _modified_ns: int) -> dict[str, str]:
+    chunks: dict[str, list[dict[str, str]]] = {}
+    for row in read_table(plan):
+        chunks.setdefault(row["chunk"], []).append(row)
+    return {chunk: digest(rows) for chunk, rows in chunks.items()}
