@@ -53,7 +53,7 @@ rule all:
 
 rule transfer:
     input:
-        "transfer/layers.tsv",
+        "transfer/gate.json",
 
 
 rule ingest:
