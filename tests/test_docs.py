@@ -8,7 +8,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-STAGES = sorted(path for path in ROOT.glob("rules/*.smk") if path.stem != "common")
+SHARED = {"common", "functions"}  # names and functions, no rules
+STAGES = sorted(path for path in ROOT.glob("rules/*.smk") if path.stem not in SHARED)
 SCHEMA = ROOT / "config/schema.yaml"
 
 
