@@ -28,6 +28,7 @@ COLLECTION = f"{RENDER['project']}_v1"
 SUFFIX = {"straighten": "_straight"}
 STEPS = config["correct"]["steps"]
 STACK = {"acquire": "v1_acquire", "trimmed": "v1_acquire_trimmed"}
+STACK["restart"] = f"{STACK['acquire']}_restart"
 STACK["align"] = f"{STACK['trimmed']}_align"
 STACK["final"] = STACK["align"] + "".join(SUFFIX[step] for step in STEPS)
 

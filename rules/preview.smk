@@ -7,6 +7,9 @@ PREVIEW_STACK = "imaging_preview"
 
 
 use rule number_layers as number_preview with:
+    input:  # not the gate of the transfer: what is finished can be looked at
+        transfer="transfer/layers.tsv",
+        headers="ingest/headers.tsv",
     output:
         update("preview/layers.tsv"),  # its own numbers: those of ingest are frozen for good
     log:
@@ -15,13 +18,29 @@ use rule number_layers as number_preview with:
         "benchmarks/number_preview/layers.tsv"
 
 
+use rule check_layers as check_preview with:
+    input:
+        layers="preview/layers.tsv",
+        headers="ingest/headers.tsv",
+    output:
+        problems="preview/problems.tsv",
+        page="preview/validation.html",
+        restarts="preview/restarts.tsv",
+    log:
+        "logs/check_preview/layers.log",
+    benchmark:
+        "benchmarks/check_preview/layers.tsv"
+
+
 use rule publish_acquire as publish_preview with:
     input:
         layers="preview/layers.tsv",
-        transfer="transfer/layers.tsv",
-    output:
-        receipt=f"stacks/{PREVIEW_STACK}.json",
+        headers="ingest/headers.tsv",
         restarts="preview/restarts.tsv",
+        problems="preview/problems.tsv",
+        page="preview/validation.html",
+    output:
+        update(f"stacks/{PREVIEW_STACK}.json"),
     log:
         "logs/publish_preview/stack.log",
     benchmark:
@@ -135,3 +154,16 @@ rule close_preview:
         export={key: EXPORT[key] for key in ("data_url", "neuroglancer_url")},
     script:
         "../scripts/export/close_preview.py"
+
+
+use rule plot_metadata as plot_preview_metadata with:
+    input:
+        "preview/layers.tsv",
+    output:
+        page="preview/metadata.html",
+        summary="preview/metadata.json",
+        cache=update("preview/metadata.npz"),
+    log:
+        "logs/plot_preview_metadata/page.log",
+    benchmark:
+        "benchmarks/plot_preview_metadata/page.tsv"

@@ -1,134 +1,136 @@
-"""What ingest needs of the align HDF5 files: header fields, shape and mipmap levels of tiles."""
+"""What ingest needs of an align HDF5: header fields, shapes and levels of its tiles, as columns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import math
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
-from scripts.lib.job import UserError
-from scripts.lib.names import DatName, LayerName, parse_dat, parse_layer
+from scripts.lib.names import LayerName, parse_dat
 
-# fields whose change from layer to layer is a restart, in the order of their precedence
-CHECKED = (
-    *("XResolution", "YResolution", "PixelSize", "EightBit", "ChanNum", "SWdate"),
-    *("StageX", "StageY", "StageZ", "StageR"),
+REMEDY = "It is made anew by: snakemake transfer --forcerun convert_layers"
+# one tile: what its header and its data sets say; lengths in px unless the name says otherwise
+TILE = np.dtype(
+    [
+        ("section", "i4"),
+        ("row", "i4"),
+        ("column", "i4"),
+        ("width", "i4"),
+        ("height", "i4"),
+        ("pixel_nm", "f8"),
+        ("eight_bit", "i4"),
+        ("channels", "i4"),
+        ("software", "S10"),
+        ("stage_x_mm", "f8"),
+        ("stage_y_mm", "f8"),
+        ("stage_z_mm", "f8"),
+        ("stage_r_deg", "f8"),
+        ("wd_mm", "f8"),
+        ("first_x", "f8"),  # NaN in headers before version 9
+        ("first_y", "f8"),
+        ("sample", "S64"),
+        ("shape", "i4", (3,)),  # of mipmap.0: z, y, x
+        ("levels", "i4"),  # mipmap levels besides full scale, each half of the one before
+        ("stored", "i4"),  # data sets mipmap.k besides full scale, whatever their shape
+        ("low", "f8"),  # extreme grey levels of the coarsest level
+        ("high", "f8"),
+    ]
 )
+# header fields whose change is a restart, in the order of their precedence, and their columns
+CHECKED = {
+    "XResolution": "width",
+    "YResolution": "height",
+    "PixelSize": "pixel_nm",
+    "EightBit": "eight_bit",
+    "ChanNum": "channels",
+    "SWdate": "software",
+    "StageX": "stage_x_mm",
+    "StageY": "stage_y_mm",
+    "StageZ": "stage_z_mm",
+    "StageR": "stage_r_deg",
+}
+_NUMBERS = {
+    **{name: column for name, column in CHECKED.items() if name != "SWdate"},
+    **{"WD": "wd_mm", "FirstX": "first_x", "FirstY": "first_y"},
+}
+_REQUIRED = ("XResolution", "YResolution")
+_ABSENT = {"EightBit": 0, "ChanNum": 0}  # NaN for all others
 
 
-@dataclass(frozen=True)
-class Tile:
-    """One group of an align HDF5; `fields` are the header fields that are used here."""
-
-    name: DatName
-    fields: Mapping[str, Any]
-    shape: tuple[int, ...]  # of mipmap.0
-    levels: int  # mipmap levels besides full scale
-
-    @property
-    def width(self) -> int:
-        """Width by the header, px."""
-        return int(self.fields["XResolution"])
-
-    @property
-    def height(self) -> int:
-        """Height by the header, px."""
-        return int(self.fields["YResolution"])
-
-    @property
-    def cell(self) -> tuple[int, int]:
-        """Row and column in the grid."""
-        return self.name.row, self.name.column
+def tile_keys(tiles: NDArray[np.void]) -> list[str]:
+    """``<section>-<row>-<column>`` of every tile."""
+    cells = tiles[["section", "row", "column"]].tolist()
+    return [f"{section}-{row}-{column}" for section, row, column in cells]
 
 
-@dataclass(frozen=True)
-class Layer:
-    """One row of the layer table with the tiles of its align HDF5, by tile key in text order."""
-
-    z: int
-    name: LayerName
-    path: str  # of the align HDF5, "" for a gap
-    missing: tuple[str, ...]
-    acquired: int  # tiles the microscope wrote, readable or not
-    tiles: Mapping[str, Tile]
-
-
-_REMEDY = "It is made anew by: snakemake transfer --forcerun convert_layers"
-_FIELDS = (*CHECKED, "WD", "FirstX", "FirstY")
-
-
-def missing_cells(path: str, rows: int, columns: int) -> list[str]:
-    """Give the keys ``0-row-column`` of the cells without a tile; all of them when path is "".
-
-    Raises
-    ------
-    UserError
-        When the file cannot be opened.
-    """
-    found: set[tuple[str, ...]] = set()
-    if path:
-        try:
-            with h5py.File(path, "r") as file:
-                found = {tuple(key.split("-")[1:]) for key in file}
-        except OSError as error:
-            raise UserError(f"{path}: not a readable align HDF5: {error}. {_REMEDY}") from error
-    cells = [(str(r), str(c)) for r in range(rows) for c in range(columns)]
-    return [f"0-{r}-{c}" for r, c in cells if (r, c) not in found]
-
-
-def read_tiles(path: Path) -> dict[str, Tile]:
-    """Read the header fields of all tiles of an align HDF5; no pixel is read.
+def read_layer(path: Path, layer: LayerName) -> NDArray[np.void]:
+    """Read the tiles of an align HDF5, by tile key in text order; of the pixels the coarsest level.
 
     Raises
     ------
     ValueError
-        When the file cannot be opened, has no tile, or a group is no tile. The message names it.
+        When the file cannot be opened, has no tile, or a group is no tile of this layer. The
+        message names the file and what to do.
     """
     try:
         with h5py.File(path, "r") as file:
-            tiles = {key: _tile(file[key], key) for key in sorted(file)}
-    except (OSError, KeyError) as error:
-        raise ValueError(f"{path}: not a readable align HDF5: {error}. {_REMEDY}") from error
+            tiles = [_tile(file[key], key, layer) for key in sorted(file)]
+    except (OSError, KeyError, ValueError) as error:
+        raise ValueError(f"{path}: not a readable align HDF5: {error}. {REMEDY}") from error
     if not tiles:
-        raise ValueError(f"{path}: expected one group per tile, found none")
-    return tiles
+        raise ValueError(f"{path}: expected one group per tile, found none. {REMEDY}")
+    return np.array(tiles, TILE)
 
 
-def _tile(group: h5py.Group, key: str) -> Tile:
-    attributes = group.attrs
-    name = parse_dat(attributes["dat_file_name"])
-    if name.tile_key != key:
-        raise ValueError(f"group {key} holds the tile {attributes['dat_file_name']}")
-    fields = {f: _plain(attributes[f]) for f in _FIELDS if f in attributes}
-    levels = sum(item.startswith("mipmap.") for item in group) - 1
-    return Tile(name, fields, group["mipmap.0"].shape, levels)
+def _tile(group: h5py.Group, key: str, layer: LayerName) -> tuple[Any, ...]:
+    header = group.attrs
+    name = parse_dat(str(header["dat_file_name"]))
+    if (name.layer, name.tile_key) != (layer, key):
+        raise ValueError(f"group {key} holds the tile {header['dat_file_name']}")
+    values: dict[str, Any] = {c: _number(header, field) for field, c in _NUMBERS.items()}
+    values |= {"section": name.section, "row": name.row, "column": name.column}
+    values |= {"software": _text(header, "SWdate")[:10], "sample": _sample(header)}
+    values |= _images(group)
+    return tuple(values[column] for column in TILE.names or ())
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - an HDF5 scalar
-    return value.item() if hasattr(value, "item") else value
+def _number(header: h5py.AttributeManager, field: str) -> float:
+    if field in _REQUIRED:
+        return float(header[field])
+    return float(header.get(field, _ABSENT.get(field, math.nan)))
 
 
-def read_volume(
-    rows: Iterable[Mapping[str, str]], acquired: Mapping[str, int]
-) -> tuple[list[Layer], list[str]]:
-    """Read all layers of the layer table, in order of z, and what is wrong with their files.
+def _text(header: h5py.AttributeManager, field: str) -> bytes:
+    return str(header.get(field, "")).encode()
 
-    `acquired` is the number of tiles, readable or not, by layer id.
-    """
-    layers, problems = [], []
-    for row in rows:
-        tiles: dict[str, Tile] = {}
-        if row["status"] != "gap":
-            try:
-                tiles = read_tiles(Path(row["align_h5"]))
-            except ValueError as error:
-                problems.append(f"z {row['z']}: {error}")
-                continue
-        name = parse_layer(row["layer_id"])
-        missing = tuple(key for key in row["missing"].split(",") if key)
-        count = acquired.get(row["layer_id"], 0)
-        layers.append(Layer(int(row["z"]), name, row["align_h5"], missing, count, tiles))
-    return layers, problems
+
+def _sample(header: h5py.AttributeManager) -> bytes:
+    """SampleID, or in headers before version 9 the notes up to their first comma."""
+    return (_text(header, "SampleID") or _text(header, "Notes").split(b",")[0]).strip()[:64]
+
+
+def _images(group: h5py.Group) -> dict[str, Any]:
+    shape = group["mipmap.0"].shape
+    stored = sum(name.startswith("mipmap.") for name in group) - 1
+    levels = 0
+    while _halves(group.get(f"mipmap.{levels + 1}"), shape, levels + 1):
+        levels += 1
+    # of a tile without levels a few rows: the check for constant images needs no more
+    coarsest = group[f"mipmap.{levels}"]
+    values = coarsest[()] if levels else coarsest[:, :: max(1, shape[1] // 8)]
+    low, high = (values.min(), values.max()) if values.size else (0, 0)
+    shown = {"low": low, "high": high} if coarsest.dtype == np.uint8 else _NOT_EIGHT_BIT
+    padded = (*shape, 0, 0, 0)[:3]
+    return {"shape": padded, "levels": levels, "stored": stored, **shown}
+
+
+_NOT_EIGHT_BIT = {"low": math.nan, "high": math.nan}
+
+
+def _halves(data: h5py.Dataset | None, shape: tuple[int, ...], level: int) -> bool:
+    expected = (shape[0], *(side >> level for side in shape[1:]))
+    return data is not None and data.shape == expected

@@ -1,30 +1,127 @@
-"""z of every layer: given once, in acquisition order, and never changed afterwards.
+"""z of every layer: given once, in acquisition order, and never changed without a decision.
 
-z is part of every tile id and match group, so a layer that is numbered keeps its z even when its
-tiles are lost; it is a declared gap then. New layers go to the end. A layer that turns up between
-others would shift all later ones: that is for a person to decide.
+z is part of every tile id and match group. The table of layers follows from two things alone: the
+layers that were transferred, and what is declared in ``ingest.layers`` (see `declarations`). Then
+it is compared with the table that is there already: whatever would give a numbered layer another z,
+or put one between others, stops with the lines to add to the config, unless they are there.
 """
 
 from __future__ import annotations
 
+import bisect
+import functools
+import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from scripts.ingest import refusals
+from scripts.ingest.declarations import Declarations
 from scripts.lib.job import UserError
 from scripts.lib.names import parse_layer
 
-COLUMNS = ("z", "layer_id", "tiles", "missing", "status", "gap_before_s", "align_h5")
-_RENUMBER = (
-    "or remove ingest/layers.tsv, so that all layers are numbered anew (later tile ids change and "
-    "everything after ingest is done again)"
+log = logging.getLogger(__name__)
+
+COLUMNS = (
+    *("z", "layer_id", "tiles", "missing", "status", "gap_before_s", "align_h5"),
+    *("acquired", "declared"),
 )
+RESERVED = ""  # layer id of a z that a gap reserves
+Row = Mapping[str, str]
+
+
+def within(
+    rows: Iterable[Row],
+    *,
+    first_dat: str | None = None,
+    last_dat: str | None = None,
+    scope: str | None = None,
+) -> list[Row]:
+    """Keep the rows whose layer_id lies between the layers of two names, inclusive.
+
+    Raises
+    ------
+    UserError
+        When a bound is no name.
+    """
+    low, high = _bound("first_dat", first_dat), _bound("last_dat", last_dat)
+    kept = []
+    for row in rows:
+        name = parse_layer(row["layer_id"])
+        inside = (low is None or name.order >= low) and (high is None or name.order <= high)
+        if inside and scope in (None, name.scope):
+            kept.append(row)
+    return kept
+
+
+def _bound(key: str, value: str | None) -> tuple[str, str] | None:
+    try:
+        return None if value is None else parse_layer(value).order
+    except ValueError as error:
+        raise UserError(f"acquisition.{key}: {error}") from error
+
+
+# ---------------------------------------------------------------------------------------------
+# who gets which z
+# ---------------------------------------------------------------------------------------------
+
+
+def place(layer_ids: Iterable[str], declared: Declarations) -> list[str]:
+    """Give the layer id of z = 1, 2, 3 …, `RESERVED` where a gap is declared.
+
+    Raises
+    ------
+    UserError
+        When a declaration names a layer that has no z, or a slot that no gap reserves.
+    """
+    out = {i for i, entry in declared.drops.items() if not entry.keep_z}
+    there = set(layer_ids) - out
+    late = {i: e.slot for i, e in declared.inserts.items() if e.slot is not None and i in there}
+    slots: list[str] = []
+    places: list[tuple[tuple[str, str], int]] = []  # order and z of layers with a z of their own
+    for layer_id in sorted(there - late.keys(), key=_order):
+        slots.append(layer_id)
+        places.append((_order(layer_id), len(slots)))
+        gap = declared.gaps.get(layer_id)
+        slots += [RESERVED] * (gap.count if gap else 0)
+    if unused := sorted(declared.gaps.keys() - (there - late.keys())):
+        raise refusals.gap_after_nothing(unused)
+    for layer_id, slot in late.items():
+        before = bisect.bisect(places, (_order(layer_id), 0)) - 1
+        start = places[before][1] if before >= 0 else 0
+        if slots[start + slot - 1 : start + slot] == [RESERVED]:
+            slots[start + slot - 1] = layer_id
+        else:
+            raise refusals.wrong_slot(layer_id, slot)
+    if late and (wrong := _disorder([i for i in slots if i != RESERVED]) & late.keys()):
+        raise refusals.wrong_slot(min(wrong), late[min(wrong)])
+    return slots
+
+
+def _disorder(layer_ids: Sequence[str]) -> set[str]:
+    """Give the layers that are not in order of time with their neighbours."""
+    pairs = zip(layer_ids, layer_ids[1:], strict=False)
+    return {i for pair in pairs if _order(pair[0]) > _order(pair[1]) for i in pair}
+
+
+@functools.lru_cache(maxsize=500_000)
+def _order(layer_id: str) -> tuple[str, str]:
+    return parse_layer(layer_id).order
+
+
+# ---------------------------------------------------------------------------------------------
+# the table that is there already
+# ---------------------------------------------------------------------------------------------
 
 
 def number(
-    known: Sequence[Mapping[str, str]],
-    transferred: Sequence[Mapping[str, str]],
-    missing: Mapping[str, Sequence[str]],
-    drop: Iterable[str] = (),
+    known: Sequence[Row],
+    transferred: Sequence[Row],
+    keys: Mapping[str, Sequence[str]],
+    *,
+    cells: Sequence[tuple[int, int]],
+    declared: Declarations,
+    last_dat: str | None = None,
 ) -> list[dict[str, Any]]:
     """Give the table of layers.
 
@@ -33,74 +130,152 @@ def number(
     known
         Rows of the table so far, [] at first.
     transferred
-        Rows of `transfer/layers.tsv`, in order of time.
-    missing
-        Layer id -> keys of the cells without a tile.
-    drop
-        Layer ids to leave out; one that has a z keeps it as a gap.
+        Rows of `transfer/layers.tsv` that belong to the volume.
+    keys
+        Layer id -> tile keys in its align HDF5.
+    cells
+        Row and column of every tile that a layer should have.
+    declared
+        Entries of ``ingest.layers``.
+    last_dat
+        End of the volume: known layers after it leave the table.
 
     Raises
     ------
     UserError
-        When a new layer is not later than all known ones, or a known one is not there any more.
+        When a layer is new between known ones, gone, or would get another z, and that is not
+        declared. The message holds the lines to add to the config.
     """
-    left_out = set(drop)
-    now = {row["layer_id"]: row for row in transferred if row["layer_id"] not in left_out}
-    before = {row["layer_id"]: int(row["z"]) for row in known}
-    _refuse_vanished([i for i in before if i not in now and i not in left_out])
-    new = sorted((i for i in now if i not in before), key=lambda i: parse_layer(i).order)
-    _refuse_late(new, list(before))
-    last = max(before.values(), default=0)
-    numbered = before | {layer_id: last + k for k, layer_id in enumerate(new, start=1)}
-    rows = [_row(z, i, now.get(i), missing.get(i, ())) for i, z in numbered.items()]
-    return _with_gaps(sorted(rows, key=lambda row: int(row["z"])))
+    now = {row["layer_id"]: row for row in transferred}
+    frozen = _Frozen.of(_cut([row["layer_id"] for row in known], last_dat), declared)
+    if strange := sorted(declared.names() - now.keys() - frozen.z.keys()):
+        raise refusals.strange_layer(strange)
+    ids = now.keys() | {i for i, e in declared.drops.items() if e.keep_z}
+    if frozen.z:
+        _check(frozen, ids, declared)
+    slots = place(ids, declared)
+    log.info(
+        "%d z were given before, %d are new", len(frozen.slots), len(slots) - len(frozen.slots)
+    )
+    rows = [_row(z, i, now.get(i), keys, cells, declared) for z, i in enumerate(slots, start=1)]
+    return _with_gaps(rows)
+
+
+def _cut(frozen: list[str], last_dat: str | None) -> list[str]:
+    """Leave out what lies after the end of the volume; a shorter volume moves no z."""
+    if last_dat is None:
+        return frozen
+    last = parse_layer(last_dat).order
+    ends = [z for z, i in enumerate(frozen, start=1) if i != RESERVED and _order(i) <= last]
+    return frozen[: max(ends, default=0)]
+
+
+@dataclass(frozen=True)
+class _Frozen:
+    """The z that were given before."""
+
+    slots: Sequence[str]  # layer id of z = 1, 2, 3 …
+    z: Mapping[str, int]
+    reserved: Mapping[str, int]  # layer id -> z that a gap after it reserved, filled since or not
+
+    @staticmethod
+    def of(slots: Sequence[str], declared: Declarations) -> _Frozen:
+        z = {layer_id: k for k, layer_id in enumerate(slots, start=1) if layer_id != RESERVED}
+        settled = {RESERVED} | {i for i, e in declared.inserts.items() if e.slot is not None}
+        reserved: dict[str, int] = {}
+        last = RESERVED
+        for layer_id in slots:
+            if layer_id in settled:
+                reserved[last] = reserved.get(last, 0) + 1
+            else:
+                last = layer_id
+                reserved[last] = 0
+        return _Frozen(slots, z, reserved)
+
+
+def _check(frozen: _Frozen, ids: Iterable[str], declared: Declarations) -> None:
+    """Compare the frozen z with those that follow without the entries that renumber now."""
+    pending = {i for i, e in declared.inserts.items() if e.renumber and i not in frozen.z}
+    quiet = _without_renumbering(frozen, pending, declared)
+    refusals.refuse_unnumbered(
+        [i for i, e in quiet.drops.items() if not e.keep_z and i in frozen.z]
+    )
+    left_out = {i for i, e in quiet.drops.items() if not e.keep_z}
+    kept = (set(ids) | (quiet.drops.keys() & frozen.z.keys())) - pending - left_out
+    refusals.refuse_vanished(sorted(frozen.z.keys() - kept, key=_order))
+    newest = max(frozen.z, key=_order)
+    new = sorted(kept - frozen.z.keys(), key=_order)
+    late = [i for i in new if _order(i) < _order(newest) and i not in quiet.inserts]
+    refusals.refuse_late(late, frozen.slots, frozen.reserved, _order)
+    for layer_id, found in frozen.reserved.items():
+        gap = quiet.gaps.get(layer_id)
+        count = gap.count if gap else 0
+        if found != count and layer_id != newest:
+            raise refusals.lost_reserve(layer_id, found, count)
+    slots = {i: z for z, i in enumerate(place(kept, quiet), start=1)}
+    moved = [i for i, z in frozen.z.items() if slots.get(i) != z]
+    refusals.refuse_moved(moved, frozen.z, slots)
+
+
+def _without_renumbering(
+    frozen: _Frozen, pending: set[str], declared: Declarations
+) -> Declarations:
+    """Give the declarations as if the entries that renumber had done so before, or never."""
+    gaps = {
+        i: replace(entry, count=frozen.reserved[i])
+        if entry.renumber and i in frozen.reserved
+        else entry
+        for i, entry in declared.gaps.items()
+        if i in frozen.reserved or i not in pending
+    }
+    drops = {
+        i: replace(entry, keep_z=True) if entry.renumber and i in frozen.z else entry
+        for i, entry in declared.drops.items()
+    }
+    return Declarations(drops, gaps, declared.inserts)
+
+
+# ---------------------------------------------------------------------------------------------
+# rows
+# ---------------------------------------------------------------------------------------------
 
 
 def _row(
-    z: int, layer_id: str, found: Mapping[str, str] | None, missing: Sequence[str]
+    z: int,
+    layer_id: str,
+    found: Row | None,
+    keys: Mapping[str, Sequence[str]],
+    cells: Sequence[tuple[int, int]],
+    declared: Declarations,
 ) -> dict[str, Any]:
-    tiles = int(found["tiles"]) if found else 0
-    status = "gap" if tiles == 0 else "partial" if missing else "ok"
+    dropped = layer_id in declared.drops
+    tiles = int(found["tiles"]) if found and not dropped else 0
+    bad = int(found["bad"]) if found and not dropped else 0
+    there = {key.split("-", 1)[1] for key in keys.get(layer_id, ())} if tiles else set()
+    # of a file that cannot be read nothing is known to be missing: it stops the check instead
+    missing = [f"0-{r}-{c}" for r, c in cells if f"{r}-{c}" not in there]
+    if tiles and not there:
+        missing = []
     return {
         "z": z,
         "layer_id": layer_id,
         "tiles": tiles,
         "missing": ",".join(missing),
-        "status": status,
-        "align_h5": found["align_h5"] if found else "",
+        "status": "gap" if tiles == 0 else "partial" if missing else "ok",
+        "align_h5": found["align_h5"] if found and tiles else "",
+        "acquired": tiles + bad,
+        "declared": "reserved by a gap" if layer_id == RESERVED else declared.note(layer_id),
     }
 
 
 def _with_gaps(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add the whole seconds between each layer and the one before (0 for the first)."""
-    times = [parse_layer(row["layer_id"]).time for row in rows]
-    gaps = [int((b - a).total_seconds()) for a, b in zip(times, times[1:], strict=False)]
-    return [row | {"gap_before_s": gap} for row, gap in zip(rows, [0, *gaps], strict=True)]
-
-
-def _refuse_vanished(layer_ids: Sequence[str]) -> None:
-    if layer_ids:
-        raise UserError(
-            f"{len(layer_ids)} layer(s) have a z in ingest/layers.tsv but are not in "
-            f"transfer/layers.tsv any more: {_some(layer_ids)}. Put their files or the limits "
-            f"acquisition.first_dat and last_dat back, add them to ingest.drop_layers (they become "
-            f"gaps), {_RENUMBER}"
-        )
-
-
-def _refuse_late(new: Sequence[str], known: Sequence[str]) -> None:
-    if not known:
-        return
-    last = max(known, key=lambda i: parse_layer(i).order)
-    late = [i for i in new if parse_layer(i).order < parse_layer(last).order]
-    if late:
-        raise UserError(
-            f"{len(late)} layer(s) arrived late and lie before {last}, the last one that has a z: "
-            f"{_some(late)}. z is frozen: add them to ingest.drop_layers to go on without them, "
-            f"{_RENUMBER}"
-        )
-
-
-def _some(layer_ids: Sequence[str], most: int = 10) -> str:
-    rest = f" and {len(layer_ids) - most} more" if len(layer_ids) > most else ""
-    return ", ".join(layer_ids[:most]) + rest
+    """Add the whole seconds between each layer and the one before ("" where there is none)."""
+    before = None
+    for row in rows:
+        row["gap_before_s"] = ""
+        if row["layer_id"] == RESERVED:
+            continue
+        time = parse_layer(row["layer_id"]).time
+        row["gap_before_s"] = 0 if before is None else int((time - before).total_seconds())
+        before = time
+    return rows

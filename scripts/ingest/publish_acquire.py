@@ -1,16 +1,18 @@
 # mypy: disable-error-code="name-defined"
 """Publish stack v1_acquire: one tile spec per readable tile, at its stage position.
 
-Inputs: `ingest/layers.tsv`, `transfer/layers.tsv` and the align HDF5 files. Outputs: the stack,
-COMPLETE; `ingest/restarts.tsv` (z, reason); last, the receipt `stacks/v1_acquire.json`. Nothing is
-published while anything is wrong: all problems are listed at once.
+Inputs: `ingest/layers.tsv`, `ingest/headers.tsv` and the cached headers beside it,
+`ingest/restarts.tsv`, `ingest/problems.tsv`. Outputs: the stack, COMPLETE; last, the receipt
+`stacks/v1_acquire.json`. Nothing is published while there is an error among the problems, and
+nothing is written anew when the stack was made of the same inputs.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.ingest import align, restarts, specs, validation
-from scripts.lib.files import read_table, write_table
+from scripts.ingest import restarts, specs, validation
+from scripts.lib.files import read_table
 from scripts.lib.job import job
 from scripts.lib.render import RenderClient
 
@@ -19,29 +21,31 @@ def main(
     *,
     render: dict[str, Any],
     layers: str,
-    transfer: str,
-    ingest: dict[str, Any],
-    acquisition: dict[str, Any],
+    headers: str,
     restart_table: str,
+    problems: str,
+    page: str,
+    ingest: Mapping[str, Any],
+    acquisition: Mapping[str, Any],
     receipt: str,
 ) -> None:
-    """Read all headers, check them, publish the stack and write its receipt."""
-    acquired = {r["layer_id"]: int(r["tiles"]) + int(r["bad"]) for r in read_table(transfer)}
-    volume, unreadable = align.read_volume(read_table(layers), acquired)
-    settings = specs.Settings.of(ingest)
-    grid = {name: acquisition[name] for name in ("rows", "columns")}
-    validation.check(volume, settings=settings, unreadable=unreadable, **grid)
-    found = restarts.find(volume, **ingest["restart"])
-    published = RenderClient(**render).publish_stack(
-        Path(receipt).stem,
-        specs.tile_set(volume, found, settings),
-        resolution_nm=specs.resolution_nm(acquisition),
-        inputs=[layers],
-        params={"ingest": ingest},
-        mipmaps=specs.mipmap_builder(volume),
-    )
-    rows = [{"z": z, "reason": reason} for z, reason in found.items()]
-    write_table(restart_table, restarts.COLUMNS, rows)
+    """Stop at an error; otherwise publish the stack, unless it is there, and write its receipt."""
+    validation.require(read_table(problems), page)
+    client = RenderClient(**render)
+    made_of: dict[str, Any] = {
+        "inputs": [layers, headers, restart_table],
+        "params": {"ingest": ingest, "acquisition": acquisition, "folder": specs.folder_digest()},
+    }
+    published = client.published(receipt, **made_of)
+    if published is None:
+        tiles = specs.Acquired.of(layers, headers, restarts.read(restart_table), ingest)
+        published = client.publish_stack(
+            Path(receipt).stem,
+            tiles,
+            resolution_nm=specs.resolution_nm(acquisition),
+            mipmaps=specs.mipmap_builder(tiles.volume()),
+            **made_of,
+        )
     published.write(receipt)
 
 
@@ -50,9 +54,11 @@ if __name__ == "__main__":
         main(
             render=snakemake.params.render,
             layers=snakemake.input.layers,
-            transfer=snakemake.input.transfer,
+            headers=snakemake.input.headers,
+            restart_table=snakemake.input.restarts,
+            problems=snakemake.input.problems,
+            page=snakemake.input.page,
             ingest=snakemake.params.ingest,
             acquisition=snakemake.params.acquisition,
-            restart_table=snakemake.output.restarts,
-            receipt=snakemake.output.receipt,
+            receipt=snakemake.output[0],
         )

@@ -7,73 +7,110 @@ sizes, or a quarantined tile, are no restart).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from scripts.ingest.align import CHECKED, Layer
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.ingest.align import CHECKED
+from scripts.ingest.headers import Part, Prior, with_prior
+from scripts.lib.files import read_table
 
 COLUMNS = ("z", "reason")
 GROUP = "restart"
+Row = Mapping[str, str]
 
 
 def find(
-    layers: Sequence[Layer], *, max_gap_s: float = 900, pixel_tolerance_nm: float = 0.5
+    layers: Sequence[Row],
+    volume: Iterator[Part],
+    *,
+    max_gap_s: float = 900,
+    pixel_tolerance_nm: float = 0.5,
 ) -> dict[int, str]:
-    """Give z -> reason of every layer with tiles that follows a restart; layers in order of z.
+    """Give z -> reason of every layer with tiles that follows a restart.
 
-    Reasons: ``acquisition_delay``, ``change_tile_count``, ``change_header_<field>``.
+    `layers` is the layer table, `volume` its tiles. Reasons, the first that holds:
+    ``change_tile_count``, ``acquisition_delay``, ``change_header_<field>``.
     """
-    found: dict[int, str] = {}
-    seen: dict[tuple[int, int], Mapping[str, Any]] = {}
-    late = False
-    before: Layer | None = None  # the last layer, with tiles or without
-    counted: Layer | None = None  # the last layer with tiles
-    for layer in layers:
-        late |= before is not None and _seconds(before, layer) > max_gap_s
-        before = layer
-        if not layer.tiles:
-            continue  # a delay before a gap shows in the next layer
-        if counted is not None and (
-            reason := _count_change(counted, layer)
-            or ("acquisition_delay" if late else None)
-            or _header_change(seen, layer, pixel_tolerance_nm)
-        ):
-            found[layer.z] = reason
-        seen |= {tile.cell: tile.fields for tile in layer.tiles.values()}
-        late, counted = False, layer
-    return found
+    changed: dict[int, str] = {}
+    for part, prior in with_prior(volume):
+        changed |= _header_changes(part, prior, pixel_tolerance_nm)
+    found = changed | _breaks(layers, max_gap_s)
+    first = min((int(row["z"]) for row in layers if _has_tiles(row)), default=0)
+    return {z: found[z] for z in sorted(found) if z > first}
 
 
-def groups(layers: Sequence[Layer], found: Mapping[int, str]) -> set[int]:
+def rows(found: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Give the rows of `ingest/restarts.tsv`."""
+    return [{"z": z, "reason": reason} for z, reason in found.items()]
+
+
+def read(path: str | Path) -> dict[int, str]:
+    """Read `ingest/restarts.tsv`: z -> reason."""
+    return {int(row["z"]): row["reason"] for row in read_table(path)}
+
+
+def groups(layers: Sequence[Row], found: Mapping[int, str]) -> set[int]:
     """Give z of the layers of group "restart": restart layers and the layer with tiles before."""
-    values = [layer.z for layer in layers if layer.tiles]
+    values = [int(row["z"]) for row in layers if _has_tiles(row)]
     before = {b for b, after in zip(values, values[1:], strict=False) if after in found}
     return before | set(found)
 
 
-def _seconds(before: Layer, layer: Layer) -> float:
-    return (layer.name.time - before.name.time).total_seconds()  # all of it, days included
+def spans(found: Iterable[int], context_layers: int) -> list[tuple[int, int]]:
+    """Give first and last z of the layers within `context_layers` of a restart, joined."""
+    out: list[tuple[int, int]] = []
+    for z in sorted(found):
+        first, last = z - context_layers, z + context_layers
+        if out and first <= out[-1][1] + 1:
+            out[-1] = (out[-1][0], last)
+        else:
+            out.append((first, last))
+    return out
 
 
-def _count_change(before: Layer, layer: Layer) -> str | None:
-    return "change_tile_count" if before.acquired != layer.acquired else None
+def _has_tiles(row: Row) -> bool:
+    return row["status"] != "gap"
 
 
-def _header_change(
-    seen: Mapping[tuple[int, int], Mapping[str, Any]], layer: Layer, tolerance_nm: float
-) -> str | None:
-    for tile in layer.tiles.values():
-        old = seen.get(tile.cell)
-        if old is None:
+def _breaks(layers: Sequence[Row], max_gap_s: float) -> dict[int, str]:
+    found = {}
+    late, acquired = False, ""
+    for row in layers:
+        # all of the gap, days included; a delay before a lost layer shows in the next one
+        late |= row["gap_before_s"] != "" and float(row["gap_before_s"]) > max_gap_s
+        if not _has_tiles(row):
             continue
-        for field in CHECKED:
-            if _differs(field, old.get(field), tile.fields.get(field), tolerance_nm):
-                return f"change_header_{field.lower()}"
-    return None
+        if acquired not in ("", row["acquired"]):
+            found[int(row["z"])] = "change_tile_count"
+        elif late:
+            found[int(row["z"])] = "acquisition_delay"
+        late, acquired = False, row["acquired"]
+    return found
 
 
-def _differs(field: str, old: Any, new: Any, tolerance_nm: float) -> bool:  # noqa: ANN401 - header values
-    if field == "PixelSize" and old is not None and new is not None:
-        return bool(abs(new - old) >= tolerance_nm)
+def _header_changes(part: Part, prior: Prior, tolerance_nm: float) -> dict[int, str]:
+    names = list(CHECKED)
+    differs = np.array(
+        [_differs(part.tiles[c], prior.tiles[c], c, tolerance_nm) for c in CHECKED.values()]
+    )
+    differs &= prior.z > 0
+    found: dict[int, str] = {}
+    for index in np.flatnonzero(differs.any(axis=0)):
+        reason = f"change_header_{names[int(differs[:, index].argmax())].lower()}"
+        found.setdefault(int(part.z[index]), reason)
+    return found
+
+
+def _differs(
+    new: NDArray[np.generic], old: NDArray[np.generic], column: str, tolerance_nm: float
+) -> NDArray[np.bool_]:
+    if new.dtype.kind != "f":
+        return np.asarray(new != old)
+    if column == "pixel_nm":
+        return np.asarray(np.abs(np.subtract(new, old)) >= tolerance_nm)
     # NaN is equal to NaN here: an unset field did not change
-    return bool(old != new and not (old != old and new != new))  # noqa: PLR0124
+    return np.asarray((new != old) & ~(np.isnan(new) & np.isnan(old)))

@@ -1,40 +1,28 @@
-"""Tile specs of stack v1_acquire from the headers of the align HDF5 files (`h5_to_render`)."""
+"""Tile specs of stack v1_acquire from the cached headers (`h5_to_render`)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from scripts.ingest import restarts
-from scripts.ingest.align import Layer, Tile
-from scripts.lib.geometry import TileId, section_id
+from scripts.ingest.align import tile_keys
+from scripts.ingest.headers import Part, Prior, parts, with_prior
+from scripts.ingest.settings import Settings
+from scripts.lib.files import digest, read_table
+from scripts.lib.geometry import TileId
 from scripts.lib.records import Leaf, Ref, Spec, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 
-CORRECTION = "FIBSEM_correct"
 STAGE_MARGIN_PX = 400  # of tiles that are placed by the computed grid
 # the part of an image URL that names the level is replaced by readers
 MIPMAP_PATTERN = r"(.*dataSet=.*mipmap\.)\d+(.*)"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How tiles are placed and masked."""
-
-    correction: Leaf | None = None  # shared scan correction
-    mask_left_px: int | None = None
-    mask_top_px: int | None = None
-    tile_overlap_um: float = 2.0  # for headers without FirstX and FirstY (before version 9)
-
-    @staticmethod
-    def of(ingest: Mapping[str, Any]) -> Settings:
-        """Read section `ingest` of the config."""
-        correction = ingest["scan_correction"]
-        leaf = correction and Leaf(correction["class_name"], correction["data"], CORRECTION)
-        mask = ingest["mask"]
-        return Settings(leaf, mask["left_px"], mask["top_px"], ingest["tile_overlap_um"])
 
 
 def resolution_nm(acquisition: Mapping[str, Any]) -> tuple[float, float, float]:
@@ -42,106 +30,145 @@ def resolution_nm(acquisition: Mapping[str, Any]) -> tuple[float, float, float]:
     return acquisition["pixel_nm"], acquisition["pixel_nm"], acquisition["z_nm"]
 
 
-def tile_id(layer: Layer, tile: Tile) -> TileId:
-    """``<yy-mm-dd_HHMMSS>_<section>-<row>-<column>.<z>.0``."""
-    return TileId(f"{layer.name.stamp}_{tile.name.tile_key}.{section_id(layer.z)}")
+def folder_digest() -> str:
+    """Stand for the working directory, which is part of every image URL but of no output."""
+    return digest(str(Path.cwd()))[:16]
 
 
-def stage_position(tile: Tile, settings: Settings) -> tuple[int, int]:
-    """Position x, y (px) of a tile: FirstX and FirstY, or by grid and overlap for old headers."""
-    if "FirstX" in tile.fields and "FirstY" in tile.fields:
-        return int(tile.fields["FirstX"]), int(tile.fields["FirstY"])
-    overlap_px = settings.tile_overlap_um * 1000 / tile.fields["PixelSize"]
-    row, column = tile.cell
-    return (
-        STAGE_MARGIN_PX + round(column * (tile.width - overlap_px)),
-        STAGE_MARGIN_PX + round(row * (tile.height - overlap_px)),
-    )
+def tile_ids(part: Part) -> list[str]:
+    """``<yy-mm-dd_HHMMSS>_<section>-<row>-<column>.<z>.0`` of every tile."""
+    names = zip(part.stamp.tolist(), tile_keys(part.tiles), part.z.tolist(), strict=True)
+    return [f"{stamp}_{key}.{z}.0" for stamp, key, z in names]
 
 
-def image_url(path: str | Path, key: str) -> str:
-    """Give the URL of level 0 of a tile; the path is made absolute, nothing is quoted."""
-    return f"file://{Path(path).absolute()}?dataSet=/{key}/mipmap.0&z=0"
+def stage_positions(tiles: NDArray[np.void], tile_overlap_um: float) -> NDArray[np.int64]:
+    """Give x, y (n, 2) px of tiles: FirstX and FirstY, or by grid and overlap for old headers."""
+    placed = np.isfinite(tiles["first_x"]) & np.isfinite(tiles["first_y"])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        overlap_px = tile_overlap_um * 1000 / tiles["pixel_nm"]
+        x = STAGE_MARGIN_PX + np.rint(tiles["column"] * (tiles["width"] - overlap_px))
+        y = STAGE_MARGIN_PX + np.rint(tiles["row"] * (tiles["height"] - overlap_px))
+    x = np.where(placed, tiles["first_x"], x)
+    y = np.where(placed, tiles["first_y"], y)
+    return np.asarray(np.nan_to_num(np.column_stack([x, y])), np.int64)
 
 
-def mask_url(tile: Tile, settings: Settings) -> str | None:
-    """Give the URL of the mask that hides the left and top strips of a tile; None without mask."""
-    left, top = settings.mask_left_px, settings.mask_top_px
-    if left is None and top is None:
-        return None
-    w, h = tile.width, tile.height
-    return (
-        f"mask://outside-box?minX={left or 0}&minY={top or 0}"
-        f"&maxX={w}&maxY={h}&width={w}&height={h}"
-    )
+def mask_url(width: int, height: int, left_px: int, top_px: int) -> str:
+    """Give the URL of the mask that hides the left and top strips of a tile."""
+    box = f"minX={left_px}&minY={top_px}&maxX={width}&maxY={height}"
+    return f"mask://outside-box?{box}&width={width}&height={height}"
 
 
-def distance_z_nm(tile: Tile, before: Layer | None) -> float | None:
+def distances_z_nm(part: Part, prior: Prior) -> list[float | None]:
     """Change of the working distance (nm) since the tile of the same cell one layer before."""
-    if before is None:
-        return None
-    prior = next((t for t in before.tiles.values() if t.cell == tile.cell), None)
-    if prior is None or "WD" not in tile.fields or "WD" not in prior.fields:
-        return None
-    return float((tile.fields["WD"] - prior.fields["WD"]) * 1e6)  # mm
+    change = (part.tiles["wd_mm"] - prior.tiles["wd_mm"]) * 1e6
+    known = (prior.z > 0) & (prior.z == part.z - 1) & np.isfinite(change)
+    return [v if k else None for v, k in zip(change.tolist(), known.tolist(), strict=True)]
 
 
-def tile_set(layers: Sequence[Layer], found: Mapping[int, str], settings: Settings) -> TileSet:
-    """Give the tile specs of all layers; `found` is z -> reason of the restarts."""
-    by_z = {layer.z: layer for layer in layers}
-    grouped = restarts.groups(layers, found)
-    tiles = tuple(
-        _spec(
-            layer,
-            tile,
-            settings,
-            before=by_z.get(layer.z - 1),
-            group=restarts.GROUP if layer.z in grouped else None,
-            labels=(restarts.GROUP, found[layer.z]) if layer.z in found else (),
+@dataclass(frozen=True)
+class Acquired:
+    """All tiles of the volume as tile specs, made batch by batch (a `TileSource`).
+
+    ``volume`` gives the tiles anew at each call, ``rows`` is the layer table, ``found`` is z ->
+    reason of the restarts.
+    """
+
+    volume: Callable[[], Iterator[Part]]
+    rows: Sequence[Mapping[str, str]]
+    found: Mapping[int, str]
+    settings: Settings
+
+    @staticmethod
+    def of(
+        layers: str | Path, headers: str | Path, found: Mapping[int, str], ingest: Mapping[str, Any]
+    ) -> Acquired:
+        """Take the tiles of a layer table from the cache that lies beside a table of headers."""
+        rows, folder = read_table(layers), Path(headers).with_suffix("")
+        return Acquired(lambda: parts(rows, folder), rows, found, Settings.of(ingest))
+
+    def ids(self) -> set[str]:
+        """Give the ids of all tiles."""
+        return {tile_id for part in self.volume() for tile_id in tile_ids(part)}
+
+    def batches(self, size: int) -> Iterator[TileSet]:
+        """Give all tile specs, `size` at a time; bounds are not derived here."""
+        grouped = restarts.groups(self.rows, self.found)
+        layers = _Layers(self.settings, self.found, grouped)
+        days = with_prior(self.volume())
+        specs = chain.from_iterable(_specs(part, prior, layers) for part, prior in days)
+        while batch := tuple(islice(specs, size)):
+            yield TileSet(batch, layers.shared)
+
+
+@dataclass
+class _Layers:
+    """What the tiles of one layer have in common, looked up once per layer."""
+
+    settings: Settings
+    found: Mapping[int, str]
+    grouped: set[int]
+
+    @property
+    def shared(self) -> dict[str, Leaf]:
+        return {str(each.leaf.id): each.leaf for each in self.settings.corrections}
+
+    def common(self, z: int) -> tuple[tuple[Spec, ...], str | None, tuple[str, ...]]:
+        """Give the transforms before the stage, group and labels of a layer."""
+        leaf = self.settings.correction_at(z)
+        first: tuple[Spec, ...] = (Ref(str(leaf.id)),) if leaf else ()
+        labels = (restarts.GROUP, self.found[z]) if z in self.found else ()
+        return first, restarts.GROUP if z in self.grouped else None, labels
+
+    def mask(self, z: int, width: int, height: int) -> str | None:
+        """Give the mask of a tile of its own size; None without mask."""
+        mask = self.settings.mask_at(z)
+        return None if mask is None else mask_url(width, height, mask.left_px, mask.top_px)
+
+
+def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
+    z_before, z_common = None, layers.common(0)
+    columns = zip(
+        part.z.tolist(),
+        part.path.tolist(),
+        tile_ids(part),
+        tile_keys(part.tiles),
+        part.tiles[["row", "column", "width", "height"]].tolist(),
+        part.tiles["wd_mm"].tolist(),
+        stage_positions(part.tiles, layers.settings.tile_overlap_um).tolist(),
+        distances_z_nm(part, prior),
+        strict=True,
+    )
+    root = Path.cwd()
+    for z, path, tile_id, key, (row, column, w, h), wd, (x, y), distance in columns:
+        if z != z_before:
+            z_before, z_common = z, layers.common(z)
+            image = f"file://{root / path}?dataSet=/"  # nothing is quoted
+        first, group, labels = z_common
+        mask = layers.mask(z, w, h)
+        yield TileSpec(
+            tile_id=TileId(tile_id),
+            z=float(z),
+            width=w,
+            height=h,
+            image_url=f"{image}{key}/mipmap.0&z=0",
+            transforms=(*first, Leaf(AFFINE, f"1 0 0 1 {x} {y}")),
+            mask_url=mask,
+            mask_loader="DYNAMIC_MASK" if mask else None,
+            row=row,
+            column=column,
+            stage_x=x,
+            stage_y=y,
+            distance_z_nm=distance,
+            group_id=group,
+            labels=labels,
+            extra={"layout": {"workingDistance": wd}} if wd == wd else {},  # noqa: PLR0124 - not NaN
         )
-        for layer in layers
-        for tile in layer.tiles.values()
-    )
-    shared = {CORRECTION: settings.correction} if settings.correction else {}
-    return TileSet(tiles, shared).with_bounds()
 
 
-def _spec(
-    layer: Layer,
-    tile: Tile,
-    settings: Settings,
-    *,
-    before: Layer | None,
-    group: str | None,
-    labels: tuple[str, ...],
-) -> TileSpec:
-    x, y = stage_position(tile, settings)
-    first: tuple[Spec, ...] = (Ref(CORRECTION),) if settings.correction else ()
-    mask = mask_url(tile, settings)
-    distance = tile.fields.get("WD")
-    return TileSpec(
-        tile_id=tile_id(layer, tile),
-        z=float(layer.z),
-        width=tile.width,
-        height=tile.height,
-        image_url=image_url(layer.path, tile.name.tile_key),
-        transforms=(*first, Leaf(AFFINE, f"1 0 0 1 {x} {y}")),
-        mask_url=mask,
-        mask_loader="DYNAMIC_MASK" if mask else None,
-        row=tile.name.row,
-        column=tile.name.column,
-        stage_x=x,
-        stage_y=y,
-        distance_z_nm=distance_z_nm(tile, before),
-        group_id=group,
-        labels=labels,
-        extra={} if distance is None else {"layout": {"workingDistance": distance}},
-    )
-
-
-def mipmap_builder(layers: Sequence[Layer]) -> dict[str, Any] | None:
+def mipmap_builder(volume: Iterator[Part]) -> dict[str, Any] | None:
     """Give the rule for mipmap URLs, up to the level that every file has; None without levels."""
-    levels = min((tile.levels for layer in layers for tile in layer.tiles.values()), default=0)
+    levels = min((int(part.tiles["levels"].min()) for part in volume if len(part)), default=0)
     if levels == 0:
         return None
     return {

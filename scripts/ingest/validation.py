@@ -1,100 +1,356 @@
-"""What must hold before a stack is published: every problem of the volume, all at once."""
+"""What must hold before a stack is published: every problem of the volume, tile by tile.
+
+A problem of severity ``error`` stops the publication; a ``note`` is shown and stops nothing.
+"""
 
 from __future__ import annotations
 
-import math
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from scripts.ingest.align import Layer, Tile
-from scripts.ingest.specs import Settings, tile_id
-from scripts.lib import transforms
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.ingest.align import REMEDY, tile_keys
+from scripts.ingest.headers import Part, Prior, with_prior
+from scripts.ingest.settings import Settings
+from scripts.ingest.specs import stage_positions, tile_ids
 from scripts.lib.job import UserError
 
-_MOST_NAMED = 50
+COLUMNS = ("severity", "check", "z", "layer_id", "tile", "problem")
+ERROR, NOTE = "error", "note"
+# plausible tiles (px), as the reference's validator has it, but for the least size: tests are small
+MOST_PX = 99_999
+FARTHEST_PX = 999_999
+_MOST_NAMED = 5
+# what each check is about, and what to do
+CHECKS = {
+    "settings": ("The config", "Mend the section ingest of the config."),
+    "file": ("Align HDF5 files that cannot be used", REMEDY + "."),
+    "cells": (
+        "Layers without all of their cells",
+        "An error: convert the layer anew, or mend acquisition.rows and columns. A note: the hole "
+        "is declared by the layer table; nothing to do if the tile is lost for good.",
+    ),
+    "shape": (
+        "Images that are not what their header says",
+        f"The file was not made by this version, or is damaged. {REMEDY}.",
+    ),
+    "pixel": (
+        "Pixel sizes that differ from acquisition.pixel_nm",
+        "Mend acquisition.pixel_nm (nm), allow more with ingest.pixel_deviation_pct, or end the "
+        "volume before the change with acquisition.last_dat.",
+    ),
+    "bounds": (
+        "Positions and sizes that are not plausible",
+        "Look at FirstX and FirstY of the header; a layer with a wrong header can be left out with "
+        "an entry {drop: …} in ingest.layers.",
+    ),
+    "mask": ("Masks that hide a whole image", "Mend ingest.mask (px)."),
+    "sample": (
+        "Tiles of another sample",
+        "Files of another sample lie in the same folder: narrow acquisition.first_dat, last_dat "
+        "or scope. If the name alone was changed, list both in ingest.sample_ids.",
+    ),
+    "time": (
+        "Layers that are not later than the one before",
+        "Two scopes, or a clock that was set back: set acquisition.scope, or leave one of the "
+        "layers out with an entry {drop: …, keep_z: false} in ingest.layers.",
+    ),
+    "unique": ("Tiles or layers that occur twice", "Remove ingest/layers.tsv and ingest again."),
+    "empty": ("Nothing to publish", "See transfer/layers.tsv for what became of the .dat files."),
+    "constant": (
+        "Images of one grey level",
+        "Blank or saturated images: nothing to do, or leave the tile out with review.exclude.",
+    ),
+    "apart": (
+        "Tiles that do not overlap their neighbours",
+        "They can be joined through other layers only; look at ingest.tile_overlap_um for headers "
+        "before version 9.",
+    ),
+    "uncorrected": (
+        "Layers without scan correction",
+        "Add a range to ingest.scan_correction, if the correction was meant for all layers.",
+    ),
+}
+Row = Mapping[str, str]
+Mask = NDArray[np.bool_]
 
 
-def check(
-    layers: Sequence[Layer],
-    *,
-    settings: Settings,
-    rows: int,
-    columns: int,
-    unreadable: Sequence[str] = (),
-) -> None:
-    """Check all layers against the grid, the layer table and the settings.
+@dataclass(frozen=True)
+class Expected:
+    """What the config says about every tile."""
+
+    rows: int
+    columns: int
+    pixel_nm: float
+    settings: Settings
+    pixel_deviation_pct: float = 10.0
+    sample_ids: Sequence[str] = ()  # none: that of the first tile
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, or worth a look."""
+
+    check: str
+    problem: str
+    z: int | None = None
+    tile: str = ""
+    severity: str = ERROR
+
+    def row(self, layer_ids: Mapping[int, str]) -> dict[str, Any]:
+        """Give the row of `ingest/problems.tsv`."""
+        layer_id = "" if self.z is None else layer_ids.get(self.z, "")
+        values = (self.severity, self.check, self.z, layer_id, self.tile, self.problem)
+        return dict(zip(COLUMNS, values, strict=True))
+
+
+def find(
+    layers: Sequence[Row], headers: Sequence[Row], volume: Iterator[Part], expected: Expected
+) -> list[Problem]:
+    """Check the layer table, the header table and all tiles; errors first, then by check and z."""
+    problems = [Problem("settings", text) for text in expected.settings.problems()]
+    problems += _table(layers)
+    problems += _files(layers, headers)
+    samples = {text.encode() for text in expected.sample_ids}
+    tiles = 0
+    for part, prior in with_prior(volume):
+        samples = samples or {bytes(part.tiles["sample"][0])}
+        tiles += len(part)
+        problems += _cells(part, layers, expected)
+        problems += _tiles(part, expected, samples)
+        problems += _notes(part, prior, expected.settings)
+    if tiles == 0 and not problems:
+        problems.append(Problem("empty", "no layer has a readable tile"))
+    order = list(CHECKS)
+    return sorted(problems, key=lambda p: (p.severity, order.index(p.check), p.z or 0, p.tile))
+
+
+def usable(layers: Sequence[Row], headers: Sequence[Row]) -> list[Row]:
+    """Give the rows of the layer table whose file was read."""
+    good = {row["layer_id"] for row in headers if not row["problem"]}
+    return [row for row in layers if row["layer_id"] in good]
+
+
+def require(rows: Sequence[Row], page: str) -> None:
+    """Stop when there is an error among the rows of `ingest/problems.tsv`.
 
     Raises
     ------
     UserError
-        With one line per problem: unreadable files, undeclared holes, shapes that differ from the
-        header, tiles of another layer, repeated tile ids, implausible sizes, masks that hide all.
+        With the name of the page that shows them all, and the first few.
     """
-    problems = [*_settings(settings), *unreadable]
-    problems += [p for layer in layers for p in _layer(layer, settings, rows, columns)]
-    problems += _repeated(layers)
-    if not problems and not any(layer.tiles for layer in layers):
-        problems = ["no layer has a readable tile"]
-    if not problems:
+    errors = [row for row in rows if row["severity"] == ERROR]
+    if not errors:
         return
-    rest = len(problems) - _MOST_NAMED
-    shown = problems[:_MOST_NAMED] + ([f"and {rest} more"] if rest > 0 else [])
-    raise UserError(
-        "\n  ".join([f"v1_acquire is not published: {len(problems)} problem(s):", *shown])
+    checks = list(dict.fromkeys(row["check"] for row in errors))
+    shown = [f"{_where(row)}{row['problem']}" for row in errors[:_MOST_NAMED]]
+    rest = len(errors) - len(shown)
+    shown += [f"and {rest} more"] if rest > 0 else []
+    advice = [f"{CHECKS[check][0]}: {CHECKS[check][1]}" for check in checks[:3]]
+    text = [f"v1_acquire is not published: {len(errors)} problem(s), all of them in {page}:"]
+    raise UserError("\n  ".join([*text, *shown]) + "\n" + "\n".join(advice))
+
+
+def _where(row: Row) -> str:
+    tile = f" tile {row['tile']}" if row["tile"] else ""
+    return f"z {row['z']} ({row['layer_id']}){tile}: " if row["z"] else ""
+
+
+# ---------------------------------------------------------------------------------------------
+# tables and files
+# ---------------------------------------------------------------------------------------------
+
+
+def _table(layers: Sequence[Row]) -> Iterator[Problem]:
+    for name in ("z", "layer_id"):
+        counts = Counter(row[name] for row in layers if row[name])
+        for value, n in counts.items():
+            if n > 1:
+                yield Problem("unique", f"{name} {value} occurs {n} times in the layer table")
+    for before, row in zip(layers, layers[1:], strict=False):
+        if row["gap_before_s"] and int(row["gap_before_s"]) <= 0:
+            text = f"expected a time after that of {before['layer_id'] or 'the layer before'}"
+            yield Problem("time", f"{text}, found {row['gap_before_s']} s", int(row["z"]))
+
+
+def _files(layers: Sequence[Row], headers: Sequence[Row]) -> Iterator[Problem]:
+    """Give what is wrong with whole files; they exist now, and hold what the transfer wrote."""
+    known = {row["layer_id"]: row for row in headers}
+    for row in layers:
+        if not row["align_h5"]:
+            continue
+        header = known.get(row["layer_id"])
+        z, count = int(row["z"]), 0
+        if header is None:
+            yield Problem("file", f"{row['align_h5']}: its headers are not cached", z)
+        elif header["problem"]:
+            yield Problem("file", header["problem"], z)
+        else:
+            count = header["tiles"].count(",") + 1
+            if not os.path.exists(row["align_h5"]):  # noqa: PTH110 - 25,000 of them
+                yield Problem("file", f"{row['align_h5']}: there is no such file. {REMEDY}", z)
+            if count != int(row["tiles"]):
+                text = f"transfer/layers.tsv says {row['tiles']} tile(s), the file holds {count}"
+                yield Problem("cells", f"{row['align_h5']}: {text}", z)
+
+
+def _cells(part: Part, layers: Sequence[Row], expected: Expected) -> Iterator[Problem]:
+    row, column = part.tiles["row"], part.tiles["column"]
+    text = (
+        f"row {{row}}, column {{column}} lies outside of the grid of {expected.rows} x "
+        f"{expected.columns} tiles (acquisition.rows, columns)"
+    )
+    outside = (row >= expected.rows) | (column >= expected.columns)
+    yield from _each(part, outside, "cells", text, row=row, column=column)
+    twice = [name for name, n in Counter(tile_ids(part)).items() if n > 1]
+    yield from (Problem("unique", f"tile id {name} occurs more than once") for name in twice)
+    first, last = (int(part.z[0]), int(part.z[-1])) if len(part) else (0, -1)
+    for layer in layers[max(0, first - 1) : last]:
+        if layer["missing"] and layer["status"] == "partial":
+            n = layer["missing"].count(",") + 1
+            text = f"no tile in {n} cell(s): {layer['missing']}"
+            yield Problem("cells", text, int(layer["z"]), severity=NOTE)
+
+
+# ---------------------------------------------------------------------------------------------
+# tiles: each check is a mask over the tiles of a day
+# ---------------------------------------------------------------------------------------------
+
+
+def _each(
+    part: Part,
+    wrong: Mask,
+    check: str,
+    text: str,
+    severity: str = ERROR,
+    **columns: NDArray[Any],
+) -> Iterator[Problem]:
+    """Give a problem for each tile where `wrong`; `text` is formatted with its columns."""
+    indices = np.flatnonzero(wrong)
+    keys = tile_keys(part.tiles[indices])
+    for index, key in zip(indices.tolist(), keys, strict=True):
+        values = {name: _plain(column[index]) for name, column in columns.items()}
+        yield Problem(check, text.format(**values), int(part.z[index]), key, severity)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a number, bytes or a row of numbers
+    value = value.tolist()
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _tiles(part: Part, expected: Expected, samples: set[bytes]) -> Iterator[Problem]:
+    yield from _shapes(part)
+    yield from _pixel_sizes(part, expected)
+    yield from _places(part, expected)
+    yield from _masks(part, expected.settings)
+    found = part.tiles["sample"]
+    foreign = ~np.isin(found, np.array(sorted(samples), found.dtype))
+    names = ", ".join(repr(sample.decode(errors="replace")) for sample in sorted(samples))
+    names = names.replace("{", "{{").replace("}", "}}")
+    yield from _each(
+        part, foreign, "sample", f"SampleID is {{found!r}}, expected {names}", found=found
     )
 
 
-def _settings(settings: Settings) -> Iterator[str]:
-    if settings.correction is None:
-        return
-    try:
-        transforms.parse(settings.correction.class_name, settings.correction.data)
-    except ValueError as error:
-        yield f"ingest.scan_correction: {error}"
+def _shapes(part: Part) -> Iterator[Problem]:
+    tiles = part.tiles
+    stated = np.column_stack([np.ones_like(tiles["width"]), tiles["height"], tiles["width"]])
+    wrong = (tiles["shape"] != stated).any(axis=1)
+    text = "the header expects mipmap.0 of shape {stated}, found {found}"
+    yield from _each(part, wrong, "shape", text, stated=stated, found=tiles["shape"])
+    odd = ~wrong & (tiles["stored"] != tiles["levels"])
+    text = "of {stored} mipmap levels only {good} are each half as large as the one before"
+    yield from _each(part, odd, "shape", text, stored=tiles["stored"], good=tiles["levels"])
+    yield from _each(part, np.isnan(tiles["low"]), "shape", "expected 8-bit pixels")
 
 
-def _layer(layer: Layer, settings: Settings, rows: int, columns: int) -> Iterator[str]:
-    where = f"z {layer.z} ({layer.name.layer_id})"
-    if layer.tiles:
-        yield from _holes(layer, where, rows, columns)
-    for key, tile in layer.tiles.items():
-        yield from (f"{where} tile {key}: {text}" for text in _tile(layer, tile, settings))
+def _pixel_sizes(part: Part, expected: Expected) -> Iterator[Problem]:
+    size, wanted = part.tiles["pixel_nm"], expected.pixel_nm
+    near = np.abs(size - wanted) <= expected.pixel_deviation_pct / 100 * wanted
+    guess = np.array([_unit(ratio) for ratio in (size[~near] / wanted).tolist()] or [""])
+    where = np.cumsum(~near) - 1  # position of a tile among those that are wrong
+    text = (
+        f"PixelSize of the header is {{size:g}} nm, acquisition.pixel_nm is {wanted:g} nm{{unit}}"
+    )
+    yield from _each(part, ~near, "pixel", text, size=size, unit=guess[where])
 
 
-def _holes(layer: Layer, where: str, rows: int, columns: int) -> Iterator[str]:
-    declared = {tuple(int(v) for v in key.split("-")[1:]) for key in layer.missing}
-    wanted = {(r, c) for r in range(rows) for c in range(columns)} - declared
-    found = {tile.cell for tile in layer.tiles.values()}
-    for row, column in sorted(wanted - found):
-        yield f"{where}: row {row}, column {column} has no tile and is not declared missing"
-    for row, column in sorted(found - wanted):
-        yield (
-            f"{where}: row {row}, column {column} has a tile, but is declared missing or lies "
-            f"outside of acquisition.rows and columns"
+# header / config -> which of them is in another unit
+_UNITS = {
+    1e3: "acquisition.pixel_nm looks like µm",
+    0.1: "acquisition.pixel_nm looks like Å",
+    1e-3: "the header looks like µm",
+}
+
+
+def _unit(ratio: float) -> str:
+    """Guess a mistaken unit."""
+    near = [words for factor, words in _UNITS.items() if abs(ratio / factor - 1) < 0.2]
+    return f": {near[0]}" if near else ""
+
+
+def _places(part: Part, expected: Expected) -> Iterator[Problem]:
+    for name in ("width", "height"):
+        size = part.tiles[name]
+        text = f"{name} {{size}} px: expected 2 to {MOST_PX}"
+        yield from _each(part, (size < 2) | (size > MOST_PX), "bounds", text, size=size)
+    at = stage_positions(part.tiles, expected.settings.tile_overlap_um)
+    for name, along in zip("xy", at.T, strict=True):
+        text = f"stage position {name} = {{at}} px: expected at most {FARTHEST_PX} from 0"
+        yield from _each(part, np.abs(along) > FARTHEST_PX, "bounds", text, at=along)
+
+
+def _masks(part: Part, settings: Settings) -> Iterator[Problem]:
+    width, height = part.tiles["width"], part.tiles["height"]
+    for mask in settings.masks:
+        inside = (part.z >= mask.z_first) & (part.z <= mask.z_last)
+        hidden = inside & ((width <= mask.left_px) | (height <= mask.top_px))
+        text = (
+            f"ingest.mask (left {mask.left_px} px, top {mask.top_px} px) hides all of an image of "
+            f"{{width}} x {{height}} px"
         )
+        yield from _each(part, hidden, "mask", text, width=width, height=height)
 
 
-def _tile(layer: Layer, tile: Tile, settings: Settings) -> Iterator[str]:
-    if tile.name.layer != layer.name:
-        yield f"{layer.path} holds a tile of layer {tile.name.layer.layer_id}"
-    if tile.shape != (1, tile.height, tile.width):
-        yield (
-            f"{layer.path}: the header expects mipmap.0 of shape "
-            f"{(1, tile.height, tile.width)}, found {tile.shape}"
-        )
-    size = tile.fields.get("PixelSize", math.nan)
-    if "FirstX" not in tile.fields and not size > 0:
-        yield f"PixelSize is {size} nm: expected above 0, to place a tile without FirstX"
-    if (settings.mask_left_px or 0) >= tile.width or (settings.mask_top_px or 0) >= tile.height:
-        yield (
-            f"ingest.mask (left {settings.mask_left_px} px, top {settings.mask_top_px} px) hides "
-            f"all of an image of {tile.width} x {tile.height} px"
-        )
+# ---------------------------------------------------------------------------------------------
+# notes
+# ---------------------------------------------------------------------------------------------
 
 
-def _repeated(layers: Sequence[Layer]) -> list[str]:
-    counts = Counter(tile_id(layer, tile) for layer in layers for tile in layer.tiles.values())
-    z_counts = Counter(layer.z for layer in layers)
-    return [f"tile id {name} occurs {n} times" for name, n in counts.items() if n > 1] + [
-        f"z {z} occurs {n} times in the layer table" for z, n in z_counts.items() if n > 1
-    ]
+def _notes(part: Part, prior: Prior, settings: Settings) -> Iterator[Problem]:
+    tiles = part.tiles
+    constant = tiles["low"] == tiles["high"]
+    yield from _each(part, constant, "constant", "all pixels are {low:g}", NOTE, low=tiles["low"])
+    yield from _apart(part, settings)
+    bare = [z for z in np.unique(part.z).tolist() if settings.correction_at(z) is None]
+    if settings.corrections:
+        text = "no range of ingest.scan_correction holds this layer"
+        yield from (Problem("uncorrected", text, z, severity=NOTE) for z in bare)
+
+
+def _apart(part: Part, settings: Settings) -> Iterator[Problem]:
+    """Compare each tile with the one to its left and the one above it, in its own layer."""
+    tiles = part.tiles
+    at = stage_positions(tiles, settings.tile_overlap_um)
+    cells = np.column_stack([part.z, tiles["row"], tiles["column"]]).astype(np.int64)
+    for axis, (name, side) in enumerate((("left", "width"), ("upper", "height"))):
+        beside = _positions(cells, cells - np.array([0, axis, 1 - axis]))
+        gap = at[:, axis] - (at[beside, axis] + tiles[side][beside])
+        text = f"{{gap}} px away from its {name} neighbour"
+        yield from _each(part, (beside >= 0) & (gap >= 0), "apart", text, NOTE, gap=gap)
+
+
+def _positions(among: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the row of `among` that equals each row of `wanted`, -1 where none does."""
+    keys, searched = (rows @ (1 << 40, 1 << 20, 1) for rows in (among, wanted))
+    order = np.argsort(keys, kind="stable")
+    near = order[np.searchsorted(keys, searched, sorter=order).clip(max=len(keys) - 1)]
+    absent = (keys[near] != searched) | (wanted < 0).any(axis=1)
+    return np.where(absent, -1, near)

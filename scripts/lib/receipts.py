@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from scripts.lib import files
-from scripts.lib.records import TileSet
+from scripts.lib.records import Json, TileSet
 
 CODE_VERSION = "0.1.0"
 
@@ -39,6 +39,11 @@ class StackReceipt:
     def write(self, path: str | Path) -> None:
         """Write the receipt, atomically."""
         files.write_json(path, asdict(self))
+
+    def is_of(self, inputs: Mapping[str, str], params: Mapping[str, Any]) -> bool:
+        """Tell whether this version of the code made the stack of these inputs and params."""
+        mine = (self.inputs, self.params, self.code_version)
+        return files.canonical_json(mine) == files.canonical_json((inputs, params, CODE_VERSION))
 
     @staticmethod
     def read(path: str | Path) -> StackReceipt:
@@ -129,3 +134,40 @@ def digest_tiles(tiles: TileSet) -> str:
     digest = TileDigest()
     digest.add((encoded(tile.to_json()) for tile in tiles.tiles), tiles.used())
     return digest.hexdigest()
+
+
+class Written:
+    """What was put into a stack so far."""
+
+    def __init__(self) -> None:
+        self._digest = TileDigest()
+        self._count = 0
+        self._lows: list[tuple[float, ...]] = []  # min x, min y, z of each batch
+        self._highs: list[tuple[float, ...]] = []
+
+    def add(self, part: TileSet) -> Json:
+        """Count a batch of tiles with bounds; give its wire form."""
+        # encoded once, for the digest and for the request
+        specs = {tile.tile_id: encoded(tile.to_json()) for tile in part.tiles}
+        shared = part.used()
+        self._digest.add(specs.values(), shared)
+        self._count += len(part.tiles)
+        places = [(*tile.bounds, tile.z) for tile in part.tiles if tile.bounds is not None]
+        x0, y0, x1, y1, z = zip(*places, strict=True)
+        self._lows.append((min(x0), min(y0), min(z)))
+        self._highs.append((max(x1), max(y1), max(z)))
+        fragments = {tile_id: orjson.Fragment(data) for tile_id, data in specs.items()}
+        return {"transformIdToSpecMap": shared, "tileIdToSpecMap": fragments}
+
+    def figures(self) -> dict[str, Any]:
+        """Give the fields of a stack's receipt that follow from its tiles."""
+        # of nothing all are 0
+        x0, y0, z_min = (min(values) for values in zip(*self._lows or [(0, 0, 0)], strict=True))
+        x1, y1, z_max = (max(values) for values in zip(*self._highs or [(0, 0, 0)], strict=True))
+        return {
+            "tile_count": self._count,
+            "z_min": z_min,
+            "z_max": z_max,
+            "bounds": (x0, y0, x1, y1),
+            "digest": self._digest.hexdigest(),
+        }

@@ -277,7 +277,7 @@ class RenderClient:
             raise ValueError(f"stack {stack}: there is no tile to publish")
         self._drop_stale(stack, ids)
         self.create_stack(stack, resolution_nm, notes="being written")
-        written = _Written()
+        written = receipts.Written()
         for part in tiles.batches(_TILES_PER_PUT):
             self._put(stack, written.add(part.with_bounds(absent_only=True)))
         receipt = StackReceipt(
@@ -295,6 +295,33 @@ class RenderClient:
         self.require(receipt)
         log.info("stack %s: %d tiles, z %g to %g", stack, len(ids), receipt.z_min, receipt.z_max)
         return receipt
+
+    def withdraw_stack(
+        self, stack: str, *, inputs: Iterable[str | Path], params: Mapping[str, Any]
+    ) -> StackReceipt:
+        """Remove a stack that has no tile any more; give the receipt of nothing."""
+        self.delete_stack(stack)
+        nothing = receipts.Written().figures()
+        return StackReceipt(
+            owner=self.owner,
+            project=self.project,
+            stack=stack,
+            inputs=receipts.digests(inputs),
+            params=dict(params),
+            **nothing,
+        )
+
+    def published(
+        self, path: str | Path, *, inputs: Iterable[str | Path], params: Mapping[str, Any]
+    ) -> StackReceipt | None:
+        """Give the receipt at `path` if its stack was made of the same and is still there."""
+        try:
+            receipt = StackReceipt.read(path)
+            self.require(receipt)
+        except (OSError, ValueError, ReceiptMismatch):
+            return None
+        same = receipt.is_of(receipts.digests(inputs), params)
+        return receipt if same else None
 
     def _drop_stale(self, stack: str, wanted: set[str]) -> None:
         """Remove tiles of an earlier run that should not be there."""
@@ -339,7 +366,7 @@ class RenderClient:
         try:
             found = self.stack_metadata(receipt.stack)
         except StackNotFound:
-            return ["it does not exist"]
+            return ["it does not exist"] if receipt.tile_count else []
         if found["state"] not in ("COMPLETE", "READ_ONLY"):
             return [f"its state is {found['state']}, not COMPLETE"]
         problems = []
@@ -425,42 +452,6 @@ def _path(*parts: str) -> str:
 
 def _notes(digest: str) -> str:
     return f"digest {digest}"
-
-
-class _Written:
-    """What was put into a stack so far."""
-
-    def __init__(self) -> None:
-        self._digest = receipts.TileDigest()
-        self._count = 0
-        self._lows: list[tuple[float, ...]] = []  # min x, min y, z of each batch
-        self._highs: list[tuple[float, ...]] = []
-
-    def add(self, part: TileSet) -> Json:
-        """Count a batch of tiles with bounds; give its wire form."""
-        # encoded once, for the digest and for the request
-        specs = {tile.tile_id: receipts.encoded(tile.to_json()) for tile in part.tiles}
-        shared = part.used()
-        self._digest.add(specs.values(), shared)
-        self._count += len(part.tiles)
-        places = [(*tile.bounds, tile.z) for tile in part.tiles if tile.bounds is not None]
-        x0, y0, x1, y1, z = zip(*places, strict=True)
-        self._lows.append((min(x0), min(y0), min(z)))
-        self._highs.append((max(x1), max(y1), max(z)))
-        fragments = {tile_id: orjson.Fragment(data) for tile_id, data in specs.items()}
-        return {"transformIdToSpecMap": shared, "tileIdToSpecMap": fragments}
-
-    def figures(self) -> dict[str, Any]:
-        """Give the fields of the receipt that follow from the tiles."""
-        x0, y0, z_min = (min(values) for values in zip(*self._lows, strict=True))
-        x1, y1, z_max = (max(values) for values in zip(*self._highs, strict=True))
-        return {
-            "tile_count": self._count,
-            "z_min": z_min,
-            "z_max": z_max,
-            "bounds": (x0, y0, x1, y1),
-            "digest": self._digest.hexdigest(),
-        }
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -1,35 +1,35 @@
-"""From a real acquisition's `.dat` files to stack v1_acquire in the embedded service."""
+"""From align HDF5 files to stack v1_acquire in the embedded service."""
 
-import json
-import runpy
 from pathlib import Path
 
 import pytest
 
-from scripts.ingest import number_layers, plan_chunks, publish_acquire
-from scripts.lib.files import read_table
+from scripts.ingest import (
+    cache_headers,
+    check_layers,
+    number_layers,
+    plan_chunks,
+    publish_acquire,
+    publish_restart,
+)
+from scripts.lib.files import read_table, write_table
 from scripts.lib.job import UserError
 from scripts.lib.receipts import StackReceipt
 from scripts.lib.render import RenderClient
-from scripts.transfer import close_transfer, convert_layers, plan_transfer
-from scripts.transfer.layers import Grid
-from tests.transfer.synthetic_dat import SHARED, make_dat, noise
+from tests.ingest.synthetic_layers import write_layer
 
 ACQUISITION = {"rows": 1, "columns": 2, "pixel_nm": 8, "z_nm": 10}
-INGEST = {
+SPECS = {
     "scan_correction": {
         "class_name": "org.janelia.alignment.transform.SEMDistortionTransformA",
         "data": "3 12 2 60 0",
     },
     "mask": {"left_px": 2, "top_px": None},
     "tile_overlap_um": 2,
-    "restart": {"max_gap_s": 900, "pixel_tolerance_nm": 0.5},
 }
-TRANSFER = {
-    "channel": 0, "mipmap_levels": 7, "chunk_px": 512, "gzip_level": 4, "fill": [],
-    "bad_tiles": "skip",
-}  # fmt: skip
+RESTART = {"max_gap_s": 900, "pixel_tolerance_nm": 0.5, "context_layers": 1}
 RENDER = {"owner": "o", "project": "p"}
+RECEIPT = Path("stacks/v1_acquire.json")
 
 
 @pytest.fixture
@@ -41,55 +41,65 @@ def service(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def dats(tmp_path):
-    """Four layers of 1 x 2 tiles, 30 s apart; tile 0-0-1 of the third is cut."""
-    root = tmp_path / "dat"
-    root.mkdir()
-    for i in range(4):
-        for column in range(2):
-            data = make_dat(noise(i, (40, 50, 1)), first_xy=(45 * column, 0), wd_mm=3 + i * 1e-5)
-            path = root / f"M-1_24-03-07_1000{10 * i:02d}_0-0-{column}.dat"
-            path.write_bytes(data[:1300] if (i, column) == (2, 1) else data)
-    return root
+def volume():
+    """Rows of the transfer table: four layers of 1 x 2 tiles, 40 s apart, a tile absent in one."""
+    rows = [write_layer(".", 40 * i, WD=3 + i * 1e-5) for i in range(4)]
+    rows[2] = write_layer(".", 80, cells=((0, 0),), WD=3 + 2e-5) | {"bad": 1}
+    return rows
 
 
-def transfer(root, acquisition=ACQUISITION):
-    plan, table = "transfer/plan.tsv", "transfer/converted/0000.tsv"
-    plan_transfer.main(dat_root=str(root), acquisition=acquisition, layers_per_job=999, plan=plan)
-    convert_layers.main(
-        chunk="0000", plan=plan, dat_root=str(root), transfer=TRANSFER, converted=table
-    )
-    close_transfer.main(
-        converted=[table],
-        dat_root=str(root),
-        grid=Grid(acquisition["rows"], acquisition["columns"]),
-        layers="transfer/layers.tsv",
-        bad_tiles="transfer/quarantine.tsv",
-    )
+def transfer(rows):
+    columns = ("layer_id", "tiles", "bad", "align_h5")
+    rows = sorted(rows, key=lambda row: row["layer_id"][-15:])
+    write_table("transfer/layers.tsv", columns, rows)
 
 
-def ingest(acquisition=ACQUISITION, settings=INGEST, drop=()):
+def number(acquisition, declared):
     number_layers.main(
         transfer="transfer/layers.tsv",
-        grid=(acquisition["rows"], acquisition["columns"]),
-        drop=drop,
+        headers="ingest/headers.tsv",
+        acquisition=acquisition,
+        declared=declared,
         layers="ingest/layers.tsv",
+    )
+
+
+def ingest(rows, *, acquisition=ACQUISITION, specs=SPECS, declared=()):
+    """All jobs up to the restart stack, as the rules run them; give the bytes of the receipt."""
+    transfer(rows)
+    cache_headers.main(transfer="transfer/layers.tsv", table="ingest/headers.tsv")
+    number(acquisition, [{"reason": "r"} | entry for entry in declared])
+    tables = {"layers": "ingest/layers.tsv", "headers": "ingest/headers.tsv"}
+    pages = {"problems": "ingest/problems.tsv", "page": "ingest/validation.html"}
+    check_layers.main(
+        **tables,
+        **pages,
+        ingest=specs | {"restart": RESTART},
+        expected={name: acquisition[name] for name in ("rows", "columns", "pixel_nm")},
+        restart_table="ingest/restarts.tsv",
     )
     publish_acquire.main(
         render=RENDER,
-        layers="ingest/layers.tsv",
-        transfer="transfer/layers.tsv",
-        ingest=settings,
-        acquisition=acquisition,
+        **tables,
+        **pages,
         restart_table="ingest/restarts.tsv",
-        receipt="stacks/v1_acquire.json",
+        ingest=specs,
+        acquisition={name: acquisition[name] for name in ("pixel_nm", "z_nm")},
+        receipt=str(RECEIPT),
     )
-    return Path("stacks/v1_acquire.json").read_bytes()
+    publish_restart.main(
+        render=RENDER,
+        acquire=str(RECEIPT),
+        restart_table="ingest/restarts.tsv",
+        context_layers=RESTART["context_layers"],
+        acquisition=acquisition,
+        receipt="stacks/v1_acquire_restart.json",
+    )
+    return RECEIPT.read_bytes()
 
 
-def test_the_stack_is_complete_with_a_declared_hole_and_a_true_receipt(service, dats):
-    transfer(dats)
-    ingest()
+def test_the_stack_is_complete_with_a_declared_hole_and_a_true_receipt(service, volume):
+    ingest(volume)
     tiles = service.tiles("v1_acquire")
     assert len(tiles.tiles) == 7
     rows = read_table("ingest/layers.tsv")
@@ -99,104 +109,131 @@ def test_the_stack_is_complete_with_a_declared_hole_and_a_true_receipt(service, 
     assert metadata["state"] == "COMPLETE"
     version = metadata["currentVersion"]
     assert [version[f"stackResolution{axis}"] for axis in "XYZ"] == [8, 8, 10]
-    assert version["mipmapPathBuilder"]["numberOfLevels"] == 4
-    service.require(StackReceipt.read("stacks/v1_acquire.json"))
+    assert version["mipmapPathBuilder"]["numberOfLevels"] == 3
+    service.require(StackReceipt.read(RECEIPT))
     assert tiles.tiles[0].bounds == (5, 0, 51, 40)
-    assert tiles.tiles[2].distance_z_nm == pytest.approx(10, abs=0.3)
+    assert tiles.tiles[2].distance_z_nm == pytest.approx(10, abs=1e-6)
 
 
-def test_the_same_work_again_gives_the_same_bytes(service, dats):
-    transfer(dats)
-    first = ingest()
-    transfer(dats)
-    assert ingest() == first
+def test_the_same_work_again_gives_the_same_bytes_and_writes_nothing_to_the_service(
+    service, volume, monkeypatch
+):
+    first = ingest(volume)
+    before = service.stack_metadata("v1_acquire")
+    monkeypatch.setattr(RenderClient, "put_tiles", None)
+    assert ingest(volume) == first
+    assert service.stack_metadata("v1_acquire") == before
 
 
-def test_a_changed_volume_leaves_no_stale_tile(service, dats):
-    transfer(dats)
-    ingest()
-    Path("ingest/layers.tsv").unlink()
-    ingest(drop=["M-1_24-03-07_100010"])
-    ids = service.tile_ids("v1_acquire")
-    assert len(ids) == 5
-    assert not [i for i in ids if i.startswith("24-03-07_100010") or i.endswith(".4.0")]
-
-
-def test_last_dat_is_respected(service, dats):
-    last = "M-1_24-03-07_100010_0-0-1.dat"
-    acquisition = ACQUISITION | {"last_dat": last}
-    transfer(dats, acquisition)
-    ingest(acquisition)
-    assert service.z_values("v1_acquire") == [1, 2]
-
-
-def test_a_late_tile_is_published_under_its_old_z(service, dats):
-    transfer(dats)
-    ingest()
-    late = make_dat(noise(2, (40, 50, 1)), first_xy=(45, 0))
-    (dats / "M-1_24-03-07_100020_0-0-1.dat").write_bytes(late)
-    transfer(dats)
-    ingest()
-    assert "24-03-07_100020_0-0-1.3.0" in service.tile_ids("v1_acquire")
-
-
-def test_nothing_is_published_while_files_are_missing(service, dats):
-    transfer(dats)
-    number_layers.main(
-        transfer="transfer/layers.tsv", grid=(1, 2), drop=(), layers="ingest/layers.tsv"
-    )
-    rows = read_table("ingest/layers.tsv")
-    Path(rows[0]["align_h5"]).unlink()
-    Path(rows[3]["align_h5"]).write_bytes(b"no HDF5")
-    with pytest.raises(UserError, match=r"(?s)2 problem.*z 1: h5/.*z 4: h5/"):
-        publish_acquire.main(
-            render=RENDER,
-            layers="ingest/layers.tsv",
-            transfer="transfer/layers.tsv",
-            ingest=INGEST,
-            acquisition=ACQUISITION,
-            restart_table="r.tsv",
-            receipt="stacks/v1_acquire.json",
+@pytest.mark.parametrize("what", ["tile", "state", "correction", "folder"])
+def test_a_stack_that_is_not_what_it_would_be_now_is_published_anew(
+    service, volume, what, monkeypatch, tmp_path
+):
+    ingest(volume)
+    specs = SPECS
+    service.set_state("v1_acquire", "LOADING")
+    if what == "tile":
+        service._request(
+            "DELETE", service._stack("v1_acquire", "tile", service.tile_ids("v1_acquire")[0])
         )
+    if what != "state":
+        service.set_state("v1_acquire", "COMPLETE")
+    if what == "correction":
+        specs = SPECS | {"scan_correction": None}
+    if what == "folder":
+        (tmp_path / "moved").symlink_to(tmp_path)
+        monkeypatch.setattr(Path, "cwd", lambda: tmp_path / "moved")
+    ingest(volume, specs=specs)
+    tiles = service.tiles("v1_acquire").tiles
+    assert len(tiles) == 7
+    assert (tiles[0].bounds[0] == 0) == (what == "correction")
+    assert ("/moved/" in tiles[0].image_url) == (what == "folder")
+    service.require(StackReceipt.read(RECEIPT))
+
+
+def test_renumbering_after_a_late_layer_leaves_no_stale_tile(service, volume):
+    ingest([volume[0], volume[2], volume[3]])
+    with pytest.raises(UserError, match="arrived late"):
+        ingest(volume)
+    assert len(service.tile_ids("v1_acquire")) == 5
+    ingest(volume, declared=[{"insert": volume[1]["layer_id"], "renumber": True}])
+    ids = service.tile_ids("v1_acquire")
+    assert len(ids) == 7
+    assert [i for i in ids if i.endswith(".4.0")] == [
+        "21-05-20_120200_0-0-0.4.0", "21-05-20_120200_0-0-1.4.0",
+    ]  # fmt: skip
+    assert sorted(t.tile_id for t in service.tiles("v1_acquire").tiles) == sorted(ids)
+
+
+def test_a_shorter_volume_and_a_dropped_layer_leave_no_stale_tile(service, volume):
+    ingest(volume)
+    limits = ACQUISITION | {"last_dat": f"{volume[2]['layer_id']}_0-0-1.dat"}
+    ingest(volume, acquisition=limits, declared=[{"drop": volume[1]["layer_id"]}])
+    assert service.z_values("v1_acquire") == [1, 3]
+    assert [r["status"] for r in read_table("ingest/layers.tsv")] == ["ok", "gap", "partial"]
+
+
+def test_a_late_tile_is_published_under_its_old_z(service, volume):
+    ingest(volume)
+    volume[2] = write_layer(".", 80, WD=3 + 2e-5)
+    ingest(volume)
+    assert "21-05-20_120120_0-0-1.3.0" in service.tile_ids("v1_acquire")
+
+
+def test_all_problems_are_on_the_page_and_nothing_is_published(service, volume):
+    Path(volume[0]["align_h5"]).unlink()
+    Path(volume[3]["align_h5"]).write_bytes(b"no HDF5")
+    write_layer(".", 40, PixelSize=4.0)
+    with pytest.raises(UserError, match=r"(?s)4 problem.*validation\.html.*z 1 .*--forcerun conv"):
+        ingest(volume)
     assert service.stacks() == []
+    assert not RECEIPT.exists()
+    html = Path("ingest/validation.html").read_text()
+    for words in ("no such file", "not a readable align HDF5", "PixelSize of the header is 4 nm"):
+        assert words in html
+    assert [r["check"] for r in read_table("ingest/problems.tsv")] == [
+        "file", "file", "pixel", "pixel", "cells",
+    ]  # fmt: skip
+    for i in (0, 1, 3):
+        write_layer(".", 40 * i)
+    ingest(volume)
+    assert service.stack_metadata("v1_acquire")["state"] == "COMPLETE"
 
 
-def test_a_lost_align_file_is_named_with_the_command_that_makes_it_anew(service, dats):
-    transfer(dats)
-    Path(read_table("transfer/layers.tsv")[1]["align_h5"]).unlink()
-    with pytest.raises(UserError, match=r"_100010\.uint8\.h5: .*--forcerun convert_layers"):
-        ingest()
-    transfer(dats)
-    ingest()
+# -- the restart stack ------------------------------------------------------------------------
 
 
-def test_chunks_cover_gaps_and_all_layers(service, dats):
-    transfer(dats)
-    ingest()
-    plan_chunks.main(layers="ingest/layers.tsv", size=3, chunks="ingest/chunks.tsv")
+def test_layers_around_a_restart_are_a_stack_of_their_own(service):
+    rows = [write_layer(".", s) for s in (0, 40, 80, 1200, 1240, 1280, 1320)]
+    ingest(rows)
+    assert read_table("ingest/restarts.tsv") == [{"z": "4", "reason": "acquisition_delay"}]
+    assert service.z_values("v1_acquire_restart") == [3, 4, 5]
+    receipt = StackReceipt.read("stacks/v1_acquire_restart.json")
+    service.require(receipt)
+    assert receipt.tile_count == 6
+    metadata = service.stack_metadata("v1_acquire_restart")
+    assert metadata["state"] == "COMPLETE"
+    assert metadata["currentVersion"]["mipmapPathBuilder"]["numberOfLevels"] == 3
+    labels = {t.z: t.labels for t in service.tiles("v1_acquire_restart").tiles}
+    assert labels == {3: (), 4: ("restart", "acquisition_delay"), 5: ()}
+
+
+def test_without_a_restart_the_receipt_says_so_and_an_old_stack_goes(service):
+    rows = [write_layer(".", s) for s in (0, 40, 1200)]
+    ingest(rows)
+    assert service.stacks() == ["v1_acquire", "v1_acquire_restart"]
+    ingest(rows[:2], acquisition=ACQUISITION | {"last_dat": rows[1]["layer_id"]})
+    assert service.stacks() == ["v1_acquire"]
+    receipt = StackReceipt.read("stacks/v1_acquire_restart.json")
+    assert (receipt.tile_count, receipt.params["restarts"]) == (0, 0)
+    service.require(receipt)
+
+
+def test_chunks_cover_gaps_and_all_layers(service, volume):
+    ingest(volume, declared=[{"gap": 2, "after": volume[1]["layer_id"]}])
+    assert service.z_values("v1_acquire") == [1, 2, 5, 6]
+    plan_chunks.main(layers="ingest/layers.tsv", size=4, chunks="ingest/chunks.tsv")
     assert [tuple(r.values()) for r in read_table("ingest/chunks.tsv")] == [
-        ("0000", "1", "3"),
-        ("0001", "4", "4"),
+        ("0000", "1", "4"),
+        ("0001", "5", "6"),
     ]
-
-
-@pytest.mark.real
-def test_a_real_acquisition_is_placed_at_its_stage_positions(service, tmp_path):
-    generator = SHARED / "make_misaligned.py"
-    if not generator.exists():
-        pytest.skip("needs ../shared/data beside the project")
-    main = runpy.run_path(str(generator))["main"]
-    volume = SHARED / "fib25" / "fib25_128.h5"
-    grid = ["--grid", "2", "2", "--tile", "48", "48", "--layers", "4", "--corrupt", "1"]
-    assert main([str(volume), str(tmp_path / "acq"), *grid, "--workers", "1"]) == 0
-    acquisition = ACQUISITION | {"rows": 2}
-    transfer(tmp_path / "acq" / "dat", acquisition)
-    ingest(acquisition, INGEST | {"mask": {"left_px": None, "top_px": None}})
-    truth = json.loads((tmp_path / "acq" / "truth.json").read_text())
-    tiles = {t.tile_id.split(".")[0]: t for t in service.tiles("v1_acquire").tiles}
-    assert len(tiles) == 15
-    for tile in truth["tiles"]:
-        if tile["corrupt"] is None:
-            found = tiles[tile["tile_id"]]
-            assert (found.stage_x, found.stage_y) == tuple(int(v) for v in tile["stage_xy"])
-            assert found.z == tile["layer"] + 1

@@ -1,0 +1,24 @@
+# mypy: disable-error-code="name-defined"
+"""Read the headers of all align HDF5 files once; later runs read those of new or changed files.
+
+Input: `transfer/layers.tsv`. Output: `ingest/headers.tsv`, one row per layer that has a file, in
+order of time: layer_id, align_h5, tiles (keys by comma), digest of the headers, problem (why the
+file could not be read). Beside it, undeclared, the cache itself: `ingest/headers/<yy-mm-dd>.npz`.
+"""
+
+from pathlib import Path
+
+from scripts.ingest import headers
+from scripts.lib.files import read_table, write_table
+from scripts.lib.job import job
+
+
+def main(*, transfer: str, table: str) -> None:
+    """Bring the cache up to date and write the table of headers."""
+    folder = Path(table).with_suffix("")
+    write_table(table, headers.COLUMNS, headers.refresh(read_table(transfer), folder))
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(transfer=snakemake.input[0], table=snakemake.output[0])

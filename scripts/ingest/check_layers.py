@@ -1,0 +1,61 @@
+# mypy: disable-error-code="name-defined"
+"""Check all layers and tiles, and find the restarts of the microscope.
+
+Inputs: `ingest/layers.tsv`, `ingest/headers.tsv` and the cached headers beside it. Outputs:
+`ingest/problems.tsv` (severity error or note, check, z, layer_id, tile, problem), the same as a
+page, `ingest/validation.html`, and `ingest/restarts.tsv` (z, reason). This job succeeds whatever it
+finds, so that the page is there to be read; `publish_acquire` stops at an error.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scripts.ingest import page as pages
+from scripts.ingest import restarts, validation
+from scripts.ingest.headers import parts
+from scripts.ingest.settings import Settings
+from scripts.lib.files import read_table, write_table, write_text
+from scripts.lib.job import job
+
+log = logging.getLogger(__name__)
+
+
+def main(
+    *,
+    layers: str,
+    headers: str,
+    ingest: Mapping[str, Any],
+    expected: Mapping[str, Any],
+    problems: str,
+    page: str,
+    restart_table: str,
+) -> None:
+    """Write all problems as a table and as a page, and the table of restarts."""
+    rows, cached = read_table(layers), read_table(headers)
+    usable = validation.usable(rows, cached)
+    folder = Path(headers).with_suffix("")
+    limits = {name: ingest["restart"][name] for name in ("max_gap_s", "pixel_tolerance_nm")}
+    found = restarts.find(rows, parts(usable, folder), **limits)
+    wanted = validation.Expected(settings=Settings.of(ingest), **expected)
+    listed = validation.find(rows, cached, parts(usable, folder), wanted)
+    ids = {int(row["z"]): row["layer_id"] for row in rows}
+    table = [problem.row(ids) for problem in listed]
+    write_table(problems, validation.COLUMNS, table)
+    write_text(page, pages.render(table, rows, found, problems))
+    write_table(restart_table, restarts.COLUMNS, restarts.rows(found))
+    log.info("%d problems and notes, %d restarts", len(table), len(found))
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            layers=snakemake.input.layers,
+            headers=snakemake.input.headers,
+            ingest=snakemake.params.ingest,
+            expected=snakemake.params.expected,
+            problems=snakemake.output.problems,
+            page=snakemake.output.page,
+            restart_table=snakemake.output.restarts,
+        )

@@ -1,0 +1,59 @@
+# mypy: disable-error-code="name-defined"
+"""Publish stack v1_acquire_restart: the layers around every restart of the microscope.
+
+Inputs: receipt `stacks/v1_acquire.json`, `ingest/restarts.tsv`. Outputs: the stack, COMPLETE, with
+all layers within `context_layers` of a restart; last, the receipt `stacks/v1_acquire_restart.json`.
+Without a restart there is no stack, and the receipt says so: it has no tile.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scripts.ingest import restarts
+from scripts.ingest.specs import resolution_nm
+from scripts.lib.job import job
+from scripts.lib.receipts import StackReceipt
+from scripts.lib.records import TileSet
+from scripts.lib.render import RenderClient
+
+
+def main(
+    *,
+    render: dict[str, Any],
+    acquire: str,
+    restart_table: str,
+    context_layers: int,
+    acquisition: Mapping[str, float],
+    receipt: str,
+) -> None:
+    """Copy the layers around restarts into a stack of their own."""
+    client, source = RenderClient(**render), StackReceipt.read(acquire)
+    client.require(source)
+    spans = restarts.spans(restarts.read(restart_table), context_layers)
+    tiles = TileSet.merged(client.tiles(source.stack, *span) for span in spans)
+    stack = Path(receipt).stem
+    made_of: dict[str, Any] = {
+        "inputs": [acquire, restart_table],
+        "params": {"context_layers": context_layers, "restarts": len(spans)},
+    }
+    if tiles.tiles:
+        mipmaps = client.stack_metadata(source.stack)["currentVersion"].get("mipmapPathBuilder")
+        published = client.publish_stack(
+            stack, tiles, resolution_nm=resolution_nm(acquisition), mipmaps=mipmaps, **made_of
+        )
+    else:
+        published = client.withdraw_stack(stack, **made_of)
+    published.write(receipt)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            render=snakemake.params.render,
+            acquire=snakemake.input.acquire,
+            restart_table=snakemake.input.restarts,
+            context_layers=snakemake.params.context_layers,
+            acquisition=snakemake.params.acquisition,
+            receipt=snakemake.output[0],
+        )

@@ -1,0 +1,117 @@
+"""How tiles are corrected and masked, by range of z: section ``ingest`` of the config."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from scripts.lib import transforms
+from scripts.lib.records import Leaf
+
+CORRECTION = "FIBSEM_correct"
+
+
+class _Ranged(Protocol):
+    @property
+    def z_first(self) -> float: ...
+    @property
+    def z_last(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Correction:
+    """The shared scan correction of the layers z_first to z_last, inclusive."""
+
+    z_first: float
+    z_last: float
+    leaf: Leaf
+
+
+@dataclass(frozen=True)
+class Mask:
+    """The strips (px) at the left and top of the tiles of z_first to z_last that are not used."""
+
+    z_first: float
+    z_last: float
+    left_px: int
+    top_px: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How tiles are placed, corrected and masked; a z outside of all ranges has none."""
+
+    corrections: tuple[Correction, ...] = ()
+    masks: tuple[Mask, ...] = ()
+    tile_overlap_um: float = 2.0  # for headers without FirstX and FirstY (before version 9)
+
+    @staticmethod
+    def of(ingest: Mapping[str, Any]) -> Settings:
+        """Read section `ingest` of the config: each key is one value, or a list of ranges."""
+        corrections = tuple(
+            Correction(*_range(value), _leaf(index, value))
+            for index, value in enumerate(_listed(ingest["scan_correction"]))
+        )
+        masks = tuple(
+            Mask(*_range(value), value.get("left_px") or 0, value.get("top_px") or 0)
+            for value in _listed(ingest["mask"])
+            # a strip of width 0 is stated, an absent one is none
+            if (value.get("left_px"), value.get("top_px")) != (None, None)
+        )
+        return Settings(corrections, masks, ingest["tile_overlap_um"])
+
+    def correction_at(self, z: float) -> Leaf | None:
+        """Give the scan correction of a layer."""
+        found = _at(self.corrections, z)
+        return found.leaf if isinstance(found, Correction) else None
+
+    def mask_at(self, z: float) -> Mask | None:
+        """Give the mask of a layer."""
+        found = _at(self.masks, z)
+        return found if isinstance(found, Mask) else None
+
+    def problems(self) -> Iterator[str]:
+        """Say what is wrong with the ranges and the transforms."""
+        yield from _overlaps("ingest.scan_correction", self.corrections)
+        yield from _overlaps("ingest.mask", self.masks)
+        for correction in self.corrections:
+            try:
+                transforms.parse(correction.leaf.class_name, correction.leaf.data)
+            except ValueError as error:
+                yield f"ingest.scan_correction: {error}"
+
+
+def _listed(value: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - an object, a list or null
+    if value is None:
+        return []
+    return list(value) if isinstance(value, Sequence) else [value]
+
+
+def _range(value: Mapping[str, Any]) -> tuple[float, float]:
+    first, last = value.get("z_first"), value.get("z_last")
+    return -math.inf if first is None else first, math.inf if last is None else last
+
+
+def _leaf(index: int, value: Mapping[str, Any]) -> Leaf:
+    """Name the transform FIBSEM_correct, FIBSEM_correct_b … FIBSEM_correct_z, FIBSEM_correct_27."""
+    suffix = "" if index == 0 else f"_{chr(97 + index)}" if index < 26 else f"_{index + 1}"
+    return Leaf(value["class_name"], value["data"], f"{CORRECTION}{suffix}")
+
+
+def _at(ranges: Sequence[_Ranged], z: float) -> _Ranged | None:
+    return next((each for each in ranges if each.z_first <= z <= each.z_last), None)
+
+
+def _overlaps(key: str, ranges: Sequence[_Ranged]) -> Iterator[str]:
+    for each in ranges:
+        if each.z_first > each.z_last:
+            yield f"{key}: z_first {each.z_first:g} is above z_last {each.z_last:g}"
+    ordered = sorted(ranges, key=lambda each: (each.z_first, each.z_last))
+    for a, b in zip(ordered, ordered[1:], strict=False):
+        if b.z_first <= a.z_last:
+            yield (
+                f"{key}: the ranges z {a.z_first:g} to {a.z_last:g} and {b.z_first:g} to "
+                f"{b.z_last:g} overlap; each z has one correction or none"
+            )

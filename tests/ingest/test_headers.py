@@ -1,0 +1,137 @@
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from scripts.ingest import align, headers
+from scripts.lib.job import UserError
+from scripts.lib.names import parse_layer
+from tests.ingest.synthetic_layers import write_layer
+
+FOLDER = Path("ingest/headers")
+DAY_S = 86400
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Names of the files that are opened."""
+    opened = []
+    monkeypatch.setattr(
+        headers,
+        "read_layer",
+        lambda path, name: (opened.append(path.name[13:19]), read(path, name))[1],
+    )
+    return opened
+
+
+read = align.read_layer
+
+
+def refresh(rows):
+    return list(headers.refresh(rows, FOLDER))
+
+
+def test_a_file_is_read_once_and_again_when_it_changed(reads):
+    rows = [write_layer(".", s) for s in (0, 40, DAY_S)]
+    first = refresh(rows)
+    assert reads == ["120000", "120040", "120000"]
+    assert [row["tiles"] for row in first] == ["0-0-0,0-0-1"] * 3
+    assert refresh(rows) == first
+    assert len(reads) == 3
+    write_layer(".", 40, StageX=2.0)
+    changed = refresh(rows)
+    assert reads[3:] == ["120040"]
+    assert [a["digest"] == b["digest"] for a, b in zip(first, changed, strict=True)] == [1, 0, 1]
+
+
+def test_the_digest_is_of_the_content_not_of_the_time(reads):
+    rows = [write_layer(".", 0)]
+    first = refresh(rows)
+    os.utime(rows[0]["align_h5"], ns=(1, 1))
+    assert refresh(rows) == first
+    assert len(reads) == 2
+
+
+def test_a_late_layer_rewrites_the_shard_of_its_day_alone(reads):
+    rows = [write_layer(".", s) for s in (0, 80, DAY_S)]
+    refresh(rows)
+    other = (FOLDER / "21-05-21.npz").stat().st_mtime_ns
+    rows.insert(1, write_layer(".", 40))
+    assert [row["layer_id"][-6:] for row in refresh(rows)] == [
+        "120000", "120040", "120120", "120000",
+    ]  # fmt: skip
+    assert reads[3:] == ["120040"]
+    assert (FOLDER / "21-05-21.npz").stat().st_mtime_ns == other
+
+
+def test_days_that_left_the_volume_leave_the_cache():
+    rows = [write_layer(".", s) for s in (0, DAY_S)]
+    refresh(rows)
+    refresh(rows[:1])
+    assert [path.name for path in FOLDER.iterdir()] == ["21-05-20.npz"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no npz", None])
+def test_a_damaged_cache_is_read_anew(reads, content):
+    rows = [write_layer(".", 0)]
+    first = refresh(rows)
+    shard = FOLDER / "21-05-20.npz"
+    shard.write_bytes(shard.read_bytes()[:700] if content is None else content)
+    assert refresh(rows) == first
+    assert len(reads) == 2
+
+
+def test_files_that_cannot_be_used_are_named_and_stop_no_other():
+    rows = [write_layer(".", s) for s in (0, 40, 80, 120, 160)]
+    Path(rows[0]["align_h5"]).unlink()
+    Path(rows[1]["align_h5"]).write_bytes(b"no HDF5")
+    with h5py.File(rows[2]["align_h5"], "a") as file:
+        file.move("0-0-1", "0-0-5")
+    with h5py.File(rows[3]["align_h5"], "a") as file:
+        del file["0-0-0"].attrs["XResolution"]
+    found = [row["problem"] for row in refresh(rows)]
+    words = ["no such file", "not a readable align HDF5", "group 0-0-5 holds", "XResolution", ""]
+    for problem, expected in zip(found, words, strict=True):
+        assert expected in problem
+        assert ("--forcerun convert_layers" in problem) == bool(expected)
+    write_layer(".", 0)
+    assert refresh(rows)[0]["problem"] == ""
+
+
+def test_what_a_header_says_is_kept_exactly_and_what_it_lacks_is_absent():
+    row = write_layer(".", 0, FirstX=None, FirstY=None, SampleID=None, Notes="worm, 8 nm", WD=3.42)
+    (tile, _) = align.read_layer(Path(row["align_h5"]), parse_layer(row["layer_id"]))
+    assert np.isnan(tile["first_x"])
+    assert (tile["sample"], tile["wd_mm"], tile["channels"]) == (b"worm", 3.42, 1)
+    assert tile["shape"].tolist() == [1, 40, 50]
+    assert (tile["levels"], tile["stored"]) == (3, 3)
+    assert 0 <= tile["low"] < tile["high"] <= 255
+
+
+def test_a_level_of_another_size_ends_the_levels():
+    row = write_layer(".", 0, cells=((0, 0),))
+    with h5py.File(row["align_h5"], "a") as file:
+        del file["0-0-0/mipmap.2"]
+        file["0-0-0/mipmap.2"] = np.zeros((1, 10, 13), np.uint8)
+    (tile,) = align.read_layer(Path(row["align_h5"]), parse_layer(row["layer_id"]))
+    assert (tile["levels"], tile["stored"]) == (1, 3)
+
+
+def test_parts_are_days_with_z_ascending_and_without_layers_that_are_left_out():
+    rows = [write_layer(".", s) for s in (0, 40, 80, DAY_S)]
+    refresh(rows)
+    table = [row | {"z": str(z)} for row, z in zip(rows, (1, 0, 5, 6), strict=True)]
+    del table[1]
+    first, second = headers.parts(table, FOLDER)
+    assert first.z.tolist() == [1, 1, 5, 5]
+    assert first.stamp[2] == "21-05-20_120120"
+    assert second.path[0] == rows[3]["align_h5"]
+    with pytest.raises(UserError, match="--forcerun cache_headers"):
+        list(headers.parts([*table, table[0] | {"layer_id": "M-1_21-05-20_235959"}], FOLDER))
