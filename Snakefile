@@ -20,6 +20,7 @@ workdir: WORK_DIR
 
 include: "rules/transfer.smk"
 include: "rules/ingest.smk"
+include: "rules/metadata.smk"
 include: "rules/match.smk"
 include: "rules/review.smk"
 include: "rules/solve.smk"
@@ -59,6 +60,7 @@ rule transfer:
 rule ingest:
     input:
         f"stacks/{STACK['acquire']}.json",
+        f"stacks/{STACK['restart']}.json",
         "ingest/chunks.tsv",
 
 
@@ -100,6 +102,7 @@ rule report:
 rule preview:
     input:
         "preview/volume.json",
+        "preview/metadata.html",
 
 
 onstart:

@@ -9,6 +9,7 @@ rule make_report:
         matches=f"matches/{COLLECTION}.json",
         quarantine="transfer/quarantine.tsv",
         restarts="ingest/restarts.tsv",
+        metadata="ingest/metadata.json",
         chunks="ingest/chunks.tsv",
         review="review/tiles.tsv",
         edges="review/edges.tsv",

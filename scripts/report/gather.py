@@ -75,6 +75,7 @@ RESULTS: Kinds = {
     "reason": str,
 }
 DOCUMENTS = {
+    "metadata": "ingest/metadata.json",
     "clusters": "review/clusters.json",
     "gate": "review/gate.json",
     "solve": "solve/solve.json",

@@ -186,8 +186,19 @@ def _ingest(figures: Figures) -> Rows:
         ("tiles", number(f["tiles"])),
         ("layers with a hole", number(len(f["holes"]))),
         ("restarts", ", ".join(f"z {r['z']} ({r['reason']})" for r in f["restarts"][:5]) or "none"),
+        ("microscope settings that changed", _settings(f["settings_changed"])),
         ("chunks", number(f["chunks"])),
     ]
+
+
+def _settings(changed: Sequence[Mapping[str, Any]] | None) -> str:
+    """Name changed header fields, with a link to the page of all fields."""
+    if changed is None:
+        return "not read"
+    names = ", ".join(f"{one['field']} (z {one['z']})" for one in changed[:5]) or "none"
+    more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+    link = '{}{} · <a href="../ingest/metadata.html">all fields over z</a>'
+    return Markup(link).format(names, more)  # noqa: S704 - escaped by format
 
 
 def _match(figures: Figures) -> Rows:

@@ -110,8 +110,19 @@ def ingest(evidence: Evidence) -> Figures:
         "layers_by_status": _counts(table["status"]),
         "holes": holes,
         "restarts": evidence["restarts"].rows(),
+        "settings_changed": _settings_changed(evidence.documents["metadata"]),
         "chunks": len(evidence["chunks"]),
     }
+
+
+def _settings_changed(metadata: Figures | None) -> list[Figures] | None:
+    """Give field, number of changes and z of the first; None without ingest/metadata.json."""
+    if metadata is None:
+        return None
+    return [
+        {"field": one["field"], "count": one["count"], "z": one["changes"][0]["z"]}
+        for one in metadata["changed"]
+    ]
 
 
 def holes_of(layers: Table) -> list[Figures]:
