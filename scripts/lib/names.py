@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 
-_LAYER = re.compile(r"(?P<scope>[^/]+)_(?P<stamp>\d\d-\d\d-\d\d_\d{6})")
+_LAYER = re.compile(r"(?P<scope>[^/]+)_(?P<stamp>\d\d-\d\d-\d\d_\d{6})", re.ASCII)
 _TILE = re.compile(
     _LAYER.pattern + r"_(?P<section>\d{1,6})-(?P<row>\d{1,6})-(?P<column>\d{1,6})(?!\d).*",
     re.ASCII | re.DOTALL,
@@ -102,6 +102,9 @@ def parse_dat(name: str) -> DatName:
 
 
 def _checked(layer: LayerName, text: str) -> LayerName:
+    # the scope becomes a folder and a cell of tables: no "..", no line break
+    if layer.scope.startswith(".") or not layer.scope.isprintable():
+        raise ValueError(f"{text!r} names no microscope: found {layer.scope!r}")
     try:
         _ = layer.time
     except ValueError as error:
