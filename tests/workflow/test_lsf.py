@@ -16,7 +16,7 @@ from tests.workflow.fake_lsf import lsf
 ROOT = Path(__file__).resolve().parents[2]
 IMPATIENT = (str(ROOT / "tests/workflow/impatient.py"),)
 PROFILE = yaml.safe_load((ROOT / "profiles/lsf/config.yaml").read_text())
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("lsf")]
 
 
 @pytest.fixture
