@@ -132,6 +132,8 @@ def _ingest(info: Mapping[str, Any]) -> Json:
         "scan_correction": dict(CORRECTION) if CORRECT in info["transfer_tasks"] else None,
         "mask": {"left_px": found.get("mask_width"), "top_px": found.get("mask_height")},
     }
+    if found:
+        out["restart"] = {"context_layers": found["restart_context_layer_count"]}
     if scope:
         out["tile_overlap_um"] = scope["dat_tile_overlap_microns"]
     return out
@@ -205,17 +207,21 @@ def _known(config: Mapping[str, Any], dat_root_is_archive: bool) -> Json:
         out["max_mipmap_level"] = transfer["mipmap_levels"] or None
     if fill := transfer.get("fill"):
         out["fill_info"] = _fill_info(fill[0], config["acquisition"].get("columns", 1))
-    if found := _render_data_set(config.get("render", {}), ingest.get("mask", {})):
+    if found := _render_data_set(config.get("render", {}), ingest):
         out["render_data_set"] = found
     return out
 
 
-def _render_data_set(render: Mapping[str, Any], mask: Mapping[str, Any]) -> Json:
+def _render_data_set(render: Mapping[str, Any], ingest: Mapping[str, Any]) -> Json:
     out = {key: render[key] for key in ("owner", "project") if key in render}
     if not out:
         return {}
-    masks = {"mask_width": "left_px", "mask_height": "top_px"}
-    out |= {theirs: mask[ours] for theirs, ours in masks.items() if ours in mask}
+    mask = ingest.get("mask")
+    if isinstance(mask, Mapping):  # not one mask per range of z
+        masks = {"mask_width": "left_px", "mask_height": "top_px"}
+        out |= {theirs: mask[ours] for theirs, ours in masks.items() if ours in mask}
+    if "context_layers" in ingest.get("restart", {}):
+        out["restart_context_layer_count"] = ingest["restart"]["context_layers"]
     if match := _URL.fullmatch(render.get("url", "")):
         out["connect"] = {"host": match[1], "port": int(match[2])}
     return out
@@ -265,7 +271,7 @@ def not_in_json(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[st
     if url and not _URL.fullmatch(url):
         out.append(f"render.url: only http://host:port/render-ws/v1, not {url}")
     correction = config.get("ingest", {}).get("scan_correction")
-    if correction and correction != CORRECTION:
+    if correction and (isinstance(correction, list) or CORRECTION | correction != CORRECTION):
         out.append(f"ingest.scan_correction: always {CORRECTION['data']} there")
     # the last two have a task in place of a field
     mapped = {"volume", "work_dir", KEY, "transfer.remove_dats", "ingest.scan_correction"}

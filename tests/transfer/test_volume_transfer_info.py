@@ -144,6 +144,7 @@ def test_the_published_sample_becomes_a_valid_volume(tmp_path):
         "archive_root": "/archive/mylab/data/vol_demo-1/raw",
         "remove_dats": True,
     }
+    assert config["ingest"]["restart"] == {"context_layers": 1}
     assert config["ingest"]["mask"] == {"left_px": 100, "top_px": 30}
     assert config["ingest"]["scan_correction"]["data"] == "19.4 64.8 24.4 972.0 0"
 
@@ -197,7 +198,7 @@ def test_dats_that_lie_in_the_archive_are_read_there(tmp_path):
         ("{", "not readable as JSON"),
         (changed("render_data_set.mask_heigth", 30), "render_data_set.mask_heigth: unknown key; "
          "the nearest known key is render_data_set.mask_height"),
-        (changed("scope_data_set.rows_per_z_layer", "2"), "expected integer, at least 1, found"),
+        (changed("scope_data_set.rows_per_z_layer", "two"), "expected integer, at least 1, found"),
         (changed(transfer_tasks=["COPY_SCOPE_DAT"]), "unknown task 'COPY_SCOPE_DAT'; the nearest "
          "is COPY_SCOPE_DAT_TO_CLUSTER"),
         (changed("scope_data_set.last_dat_name", "Merlin-0001_25-03-01_000000_0-0-0.dat"),
