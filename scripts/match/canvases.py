@@ -18,6 +18,7 @@ from scripts.lib.compose import Source
 from scripts.lib.geometry import Array, Box
 from scripts.lib.records import TileSet, TileSpec
 from scripts.match import filters, ransac, sift
+from scripts.match.block import BlockFeatures, BlockParams
 from scripts.match.presets import Clip, Rendering, Stage
 from scripts.match.sift import Extraction, Features
 
@@ -54,7 +55,7 @@ class Canvas:
         return xy / self.scale + self.origin
 
 
-Key = tuple[str, Rendering, Extraction, Box | None, bool]
+Key = tuple[str, Rendering, Extraction | BlockParams, Box | None, bool]
 
 
 class Canvases:
@@ -66,7 +67,7 @@ class Canvases:
         self.computed = 0
         self._source = source or compose.file_source
         self._budget = budget_mb * 1e6
-        self._kept: OrderedDict[Key, Canvas] = OrderedDict()
+        self._kept: OrderedDict[Key, Canvas | BlockFeatures] = OrderedDict()
         self._held = 0
 
     def get(self, tile_id: str, stage: Stage, position: str = "") -> Canvas:
@@ -75,27 +76,48 @@ class Canvases:
         box = _clip_box(self.tiles, tile, stage.clip, position)
         wants_image = stage.min_correlation is not None
         key = (tile_id, stage.render, stage.extraction, box, wants_image)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        canvas = self._compute(tile, stage, box)
-        self._keep(key, canvas)
+        canvas = self._known(key)
+        if not isinstance(canvas, Canvas):
+            canvas = self._compute(tile, stage, box)
+            self._keep(key, canvas)
         return canvas
 
-    def _compute(self, tile: TileSpec, stage: Stage, box: Box | None) -> Canvas:
+    def blocks(self, tile_id: str, stage: Stage, position: str = "") -> BlockFeatures:
+        """Give what the block matcher needs of a tile."""
+        tile = self.by_id[tile_id]
+        box = _clip_box(self.tiles, tile, stage.clip, position)
+        key = (tile_id, stage.render, stage.block, box, False)
+        found = self._known(key)
+        if not isinstance(found, BlockFeatures):
+            picture, origin = self._picture(tile, stage, box)
+            scale = stage.render.scale
+            found = BlockFeatures(picture, stage.block, scale=scale, origin=np.array(origin))
+            self._keep(key, found)
+        return found
+
+    def _known(self, key: Key) -> Canvas | BlockFeatures | None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def _picture(
+        self, tile: TileSpec, stage: Stage, box: Box | None
+    ) -> tuple[compose.Picture, tuple[float, float]]:
         self.computed += 1
         source = _prepared(self._source, stage.render)
-        scale = stage.render.scale
-        picture, origin = compose.canvas(self.tiles, tile, scale=scale, clip=box, source=source)
+        return compose.canvas(self.tiles, tile, scale=stage.render.scale, clip=box, source=source)
+
+    def _compute(self, tile: TileSpec, stage: Stage, box: Box | None) -> Canvas:
+        picture, origin = self._picture(tile, stage, box)
         packed = None if picture.mask.all() else np.packbits(picture.mask)
         h, w = picture.mask.shape
         features = sift.extract(picture, stage.extraction)
         image = None
         if stage.min_correlation is not None:
             image = sift.byte_image(picture, stage.extraction.preblur_px)
-        return Canvas(features, (h, w), packed, np.array(origin), scale, image)
+        return Canvas(features, (h, w), packed, np.array(origin), stage.render.scale, image)
 
-    def _keep(self, key: Key, canvas: Canvas) -> None:
+    def _keep(self, key: Key, canvas: Canvas | BlockFeatures) -> None:
         self._kept[key] = canvas
         self._held += canvas.nbytes
         while self._held > self._budget and len(self._kept) > 1:

@@ -25,6 +25,7 @@ Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
 Bool = NDArray[np.bool_]
 Index = NDArray[np.intp]
+Lag = tuple[int, int]  # dx, dy
 
 _TINY = np.float32(1e-6)
 
@@ -76,13 +77,6 @@ def _boxed(image: Float32, side: int) -> Float32:
     return np.asarray(cv2.blur(cv2.blur(image, (side, side)), (side, side)), np.float32)
 
 
-def white_gain(fine_px: float) -> float:
-    """Variance that white noise of variance 1 keeps after a Gaussian of sd `fine_px`."""
-    side = 2 * int(4 * fine_px + 1) + 1
-    kernel = cv2.getGaussianKernel(side, fine_px) if fine_px > 0 else np.ones(1)
-    return float((kernel**2).sum() ** 2)
-
-
 # ---------------------------------------------------------------------------------------------
 # whole pictures
 # ---------------------------------------------------------------------------------------------
@@ -90,30 +84,30 @@ def white_gain(fine_px: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Spectra:
-    """Transforms of a zero-padded field, of its square and of its mask; (H, W // 2 + 1)."""
+    """Transforms of a zero-padded field, of its square and of its mask."""
 
     padded: tuple[int, int]
-    values: Complex64
-    energy: Complex64
-    weights: Complex64
+    transforms: Complex64  # (3, H, W // 2 + 1) of values, energy, weights
 
     @property
     def nbytes(self) -> int:
         """Memory of the transforms."""
-        return self.values.nbytes + self.energy.nbytes + self.weights.nbytes
+        return self.transforms.nbytes
 
 
-def padded_shape(p: tuple[int, int], q: tuple[int, int]) -> tuple[int, int]:
-    """Size in which no lag of pictures of sizes `p` and `q` wraps around."""
-    rows, columns = (int(fft.next_fast_len(a + b - 1, real=True)) for a, b in zip(p, q, strict=True))
+def padded_shape(p: Field, q: Field, center: Lag, reach: Lag) -> tuple[int, int]:
+    """Size (rows, columns) in which no lag within `reach` of `center` (x, y) wraps around."""
+    rows, columns = (
+        int(fft.next_fast_len(min(a + b - 1, max(a, b) + abs(c) + r), real=True))
+        for a, b, c, r in zip(p.shape, q.shape, center[::-1], reach[::-1], strict=True)
+    )
     return rows, columns
 
 
 def spectra(field: Field, padded: tuple[int, int]) -> Spectra:
     """Transform a field for `correlate`."""
     stack = np.stack([field.values, field.values**2, field.weights])
-    values, energy, weights = fft.rfft2(stack, padded)
-    return Spectra(padded, values, energy, weights)
+    return Spectra(padded, fft.rfft2(stack, padded, overwrite_x=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,50 +119,44 @@ class Surface:
     first: tuple[int, int]
 
 
-def correlate(
-    p: Spectra, q: Spectra, center: tuple[int, int], reach: tuple[int, int], min_count: float
-) -> Surface:
+def correlate(p: Spectra, q: Spectra, center: Lag, reach: Lag, min_count: float) -> Surface:
     """Correlate two pictures over the lags within `reach` (x, y) of `center`, px."""
     height, width = p.padded
-    product = np.stack(
-        [
-            p.values.conj() * q.values,
-            p.energy.conj() * q.weights,
-            p.weights.conj() * q.energy,
-            p.weights.conj() * q.weights,
-        ]
-    )
-    planes = fft.irfft2(product, p.padded, overwrite_x=True)
+    f, f2, m = p.transforms.conj()
+    g, g2, n = q.transforms
+    planes = fft.irfft2(np.stack([f * g, f2 * n, m * g2, m * n]), p.padded, overwrite_x=True)
     rows = center[1] + np.arange(-reach[1], reach[1] + 1)
     columns = center[0] + np.arange(-reach[0], reach[0] + 1)
-    shared, energy_p, energy_q, count = (plane[np.ix_(rows % height, columns % width)] for plane in planes)
-    count = np.rint(count)
-    # beyond the padded size a lag would wrap around to another
-    outside = (np.abs(rows) >= height)[:, None] | (np.abs(columns) >= width)
-    count[outside] = 0
-    rho = _normalized(shared, energy_p, energy_q, count >= max(min_count, 1))
+    at = np.ix_(np.arange(4), rows % height, columns % width)
+    shared, energy_p, energy_q, count = planes[at]
+    count = np.maximum(count, 0)  # transforms leave rounding where nothing overlaps
+    rho = _normalized(shared, energy_p, energy_q, count >= max(min_count, 0.5))
     return Surface(rho, count, (int(columns[0]), int(rows[0])))
 
 
-def correlation_area(p: Spectra, q: Spectra) -> float:
+def correlation_area(p: Complex64, q: Complex64, padded: tuple[int, ...]) -> float:
     """Pixels that count as one independent sample in the correlation of unrelated p and q.
 
     Bartlett's formula: the variance of a correlation of n pixels is ``sum(r_p r_q) / n``, r the
     autocorrelations; by Parseval the sum follows from the power spectra. Streaks or one strong
     feature make the area large, and a peak thereby less significant.
+
+    Parameters
+    ----------
+    p, q
+        (n, H, W // 2 + 1) transforms of n pieces each, whose power is pooled.
+    padded
+        H, W.
     """
-    power_p, power_q = (np.abs(one.values).astype(np.float64) ** 2 for one in (p, q))
-    for power in (power_p, power_q):  # columns of a half spectrum stand for two
-        power[:, 1:] *= np.sqrt(2)
-    half = np.sqrt(2)
-    total_p = power_p[:, 0].sum() + half * power_p[:, 1:].sum()
-    total_q = power_q[:, 0].sum() + half * power_q[:, 1:].sum()
-    shared = (power_p * power_q).sum()
-    area = p.padded[0] * p.padded[1] * shared / max(total_p * total_q, 1e-30)
-    return float(max(area, 1.0))
+    power_p, power_q = (np.einsum("nij,nij->ij", t.conj(), t).real.astype(float) for t in (p, q))
+    twice = np.full(power_p.shape[1], 2.0)  # a column of a half spectrum stands for two
+    twice[0] = 1.0
+    total = (power_p @ twice).sum() * (power_q @ twice).sum()
+    shared = ((power_p * power_q) @ twice).sum()
+    return max(float(padded[0] * padded[1] * shared / max(total, 1e-30)), 1.0)
 
 
-def _normalized(shared: Array, energy_p: Array, energy_q: Array, enough: Bool) -> Float32:
+def _normalized(shared: Float32, energy_p: Float32, energy_q: Float32, enough: Bool) -> Float32:
     """Give the correlation coefficient; 0 where there is no energy or not `enough` overlap."""
     product = np.maximum(energy_p, 0) * np.maximum(energy_q, 0)
     # rounding of the transforms leaves some energy where there is none
@@ -185,7 +173,7 @@ def _normalized(shared: Array, energy_p: Array, energy_q: Array, enough: Bool) -
 
 def block_surfaces(
     p: Field, q: Field, corners: Index, size: tuple[int, int], reach: int, min_share: float
-) -> tuple[Float32, Float32]:
+) -> tuple[Float32, Float32, Float32]:
     """Correlate blocks of p with q over the lags -reach..reach around equal places.
 
     Parameters
@@ -207,72 +195,98 @@ def block_surfaces(
         (n, 2 * reach + 1, 2 * reach + 1) over dy, dx.
     share
         (n,) valid share of the block at lag 0, in both.
+    samples
+        (n,) independent samples in that share; 1 / sqrt of it is the sd of rho for unrelated
+        blocks.
     """
-    whole = p.valid is None and _inside(q, corners, size, reach)
     search = (size[0] + 2 * reach, size[1] + 2 * reach)
-    padded = tuple(int(fft.next_fast_len(n, real=True)) for n in search)
-    if whole:
-        return _whole_blocks(p, q, corners, size, reach, padded)
-    return _masked_blocks(p, q, corners, size, reach, padded, min_share)
+    lags = 2 * reach + 1
+    rho, share = (
+        np.empty((len(corners), lags, lags), np.float32),
+        np.empty(len(corners), np.float32),
+    )
+    area = np.ones(len(corners), np.float32)
+    whole = _inside(p, corners, size) & _inside(q, corners - reach, search)
+    for kind, correlate_blocks in ((whole, _whole_blocks), (~whole, _masked_blocks)):
+        if kind.any():
+            rho[kind], share[kind], area[kind] = correlate_blocks(
+                p, q, corners[kind], size, reach, min_share
+            )
+    return rho, share, share * np.float32(size[0] * size[1]) / area
 
 
-def _inside(q: Field, corners: Index, size: tuple[int, int], reach: int) -> bool:
-    if q.valid is not None or len(corners) == 0:
-        return False
-    low, high = corners.min(axis=0) - reach, corners.max(axis=0) + size[::-1] + reach
-    return bool((low >= 0).all() and high[0] <= q.shape[1] and high[1] <= q.shape[0])
+def _inside(field: Field, corners: Index, size: tuple[int, int]) -> Bool:
+    """Mark the blocks that have no invalid pixel."""
+    last = corners + size[::-1]
+    inside = (corners >= 0).all(axis=1) & (last <= field.shape[::-1]).all(axis=1)
+    if field.valid is not None:
+        low, high = np.maximum(corners, 0), np.clip(last, 0, field.shape[::-1])
+        total = cv2.integral((~field.valid).astype(np.uint8))
+        (x0, y0), (x1, y1) = np.minimum(low, high).T, high.T
+        inside = inside & (total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0] == 0)
+    return np.asarray(inside)
+
+
+def _padded(size: tuple[int, int], reach: int) -> tuple[int, ...]:
+    return tuple(int(fft.next_fast_len(n + 2 * reach, real=True)) for n in size)
 
 
 def _whole_blocks(
-    p: Field, q: Field, corners: Index, size: tuple[int, int], reach: int, padded: tuple[int, ...]
-) -> tuple[Float32, Float32]:
+    p: Field, q: Field, corners: Index, size: tuple[int, int], reach: int, _min_share: float
+) -> tuple[Float32, Float32, float]:
     """Blocks without any invalid pixel: energies are sums over moving boxes."""
-    n, lags = len(corners), 2 * reach + 1
+    lags, padded = 2 * reach + 1, _padded(size, reach)
     one = _cut(p.values, corners, size)
     other = _cut(q.values, corners - reach, (size[0] + 2 * reach, size[1] + 2 * reach))
-    shared = fft.irfft2(
-        fft.rfft2(one, padded).conj() * fft.rfft2(other, padded), padded, overwrite_x=True
-    )[:, :lags, :lags]
+    a, b = fft.rfft2(one, padded), fft.rfft2(other, padded)
+    shared = fft.irfft2(a.conj() * b, padded, overwrite_x=True)[:, :lags, :lags]
     energy_p = np.einsum("nij,nij->n", one, one)[:, None, None]
-    # sum of the box whose first pixel is [i, j], for every pixel
-    square = cv2.boxFilter(
-        q.values**2, -1, size[::-1], anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT
-    )
-    energy_q = _cut(np.asarray(square), corners - reach, (lags, lags))
-    return _normalized(shared, energy_p, energy_q, np.ones(shared.shape, bool)), np.ones(n, np.float32)
+    energy_q = _box_sums(q.values**2, corners - reach, size, lags)
+    rho = _normalized(shared, energy_p, energy_q, np.ones(shared.shape, bool))
+    return rho, np.ones(len(corners), np.float32), correlation_area(a, b, padded)
 
 
 def _masked_blocks(
-    p: Field,
-    q: Field,
-    corners: Index,
-    size: tuple[int, int],
-    reach: int,
-    padded: tuple[int, ...],
-    min_share: float,
-) -> tuple[Float32, Float32]:
-    lags = 2 * reach + 1
-    one, weight_p = _with_weights(p, corners, size)
+    p: Field, q: Field, corners: Index, size: tuple[int, int], reach: int, min_share: float
+) -> tuple[Float32, Float32, float]:
+    """Blocks with invalid pixels, or with a search area that leaves the picture."""
+    lags, padded = 2 * reach + 1, _padded(size, reach)
     search = (size[0] + 2 * reach, size[1] + 2 * reach)
-    other, weight_q = _with_weights(q, corners - reach, search)
-    ones = fft.rfft2(np.stack([one, one**2, weight_p, weight_p]), padded).conj()
-    others = fft.rfft2(np.stack([other, weight_q, other**2, weight_q]), padded)
-    planes = fft.irfft2(ones * others, padded, overwrite_x=True)[:, :, :lags, :lags]
-    shared, energy_p, energy_q, count = planes
-    share = count / (size[0] * size[1])
-    rho = _normalized(shared, energy_p, energy_q, share >= min_share)
-    return rho, np.asarray(share[:, reach, reach], np.float32)
+    f, m, at = _grown(p, corners, size)
+    g, n, at_q = _grown(q, corners - reach, search)
+    one, weight_p = _cut(f, at, size), _cut(m, at, size)
+    mixed = not weight_p.all()
+    ones = [one, one**2, weight_p][: 2 + mixed]
+    others = [_cut(g, at_q, search), _cut(n, at_q, search), _cut(g**2, at_q, search)][: 2 + mixed]
+    a, b = fft.rfft2(np.stack(ones), padded).conj(), fft.rfft2(np.stack(others), padded)
+    product = a * b
+    if mixed:
+        product = np.concatenate([product, a[2:] * b[1:2]])
+    planes = fft.irfft2(product, padded, overwrite_x=True)[:, :, :lags, :lags]
+    energy_q = planes[2] if mixed else _box_sums(g**2, at_q, size, lags)
+    share = (planes[3] if mixed else _box_sums(n, at_q, size, lags)) / (size[0] * size[1])
+    rho = _normalized(planes[0], planes[1], energy_q, share >= min_share)
+    here = np.asarray(share[:, reach, reach], np.float32)
+    return rho, here, correlation_area(a[0], b[0], padded)
 
 
-def _with_weights(field: Field, corners: Index, size: tuple[int, int]) -> tuple[Float32, Float32]:
-    """Blocks of values and of weights; what lies outside of the field is invalid."""
+def _grown(field: Field, corners: Index, size: tuple[int, int]) -> tuple[Float32, Float32, Index]:
+    """Values and weights, grown by invalid pixels to hold all blocks; and the corners in them."""
     low = np.maximum(-corners.min(axis=0), 0)
     high = np.maximum(corners.max(axis=0) + size[::-1] - np.array(field.shape[::-1]), 0)
-    (left, top), (right, bottom) = low, high
+    (left, top), (right, bottom) = low.tolist(), high.tolist()
     values, weights = (
-        np.pad(image, ((top, bottom), (left, right))) for image in (field.values, field.weights)
+        cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
+        for image in (field.values, field.weights)
     )
-    return _cut(values, corners + low, size), _cut(weights, corners + low, size)
+    return np.asarray(values), np.asarray(weights), corners + low
+
+
+def _box_sums(image: Float32, corners: Index, size: tuple[int, int], lags: int) -> Float32:
+    """Give sums (n, lags, lags) over boxes whose first pixels start at `corners`."""
+    border = cv2.BORDER_CONSTANT
+    sums = cv2.boxFilter(image, -1, size[::-1], anchor=(0, 0), normalize=False, borderType=border)
+    return _cut(np.asarray(sums), corners, (lags, lags))
 
 
 def _cut(image: Float32, corners: Index, size: tuple[int, int]) -> Float32:
@@ -320,7 +334,8 @@ def find_peaks(rho: Float32, apart_px: float) -> Peaks:
 def _cut3(rho: Float32, y: Index, x: Index) -> Array:
     step = np.arange(-1, 2)
     at = np.arange(len(rho))[:, None, None]
-    return rho[at, y[:, None, None] + step[:, None], x[:, None, None] + step].astype(np.float64)
+    around = rho[at, y[:, None, None] + step[:, None], x[:, None, None] + step]
+    return np.asarray(around, np.float64)
 
 
 def _paraboloid(c: Array) -> tuple[Array, Array, Array]:

@@ -5,8 +5,8 @@ stage) and ``runs``; a run has ``pairs`` (derivation), ``common`` and ``stages``
 Field names are those of the reference's stage files (spec match-review sections 3 to 5), so that a
 table can be compared with its source. A field is honored or refused by name: none is ignored.
 
-Fields of our own: ``method``, ``featureExtraction.{contrastThreshold, preblurSigma}``,
-``featureRenderClip.overlapMargin``, ``featureMatchDerivation.{matchSearchRadius,
+Fields of our own: ``method``, ``blockMatch``, ``featureExtraction.{contrastThreshold,
+preblurSigma}``, ``featureRenderClip.overlapMargin``, ``featureMatchDerivation.{matchSearchRadius,
 matchMinCorrelation}``.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 from scripts.lib.geometry import MODELS
 from scripts.lib.job import UserError
 from scripts.match import ransac, sift
+from scripts.match.block import BlockParams
 from scripts.match.pairs import POSITIONS, Rules
 from scripts.match.ransac import Consensus
 from scripts.match.sift import Extraction
@@ -66,6 +67,7 @@ class Stage:
     render: Rendering = Rendering()
     clip: Clip = Clip()
     extraction: Extraction = Extraction()
+    block: BlockParams = BlockParams()
     rod: float = 0.92
     search_radius_px: float | None = None  # around the place the stage positions predict
     filter: str = "SINGLE_SET"
@@ -187,16 +189,18 @@ def _stage(raw: Json, where: str) -> Stage:
     legacy = match.pop("legacy_epsilon_px", None)
     if match["epsilon_px"] is None:
         match["epsilon_px"] = None if legacy is None else legacy / render.scale
-    if match["epsilon_px"] is None and weight is None:
+    method = raw.get("method") or ("sift" if weight is None else "start_position")
+    if match["epsilon_px"] is None and method == "sift":
         raise UserError(f"{where}: featureMatchDerivation.matchMaxEpsilonFullScale is required")
     outer = {k: match.pop(k) for k in _OUTER}
     match = {k: v for k, v in match.items() if v is not None}
     return Stage(
         name=name,
-        method=raw.get("method") or ("sift" if weight is None else "start_position"),
+        method=method,
         render=render,
         clip=_clip(raw.get("featureRenderClip") or {}, f"{where}, featureRenderClip"),
         extraction=_extraction(raw.get("featureExtraction") or {}, f"{where}, featureExtraction"),
+        block=_block(raw.get("blockMatch") or {}, f"{where}, blockMatch"),
         consensus=Consensus(**match),
         descriptors=_descriptors(
             raw.get("geometricDescriptorAndMatch") or {}, f"{where}, geometricDescriptorAndMatch"
@@ -220,6 +224,7 @@ _OUTER = (
 _STAGE_FIELDS = {
     "stageName",
     "method",
+    "blockMatch",
     "featureRender",
     "featureRenderClip",
     "featureExtraction",
@@ -267,6 +272,23 @@ def _extraction(raw: Json, where: str) -> Extraction:
             f" {sift.DESCRIPTOR_SIZE}: set fdSize: {sift.DESCRIPTOR_SIZE}"
         )
     return Extraction(**values)
+
+
+def _block(raw: Json, where: str) -> BlockParams:
+    names = {
+        "searchRadius": ("search_px", _positive),
+        "minOverlapPercentage": ("min_overlap_pct", _positive),
+        "wholeSide": ("whole_side_px", _whole),
+        "blockSide": ("block_px", _whole),
+        "maxEpsilonFullScale": ("tolerance_px", _positive),
+        "modelType": ("model", _one_of(("TRANSLATION", "RIGID", "AFFINE"))),
+        "maxChance": ("max_chance", _positive),
+        "minBlocks": ("min_blocks", _whole),
+        "minBlockSharePercentage": ("min_agreeing_pct", _number),
+        "maxRotation": ("max_rotation_deg", _positive),
+        "maxStrain": ("max_strain", _positive),
+    }
+    return BlockParams(**_read(raw, where, names, {}))
 
 
 def _match(raw: Json, where: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from scripts.lib import geometry
 from scripts.lib.geometry import Array, Box, TileId
 from scripts.lib.job import UserError
 from scripts.lib.records import CanvasMatches
-from scripts.match import agreement, coverage, ransac, sift
+from scripts.match import agreement, block, coverage, ransac, sift
 from scripts.match.canvases import Canvas, Canvases
 from scripts.match.pairs import Pair
 from scripts.match.presets import Descriptors, Stage
@@ -30,7 +30,7 @@ class Outcome:
     reason: str = ""  # empty when it saves
     p: Array | None = None
     q: Array | None = None
-    weight: float = SIFT_WEIGHT
+    weight: float | Array = SIFT_WEIGHT  # one for all, or (n,)
     rms_px: float = float("nan")  # of the stage's model, full scale
     coverage_pct: float = float("nan")
 
@@ -51,7 +51,7 @@ class Attempt:
         if out.p is None or out.q is None or out.reason:
             return None
         pair = self.pair
-        weights = np.full(len(out.p), out.weight)
+        weights = np.broadcast_to(np.asarray(out.weight, float), len(out.p))
         return CanvasMatches(
             pair.p_group, TileId(pair.p_id), pair.q_group, TileId(pair.q_id), out.p, out.q, weights
         )
@@ -193,6 +193,24 @@ def _combined_objection(limits: Descriptors, count: int, percent: float) -> str:
 
 
 # ---------------------------------------------------------------------------------------------
+# blocks
+# ---------------------------------------------------------------------------------------------
+
+
+def block_matches(pair: Pair, stage: Stage, canvases: Canvases) -> Outcome:
+    """Correlate the tiles densely around the place that the stage positions predict."""
+    p = canvases.blocks(pair.p_id, stage, pair.p_position)
+    q = canvases.blocks(pair.q_id, stage, pair.q_position)
+    tiles, middle = canvases.tiles, p.to_full(np.array(p.shape[::-1]) / 2)[None]
+    world = tiles.chain(canvases.by_id[pair.p_id]).parts[-1].apply(middle)
+    place = tiles.chain(canvases.by_id[pair.q_id]).parts[-1].invert(world)
+    found = block.match_block(p, q, predicted=(place - middle)[0])
+    if found.reason is not None or found.weights is None:
+        return Outcome(found.reason or "no_matches")
+    return Outcome("", found.p, found.q, found.weights, found.rms_px, found.coverage_pct)
+
+
+# ---------------------------------------------------------------------------------------------
 # stage positions as matches
 # ---------------------------------------------------------------------------------------------
 
@@ -216,5 +234,6 @@ def _overlap(a: Box, b: Box) -> Box | None:
 
 METHODS: dict[str, Method] = {
     "sift": sift_matches,
+    "block": block_matches,
     "start_position": start_position_matches,
 }

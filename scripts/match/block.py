@@ -1,0 +1,409 @@
+"""Match · Block: a dense matcher for tiles that differ by little more than a translation.
+
+1. Where: the two tiles, band-passed and small, are correlated as a whole over all lags around the
+   place the stage positions predict. The height of the peak is judged by the chance that unrelated
+   tiles reach it anywhere in that area; if that is not remote, the matcher declines.
+2. How: blocks of a grid are correlated at the scale of the stage, a model is fitted to what they
+   agree on, q is warped by it, and the blocks are correlated again around lag 0, where the fit of
+   a peak has no bias. What still agrees are the matches: block centers in p, their places in q.
+
+A tile's part of this (band-passed levels, transforms) is `BlockFeatures`, made once. Everything is
+deterministic. Where the motion is beyond its reach it declines and says why.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from scipy import special
+
+from scripts.lib import geometry
+from scripts.lib.geometry import Array
+from scripts.match import correlation
+from scripts.match.correlation import Bool, Field, Float32, Index, Peaks, Spectra
+
+
+class Picture(Protocol):
+    """What is matched: ``pixels`` (h, w) float32 0..255 and ``mask`` (h, w), False = no data."""
+
+    @property
+    def pixels(self) -> Float32:
+        """(h, w) values."""
+
+    @property
+    def mask(self) -> Bool:
+        """(h, w) validity."""
+
+
+@dataclass(frozen=True)
+class BlockParams:
+    """How tiles are compared. Lengths in canvas px unless the name says otherwise."""
+
+    broad_px: tuple[float, float] = (1.0, 8.0)  # band that finds: sd of blur, of the local mean
+    sharp_px: tuple[float, float] = (0.6, 1.8)  # band that measures
+    whole_side_px: int = (
+        200  # the first correlation is of a level of at most this area, as side of a square
+    )
+    search_px: float | None = None  # reach around the predicted place, full scale; None = any
+    min_overlap_pct: float = 10.0  # of the smaller tile, least overlap the first step considers
+    block_px: int = 48  # side of a block
+    broad_reach_px: tuple[int, ...] = (8,)  # of the lags, for each round of blocks in that band
+    sharp_reach_px: tuple[int, ...] = (4, 3)
+    tolerance_px: float = 3.0  # a block agrees with the model within this, full scale
+    max_chance: float = 1e-6  # that unrelated tiles pass
+    block_chance: float = 0.02  # that an unrelated block takes part
+    min_blocks: int = 3  # that agree in the end
+    min_agreeing_pct: float = 25.0  # of the blocks in the overlap
+    min_share: float = 0.5  # of a block that must be valid in both
+    model: str = "AFFINE"  # of what blocks agree on
+    max_rotation_deg: float = 2.0
+    max_strain: float = 0.03  # scale - 1 and shear
+
+
+@dataclass(frozen=True, eq=False)
+class BlockResult:
+    """Matches, or why there are none."""
+
+    reason: str | None = None
+    p: Array | None = None  # (n, 2) full-scale px of each matching frame
+    q: Array | None = None
+    weights: Array | None = None  # (n,) 0..1
+    rms_px: float = math.nan  # of the affine of the matches, full scale
+    coverage_pct: float = math.nan  # agreeing share of the blocks in the overlap
+    log10_chance: float = 0.0  # that unrelated tiles correlate as well
+
+
+class BlockFeatures:
+    """What the matcher needs of one tile, computed when first asked for.
+
+    Memory: 8 to 10 bytes per canvas px, and 48 per px of the small level (at most
+    `whole_side_px` squared).
+    """
+
+    def __init__(
+        self,
+        picture: Picture,
+        params: BlockParams,
+        *,
+        scale: float = 1.0,
+        origin: Array | None = None,
+    ) -> None:
+        self.scale = scale
+        self.origin = np.zeros(2) if origin is None else np.asarray(origin, float)
+        self.params = params
+        valid = _usable(picture)
+        self.empty = not valid.any()
+        self.valid = valid if not valid.all() else None
+        image = np.asarray(picture.pixels, np.float32)
+        self.sharp = _field(image, self.valid, params.sharp_px)
+        self.broad = self.small = _field(image, self.valid, params.broad_px)
+        self._spectra: Spectra | None = None
+        step = 0
+        while image.size > params.whole_side_px**2 and min(image.shape) >= 32:
+            image, valid = _halved(image, valid)
+            step += 1
+        if step:
+            self.small = _field(image, None if valid.all() else valid, params.broad_px)
+        self.small_step = 1 << step
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the canvas."""
+        return self.sharp.shape
+
+    def spectra(self, padded: tuple[int, int]) -> Spectra:
+        """Give the transforms of the small field; the last ones are kept."""
+        if self._spectra is None or self._spectra.padded != padded:
+            self._spectra = correlation.spectra(self.small, padded)
+        return self._spectra
+
+    @property
+    def nbytes(self) -> int:
+        """Memory this holds at most: fields, and transforms of the small one at twice its size."""
+        fields = {id(field): field for field in (self.sharp, self.broad, self.small)}.values()
+        held = sum(f.values.nbytes + (0 if f.valid is None else f.valid.nbytes) for f in fields)
+        return held + 48 * self.small.values.size
+
+    def to_full(self, xy: Array) -> Array:
+        """Canvas px to full-scale px of the matching frame."""
+        return np.asarray(xy / self.scale + self.origin)
+
+
+def _halved(image: Float32, valid: Bool) -> tuple[Float32, Bool]:
+    h, w = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
+    size = (w // 2, h // 2)
+    small = cv2.resize(image[:h, :w], size, interpolation=cv2.INTER_AREA)
+    if valid.all():
+        return np.asarray(small, np.float32), np.ones(size[::-1], bool)
+    both = valid[:h, :w].reshape(h // 2, 2, w // 2, 2).all(axis=(1, 3))
+    return np.asarray(small, np.float32), np.asarray(both)
+
+
+def _usable(picture: Picture) -> Bool:
+    """Where there is data that is not saturated over an area."""
+    mask = np.asarray(picture.mask, bool)
+    image = picture.pixels
+    flat = (image <= 0.5) | (image >= 254.5)
+    if not flat.any():
+        return mask
+    share = cv2.blur(flat.astype(np.float32), (5, 5))
+    grown = cv2.dilate((share > 0.6).astype(np.uint8), np.ones((5, 5), np.uint8))
+    return np.asarray(mask & (grown == 0))
+
+
+def _field(image: Float32, valid: Bool | None, band_px: tuple[float, float]) -> Field:
+    """Band-pass, then even out contrast: areas of little contrast stay weak, they hold noise."""
+    values = correlation.band_pass(image, valid, *band_px)
+    side = 4 * math.ceil(band_px[1]) + 1
+    variance = np.asarray(cv2.blur(values * values, (side, side)), np.float32)
+    if valid is not None:
+        share = np.asarray(cv2.blur(valid.astype(np.float32), (side, side)), np.float32)
+        variance = np.asarray(variance / np.maximum(share, np.float32(1e-3)), np.float32)
+    inside = variance if valid is None else variance[valid]
+    typical = np.float32(np.median(inside[::7]) if inside.size else 1) + np.float32(1e-6)
+    return Field(values / np.sqrt(variance + typical), valid)
+
+
+# ---------------------------------------------------------------------------------------------
+# a pair
+# ---------------------------------------------------------------------------------------------
+
+
+def match_block(
+    p: BlockFeatures, q: BlockFeatures, *, predicted: Array | None = None
+) -> BlockResult:
+    """Match two tiles of the same scale.
+
+    Parameters
+    ----------
+    p, q
+        Features of the canvases, made with the same parameters.
+    predicted
+        (x, y): place in q minus place in p that the stage positions predict, full-scale px of the
+        matching frames; None = 0.
+    """
+    params = p.params
+    if p.empty or q.empty:
+        return BlockResult("no_usable_pixels")
+    expected = np.zeros(2) if predicted is None else np.asarray(predicted, float)
+    expected = (expected + p.origin - q.origin) * p.scale  # canvas px
+    shift, log_chance = _where(p, q, expected)
+    if log_chance > math.log10(params.max_chance):
+        return BlockResult(f"not_distinct(1e{log_chance:.0f})", log10_chance=log_chance)
+    affine = geometry.translation(*shift)
+    rounds = [(p.broad, q.broad, reach) for reach in params.broad_reach_px]
+    rounds += [(p.sharp, q.sharp, reach) for reach in params.sharp_reach_px]
+    for one, other, reach in rounds:
+        found = _blocks(one, other, affine, reach, params, params.tolerance_px * p.scale)
+        objection = found if isinstance(found, str) else _beyond(found.affine, params)
+        if isinstance(found, str) or objection:
+            return BlockResult(objection, log10_chance=log_chance)
+        affine, last = found.affine, found
+    return _result(p, q, last, log_chance)
+
+
+def _where(p: BlockFeatures, q: BlockFeatures, expected: Array) -> tuple[Array, float]:
+    """Give the shift (canvas px) of the best whole correlation, and log10 of its chance."""
+    params, step = p.params, p.small_step
+    one, other = p.small, q.small
+    x, y = np.rint(expected / step).astype(int)
+    reach = _reach(params, p.scale / step, one, other)
+    padded = correlation.padded_shape(one, other, (x, y), reach)
+    f, g = p.spectra(padded), q.spectra(padded)
+    least = params.min_overlap_pct / 100 * min(one.weights.sum(), other.weights.sum())
+    surface = correlation.correlate(f, g, (x, y), reach, least)
+    area = correlation.correlation_area(f.transforms[:1], g.transforms[:1], padded)
+    significance = surface.rho * np.sqrt(surface.count / np.float32(area))
+    y, x = np.unravel_index(int(significance.argmax()), significance.shape)
+    places = np.count_nonzero(surface.count >= least) / area
+    chance = special.log_ndtr(-float(significance[y, x])) / math.log(10) + math.log10(
+        max(places, 1)
+    )
+    lag = np.array([surface.first[0] + x, surface.first[1] + y], float)
+    if 0 < y < surface.rho.shape[0] - 1 and 0 < x < surface.rho.shape[1] - 1:
+        around = np.ascontiguousarray(surface.rho[y - 1 : y + 2, x - 1 : x + 2])[None]
+        lag += correlation.find_peaks(around, 9.0).lag[0]
+    return lag * step, min(float(chance), 0.0)
+
+
+def _reach(params: BlockParams, scale: float, p: Field, q: Field) -> tuple[int, int]:
+    """Lags (x, y) to look at, small px."""
+    (h, w), (other_h, other_w) = p.shape, q.shape
+    farthest = max(w, other_w) - 1, max(h, other_h) - 1
+    if params.search_px is None:
+        return farthest
+    reach = math.ceil(params.search_px * scale)
+    return min(reach, farthest[0]), min(reach, farthest[1])
+
+
+# ---------------------------------------------------------------------------------------------
+# rounds of blocks
+# ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Round:
+    """Blocks that agree, canvas px."""
+
+    affine: Array  # p to q
+    p: Array
+    q: Array
+    weights: Array
+    tried: int
+
+
+def _blocks(
+    p: Field, q: Field, affine: Array, reach: int, params: BlockParams, tolerance: float
+) -> _Round | str:
+    """Correlate blocks of p with q warped by `affine`; fit what they agree on, or say why not."""
+    one, other, origin = _aligned(p, q, affine)
+    if one is None or other is None:
+        return "no_overlap"
+    size = _block_size(one.shape, params.block_px)
+    corners = _grid(one.shape, size)
+    rho, share, samples = correlation.block_surfaces(
+        one, other, corners, size, reach, params.min_share * 0.8
+    )
+    used = share >= params.min_share
+    corners, rho, samples = corners[used], rho[used], samples[used]
+    if len(corners) == 0:
+        return "no_overlap"
+    peaks = correlation.find_peaks(rho, apart_px=4.0)
+    quality = _quality(peaks, _chance(peaks, samples, rho.shape[1:], size) < params.block_chance)
+    centers = corners + (np.array(size[::-1]) - 1) / 2
+    agree, step = _consensus(centers, peaks.lag, quality, tolerance, params.model)
+    least = max(params.min_blocks, params.min_agreeing_pct / 100 * len(corners))
+    if agree.sum() < least:
+        return f"few_blocks({agree.sum()}<{least:.0f} of {len(corners)})"
+    places = centers + origin
+    moved = geometry.apply(affine, places + peaks.lag)
+    model = geometry.compose(affine, _about(step, origin))
+    return _Round(model, places[agree], moved[agree], quality[agree], len(corners))
+
+
+def _about(step: Array, origin: Array) -> Array:
+    """Give the affine `step` of a frame whose pixel 0 lies at `origin` in the outer frame."""
+    there, back = geometry.translation(*origin), geometry.translation(*-origin)
+    return geometry.compose(there, geometry.compose(step, back))
+
+
+def _aligned(p: Field, q: Field, affine: Array) -> tuple[Field | None, Field | None, Array]:
+    """Cut p to its overlap with q, and warp q onto that cut; also the cut's first pixel (x, y)."""
+    h, w = q.shape
+    corners = geometry.apply(geometry.invert(affine), geometry.corners(w, h))
+    low = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)
+    high = np.minimum(np.ceil(corners.max(axis=0)) + 1, p.shape[::-1]).astype(int)
+    if (high - low < 8).any():
+        return None, None, low
+    cut = (slice(low[1], high[1]), slice(low[0], high[0]))
+    valid = None if p.valid is None else p.valid[cut]
+    one = Field(
+        np.ascontiguousarray(p.values[cut]), None if valid is None or valid.all() else valid
+    )
+    return one, _warped(q, geometry.compose(affine, geometry.translation(*low)), one.shape), low
+
+
+def _warped(q: Field, affine: Array, shape: tuple[int, int]) -> Field:
+    """Show q at ``affine @ pixel``: the exact places, cubic interpolation."""
+    size = (shape[1], shape[0])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    values = cv2.warpAffine(q.values, affine, size, flags=flags)
+    ends = geometry.apply(affine, geometry.corners(*size))
+    inside = (ends >= 0).all() and (ends <= np.array(q.shape[::-1]) - 1).all()
+    if q.valid is None and inside:
+        return Field(np.asarray(values, np.float32))
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    weights = cv2.warpAffine(q.weights, affine, size, flags=flags)
+    valid = weights > 0.999
+    return Field(np.where(valid, values, np.float32(0)), valid)
+
+
+def _block_size(shape: tuple[int, int], side: int) -> tuple[int, int]:
+    """Height and width of a block: `side`, narrower across a strip."""
+    return min(shape[0], side), min(shape[1], side)
+
+
+def _grid(shape: tuple[int, int], size: tuple[int, int]) -> Index:
+    """First pixels (n, 2) x, y of blocks that cover `shape`, half a block apart."""
+    rows, columns = (
+        np.rint(np.linspace(0, n - b, max(1, 1 + round(2 * (n - b) / b)))).astype(np.intp)
+        for n, b in zip(shape, size, strict=True)
+    )
+    return np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+
+
+def _chance(peaks: Peaks, samples: Float32, lags: tuple[int, ...], size: tuple[int, int]) -> Array:
+    """Chance (n,) that unrelated blocks reach the peak anywhere on their surface."""
+    area = size[0] * size[1] / np.maximum(samples, 1e-6)
+    places = np.maximum(lags[0] * lags[1] / area, 1.0)
+    return np.asarray(places * special.ndtr(-peaks.height * np.sqrt(samples)))
+
+
+def _quality(peaks: Peaks, distinct: Bool) -> Array:
+    """Weight 0..1 of a peak: high, sharp, and alone; 0 where it is not `distinct` from noise."""
+    height = np.clip(peaks.height, 0, 0.999)
+    alone = np.clip((height - np.maximum(peaks.second, 0)) / np.maximum(height, 1e-6), 0, 1)
+    sharp = np.clip(peaks.curvature / 0.02, 0, 1)
+    return np.where(peaks.inner & distinct, height**2 * alone * sharp, 0.0)
+
+
+def _consensus(
+    centers: Array, lag: Array, weights: Array, tolerance: float, richest: str
+) -> tuple[Bool, Array]:
+    """Mark the blocks whose lags agree, and fit their model (p to p + lag).
+
+    Starts at the densest place of the lags and lets the model become an affine.
+    """
+    usable = weights > 0
+    if not usable.any():
+        return usable, geometry.identity()
+    near = np.hypot(*(lag[:, None] - lag[None]).T) < tolerance
+    support = (near * (weights * usable)).sum(axis=1) * usable
+    agree = near[int(support.argmax())] & usable
+    model = geometry.fit_translation(centers[agree], centers[agree] + lag[agree], weights[agree])
+    for _ in range(10):
+        error = np.hypot(*(geometry.apply(model, centers) - centers - lag).T)
+        now = usable & (error < tolerance)
+        model = _fit(centers[now], centers[now] + lag[now], weights[now], richest)
+        if (now == agree).all():
+            break
+        agree = now
+    return agree, model
+
+
+def _fit(p: Array, q: Array, weights: Array, richest: str) -> Array:
+    """Fit the richest model that the blocks determine."""
+    if len(p) == 0:
+        return geometry.identity()
+    spread = np.ptp(p, axis=0)
+    if richest == "AFFINE" and len(p) >= 6 and spread.min() > 0.3 * spread.max():
+        return geometry.fit_affine(p, q, weights)
+    if richest != "TRANSLATION" and len(p) >= 4:
+        return geometry.fit_rigid(p, q, weights)
+    return geometry.fit_translation(p, q, weights)
+
+
+def _beyond(affine: Array, params: BlockParams) -> str | None:
+    """Object to a motion that the blocks, which only shift, do not measure well."""
+    linear = affine[:, :2]
+    rotation = math.degrees(math.atan2(linear[1, 0] - linear[0, 1], linear[0, 0] + linear[1, 1]))
+    strain = float(np.abs((linear + linear.T) / 2 - np.eye(2)).max())
+    if abs(rotation) > params.max_rotation_deg:
+        return f"beyond_reach(rotation {rotation:.1f}>{params.max_rotation_deg:g} deg)"
+    if strain > params.max_strain:
+        return f"beyond_reach(strain {strain:.3f}>{params.max_strain:g})"
+    return None
+
+
+def _result(p: BlockFeatures, q: BlockFeatures, found: _Round, log_chance: float) -> BlockResult:
+    left = geometry.apply(found.affine, found.p) - found.q
+    weights = found.weights / max(found.weights.max(), 1e-9)
+    rms = math.sqrt(weights @ (left**2).sum(axis=1) / weights.sum()) / p.scale
+    coverage = 100 * len(found.p) / found.tried
+    return BlockResult(
+        None, p.to_full(found.p), q.to_full(found.q), weights, rms, coverage, log_chance
+    )
