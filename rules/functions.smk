@@ -25,8 +25,15 @@ def waiting_on_scope(wildcards):
 
 def layers_to_do(wildcards):
     """Ticket of plan_transfer: which layers are new, changed or failed, or the last ticket."""
-    quiet_s = config["transfer"]["quiet_time_s"]
-    return state.plan_ticket(Path(DAT_ROOT), config["acquisition"], quiet_s)
+    return state.plan_ticket(Path(DAT_ROOT), config["acquisition"], quiet_time_s())
+
+
+def quiet_time_s():
+    """Seconds the newest layer must be at rest: as configured, or an hour where a scope still sends."""
+    configured = config["transfer"]["quiet_time_s"]
+    if configured is not None:
+        return configured
+    return 3600 if config["transfer"]["scope"] else 0
 
 
 def chunk_work(wildcards):

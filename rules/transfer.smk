@@ -61,7 +61,7 @@ checkpoint plan_transfer:
         dat_root=DAT_ROOT,
         acquisition=config["acquisition"],
         layers_per_job=TRANSFER["layers_per_job"],
-        quiet_time_s=TRANSFER["quiet_time_s"],
+        quiet_time_s=quiet_time_s(),
         archive_root=ARCHIVE_ROOT,
         ticket=layers_to_do,
     script:
