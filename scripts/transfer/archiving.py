@@ -24,8 +24,7 @@ import h5py
 from scripts.lib.files import atomic_path
 from scripts.lib.names import LayerName
 from scripts.transfer import hdf5, layers, space
-from scripts.transfer.conversion import Layer, LayerError, by_layer
-from scripts.transfer.dat import DatError
+from scripts.transfer.conversion import FAULTS, Layer, LayerError, by_layer
 from scripts.transfer.hdf5 import Hdf5Error
 
 log = logging.getLogger(__name__)
@@ -60,22 +59,22 @@ def settle_layers(
     for layer_id, tiles in by_layer(plan).items():
         layer = Layer.of(tiles, dat_root, work_dir, rules.archive_root)
         archived, fault = "-" if layer.archive is None else "0", ""
-        notes: list[str] = []
         if layer_id not in failed:
             try:
-                archived, notes = settle_layer(layer, rules)
-            except (LayerError, Hdf5Error, DatError, OSError) as error:
+                archived, fault = settle_layer(layer, rules)
+            except FAULTS as error:
                 log.error("%s: %s", layer_id, error)  # noqa: TRY400 - told in full in the table
                 fault = str(error)
         left = sum((dat_root / tile["dat"]).exists() for tile in tiles)
         row = {"layer_id": layer_id, "archived": archived, "dats_left": str(left)}
-        reason = "; ".join([*notes, *([fault] if fault else [])])
-        rows.append(row | {"status": "failed" if fault else "ok", "reason": reason})
+        rows.append(row | {"status": "failed" if fault else "ok", "reason": fault})
     return rows
 
 
-def settle_layer(layer: Layer, rules: Rules) -> tuple[str, list[str]]:
-    """Archive one layer and remove its `.dat` files; give 1, 0 or - (archived) and notes.
+def settle_layer(layer: Layer, rules: Rules) -> tuple[str, str]:
+    """Archive one layer and remove its `.dat` files.
+
+    Gives 1 or - (archived, or nothing to archive), and why a `.dat` was not removed.
 
     Raises
     ------
@@ -83,15 +82,13 @@ def settle_layer(layer: Layer, rules: Rules) -> tuple[str, list[str]]:
         When something is not as it must be; what is not proven safe is kept.
     """
     if layer.archive is None:
-        notes = _remove_dats(layer, layer.raw) if rules.remove_dats else []
-        return "-", notes
+        return "-", _remove_dats(layer, layer.raw) if rules.remove_dats else ""
     if layer.raw.exists():
         _archive(layer.raw, layer.archive, rules.reserve_gb)
     there = layer.archive.exists()
-    notes = _remove_dats(layer, layer.archive) if rules.remove_dats and there else []
-    if layer.raw.exists():
-        layer.raw.unlink()
-    return ("1" if there else "-"), notes  # no tile could be read: nothing to archive
+    kept = _remove_dats(layer, layer.archive) if rules.remove_dats and there else ""
+    layer.raw.unlink(missing_ok=True)
+    return ("1" if there else "-"), kept  # "-": no tile could be read
 
 
 # ---------------------------------------------------------------------------------------------
@@ -160,9 +157,9 @@ def _check_superset(raw: Path, archive: Path) -> None:
 # ---------------------------------------------------------------------------------------------
 
 
-def _remove_dats(layer: Layer, keeper: Path) -> list[str]:
+def _remove_dats(layer: Layer, keeper: Path) -> str:
     """Remove every `.dat` whose bytes `keeper` gives back; say which were kept and why."""
-    stored, notes = hdf5.stored_tiles(keeper), []
+    stored, kept = hdf5.stored_tiles(keeper), []
     for tile in layer.tiles:
         path = layer.dat_root / tile["dat"]
         if not path.exists() or tile["tile_key"] not in stored:
@@ -172,8 +169,11 @@ def _remove_dats(layer: Layer, keeper: Path) -> list[str]:
         if same:
             path.unlink()
         else:
-            notes.append(f"{path.name}: not removed, its bytes are not those in {keeper.name}")
-    return notes
+            kept.append(
+                f"{path} is not removed: its bytes are not those in {keeper}. Both are kept; move "
+                f"the wrong one away"
+            )
+    return "; ".join(kept)
 
 
 def stored_anywhere(

@@ -40,6 +40,10 @@ class LayerError(Exception):
     """A layer that could not be converted; nothing of it was published."""
 
 
+# what may befall one layer and not the next; HDF5 says RuntimeError when the disk is full
+FAULTS = (LayerError, Hdf5Error, DatError, OSError, RuntimeError)
+
+
 @dataclass(frozen=True)
 class Settings:
     """How layers are converted."""
@@ -351,7 +355,7 @@ def convert_layers(
         layer = Layer.of(tiles, dat_root, work_dir, archive_root)
         try:
             rows += convert_layer(layer, settings, stop=stop)
-        except (LayerError, Hdf5Error, DatError, OSError) as error:
+        except FAULTS as error:
             log.error("%s: %s", layer_id, error)  # noqa: TRY400 - told in full in the table
             reasons = [str(error), *[""] * (len(tiles) - 1)]
             pairs = zip(tiles, reasons, strict=True)

@@ -101,7 +101,12 @@ def _layer_row(
 
 def _notes(tiles: Sequence[Row], grid: Grid, others: Sequence[str]) -> list[str]:
     absent = grid.missing(tile["tile_key"] for tile in tiles)
-    notes = [f"{tile['tile_key']}: {tile['reason']}" for tile in tiles if tile["reason"]]
+    notes = [
+        # a failure is the layer's, told on its first tile
+        tile["reason"] if tile["status"] == "failed" else f"{tile['tile_key']}: {tile['reason']}"
+        for tile in tiles
+        if tile["reason"]
+    ]
     return notes + [f"{key}: no .dat file" for key in absent] + [note for note in others if note]
 
 
