@@ -30,7 +30,9 @@ rule number_layers:
         headers="ingest/headers.tsv",
         gate="transfer/gate.json",
     output:
-        update("ingest/layers.tsv"),  # read first: a z, once given, is frozen
+        layers=update("ingest/layers.tsv"),  # read first: a z, once given, is frozen
+        # Snakemake restores the former after a failure, and it looks new then; this one is gone
+        summary="ingest/numbering.json",
     log:
         "logs/number_layers/layers.log",
     benchmark:
@@ -51,6 +53,7 @@ rule number_layers:
 rule check_layers:
     input:
         layers="ingest/layers.tsv",
+        numbering="ingest/numbering.json",
         headers="ingest/headers.tsv",
     output:
         problems="ingest/problems.tsv",
@@ -82,7 +85,7 @@ rule publish_acquire:
         problems="ingest/problems.tsv",
         page="ingest/validation.html",
     output:
-        update(f"stacks/{STACK['acquire']}.json"),  # read first: an unchanged stack is left as it is
+        f"stacks/{STACK['acquire']}.json",
     log:
         "logs/publish_acquire/stack.log",
     benchmark:
@@ -129,6 +132,7 @@ rule publish_restart:
 checkpoint plan_chunks:
     input:
         "ingest/layers.tsv",
+        "ingest/numbering.json",
     output:
         "ingest/chunks.tsv",
     log:

@@ -11,7 +11,8 @@ use rule number_layers as number_preview with:
         transfer="transfer/layers.tsv",
         headers="ingest/headers.tsv",
     output:
-        update("preview/layers.tsv"),  # its own numbers: those of ingest are frozen for good
+        layers="preview/layers.tsv",  # its own numbers, each time anew: those of ingest are frozen for good
+        summary="preview/numbering.json",
     log:
         "logs/number_preview/layers.log",
     benchmark:
@@ -21,6 +22,7 @@ use rule number_layers as number_preview with:
 use rule check_layers as check_preview with:
     input:
         layers="preview/layers.tsv",
+        numbering="preview/numbering.json",
         headers="ingest/headers.tsv",
     output:
         problems="preview/problems.tsv",
@@ -40,7 +42,7 @@ use rule publish_acquire as publish_preview with:
         problems="preview/problems.tsv",
         page="preview/validation.html",
     output:
-        update(f"stacks/{PREVIEW_STACK}.json"),
+        f"stacks/{PREVIEW_STACK}.json",
     log:
         "logs/publish_preview/stack.log",
     benchmark:
@@ -50,6 +52,7 @@ use rule publish_acquire as publish_preview with:
 use rule plan_chunks as plan_preview_chunks with:
     input:
         "preview/layers.tsv",
+        "preview/numbering.json",
     output:
         "preview/chunks.tsv",
     log:

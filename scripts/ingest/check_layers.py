@@ -14,7 +14,7 @@ from typing import Any
 
 from scripts.ingest import page as pages
 from scripts.ingest import restarts, validation
-from scripts.ingest.headers import parts
+from scripts.ingest.headers import parts, with_prior
 from scripts.ingest.settings import Settings
 from scripts.lib.files import read_table, write_table, write_text
 from scripts.lib.job import job
@@ -34,12 +34,11 @@ def main(
 ) -> None:
     """Write all problems as a table and as a page, and the table of restarts."""
     rows, cached = read_table(layers), read_table(headers)
-    usable = validation.usable(rows, cached)
-    folder = Path(headers).with_suffix("")
-    limits = {name: ingest["restart"][name] for name in ("max_gap_s", "pixel_tolerance_nm")}
-    found = restarts.find(rows, parts(usable, folder), **limits)
+    volume = parts(validation.usable(rows, cached), Path(headers).with_suffix(""))
+    watch = restarts.Watch(ingest["restart"]["pixel_tolerance_nm"])
     wanted = validation.Expected(settings=Settings.of(ingest), **expected)
-    listed = validation.find(rows, cached, parts(usable, folder), wanted)
+    listed = validation.find(rows, cached, watch.over(with_prior(volume)), wanted)
+    found = watch.found(rows, ingest["restart"]["max_gap_s"])
     ids = {int(row["z"]): row["layer_id"] for row in rows}
     table = [problem.row(ids) for problem in listed]
     write_table(problems, validation.COLUMNS, table)

@@ -85,7 +85,7 @@ def refresh(rows: Sequence[Mapping[str, str]], folder: Path) -> Iterator[Row]:
     """
     days = by_day([row for row in rows if row["align_h5"]])
     for day, layers in days.items():
-        ordered = sorted(layers, key=lambda row: parse_layer(row["layer_id"]).order)
+        ordered = sorted(layers, key=lambda row: (row["layer_id"][-15:], row["layer_id"]))
         yield from _rows(_fresh(folder, day, ordered))
     for path in folder.glob("*.npz"):
         if path.stem not in days:
@@ -93,10 +93,8 @@ def refresh(rows: Sequence[Mapping[str, str]], folder: Path) -> Iterator[Row]:
 
 
 def _rows(shard: Shard) -> Iterator[Row]:
-    names = ("layer_id", "path", "keys", "digest", "problem")
-    columns = [np.char.decode(shard.layers[name], "utf-8").tolist() for name in names]
-    for values in zip(*columns, strict=True):
-        yield dict(zip(COLUMNS, values, strict=True))
+    for values in shard.layers[["layer_id", "path", "keys", "digest", "problem"]].tolist():
+        yield dict(zip(COLUMNS, [value.decode() for value in values], strict=True))
 
 
 def _fresh(folder: Path, day: str, rows: Sequence[Mapping[str, str]]) -> Shard:
@@ -166,14 +164,15 @@ def _read(key: tuple[Any, ...]) -> tuple[tuple[Any, ...], NDArray[np.void]]:
 class Part:
     """The tiles of one day of the volume, by z, then tile key.
 
-    ``z`` (n,) is the layer of each tile, ``stamp`` and ``path`` (n,) are time stamp and align HDF5
-    of that layer.
+    ``z`` (n,) is the layer of each tile, ``layer`` (n,) the index of that layer in ``stamps`` and
+    ``paths``, its time stamp and align HDF5.
     """
 
     z: NDArray[np.int64]
-    stamp: NDArray[np.str_]
-    path: NDArray[np.str_]
+    layer: NDArray[np.int64]
     tiles: NDArray[np.void]
+    stamps: Sequence[str]
+    paths: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.z)
@@ -200,15 +199,14 @@ def parts(rows: Sequence[Mapping[str, str]], folder: Path) -> Iterator[Part]:
 
 
 def _part(shard: Shard, z: Mapping[bytes, int]) -> Part:
-    of_layer = np.array([z.get(i, 0) for i in shard.layers["layer_id"].tolist()])
-    index = np.repeat(np.arange(len(of_layer)), shard.layers["count"])
-    order = np.argsort(of_layer[index], kind="stable")
-    order = order[of_layer[index][order] > 0]  # layers that are left out have no z
-    index = index[order]
-    ids = np.char.decode(shard.layers["layer_id"], "utf-8")
-    stamps = np.array([text[-15:] for text in ids.tolist()])
-    paths = np.char.decode(shard.layers["path"], "utf-8")
-    return Part(of_layer[index], stamps[index], paths[index], shard.tiles[order])
+    names = shard.layers[["layer_id", "path"]].tolist()
+    of_layer = np.array([z.get(layer_id, 0) for layer_id, _ in names])
+    layer = np.repeat(np.arange(len(of_layer)), shard.layers["count"])
+    order = np.argsort(of_layer[layer], kind="stable")
+    order = order[of_layer[layer][order] > 0]  # layers that are left out have no z
+    stamps = [layer_id[-15:].decode() for layer_id, _ in names]
+    paths = [path.decode() for _, path in names]
+    return Part(of_layer[layer[order]], layer[order], shard.tiles[order], stamps, paths)
 
 
 @dataclass(frozen=True)

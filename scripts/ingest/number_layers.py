@@ -5,7 +5,8 @@ Inputs: `transfer/layers.tsv`, `ingest/headers.tsv`. Output, read first where it
 `ingest/layers.tsv` with z, layer_id ("" where a gap reserves the z), tiles, missing (keys of cells
 without a tile, by comma), status (ok, partial, gap), gap_before_s (whole seconds since the layer
 before), align_h5, acquired (tiles that the microscope wrote, readable or not), declared (what
-``ingest.layers`` says about it).
+``ingest.layers`` says about it). Beside it `ingest/numbering.json`: last z, layers by status, the
+digest of the table.
 """
 
 import itertools
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.ingest import declarations, numbering
-from scripts.lib.files import read_table, write_table
+from scripts.lib.files import digest_of_file, read_table, write_json, write_table
 from scripts.lib.job import job
 
 
@@ -25,6 +26,7 @@ def main(
     acquisition: Mapping[str, Any],
     declared: Sequence[Mapping[str, Any]],
     layers: str,
+    summary: str,
 ) -> None:
     """Put new layers after those that `layers` has already, and write it again."""
     limits = {name: acquisition.get(name) for name in ("first_dat", "last_dat", "scope")}
@@ -38,6 +40,7 @@ def main(
         last_dat=limits["last_dat"],
     )
     write_table(layers, numbering.COLUMNS, rows)
+    write_json(summary, numbering.summary(rows) | {"digest": digest_of_file(layers)})
 
 
 if __name__ == "__main__":
@@ -47,5 +50,6 @@ if __name__ == "__main__":
             headers=snakemake.input.headers,
             acquisition=snakemake.params.acquisition,
             declared=snakemake.params.declared,
-            layers=snakemake.output[0],
+            layers=snakemake.output.layers,
+            summary=snakemake.output.summary,
         )

@@ -36,11 +36,12 @@ def main(
         "inputs": [layers, headers, restart_table],
         "params": {"ingest": ingest, "acquisition": acquisition, "folder": specs.folder_digest()},
     }
-    published = client.published(receipt, **made_of)
+    stack = Path(receipt).stem
+    published = client.published(stack, **made_of)
     if published is None:
         tiles = specs.Acquired.of(layers, headers, restarts.read(restart_table), ingest)
         published = client.publish_stack(
-            Path(receipt).stem,
+            stack,
             tiles,
             resolution_nm=specs.resolution_nm(acquisition),
             mipmaps=specs.mipmap_builder(tiles.volume()),

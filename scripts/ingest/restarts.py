@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.ingest.align import CHECKED
-from scripts.ingest.headers import Part, Prior, with_prior
+from scripts.ingest.headers import Part, Prior
 from scripts.lib.files import read_table
 
 COLUMNS = ("z", "reason")
@@ -23,24 +23,31 @@ GROUP = "restart"
 Row = Mapping[str, str]
 
 
-def find(
-    layers: Sequence[Row],
-    volume: Iterator[Part],
-    *,
-    max_gap_s: float = 900,
-    pixel_tolerance_nm: float = 0.5,
-) -> dict[int, str]:
-    """Give z -> reason of every layer with tiles that follows a restart.
+class Watch:
+    """Collects changed header fields while the tiles of the volume pass by, then says the restarts.
 
-    `layers` is the layer table, `volume` its tiles. Reasons, the first that holds:
-    ``change_tile_count``, ``acquisition_delay``, ``change_header_<field>``.
+    A change of the pixel size below `pixel_tolerance_nm` is none.
     """
-    changed: dict[int, str] = {}
-    for part, prior in with_prior(volume):
-        changed |= _header_changes(part, prior, pixel_tolerance_nm)
-    found = changed | _breaks(layers, max_gap_s)
-    first = min((int(row["z"]) for row in layers if _has_tiles(row)), default=0)
-    return {z: found[z] for z in sorted(found) if z > first}
+
+    def __init__(self, pixel_tolerance_nm: float = 0.5) -> None:
+        self._tolerance_nm = pixel_tolerance_nm
+        self._changed: dict[int, str] = {}
+
+    def over(self, days: Iterable[tuple[Part, Prior]]) -> Iterator[tuple[Part, Prior]]:
+        """Give `days` as they are."""
+        for part, prior in days:
+            self._changed |= _header_changes(part, prior, self._tolerance_nm)
+            yield part, prior
+
+    def found(self, layers: Sequence[Row], max_gap_s: float = 900) -> dict[int, str]:
+        """Give z -> reason of every layer with tiles that follows a restart.
+
+        `layers` is the layer table. Reasons, the first that holds: ``change_tile_count``,
+        ``acquisition_delay``, ``change_header_<field>``.
+        """
+        found = self._changed | _breaks(layers, max_gap_s)
+        first = min((int(row["z"]) for row in layers if _has_tiles(row)), default=0)
+        return {z: found[z] for z in sorted(found) if z > first}
 
 
 def rows(found: Mapping[int, str]) -> list[dict[str, Any]]:

@@ -15,8 +15,9 @@ from scripts.ingest import restarts
 from scripts.ingest.align import tile_keys
 from scripts.ingest.headers import Part, Prior, parts, with_prior
 from scripts.ingest.settings import Settings
+from scripts.lib import transforms
 from scripts.lib.files import digest, read_table
-from scripts.lib.geometry import TileId
+from scripts.lib.geometry import Bounds, TileId, tile_extent
 from scripts.lib.records import Leaf, Ref, Spec, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 
@@ -37,8 +38,8 @@ def folder_digest() -> str:
 
 def tile_ids(part: Part) -> list[str]:
     """``<yy-mm-dd_HHMMSS>_<section>-<row>-<column>.<z>.0`` of every tile."""
-    names = zip(part.stamp.tolist(), tile_keys(part.tiles), part.z.tolist(), strict=True)
-    return [f"{stamp}_{key}.{z}.0" for stamp, key, z in names]
+    names = zip(part.layer.tolist(), tile_keys(part.tiles), part.z.tolist(), strict=True)
+    return [f"{part.stamps[layer]}_{key}.{z}.0" for layer, key, z in names]
 
 
 def stage_positions(tiles: NDArray[np.void], tile_overlap_um: float) -> NDArray[np.int64]:
@@ -64,6 +65,27 @@ def distances_z_nm(part: Part, prior: Prior) -> list[float | None]:
     change = (part.tiles["wd_mm"] - prior.tiles["wd_mm"]) * 1e6
     known = (prior.z > 0) & (prior.z == part.z - 1) & np.isfinite(change)
     return [v if k else None for v, k in zip(change.tolist(), known.tolist(), strict=True)]
+
+
+def bounds(part: Part, at: NDArray[np.int64], settings: Settings) -> list[Bounds]:
+    """Give the bounding box of every tile at its position, as `TileSet.with_bounds` derives it."""
+    sizes = np.column_stack([part.tiles["width"], part.tiles["height"], part.z])
+    for index, each in enumerate(settings.corrections):  # z -> the correction of that layer
+        inside = (part.z >= each.z_first) & (part.z <= each.z_last)
+        sizes[inside, 2] = -1 - index
+    sizes[sizes[:, 2] >= 0, 2] = 0
+    kinds, kind = np.unique(sizes, axis=0, return_inverse=True)
+    extents = np.array([_extent(w, h, c, settings) for w, h, c in kinds.tolist()])[kind.ravel()]
+    low, high = extents[:, :2] + at, extents[:, 2:] + at
+    start = np.trunc(low)
+    return [tuple(box) for box in np.hstack([start, start + np.ceil(high - low)]).tolist()]
+
+
+def _extent(width: int, height: int, correction: int, settings: Settings) -> Bounds:
+    if correction == 0:
+        return tile_extent(width, height, lambda xy: xy)
+    leaf = settings.corrections[-1 - correction].leaf
+    return tile_extent(width, height, transforms.parse(leaf.class_name, leaf.data).apply)
 
 
 @dataclass(frozen=True)
@@ -92,7 +114,7 @@ class Acquired:
         return {tile_id for part in self.volume() for tile_id in tile_ids(part)}
 
     def batches(self, size: int) -> Iterator[TileSet]:
-        """Give all tile specs, `size` at a time; bounds are not derived here."""
+        """Give all tile specs, with bounds, `size` at a time."""
         grouped = restarts.groups(self.rows, self.found)
         layers = _Layers(self.settings, self.found, grouped)
         days = with_prior(self.volume())
@@ -127,24 +149,26 @@ class _Layers:
 
 
 def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
-    z_before, z_common = None, layers.common(0)
+    z_before, common = None, layers.common(0)
+    at = stage_positions(part.tiles, layers.settings.tile_overlap_um)
     columns = zip(
         part.z.tolist(),
-        part.path.tolist(),
+        part.layer.tolist(),
         tile_ids(part),
         tile_keys(part.tiles),
         part.tiles[["row", "column", "width", "height"]].tolist(),
         part.tiles["wd_mm"].tolist(),
-        stage_positions(part.tiles, layers.settings.tile_overlap_um).tolist(),
+        at.tolist(),
+        bounds(part, at, layers.settings),
         distances_z_nm(part, prior),
         strict=True,
     )
     root = Path.cwd()
-    for z, path, tile_id, key, (row, column, w, h), wd, (x, y), distance in columns:
+    for z, layer, tile_id, key, (row, column, w, h), wd, (x, y), box, distance in columns:
         if z != z_before:
-            z_before, z_common = z, layers.common(z)
-            image = f"file://{root / path}?dataSet=/"  # nothing is quoted
-        first, group, labels = z_common
+            z_before, common = z, layers.common(z)
+            image = f"file://{root / part.paths[layer]}?dataSet=/"  # nothing is quoted
+        first, group, labels = common
         mask = layers.mask(z, w, h)
         yield TileSpec(
             tile_id=TileId(tile_id),
@@ -160,6 +184,7 @@ def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
             stage_x=x,
             stage_y=y,
             distance_z_nm=distance,
+            bounds=box,
             group_id=group,
             labels=labels,
             extra={"layout": {"workingDistance": wd}} if wd == wd else {},  # noqa: PLR0124 - not NaN

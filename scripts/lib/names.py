@@ -34,11 +34,10 @@ class LayerName:
     @property
     def time(self) -> datetime:
         """Local time of the acquisition; raises ValueError when there is no such time."""
-        day, clock = self.stamp.split("_")
-        year, month, date = (int(part) for part in day.split("-"))
-        hour, minute, second = (int(clock[i : i + 2]) for i in (0, 2, 4))
-        # ten times as fast as strptime with %y, of which this is the rule of centuries
-        return datetime(year + (1900 if year >= 69 else 2000), month, date, hour, minute, second)
+        day, clock = self.stamp[:8], self.stamp[9:]
+        # a twentieth of the time of strptime, whose rule of centuries this is
+        century = "19" if day[:2] >= "69" else "20"
+        return datetime.fromisoformat(f"{century}{day}T{clock[:2]}:{clock[2:4]}:{clock[4:]}")
 
     @property
     def order(self) -> tuple[str, str]:

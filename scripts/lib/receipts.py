@@ -40,10 +40,9 @@ class StackReceipt:
         """Write the receipt, atomically."""
         files.write_json(path, asdict(self))
 
-    def is_of(self, inputs: Mapping[str, str], params: Mapping[str, Any]) -> bool:
-        """Tell whether this version of the code made the stack of these inputs and params."""
-        mine = (self.inputs, self.params, self.code_version)
-        return files.canonical_json(mine) == files.canonical_json((inputs, params, CODE_VERSION))
+    def made_of(self) -> str:
+        """Digest of inputs, params and code version: what the stack was made of."""
+        return files.digest([self.inputs, self.params, self.code_version])
 
     @staticmethod
     def read(path: str | Path) -> StackReceipt:

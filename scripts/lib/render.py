@@ -288,7 +288,7 @@ class RenderClient:
             params=dict(params or {}),
             **written.figures(),
         )
-        self.create_stack(stack, resolution_nm, notes=_notes(receipt.digest))
+        self.create_stack(stack, resolution_nm, notes=_notes(receipt))
         if mipmaps is not None:
             self.set_mipmaps(stack, mipmaps)
         self.set_state(stack, "COMPLETE")
@@ -312,16 +312,30 @@ class RenderClient:
         )
 
     def published(
-        self, path: str | Path, *, inputs: Iterable[str | Path], params: Mapping[str, Any]
+        self, stack: str, *, inputs: Iterable[str | Path], params: Mapping[str, Any]
     ) -> StackReceipt | None:
-        """Give the receipt at `path` if its stack was made of the same and is still there."""
+        """Give the receipt of a stack if it is COMPLETE and was made of these inputs and params."""
         try:
-            receipt = StackReceipt.read(path)
-            self.require(receipt)
-        except (OSError, ValueError, ReceiptMismatch):
+            found = self.stack_metadata(stack)
+        except StackNotFound:
             return None
-        same = receipt.is_of(receipts.digests(inputs), params)
-        return receipt if same else None
+        notes = found["currentVersion"].get("versionNotes", "").split()
+        if found["state"] != "COMPLETE" or len(notes) != 6:
+            return None
+        box, count = found["stats"]["stackBounds"], found["stats"]["tileCount"]
+        receipt = StackReceipt(
+            owner=self.owner,
+            project=self.project,
+            stack=stack,
+            tile_count=count,
+            z_min=box["minZ"],
+            z_max=box["maxZ"],
+            bounds=(box["minX"], box["minY"], box["maxX"], box["maxY"]),
+            digest=notes[3],
+            inputs=receipts.digests(inputs),
+            params=dict(params),
+        )
+        return receipt if notes == _notes(receipt).split() else None
 
     def _drop_stale(self, stack: str, wanted: set[str]) -> None:
         """Remove tiles of an earlier run that should not be there."""
@@ -374,7 +388,7 @@ class RenderClient:
         if count != receipt.tile_count:
             problems.append(f"it has {count} tiles, expected {receipt.tile_count}")
         notes = found.get("currentVersion", {}).get("versionNotes", "")
-        if notes != _notes(receipt.digest):
+        if notes != _notes(receipt):
             problems.append(f"its tiles were written by another run (found {notes!r})")
         return problems
 
@@ -450,8 +464,8 @@ def _path(*parts: str) -> str:
     return "/".join(quote(part, safe="") for part in parts)
 
 
-def _notes(digest: str) -> str:
-    return f"digest {digest}"
+def _notes(receipt: StackReceipt) -> str:
+    return f"{receipt.tile_count} tiles, digest {receipt.digest} of {receipt.made_of()}"
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

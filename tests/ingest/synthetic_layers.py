@@ -72,12 +72,12 @@ class Volume:
 
     def _part(self, zs):
         counts = [len(self.tiles[z]) for z in zs]
-        stamps = [f"{self.times[z - 1]:%y-%m-%d_%H%M%S}" for z in zs]
         return Part(
-            np.repeat(np.array(zs), counts),
-            np.repeat(stamps, counts),
-            np.repeat([f"h5/{z}.h5" for z in zs], counts),
-            np.array([tile[()] for z in zs for tile in self.tiles[z]], TILE),
+            z=np.repeat(np.array(zs), counts),
+            layer=np.repeat(np.arange(len(zs)), counts),
+            tiles=np.array([tile[()] for z in zs for tile in self.tiles[z]], TILE),
+            stamps=[f"{self.times[z - 1]:%y-%m-%d_%H%M%S}" for z in zs],
+            paths=[f"h5/{z}.h5" for z in zs],
         )
 
 

@@ -1,14 +1,17 @@
 import os
+import tracemalloc
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from scripts.ingest import align, headers
+from scripts.ingest import align, headers, specs
+from scripts.ingest.settings import Settings
 from scripts.lib.job import UserError
 from scripts.lib.names import parse_layer
-from tests.ingest.synthetic_layers import write_layer
+from tests.ingest.synthetic_layers import make_tile, write_layer
 
 FOLDER = Path("ingest/headers")
 DAY_S = 86400
@@ -131,7 +134,28 @@ def test_parts_are_days_with_z_ascending_and_without_layers_that_are_left_out():
     del table[1]
     first, second = headers.parts(table, FOLDER)
     assert first.z.tolist() == [1, 1, 5, 5]
-    assert first.stamp[2] == "21-05-20_120120"
-    assert second.path[0] == rows[3]["align_h5"]
+    assert first.stamps[first.layer[2]] == "21-05-20_120120"
+    assert second.paths[second.layer[0]] == rows[3]["align_h5"]
     with pytest.raises(UserError, match="--forcerun cache_headers"):
         list(headers.parts([*table, table[0] | {"layer_id": "M-1_21-05-20_235959"}], FOLDER))
+
+
+def test_memory_is_that_of_one_day_however_many_there_are(monkeypatch):
+    tiles = np.array([make_tile(0, c)[()] for c in range(4)], align.TILE)
+    monkeypatch.setattr(headers, "read_layer", lambda path, name: tiles)
+    Path("x.h5").touch()
+    start, peaks = datetime(2024, 3, 7), []
+    for days in (2, 10):
+        times = [start + timedelta(days=d, seconds=s) for d in range(days) for s in range(300)]
+        rows = [{"layer_id": f"M-1_{t:%y-%m-%d_%H%M%S}", "align_h5": "x.h5"} for t in times]
+        refresh(rows)
+        table = [row | {"z": str(z), "status": "ok"} for z, row in enumerate(rows, start=1)]
+        settings = Settings.of({"scan_correction": None, "mask": None, "tile_overlap_um": 2})
+        source = specs.Acquired(lambda t=table: headers.parts(t, FOLDER), table, {}, settings)
+        assert sum(len(batch.tiles) for batch in source.batches(500)) == 1200 * days
+        tracemalloc.start()
+        for _ in source.batches(500):
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0], peaks

@@ -61,6 +61,23 @@ def number(acquisition, declared):
         acquisition=acquisition,
         declared=declared,
         layers="ingest/layers.tsv",
+        summary="ingest/numbering.json",
+    )
+
+
+TABLES = {"layers": "ingest/layers.tsv", "headers": "ingest/headers.tsv"}
+PAGES = {"problems": "ingest/problems.tsv", "page": "ingest/validation.html"}
+
+
+def publish(specs, acquisition):
+    publish_acquire.main(
+        render=RENDER,
+        **TABLES,
+        **PAGES,
+        restart_table="ingest/restarts.tsv",
+        ingest=specs,
+        acquisition={name: acquisition[name] for name in ("pixel_nm", "z_nm")},
+        receipt=str(RECEIPT),
     )
 
 
@@ -69,24 +86,14 @@ def ingest(rows, *, acquisition=ACQUISITION, specs=SPECS, declared=()):
     transfer(rows)
     cache_headers.main(transfer="transfer/layers.tsv", table="ingest/headers.tsv")
     number(acquisition, [{"reason": "r"} | entry for entry in declared])
-    tables = {"layers": "ingest/layers.tsv", "headers": "ingest/headers.tsv"}
-    pages = {"problems": "ingest/problems.tsv", "page": "ingest/validation.html"}
     check_layers.main(
-        **tables,
-        **pages,
+        **TABLES,
+        **PAGES,
         ingest=specs | {"restart": RESTART},
         expected={name: acquisition[name] for name in ("rows", "columns", "pixel_nm")},
         restart_table="ingest/restarts.tsv",
     )
-    publish_acquire.main(
-        render=RENDER,
-        **tables,
-        **pages,
-        restart_table="ingest/restarts.tsv",
-        ingest=specs,
-        acquisition={name: acquisition[name] for name in ("pixel_nm", "z_nm")},
-        receipt=str(RECEIPT),
-    )
+    publish(specs, acquisition)
     publish_restart.main(
         render=RENDER,
         acquire=str(RECEIPT),

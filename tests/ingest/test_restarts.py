@@ -1,13 +1,16 @@
 import pytest
 
 from scripts.ingest import restarts
+from scripts.ingest.headers import with_prior
 from tests.ingest.synthetic_layers import Volume, make_tile
 
 PAIR = ((0, 0), (0, 1))
 
 
-def find(volume, **limits):
-    return restarts.find(volume.rows, volume.parts(), **limits)
+def find(volume):
+    watch = restarts.Watch()
+    assert sum(len(part) for part, _ in watch.over(with_prior(volume.parts()))) > 0
+    return watch.found(volume.rows)
 
 
 def test_a_gap_of_a_day_and_thirty_seconds_is_a_restart_and_z_one_is_in_its_group():

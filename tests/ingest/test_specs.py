@@ -25,6 +25,7 @@ def tile_set(volume, found=None, how=None, size=3):
     batches = list(source.batches(size))
     assert all(len(batch.tiles) == size for batch in batches[:-1])
     tiles = TileSet(tuple(chain.from_iterable(b.tiles for b in batches)), batches[0].shared)
+    assert tiles.with_bounds() == tiles
     assert source.ids() == tiles.ids()
     return tiles
 

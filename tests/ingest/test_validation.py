@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from scripts.ingest import page, validation
+from scripts.ingest.headers import with_prior
 from scripts.ingest.settings import Settings
 from scripts.lib.job import UserError
 from tests.ingest.synthetic_layers import Volume, make_tile
@@ -21,12 +24,15 @@ def find(volume, *, config=None, rows=None, cached=None, **expected):
     wanted = {"rows": 1, "columns": 2, "pixel_nm": 8.0} | expected
     expected = validation.Expected(settings=Settings.of(CONFIG | (config or {})), **wanted)
     rows, cached = rows or volume.rows, cached or headers(volume)
-    return validation.find(rows, cached, volume.parts(), expected)
+    return validation.find(rows, cached, with_prior(volume.parts()), expected)
 
 
 @pytest.fixture(autouse=True)
-def files_exist(monkeypatch):
-    monkeypatch.setattr("os.path.exists", lambda path: not str(path).endswith("gone.h5"))
+def files_that_exist(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("h5").mkdir()
+    for z in range(1, 301):
+        Path(f"h5/{z}.h5").touch()
 
 
 def test_a_whole_volume_and_one_with_declared_holes_and_gaps_have_no_error():
