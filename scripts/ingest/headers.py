@@ -94,7 +94,7 @@ def refresh(rows: Sequence[Mapping[str, str]], folder: Path) -> Iterator[Row]:
 
 def _rows(shard: Shard) -> Iterator[Row]:
     for values in shard.layers[["layer_id", "path", "keys", "digest", "problem"]].tolist():
-        yield dict(zip(COLUMNS, [value.decode() for value in values], strict=True))
+        yield dict(zip(COLUMNS, map(bytes.decode, values), strict=True))
 
 
 def _fresh(folder: Path, day: str, rows: Sequence[Mapping[str, str]]) -> Shard:

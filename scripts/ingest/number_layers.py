@@ -34,7 +34,7 @@ def main(
     rows = numbering.number(
         read_table(layers) if Path(layers).exists() else [],
         numbering.within(read_table(transfer), **limits),
-        {row["layer_id"]: row["tiles"].split(",") for row in read_table(headers) if row["tiles"]},
+        {row["layer_id"]: row["tiles"] for row in read_table(headers)},
         cells=list(itertools.product(*grid)),
         declared=declarations.parse(declared),
         last_dat=limits["last_dat"],

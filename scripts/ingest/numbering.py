@@ -77,14 +77,14 @@ def place(layer_ids: Iterable[str], declared: Declarations) -> list[str]:
     there = set(layer_ids) - out
     late = {i: e.slot for i, e in declared.inserts.items() if e.slot is not None and i in there}
     slots: list[str] = []
-    places: list[tuple[tuple[str, str], int]] = []  # order and z of layers with a z of their own
     for layer_id in sorted(there - late.keys(), key=_order):
         slots.append(layer_id)
-        places.append((_order(layer_id), len(slots)))
         gap = declared.gaps.get(layer_id)
         slots += [RESERVED] * (gap.count if gap else 0)
     if unused := sorted(declared.gaps.keys() - (there - late.keys())):
         raise refusals.gap_after_nothing(unused)
+    # order and z of layers with a z of their own
+    places = [(_order(i), z) for z, i in enumerate(slots, start=1) if i] if late else []
     for layer_id, slot in late.items():
         before = bisect.bisect(places, (_order(layer_id), 0)) - 1
         start = places[before][1] if before >= 0 else 0
@@ -116,7 +116,7 @@ def _order(layer_id: str) -> tuple[str, str]:
 def number(
     known: Sequence[Row],
     transferred: Sequence[Row],
-    keys: Mapping[str, Sequence[str]],
+    keys: Mapping[str, str],
     *,
     cells: Sequence[tuple[int, int]],
     declared: Declarations,
@@ -131,7 +131,7 @@ def number(
     transferred
         Rows of `transfer/layers.tsv` that belong to the volume.
     keys
-        Layer id -> tile keys in its align HDF5.
+        Layer id -> keys of the tiles in its align HDF5, by comma.
     cells
         Row and column of every tile that a layer should have.
     declared
@@ -150,13 +150,15 @@ def number(
     if strange := sorted(declared.names() - now.keys() - frozen.z.keys()):
         raise refusals.strange_layer(strange)
     ids = now.keys() | {i for i, e in declared.drops.items() if e.keep_z}
-    if frozen.z:
-        _check(frozen, ids, declared)
-    slots = place(ids, declared)
+    slots = _checked(frozen, ids, declared) if frozen.z else place(ids, declared)
     log.info(
         "%d z were given before, %d are new", len(frozen.slots), len(slots) - len(frozen.slots)
     )
-    rows = [_row(z, i, now.get(i), keys, cells, declared) for z, i in enumerate(slots, start=1)]
+    missing = _Missing(cells)
+    rows = [
+        _row(z, i, now.get(i), missing.of(keys.get(i, "")), declared)
+        for z, i in enumerate(slots, start=1)
+    ]
     return _with_gaps(rows)
 
 
@@ -192,8 +194,11 @@ class _Frozen:
         return _Frozen(slots, z, reserved)
 
 
-def _check(frozen: _Frozen, ids: Iterable[str], declared: Declarations) -> None:
-    """Compare the frozen z with those that follow without the entries that renumber now."""
+def _checked(frozen: _Frozen, ids: Iterable[str], declared: Declarations) -> list[str]:
+    """Compare the frozen z with those that follow without the entries that renumber now.
+
+    Gives the layer id of each z.
+    """
     pending = {i for i, e in declared.inserts.items() if e.renumber and i not in frozen.z}
     quiet = _without_renumbering(frozen, pending, declared)
     refusals.refuse_unnumbered(
@@ -211,9 +216,10 @@ def _check(frozen: _Frozen, ids: Iterable[str], declared: Declarations) -> None:
         count = gap.count if gap else 0
         if found != count and layer_id != newest:
             raise refusals.lost_reserve(layer_id, found, count)
-    slots = {i: z for z, i in enumerate(place(kept, quiet), start=1)}
-    moved = [i for i, z in frozen.z.items() if slots.get(i) != z]
-    refusals.refuse_moved(moved, frozen.z, slots)
+    slots = place(kept, quiet)
+    now = {i: z for z, i in enumerate(slots, start=1)}
+    refusals.refuse_moved([i for i, z in frozen.z.items() if now.get(i) != z], frozen.z, now)
+    return slots if quiet == declared and not pending else place(ids, declared)
 
 
 def _without_renumbering(
@@ -239,27 +245,32 @@ def _without_renumbering(
 # ---------------------------------------------------------------------------------------------
 
 
+class _Missing:
+    """Which cells lack a tile; most layers have the same tiles."""
+
+    def __init__(self, cells: Sequence[tuple[int, int]]) -> None:
+        self._cells = [f"{row}-{column}" for row, column in cells]
+        self._known: dict[str, str] = {}
+
+    def of(self, keys: str) -> str:
+        """Give the missing keys, by comma, of a file that holds `keys`."""
+        if keys not in self._known:
+            there = {key.partition("-")[2] for key in keys.split(",")}
+            absent = [f"0-{cell}" for cell in self._cells if cell not in there]
+            self._known[keys] = ",".join(absent)
+        return self._known[keys]
+
+
 def _row(
-    z: int,
-    layer_id: str,
-    found: Row | None,
-    keys: Mapping[str, Sequence[str]],
-    cells: Sequence[tuple[int, int]],
-    declared: Declarations,
+    z: int, layer_id: str, found: Row | None, missing: str, declared: Declarations
 ) -> dict[str, Any]:
-    dropped = layer_id in declared.drops
-    tiles = int(found["tiles"]) if found and not dropped else 0
-    bad = int(found["bad"]) if found and not dropped else 0
-    there = {key.split("-", 1)[1] for key in keys.get(layer_id, ())} if tiles else set()
-    # of a file that cannot be read nothing is known to be missing: it stops the check instead
-    missing = [f"0-{r}-{c}" for r, c in cells if f"{r}-{c}" not in there]
-    if tiles and not there:
-        missing = []
+    there = found is not None and layer_id not in declared.drops
+    tiles, bad = (int(found["tiles"]), int(found["bad"])) if found and there else (0, 0)
     return {
         "z": z,
         "layer_id": layer_id,
         "tiles": tiles,
-        "missing": ",".join(missing),
+        "missing": missing,
         "status": "gap" if tiles == 0 else "partial" if missing else "ok",
         "align_h5": found["align_h5"] if found and tiles else "",
         "acquired": tiles + bad,

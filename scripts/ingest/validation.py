@@ -5,6 +5,7 @@ A problem of severity ``error`` stops the publication; a ``note`` is shown and s
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from scripts.ingest.align import REMEDY, tile_keys
 from scripts.ingest.headers import Part, Prior
 from scripts.ingest.settings import Settings
-from scripts.ingest.specs import stage_positions, tile_ids
+from scripts.ingest.specs import stage_positions
 from scripts.lib.job import UserError
 
 COLUMNS = ("severity", "check", "z", "layer_id", "tile", "problem")
@@ -207,7 +208,10 @@ def _files(layers: Sequence[Row], headers: Sequence[Row]) -> Iterator[Problem]:
 
 
 def _names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if not folder.is_dir():
+        return set()
+    with os.scandir(folder) as entries:
+        return {entry.name for entry in entries}
 
 
 def _cells(part: Part, layers: Sequence[Row], expected: Expected) -> Iterator[Problem]:
@@ -218,8 +222,10 @@ def _cells(part: Part, layers: Sequence[Row], expected: Expected) -> Iterator[Pr
     )
     outside = (row >= expected.rows) | (column >= expected.columns)
     yield from _each(part, outside, "cells", text, row=row, column=column)
-    twice = [name for name, n in Counter(tile_ids(part)).items() if n > 1]
-    yield from (Problem("unique", f"tile id {name} occurs more than once") for name in twice)
+    cells = np.column_stack([part.z, part.tiles["section"], row, column]).astype(np.int64)
+    cells = cells[np.lexsort(cells.T)]
+    for z, section, r, c in cells[1:][(cells[1:] == cells[:-1]).all(axis=1)].tolist():
+        yield Problem("unique", f"tile {section}-{r}-{c} occurs more than once", z)
     first, last = (int(part.z[0]), int(part.z[-1])) if len(part) else (0, -1)
     for layer in layers[max(0, first - 1) : last]:
         if layer["missing"] and layer["status"] == "partial":
@@ -340,8 +346,11 @@ def _notes(part: Part, prior: Prior, settings: Settings) -> Iterator[Problem]:
     constant = tiles["low"] == tiles["high"]
     yield from _each(part, constant, "constant", "all pixels are {low:g}", NOTE, low=tiles["low"])
     yield from _apart(part, settings)
-    bare = [z for z in np.unique(part.z).tolist() if settings.correction_at(z) is None]
     if settings.corrections:
+        inside = [
+            (part.z >= each.z_first) & (part.z <= each.z_last) for each in settings.corrections
+        ]
+        bare = np.unique(part.z[~np.any(inside, axis=0)]).tolist()
         text = "no range of ingest.scan_correction holds this layer"
         yield from (Problem("uncorrected", text, z, severity=NOTE) for z in bare)
 

@@ -141,7 +141,7 @@ def test_a_volume_without_any_tile_is_refused():
 def test_a_repeated_tile_or_layer_is_named():
     volume = Volume([0], cells=CELLS)
     volume.tiles[1].append(volume.tiles[1][0])
-    assert "21-05-20_120000_0-0-0.1.0 occurs more than once" in find(volume)[0].problem
+    assert "tile 0-0-0 occurs more than once" in find(volume)[0].problem
     rows = Volume([0], cells=CELLS).rows * 2
     found = [p.problem for p in find(Volume([0], cells=CELLS), rows=rows)]
     assert "z 1 occurs 2 times in the layer table" in found
