@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from scripts.lib.job import UserError
@@ -123,7 +123,7 @@ def name_files(found: Iterable[Found]) -> tuple[list[DatFile], list[Misfit]]:
     files, misfits = [], []
     for each in found:
         try:
-            files.append(DatFile(parse_dat(Path(each.path).name), each))
+            files.append(DatFile(parse_dat(each.path.rpartition("/")[2]), each))
         except ValueError as error:
             misfits.append(Misfit(each, str(error)))
     return files, misfits

@@ -128,16 +128,13 @@ def _misfit_mark(misfit: Misfit) -> tuple[str, str, str]:
 
 def _vanished(gone: Sequence[Row], memory: Memory, shelf: Shelf, limits: Limits) -> Due:
     """Name layers whose `.dat` files went without being safe in a raw HDF5."""
-    archived = {row["layer_id"] for row in memory.layers if row.get("archived") == "1"}
+    safe = {row["layer_id"] for row in memory.layers if row.get("archived") == "1"} | set(shelf.raw)
     bad = {(row["layer_id"], row["tile_key"]) for row in memory.quarantine}
     return {
         row["layer_id"]: ".dat gone"
         for row in gone
-        if limits.hold(parse_layer(row["layer_id"]))
-        and (
-            row["layer_id"] not in archived | set(shelf.raw)
-            or (row["layer_id"], row["tile_key"]) in bad
-        )
+        if (row["layer_id"] not in safe or (row["layer_id"], row["tile_key"]) in bad)
+        and limits.hold(parse_layer(row["layer_id"]))
     }
 
 

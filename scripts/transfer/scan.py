@@ -15,14 +15,22 @@ def dat_files(root: Path) -> list[Found]:
 
 
 def _walk(root: Path) -> Iterator[Found]:
+    # plain texts: a quarter of the time of paths, and there are 100,000 files
+    start = len(str(root)) + 1
     for folder, _, names in os.walk(root, followlinks=True):
         for name in names:
-            path = Path(folder, name)
             # hidden names are files that are still being copied
             if name.endswith(".dat") and not name.startswith("."):
-                status = path.stat() if path.exists() else path.lstat()
-                where = path.relative_to(root).as_posix()
-                yield Found(where, status.st_size, status.st_mtime_ns)
+                path = f"{folder}/{name}"
+                status = _status(path)
+                yield Found(path[start:], status.st_size, status.st_mtime_ns)
+
+
+def _status(path: str) -> os.stat_result:
+    try:
+        return os.stat(path)  # noqa: PTH116 - see above
+    except FileNotFoundError:
+        return os.lstat(path)  # a link that leads nowhere is still a file somebody put there
 
 
 def names_below(root: Path, suffix: str) -> set[str]:

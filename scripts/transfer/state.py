@@ -119,11 +119,13 @@ def known_dats(
         safe |= scan.names_below(archive_root, ".raw-archive.h5")
     bad = {(row["layer_id"], row["tile_key"]) for row in memory.quarantine}
     stored = {
-        Path(row["dat"]).name: int(row["bytes"])
+        row["dat"].rpartition("/")[2]: int(row["bytes"])
         for row in memory.plan
         if row["layer_id"] in safe and (row["layer_id"], row["tile_key"]) not in bad
     }
-    return stored | {Path(found.path).name: found.size for found in scan.dat_files(dat_root)}
+    return stored | {
+        found.path.rpartition("/")[2]: found.size for found in scan.dat_files(dat_root)
+    }
 
 
 # ---------------------------------------------------------------------------------------------
