@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from scripts.ingest import restarts
 from scripts.ingest.align import tile_keys
 from scripts.ingest.headers import Part, Prior, parts, with_prior
-from scripts.ingest.settings import Settings
+from scripts.ingest.settings import Mask, Settings
 from scripts.lib import transforms
 from scripts.lib.files import digest, read_table
 from scripts.lib.geometry import Bounds, TileId, tile_extent
@@ -54,6 +55,7 @@ def stage_positions(tiles: NDArray[np.void], tile_overlap_um: float) -> NDArray[
     return np.asarray(np.nan_to_num(np.column_stack([x, y])), np.int64)
 
 
+@functools.cache
 def mask_url(width: int, height: int, left_px: int, top_px: int) -> str:
     """Give the URL of the mask that hides the left and top strips of a tile."""
     box = f"minX={left_px}&minY={top_px}&maxX={width}&maxY={height}"
@@ -123,7 +125,7 @@ class Acquired:
             yield TileSet(batch, layers.shared)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Layers:
     """What the tiles of one layer have in common, looked up once per layer."""
 
@@ -135,17 +137,13 @@ class _Layers:
     def shared(self) -> dict[str, Leaf]:
         return {str(each.leaf.id): each.leaf for each in self.settings.corrections}
 
-    def common(self, z: int) -> tuple[tuple[Spec, ...], str | None, tuple[str, ...]]:
-        """Give the transforms before the stage, group and labels of a layer."""
+    def common(self, z: int) -> tuple[tuple[Spec, ...], Mask | None, dict[str, Any]]:
+        """Give the transforms before the stage, the mask, and group and labels of a layer."""
         leaf = self.settings.correction_at(z)
         first: tuple[Spec, ...] = (Ref(str(leaf.id)),) if leaf else ()
         labels = (restarts.GROUP, self.found[z]) if z in self.found else ()
-        return first, restarts.GROUP if z in self.grouped else None, labels
-
-    def mask(self, z: int, width: int, height: int) -> str | None:
-        """Give the mask of a tile of its own size; None without mask."""
-        mask = self.settings.mask_at(z)
-        return None if mask is None else mask_url(width, height, mask.left_px, mask.top_px)
+        group = restarts.GROUP if z in self.grouped else None
+        return first, self.settings.mask_at(z), {"group_id": group, "labels": labels}
 
 
 def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
@@ -168,8 +166,7 @@ def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
         if z != z_before:
             z_before, common = z, layers.common(z)
             image = f"file://{root / part.paths[layer]}?dataSet=/"  # nothing is quoted
-        first, group, labels = common
-        mask = layers.mask(z, w, h)
+        first, mask, restart = common
         yield TileSpec(
             tile_id=TileId(tile_id),
             z=float(z),
@@ -177,7 +174,7 @@ def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
             height=h,
             image_url=f"{image}{key}/mipmap.0&z=0",
             transforms=(*first, Leaf(AFFINE, f"1 0 0 1 {x} {y}")),
-            mask_url=mask,
+            mask_url=mask_url(w, h, mask.left_px, mask.top_px) if mask else None,
             mask_loader="DYNAMIC_MASK" if mask else None,
             row=row,
             column=column,
@@ -185,8 +182,7 @@ def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
             stage_y=y,
             distance_z_nm=distance,
             bounds=box,
-            group_id=group,
-            labels=labels,
+            **restart,
             extra={"layout": {"workingDistance": wd}} if wd == wd else {},  # noqa: PLR0124 - not NaN
         )
 

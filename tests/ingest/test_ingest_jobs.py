@@ -1,5 +1,8 @@
 """From align HDF5 files to stack v1_acquire in the embedded service."""
 
+import itertools
+import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -12,11 +15,14 @@ from scripts.ingest import (
     publish_acquire,
     publish_restart,
 )
+from scripts.lib import pixels
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import UserError
 from scripts.lib.receipts import StackReceipt
 from scripts.lib.render import RenderClient
+from scripts.transfer import conversion
 from tests.ingest.synthetic_layers import write_layer
+from tests.transfer.synthetic_dat import SHARED
 
 ACQUISITION = {"rows": 1, "columns": 2, "pixel_nm": 8, "z_nm": 10}
 SPECS = {
@@ -244,3 +250,43 @@ def test_chunks_cover_gaps_and_all_layers(service, volume):
         ("0000", "1", "4"),
         ("0001", "5", "6"),
     ]
+
+
+def converted(root):
+    """Rows of the transfer table for the .dat files of a folder, after conversion."""
+    rows = []
+    for layer, files in itertools.groupby(sorted(root.rglob("*.dat")), lambda p: p.name[:-10]):
+        tiles = [
+            {"layer_id": layer, "tile_key": path.stem[-5:], "dat": str(path.relative_to(root))}
+            for path in files
+        ]
+        one = conversion.Layer.of(tiles, root, Path())
+        good = [row["status"] for row in conversion.convert_layer(one, conversion.Settings())]
+        count = good.count("ok")
+        rows.append({"layer_id": layer, "tiles": count, "bad": len(good) - count})
+        rows[-1]["align_h5"] = str(one.align) if count else ""
+    return rows
+
+
+@pytest.mark.real
+def test_a_real_acquisition_is_placed_at_its_stage_positions(service, tmp_path):
+    generator = SHARED / "make_misaligned.py"
+    if not generator.exists():
+        pytest.skip("needs ../shared/data beside the project")
+    main = runpy.run_path(str(generator))["main"]
+    volume = SHARED / "fib25" / "fib25_128.h5"
+    grid = ["--grid", "2", "2", "--tile", "48", "48", "--layers", "4", "--corrupt", "1"]
+    assert main([str(volume), str(tmp_path / "acq"), *grid, "--workers", "1"]) == 0
+    rows = converted(tmp_path / "acq" / "dat")
+    ingest(rows, acquisition=ACQUISITION | {"rows": 2}, specs=SPECS | {"mask": None})
+    truth = json.loads((tmp_path / "acq" / "truth.json").read_text())
+    tiles = {t.tile_id.split(".")[0]: t for t in service.tiles("v1_acquire").tiles}
+    assert len(tiles) == 15
+    for tile in truth["tiles"]:
+        if tile["corrupt"] is None:
+            found = tiles[tile["tile_id"]]
+            assert (found.stage_x, found.stage_y) == tuple(int(v) for v in tile["stage_xy"])
+            assert found.z == tile["layer"] + 1
+    # the images behind the specs are those that were converted
+    image = pixels.read_image(next(iter(tiles.values())).image_url)
+    assert image.shape == (48, 48)
