@@ -3,9 +3,13 @@
 1. Where: the two tiles, band-passed and small, are correlated as a whole over all lags around the
    place the stage positions predict. The height of the peak is judged by the chance that unrelated
    tiles reach it anywhere in that area; if that is not remote, the matcher declines.
-2. How: blocks of a grid are correlated at the scale of the stage, a model is fitted to what they
-   agree on, q is warped by it, and the blocks are correlated again around lag 0, where the fit of
-   a peak has no bias. What still agrees are the matches: block centers in p, their places in q.
+2. How: blocks of a grid are correlated at the scale of the stage, first in the broad band, then,
+   around the model that they agree on, in the sharp one. Each block takes part that is unlikely to
+   reach its peak by chance: so resin, which has no texture, takes none. What agrees in the end are
+   the matches: the place in p at which a block measures, and where in q it was found.
+
+The blocks are not warped: they look at whole pixels around the model's places. Warped pixels would
+be interpolated, and the finest structures, which tell most, are those that interpolation alters.
 
 A tile's part of this (band-passed levels, transforms) is `BlockFeatures`, made once. Everything is
 deterministic. Where the motion is beyond its reach it declines and says why.
@@ -25,6 +29,9 @@ from scripts.lib import geometry
 from scripts.lib.geometry import Array
 from scripts.match import correlation
 from scripts.match.correlation import Bool, Field, Float32, Index, Peaks, Spectra
+
+MIN_OVERLAP_PX = 8
+MANY_BLOCKS = 6  # along a side, from which on they need not overlap
 
 
 class Picture(Protocol):
@@ -52,7 +59,8 @@ class BlockParams:
     min_overlap_pct: float = 10.0  # of the smaller tile, least overlap the first step considers
     block_px: int = 48  # side of a block
     broad_reach_px: tuple[int, ...] = (8,)  # of the lags, for each round of blocks in that band
-    sharp_reach_px: tuple[int, ...] = (4, 3)
+    margin_px: int = 2  # of a canvas' border, where the sharp band does not know what lies beyond
+    sharp_reach_px: tuple[int, ...] = (5,)
     tolerance_px: float = 3.0  # a block agrees with the model within this, full scale
     max_chance: float = 1e-6  # that unrelated tiles pass
     block_chance: float = 0.02  # that an unrelated block takes part
@@ -99,7 +107,7 @@ class BlockFeatures:
         self.empty = not valid.any()
         self.valid = valid if not valid.all() else None
         image = np.asarray(picture.pixels, np.float32)
-        self.sharp = _field(image, self.valid, params.sharp_px)
+        self.sharp = _inner(_field(image, self.valid, params.sharp_px), params.margin_px)
         self.broad = self.small = _field(image, self.valid, params.broad_px)
         self._spectra: Spectra | None = None
         step = 0
@@ -141,6 +149,16 @@ def _halved(image: Float32, valid: Bool) -> tuple[Float32, Bool]:
         return np.asarray(small, np.float32), np.ones(size[::-1], bool)
     both = valid[:h, :w].reshape(h // 2, 2, w // 2, 2).all(axis=(1, 3))
     return np.asarray(small, np.float32), np.asarray(both)
+
+
+def _inner(field: Field, margin: int) -> Field:
+    """Make a border of `margin` px invalid."""
+    if margin == 0:
+        return field
+    valid = np.zeros(field.shape, bool)
+    inside = slice(margin, -margin), slice(margin, -margin)
+    valid[inside] = True if field.valid is None else field.valid[inside]
+    return Field(np.where(valid, field.values, np.float32(0)), valid)
 
 
 def _usable(picture: Picture) -> Bool:
@@ -259,81 +277,59 @@ class _Round:
 def _blocks(
     p: Field, q: Field, affine: Array, reach: int, params: BlockParams, tolerance: float
 ) -> _Round | str:
-    """Correlate blocks of p with q warped by `affine`; fit what they agree on, or say why not."""
-    one, other, origin = _aligned(p, q, affine)
-    if one is None or other is None:
+    """Correlate blocks of p with q around `affine`; fit what they agree on, or say why not."""
+    low, high = _overlap(p.shape, q.shape, affine)
+    if (high - low < MIN_OVERLAP_PX).any():
         return "no_overlap"
-    size = _block_size(one.shape, params.block_px)
-    corners = _grid(one.shape, size)
+    size = (
+        min(int(high[1] - low[1]), params.block_px),
+        min(int(high[0] - low[0]), params.block_px),
+    )
+    corners = _grid((high - low)[::-1], size) + low
+    inside = correlation.centroids(p, corners, size)
+    opposite = np.rint(geometry.apply(affine, corners + inside) - inside).astype(np.intp)
     rho, share, samples = correlation.block_surfaces(
-        one, other, corners, size, reach, params.min_share * 0.8
+        p, q, corners, opposite, size, reach, 0.8 * params.min_share
     )
     used = share >= params.min_share
-    corners, rho, samples = corners[used], rho[used], samples[used]
-    if len(corners) == 0:
+    if not used.any():
         return "no_overlap"
+    rho, samples = rho[used], samples[used]
+    places = (corners + inside)[used]
     peaks = correlation.find_peaks(rho, apart_px=4.0)
     quality = _quality(peaks, _chance(peaks, samples, rho.shape[1:], size) < params.block_chance)
-    centers = corners + (np.array(size[::-1]) - 1) / 2
-    agree, step = _consensus(centers, peaks.lag, quality, tolerance, params.model)
-    least = max(params.min_blocks, params.min_agreeing_pct / 100 * len(corners))
+    moved = (opposite + inside)[used] + peaks.lag
+    agree, model = _consensus(places, moved, affine, quality, tolerance, params.model)
+    least = max(params.min_blocks, params.min_agreeing_pct / 100 * len(places))
     if agree.sum() < least:
-        return f"few_blocks({agree.sum()}<{least:.0f} of {len(corners)})"
-    places = centers + origin
-    moved = geometry.apply(affine, places + peaks.lag)
-    model = geometry.compose(affine, _about(step, origin))
-    return _Round(model, places[agree], moved[agree], quality[agree], len(corners))
+        return f"few_blocks({agree.sum()}<{least:.0f} of {len(places)})"
+    return _Round(model, places[agree], moved[agree], quality[agree], len(places))
 
 
-def _about(step: Array, origin: Array) -> Array:
-    """Give the affine `step` of a frame whose pixel 0 lies at `origin` in the outer frame."""
-    there, back = geometry.translation(*origin), geometry.translation(*-origin)
-    return geometry.compose(there, geometry.compose(step, back))
+def _overlap(p: tuple[int, int], q: tuple[int, int], affine: Array) -> tuple[Index, Index]:
+    """Give the first px (x, y) of p that q reaches, and the first beyond the last."""
+    corners = geometry.apply(geometry.invert(affine), geometry.corners(q[1], q[0]))
+    low = np.maximum(np.floor(corners.min(axis=0)), 0).astype(np.intp)
+    high = np.minimum(np.ceil(corners.max(axis=0)) + 1, p[::-1]).astype(np.intp)
+    return low, high
 
 
-def _aligned(p: Field, q: Field, affine: Array) -> tuple[Field | None, Field | None, Array]:
-    """Cut p to its overlap with q, and warp q onto that cut; also the cut's first pixel (x, y)."""
-    h, w = q.shape
-    corners = geometry.apply(geometry.invert(affine), geometry.corners(w, h))
-    low = np.maximum(np.floor(corners.min(axis=0)), 0).astype(int)
-    high = np.minimum(np.ceil(corners.max(axis=0)) + 1, p.shape[::-1]).astype(int)
-    if (high - low < 8).any():
-        return None, None, low
-    cut = (slice(low[1], high[1]), slice(low[0], high[0]))
-    valid = None if p.valid is None else p.valid[cut]
-    one = Field(
-        np.ascontiguousarray(p.values[cut]), None if valid is None or valid.all() else valid
-    )
-    return one, _warped(q, geometry.compose(affine, geometry.translation(*low)), one.shape), low
+def _grid(shape: Index, size: tuple[int, int]) -> Index:
+    """First pixels (n, 2) x, y of blocks that cover `shape`: side by side, or half a block apart.
 
-
-def _warped(q: Field, affine: Array, shape: tuple[int, int]) -> Field:
-    """Show q at ``affine @ pixel``: the exact places, cubic interpolation."""
-    size = (shape[1], shape[0])
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    values = cv2.warpAffine(q.values, affine, size, flags=flags)
-    ends = geometry.apply(affine, geometry.corners(*size))
-    inside = (ends >= 0).all() and (ends <= np.array(q.shape[::-1]) - 1).all()
-    if q.valid is None and inside:
-        return Field(np.asarray(values, np.float32))
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    weights = cv2.warpAffine(q.weights, affine, size, flags=flags)
-    valid = weights > 0.999
-    return Field(np.where(valid, values, np.float32(0)), valid)
-
-
-def _block_size(shape: tuple[int, int], side: int) -> tuple[int, int]:
-    """Height and width of a block: `side`, narrower across a strip."""
-    return min(shape[0], side), min(shape[1], side)
-
-
-def _grid(shape: tuple[int, int], size: tuple[int, int]) -> Index:
-    """First pixels (n, 2) x, y of blocks that cover `shape`, half a block apart."""
+    Side by side they use every pixel once, which is all there is to know; in a small picture the
+    overlapping ones let more of it survive where some blocks fail.
+    """
     rows, columns = (
-        np.rint(np.linspace(0, n - b, max(1, 1 + round(2 * (n - b) / b)))).astype(np.intp)
+        np.rint(np.linspace(0, n - b, _blocks_along(n, b))).astype(np.intp)
         for n, b in zip(shape, size, strict=True)
     )
     return np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+
+
+def _blocks_along(length: int, side: int) -> int:
+    apart = side if length >= MANY_BLOCKS * side else side / 2
+    return 1 + round((length - side) / apart)
 
 
 def _chance(peaks: Peaks, samples: Float32, lags: tuple[int, ...], size: tuple[int, int]) -> Array:
@@ -352,39 +348,40 @@ def _quality(peaks: Peaks, distinct: Bool) -> Array:
 
 
 def _consensus(
-    centers: Array, lag: Array, weights: Array, tolerance: float, richest: str
+    p: Array, q: Array, affine: Array, weights: Array, tolerance: float, richest: str
 ) -> tuple[Bool, Array]:
-    """Mark the blocks whose lags agree, and fit their model (p to p + lag).
+    """Mark the places that agree, and fit their model (p to q).
 
-    Starts at the densest place of the lags and lets the model become an affine.
+    Starts from the densest place of what `affine` leaves, and lets the model grow.
     """
+    left = q - geometry.apply(affine, p)
     usable = weights > 0
     if not usable.any():
-        return usable, geometry.identity()
-    near = np.hypot(*(lag[:, None] - lag[None]).T) < tolerance
-    support = (near * (weights * usable)).sum(axis=1) * usable
+        return usable, affine
+    near = np.hypot(*(left[:, None] - left[None]).transpose(2, 0, 1)) < tolerance
+    support = (near * weights).sum(axis=1) * usable
     agree = near[int(support.argmax())] & usable
-    model = geometry.fit_translation(centers[agree], centers[agree] + lag[agree], weights[agree])
+    model = affine
     for _ in range(10):
-        error = np.hypot(*(geometry.apply(model, centers) - centers - lag).T)
+        model = _fit(p[agree], q[agree], affine, weights[agree], richest)
+        error = np.hypot(*(geometry.apply(model, p) - q).T)
         now = usable & (error < tolerance)
-        model = _fit(centers[now], centers[now] + lag[now], weights[now], richest)
-        if (now == agree).all():
+        if (now == agree).all() or not now.any():
             break
         agree = now
     return agree, model
 
 
-def _fit(p: Array, q: Array, weights: Array, richest: str) -> Array:
-    """Fit the richest model that the blocks determine."""
-    if len(p) == 0:
-        return geometry.identity()
-    spread = np.ptp(p, axis=0)
+def _fit(p: Array, q: Array, affine: Array, weights: Array, richest: str) -> Array:
+    """Correct `affine` by the richest model that the blocks determine."""
+    before, spread = geometry.apply(affine, p), np.ptp(p, axis=0)
     if richest == "AFFINE" and len(p) >= 6 and spread.min() > 0.3 * spread.max():
-        return geometry.fit_affine(p, q, weights)
-    if richest != "TRANSLATION" and len(p) >= 4:
-        return geometry.fit_rigid(p, q, weights)
-    return geometry.fit_translation(p, q, weights)
+        step = geometry.fit_affine(before, q, weights)
+    elif richest != "TRANSLATION" and len(p) >= 4:
+        step = geometry.fit_rigid(before, q, weights)
+    else:
+        step = geometry.fit_translation(before, q, weights)
+    return geometry.compose(step, affine)
 
 
 def _beyond(affine: Array, params: BlockParams) -> str | None:
