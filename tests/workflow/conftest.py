@@ -1,5 +1,6 @@
 """A tiny acquisition, and Snakemake runs on it that the tests of this folder share."""
 
+import base64
 import os
 import signal
 import subprocess
@@ -64,6 +65,17 @@ class Volume:
             for path in found
             if ".snakemake" not in path.parts
         }
+
+    def unfinished(self) -> set[str]:
+        """Outputs of jobs that had begun and not ended, by Snakemake's own marks."""
+        marks = (self.work / ".snakemake/incomplete").rglob("*")
+        names = (mark.name for mark in marks if mark.is_file())
+        return {base64.urlsafe_b64decode(name).decode() for name in names}
+
+    def finished(self, pattern) -> list[str]:
+        """Files that match `pattern` and whose jobs have ended."""
+        found = {path.relative_to(self.work).as_posix() for path in self.work.glob(pattern)}
+        return sorted(found - self.unfinished())
 
     def run_and_kill(self, when) -> None:
         """Start the whole workflow, and kill Snakemake and its jobs as soon as `when` holds."""
@@ -139,8 +151,9 @@ def history(new_volume):
     ingest = volume.snakemake("ingest")
     after_ingest = volume.files()
     # two chunks of matches are there, others are not: the moment to pull the plug
-    volume.run_and_kill(lambda: len(list(volume.work.glob("match/results/*/*.tsv.gz"))) >= 2)
-    after_kill = volume.files()
+    volume.run_and_kill(lambda: len(volume.finished("match/results/*/*.tsv.gz")) >= 2)
+    unfinished = volume.unfinished()
+    after_kill = {path: seen for path, seen in volume.files().items() if path not in unfinished}
     # a kill leaves Snakemake's own lock behind, on purpose: it cannot know that nobody runs
     volume.snakemake("--unlock")
     resumed = volume.snakemake()
