@@ -57,7 +57,7 @@ class BlockParams:
     )
     search_px: float | None = None  # reach around the predicted place, full scale; None = any
     min_overlap_pct: float = 10.0  # of the smaller tile, least overlap the first step considers
-    block_px: int = 48  # side of a block
+    block_px: int = 32  # side of a block
     broad_reach_px: tuple[int, ...] = (8,)  # of the lags, for each round of blocks in that band
     margin_px: int = 2  # of a canvas' border, where the sharp band does not know what lies beyond
     sharp_reach_px: tuple[int, ...] = (5,)

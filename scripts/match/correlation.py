@@ -31,7 +31,7 @@ Lag = tuple[int, int]  # dx, dy
 _TINY = np.float32(1e-6)
 _DEGREE = 5  # of the spline through the pixels of a surface
 _TAPS = 4  # px to each side that a value up to 1 px away is made of
-_STEPS = (1.0, 0.5, 0.2, 0.2)  # px, of the paraboloids that close in on a peak
+_STEPS = (1.0, 0.5, 0.2, 0.1)  # px, of the paraboloids that close in on a peak
 
 
 @dataclass(frozen=True, eq=False)

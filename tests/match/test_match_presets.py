@@ -15,6 +15,7 @@ RUNS = {
     "multi_row": ["montage_top_bottom", "montage_left_right", "cross"],
     "leaf": ["cross"],
     "small_cell": ["cross"],
+    "block": ["montage", "montage_top_bottom", "montage_left_right", "cross"],
     "small_tiles": ["montage", "montage_top_bottom", "montage_left_right", "cross"],
 }
 
