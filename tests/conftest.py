@@ -1,8 +1,13 @@
-"""What holds for all tests: nothing of the shell they are started from reaches a service."""
+"""What holds for all tests: no service of the shell is reached, and no test depends on luck."""
 
 import os
 
 import pytest
+from hypothesis import settings
+
+# no deadline: a busy machine is no fault of the code; the same examples in every run
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")
 
 
 @pytest.fixture(autouse=True, scope="session")
