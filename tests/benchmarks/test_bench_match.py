@@ -159,4 +159,5 @@ def test_accuracy(bench, task, name):
     beside = {"sift": error["sift"], "pystackreg": error["turboreg"]}
     bench.row(f"match.sift.rms_px.{name}", error["sift"], "px", better="lower")
     bench.row(f"match.block.rms_px.{name}", error["block"], "px", better="lower", **beside)
-    assert error["block"] < {"same": 0.05, "next": 0.2, "fourth": 1.0}[name]
+    # on any size of pair: never worse than the peer on the very same pairs
+    assert error["sift"] is None or error["block"] < error["sift"], error
