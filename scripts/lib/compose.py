@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib import geometry, pixels
+from scripts.lib import filters, geometry, pixels
 from scripts.lib.geometry import Array, Box
 from scripts.lib.records import TileSet, TileSpec
 from scripts.lib.transforms import Affine, Chain, Transform
@@ -77,9 +77,10 @@ def place_layers(tiles: TileSet) -> dict[int, list[Placed]]:
 
 
 def file_source(tile: TileSpec, level: int) -> tuple[Image, Image | None]:
-    """Read image and mask of `tile` at a mipmap level from its URLs."""
+    """Read image, its filters applied, and mask of `tile` at a mipmap level from its URLs."""
     shape = (tile.height, tile.width)
-    return pixels.read_image(tile.image_url, level), pixels.read_mask(tile.mask_url, shape, level)
+    image = filters.unrounded(pixels.read_image(tile.image_url, level), tile, level)
+    return image, pixels.read_mask(tile.mask_url, shape, level)
 
 
 def render(

@@ -273,6 +273,8 @@ _TILE: tuple[Field, ...] = (
     _other("transforms", transform),
     _double("meshCellSize"),
     _other("labels", texts),
+    # of newer versions of the reference: class name and parameters
+    _other("filterSpec", mapping),
 )
 _TILE_DEFAULTS: Json = {"mipmapLevels": {}, "transforms": {"type": LIST}, "meshCellSize": 64.0}
 BOX = ("minX", "minY", "maxX", "maxY")
