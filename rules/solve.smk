@@ -29,6 +29,7 @@ rule solve_transforms:
         trimmed=f"stacks/{STACK['trimmed']}.json",
         matches=f"matches/{COLLECTION}.json",
         moments=chunks("solve/moments/{chunk}.npz"),
+        restarts="ingest/restarts.tsv",
     output:
         transforms="solve/transforms.json.gz",
         tiles="solve/tiles.tsv",

@@ -135,6 +135,7 @@ class RenderClient:
 
         database = url.removeprefix(EMBEDDED) or DEFAULT_DATABASE
         self._session.mount("http+embedded://", WsgiAdapter(create_app(database)))
+        self._session.trust_env = False  # no network: to look for proxies takes 2 ms a request
         return _EMBEDDED_BASE
 
     def close(self) -> None:

@@ -42,18 +42,9 @@ def main(
     client.require(receipt)
     (row,) = [row for row in read_table(chunks) if row["chunk"] == chunk]
     first, last = float(row["z_first"]), float(row["z_last"])
-    groups = moments.groups_of_chunk(
-        client.p_groups(receipt.collection), first, last, reach=z_distance
-    )
-    parts = []
-    for group in groups:  # one group's points at a time: memory stays that of one layer
-        pairs = client.matches(receipt.collection, group)
-        parts.append(moments.of_matches(moments.in_chunk(pairs, first, last)))
-    found = moments.joined(parts)
+    found = moments.gathered(client, receipt.collection, first, last, reach=z_distance)
     moments.write(out, found)
-    log.info(
-        "chunk %s, z %g to %g: %d pairs of %d groups", chunk, first, last, len(found), len(groups)
-    )
+    log.info("chunk %s, z %g to %g: %d pairs", chunk, first, last, len(found))
 
 
 if __name__ == "__main__":

@@ -66,11 +66,13 @@ class Tiles:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """m pairs between n tiles.
+    """m pairs between n tiles, each pair of tiles once, sorted by p and q.
 
     ``p``, ``q`` (m,) tile positions; ``dz`` (m,) layers; ``count`` (m,) points; ``weight`` (m,)
-    base weight; ``vote`` (m,) the same without regard to distance; ``hp``, ``hq``, ``c``
-    (m, 3, 3) weighted means of p p', q q' and p q' with homogeneous scaled points (u, v, 1).
+    base weight; ``vote`` (m,) the same without regard to distance. Of the points, scaled and
+    relative to the tile centre: ``mp``, ``mq`` (2, m) weighted means of u, v of p and q; ``spp``,
+    ``sqq``, ``spq`` (2, 2, m) weighted means of the outer products about them. The long axis is
+    the last one: all arithmetic on pairs runs along it.
     """
 
     p: NDArray[np.int64]
@@ -79,9 +81,11 @@ class Graph:
     count: NDArray[np.int64]
     weight: Array
     vote: Array
-    hp: Array
-    hq: Array
-    c: Array
+    mp: Array
+    mq: Array
+    spp: Array
+    sqq: Array
+    spq: Array
 
     def __len__(self) -> int:
         """Give the number of pairs."""
@@ -174,12 +178,11 @@ def graph_of(tiles: Tiles, moments: Moments, weighting: Weighting) -> Graph:
     ]
     known = (ids[where[0]] == moments.p_id) & (ids[where[1]] == moments.q_id)
     weight = weighting.of(moments)
-    use = known & (weight > 0)
-    kept = moments.take(use)
+    p, q = (order[side] for side in where)
+    use = np.flatnonzero(known & (weight != 0))  # NaN stays, to be named
+    use = use[_first_of_each(np.minimum(p, q)[use], np.maximum(p, q)[use])]
+    kept, p, q = moments.take(use), p[use], q[use]
     _check_finite(kept, weight[use])
-    p, q = (order[side[use]] for side in where)
-    up = (kept.p - tiles.centre[p]) / tiles.scale
-    uq = (kept.q - tiles.centre[q]) / tiles.scale
     square = tiles.scale**2
     return Graph(
         p=p,
@@ -188,10 +191,25 @@ def graph_of(tiles: Tiles, moments: Moments, weighting: Weighting) -> Graph:
         count=kept.count,
         weight=weight[use],
         vote=weighting.votes(kept),
-        hp=_homogeneous(kept.pp / square, up, up),
-        hq=_homogeneous(kept.qq / square, uq, uq),
-        c=_homogeneous(kept.pq / square, up, uq),
+        mp=np.ascontiguousarray(((kept.p - tiles.centre[p]) / tiles.scale).T),
+        mq=np.ascontiguousarray(((kept.q - tiles.centre[q]) / tiles.scale).T),
+        spp=_long(kept.pp) / square,
+        sqq=_long(kept.qq) / square,
+        spq=_long(kept.pq) / square,
     )
+
+
+def _first_of_each(low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the positions of the pairs by tile numbers, the first of those that are given twice."""
+    order = np.lexsort((high, low))
+    low, high = low[order], high[order]
+    again = (np.diff(low) == 0) & (np.diff(high) == 0)
+    return np.asarray(order[np.concatenate([np.ones(min(1, len(low)), bool), ~again])])
+
+
+def _long(matrices: Array) -> Array:
+    """(m, 2, 2) to (2, 2, m), contiguous."""
+    return np.ascontiguousarray(matrices.transpose(1, 2, 0))
 
 
 def _check_finite(moments: Moments, weight: Array) -> None:
@@ -201,15 +219,6 @@ def _check_finite(moments: Moments, weight: Array) -> None:
     if len(bad):
         names = ", ".join(f"{moments.p_id[k]} - {moments.q_id[k]}" for k in bad[:NAMED])
         raise UserError(f"{len(bad)} pairs hold matches that are not finite numbers: {names}")
-
-
-def _homogeneous(second: Array, a: Array, b: Array) -> Array:
-    """(m, 3, 3) mean of (a, 1)(b, 1)' from centred moments (m, 2, 2) and means (m, 2)."""
-    out = np.ones((len(a), 3, 3))
-    out[:, :2, :2] = second + a[:, :, None] * b[:, None, :]
-    out[:, :2, 2] = a
-    out[:, 2, :2] = b
-    return out
 
 
 def require_connected(tiles: Tiles, graph: Graph) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scripts.lib.geometry import Array
+from scripts.solve.forces import blocks
 from scripts.solve.system import Index
 
 TURN = np.array([[0.0, -1.0], [1.0, 0.0]])
@@ -22,7 +23,7 @@ TURN = np.array([[0.0, -1.0], [1.0, 0.0]])
 class Normal:
     """Normal equations of placements, per axis: what the data and the priors pull.
 
-    ``diagonal`` (n, 3, 3), ``off`` (m, 3, 3) rows of p and columns of q, ``gradient`` (n, 2, 3).
+    ``diagonal`` (n, 3, 3), ``off`` (3, 3, m) rows of p and columns of q, ``gradient`` (n, 2, 3).
     """
 
     diagonal: Array
@@ -32,7 +33,7 @@ class Normal:
 
 @dataclass(frozen=True)
 class Reduced:
-    """The same in the free numbers: (n, k, k), (m, k, k) and right-hand sides (n, k, r)."""
+    """The same in the free numbers: (n, k, k), (k, k, m) and right-hand sides (n, k, r)."""
 
     diagonal: Array
     off: Array
@@ -45,6 +46,8 @@ class SolveModel:
 
     name: str
     unknowns: int
+    tied: bool  # x and y in one system, with one right-hand side
+    right_side: Callable[[Array, Array], Array]  # (placement, gradient) -> (n, k, r)
     reduce: Callable[[Normal, Array, Index, Index], Reduced]
     step: Callable[[Array, Array], Array]  # (placement, (n, k, r) solution) -> placement
 
@@ -60,17 +63,20 @@ def rotation_of(cross: Array) -> Array:
     return np.stack([np.stack([c, -s], 1), np.stack([s, c], 1)], 1) / norm[:, None, None]
 
 
-def _split(first: int) -> Callable[[Normal, Array, Index, Index], Reduced]:
-    """Reduction of models whose columns `first`.. of the placement are free."""
+def _split(first: int) -> tuple[Callable[..., Array], Callable[..., Reduced]]:
+    """Right side and reduction of models whose columns `first`.. of the placement are free."""
 
-    def reduce(normal: Normal, _placement: Array, _p: Index, _q: Index) -> Reduced:
+    def right_side(_placement: Array, gradient: Array) -> Array:
+        return -gradient[:, :, first:].transpose(0, 2, 1)
+
+    def reduce(normal: Normal, placement: Array, _p: Index, _q: Index) -> Reduced:
         return Reduced(
             normal.diagonal[:, first:, first:],
-            normal.off[:, first:, first:],
-            -normal.gradient[:, :, first:].transpose(0, 2, 1),
+            normal.off[first:, first:],
+            right_side(placement, normal.gradient),
         )
 
-    return reduce
+    return right_side, reduce
 
 
 def _split_step(first: int) -> Callable[[Array, Array], Array]:
@@ -82,27 +88,47 @@ def _split_step(first: int) -> Callable[[Array, Array], Array]:
     return step
 
 
-def _basis(placement: Array, *, scaled: bool) -> Array:
-    """(n, 2, 3, k) change of the placement by rotation, [growth,] x and y."""
-    n = len(placement)
-    out = np.zeros((n, 2, 3, 4 if scaled else 3))
-    out[:, :, :2, 0] = TURN @ placement[:, :, :2]
-    if scaled:
-        out[:, :, :2, 1] = placement[:, :, :2]
-    out[:, 0, 2, -2] = out[:, 1, 2, -1] = 1
-    return out
+def _turns(placement: Array, *, scaled: bool) -> Array:
+    """(k - 2, 2, 2, n) change of the linear parts by rotation [and growth]."""
+    linear = placement[:, :, :2].transpose(1, 2, 0)
+    turned = np.stack([-linear[1], linear[0]])
+    return np.stack([turned, linear]) if scaled else turned[None]
 
 
-def _joint(*, scaled: bool) -> Callable[[Normal, Array, Index, Index], Reduced]:
+def _joint(*, scaled: bool) -> tuple[Callable[..., Array], Callable[..., Reduced]]:
+    """Right side and reduction of models that turn [and grow] as a whole."""
+
+    def right_side(placement: Array, gradient: Array) -> Array:
+        turns = _turns(placement, scaled=scaled)
+        turning = np.einsum("kijn,nij->nk", turns, gradient[:, :, :2])
+        return -np.concatenate([turning, gradient[:, :, 2]], axis=1)[:, :, None]
+
     def reduce(normal: Normal, placement: Array, p: Index, q: Index) -> Reduced:
-        basis = _basis(placement, scaled=scaled)
-        axes = [basis[:, axis] for axis in (0, 1)]
-        diagonal = sum(b.transpose(0, 2, 1) @ normal.diagonal @ b for b in axes)
-        off = sum(b[p].transpose(0, 2, 1) @ normal.off @ b[q] for b in axes)
-        rhs = -np.einsum("naik,nai->nk", basis, normal.gradient)
-        return Reduced(np.asarray(diagonal), np.asarray(off), rhs[:, :, None])
+        turns = _turns(placement, scaled=scaled)
+        diagonal = _in_turns(turns, turns, normal.diagonal.transpose(1, 2, 0))
+        off = np.empty((*diagonal.shape[:2], len(p)))
+        for some in blocks(len(p)):
+            at_p, at_q = (turns.take(side[some], axis=3) for side in (p, q))
+            off[:, :, some] = _in_turns(at_p, at_q, normal.off[:, :, some])
+        diagonal = np.ascontiguousarray(diagonal.transpose(2, 0, 1))
+        return Reduced(diagonal, off, right_side(placement, normal.gradient))
 
-    return reduce
+    return right_side, reduce
+
+
+def _in_turns(at_p: Array, at_q: Array, block: Array) -> Array:
+    """(k, k, m) blocks in turns and x, y from (3, 3, m) blocks that hold for both axes."""
+    k = len(at_p)
+    out = np.zeros((k + 2, k + 2, block.shape[2]))
+    for i in range(k):
+        for axis in (0, 1):
+            row = at_p[i, axis, 0] * block[0] + at_p[i, axis, 1] * block[1]
+            for j in range(k):
+                out[i, j] += row[0] * at_q[j, axis, 0] + row[1] * at_q[j, axis, 1]
+            out[i, k + axis] = row[2]
+            out[k + axis, i] = at_q[i, axis, 0] * block[2, 0] + at_q[i, axis, 1] * block[2, 1]
+    out[k, k] = out[k + 1, k + 1] = block[2, 2]
+    return out
 
 
 def _rigid_step(placement: Array, solution: Array) -> Array:
@@ -121,9 +147,9 @@ def _similarity_step(placement: Array, solution: Array) -> Array:
 MODELS = {
     model.name: model
     for model in (
-        SolveModel("translation", 1, _split(2), _split_step(2)),
-        SolveModel("rigid", 3, _joint(scaled=False), _rigid_step),
-        SolveModel("similarity", 4, _joint(scaled=True), _similarity_step),
-        SolveModel("affine", 3, _split(0), _split_step(0)),
+        SolveModel("translation", 1, False, *_split(2), _split_step(2)),
+        SolveModel("rigid", 3, True, *_joint(scaled=False), _rigid_step),
+        SolveModel("similarity", 4, True, *_joint(scaled=True), _similarity_step),
+        SolveModel("affine", 3, False, *_split(0), _split_step(0)),
     )
 }

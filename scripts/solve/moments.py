@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 
 from scripts.lib import files
 from scripts.lib.geometry import Array
+from scripts.lib.job import UserError
 from scripts.lib.records import CanvasMatches
+from scripts.lib.render import RenderClient
+from scripts.solve import points
+
+AT_ONCE = 100_000  # points
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,41 +56,64 @@ class Moments:
 
 
 def of_matches(pairs: Sequence[CanvasMatches]) -> Moments:
-    """Give the moments of `pairs`; one without points of weight above zero is left out.
+    """Give the moments of `pairs`, wrong points weighted down (`scripts.solve.points`).
+
+    A pair without points of weight above zero is left out.
 
     Raises
     ------
-    ValueError
+    UserError
         When a point or weight is not finite or a weight is negative; the message names the pair.
     """
-    kept = [pair for pair in pairs if _checked(pair).w.sum() > 0]
-    size = np.array([len(one.w) for one in kept], np.int64)
+    size = np.array([len(one.w) for one in pairs], np.int64)
+    p, q = (np.concatenate([np.zeros((0, 2)), *(getattr(one, s) for one in pairs)]) for s in "pq")
+    w = np.concatenate([np.zeros(0), *(one.w for one in pairs)])
+    owner = np.repeat(np.arange(len(pairs)), size)
+    _check(pairs, owner, p, q, w)
+    has = np.bincount(owner, w, minlength=len(pairs)) > 0
+    kept, inside = [one for one, use in zip(pairs, has, strict=True) if use], has[owner]
+    p, q, w, size = p[inside], q[inside], w[inside], size[has]
+    w = w * points.factors(p, q, w, size)
     owner = np.repeat(np.arange(len(kept)), size)
-    p, q = (_stacked([getattr(one, side) for one in kept]) for side in "pq")
-    w = np.concatenate([np.zeros(0), *(one.w for one in kept)])
-    total = np.bincount(owner, w, minlength=len(kept))
-    share = w / total[owner]
-    p_mean, q_mean = (_sum(owner, share[:, None] * xy, len(kept)) for xy in (p, q))
-    dp, dq = p - p_mean[owner], q - q_mean[owner]
-    second = [
-        _sum(
-            owner, (share[:, None, None] * a[:, :, None] * b[:, None, :]).reshape(-1, 4), len(kept)
-        )
-        for a, b in ((dp, dp), (dq, dq), (dp, dq))
-    ]
-    pp, qq, pq = (one.reshape(-1, 2, 2) for one in second)
     return Moments(
         p_id=np.array([one.p_id for one in kept], dtype=np.str_),
         q_id=np.array([one.q_id for one in kept], dtype=np.str_),
         dz=np.array([abs(float(one.p_group) - float(one.q_group)) for one in kept], float),
         count=np.bincount(owner, w > 0, minlength=len(kept)).astype(np.int64),
-        weight=np.asarray(total, float),
-        p=p_mean,
-        q=q_mean,
-        pp=pp,
-        qq=qq,
-        pq=pq,
+        **_of_points(owner, len(kept), p, q, w),
     )
+
+
+def _of_points(owner: NDArray[np.int64], n: int, p: Array, q: Array, w: Array) -> dict[str, Array]:
+    """Give weights, centroids and second moments of n pairs from the points they own."""
+    total = np.bincount(owner, w, minlength=n)
+    share = w / total[owner]
+    p_mean, q_mean = (_sum(owner, share[:, None] * xy, n) for xy in (p, q))
+    dp, dq = p - p_mean[owner], q - q_mean[owner]
+    second = {
+        name: _sum(owner, ((share * a.T)[:, None] * b.T[None]).reshape(4, -1).T, n)
+        for name, a, b in (("pp", dp, dp), ("qq", dq, dq), ("pq", dp, dq))
+    }
+    squares = {name: one.reshape(-1, 2, 2) for name, one in second.items()}
+    return {"weight": np.asarray(total, float), "p": p_mean, "q": q_mean, **squares}
+
+
+def gathered(
+    client: RenderClient, collection: str, z_first: float, z_last: float, *, reach: float
+) -> Moments:
+    """Give the moments of the pairs whose lower z lies in the chunk, sorted by key in each layer.
+
+    The points of some layers are in memory at a time.
+    """
+    parts, waiting, count = [], [], 0
+    for group in groups_of_chunk(client.p_groups(collection), z_first, z_last, reach):
+        pairs = in_chunk(client.matches(collection, group), z_first, z_last)
+        waiting += pairs
+        count += sum(len(one.w) for one in pairs)
+        if count > AT_ONCE:
+            parts.append(of_matches(waiting))
+            waiting, count = [], 0
+    return joined([*parts, of_matches(waiting)])
 
 
 def in_chunk(pairs: Iterable[CanvasMatches], z_first: float, z_last: float) -> list[CanvasMatches]:
@@ -126,18 +154,16 @@ def read(path: str | Path) -> Moments:
         return Moments(*(stored[f.name] for f in fields(Moments)))
 
 
-def _checked(pair: CanvasMatches) -> CanvasMatches:
-    finite = all(np.isfinite(one).all() for one in (pair.p, pair.q, pair.w))
-    if not finite or (pair.w < 0).any():
-        raise ValueError(
-            f"pair {pair.p_id} - {pair.q_id} holds points or weights that are not finite"
-            " or negative weights"
+def _check(
+    pairs: Sequence[CanvasMatches], owner: NDArray[np.int64], p: Array, q: Array, w: Array
+) -> None:
+    fine = np.isfinite(p).all(axis=1) & np.isfinite(q).all(axis=1) & np.isfinite(w) & (w >= 0)
+    if not fine.all():
+        one = pairs[int(owner[~fine][0])]
+        raise UserError(
+            f"pair {one.p_id} - {one.q_id} holds points or weights that are not finite"
+            " or negative weights; match these tiles again, or take one out with review.exclude"
         )
-    return pair
-
-
-def _stacked(points: Sequence[Array]) -> Array:
-    return np.concatenate([np.zeros((0, 2)), *points])
 
 
 def _sum(owner: NDArray[np.int64], value: Array, n: int) -> Array:

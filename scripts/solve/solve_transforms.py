@@ -6,7 +6,8 @@ What
     trimmed stack (method: `scripts.solve.solver`).
 
 Inputs
-    the trimmed stack and the match collection (their receipts), ``solve/moments/*.npz``
+    the trimmed stack and the match collection (their receipts), ``solve/moments/*.npz``,
+    ``ingest/restarts.tsv``: the layers before which the stage may have jumped
 
 Outputs
     ``solve/transforms.json.gz``  tile id -> [m00, m10, m01, m11, m02, m12], matching frame to world
@@ -21,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.lib.files import write_json, write_table
+from scripts.lib.files import read_table, write_json, write_table
 from scripts.lib.job import UserError, job
 from scripts.lib.receipts import CollectionReceipt, StackReceipt
 from scripts.lib.render import RenderClient
@@ -53,6 +54,7 @@ def main(
     trimmed: str | Path,
     matches: str | Path,
     parts: Sequence[str | Path],
+    restarts: str | Path,
     out: Mapping[str, str],
     render: dict[str, Any],
     params: Mapping[str, Any],
@@ -65,7 +67,8 @@ def main(
     options = solver.Options.of_config(dict(params))
     tiles = tiles_of(client.tiles(receipt.stack))
     graph = graph_of(tiles, pairs, options.weighting)
-    solved = solver.solve(tiles, graph, options)
+    jumps = [float(row["z"]) for row in read_table(restarts)]
+    solved = solver.solve(tiles, graph, options, jumps)
     figures = residuals.figures(tiles, graph, solved, options, ignored=len(pairs) - len(graph))
     write_table(out["tiles"], residuals.TILE_COLUMNS, residuals.per_tile(tiles, graph, solved))
     write_table(out["pairs"], residuals.PAIR_COLUMNS, residuals.per_pair(tiles, graph, solved))
@@ -80,6 +83,7 @@ if __name__ == "__main__":
             trimmed=snakemake.input.trimmed,
             matches=snakemake.input.matches,
             parts=snakemake.input.moments,
+            restarts=snakemake.input.restarts,
             out=dict(snakemake.output.items()),
             render=snakemake.params.render,
             params=snakemake.params.solve,

@@ -13,7 +13,8 @@ Minimised over the placements M (spec solve-export 2.2, in a direct form):
   position with epsilon = k (2 pi / wavelength)^2, k being the stiffness of the chain of matches
   (mean over tiles of the sum of weight x dz^2). A wave of the chain of n layers then follows the
   stage by 1 / (1 + (wavelength / n)^2): jitter of the stage by nothing, the mean wholly. It also
-  fixes the gauge. Jumps at restarts, which the stage does not report, are taken out of it first.
+  fixes the gauge. Jumps at restarts, which the stage does not report, are unknowns as well: each
+  group of layers between restarts is tied to the stage moved by an offset of its own.
 
 The phases go from stiff to free (translation, rigid, model) with pairs re-weighted in each, so
 that gross errors are known before shapes are free to follow them.
@@ -23,17 +24,21 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, polar
+from threadpoolctl import threadpool_limits
 
 from scripts.lib.geometry import Array
 from scripts.lib.job import UserError
 from scripts.solve import robust
+from scripts.solve.forces import Forces, Sums, couplings, forces, residuals
 from scripts.solve.graph import NAMED, Graph, Tiles, Weighting, require_connected
 from scripts.solve.models import MODELS, Normal, SolveModel, rotation_of
+from scripts.solve.offsets import Border
 from scripts.solve.system import Index, Layout, Solve, factorise, layout_of
 
 log = logging.getLogger(__name__)
@@ -43,6 +48,7 @@ FREE = (
     1e5  # layers; wavelength of the prior while pairs are judged: its strain is no fault of theirs
 )
 SETTLED = 0.02  # a robust factor that moves less has settled
+SETTLED_PX = 1e-3  # a placement that moves less has settled
 POLISH_PASSES = 10  # of the lagged rigid fits with fixed weights: each costs one back-substitution
 
 
@@ -79,21 +85,34 @@ class Solved:
     factor: Array
     precision: float  # norm of the remaining gradient over that at the stage positions
     iterations: dict[str, int]  # phase -> number of re-weightings
+    groups: Index = field(default_factory=lambda: np.zeros(0, np.int64))  # (n,) between restarts
+    offsets: Array = field(default_factory=lambda: np.zeros((0, 2)))  # of the groups, x y px
 
 
 @dataclass(frozen=True, eq=False)
 class _Terms:
-    """What stays the same through the solve: tiles, pairs, priors."""
+    """What stays the same through a phase: tiles, pairs and their base weights, priors."""
 
     tiles: Tiles
     graph: Graph
+    sums: Sums
     options: Options
+    weight: Array  # (m,)
     wavelength: float  # of the stage prior, layers
-    reference: Array  # (n, 2, 3) placements the prior ties to: the stage, jumps taken out
+    reference: Array  # (n, 2, 3) placements the prior ties to
+    noise: float | None = None  # px^2 per axis; None takes it from the residuals at hand
 
 
-def solve(tiles: Tiles, graph: Graph, options: Options) -> Solved:
-    """Solve all placements.
+@dataclass(frozen=True, eq=False)
+class _At:
+    """Placements and what the pairs pull there."""
+
+    placement: Array
+    forces: Forces
+
+
+def solve(tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[float] = ()) -> Solved:
+    """Solve all placements; before the layers (z) of `restarts` the stage may have jumped.
 
     Raises
     ------
@@ -101,10 +120,18 @@ def solve(tiles: Tiles, graph: Graph, options: Options) -> Solved:
         When the pairs do not join all tiles, or a tile stays undetermined; the message names it.
     """
     require_connected(tiles, graph)
-    terms = _Terms(tiles, graph, options, max(FREE, options.stage_wavelength_layers), tiles.stage)
-    placement, factor = tiles.stage.copy(), np.ones(len(graph))
+    with threadpool_limits(1):  # more threads slow a narrow band, and change the last digits
+        return _solve(tiles, graph, options, restarts)
+
+
+def _solve(tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[float]) -> Solved:
+    wavelength = max(FREE, options.stage_wavelength_layers)
+    sums = Sums(len(tiles), graph)
+    terms = _Terms(tiles, graph, sums, options, graph.weight, wavelength, tiles.stage)
+    at, factor = _at(graph, tiles.stage), np.ones(len(graph))
     iterations: dict[str, int] = {}
-    none, voters = np.zeros(len(graph), bool), replace(graph, weight=graph.vote)
+    groups = np.zeros(len(tiles), np.int64)
+    none = np.zeros(len(graph), bool)
     phases = _phases(options)
     for model, kind in phases:
         layout = layout_of(
@@ -112,26 +139,41 @@ def solve(tiles: Tiles, graph: Graph, options: Options) -> Solved:
         )
         # on what is wrong all pairs vote alike: the adjacent layer, which weighs most in the end,
         # would otherwise outvote all others together
-        judging = terms if (model, kind) == phases[-1] else replace(terms, graph=voters)
+        last = (model, kind) == phases[-1]
+        judging = terms if last else replace(terms, weight=graph.vote)
         if iterations:
-            factor = _weights(judging, kind, residuals(graph, placement), none, options)[0]
-        placement, factor, used = _phase(judging, layout, model, kind, placement, factor, options)
+            factor = _weights(judging, kind, at.forces.residual, none)[0]
+        at, factor, used = _phase(judging, layout, model, kind, at, factor)
         iterations[f"{model.name} {kind}"] = used
         if model.name == "translation":
-            terms = replace(terms, reference=_without_jumps(tiles, placement))
+            groups = _groups(tiles, at.placement, restarts)
     wrong = (factor < robust.WRONG) & ~robust.bridges(factor, len(tiles), graph.p, graph.q)
     factor = np.where(wrong, 0.0, factor)
     terms = replace(terms, wavelength=options.stage_wavelength_layers)
-    placement = _polish(terms, layout, model, placement, factor)
-    precision = _precision(terms, model, placement, factor)
+    at, terms, offsets = _polish(terms, layout, model, at, factor, groups)
+    precision = _precision(terms, model, at, factor)
+    placement = at.placement
     if options.model in ("affine", "similarity"):
         placement = _unstretched(tiles, placement)
-    return Solved(placement, residuals(graph, placement), factor, precision, iterations)
+    return Solved(
+        placement, residuals(graph, placement), factor, precision, iterations, groups, offsets
+    )
 
 
-def residuals(graph: Graph, placement: Array) -> Array:
-    """Give the (m,) root-mean-square distance, px, of the matched points of each pair."""
-    return _forces(graph, placement)[2]
+def linear(tiles: Tiles, graph: Graph, options: Options) -> Array:
+    """Give the (n, 2, 3) placements of one plain, weighted least-squares solve from the stage."""
+    sums, model = Sums(len(tiles), graph), MODELS[options.model]
+    wavelength = options.stage_wavelength_layers
+    terms = _Terms(tiles, graph, sums, options, graph.weight, wavelength, tiles.stage)
+    layout = layout_of(
+        len(tiles), graph.p, graph.q, unknowns=model.unknowns, max_band_gb=options.max_band_gb
+    )
+    with threadpool_limits(1):
+        return _step(terms, layout, model, _at(graph, tiles.stage), np.ones(len(graph)))
+
+
+def _at(graph: Graph, placement: Array) -> _At:
+    return _At(placement, forces(graph, placement))
 
 
 def _stiffness(terms: _Terms, total: Array, noise: float) -> tuple[Array, float]:
@@ -156,24 +198,21 @@ def _epsilon(terms: _Terms, weight: Array) -> float:
     return stiffness * (2 * math.pi / terms.wavelength) ** 2
 
 
-def _without_jumps(tiles: Tiles, placement: Array) -> Array:
-    """Give the stage placements with the jumps of the layers added, which the stage did not see.
+def _groups(tiles: Tiles, placement: Array, restarts: Sequence[float]) -> Index:
+    """Give the (n,) number of the run of layers between restarts each tile belongs to.
 
-    A jump moves all layers after it. Tied to the stage as it stands, the chain would bend towards
-    it for hundreds of layers on both sides.
+    A restart is a layer of `restarts`, or one before which the matches jump and the stage does not.
     """
     z, layer = np.unique(tiles.z, return_inverse=True)
     moved = placement[:, :, 2] - tiles.stage[:, :, 2]
     total = np.stack([np.bincount(layer, moved[:, axis]) for axis in (0, 1)], axis=1)
     mean = total / np.bincount(layer)[:, None]
-    steps = np.diff(mean, axis=0, prepend=mean[:1])
-    size = np.linalg.norm(steps, axis=1)
-    limit = max(JUMP_PX, JUMP_FACTOR * float(np.median(size)))
-    jumps = np.cumsum(np.where(size[:, None] > limit, steps, 0.0), axis=0)
-    log.info("%d jumps of more than %.1f px in %d layers", (size > limit).sum(), limit, len(z))
-    out = tiles.stage.copy()
-    out[:, :, 2] += (jumps - jumps.mean(axis=0))[layer]
-    return out
+    size = np.linalg.norm(np.diff(mean, axis=0, prepend=mean[:1]), axis=1)
+    jumps = size > max(JUMP_PX, JUMP_FACTOR * float(np.median(size)))
+    told = np.isin(np.arange(len(z)), np.searchsorted(z, np.asarray(restarts, float)))
+    begins = (jumps | told) & (np.arange(len(z)) > 0)
+    log.info("%d restarts told, %d jumps found in %d layers", told.sum(), jumps.sum(), len(z))
+    return np.asarray(np.cumsum(begins)[layer], np.int64)
 
 
 def _phases(options: Options) -> list[tuple[SolveModel, str]]:
@@ -187,39 +226,29 @@ def _phases(options: Options) -> list[tuple[SolveModel, str]]:
 
 
 def _phase(
-    terms: _Terms,
-    layout: Layout,
-    model: SolveModel,
-    kind: str,
-    placement: Array,
-    factor: Array,
-    options: Options,
-) -> tuple[Array, Array, int]:
+    terms: _Terms, layout: Layout, model: SolveModel, kind: str, at: _At, factor: Array
+) -> tuple[_At, Array, int]:
     """Solve and re-weight until the typical residual stands still."""
     before = math.inf
     count, now, strained = 0, 0.0, np.zeros(len(terms.graph), bool)
-    while count < options.max_iterations:
+    while count < terms.options.max_iterations:
         count += 1
-        normal = _normal(terms, placement, factor)
-        placement = _step(terms, layout, model, normal, placement)[0]
-        residual = residuals(terms.graph, placement)
-        weight = factor * terms.graph.weight
+        at = _at(terms.graph, _step(terms, layout, model, at, factor))
+        residual, weight = at.forces.residual, factor * terms.weight
         now = math.sqrt(float(weight @ residual**2) / max(float(weight.sum()), 1e-300))
         previous = factor
-        factor, strained = _weights(terms, kind, residual, strained, options)
+        factor, strained = _weights(terms, kind, residual, strained)
         moved = np.count_nonzero(np.abs(factor - previous) > SETTLED)
         if abs(before - now) <= 1e-3 * now + 1e-6 and moved <= 1e-4 * len(factor):
             break
         before = now
     log.info("%s: %d iterations, weighted rms %.4f px", model.name, count, now)
-    return placement, factor, count
+    return at, factor, count
 
 
-def _weights(
-    terms: _Terms, kind: str, residual: Array, strained: Mask, options: Options
-) -> tuple[Array, Mask]:
+def _weights(terms: _Terms, kind: str, residual: Array, strained: Mask) -> tuple[Array, Mask]:
     """Give the robust factors, and which pairs stay under Huber's because they alone join parts."""
-    graph, cutoff = terms.graph, options.robust_cutoff
+    graph, cutoff = terms.graph, terms.options.robust_cutoff
     factor = robust.weights(kind, residual, graph.dz, cutoff=cutoff)
     strained = strained | robust.bridges(factor, len(terms.tiles), graph.p, graph.q)
     if kind != "none" and strained.any():
@@ -229,23 +258,34 @@ def _weights(
     return factor, strained
 
 
-def _step(
-    terms: _Terms, layout: Layout, model: SolveModel, normal: Normal, placement: Array
-) -> tuple[Array, Solve]:
-    graph = terms.graph
-    reduced = model.reduce(normal, placement, graph.p, graph.q)
-    try:
-        solver = factorise(layout, reduced.diagonal, reduced.off)
-    except LinAlgError as error:
-        raise UserError(_undetermined(terms, normal)) from error
-    moved = model.step(placement, solver(reduced.rhs))
+def _step(terms: _Terms, layout: Layout, model: SolveModel, at: _At, factor: Array) -> Array:
+    """Give the placements after one solve."""
+    solver, rhs = _factors(terms, layout, model, at, factor)
+    moved = model.step(at.placement, solver(rhs))
     if not np.isfinite(moved).all():
-        raise UserError(_undetermined(terms, normal))
-    return moved, solver
+        raise UserError(_undetermined(terms, factor))
+    return moved
 
 
-def _undetermined(terms: _Terms, normal: Normal) -> str:
-    weakest = np.argsort(normal.diagonal[:, 2, 2], kind="stable")[:NAMED]
+def _factors(
+    terms: _Terms, layout: Layout, model: SolveModel, at: _At, factor: Array
+) -> tuple[Solve, Array]:
+    """Give the factorised system and its right-hand side."""
+    graph, placement = terms.graph, at.placement
+    diagonal, gradient = _sums(terms, at, factor)
+    normal = Normal(diagonal, couplings(graph, terms.weight * factor), gradient)
+    reduced = model.reduce(normal, placement, graph.p, graph.q)
+    del diagonal, normal
+    try:
+        return factorise(layout, reduced.diagonal, reduced.off), reduced.rhs
+    except LinAlgError as error:
+        raise UserError(_undetermined(terms, factor)) from error
+
+
+def _undetermined(terms: _Terms, factor: Array) -> str:
+    n, graph = len(terms.tiles), terms.graph
+    held = sum(np.bincount(side, factor * terms.weight, n) for side in (graph.p, graph.q))
+    weakest = np.argsort(held, kind="stable")[:NAMED]
     names = ", ".join(terms.tiles.ids[weakest])
     return (
         "the solve is not determined: expected enough matches at every tile; the tiles with the"
@@ -255,41 +295,53 @@ def _undetermined(terms: _Terms, normal: Normal) -> str:
 
 
 def _polish(
-    terms: _Terms, layout: Layout, model: SolveModel, placement: Array, factor: Array
-) -> Array:
-    """Let the rigid fits catch up with the weights fixed: the factors are used again."""
-    normal = _normal(terms, placement, factor)
-    graph = terms.graph
-    placement, solver = _step(terms, layout, model, normal, placement)
-    for _ in range(POLISH_PASSES):
-        normal = _normal(terms, placement, factor)
-        rhs = model.reduce(normal, placement, graph.p, graph.q).rhs
-        moved = model.step(placement, solver(rhs))
-        motion = float(np.abs(moved - placement).max())
-        placement = moved
-        if motion < 1e-3:
+    terms: _Terms, layout: Layout, model: SolveModel, at: _At, factor: Array, groups: Index
+) -> tuple[_At, _Terms, Array]:
+    """Let the rigid fits catch up with the weights fixed: the factors are used again.
+
+    Every group of layers between restarts has an offset to the stage, an unknown like the others.
+    """
+    stage, offsets = terms.tiles.stage, np.zeros((int(groups.max()) + 1, 2))
+    weight = terms.weight * factor
+    terms = replace(terms, noise=_noise(weight, at.forces.residual))  # else the factors grow stale
+    solver = _factors(terms, layout, model, at, factor)[0]
+    epsilon = _epsilon(terms, weight)
+    border = Border.of(solver, groups, epsilon, unknowns=model.unknowns, tied=model.tied)
+    for _ in range(1 + POLISH_PASSES):
+        rhs = model.right_side(at.placement, _sums(terms, at, factor)[1])
+        change, shift = border.solve(rhs, at.placement[:, :, 2] - stage[:, :, 2], offsets)
+        offsets = offsets + shift
+        reference = stage.copy()
+        reference[:, :, 2] += offsets[groups]
+        terms = replace(terms, reference=reference)
+        moved = model.step(at.placement, change)
+        motion = float(np.abs(moved - at.placement).max())
+        at = _at(terms.graph, moved)
+        if motion < SETTLED_PX:
             break
-    return placement
+    return at, terms, offsets
 
 
-def _precision(terms: _Terms, model: SolveModel, placement: Array, factor: Array) -> float:
-    def size(at: Array) -> float:
-        normal = _normal(terms, at, factor)
-        rhs = model.reduce(normal, at, terms.graph.p, terms.graph.q).rhs
+def _precision(terms: _Terms, model: SolveModel, at: _At, factor: Array) -> float:
+    def size(at: _At) -> float:
+        rhs = model.right_side(at.placement, _sums(terms, at, factor)[1])
         return float(np.linalg.norm(rhs))
 
-    return size(placement) / max(size(terms.tiles.stage), 1e-300)
+    return size(at) / max(size(_at(terms.graph, terms.tiles.stage)), 1e-300)
 
 
-def _normal(terms: _Terms, placement: Array, factor: Array) -> Normal:
-    """Give the normal equations at `placement` with robust factors (m,)."""
-    graph, n = terms.graph, len(terms.tiles)
-    weight = graph.weight * factor
-    force_p, force_q, residual = _forces(graph, placement)
-    diagonal = _sum(n, graph.p, weight, graph.hp) + _sum(n, graph.q, weight, graph.hq)
-    gradient = _sum(n, graph.p, weight, force_p) + _sum(n, graph.q, weight, force_q)
+def _noise(weight: Array, residual: Array) -> float:
+    """Give the square residual at unit weight, px^2 per axis."""
+    return float(weight @ residual**2) / max(float(weight.sum()), 1e-300) / 2
+
+
+def _sums(terms: _Terms, at: _At, factor: Array) -> tuple[Array, Array]:
+    """Give diagonal blocks (n, 3, 3) and gradients (n, 2, 3) at a placement, priors included."""
+    n, placement = len(terms.tiles), at.placement
+    weight = terms.weight * factor
+    diagonal, gradient = terms.sums.of(weight, at.forces.pull)
     target = _rigid_fits(terms.tiles, placement, diagonal, gradient)
-    noise = float(weight @ residual**2) / max(float(weight.sum()), 1e-300) / 2  # per axis
+    noise = _noise(weight, at.forces.residual) if terms.noise is None else terms.noise
     stiff, turn = _stiffness(terms, diagonal[:, 2, 2].copy(), noise)
     tie = _epsilon(terms, weight) * np.column_stack([terms.tiles.area, np.ones(n)])
     gradient[:, :, :2] += stiff[:, None, :] * (placement[:, :, :2] - target)
@@ -297,30 +349,7 @@ def _normal(terms: _Terms, placement: Array, factor: Array) -> Normal:
     gradient += tie[:, None, :] * (placement - terms.reference)
     for axis in range(3):
         diagonal[:, axis, axis] += tie[:, axis] + (stiff[:, axis] + turn if axis < 2 else 0)
-    return Normal(diagonal, -weight[:, None, None] * graph.c, gradient)
-
-
-def _forces(graph: Graph, placement: Array) -> tuple[Array, Array, Array]:
-    """Gradients (m, 2, 3) of p and q at unit weight, and the residual (m,) of each pair, px."""
-    at_p, at_q = placement[graph.p], placement[graph.q]
-    # only the difference of the two positions matters: without this, squares of world
-    # coordinates (1e10 px^2) would swallow the residual
-    at_q[:, :, 2] -= at_p[:, :, 2]
-    at_p[:, :, 2] = 0
-    force_p = at_p @ graph.hp - at_q @ graph.c.transpose(0, 2, 1)
-    force_q = at_q @ graph.hq - at_p @ graph.c
-    square = (force_p * at_p).sum(axis=(1, 2)) + (force_q * at_q).sum(axis=(1, 2))
-    return force_p, force_q, np.sqrt(np.maximum(square, 0))
-
-
-def _sum(n: int, tile: Index, weight: Array, value: Array) -> Array:
-    """Sum weight x value (m, a, b) of all pairs into their tiles: (n, a, b)."""
-    shape = value.shape[1:]
-    flat = value.reshape(len(value), math.prod(shape))
-    out = np.zeros((n, flat.shape[1]))
-    for k in range(flat.shape[1]):
-        out[:, k] = np.bincount(tile, weight * flat[:, k], minlength=n)
-    return out.reshape(n, *shape)
+    return diagonal, gradient
 
 
 def _rigid_fits(tiles: Tiles, placement: Array, moment: Array, gradient: Array) -> Array:

@@ -84,15 +84,14 @@ def factorise(layout: Layout, diagonal: Array, off: Array) -> Solve:
     diagonal
         (n, k, k) symmetric blocks of the tiles.
     off
-        (m, k, k) blocks, rows of tile p, columns of tile q; pairs that occur twice add up.
+        (k, k, m) blocks, rows of tile p, columns of tile q; no pair occurs twice.
 
     Raises
     ------
     numpy.linalg.LinAlgError
         When the matrix is not positive definite: something in it is not determined.
     """
-    method = _factorise_banded if layout.banded else _factorise_sparse
-    solve = method(layout, diagonal, off)
+    solve = METHODS["banded" if layout.banded else "sparse"](layout, diagonal, off)
     n, k = diagonal.shape[:2]
 
     def placed(rhs: Array) -> Array:
@@ -108,31 +107,23 @@ def _factorise_banded(layout: Layout, diagonal: Array, off: Array) -> Solve:
     rows = k * (layout.width + 1)
     band = np.zeros(rows * n * k)  # column after column, the order LAPACK wants: no copy is made
     place_p, place_q = layout.place[layout.p], layout.place[layout.q]
-    low, high = np.minimum(place_p, place_q), np.maximum(place_p, place_q)
+    low, apart = np.minimum(place_p, place_q), np.abs(place_p - place_q)
+    corner = (low * rows + apart) * k  # of the block in the first column of the band's storage
     flip = place_p < place_q
     for a in range(k):
         for b in range(k):
             if a >= b:
-                np.add.at(band, (a - b) + (layout.place * k + b) * rows, diagonal[:, a, b])
-            column = low * k + b
-            value = np.where(flip, off[:, b, a], off[:, a, b])
-            np.add.at(band, high * k + a - column + column * rows, value)
+                band[(layout.place * k + b) * rows + a - b] = diagonal[:, a, b]
+            band[corner + b * (rows - 1) + a] = np.where(flip, off[b, a], off[a, b])
     lower = band.reshape(n * k, rows).T
     factor = cholesky_banded(lower, overwrite_ab=True, lower=True, check_finite=False)
     return lambda rhs: np.asarray(cho_solve_banded((factor, True), rhs, check_finite=False))
 
 
 def _factorise_sparse(layout: Layout, diagonal: Array, off: Array) -> Solve:
-    n, k = diagonal.shape[:2]
-    tile = layout.place[np.arange(n)]
-    p, q = layout.place[layout.p], layout.place[layout.q]
-    i = np.concatenate([_entries(tile, k, 0), _entries(p, k, 0), _entries(q, k, 1)])
-    j = np.concatenate([_entries(tile, k, 1), _entries(q, k, 1), _entries(p, k, 0)])
-    value = np.concatenate([diagonal.reshape(-1), off.reshape(-1), off.reshape(-1)])
-    matrix = csc_array(coo_array((value, (i, j)), shape=(n * k, n * k)))
     try:
         factor = splu(
-            matrix,
+            matrix_of(layout, diagonal, off),
             permc_spec="MMD_AT_PLUS_A",
             diag_pivot_thresh=0.0,
             options={"SymmetricMode": True},
@@ -140,6 +131,21 @@ def _factorise_sparse(layout: Layout, diagonal: Array, off: Array) -> Solve:
     except RuntimeError as error:
         raise LinAlgError(str(error)) from error
     return lambda rhs: np.asarray(factor.solve(rhs))
+
+
+def matrix_of(layout: Layout, diagonal: Array, off: Array) -> csc_array:
+    """Give the whole matrix (n k, n k) of the blocks of `factorise`."""
+    n, k = diagonal.shape[:2]
+    tile = layout.place[np.arange(n)]
+    p, q = layout.place[layout.p], layout.place[layout.q]
+    i = np.concatenate([_entries(tile, k, 0), _entries(p, k, 0), _entries(q, k, 1)])
+    j = np.concatenate([_entries(tile, k, 1), _entries(q, k, 1), _entries(p, k, 0)])
+    pairs = off.transpose(2, 0, 1).reshape(-1)
+    value = np.concatenate([diagonal.reshape(-1), pairs, pairs])
+    return csc_array(coo_array((value, (i, j)), shape=(n * k, n * k)))
+
+
+METHODS = {"banded": _factorise_banded, "sparse": _factorise_sparse}
 
 
 def _entries(tile: Index, k: int, axis: int) -> Index:

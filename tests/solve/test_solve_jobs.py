@@ -44,6 +44,7 @@ def volume(tmp_path, monkeypatch):
     CollectionReceipt("o", "p_v1", n + 5, n, 5, "d", {}, {}).write("matches.json")
     chunks = [("0000", 1, 5), ("0001", 6, 9), ("0002", 10, 12)]
     names = ("chunk", "z_first", "z_last")
+    write_table("restarts.tsv", ("z", "reason"), [])
     write_table("chunks.tsv", names, [dict(zip(names, row, strict=True)) for row in chunks])
     return render, tiles, truth, pairs
 
@@ -68,6 +69,7 @@ def solve(render, parts):
         trimmed="trimmed.json",
         matches="matches.json",
         parts=parts,
+        restarts="restarts.tsv",
         out=names,
         render=render,
         params=PARAMS,

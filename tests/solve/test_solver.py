@@ -6,9 +6,10 @@ import pytest
 from scripts.lib import geometry
 from scripts.lib.job import UserError
 from scripts.lib.records import TileSet
+from scripts.solve.forces import residuals
 from scripts.solve.graph import Weighting, graph_of, solution, tiles_of
 from scripts.solve.moments import of_matches
-from scripts.solve.solver import Options, residuals, solve
+from scripts.solve.solver import Options, solve
 from tests.solve import synthetic
 
 WALK = Options(stage_wavelength_layers=1e5)  # drift of the truth is real: the stage knows nothing
@@ -194,7 +195,7 @@ def test_a_tile_without_matches_is_named():
 def test_matches_that_are_no_numbers_are_refused_by_name():
     tiles, _, pairs = case(range(1, 4), 1, 1)
     pairs[1].q[0, 0] = np.nan
-    with pytest.raises(ValueError, match=f"{pairs[1].p_id} - {pairs[1].q_id}.*not finite"):
+    with pytest.raises(UserError, match=f"{pairs[1].p_id} - {pairs[1].q_id}.*not finite"):
         run(tiles, pairs)
 
 
