@@ -9,14 +9,19 @@ file could not be read). Beside it, undeclared, the cache itself: `ingest/header
 from pathlib import Path
 
 from scripts.ingest import headers
+from scripts.ingest.kept import Kept
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
 
 
 def main(*, transfer: str, table: str) -> None:
     """Bring the cache up to date and write the table of headers."""
-    folder = Path(table).with_suffix("")
-    write_table(table, headers.COLUMNS, headers.refresh(read_table(transfer), folder))
+    folder, rows = Path(table).with_suffix(""), read_table(transfer)
+    files = headers.digest_of_stamps(rows)  # before they are read: what changes then is read again
+    kept = Kept.of([table], [transfer], [files, headers.shards(folder)])
+    if not kept.restore():
+        write_table(table, headers.COLUMNS, headers.refresh(rows, folder))
+        Kept.of([table], [transfer], [files, headers.shards(folder)]).keep()
 
 
 if __name__ == "__main__":

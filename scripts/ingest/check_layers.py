@@ -15,6 +15,7 @@ from typing import Any
 from scripts.ingest import page as pages
 from scripts.ingest import restarts, validation
 from scripts.ingest.headers import parts, with_prior
+from scripts.ingest.kept import Kept
 from scripts.ingest.settings import Settings
 from scripts.lib.files import read_table, write_table, write_text
 from scripts.lib.job import job
@@ -33,17 +34,24 @@ def main(
     restart_table: str,
 ) -> None:
     """Write all problems as a table and as a page, and the table of restarts."""
-    rows, cached = read_table(layers), read_table(headers)
+    rows = read_table(layers)
+    absent = validation.absent_files(rows)
+    outputs, params = [problems, page, restart_table], [dict(ingest), dict(expected), absent]
+    kept = Kept.of(outputs, [layers, headers], params)
+    if kept.restore():
+        return
+    cached = read_table(headers)
     volume = parts(validation.usable(rows, cached), Path(headers).with_suffix(""))
     watch = restarts.Watch(ingest["restart"]["pixel_tolerance_nm"])
     wanted = validation.Expected(settings=Settings.of(ingest), **expected)
-    listed = validation.find(rows, cached, watch.over(with_prior(volume)), wanted)
+    listed = validation.find(rows, cached, watch.over(with_prior(volume)), wanted, absent)
     found = watch.found(rows, ingest["restart"]["max_gap_s"])
     ids = {int(row["z"]): row["layer_id"] for row in rows}
     table = [problem.row(ids) for problem in listed]
     write_table(problems, validation.COLUMNS, table)
     write_text(page, pages.render(table, rows, found, problems))
     write_table(restart_table, restarts.COLUMNS, restarts.rows(found))
+    kept.keep()
     log.info("%d problems and notes, %d restarts", len(table), len(found))
 
 

@@ -112,6 +112,18 @@ def _fresh(folder: Path, day: str, rows: Sequence[Mapping[str, str]]) -> Shard:
     return shard
 
 
+def digest_of_stamps(rows: Sequence[Mapping[str, str]]) -> str:
+    """Give the digest of path, size and time of change of all align files of `rows`."""
+    stamps = [_stamp(row["align_h5"]) for row in rows if row["align_h5"]]
+    return hashlib.sha256(repr(stamps).encode()).hexdigest()
+
+
+def shards(folder: Path) -> list[tuple[str, int, int]]:
+    """Give name, size (bytes) and time of change (ns) of the shards of a cache."""
+    found = [(path.name, path.stat()) for path in sorted(folder.glob("*.npz"))]
+    return [(name, status.st_size, status.st_mtime_ns) for name, status in found]
+
+
 def _stamp(path: str) -> tuple[bytes, int, int]:
     """Path, size (bytes) and time of change (ns) of a file; size -1 when it is not there."""
     try:

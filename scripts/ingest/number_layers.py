@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.ingest import declarations, numbering
+from scripts.ingest.kept import Kept
 from scripts.lib.files import digest_of_file, read_table, write_json, write_table
 from scripts.lib.job import job
 
@@ -29,6 +30,10 @@ def main(
     summary: str,
 ) -> None:
     """Put new layers after those that `layers` has already, and write it again."""
+    outputs, params = [layers, summary], [dict(acquisition), [dict(entry) for entry in declared]]
+    kept = Kept.of(outputs, [transfer, headers], params)
+    if kept.restore(unless_changed=[layers]):  # numbers, once given, stay the same
+        return
     limits = {name: acquisition.get(name) for name in ("first_dat", "last_dat", "scope")}
     grid = range(acquisition["rows"]), range(acquisition["columns"])
     rows = numbering.number(
@@ -41,6 +46,7 @@ def main(
     )
     write_table(layers, numbering.COLUMNS, rows)
     write_json(summary, numbering.summary(rows) | {"digest": digest_of_file(layers)})
+    kept.keep()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ all layers within `context_layers` of a restart; last, the receipt `stacks/v1_ac
 Without a restart there is no stack, and the receipt says so: it has no tile.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +31,31 @@ def main(
     client, source = RenderClient(**render), StackReceipt.read(acquire)
     client.require(source)
     spans = restarts.spans(restarts.read(restart_table), context_layers)
-    tiles = TileSet.merged(client.tiles(source.stack, *span) for span in spans)
-    stack = Path(receipt).stem
     made_of: dict[str, Any] = {
         "inputs": [acquire, restart_table],
         "params": {"context_layers": context_layers, "restarts": len(spans)},
     }
-    if tiles.tiles:
-        mipmaps = client.stack_metadata(source.stack)["currentVersion"].get("mipmapPathBuilder")
-        published = client.publish_stack(
-            stack, tiles, resolution_nm=resolution_nm(acquisition), mipmaps=mipmaps, **made_of
-        )
-    else:
-        published = client.withdraw_stack(stack, **made_of)
+    stack = Path(receipt).stem
+    published = client.published(stack, **made_of)
+    if published is None:
+        published = _publish(client, source.stack, stack, spans, acquisition, made_of)
     published.write(receipt)
+
+
+def _publish(
+    client: RenderClient,
+    source: str,
+    stack: str,
+    spans: Sequence[tuple[int, int]],
+    acquisition: Mapping[str, float],
+    made_of: Mapping[str, Any],
+) -> StackReceipt:
+    tiles = TileSet.merged(client.tiles(source, *span) for span in spans)
+    if not tiles.tiles:
+        return client.withdraw_stack(stack, **made_of)
+    mipmaps = client.stack_metadata(source)["currentVersion"].get("mipmapPathBuilder")
+    nm = resolution_nm(acquisition)
+    return client.publish_stack(stack, tiles, resolution_nm=nm, mipmaps=mipmaps, **made_of)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -161,11 +162,12 @@ def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
         distances_z_nm(part, prior),
         strict=True,
     )
-    root = Path.cwd()
+    root = str(Path.cwd())
     for z, layer, tile_id, key, (row, column, w, h), wd, (x, y), box, distance in columns:
         if z != z_before:
             z_before, common = z, layers.common(z)
-            image = f"file://{root / part.paths[layer]}?dataSet=/"  # nothing is quoted
+            path = os.path.join(root, part.paths[layer])  # noqa: PTH118 - a tenth of the time of Path
+            image = f"file://{path}?dataSet=/"  # nothing is quoted
         first, mask, restart = common
         yield TileSpec(
             tile_id=TileId(tile_id),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,11 +115,16 @@ def find(
     headers: Sequence[Row],
     days: Iterable[tuple[Part, Prior]],
     expected: Expected,
+    absent: Sequence[str] | None = None,
 ) -> list[Problem]:
-    """Check the layer table, the header table and all tiles; errors first, then by check and z."""
+    """Check the layer table, the header table and all tiles; errors first, then by check and z.
+
+    `absent` are the files of the layer table that are not there; None looks for them.
+    """
     problems = [Problem("settings", text) for text in expected.settings.problems()]
     problems += _table(layers)
-    problems += _files(layers, headers)
+    gone = absent_files(layers) if absent is None else absent
+    problems += _files(layers, headers, set(gone))
     samples = {text.encode() for text in expected.sample_ids}
     tiles = 0
     for part, prior in days:
@@ -182,10 +187,24 @@ def _table(layers: Sequence[Row]) -> Iterator[Problem]:
             yield Problem("time", f"{text}, found {row['gap_before_s']} s", int(row["z"]))
 
 
-def _files(layers: Sequence[Row], headers: Sequence[Row]) -> Iterator[Problem]:
+def absent_files(layers: Sequence[Row]) -> list[str]:
+    """Give the align HDF5 files of the layer table that are not there."""
+    there: dict[str, set[str]] = {}  # names by folder: a tenth of the time of a look at each file
+    gone = []
+    for path in (row["align_h5"] for row in layers):
+        folder, _, name = path.rpartition("/")
+        if folder not in there:
+            there[folder] = _names(Path(folder))
+        if name and name not in there[folder]:
+            gone.append(path)
+    return gone
+
+
+def _files(
+    layers: Sequence[Row], headers: Sequence[Row], gone: Collection[str]
+) -> Iterator[Problem]:
     """Give what is wrong with whole files; they exist now, and hold what the transfer wrote."""
     known = {row["layer_id"]: row for row in headers}
-    there: dict[str, set[str]] = {}  # names by folder: a tenth of the time of a look at each file
     for row in layers:
         if not row["align_h5"]:
             continue
@@ -197,10 +216,7 @@ def _files(layers: Sequence[Row], headers: Sequence[Row]) -> Iterator[Problem]:
             yield Problem("file", header["problem"], z)
         else:
             count = header["tiles"].count(",") + 1
-            folder, _, name = row["align_h5"].rpartition("/")
-            if folder not in there:
-                there[folder] = _names(Path(folder))
-            if name not in there[folder]:
+            if row["align_h5"] in gone:
                 yield Problem("file", f"{row['align_h5']}: there is no such file. {REMEDY}", z)
             if count != int(row["tiles"]):
                 text = f"transfer/layers.tsv says {row['tiles']} tile(s), the file holds {count}"

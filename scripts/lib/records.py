@@ -138,36 +138,44 @@ class TileSpec:
 
     def to_json(self) -> Json:
         """Give the wire form."""
-        layout = {
-            "sectionId": self.section_id,
-            "imageRow": self.row,
-            "imageCol": self.column,
-            "stageX": self.stage_x,
-            "stageY": self.stage_y,
-            "distanceZ": self.distance_z_nm,
-        }
-        level = {
-            "imageUrl": self.image_url,
-            "imageLoaderType": self.image_loader,
-            "maskUrl": self.mask_url,
-            "maskLoaderType": self.mask_loader,
-        }
+        # fields that every tile has at once, the others one by one: half of the time of a look at
+        # all of them for absent ones, by the ten thousand
+        layout = {"sectionId": self.section_id, "imageRow": self.row, "imageCol": self.column}
+        for key, value in (
+            ("stageX", self.stage_x),
+            ("stageY", self.stage_y),
+            ("distanceZ", self.distance_z_nm),
+        ):
+            if value is not None:
+                layout[key] = value
+        level: Json = {"imageUrl": self.image_url, "imageLoaderType": self.image_loader}
+        if self.mask_url is not None:
+            level["maskUrl"] = self.mask_url
+        if self.mask_loader is not None:
+            level["maskLoaderType"] = self.mask_loader
         out: Json = {
             "tileId": self.tile_id,
-            "layout": {**self.extra.get("layout", {}), **_present(layout)},
-            "groupId": self.group_id,
+            "layout": layout,
             "z": self.z,
             "width": self.width,
             "height": self.height,
             "minIntensity": self.min_intensity,
             "maxIntensity": self.max_intensity,
-            "mipmapLevels": {"0": _present(level)},
+            "mipmapLevels": {"0": level},
             "transforms": {"type": "list", "specList": [t.to_json() for t in self.transforms]},
-            "labels": list(self.labels) or None,
         }
+        if self.group_id is not None:
+            out["groupId"] = self.group_id
+        if self.labels:
+            out["labels"] = list(self.labels)
         if self.bounds is not None:
-            out |= dict(zip(("minX", "minY", "maxX", "maxY"), self.bounds, strict=True))
-        return _present({**{k: v for k, v in self.extra.items() if k != "layout"}, **out})
+            out["minX"], out["minY"], out["maxX"], out["maxY"] = self.bounds
+        return self._with_extra(out) if self.extra else out
+
+    def _with_extra(self, out: Json) -> Json:
+        """Add what came with the record and is not used here."""
+        out["layout"] = {**_present(self.extra.get("layout", {})), **out["layout"]}
+        return {**_present({k: v for k, v in self.extra.items() if k != "layout"}), **out}
 
     @staticmethod
     def from_json(value: Json) -> TileSpec:

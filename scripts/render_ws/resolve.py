@@ -28,7 +28,10 @@ def references(spec: Json) -> Iterator[str]:
         yield spec.get("refId", "")
     elif kind == model.LIST:
         for item in spec["specList"]:
-            yield from references(item)
+            if item["type"] == "ref":  # at once: nearly all transforms of tiles
+                yield item.get("refId", "")
+            elif item["type"] != "leaf":
+                yield from references(item)
     elif kind == "interpolated":
         for name in ("a", "b"):
             yield from references(spec.get(name) or {"type": "leaf"})

@@ -3,6 +3,7 @@
 import itertools
 import json
 import runpy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from scripts.ingest import (
     publish_acquire,
     publish_restart,
 )
+from scripts.ingest import kept as kept_outputs
 from scripts.lib import pixels
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import UserError
@@ -90,6 +92,11 @@ def publish(specs, acquisition):
 def ingest(rows, *, acquisition=ACQUISITION, specs=SPECS, declared=()):
     """All jobs up to the restart stack, as the rules run them; give the bytes of the receipt."""
     transfer(rows)
+    return run(acquisition=acquisition, specs=specs, declared=declared)
+
+
+def run(*, acquisition=ACQUISITION, specs=SPECS, declared=()):
+    """The jobs of `ingest` with the table of the transfer that is there."""
     cache_headers.main(transfer="transfer/layers.tsv", table="ingest/headers.tsv")
     number(acquisition, [{"reason": "r"} | entry for entry in declared])
     check_layers.main(
@@ -136,6 +143,110 @@ def test_the_same_work_again_gives_the_same_bytes_and_writes_nothing_to_the_serv
     monkeypatch.setattr(RenderClient, "put_tiles", None)
     assert ingest(volume) == first
     assert service.stack_metadata("v1_acquire") == before
+
+
+OUTPUTS = ("headers.tsv", "numbering.json", "problems.tsv", "validation.html", "restarts.tsv")
+
+
+def contents():
+    return {name: Path("ingest", name).read_bytes() for name in (*OUTPUTS, "layers.tsv")}
+
+
+def forced(**settings):
+    """Run all jobs by force: Snakemake removes their outputs first, but for the layer table."""
+    for name in OUTPUTS:
+        Path("ingest", name).unlink(missing_ok=True)
+    run(**settings)
+
+
+def test_jobs_that_are_forced_put_back_what_they_made_of_the_same(service, volume, monkeypatch):
+    volume[3] = write_layer(".", 4000)  # a restart, so that no table is empty
+    ingest(volume, declared=[{"gap": 2, "after": volume[1]["layer_id"]}])
+    made = contents()
+    for module, name in (
+        (cache_headers.headers, "refresh"),
+        (number_layers.numbering, "number"),
+        (check_layers.validation, "find"),
+        (RenderClient, "publish_stack"),
+    ):
+        monkeypatch.setattr(module, name, None)
+    forced(declared=[{"gap": 2, "after": volume[1]["layer_id"], "reason": "r"}])
+    assert contents() == made
+
+
+@pytest.mark.parametrize("kept", ["headers", "layers", "problems"])
+@pytest.mark.parametrize("harm", ["copy", "record", "gone"])
+def test_what_was_kept_and_is_damaged_is_made_anew(service, volume, kept, harm):
+    ingest(volume)
+    made = contents()
+    for path in Path("ingest/kept", kept).iterdir():
+        if harm == "gone":
+            path.unlink()
+        elif (path.name == "made_of.json") == (harm == "record"):
+            path.write_bytes(path.read_bytes()[:-3])
+    forced()
+    assert contents() == made
+
+
+def test_nothing_is_put_back_when_what_it_was_made_of_is_another(service, volume, monkeypatch):
+    ingest(volume)
+    made = contents()
+    # a file that changed: its headers and what follows from them
+    write_layer(".", 40, SWdate="08/01/2021")
+    forced()
+    assert read_table("ingest/restarts.tsv")[0] == {"z": "2", "reason": "change_header_swdate"}
+    write_layer(".", 40, WD=3 + 1e-5)
+    # a file that is gone, found by the job that checks, though no table says so
+    Path(volume[3]["align_h5"]).rename("away.h5")
+    with pytest.raises(UserError, match="no such file"):
+        forced()
+    Path("away.h5").rename(volume[3]["align_h5"])
+    # a layer table that somebody edited is not written over with the one that was kept
+    table = Path("ingest/layers.tsv")
+    table.write_text(table.read_text().replace("21-05-20_120120", "21-05-20_120119"))
+    with pytest.raises(UserError, match="21-05-20_120119"):
+        forced()
+    table.write_bytes(made["layers.tsv"])
+    # other settings
+    with pytest.raises(UserError, match="hides all of an image"):
+        forced(specs=SPECS | {"mask": {"left_px": 50, "top_px": None}})
+    # another version of this program
+    monkeypatch.setattr(kept_outputs, "_source", lambda: "another")
+    monkeypatch.setattr(check_layers.validation, "find", lambda *_: [])
+    Path("ingest/problems.tsv").write_text("")
+    forced()
+    assert read_table("ingest/problems.tsv") == []
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        [],
+        [{"gap": 2, "after": 0}],
+        [{"drop": 1}],
+        [{"drop": 1, "keep_z": False, "renumber": True}],
+        [{"gap": 1, "after": 1}, {"insert": 2, "slot": 1}],
+        [{"insert": 2, "renumber": True}],
+    ],
+)
+def test_numbering_what_is_numbered_gives_the_same_table(service, volume, declared):
+    named = {"drop", "after", "insert"}  # by position in the volume
+    entries = [
+        {key: volume[value]["layer_id"] if key in named else value for key, value in entry.items()}
+        | {"reason": "r"}
+        for entry in declared
+    ]
+    late = {entry["insert"] for entry in entries if "insert" in entry}
+    transfer([row for row in volume if row["layer_id"] not in late])
+    cache_headers.main(transfer="transfer/layers.tsv", table="ingest/headers.tsv")
+    number(ACQUISITION, [entry for entry in entries if "insert" not in entry])
+    transfer(volume)
+    cache_headers.main(transfer="transfer/layers.tsv", table="ingest/headers.tsv")
+    number(ACQUISITION, entries)
+    table = Path("ingest/layers.tsv").read_bytes()
+    shutil.rmtree("ingest/kept")
+    number(ACQUISITION, entries)
+    assert Path("ingest/layers.tsv").read_bytes() == table
 
 
 @pytest.mark.parametrize("what", ["tile", "state", "correction", "folder"])

@@ -1,0 +1,80 @@
+"""What a job of ingest made, kept so that it is not made again of the same.
+
+Snakemake removes the outputs of a job before it runs, so a job that is run by force cannot look at
+what it left. Copies of its outputs lie in ``kept/<name>/`` beside them, with the digest of all that
+they were made of: inputs, settings, and the source text of this package. Like the header cache they
+are no output of any rule, and may be removed at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from scripts.lib import files
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The outputs of one job, made of what `made_of` is the digest of."""
+
+    outputs: tuple[str, ...]
+    made_of: str
+
+    @staticmethod
+    def of(outputs: Sequence[str], inputs: Iterable[str], settings: Any = None) -> Kept:  # noqa: ANN401 - any JSON value
+        """Take the digest of the input files as they are now, and of `settings`."""
+        digests = [_sha256(Path(path).read_bytes()) for path in inputs]
+        return Kept(tuple(outputs), files.digest([_source(), list(outputs), digests, settings]))
+
+    @property
+    def _folder(self) -> Path:
+        first = Path(self.outputs[0])
+        return first.parent / "kept" / first.stem
+
+    def restore(self, *, unless_changed: Sequence[str] = ()) -> bool:
+        """Write the outputs if they were made of the same before; False when they were not.
+
+        The outputs `unless_changed` must also be in place, as they were left.
+        """
+        try:
+            found = files.read_json(self._folder / "made_of.json")
+            kept = {path: (self._folder / Path(path).name).read_bytes() for path in self.outputs}
+            left = [Path(path).read_bytes() for path in unless_changed]
+        except (OSError, ValueError):
+            return False
+        same = found == self._record(kept) and left == [kept[path] for path in unless_changed]
+        if same:
+            for path, data in kept.items():
+                files.write_bytes(path, data)
+            log.info("%s: made of the same before, and put back", ", ".join(self.outputs))
+        return same
+
+    def keep(self) -> None:
+        """Keep copies of the outputs; the record that makes them valid is written last."""
+        made = {path: Path(path).read_bytes() for path in self.outputs}
+        for path, data in made.items():
+            files.write_bytes(self._folder / Path(path).name, data)
+        files.write_json(self._folder / "made_of.json", self._record(made))
+
+    def _record(self, made: dict[str, bytes]) -> dict[str, Any]:
+        return {"made_of": self.made_of, "outputs": {p: _sha256(d) for p, d in made.items()}}
+
+
+@cache
+def _source() -> str:
+    """Digest of the source text that makes the tables: an edit of it makes all anew."""
+    here = Path(__file__).parent
+    found = sorted([*here.glob("*.py"), *here.glob("*.j2"), *(here.parent / "lib").glob("*.py")])
+    return _sha256(b"\0".join(path.read_bytes() for path in found))
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
