@@ -14,9 +14,11 @@ from urllib.parse import parse_qs, unquote
 
 import h5py
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 Image = NDArray[np.generic]
+Window = tuple[slice, slice]  # rows, columns; explicit starts and stops
 
 _LEVEL = re.compile(r"(.*mipmap\.)\d+$")
 
@@ -43,10 +45,11 @@ def halve(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return total * np.float32(0.25)
 
 
-def read_image(url: str, level: int = 0) -> Image:
-    """Read the (h, w) image of `url` at mipmap `level`.
+def read_image(url: str, level: int = 0, window: Window | None = None) -> Image:
+    """Read the (h, w) image of `url` at mipmap `level`, or rows and columns of it.
 
-    A stored level keeps its dtype (uint8, uint16, int16); one that is made here is float32.
+    A stored level keeps its dtype (uint8, uint16, int16); one that is made here is float32. Of a
+    stored level only the HDF5 chunks that `window` touches are read.
 
     Raises
     ------
@@ -62,11 +65,55 @@ def read_image(url: str, level: int = 0) -> Image:
         name, stored = _deepest(file, dataset, level)
         if name not in file:
             raise FileNotFoundError(f"{path} has no data set {dataset} (image URL {url})")
-        data = file[name]
-        image: Image = np.asarray(data[()] if data.ndim == 2 else data[z])
+        if stored == level:
+            return _read(file[name], z, window)
+        image = _read(file[name], z, None)
     for _ in range(level - stored):
         image = halve(image.astype(np.float32, copy=False))
-    return image
+    return image if window is None else image[window]
+
+
+def _read(data: h5py.Dataset, z: int, window: Window | None) -> Image:
+    """Read rows and columns of a (h, w) or (n, h, w) data set."""
+    rows, columns = window or tuple(slice(0, n) for n in data.shape[-2:])
+    place = () if data.ndim == 2 else (z,)
+    if _only_deflated(data):
+        return _inflate(data, place, (rows, columns))
+    return np.asarray(data[(*place, rows, columns)])
+
+
+def _only_deflated(data: h5py.Dataset) -> bool:
+    """Tell whether all chunks are there and packed by deflate alone."""
+    if data.chunks is None:
+        return False
+    layout = data.id.get_create_plist()
+    chunks = math.prod(-(-n // c) for n, c in zip(data.shape, data.chunks, strict=True))
+    deflated = layout.get_nfilters() == 1 and layout.get_filter(0)[0] == h5py.h5z.FILTER_DEFLATE
+    return bool(deflated and data.id.get_num_chunks() == chunks)
+
+
+def _inflate(data: h5py.Dataset, place: tuple[int, ...], window: Window) -> Image:
+    """Read chunk by chunk with ISA-L, which inflates twice as fast as the zlib of HDF5."""
+    rows, columns = window
+    *leading, high, wide = data.chunks
+    out = np.empty((rows.stop - rows.start, columns.stop - columns.start), data.dtype)
+    for y in range(rows.start // high * high, rows.stop, high):
+        for x in range(columns.start // wide * wide, columns.stop, wide):
+            corner = tuple(i // n * n for i, n in zip(place, leading, strict=True))
+            skipped, packed = data.id.read_direct_chunk((*corner, y, x))
+            raw = packed if skipped else isal_zlib.decompress(packed)
+            chunk = np.frombuffer(raw, data.dtype).reshape(data.chunks)
+            image = chunk[tuple(i % n for i, n in zip(place, leading, strict=True))]
+            to_y, from_y = _shared(rows, y, high)
+            to_x, from_x = _shared(columns, x, wide)
+            out[to_y, to_x] = image[from_y, from_x]
+    return out
+
+
+def _shared(part: slice, start: int, size: int) -> tuple[slice, slice]:
+    """Where a chunk's pixels go in `part`, and which of them."""
+    first, stop = max(part.start, start), min(part.stop, start + size)
+    return slice(first - part.start, stop - part.start), slice(first - start, stop - start)
 
 
 def _parse(url: str) -> tuple[Path, str, int]:

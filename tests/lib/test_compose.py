@@ -1,11 +1,13 @@
 """The one rendering path: positions, masks, blending. Images are ramps that hold coordinates."""
 
 import math
+from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 
-from scripts.lib import compose, geometry, pixels
+from scripts.lib import compose, geometry, maps, pixels
 from scripts.lib.compose import Placed
 from scripts.lib.geometry import Box
 from scripts.lib.records import Leaf, Ref, TileSet, TileSpec
@@ -184,7 +186,7 @@ def test_inverse_of_a_whole_chain_agrees_with_the_chain():
     placed = compose.place(chain)[0]
     raw = np.random.default_rng(6).uniform(0, [W - 1, H - 1], (50, 2))
     for x, y in placed.chain.apply(raw):
-        at_x, at_y = compose.inverse_maps(placed.chain, np.array([x]), np.array([y]), W, H)
+        at_x, at_y = maps.inverse_maps(placed.chain, np.array([x]), np.array([y]), W, H)
         back = placed.chain.apply(np.column_stack([at_x.ravel(), at_y.ravel()]))
         assert np.abs(back - [x, y]).max() < 2e-3
 
@@ -201,3 +203,77 @@ def test_a_transform_of_another_kind_is_inverted_point_by_point():
     chain = type(tile_set(spec).chain(spec))((Swirl(),))
     picture = compose.render([Placed(spec, chain)], Box(0, 0, W, H), source=ramp(0))
     assert picture.pixels[10, 10] == 7
+
+
+@pytest.fixture
+def four_files(tmp_path):
+    """Four overlapping tiles in files, the second row turned a little, the right ones masked."""
+    rng = np.random.default_rng(5)
+    url = f"mask://outside-box?minX=17&minY=0&maxX={W}&maxY={H}&width={W}&height={H}"
+    specs = []
+    for k, (x, y) in enumerate([(0, 0), (190.3, 1.2), (2.7, 160.4), (191, 158.8)]):
+        angle = 0.01 * (k > 1)
+        affine = np.array(
+            [[math.cos(angle), -math.sin(angle), x], [math.sin(angle), math.cos(angle), y]]
+        )
+        path = tmp_path / f"{k}.h5"
+        with h5py.File(path, "w") as file:
+            image = rng.integers(1, 255, (1, H, W)).astype(np.uint8)
+            file.create_dataset("mipmap.0", data=image, chunks=(1, 64, 64), compression="gzip")
+        spec = tile(f"t{k}", affine, mask_url=url if k % 2 else None)
+        specs.append(replace(spec, image_url=f"file://{path}?dataSet=/mipmap.0&z=0"))
+    return tile_set(*specs)
+
+
+@pytest.mark.parametrize("blend", ["feather", "last"])
+@pytest.mark.parametrize("scale", [1.0, 0.4])
+def test_part_of_a_file_is_shown_as_the_whole_image_with_its_mask(four_files, scale, blend):
+    placed, box = compose.place(four_files), Box(31, 20, 403, 331)
+    ours = compose.render(placed, box, scale=scale, blend=blend)
+    whole = compose.render(
+        placed, box, scale=scale, blend=blend, source=compose.file_source
+    )  # arrays, and the mask as an image
+    assert (ours.mask == whole.mask).mean() > 0.999  # but for rounding at the very border
+    both = ours.mask & whole.mask
+    # the two measure the distance to a side of the tile from pixels half a level pixel apart
+    assert np.quantile(np.abs(ours.pixels - whole.pixels)[both], 0.99) < 5
+    assert ours.mask[40:-40, 40:-40].all()
+
+
+def test_pixels_do_not_depend_on_how_the_area_is_cut(four_files):
+    placed = compose.place(four_files)
+    whole = compose.render(placed, Box(0, 0, 420, 350))
+    for x0, y0, x1, y1 in [(0, 0, 128, 128), (128, 128, 256, 256), (100, 90, 420, 350)]:
+        part = compose.render(placed, Box(x0, y0, x1, y1))
+        assert np.array_equal(part.mask, whole.mask[y0:y1, x0:x1])
+        assert np.abs(part.pixels - whole.pixels[y0:y1, x0:x1]).max() < 0.02
+
+
+def test_a_tile_alone_gives_its_very_values_where_nothing_is_interpolated():
+    values = np.random.default_rng(2).integers(0, 65536, (H, W)).astype(np.uint16)
+    placed = compose.place(tile_set(tile(affine=geometry.translation(7, -3))))
+    for how in ("linear", "cubic"):
+        picture = compose.render(
+            placed, Box(7, -3, 7 + W, H - 3), source=lambda *_: (values, None), interpolation=how
+        )
+        assert picture.mask.all()
+        assert np.array_equal(picture.pixels, values)
+
+
+def test_cubic_follows_a_wave_more_closely_than_linear():
+    y, x = np.indices((H, W))
+    wave = lambda x, y: 100 + 50 * np.sin(x / 1.6) * np.cos(y / 2.1)  # noqa: E731
+    placed = compose.place(tile_set(tile(affine=geometry.translation(0.5, 0.37))))
+    error = {}
+    for how in ("linear", "cubic"):
+        picture = compose.render(
+            placed,
+            Box(0, 0, W, H),
+            source=lambda *_: (wave(x, y).astype(np.float32), None),
+            interpolation=how,
+        )
+        inner = (slice(5, -5),) * 2
+        error[how] = np.abs(picture.pixels - wave(x - 0.5, y - 0.37))[inner].std()
+    assert error["cubic"] < 0.5 * error["linear"]
+    with pytest.raises(ValueError, match="interpolation must be one of"):
+        compose.render(placed, Box(0, 0, 5, 5), interpolation="nearest")

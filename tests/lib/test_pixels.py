@@ -107,3 +107,19 @@ def test_no_mask_url_means_no_mask_and_another_form_is_refused():
     assert pixels.read_mask(None, (2, 2)) is None
     with pytest.raises(ValueError, match="outside-box"):
         pixels.read_mask("file://mask.tif", (2, 2))
+
+
+@pytest.mark.parametrize("options", [{"compression": "gzip"}, {"compression": "lzf"}, {}])
+@pytest.mark.parametrize("shape", [(70, 101), (3, 70, 101)])
+def test_a_window_is_the_same_part_of_the_whole_image(tmp_path, options, shape):
+    values = np.random.default_rng(1).integers(0, 60000, shape).astype(np.uint16)
+    chunks = (1,) * (len(shape) - 2) + (32, 32)
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file.create_dataset("mipmap.0", data=values, chunks=chunks if options else None, **options)
+    whole = values if len(shape) == 2 else values[2]
+    url = f"file://{tmp_path}/t.h5?dataSet=/mipmap.0&z=2"
+    assert np.array_equal(pixels.read_image(url), whole)
+    for rows, columns in [(slice(0, 1), slice(100, 101)), (slice(31, 65), slice(5, 97))]:
+        assert np.array_equal(pixels.read_image(url, 0, (rows, columns)), whole[rows, columns])
+    part = pixels.read_image(url, 1, (slice(3, 9), slice(20, 50)))  # a level that is not stored
+    assert np.array_equal(part, pixels.read_image(url, 1)[3:9, 20:50])

@@ -1,0 +1,244 @@
+"""L1 · Warp: the pixels of one tile in a window of the output frame, resampled once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lib import filters, maps, pixels
+from scripts.lib.geometry import Array
+from scripts.lib.maps import Grid, Locator, Placed, Window
+from scripts.lib.records import TileSpec
+
+Image = NDArray[np.generic]
+Float32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+Source = Callable[[TileSpec, int], tuple[Image, Image | None]]
+
+INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
+_FUZZ = 1e-6  # px by which a coordinate may miss the tile through rounding
+_FUZZ_32 = 1e-3  # the same for float32 coordinates of up to 16,384 px
+_EDGE_WEIGHT = 1e-3  # px; a border pixel counts only where no other tile has data
+_REACH = {cv2.INTER_LINEAR: 1, cv2.INTER_CUBIC: 2}  # px that an interpolation looks beside
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where a tile has data: between `low` and `high` (x, y), full-scale px, both included."""
+
+    low: Array
+    high: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Warped:
+    """What one tile gives to the output.
+
+    ``window``: the rows and columns it can reach; ``inner``: those where it has data everywhere
+    (may be empty); ``values``: (h, w) of the window.
+    """
+
+    window: Window
+    inner: Window
+    values: Float32
+    locator: Locator
+    data: Data
+    distance: Float32 | None = None  # of the window; given where a mask is no rectangle
+
+    def part(self, window: Window) -> Float32:
+        """Values of a part of the window."""
+        return self.values[_within(window, self.window)]
+
+    def weights(self, window: Window) -> Float32:
+        """Distance to the border of the tile's data, full-scale px; 0 where there is none."""
+        if self.distance is not None:
+            return self.distance[_within(window, self.window)]
+        return _weights(*self.locator.at(window), self.data)
+
+
+def warp(
+    one: Placed, grid: Grid, level: int, *, source: Source | None = None, how: str = "linear"
+) -> Warped | None:
+    """Resample `one` into `grid` from its mipmap `level`; None where it cannot be seen."""
+    tile = one.tile
+    window = _window(one, grid)
+    if window is None:
+        return None
+    # a tile smaller than the level has no such level: the deepest that holds a pixel serves
+    level = min(level, min(tile.width, tile.height).bit_length() - 1)
+    locator = maps.locator(one, grid, window, level)
+    if source is not None:
+        return _from_arrays(one, grid, window, level, locator, *source(tile, level), how)
+    data = _data(tile, level, masked=tile.mask_url)
+    crop = _needed(locator, window, tile, level, INTERPOLATIONS[how])
+    image = _read(tile, level, crop)
+    values = _values(locator, image, (crop[1].start, crop[0].start), window, how)
+    return Warped(window, _inner(one, grid, window, data), values, locator, data)
+
+
+def _read(tile: TileSpec, level: int, crop: Window) -> Image:
+    """Read a part of a level; a filter may need the whole tile to know what to do with a part."""
+    if not filters.filters_of(tile):
+        return pixels.read_image(tile.image_url, level, crop)
+    return filters.unrounded(pixels.read_image(tile.image_url, level), tile, level)[crop]
+
+
+def _from_arrays(
+    one: Placed,
+    grid: Grid,
+    window: Window,
+    level: int,
+    locator: Locator,
+    image: Image,
+    mask: Image | None,
+    how: str,
+) -> Warped:
+    """Resample an image that somebody else read, with a mask of any form."""
+    crop = _needed(locator, window, one.tile, level, INTERPOLATIONS[how])
+    values = _values(locator, image[crop], (crop[1].start, crop[0].start), window, how)
+    data = _data(one.tile, level, masked=None)
+    if mask is None:
+        return Warped(window, _inner(one, grid, window, data), values, locator, data)
+    distance = _masked_weights(locator, mask, crop, window, data, level)
+    nothing = (slice(window[0].start, window[0].start),) * 2
+    return Warped(window, nothing, values, locator, data, distance)
+
+
+# ---------------------------------------------------------------------------------------------
+# where
+# ---------------------------------------------------------------------------------------------
+
+
+def _window(one: Placed, grid: Grid) -> Window | None:
+    """Rows and columns of the output that the tile can reach, one pixel of margin."""
+    low, high = maps.extent(one.chain.apply(maps.border(one.tile.width, one.tile.height)))
+    origin = np.array([grid.box.x0, grid.box.y0])
+    first = np.maximum(np.floor((low - origin) * grid.scale) - 1, 0).astype(int)
+    last = np.minimum(np.ceil((high - origin) * grid.scale) + 2, grid.shape[::-1]).astype(int)
+    if (first >= last).any():
+        return None
+    return slice(int(first[1]), int(last[1])), slice(int(first[0]), int(last[0]))
+
+
+def _inner(one: Placed, grid: Grid, window: Window, data: Data) -> Window:
+    """Rows and columns where the tile has data everywhere; a pixel is given up for rounding.
+
+    An axis-wise correction and an affine keep the sides of a rectangle straight, so its corners
+    say all.
+    """
+    (x0, y0), (x1, y1) = data.low, data.high
+    if x0 >= x1 or y0 >= y1:
+        return slice(0, 0), slice(0, 0)
+    corners = one.chain.apply(np.array([[x0, y0], [x1, y0], [x0, y1], [x1, y1]]))
+    x, y = ((corners - [grid.box.x0, grid.box.y0]) * grid.scale).T
+    columns = _between(max(x[0], x[2]), min(x[1], x[3]), window[1])
+    rows = _between(max(y[0], y[1]), min(y[2], y[3]), window[0])
+    return rows, columns
+
+
+def _between(low: float, high: float, limits: slice) -> slice:
+    start = max(math.ceil(low + _FUZZ) + (low > limits.start), limits.start)
+    stop = min(math.floor(high - _FUZZ) + (high >= limits.stop - 1), limits.stop)
+    return slice(start, max(start, stop))
+
+
+def _data(tile: TileSpec, level: int, *, masked: str | None) -> Data:
+    """Give the rectangle of the tile's data at a level.
+
+    An odd last row that the level does not hold is outside; the half level pixel between the
+    tile's border and the first centre of the level is inside, and takes that centre's value. At
+    the sides of a mask only pixels count that need no masked one.
+    """
+    size = np.array([tile.width >> level, tile.height >> level])
+    low, high = np.zeros(2), np.asarray((size << level) - 1, float)
+    if masked is None:
+        return Data(low, high)
+    box = np.reshape(pixels.mask_box(masked, (tile.height, tile.width)), (2, 2))
+    half = ((1 << level) - 1) / 2
+    first, last = np.ceil(box[0] / (1 << level)), np.floor(box[1] / (1 << level)) - 1
+    low = np.where(box[0] > 0, first * (1 << level) + half, low)
+    high = np.where(box[1] <= high, last * (1 << level) + half, high)
+    return Data(np.asarray(low, float), np.asarray(high, float))
+
+
+def _within(window: Window, whole: Window) -> Window:
+    rows, columns = (
+        slice(part.start - all_.start, part.stop - all_.start)
+        for part, all_ in zip(window, whole, strict=True)
+    )
+    return rows, columns
+
+
+# ---------------------------------------------------------------------------------------------
+# values and weights
+# ---------------------------------------------------------------------------------------------
+
+
+def _needed(locator: Locator, window: Window, tile: TileSpec, level: int, how: int) -> Window:
+    """Rows and columns of the level image that the window touches: the rest is not read."""
+    rows, columns = window
+    edges = [
+        (slice(rows.start, rows.start + 1), columns),
+        (slice(rows.stop - 1, rows.stop), columns),
+        (rows, slice(columns.start, columns.start + 1)),
+        (rows, slice(columns.stop - 1, columns.stop)),
+    ]
+    found = [locator.at(edge) for edge in edges]
+    shift, unit, reach = ((1 << level) - 1) / 2, 1 << level, _REACH[how]
+    spans = []
+    for axis, size in ((1, tile.height >> level), (0, tile.width >> level)):
+        low = (min(float(at[axis].min()) for at in found) - shift) / unit
+        high = (max(float(at[axis].max()) for at in found) - shift) / unit
+        start = min(max(math.floor(low) - reach, 0), size - 1)
+        spans.append(slice(start, max(start + 1, min(math.ceil(high) + reach + 1, size))))
+    return spans[0], spans[1]
+
+
+def _values(
+    locator: Locator, crop: Image, origin: tuple[int, int], window: Window, how: str
+) -> Float32:
+    image = np.ascontiguousarray(crop, dtype=np.float32)
+    return locator.sample(image, origin, window, INTERPOLATIONS[how])
+
+
+def _weights(at_x: Float32, at_y: Float32, data: Data) -> Float32:
+    """Distance to the border of the data, at least a little inside it and 0 outside."""
+    near = [
+        np.float32((high - low) / 2) - np.abs(at - np.float32((low + high) / 2))
+        for at, low, high in zip((at_x, at_y), data.low, data.high, strict=True)
+    ]
+    distance = np.minimum(*near)
+    weight: Float32 = np.maximum(distance, np.float32(0))
+    weight += np.float32(_EDGE_WEIGHT)
+    weight *= distance >= -_FUZZ_32
+    return weight
+
+
+def _masked_weights(
+    locator: Locator, mask: Image, crop: Window, window: Window, data: Data, level: int
+) -> Float32:
+    """Weights inside a mask of any form: 0 wherever a masked pixel would take part."""
+    origin = (crop[1].start, crop[0].start)
+    unmasked = unmasked_pixels(mask)
+    share = locator.sample(unmasked[crop].astype(np.float32), origin, window, cv2.INTER_LINEAR)
+    field = locator.sample(border_distance(unmasked)[crop], origin, window, cv2.INTER_LINEAR)
+    inside = (_weights(*locator.at(window), data) > 0) & (share > 1 - 1e-4)
+    distance = np.maximum((field - 1) * np.float32(1 << level), 0) + np.float32(_EDGE_WEIGHT)
+    return np.asarray(inside * distance, np.float32)
+
+
+def unmasked_pixels(mask: Image) -> NDArray[np.uint8]:
+    """1 where the whole level pixel is unmasked (True, or 255 of 255), else 0."""
+    return np.equal(mask, True if mask.dtype == bool else 255).astype(np.uint8)
+
+
+def border_distance(unmasked: NDArray[np.uint8]) -> Float32:
+    """Distance of each unmasked pixel to the nearest that is not, level px; the outermost 1."""
+    ring = cv2.copyMakeBorder(unmasked, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    field = cv2.distanceTransform(ring, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.ascontiguousarray(field[1:-1, 1:-1], np.float32)
