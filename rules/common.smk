@@ -25,6 +25,7 @@ os.environ.setdefault("RENDER_WS_URL", config["render"]["url"])
 
 RENDER = {"owner": config["render"]["owner"], "project": config["render"]["project"]}
 COLLECTION = f"{RENDER['project']}_v1"
+REVIEWED = f"{COLLECTION}_review"  # matches of patches, and derived ones
 SUFFIX = {"straighten": "_straight"}
 STEPS = config["correct"]["steps"]
 STACK = {"acquire": "v1_acquire", "trimmed": "v1_acquire_trimmed"}
@@ -51,6 +52,7 @@ wildcard_constraints:
     chunk=r"\d\d\d\d+",  # not {4,}: Snakemake's wildcards know {n} and {n,m} only
     run="|".join(RUNS),
     step="|".join(SUFFIX),
+    round=r"[1-3]",
     stack=r"[A-Za-z0-9_]+",
 
 

@@ -91,4 +91,37 @@ def slab_made_of(wildcards):
     return digests[wildcards.chunk]
 
 
+def patch_rounds():
+    """Numbers of the rounds of patches that there is work for, as far as is known."""
+    rounds, table = [], checkpoints.propose_patches.get().output.applied
+    for number in range(1, config["review"]["patch_rounds"] + 1):
+        if str(number) not in column(table, "round"):
+            break
+        rounds.append(number)
+        if number < config["review"]["patch_rounds"]:
+            table = checkpoints.settle_patches.get(round=number).output[0]
+    return rounds
+
+
+def patch_results_until(wildcards):
+    """Results of the patches of one round and of those before it."""
+    return expand(
+        "review/patch_results/{round}/{run}.tsv.gz",
+        round=range(1, int(wildcards.round) + 1),
+        run=RUNS,
+    )
+
+
+def patch_results(wildcards):
+    """Results of all rounds of patches."""
+    return expand(
+        "review/patch_results/{round}/{run}.tsv.gz", round=patch_rounds(), run=RUNS
+    )
+
+
+def last_patches(wildcards):
+    """Table of patches that the last round started from."""
+    return f"review/patches/{max(len(patch_rounds()) - 1, 0)}.tsv"
+
+
 STAGE_TABLES = stage_tables(config["match"]["preset"])

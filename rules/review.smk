@@ -1,16 +1,152 @@
-# Is the match graph fit to be solved? Clusters, decisions, the gate, the trimmed stack.
+# Is the match graph fit to be solved? Survey, patches in rounds, clusters, decisions, the gate, the trimmed stack.
+SUSPECTS = {
+    key: config["review"][key]
+    for key in (
+        "resin_texture",
+        "resin_likeness",
+        "min_resin_layers",
+        "max_unlike_share",
+        "max_saturated_share",
+        "max_dead_share",
+        "max_noise_ratio",
+        "min_texture_ratio",
+    )
+}
+DECISIONS = {key: config["review"][key] for key in ("auto", "exclude", "keep", "patch")}
+
+
+rule survey_tiles:
+    input:
+        acquire=f"stacks/{STACK['acquire']}.json",
+        chunks="ingest/chunks.tsv",
+    output:
+        "review/survey/{chunk}.tsv.gz",
+    log:
+        "logs/survey_tiles/{chunk}.log",
+    benchmark:
+        "benchmarks/survey_tiles/{chunk}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=120,
+    params:
+        render=RENDER,
+    script:
+        "../scripts/review/survey_tiles.py"
+
+
+checkpoint propose_patches:
+    input:
+        acquire=f"stacks/{STACK['acquire']}.json",
+        matches=f"matches/{COLLECTION}.json",
+        survey=chunks("review/survey/{chunk}.tsv.gz"),
+        results=chunks("match/results/{run}/{chunk}.tsv.gz"),
+    output:
+        proposed="review/patch_proposals.tsv",
+        applied="review/patches/0.tsv",
+    log:
+        "logs/propose_patches/propose.log",
+    benchmark:
+        "benchmarks/propose_patches/propose.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        render=RENDER,
+        review=SUSPECTS | DECISIONS,
+    script:
+        "../scripts/review/propose_patches.py"
+
+
+rule publish_patches:
+    input:
+        **{run: chunks(f"match/pairs/{run}/{{chunk}}.tsv.gz") for run in RUNS},
+        acquire=f"stacks/{STACK['acquire']}.json",
+        patches=lambda wc: f"review/patches/{int(wc.round) - 1}.tsv",
+    output:
+        **{run: f"review/patch_pairs/{{round}}/{run}.tsv.gz" for run in RUNS},
+        receipt=f"stacks/{STACK['acquire']}_patch{{round}}.json",
+    log:
+        "logs/publish_patches/{round}.log",
+    benchmark:
+        "benchmarks/publish_patches/{round}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        render=RENDER,
+        runs=RUNS,
+        stack=lambda wc: f"{STACK['acquire']}_patch{wc.round}",
+    script:
+        "../scripts/review/publish_patches.py"
+
+
+use rule match_pairs as match_patches with:
+    input:
+        stack=f"stacks/{STACK['acquire']}_patch{{round}}.json",
+        pairs="review/patch_pairs/{round}/{run}.tsv.gz",
+    output:
+        "review/patch_results/{round}/{run}.tsv.gz",
+    log:
+        "logs/match_patches/{round}/{run}.log",
+    benchmark:
+        "benchmarks/match_patches/{round}/{run}.tsv"
+    params:
+        render=RENDER,
+        collection=REVIEWED,
+        stage_tables=STAGE_TABLES,
+        feature_cache_mb=config["match"]["feature_cache_mb"],
+
+
+checkpoint settle_patches:
+    input:
+        acquire=f"stacks/{STACK['acquire']}.json",
+        patches=lambda wc: f"review/patches/{int(wc.round) - 1}.tsv",
+        results=patch_results_until,
+    output:
+        "review/patches/{round}.tsv",
+    log:
+        "logs/settle_patches/{round}.log",
+    benchmark:
+        "benchmarks/settle_patches/{round}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=30,
+    params:
+        render=RENDER,
+    script:
+        "../scripts/review/settle_patches.py"
 
 
 rule review_connectivity:
     input:
         acquire=f"stacks/{STACK['acquire']}.json",
         matches=f"matches/{COLLECTION}.json",
+        survey=chunks("review/survey/{chunk}.tsv.gz"),
         results=chunks("match/results/{run}/{chunk}.tsv.gz"),
+        proposed="review/patch_proposals.tsv",
+        applied=last_patches,
+        patch_results=patch_results,
     output:
         clusters="review/clusters.json",
         tiles="review/tiles.tsv",
         edges="review/edges.tsv",
+        patches="review/patches.tsv",
+        bridges="review/bridges.tsv",
+        statistics="review/statistics.tsv",
         proposals="review/proposals.yaml",
+        matches=f"matches/{REVIEWED}.json",
     log:
         "logs/review_connectivity/review.log",
     benchmark:
@@ -23,9 +159,12 @@ rule review_connectivity:
         runtime=60,
     params:
         render=RENDER,
-        review={
+        collection=REVIEWED,
+        review=SUSPECTS
+        | DECISIONS
+        | {
             key: config["review"][key]
-            for key in ("auto", "exclude", "resin_texture", "texture_samples")
+            for key in ("bridge", "bridge_from_layers", "bridge_window_layers")
         },
     script:
         "../scripts/review/review_connectivity.py"
@@ -36,6 +175,7 @@ rule check_gate:
         clusters="review/clusters.json",
         tiles="review/tiles.tsv",
         edges="review/edges.tsv",
+        patches="review/patches.tsv",
         proposals="review/proposals.yaml",
         matches=f"matches/{COLLECTION}.json",
     output:
@@ -60,6 +200,7 @@ rule publish_trimmed:
     input:
         acquire=f"stacks/{STACK['acquire']}.json",
         tiles="review/tiles.tsv",
+        patches="review/patches.tsv",
         gate="review/gate.json",
     output:
         f"stacks/{STACK['trimmed']}.json",

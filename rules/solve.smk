@@ -3,7 +3,7 @@
 
 rule gather_moments:
     input:
-        matches=f"matches/{COLLECTION}.json",
+        matches=[f"matches/{COLLECTION}.json", f"matches/{REVIEWED}.json"],
         chunks="ingest/chunks.tsv",
     output:
         "solve/moments/{chunk}.npz",
@@ -27,7 +27,7 @@ rule gather_moments:
 rule solve_transforms:
     input:
         trimmed=f"stacks/{STACK['trimmed']}.json",
-        matches=f"matches/{COLLECTION}.json",
+        matches=[f"matches/{COLLECTION}.json", f"matches/{REVIEWED}.json"],
         moments=chunks("solve/moments/{chunk}.npz"),
         restarts="ingest/restarts.tsv",
     output:

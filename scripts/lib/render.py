@@ -193,6 +193,12 @@ class RenderClient:
         """Give state, version and statistics of a stack; raises `StackNotFound`."""
         return dict(self._get(self._stack(stack), missing=StackNotFound))
 
+    def resolution(self, stack: str) -> tuple[float, float, float]:
+        """Give the x, y, z size of a voxel of a stack in nm; raises `StackNotFound`."""
+        version = self.stack_metadata(stack)["currentVersion"]
+        x, y, z = (float(version[f"stackResolution{axis}"]) for axis in "XYZ")
+        return x, y, z
+
     def stacks(self) -> list[str]:
         """Names of all stacks of the project."""
         ids = self._get(_path("owner", self.owner, "project", self.project, "stackIds"))

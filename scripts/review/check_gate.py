@@ -2,8 +2,9 @@
 """Stop before the solve when the match graph is not fit for it.
 
 Inputs
-    ``review/clusters.json``, ``review/tiles.tsv``, ``review/edges.tsv``, ``review/proposals.yaml``
-    and the receipt of the match collection
+    ``review/clusters.json``, ``review/tiles.tsv``, ``review/edges.tsv``, ``review/patches.tsv``,
+    ``review/proposals.yaml`` and the receipt of the match collection; ``review/index.html`` is one
+    too, so that there is something to look at when the gate does not open
 
 Output
     ``review/gate.json``: each check with what was found and expected. A failing gate writes nothing
@@ -24,35 +25,17 @@ log = logging.getLogger(__name__)
 LIMITS = tuple(gate.Limits.__dataclass_fields__)
 
 
-def checks_of(
-    found: Mapping[str, Any],
-    tiles: list[dict[str, str]],
-    gaps: list[dict[str, str]],
-    *,
-    planned: int,
-    yaml: str,
-    limits: gate.Limits,
-) -> list[gate.Check]:
-    """Give all checks on what the review found."""
-    return [
-        gate.check_attempted(found["pairs_attempted"], planned),
-        *gate.check_connected(tiles, len(found["after"]["clusters"]), yaml),
-        gate.check_auto(tiles, limits),
-        gate.check_edges(gaps, limits),
-        *gate.check_shares(found["saved"], limits),
-    ]
-
-
 def main(*, inputs: Mapping[str, str], out: str | Path, params: Mapping[str, Any]) -> None:
     """Check, and write the gate file when all checks pass."""
-    checks = checks_of(
-        read_json(inputs["clusters"]),
-        read_table(inputs["tiles"]),
-        read_table(inputs["edges"]),
+    found = gate.Evidence(
+        figures=read_json(inputs["clusters"]),
+        tiles=read_table(inputs["tiles"]),
+        edges=read_table(inputs["edges"]),
+        patches=read_table(inputs["patches"]),
+        proposals=Path(inputs["proposals"]).read_text(),
         planned=CollectionReceipt.read(inputs["matches"]).pairs_planned,
-        yaml=Path(inputs["proposals"]).read_text(),
-        limits=gate.Limits(**{name: params[name] for name in LIMITS}),
     )
+    checks = gate.checks(found, gate.Limits(**{name: params[name] for name in LIMITS}))
     for check in checks:
         log.info("%s: %s (expected %s): %s", check.name, check.found, check.expected, check.status)
         if check.status == "warning":

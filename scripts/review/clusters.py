@@ -6,7 +6,7 @@ in slabs of 1000 layers and reports such tiles, spec match-review 16.7).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,17 +38,19 @@ class Net:
         return Net(self.tiles, self.p[keep], self.q[keep], self.dz[keep])
 
 
-def net_of(tiles: Sequence[TileSpec], saved: Sequence[Mapping[str, str]]) -> Net:
-    """Give the net of `tiles` and rows with p_id, q_id, dz; pairs of other tiles are left out."""
+def net_of(tiles: Sequence[TileSpec], saved: Iterable[Mapping[str, str]]) -> Net:
+    """Give the net of `tiles` and rows with p_id and q_id; pairs of other tiles are left out."""
+    return net_of_ids(tiles, ((row["p_id"], row["q_id"]) for row in saved))
+
+
+def net_of_ids(tiles: Sequence[TileSpec], pairs: Iterable[tuple[str, str]]) -> Net:
+    """Give the net of `tiles` and pairs of tile ids; pairs of other tiles are left out."""
     ordered = sorted(tiles, key=lambda t: (t.z, t.row, t.column, t.tile_id))
-    at = {tile.tile_id: i for i, tile in enumerate(ordered)}
-    known = [row for row in saved if row["p_id"] in at and row["q_id"] in at]
-    return Net(
-        ordered,
-        np.array([at[row["p_id"]] for row in known], np.int64),  # type: ignore[index]
-        np.array([at[row["q_id"]] for row in known], np.int64),  # type: ignore[index]
-        np.array([float(row["dz"]) for row in known], float),
-    )
+    at: dict[str, int] = {tile.tile_id: i for i, tile in enumerate(ordered)}
+    ends = np.array([(at.get(p, -1), at.get(q, -1)) for p, q in pairs], np.int64).reshape(-1, 2)
+    p, q = ends[(ends >= 0).all(axis=1)].T
+    z = np.array([tile.z for tile in ordered], float)
+    return Net(ordered, p, q, np.abs(z[p] - z[q]))
 
 
 def degrees(net: Net) -> tuple[Index, Index]:

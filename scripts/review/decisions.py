@@ -1,13 +1,14 @@
 """L4 · Decisions: which tiles leave the solve, by the config or automatically, and proposals.
 
-A person decides in the config (``review.exclude``); ``review.auto`` applies the safe kind: tiles
-without any match to the rest, and small clusters. The largest cluster is never touched.
+A person decides in the config (``review.exclude``, ``keep``, ``patch``, ``bridge``) and
+``review.auto`` applies the safe kinds. A tile of the largest cluster leaves only when it is spoilt
+and no patch can take its place.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,10 @@ from scripts.lib.job import UserError
 from scripts.lib.records import TileSpec
 from scripts.review.clusters import Index, Net, labels
 from scripts.review.edges import runs
+from scripts.review.suspects import RESIN, SPOILT, Verdict
 
 Mask = NDArray[np.bool_]
+Entries = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -40,23 +43,39 @@ class Decided:
         return np.array([bool(text) for text in self.reason], bool)
 
 
-def decide(net: Net, exclude: Sequence[Mapping[str, Any]], *, auto: bool) -> Decided:
-    """Apply the entries of ``review.exclude``, then, with `auto`, take out what is not joined.
+def decide(
+    net: Net,
+    exclude: Entries,
+    *,
+    auto: bool,
+    verdicts: Mapping[str, Verdict] | None = None,
+    keep: Entries = (),
+) -> Decided:
+    """Apply ``review.exclude``, then, with `auto`, take out what is spoilt or not joined.
 
     Raises
     ------
     UserError
         When an entry names a tile or cell that does not exist.
     """
+    known = verdicts or {}
     reason = by_config(net.tiles, exclude)
+    kept = {i for i, text in enumerate(by_config(net.tiles, keep, key="keep")) if text}
     taken = np.zeros(len(net.tiles), bool)
     label = labels(net, _gone(reason))
     if auto and (label == 1).any():
+        for i, tile in enumerate(net.tiles):
+            verdict = known.get(tile.tile_id)
+            if verdict and verdict.kind == SPOILT and i not in kept and not reason[i]:
+                taken[i], reason[i] = True, f"auto: spoilt, no patch for it: {verdict.words}"
+        label = labels(net, _gone(reason))
         size = np.bincount(label)
-        # what is left is the largest cluster alone, so that no second round can find anything
-        for i in np.flatnonzero((label != 1) & ~_gone(reason)):
-            taken[i] = True
-            reason[i] = _auto_reason(int(label[i]), int(size[label[i]]))
+        # what is left is the largest cluster alone, so that no further round can find anything
+        for k in np.flatnonzero((label != 1) & ~_gone(reason)).tolist():
+            if k not in kept:
+                verdict = known.get(net.tiles[k].tile_id)
+                taken[k] = True
+                reason[k] = _auto_reason(int(label[k]), int(size[label[k]]), verdict)
         label = labels(net, _gone(reason))
     return Decided(reason, taken, label)
 
@@ -65,11 +84,16 @@ def _gone(reason: Sequence[str]) -> Mask:
     return np.array([bool(text) for text in reason], bool)
 
 
-def _auto_reason(label: int, size: int) -> str:
-    return f"auto: cluster {label} of {size} tiles" if label else "auto: no match to any tile"
+def _auto_reason(label: int, size: int, verdict: Verdict | None) -> str:
+    where = f"cluster {label} of {size} tiles" if label else "no match to any tile"
+    if verdict is None:
+        return f"auto: {where}"
+    if verdict.kind == RESIN:
+        return f"auto: resin ({verdict.words}; {where})"
+    return f"auto: tissue without matches ({where})"
 
 
-def by_config(tiles: Sequence[TileSpec], exclude: Sequence[Mapping[str, Any]]) -> list[str]:
+def by_config(tiles: Sequence[TileSpec], entries: Entries, *, key: str = "exclude") -> list[str]:
     """Give the (n,) reasons of the entries that name each tile, "" for none (the first one wins).
 
     Raises
@@ -78,9 +102,9 @@ def by_config(tiles: Sequence[TileSpec], exclude: Sequence[Mapping[str, Any]]) -
         When an entry names neither cells nor tiles, or one that does not exist.
     """
     reason = [""] * len(tiles)
-    for number, entry in enumerate(exclude):
+    for number, entry in enumerate(entries):
         cells, ids = set(entry.get("cells", ())), set(entry.get("tiles", ()))
-        _check_entry(number, entry, tiles)
+        _check_entry(f"review.{key}[{number}]", entry, tiles)
         first, last = entry.get("z_first", -np.inf), entry.get("z_last", np.inf)
         for i, tile in enumerate(tiles):
             named = tile.tile_id in ids
@@ -90,8 +114,7 @@ def by_config(tiles: Sequence[TileSpec], exclude: Sequence[Mapping[str, Any]]) -
     return reason
 
 
-def _check_entry(number: int, entry: Mapping[str, Any], tiles: Sequence[TileSpec]) -> None:
-    where = f"review.exclude[{number}]"
+def _check_entry(where: str, entry: Mapping[str, Any], tiles: Sequence[TileSpec]) -> None:
     if not entry.get("cells") and not entry.get("tiles"):
         raise UserError(
             f'{where}: expected cells: ["row,column", ...] or tiles: [ids], found neither'
@@ -147,13 +170,28 @@ def _entry(cell: str, tiles: Sequence[TileSpec], kinds: Mapping[str, str]) -> di
     }
 
 
-def as_yaml(entries: Sequence[Mapping[str, Any]]) -> str:
-    """Give entries as lines to paste under ``review:``."""
-    if not entries:
-        return "exclude: []\n"
-    lines = ["exclude:"]
-    for entry in entries:
-        lines.append(f'  - cells: ["{entry["cells"][0]}"]')
-        lines += [f"    {key}: {entry[key]:g}" for key in ("z_first", "z_last")]
-        lines.append(f'    reason: "{entry["reason"]}"')
+def as_yaml(
+    entries: Entries, patches: Entries = (), bridges: Entries = (), *, bare: Collection[str] = ()
+) -> str:
+    """Give entries as lines to paste under ``review:``; keys in `bare` are left out when empty."""
+    lines = []
+    for key, some in (("exclude", entries), ("patch", patches), ("bridge", bridges)):
+        if some:
+            lines.append(f"{key}:")
+            lines += [line for entry in some for line in _lines(entry)]
+        elif key == "exclude" and key not in bare:
+            lines.append("exclude: []")
     return "\n".join(lines) + "\n"
+
+
+def _lines(entry: Mapping[str, Any]) -> list[str]:
+    out = []
+    for key, value in entry.items():
+        if isinstance(value, (list, tuple)):
+            text = "[" + ", ".join(f'"{one}"' for one in value) + "]"
+        elif isinstance(value, str):
+            text = '"' + value.replace("\\", "\\\\").replace('"', "'") + '"'
+        else:
+            text = f"{value:g}"
+        out.append(f"    {key}: {text}")
+    return ["  - " + out[0].strip(), *out[1:]]

@@ -8,7 +8,7 @@ match-review 10.4).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scripts.lib.records import TileSpec
 from scripts.review.clusters import Net
 
-COLUMNS = ("row_a", "column_a", "row_b", "column_b", "z_first", "z_last", "layers")
+COLUMNS = ("row_a", "column_a", "row_b", "column_b", "z_first", "z_last", "layers",
+           "bridged")  # fmt: skip
 Cell = tuple[int, int]
 Edge = tuple[Cell, Cell]
 
@@ -51,11 +52,31 @@ def gaps(net: Net, gone: NDArray[np.bool_]) -> list[dict[str, Any]]:
     return [
         {
             "row_a": a[0], "column_a": a[1], "row_b": b[0], "column_b": b[1],
-            "z_first": span[0], "z_last": span[-1], "layers": len(span),
+            "z_first": span[0], "z_last": span[-1], "layers": len(span), "bridged": 0,
         }
         for a, b in sorted(missing)
         for span in runs(missing[a, b])
     ]  # fmt: skip
+
+
+def layers_of(gaps: Iterable[Mapping[str, Any]], edge: Edge) -> set[float]:
+    """Give the layers in which `edge` has no match."""
+    names = ("row_a", "column_a", "row_b", "column_b")
+    return {
+        z
+        for gap in gaps
+        if tuple(gap[name] for name in names) == (*edge[0], *edge[1])
+        for z in np.arange(gap["z_first"], gap["z_last"] + 1).tolist()
+    }
+
+
+def mark(gaps: Sequence[dict[str, Any]], bridges: Iterable[Mapping[str, Any]]) -> None:
+    """Set in each gap how many of its layers are bridged by rows of `bridges.COLUMNS`."""
+    for row in bridges:
+        z = float(row["z"])
+        for gap in gaps:
+            same = all(gap[n] == row[n] for n in ("row_a", "column_a", "row_b", "column_b"))
+            gap["bridged"] += same and gap["z_first"] <= z <= gap["z_last"]
 
 
 def _layers(net: Net, gone: NDArray[np.bool_]) -> dict[float, list[TileSpec]]:

@@ -1,27 +1,38 @@
 """L4 · Gate: is the match graph fit to be solved? Checks with thresholds, told in words.
 
-G2 attempted pairs = planned pairs; G3 share of saved pairs; G4 one cluster; G5 no unconnected
-tile; G6 longest edge gap; and the share of tiles excluded automatically (spec match-review 17).
+G1 no invalid tile, no spoilt one undecided; G2 attempted pairs = planned pairs; G3 share of saved
+pairs; G4 one cluster; G5 no unconnected tile; G6 longest edge gap; G7 shares of patched, derived
+and automatically excluded (spec match-review 17). A failing check says what is wrong, where, and
+gives the lines to add to the config of the volume.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 NAMED = 5  # tiles named in a message; the table names all
+Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Limits:
     """Thresholds of the gate (config section ``review``)."""
 
-    max_auto_share: float = 0.2  # share of all tiles
-    max_edge_gap_layers: int = 50
+    max_invalid_tiles: int = 0
+    max_spoilt_tiles: int = 0
+    max_unattempted_pairs: int = 0
     min_saved_share_dz1: float = 0.9  # share of pairs of adjacent layers
     min_saved_share_montage: float = 0.5  # share of pairs within a layer
     low_share: str = "warn"  # or "fail"
+    max_clusters: int = 1
+    max_unconnected_tiles: int = 0
+    max_edge_gap_layers: int = 50
+    max_patched_share: float = 0.05  # share of all tiles
+    max_derived_share: float = 0.1  # share of the pairs within layers
+    max_auto_share: float = 0.2  # share of all tiles
+    max_lost_tissue_share: float = 0.01  # share of all tiles
 
 
 @dataclass(frozen=True)
@@ -45,90 +56,129 @@ class Check:
         }
 
 
-def shares(
-    results: Iterable[Mapping[str, str]], gone: Collection[str]
-) -> dict[str, dict[str, int]]:
-    """Count planned and saved pairs of tiles that stay, by kind: montage, dz1, dz2 ..."""
-    out: dict[str, dict[str, int]] = {}
-    for row in results:
-        if row["p_id"] in gone or row["q_id"] in gone:
-            continue
-        dz = float(row["dz"])
-        kind = out.setdefault(f"dz{dz:g}" if dz else "montage", {"planned": 0, "saved": 0})
-        kind["planned"] += 1
-        kind["saved"] += row["saved"] == "1"
-    return dict(sorted(out.items()))
+@dataclass(frozen=True)
+class Evidence:
+    """What the gate looks at: figures, tables of the review, and its proposals (YAML)."""
+
+    figures: Mapping[str, Any]  # review/clusters.json
+    tiles: Sequence[Row]
+    edges: Sequence[Row]
+    patches: Sequence[Row]
+    proposals: str
+    planned: int  # pairs
 
 
-def check_attempted(results: int, planned: int) -> Check:
+def checks(found: Evidence, limits: Limits) -> list[Check]:
+    """Give all checks, G1 to G7."""
+    return [
+        check_invalid(found.figures.get("invalid_tiles", []), limits),
+        check_spoilt(found.figures.get("spoilt_tiles", []), found, limits),
+        check_attempted(found.figures["pairs_attempted"], found.planned, limits),
+        *check_shares(found.figures["saved"], limits),
+        *check_connected(found, limits),
+        check_edges(found.edges, limits),
+        check_patched(found, limits),
+        check_derived(found.figures, limits),
+        *check_auto(found.tiles, limits),
+    ]
+
+
+def check_invalid(ids: Sequence[str], limits: Limits) -> Check:
+    """Check that every tile can be placed (G1)."""
+    return _count(
+        "invalid_tiles",
+        len(ids),
+        limits.max_invalid_tiles,
+        f"{len(ids)} tiles have no size, no finite place or no image: {_names(ids)}. Run again with"
+        f" --forcerun publish_acquire; or{_lines(_entry('exclude', ids, 'invalid tile spec'))}",
+    )
+
+
+def check_spoilt(ids: Sequence[str], found: Evidence, limits: Limits) -> Check:
+    """Check that each spoilt tile is patched, excluded or kept on purpose (G1)."""
+    why = {row["replaces"]: row["reason"] for row in found.patches}
+    told = [f"{i} ({why[i]})" if i in why else i for i in ids]
+    return _count(
+        "spoilt_tiles",
+        len(ids),
+        limits.max_spoilt_tiles,
+        f"{len(ids)} tiles look spoilt and would go into the solve: {_names(told)}. They are shown"
+        " in review/index.html. Set review.auto: true to replace them, or"
+        f"{_lines(found.proposals)}To use them as they are, instead"
+        f"{_lines(_entry('keep', ids, 'looked at: usable'))}",
+    )
+
+
+def check_attempted(results: int, planned: int, limits: Limits) -> Check:
     """Check that every planned pair has a row (G2)."""
-    return _check(
+    absent = abs(planned - results)
+    return Check(
         "attempted_pairs",
         results,
         f"{planned} planned",
-        results == planned,
-        f"match/results: expected a row for each of the {planned} planned pairs, found {results};"
-        " run again with --forcerun match_pairs",
+        "passed" if absent <= limits.max_unattempted_pairs else "failed",
+        ""
+        if absent <= limits.max_unattempted_pairs
+        else f"match/results: expected a row for each of the {planned} planned pairs, found"
+        f" {results}; run again with --forcerun match_pairs, or"
+        f"{_lines(f'max_unattempted_pairs: {absent}')}",
     )
 
 
-def check_connected(tiles: Sequence[Mapping[str, str]], clusters: int, yaml: str) -> list[Check]:
+def check_connected(found: Evidence, limits: Limits) -> list[Check]:
     """Check for one cluster and no unconnected tile, after the decisions (G4, G5)."""
-    lonely = [row["tile_id"] for row in tiles if row["state"] == "unconnected"]
-    small = [row["tile_id"] for row in tiles if row["state"] == "small_cluster"]
+    clusters = found.figures["after"]["clusters"]
+    lonely = [row["tile_id"] for row in found.tiles if row["state"] == "unconnected"]
+    small = [row["tile_id"] for row in found.tiles if row["state"] == "small_cluster"]
     advice = (
-        "All of them are in review/tiles.tsv (column state). Set review.auto: true, or look at them"
-        f" and add to the config of the volume:\n\nreview:\n{_indented(yaml)}"
+        "All of them are in review/tiles.tsv (column state) and shown in review/index.html. Set"
+        f" review.auto: true, or{_lines(found.proposals)}"
+    )
+    others = "; ".join(
+        f"{one['tiles']} tiles of cells {' '.join(one['cells'][:NAMED])}, z {one['z_first']:g} to"
+        f" {one['z_last']:g}"
+        for one in clusters[1 : NAMED + 1]
     )
     return [
-        _check(
+        _count(
             "clusters",
-            clusters,
-            "1",
-            clusters == 1,
-            f"the matches join the tiles into {clusters} clusters, expected 1; {len(small)} tiles"
-            f" are outside the largest: {_names(small)}. {advice}",
+            len(clusters),
+            limits.max_clusters,
+            f"the matches join the tiles into {len(clusters)} clusters, expected"
+            f" {limits.max_clusters}; {len(small)} tiles are outside the largest: {_names(small)}"
+            f" ({others}). {advice}",
         ),
-        _check(
+        _count(
             "unconnected_tiles",
             len(lonely),
-            "0",
-            not lonely,
+            limits.max_unconnected_tiles,
             f"{len(lonely)} tiles have no match to any other: {_names(lonely)}. {advice}",
         ),
     ]
 
 
-def check_auto(tiles: Sequence[Mapping[str, str]], limits: Limits) -> Check:
-    """Check the share of tiles that is excluded without being asked."""
-    taken = [row["tile_id"] for row in tiles if row["reason"].startswith("auto:")]
-    share = len(taken) / max(len(tiles), 1)
-    return _check(
-        "auto_share",
-        round(share, 6),
-        f"<= {limits.max_auto_share:g}",
-        share <= limits.max_auto_share,
-        f"review.auto would exclude {len(taken)} of {len(tiles)} tiles ({share:.1%}), the limit is"
-        f" {limits.max_auto_share:.1%}: {_names(taken)}. All of them are in review/tiles.tsv."
-        f" If they are resin, set review.max_auto_share: {_round_up(share)}; if they are tissue,"
-        " mend the matching first",
+def check_edges(gaps: Sequence[Row], limits: Limits) -> Check:
+    """Check the longest run of layers without a match, or a bridge, across an edge (G6)."""
+
+    def left(row: Row) -> int:
+        return int(row["layers"]) - int(row.get("bridged") or 0)
+
+    worst = max(gaps, key=left, default=None)
+    longest = left(worst) if worst else 0
+    over = [row for row in gaps if left(row) > limits.max_edge_gap_layers]
+    wishes = "bridge:\n" + "".join(
+        f'  - cells: ["{r["row_a"]},{r["column_a"]}", "{r["row_b"]},{r["column_b"]}"]\n'
+        f'    z_first: {r["z_first"]}\n    z_last: {r["z_last"]}\n    reason: "seam"\n'
+        for r in over
     )
-
-
-def check_edges(gaps: Sequence[Mapping[str, str]], limits: Limits) -> Check:
-    """Check the longest run of layers without a match across an edge (G6)."""
-    worst = max(gaps, key=lambda row: int(row["layers"]), default=None)
-    longest = int(worst["layers"]) if worst else 0
-    over = sum(int(row["layers"]) > limits.max_edge_gap_layers for row in gaps)
-    where = _edge(worst) if worst else ""
-    return _check(
+    return _count(
         "longest_edge_gap_layers",
         longest,
-        f"<= {limits.max_edge_gap_layers}",
-        not over,
-        f"{over} edges between neighboring cells have no match for more than"
-        f" {limits.max_edge_gap_layers} layers; the longest: {where}, {longest} layers. All of them"
-        f" are in review/edges.tsv. To accept, set review.max_edge_gap_layers: {longest}",
+        limits.max_edge_gap_layers,
+        f"{len(over)} edges between neighboring cells have no match for more than"
+        f" {limits.max_edge_gap_layers} layers; the longest: {_edge(worst) if worst else ''},"
+        f" {longest} layers. All of them are in review/edges.tsv. To derive matches from the layers"
+        f" around,{_lines(wishes)}To accept them,{_lines(f'max_edge_gap_layers: {longest}')}",
     )
 
 
@@ -143,45 +193,118 @@ def check_shares(share: Mapping[str, Mapping[str, int]], limits: Limits) -> list
         found = counts["saved"] / counts["planned"]
         message = (
             f"{counts['saved']} of {counts['planned']} {kind} pairs were saved ({found:.1%}),"
-            f" expected {least:.1%}; why pairs failed is in match/results (column reason)."
-            f" To accept, set review.min_saved_share_{kind}: {int(found * 100) / 100:g}"
+            f" expected {least:.1%}; where and why pairs failed is in review/statistics.tsv and"
+            " match/results (column reason). To accept,"
+            f"{_lines(f'min_saved_share_{kind}: {int(found * 100) / 100:g}')}"
         )
-        name, expected = f"saved_share_{kind}", f">= {least:g}"
         bad = "failed" if limits.low_share == "fail" else "warning"
-        out.append(_check(name, round(found, 6), expected, found >= least, message, bad))
+        status = "passed" if found >= least else bad
+        text = "" if found >= least else message
+        name = f"saved_share_{kind}"
+        out.append(Check(name, round(found, 6), f">= {least:g}", status, text))
     return out
 
 
-def failure(checks: Sequence[Check]) -> str | None:
+def check_patched(found: Evidence, limits: Limits) -> Check:
+    """Check the share of tiles that are copies of an adjacent layer's (G7)."""
+    made = [row["tile_id"] for row in found.patches if row["state"] == "patched"]
+    return _share(
+        "patched_share", made, len(found.tiles), limits.max_patched_share, "max_patched_share",
+        "tiles are copies from an adjacent layer",
+        "If their pictures in review/index.html are right,",
+    )  # fmt: skip
+
+
+def check_derived(figures: Mapping[str, Any], limits: Limits) -> Check:
+    """Check the share of derived pairs among those within layers (G7)."""
+    montage = figures["saved"].get("montage", {}).get("saved", 0)
+    derived = int(figures.get("derived_pairs", 0))
+    share = derived / max(montage + derived, 1)
+    message = (
+        f"{derived} of {montage + derived} pairs within layers are derived ({share:.1%}), the limit"
+        f" is {limits.max_derived_share:.1%}; they are in review/bridges.tsv. Mend the matching of"
+        f" these seams first; to accept,{_lines(f'max_derived_share: {_round_up(share)}')}"
+    )
+    good = share <= limits.max_derived_share
+    return Check(
+        "derived_share", round(share, 6), f"<= {limits.max_derived_share:g}",
+        "passed" if good else "failed", "" if good else message,
+    )  # fmt: skip
+
+
+def check_auto(tiles: Sequence[Row], limits: Limits) -> list[Check]:
+    """Check the shares of tiles that are excluded without being asked (G7)."""
+    taken = [row for row in tiles if row["reason"].startswith("auto:")]
+    lost = [row["tile_id"] for row in taken if row.get("kind") == "tissue"]
+    return [
+        _share(
+            "auto_share", [row["tile_id"] for row in taken], len(tiles), limits.max_auto_share,
+            "max_auto_share", "tiles would be excluded by review.auto",
+            "If they are tissue, mend the matching first; if they are resin,",
+        ),
+        _share(
+            "lost_tissue_share", lost, len(tiles), limits.max_lost_tissue_share,
+            "max_lost_tissue_share", "tiles would be excluded although they show tissue",
+            "Mend the matching (match.preset) first. To accept,",
+        ),
+    ]  # fmt: skip
+
+
+def failure(found: Sequence[Check]) -> str | None:
     """Give what a failing gate says, None when it passes."""
-    failed = [check for check in checks if check.status == "failed"]
+    failed = [check for check in found if check.status == "failed"]
     if not failed:
         return None
-    lines = "\n".join(f"- {check.name}: {check.message}" for check in failed)
+    lines = "\n".join(f"- {check.name}: {check.message.rstrip()}\n" for check in failed)
     return (
-        f"the gate before the solve does not open ({len(failed)} of {len(checks)} checks):\n{lines}"
+        f"the gate before the solve does not open ({len(failed)} of {len(found)} checks); pictures"
+        f" are in review/index.html:\n{lines}"
     )
 
 
-def _check(
-    name: str, found: object, expected: str, good: bool, message: str, bad: str = "failed"
+def _count(name: str, found: int, most: int, message: str) -> Check:
+    good = found <= most
+    return Check(name, found, f"<= {most}", "passed" if good else "failed", "" if good else message)
+
+
+def _share(
+    name: str, ids: Sequence[str], of: int, most: float, key: str, what: str, advice: str
 ) -> Check:
-    return Check(name, found, expected, "passed" if good else bad, "" if good else message)
+    share = len(ids) / max(of, 1)
+    message = (
+        f"{len(ids)} of {of} {what} ({share:.1%}), the limit is {most:.1%}: {_names(ids)}. All of"
+        f" them are in review/tiles.tsv. {advice}{_lines(f'{key}: {_round_up(share)}')}"
+    )
+    good = share <= most
+    return Check(
+        name,
+        round(share, 6),
+        f"<= {most:g}",
+        "passed" if good else "failed",
+        "" if good else message,
+    )
 
 
 def _names(ids: Sequence[str]) -> str:
     return ", ".join(ids[:NAMED]) + (f", ... ({len(ids)} in all)" if len(ids) > NAMED else "")
 
 
-def _edge(row: Mapping[str, str]) -> str:
+def _edge(row: Row) -> str:
     return (
         f"cells {row['row_a']},{row['column_a']} and {row['row_b']},{row['column_b']},"
         f" z {row['z_first']} to {row['z_last']}"
     )
 
 
-def _indented(text: str) -> str:
-    return "".join(f"  {line}\n" for line in text.splitlines())
+def _entry(key: str, ids: Iterable[str], reason: str) -> str:
+    text = ", ".join(f'"{one}"' for one in ids)
+    return f'{key}:\n  - tiles: [{text}]\n    reason: "{reason}"\n'
+
+
+def _lines(text: str) -> str:
+    """Give the lines to add, ready to paste."""
+    body = "".join(f"  {line}\n" for line in text.splitlines())
+    return f" add to the config of the volume:\n\nreview:\n{body}\n"
 
 
 def _round_up(share: float) -> str:

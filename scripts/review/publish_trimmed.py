@@ -1,15 +1,16 @@
 # mypy: disable-error-code="name-defined"
-"""Publish the trimmed stack: the acquired tiles without those the review excluded.
+"""Publish the trimmed stack: the acquired tiles without those the review excluded or replaced.
 
 Inputs
-    stack ``v1_acquire`` (its receipt), ``review/tiles.tsv``, ``review/gate.json``
+    stack ``v1_acquire`` (its receipt), ``review/tiles.tsv``, ``review/patches.tsv`` (those that
+    hold take the places of the tiles they replace), ``review/gate.json``
 
 Output
     ``stacks/v1_acquire_trimmed.json``, the receipt
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,25 +20,26 @@ from scripts.lib.job import job
 from scripts.lib.receipts import StackReceipt
 from scripts.lib.records import TileSet
 from scripts.lib.render import RenderClient
+from scripts.review import patches
 
 log = logging.getLogger(__name__)
 
 
-def trimmed(tiles: TileSet, excluded: set[str]) -> TileSet:
-    """Give the tiles that are not in `excluded`."""
-    return replace(tiles, tiles=tuple(t for t in tiles.tiles if t.tile_id not in excluded))
-
-
-def resolution(version: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Give the x, y, z size of a voxel in nm of a stack version."""
-    x, y, z = (float(version[f"stackResolution{axis}"]) for axis in "XYZ")
-    return x, y, z
+def trimmed(
+    tiles: TileSet, excluded: set[str], patch_rows: Sequence[Mapping[str, str]] = ()
+) -> TileSet:
+    """Give the tiles that are not in `excluded`, with the patches that hold in their places."""
+    held = [row for row in patch_rows if row["state"] == "patched"]
+    now = patches.patched(patches.places(tiles.tiles), held) if held else None
+    kept = tiles.tiles if now is None else now.values()
+    return replace(tiles, tiles=tuple(t for t in kept if t.tile_id not in excluded))
 
 
 def main(
     *,
     acquire: str | Path,
     tiles: str | Path,
+    patch_table: str | Path,
     gate: str | Path,
     out: str | Path,
     render: dict[str, Any],
@@ -48,13 +50,14 @@ def main(
     source = StackReceipt.read(acquire)
     client.require(source)
     excluded = {row["tile_id"] for row in read_table(tiles) if row["state"] == "excluded"}
+    rows = read_table(patch_table)
     version = client.stack_metadata(source.stack)["currentVersion"]
     receipt = client.publish_stack(
         stack,
-        trimmed(client.tiles(source.stack), excluded),
-        resolution_nm=resolution(version),
-        inputs=[acquire, gate],
-        params={"excluded": len(excluded)},
+        trimmed(client.tiles(source.stack), excluded, rows),
+        resolution_nm=client.resolution(source.stack),
+        inputs=[acquire, gate, patch_table],
+        params={"excluded": len(excluded), "patched": sum(r["state"] == "patched" for r in rows)},
         mipmaps=version.get("mipmapPathBuilder"),
     )
     receipt.write(out)
@@ -66,6 +69,7 @@ if __name__ == "__main__":
         main(
             acquire=snakemake.input.acquire,
             tiles=snakemake.input.tiles,
+            patch_table=snakemake.input.patches,
             gate=snakemake.input.gate,
             out=snakemake.output[0],
             render=snakemake.params.render,

@@ -1,69 +1,78 @@
 # mypy: disable-error-code="name-defined"
-"""Look at what the matches join, and decide which tiles leave the solve.
+"""Look at what the matches join, after patches, and decide which tiles leave the solve.
 
 What
-    One union-find over all saved pairs; the entries of ``review.exclude`` and, with
-    ``review.auto``, of tiles outside the largest cluster; gaps of edges between cells; the texture
-    of doubtful tiles against a sample of connected ones.
+    One union-find over all pairs that the service holds; the entries of ``review.exclude`` and,
+    with ``review.auto``, resin, spoilt tiles that no patch could replace, and what is not joined;
+    gaps of edges between cells, and matches derived for long ones (`scripts.review.bridges`).
 
 Inputs
-    stack ``v1_acquire`` (its receipt), ``match/results/{run}/{chunk}.tsv.gz``
+    stack ``v1_acquire`` and the collection ``<project>_v1`` (their receipts), the survey,
+    ``match/results/{run}/{chunk}.tsv.gz``, ``review/patch_proposals.tsv``, the last
+    ``review/patches/{round}.tsv`` and all ``review/patch_results/{round}/{run}.tsv.gz``
 
 Outputs
     ``review/clusters.json``   clusters before and after the decisions, counts, saved shares
-    ``review/tiles.tsv``       per tile: cluster, pairs, texture (grey levels; doubtful and sampled
-                               tiles alone), state ok | unconnected | small_cluster | excluded
-    ``review/edges.tsv``       ranges of z without a match across an edge
-    ``review/proposals.yaml``  lines to paste into the config: all tiles outside the largest cluster
+    ``review/tiles.tsv``       per tile: cluster, pairs, texture, kind tissue | resin | spoilt,
+                               state ok | patched | unconnected | small_cluster | excluded
+    ``review/edges.tsv``       ranges of z without a match across an edge, and how many are bridged
+    ``review/patches.tsv``     patches, and whether each holds: patched | failed | proposed
+    ``review/bridges.tsv``     derived matches: offset and its spread, px
+    ``review/statistics.tsv``  saved pairs by stage, dz, cell, edge and z
+    ``review/proposals.yaml``  lines to paste into the config
+    ``matches/<project>_v1_review.json``  receipt of the collection of patches' and derived matches
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from scripts.lib.files import read_table, write_json, write_table, write_text
+from scripts.lib.files import write_json, write_table, write_text
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
+from scripts.lib.receipts import CollectionReceipt, StackReceipt
 from scripts.lib.render import RenderClient
-from scripts.review import clusters, edges, findings
-from scripts.review.decisions import as_yaml, decide
+from scripts.review import bridges, edges, findings, statistics
+from scripts.review.collected import Files, Joined, collect, conclude
 
 log = logging.getLogger(__name__)
 
 
 def main(
     *,
-    acquire: str | Path,
-    results: Sequence[str | Path],
+    inputs: Mapping[str, Any],
     out: Mapping[str, str],
     render: dict[str, Any],
     params: Mapping[str, Any],
+    collection: str,
 ) -> None:
-    """Write the four outputs `clusters`, `tiles`, `edges`, `proposals` of `out`."""
+    """Write the outputs."""
     client = RenderClient(**render)
-    receipt = StackReceipt.read(acquire)
-    client.require(receipt)
-    rows = [row for path in results for row in read_table(path)]
-    net = clusters.net_of(
-        client.tiles(receipt.stack).tiles, [row for row in rows if row["saved"] == "1"]
+    acquire, matches = (
+        StackReceipt.read(inputs["acquire"]),
+        CollectionReceipt.read(inputs["matches"]),
     )
-    decided = decide(net, params["exclude"], auto=params["auto"])
-    pictures = findings.textures(net, samples=params["texture_samples"])
-    entries = findings.proposed(net, decided, pictures, params["resin_texture"])
-    write_table(out["edges"], edges.COLUMNS, edges.gaps(net, decided.gone))
-    write_text(out["proposals"], as_yaml(entries))
-    write_table(out["tiles"], findings.COLUMNS, findings.per_tile(net, decided, pictures))
-    write_json(out["clusters"], findings.figures(net, decided, rows))
-    log.info("%d tiles, %d pairs, %d excluded", len(net.tiles), len(net.p), decided.gone.sum())
+    client.require(acquire)
+    client.require(matches)
+    files = Files.read(inputs, params)
+    joined: Joined = collect(client, acquire.stack, (matches.collection, collection), files, params)
+    found = conclude(client, joined, files, params, collection=collection)
+    write_table(out["edges"], edges.COLUMNS, found.gaps)
+    write_table(out["patches"], findings.PATCH_COLUMNS, found.patches)
+    write_table(out["bridges"], bridges.COLUMNS, found.bridges)
+    write_table(out["statistics"], statistics.COLUMNS, statistics.table(files.pairs))
+    write_text(out["proposals"], found.proposals)
+    write_table(out["tiles"], findings.COLUMNS, found.tiles)
+    write_json(out["clusters"], found.figures)
+    found.receipt.write(out["matches"])
+    log.info("%d tiles, %d pairs, %s", len(joined.net.tiles), len(joined.net.p), found.figures)
 
 
 if __name__ == "__main__":
     with job(snakemake):
         main(
-            acquire=snakemake.input.acquire,
-            results=snakemake.input.results,
+            inputs=dict(snakemake.input.items()),
             out=dict(snakemake.output.items()),
             render=snakemake.params.render,
             params=snakemake.params.review,
+            collection=snakemake.params.collection,
         )

@@ -44,10 +44,3 @@ def _blurred(pixels: Array, valid: NDArray[np.bool_], sigma: float) -> Array:
     weight = ndimage.gaussian_filter(valid.astype(float), sigma, mode="nearest")
     total = ndimage.gaussian_filter(np.where(valid, pixels, 0.0), sigma, mode="nearest")
     return np.asarray(total / np.maximum(weight, 1e-6))
-
-
-def kind(texture: float | None, tissue: float | None, resin_share: float) -> str:
-    """Name what a tile outside the largest cluster shows, by its texture against that of tissue."""
-    if texture is None or tissue is None:
-        return "no picture"
-    return "resin" if texture < resin_share * tissue else "tissue without matches"

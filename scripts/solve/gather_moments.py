@@ -7,7 +7,7 @@ What
     it are read, and the pairs of the chunk kept.
 
 Inputs
-    the match collection (its receipt), ``ingest/chunks.tsv``
+    the match collection and that of the review (their receipts), ``ingest/chunks.tsv``
 
 Output
     ``solve/moments/{chunk}.npz``: for each pair count, weight, centroids and centred second moments
@@ -15,6 +15,7 @@ Output
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 def main(
     *,
-    matches: str | Path,
+    matches: Sequence[str | Path],
     chunks: str | Path,
     chunk: str,
     out: str | Path,
@@ -38,11 +39,13 @@ def main(
 ) -> None:
     """Write the moments of `chunk`."""
     client = RenderClient(**render)
-    receipt = CollectionReceipt.read(matches)
-    client.require(receipt)
     (row,) = [row for row in read_table(chunks) if row["chunk"] == chunk]
     first, last = float(row["z_first"]), float(row["z_last"])
-    found = moments.gathered(client, receipt.collection, first, last, reach=z_distance)
+    parts = []
+    for receipt in map(CollectionReceipt.read, matches):
+        client.require(receipt)
+        parts.append(moments.gathered(client, receipt.collection, first, last, reach=z_distance))
+    found = moments.joined(parts)
     moments.write(out, found)
     log.info("chunk %s, z %g to %g: %d pairs", chunk, first, last, len(found))
 

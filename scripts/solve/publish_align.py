@@ -46,12 +46,6 @@ def aligned(tiles: TileSet, affines: Mapping[str, Sequence[float]]) -> TileSet:
     return replace(tiles, tiles=moved).with_bounds()
 
 
-def resolution(version: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Give the x, y, z size of a voxel in nm of a stack version."""
-    x, y, z = (float(version[f"stackResolution{axis}"]) for axis in "XYZ")
-    return x, y, z
-
-
 def main(
     *,
     trimmed: str | Path,
@@ -70,7 +64,7 @@ def main(
     receipt = client.publish_stack(
         stack,
         tiles,
-        resolution_nm=resolution(version),
+        resolution_nm=client.resolution(source.stack),
         inputs=[trimmed, transforms],
         params=params,
         mipmaps=version.get("mipmapPathBuilder"),

@@ -32,19 +32,21 @@ from scripts.solve.graph import graph_of, solution, tiles_of
 log = logging.getLogger(__name__)
 
 
-def gathered(paths: Sequence[str | Path], receipt: CollectionReceipt) -> moments.Moments:
-    """Read all moments and check that no pair of the collection is missing or doubled.
+def gathered(paths: Sequence[str | Path], receipts: Sequence[CollectionReceipt]) -> moments.Moments:
+    """Read all moments and check that no pair of the collections is missing or doubled.
 
     Raises
     ------
     UserError
-        When the count differs from that of the collection's receipt.
+        When the count differs from that of the receipts.
     """
     found = moments.joined([moments.read(path) for path in paths])
-    if len(found) != receipt.pairs_saved:
+    expected = sum(receipt.pairs_saved for receipt in receipts)
+    if len(found) != expected:
+        names = " and ".join(receipt.collection for receipt in receipts)
         raise UserError(
-            f"solve/moments: expected the {receipt.pairs_saved} pairs of collection"
-            f" {receipt.collection}, found {len(found)}; run again with --forcerun gather_moments"
+            f"solve/moments: expected the {expected} pairs of collection"
+            f" {names}, found {len(found)}; run again with --forcerun gather_moments"
         )
     return found
 
@@ -52,7 +54,7 @@ def gathered(paths: Sequence[str | Path], receipt: CollectionReceipt) -> moments
 def main(
     *,
     trimmed: str | Path,
-    matches: str | Path,
+    matches: Sequence[str | Path],
     parts: Sequence[str | Path],
     restarts: str | Path,
     out: Mapping[str, str],
@@ -63,7 +65,7 @@ def main(
     client = RenderClient(**render)
     receipt = StackReceipt.read(trimmed)
     client.require(receipt)
-    pairs = gathered(parts, CollectionReceipt.read(matches))
+    pairs = gathered(parts, [CollectionReceipt.read(path) for path in matches])
     options = solver.Options.of_config(dict(params))
     tiles = tiles_of(client.tiles(receipt.stack))
     graph = graph_of(tiles, pairs, options.weighting)

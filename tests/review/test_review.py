@@ -1,6 +1,7 @@
 """Clusters, edges, decisions, texture and the gate on small nets."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from scipy import ndimage
 
 from scripts.lib.job import UserError
 from scripts.lib.records import TileSpec
-from scripts.review import check_gate, clusters, edges, findings, gate, texture
+from scripts.review import clusters, edges, findings, gate, statistics, texture
 from scripts.review.decisions import as_yaml, decide, proposals
 
 
@@ -125,13 +126,6 @@ def test_excluded_tiles_are_not_expected_to_have_edges():
     net = net_of(tiles, [p for p in pairs_of(tiles) if p["dz"] != "0"])
     gone = np.array([t.column == 1 for t in net.tiles])
     assert edges.gaps(net, gone) == []
-
-
-@pytest.mark.parametrize(("layers", "status"), [(50, "passed"), (51, "failed")])
-def test_a_gap_of_51_layers_fails_and_one_of_50_does_not(layers, status):
-    row = dict.fromkeys(("row_a", "column_a", "row_b", "z_first", "z_last"), "1")
-    gaps = [{**row, "column_b": "2", "layers": str(layers)}]
-    assert gate.check_edges(gaps, gate.Limits()).status == status
 
 
 # -- decisions ---------------------------------------------------------------------------------
@@ -254,30 +248,48 @@ def test_the_level_keeps_the_picture_small_but_readable(side, level):
     assert texture.level_of(side, side) == level
 
 
-@pytest.mark.parametrize(
-    ("value", "name"), [(1.0, "resin"), (9.0, "tissue without matches"), (None, "no picture")]
-)
-def test_the_kind_of_a_doubtful_tile_is_named_by_its_texture(value, name):
-    assert texture.kind(value, 10.0, 0.35) == name
-
-
 # -- gate --------------------------------------------------------------------------------------
 
 
-def checked(tiles, pairs, *, auto=True, failed=(), planned=None, **limits):
+def evidence(tiles, pairs, *, auto=True, failed=(), planned=None, **changes):
     rows = [*pairs, *({**row, "saved": "0"} for row in failed)]
     net, what = decided(tiles, pairs, auto=auto)
-    entries = findings.proposed(net, what, {}, 0.35)
+    gone = {t.tile_id for t, out in zip(net.tiles, what.gone, strict=True) if out}
     table = [{k: str(v) for k, v in row.items()} for row in findings.per_tile(net, what, {})]
     gaps = [{k: str(v) for k, v in row.items()} for row in edges.gaps(net, what.gone)]
-    return check_gate.checks_of(
-        findings.figures(net, what, rows),
-        table,
-        gaps,
+    saved = statistics.saved_counts(columns(rows), gone)
+    figures = findings.figures(net, what, {}, attempted=len(rows), saved=saved)
+    return gate.Evidence(
+        figures=figures | changes,
+        tiles=table,
+        edges=gaps,
+        patches=[],
+        proposals=as_yaml(findings.proposed(net, what, {})),
         planned=len(rows) if planned is None else planned,
-        yaml=as_yaml(entries),
-        limits=gate.Limits(**limits),
     )
+
+
+def columns(rows):
+    """Result columns of pairs as the statistics read them."""
+    names = (*statistics.TEXTS, *statistics.KINDS)
+    return statistics.of_columns({name: [row.get(name, "") for row in rows] for name in names})
+
+
+def checked(tiles, pairs, *, limits=None, **changes):
+    return gate.checks(evidence(tiles, pairs, **changes), gate.Limits(**limits or {}))
+
+
+def only(checks, name):
+    """The failed checks are those of `name`, and no other."""
+    assert {check.name for check in checks if check.status != "passed"} == {name}
+    return next(check for check in checks if check.name == name)
+
+
+def pasted(message):
+    """All blocks of lines to add that a message holds."""
+    blocks = message.split("review:\n")[1:]
+    lines = [[r for r in b.splitlines() if r.startswith("  ")] for b in blocks]
+    return [yaml.safe_load("\n".join(block)) for block in lines]
 
 
 def test_a_sound_volume_passes():
@@ -301,41 +313,98 @@ def test_a_failing_gate_names_the_tiles_and_prints_lines_that_mend_it():
     assert "t_0-0-0.1.0" in message
     assert "(7 in all)" in message
     assert "review/tiles.tsv" in message
-    start = message.index("review:\n")
-    lines = [line for line in message[start:].split("\n- ")[0].splitlines() if line]
-    pasted = yaml.safe_load("\n".join(lines))["review"]["exclude"]
-    _, what = decided(tiles, pairs_of(tiles, without=bad), pasted, auto=False)
+    (lines,) = pasted(message)
+    _, what = decided(tiles, pairs_of(tiles, without=bad), lines["exclude"], auto=False)
     assert what.gone.sum() == 7
 
 
-def test_too_large_a_share_of_automatic_exclusions_fails():
+def test_g1_an_invalid_tile_fails_and_the_lines_exclude_it():
+    found = only(
+        checked(grid(3), pairs_of(grid(3)), invalid_tiles=["t_0-0-0.1.0"]), "invalid_tiles"
+    )
+    assert pasted(found.message)[0]["exclude"][0]["tiles"] == ["t_0-0-0.1.0"]
+
+
+def test_g1_a_spoilt_tile_fails_and_the_lines_patch_or_keep_it():
+    given = evidence(grid(3), pairs_of(grid(3)), spoilt_tiles=["t_0-0-0.2.0"])
+    entry = {"cell": "0,0", "z": 2.0, "from": -1, "reason": "a band"}
+    given = replace(given, proposals=as_yaml([], [entry]))
+    patch, keep = pasted(only(gate.checks(given, gate.Limits()), "spoilt_tiles").message)
+    assert patch["patch"] == [{"cell": "0,0", "z": 2, "from": -1, "reason": "a band"}]
+    assert keep["keep"][0]["tiles"] == ["t_0-0-0.2.0"]
+
+
+def test_g2_a_planned_pair_without_a_row_fails():
+    found = only(checked(grid(3), pairs_of(grid(3)), planned=1000), "attempted_pairs")
+    assert "1000 planned" in found.message
+    limits = pasted(found.message)[0]
+    assert gate.failure(checked(grid(3), pairs_of(grid(3)), planned=1000, limits=limits)) is None
+
+
+@pytest.mark.parametrize(("kind", "dz"), [("montage", 0), ("dz1", 1)])
+def test_g3_a_low_share_of_saved_pairs_warns_or_fails_as_the_config_says(kind, dz):
+    tiles = grid(5)
+    ends = [(tiles[z, 0, 0], tiles[z + dz, 0, 1 - dz]) for z in range(1, 5)] * 8
+    lost = [pair(a, b) for a, b in ends]
+    for choice, status in (("warn", "warning"), ("fail", "failed")):
+        checks = checked(tiles, pairs_of(tiles), failed=lost, limits={"low_share": choice})
+        found = only(checks, f"saved_share_{kind}")
+        assert found.status == status
+    limits = {"low_share": "fail"} | pasted(found.message)[0]
+    assert gate.failure(checked(tiles, pairs_of(tiles), failed=lost, limits=limits)) is None
+
+
+def test_g4_two_clusters_fail_and_are_described():
+    tiles = grid(10, 1, 1)
+    broken = [p for p in pairs_of(tiles) if p["p_id"] != tiles[4, 0, 0].tile_id]
+    found = only(checked(tiles, broken, auto=False), "clusters")
+    assert "4 tiles of cells 0,0, z 1 to 4" in found.message
+    assert pasted(found.message)[0]["exclude"][0]["z_last"] == 4
+
+
+def test_g5_an_unconnected_tile_fails():
+    tiles = grid(10)
+    checks = checked(tiles, pairs_of(tiles, without={(1, 0, 0)}), auto=False)
+    assert "t_0-0-0.1.0" in only(checks, "unconnected_tiles").message
+
+
+@pytest.mark.parametrize(("layers", "bridged", "good"), [(50, 0, 1), (51, 0, 0), (51, 1, 1)])
+def test_g6_a_gap_of_51_layers_fails_and_one_of_50_or_a_bridged_one_does_not(layers, bridged, good):
+    row = dict.fromkeys(("row_a", "column_a", "row_b", "z_first"), "1") | {"z_last": "51"}
+    gap = {**row, "column_b": "2", "layers": str(layers), "bridged": str(bridged)}
+    found = gate.check_edges([gap], gate.Limits())
+    assert (found.status == "passed") == good
+    if not good:
+        lines, limit = pasted(found.message)
+        assert lines["bridge"][0]["cells"] == ["1,1", "1,2"]
+        assert limit == {"max_edge_gap_layers": 51}
+
+
+def test_g7_too_large_shares_fail_and_the_lines_accept_them():
     tiles = grid(4)
     bad = {(z, 0, 0) for z in range(1, 5)}
-    message = gate.failure(checked(tiles, pairs_of(tiles, without=bad)))
-    assert message is not None
-    assert "4 of 16 tiles" in message
-    assert "review.max_auto_share: 0.26" in message
-
-
-def test_a_planned_pair_without_a_row_fails():
-    tiles = grid(3)
-    message = gate.failure(checked(tiles, pairs_of(tiles), planned=1000))
-    assert message is not None
-    assert "1000 planned" in message
-
-
-def test_a_low_share_of_saved_pairs_warns_or_fails_as_the_config_says():
-    tiles = grid(5)
-    lost = [pair(a, b) for a, b in itertools.pairwise([tiles[z, 0, 0] for z in range(1, 6)])]
-    for choice, status in (("warn", "warning"), ("fail", "failed")):
-        checks = checked(tiles, pairs_of(tiles), failed=lost, low_share=choice)
-        assert {c.name: c.status for c in checks}["saved_share_dz1"] == status
+    found = only(checked(tiles, pairs_of(tiles, without=bad)), "auto_share")
+    assert "4 of 16 tiles" in found.message
+    assert pasted(found.message) == [{"max_auto_share": 0.26}]
+    row = {"tile_id": "t", "reason": "auto: no match", "kind": "tissue"}
+    sound = [{"tile_id": "u", "reason": ""}] * 20
+    lost = gate.check_auto([row, *sound], gate.Limits())[1]
+    assert pasted(lost.message) == [{"max_lost_tissue_share": 0.05}]
+    given = evidence(tiles, pairs_of(tiles))
+    given = replace(
+        given, patches=[{"replaces": "", "reason": "", "tile_id": "t.p", "state": "patched"}]
+    )
+    patched = only(gate.checks(given, gate.Limits()), "patched_share")
+    assert pasted(patched.message) == [{"max_patched_share": 0.07}]
+    derived = only(checked(tiles, pairs_of(tiles), derived_pairs=4), "derived_share")
+    assert pasted(derived.message) == [{"max_derived_share": 0.21}]
 
 
 def test_no_match_at_all_fails():
     message = gate.failure(checked(grid(3), []))
     assert message is not None
-    assert "0 clusters" in message
+    assert "0 clusters" not in message
+    assert "12 tiles have no match" in message
 
 
 def test_pairs_of_excluded_tiles_do_not_count_in_the_shares():
@@ -344,4 +413,5 @@ def test_pairs_of_excluded_tiles_do_not_count_in_the_shares():
         pair(tiles[1, 0, 0], tiles[2, 0, 0]),
         {**pair(tiles[2, 0, 0], tiles[3, 0, 0]), "saved": "0"},
     ]
-    assert gate.shares(rows, {"t_0-0-0.3.0"}) == {"dz1": {"planned": 1, "saved": 1}}
+    found = statistics.saved_counts(columns(rows), {"t_0-0-0.3.0"})
+    assert found == {"dz1": {"planned": 1, "saved": 1}}

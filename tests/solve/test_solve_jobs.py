@@ -42,6 +42,7 @@ def volume(tmp_path, monkeypatch):
     client.put_matches("p_v1", pairs)
     n = len(pairs)
     CollectionReceipt("o", "p_v1", n + 5, n, 5, "d", {}, {}).write("matches.json")
+    CollectionReceipt("o", "p_v1_review", 0, 0, 0, "d", {}, {}).write("review.json")
     chunks = [("0000", 1, 5), ("0001", 6, 9), ("0002", 10, 12)]
     names = ("chunk", "z_first", "z_last")
     write_table("restarts.tsv", ("z", "reason"), [])
@@ -52,7 +53,7 @@ def volume(tmp_path, monkeypatch):
 def gather(render, z_distance=3):
     for chunk in ("0000", "0001", "0002"):
         gather_moments.main(
-            matches="matches.json",
+            matches=["matches.json", "review.json"],
             chunks="chunks.tsv",
             chunk=chunk,
             out=f"{chunk}.npz",
@@ -67,7 +68,7 @@ def solve(render, parts):
     names |= {"pairs": "pairs.tsv.gz", "figures": "solve.json"}
     solve_transforms.main(
         trimmed="trimmed.json",
-        matches="matches.json",
+        matches=["matches.json", "review.json"],
         parts=parts,
         restarts="restarts.tsv",
         out=names,

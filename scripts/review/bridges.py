@@ -1,0 +1,151 @@
+"""L4 · Bridges: matches for a gap of an edge, derived from the same edge in layers near it.
+
+Tiles may be joined through z while the seam between two cells has no match for many layers: the
+seam then drifts. The offset of the two tiles is interpolated from the layers around the gap that
+do have matches, and stored as four matches of low weight, so that any real match wins (spec
+match-review 13.2, with a window of layers instead of all of them: the offset follows the data).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scripts.lib.geometry import Array
+from scripts.lib.job import UserError
+from scripts.lib.records import CanvasMatches, TileSpec
+from scripts.review.edges import Edge
+from scripts.review.patches import Place
+
+WEIGHT = 0.1  # the reference's weight of derived matches (spec 7.5)
+INSET_PX = 50.0  # corners are moved inwards so much, and by a tenth of a small tile's side
+COLUMNS = ("z", "row_a", "column_a", "row_b", "column_b", "p_id", "q_id", "layers_used",
+           "shift_x_px", "shift_y_px", "spread_px", "reason")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A range of layers of an edge that should be bridged, and why."""
+
+    edge: Edge
+    z_first: float
+    z_last: float
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Offset:
+    """Where b lies seen from a in one layer: ``shift`` (2,) x, y px, and how many matches say."""
+
+    z: float
+    shift: Array
+    count: int
+
+
+def wishes(
+    gaps: Iterable[Mapping[str, Any]], asked: Sequence[Mapping[str, Any]], *, auto: bool, least: int
+) -> list[Wish]:
+    """Give the ranges to bridge: those a person asked for and, with `auto`, gaps of `least` layers.
+
+    Raises
+    ------
+    UserError
+        When an entry of ``review.bridge`` names no edge of neighboring cells.
+    """
+    out = [_asked(number, entry) for number, entry in enumerate(asked)]
+    for gap in gaps if auto else ():
+        if gap["layers"] >= least:
+            edge = ((gap["row_a"], gap["column_a"]), (gap["row_b"], gap["column_b"]))
+            reason = f"auto: {gap['layers']} layers without a match"
+            out.append(Wish(edge, gap["z_first"], gap["z_last"], reason))
+    return out
+
+
+def _asked(number: int, entry: Mapping[str, Any]) -> Wish:
+    cells = sorted(tuple(int(n) for n in cell.split(",")) for cell in entry["cells"])
+    if len(cells) != 2 or sum(abs(m - n) for m, n in zip(*cells, strict=True)) != 1:
+        raise UserError(
+            f'review.bridge[{number}]: expected two neighboring cells ["row,column",'
+            f' "row,column"], found {entry["cells"]}'
+        )
+    edge = ((cells[0][0], cells[0][1]), (cells[1][0], cells[1][1]))
+    return Wish(edge, float(entry["z_first"]), float(entry["z_last"]), str(entry["reason"]))
+
+
+Matches = Callable[[TileSpec, TileSpec], CanvasMatches | None]
+
+
+def bridge(
+    wish: Wish,
+    at: Mapping[Place, TileSpec],
+    matches: Matches,
+    *,
+    window: int,
+    missing: set[float],
+) -> Iterator[tuple[CanvasMatches, dict[str, Any]]]:
+    """Give the derived record and its row (`COLUMNS`) for each layer of `wish` in `missing`.
+
+    `matches` gives the record of two tiles of a layer or None; `window` layers before and after
+    the gap are looked at. Nothing is given when none of them has matches.
+    """
+    a, b = wish.edge
+    near = np.arange(wish.z_first - window, wish.z_last + window + 1)
+    offsets = []
+    for z in near:
+        one, two = at.get((z, *a)), at.get((z, *b))
+        if one is not None and two is not None and z not in missing:
+            found = matches(one, two)
+            if found is not None and len(found.w):
+                offsets.append(_offset(z, one, found))
+    for z in near:
+        one, two = at.get((z, *a)), at.get((z, *b))
+        if not wish.z_first <= z <= wish.z_last or z not in missing or not offsets:
+            continue
+        if one is not None and two is not None:
+            yield _derived(wish, z, one, two, offsets)
+
+
+def _offset(z: float, a: TileSpec, found: CanvasMatches) -> Offset:
+    step = np.average(found.q - found.p, axis=0, weights=found.w)
+    return Offset(z, step if found.p_id == a.tile_id else -step, len(found.w))
+
+
+def interpolated(
+    z: float, offsets: Sequence[Offset], *, most: int = 10
+) -> tuple[Array, float, int]:
+    """Give the offset at `z`, its spread (px, sd of a layer) and the number of layers used.
+
+    A straight line through up to `most` layers on either side; their mean where all are on one.
+    """
+    before = sorted((o for o in offsets if o.z < z), key=lambda o: z - o.z)[:most]
+    after = sorted((o for o in offsets if o.z > z), key=lambda o: o.z - z)[:most]
+    used = [*before, *after]
+    shifts = np.array([o.shift for o in used])
+    root = np.sqrt([min(o.count, 100) for o in used])[:, None]
+    away = np.array([[o.z - z] for o in used])
+    design = np.hstack([np.ones_like(away), away] if before and after else [np.ones_like(away)])
+    fit = np.linalg.lstsq(design * root, shifts * root, rcond=None)[0]
+    left = shifts - design @ fit
+    return fit[0], float(np.sqrt((left**2).sum(axis=1).mean())), len(used)
+
+
+def _derived(
+    wish: Wish, z: float, a: TileSpec, b: TileSpec, offsets: Sequence[Offset]
+) -> tuple[CanvasMatches, dict[str, Any]]:
+    shift, spread, layers = interpolated(z, offsets)
+    inset = min(INSET_PX, a.width / 10, a.height / 10)
+    x, y = (inset, a.width - 1 - inset), (inset, a.height - 1 - inset)
+    corners = np.array([(u, v) for v in y for u in x])
+    pair = CanvasMatches(
+        a.section_id, a.tile_id, b.section_id, b.tile_id, corners, corners + shift,
+        np.full(4, WEIGHT),
+    ).ordered()  # fmt: skip
+    (row_a, column_a), (row_b, column_b) = wish.edge
+    values = (
+        f"{z:g}", row_a, column_a, row_b, column_b, pair.p_id, pair.q_id, layers,
+        f"{shift[0]:.2f}", f"{shift[1]:.2f}", f"{spread:.2f}", wish.reason,
+    )  # fmt: skip
+    return pair, dict(zip(COLUMNS, values, strict=True))

@@ -1,0 +1,275 @@
+"""L4 · Collected: everything the review knows, put together, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from scripts.lib.files import digest, read_table
+from scripts.lib.receipts import CollectionReceipt, digests
+from scripts.lib.records import CanvasMatches, TileSet, TileSpec
+from scripts.review import bridges, edges, findings, patches, statistics, suspects
+from scripts.review.clusters import Net, net_of_ids
+from scripts.review.decisions import Decided, as_yaml, decide
+from scripts.review.patches import Place
+from scripts.review.proposing import entry_of
+from scripts.review.suspects import SPOILT, Verdict
+
+Row = Mapping[str, str]
+Key = tuple[str, str, str, str]
+LIMITS = tuple(suspects.Limits.__dataclass_fields__)
+
+
+class Service(Protocol):
+    """The part of `RenderClient` that the review needs."""
+
+    owner: str
+
+    def tiles(self, stack: str) -> TileSet:
+        """Give all tiles of a stack."""
+
+    def p_groups(self, collection: str) -> list[str]:
+        """Give the p groups of a collection."""
+
+    def match_keys(self, collection: str, p_group: str) -> list[tuple[str, str, str, str, int]]:
+        """Give the keys of a p group."""
+
+    def matches_between(self, collection: str, p_group: str, q_group: str) -> list[CanvasMatches]:
+        """Give the records between two groups."""
+
+    def put_matches(self, collection: str, pairs: Sequence[CanvasMatches]) -> None:
+        """Upsert records."""
+
+    def delete_pair(self, collection: str, key: Key) -> None:
+        """Delete a record."""
+
+    def require(self, receipt: CollectionReceipt) -> None:
+        """Compare with the service."""
+
+
+@dataclass(frozen=True, eq=False)
+class Files:
+    """What the stages before left in files."""
+
+    verdicts: Mapping[str, Verdict]
+    pairs: statistics.Pairs
+    proposed: list[dict[str, str]]  # patches, all
+    applied: list[dict[str, str]]  # patches, those that are made
+    patch_results: list[dict[str, str]]
+    inputs: Mapping[str, str]  # digests
+
+    @staticmethod
+    def read(inputs: Mapping[str, Any], params: Mapping[str, Any]) -> Files:
+        """Read the inputs of the job."""
+        limits = suspects.Limits(**{name: params[name] for name in LIMITS})
+        looked = [row for path in _paths(inputs["survey"]) for row in read_table(path)]
+        results = _paths(inputs.get("patch_results", ()))
+        return Files(
+            verdicts=suspects.verdicts(looked, limits),
+            pairs=statistics.read(_paths(inputs["results"])),
+            proposed=read_table(inputs["proposed"]),
+            applied=read_table(inputs["applied"]),
+            patch_results=[row for path in results for row in read_table(path)],
+            inputs=digests([*results, inputs["applied"]]),
+        )
+
+
+def _paths(value: str | Path | Iterable[str | Path]) -> list[str | Path]:
+    return [value] if isinstance(value, (str, Path)) else list(value)
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """All tiles with the patches that hold in place of others, and what joins them."""
+
+    net: Net
+    at: Mapping[Place, TileSpec]
+    patches: list[dict[str, Any]]  # rows of `findings.PATCH_COLUMNS`
+    collections: tuple[str, str]
+
+    @property
+    def invalid(self) -> list[str]:
+        """Ids of tiles whose spec cannot be placed."""
+        return [tile.tile_id for tile in self.net.tiles if not valid(tile)]
+
+
+def valid(tile: TileSpec) -> bool:
+    """Tell whether a tile has a size, a finite place that is not empty, and an image."""
+    box = tile.bounds
+    if box is None or tile.width < 1 or tile.height < 1 or not tile.image_url:
+        return False
+    return bool(np.isfinite(box).all() and box[2] > box[0] and box[3] > box[1])
+
+
+def collect(
+    client: Service, stack: str, collections: tuple[str, str], files: Files,
+    params: Mapping[str, Any],
+) -> Joined:  # fmt: skip
+    """Read tiles and pairs from the service, and put the patches that hold into their places."""
+    acquired = patches.places(client.tiles(stack).tiles)
+    saved = [row for row in files.patch_results if row["saved"] == "1"]
+    rows = [{**row, "state": "failed"} for row in files.applied]
+    for row in rows:
+        if patches.settled(row, saved):
+            row["state"] = "patched"
+    now = patches.patched(acquired, [row for row in rows if row["state"] == "patched"])
+    made = {patches.place_of(row) for row in rows}
+    rows += [
+        {**row, "state": "proposed"} for row in files.proposed if patches.place_of(row) not in made
+    ]
+    ids = [*stored_ids(client, collections[0]), *((row["p_id"], row["q_id"]) for row in saved)]
+    net = net_of_ids(list(now.values()), ids)
+    return Joined(net, now, sorted(rows, key=patches.place_of), collections)
+
+
+def stored_ids(client: Service, collection: str) -> Iterator[tuple[str, str]]:
+    """Give the two tile ids of every pair of a collection."""
+    for group in client.p_groups(collection):
+        for _, p_id, _, q_id, _ in client.match_keys(collection, group):
+            yield p_id, q_id
+
+
+@dataclass(frozen=True, eq=False)
+class Concluded:
+    """The tables and documents of the review."""
+
+    gaps: list[dict[str, Any]]
+    patches: list[dict[str, Any]]
+    bridges: list[dict[str, Any]]
+    tiles: list[dict[str, Any]]
+    proposals: str
+    figures: dict[str, Any]
+    receipt: CollectionReceipt
+
+
+def conclude(
+    client: Service, joined: Joined, files: Files, params: Mapping[str, Any], *, collection: str
+) -> Concluded:
+    """Decide, bridge, close the review's collection, and give everything that is to be written."""
+    net, verdicts = joined.net, files.verdicts
+    decided = decide(
+        net, params["exclude"], auto=params["auto"], verdicts=verdicts, keep=params["keep"]
+    )
+    gaps = edges.gaps(net, decided.gone)
+    asked = bridges.wishes(
+        gaps, params["bridge"], auto=params["auto"], least=params["bridge_from_layers"]
+    )
+    derived = list(_derive(client, joined, gaps, asked, params["bridge_window_layers"]))
+    edges.mark(gaps, [row for _, row in derived])
+    receipt = _close(client, collection, files, [pair for pair, _ in derived], params)
+    gone = {t.tile_id for t, out in zip(net.tiles, decided.gone, strict=True) if out}
+    replaced = {row["replaces"] for row in joined.patches if row["state"] == "patched"}
+    reasons = {r["tile_id"]: _patch_reason(r) for r in joined.patches if r["state"] == "patched"}
+    figures = findings.figures(
+        net, decided, verdicts,
+        attempted=len(files.pairs), saved=statistics.saved_counts(files.pairs, gone | replaced),
+        patches=joined.patches, derived=len(derived),
+    )  # fmt: skip
+    figures["invalid_tiles"] = [i for i in joined.invalid if i not in gone]
+    figures["spoilt_tiles"] = _undecided(joined, decided, verdicts, params)
+    return Concluded(
+        gaps, joined.patches, [row for _, row in derived],
+        list(findings.per_tile(net, decided, verdicts, reasons)),
+        _proposals(joined, decided, verdicts, gaps, params), figures, receipt,
+    )  # fmt: skip
+
+
+def _patch_reason(row: Mapping[str, Any]) -> str:
+    return f"patch from {row['source_id']}: {row['reason']}"
+
+
+def _undecided(
+    joined: Joined, decided: Decided, verdicts: Mapping[str, Verdict], params: Mapping[str, Any]
+) -> list[str]:
+    """Give the ids of spoilt tiles that go into the solve without anybody having said so."""
+    kept = decide(joined.net, params["keep"], auto=False).gone
+    out = decided.gone | kept
+    return [
+        tile.tile_id
+        for tile, done in zip(joined.net.tiles, out, strict=True)
+        if not done and tile.tile_id in verdicts and verdicts[tile.tile_id].kind == SPOILT
+    ]
+
+
+def _derive(
+    client: Service,
+    joined: Joined,
+    gaps: Sequence[Mapping[str, Any]],
+    asked: Sequence[bridges.Wish],
+    window: int,
+) -> Iterator[tuple[CanvasMatches, dict[str, Any]]]:
+    records: dict[str, dict[tuple[str, str], CanvasMatches]] = {}
+
+    def matches(a: TileSpec, b: TileSpec) -> CanvasMatches | None:
+        group = a.section_id
+        if group not in records:
+            found = (client.matches_between(name, group, group) for name in joined.collections)
+            records[group] = {(one.p_id, one.q_id): one for some in found for one in some}
+        ids = (a.tile_id, b.tile_id)
+        return records[group].get(ids) or records[group].get(ids[::-1])
+
+    for wish in asked:
+        missing = edges.layers_of(gaps, wish.edge)
+        yield from bridges.bridge(wish, joined.at, matches, window=window, missing=missing)
+
+
+def _close(
+    client: Service,
+    collection: str,
+    files: Files,
+    derived: Sequence[CanvasMatches],
+    params: Mapping[str, Any],
+) -> CollectionReceipt:
+    """Store the derived matches, drop what is stale, and give the receipt."""
+    names = ("p_group", "p_id", "q_group", "q_id")
+    saved = {tuple(row[n] for n in names) for row in files.patch_results if row["saved"] == "1"}
+    wanted = saved | {pair.key for pair in derived}
+    client.put_matches(collection, derived)
+    for group in client.p_groups(collection):
+        for *key, _ in client.match_keys(collection, group):
+            if tuple(key) not in wanted:
+                client.delete_pair(collection, (key[0], key[1], key[2], key[3]))
+    planned = len(files.patch_results) + len(derived)
+    receipt = CollectionReceipt(
+        owner=client.owner,
+        collection=collection,
+        pairs_planned=planned,
+        pairs_saved=len(wanted),
+        pairs_failed=planned - len(wanted),
+        digest=digest([sorted(map(list, wanted)), [pair.to_json() for pair in derived]]),
+        inputs=files.inputs,
+        params={key: params[key] for key in ("bridge_from_layers", "bridge_window_layers")},
+    )
+    client.require(receipt)
+    return receipt
+
+
+def _proposals(
+    joined: Joined,
+    decided: Decided,
+    verdicts: Mapping[str, Verdict],
+    gaps: Sequence[Mapping[str, Any]],
+    params: Mapping[str, Any],
+) -> str:
+    by_hand = {(entry["cell"], float(entry["z"])) for entry in params["patch"]}
+    suggested = [entry_of(row) for row in joined.patches if row["state"] != "failed"]
+    patch = [entry for entry in suggested if (entry["cell"], entry["z"]) not in by_hand]
+    waiting = {row["replaces"] for row in joined.patches if row["state"] == "proposed"}
+    return as_yaml(
+        findings.proposed(joined.net, decided, verdicts, waiting),
+        patch,
+        [
+            {
+                "cells": [f"{g['row_a']},{g['column_a']}", f"{g['row_b']},{g['column_b']}"],
+                "z_first": float(g["z_first"]),
+                "z_last": float(g["z_last"]),
+                "reason": f"{g['layers']} layers without a match across this edge",
+            }
+            for g in gaps
+            if g["layers"] >= params["bridge_from_layers"]
+        ],
+    )

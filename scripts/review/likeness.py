@@ -1,0 +1,214 @@
+"""L4 · Likeness: how every part of a tile resembles the same cell of the layers around it.
+
+A face of the specimen lies between the one before and the one after it. So where those two
+resemble each other, a face that resembles neither is spoilt there, whatever spoilt it: a band
+without signal, rows that the beam scanned displaced, a file that ends early, lines that were lost.
+Where the neighbors do not resemble each other (resin, thick or lost slices) nothing is said.
+Coordinates are pixels of the level that was read, in the raw frame of the tile: tiles of one cell
+have the same scan distortion, and a shift between them is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from scripts.lib.geometry import Array
+
+Float32 = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+
+FINE_PX, COARSE_PX = 1.0, 6.0  # band: below it pixel noise, above it shading and charging clouds
+GRID = 8  # blocks along a side
+REACH = 0.35  # largest shift between layers, share of the side: restarts, and jumps of the stage
+CLIP = 3.0  # sd at which the band is cut, so that a bright edge does not outvote the tissue
+LEAST_LIKE = 0.35  # neighbors that correlate less say nothing: n_eff of a block is about 60
+NEIGHBORS = (-2, -1, 1, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A tile made ready to compare: ``band`` (h, w), unit sd, 0 outside of ``valid`` (h, w)."""
+
+    band: Float32
+    valid: Bool
+
+
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """Two tiles a and b: ``shift`` x, y of b's content against a, px; local correlations (G, G).
+
+    ``of_a`` is on the grid of a, ``of_b`` on that of b; NaN where the other tile has no data.
+    """
+
+    shift: tuple[float, float]
+    of_a: Array
+    of_b: Array
+    block: tuple[float, float]  # height, width of a block, px
+
+    def turned(self) -> Likeness:
+        """Give the same seen from b."""
+        return Likeness((-self.shift[0], -self.shift[1]), self.of_b, self.of_a, self.block)
+
+
+def look(image: NDArray[np.generic], valid: Bool) -> Look:
+    """Band-pass an (h, w) image; pixels outside `valid` do not count."""
+    pixels = np.asarray(image, np.float32)
+    band = np.where(valid, _smooth(pixels, valid, FINE_PX) - _smooth(pixels, valid, COARSE_PX), 0)
+    inside = band[valid]
+    # the quartiles: a saturated band must not set the scale
+    low, high = np.quantile(inside, [0.25, 0.75]) if inside.size else (0.0, 0.0)
+    spread = float(high - low) / 1.349
+    if spread <= 1e-3:
+        return Look(np.zeros(pixels.shape, np.float32), valid)
+    return Look(np.clip(band / spread, -CLIP, CLIP).astype(np.float32), valid)
+
+
+def _smooth(pixels: Float32, valid: Bool, sigma: float) -> Float32:
+    size = (2 * round(3 * sigma) + 1,) * 2
+    weight = cv2.GaussianBlur(valid.astype(np.float32), size, sigma)
+    total = cv2.GaussianBlur(np.where(valid, pixels, 0).astype(np.float32), size, sigma)
+    return np.asarray(total / np.maximum(weight, 1e-6), np.float32)
+
+
+def compare(a: Look, b: Look) -> Likeness:
+    """Measure the shift between two tiles of a cell, and how alike they are block by block."""
+    x, y = shift_between(a, b)
+    matrix = np.array([[1, 0, x], [0, 1, y]], np.float32)
+    h, w = a.band.shape
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(b.band, matrix, (w, h), flags=flags)
+    there = cv2.warpAffine(b.valid.astype(np.float32), matrix, (w, h), flags=flags) > 0.999
+    field = local_correlation(a.band, np.asarray(moved, np.float32), a.valid & there)
+    ys, xs = (_centres(n) for n in (h, w))
+    return Likeness((x, y), _at(field, ys, xs), _at(field, ys - y, xs - x), (h / GRID, w / GRID))
+
+
+def shift_between(a: Look, b: Look) -> tuple[float, float]:
+    """Give x, y such that ``a(u, v)`` shows what ``b(u + x, v + y)`` does; sub-pixel."""
+    h, w = (min(m, n) for m, n in zip(a.band.shape, b.band.shape, strict=True))
+    size = [fft.next_fast_len(2 * n, real=True) for n in (h, w)]
+    f, g = (fft.rfft2(one.band[:h, :w], size) for one in (a, b))
+    field = fft.irfft2(np.conj(f) * g, size)
+    reach_y, reach_x = max(1, int(REACH * h)), max(1, int(REACH * w))
+    rows = np.arange(-reach_y, reach_y + 1)
+    columns = np.arange(-reach_x, reach_x + 1)
+    near = field[np.ix_(rows, columns)]
+    i, j = np.unravel_index(int(near.argmax()), near.shape)
+    return (
+        float(columns[j]) + _vertex(near[i, :], int(j)),
+        float(rows[i]) + _vertex(near[:, j], int(i)),
+    )
+
+
+def _vertex(values: NDArray[np.generic], at: int) -> float:
+    """Give the offset of a parabola's top from the largest of three values."""
+    if at in (0, len(values) - 1):
+        return 0.0
+    left, middle, right = (float(v) for v in values[at - 1 : at + 2])
+    bend = left - 2 * middle + right
+    return 0.5 * (left - right) / bend if bend < 0 else 0.0
+
+
+def local_correlation(a: Float32, b: Float32, valid: Bool) -> Float32:
+    """Give the (h, w) correlation of two pictures in a window of 1/8 of the side around each px.
+
+    NaN where less than half of the window is valid; 0 where one of them is flat.
+    """
+    size = tuple(max(9, n // GRID) for n in a.shape[::-1])
+
+    def mean(values: NDArray[np.generic]) -> Float32:
+        return np.asarray(cv2.blur(values.astype(np.float32), size), np.float32)
+
+    share = mean(valid)
+    there = np.maximum(share, 1e-6)
+    a, b = np.where(valid, a, 0), np.where(valid, b, 0)
+    mean_a, mean_b = mean(a) / there, mean(b) / there
+    var_a = mean(a * a) / there - mean_a**2
+    var_b = mean(b * b) / there - mean_b**2
+    product = mean(a * b) / there - mean_a * mean_b
+    # unit sd is tissue: a hundredth of its variance is flat
+    flat = np.minimum(var_a, var_b) < 0.01
+    found = np.where(flat, 0, product / np.sqrt(np.maximum(var_a * var_b, 1e-12)))
+    return np.where(share < 0.5, np.nan, found).astype(np.float32)
+
+
+def _centres(n: int) -> Array:
+    return (np.arange(GRID) + 0.5) * n / GRID - 0.5
+
+
+def _at(field: Float32, ys: Array, xs: Array) -> Array:
+    """Read a field at the crossings of rows and columns; NaN outside."""
+    i, j = np.rint(ys).astype(int), np.rint(xs).astype(int)
+    inside = ((i >= 0) & (i < field.shape[0]))[:, None] & ((j >= 0) & (j < field.shape[1]))
+    at = np.ix_(np.clip(i, 0, field.shape[0] - 1), np.clip(j, 0, field.shape[1] - 1))
+    return np.where(inside, field[at], np.nan).astype(float)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the neighbors say of a tile.
+
+    ``like``: median correlation with the likest neighbor, 0 when there is none; ``unlike``: share
+    of the blocks that resemble no neighbor although the neighbors resemble each other, ``blocks``
+    how many could be judged; ``rows``: first and last block row of the unlike ones, 0..1 of the
+    height.
+    """
+
+    like: float
+    unlike: float
+    blocks: int
+    rows: tuple[float, float]
+
+
+def judge(own: Mapping[int, Likeness], around: Mapping[tuple[int, int], Likeness]) -> Judged:
+    """Judge a tile by its neighbors.
+
+    Parameters
+    ----------
+    own
+        The tile (a) compared with the neighbor (b) at each distance in layers.
+    around
+        Neighbors compared with each other, keys (distance of a, distance of b) in layers.
+    """
+    if not own:
+        return Judged(0.0, 0.0, 0, (0.0, 0.0))
+    with np.errstate(invalid="ignore"):
+        found = _most([one.of_a for one in own.values()])
+        expected = _most([_seen(own, pair, one) for pair, one in around.items()])
+    known = np.isfinite(found) & np.isfinite(expected) & (expected >= LEAST_LIKE)
+    # less than half of what the neighbors have in common, and less than chance would need
+    bad = known & (found < 0.5 * expected)
+    at = np.flatnonzero(bad.any(axis=1))
+    rows = (at[0] / GRID, (at[-1] + 1) / GRID) if len(at) else (0.0, 0.0)
+    blocks = int(known.sum())
+    finite = found[np.isfinite(found)]
+    like = float(np.median(finite)) if finite.size else 0.0
+    return Judged(like, float(bad.sum()) / max(blocks, 1), blocks, rows)
+
+
+def _most(fields: list[Array]) -> Array:
+    """Give the largest of some (G, G) fields; NaN where none has a value."""
+    if not fields:
+        return np.full((GRID, GRID), np.nan)
+    stack = np.stack(fields)
+    filled = np.where(np.isnan(stack), -np.inf, stack).max(axis=0)
+    return np.where(np.isneginf(filled), np.nan, filled)
+
+
+def _seen(own: Mapping[int, Likeness], pair: tuple[int, int], one: Likeness) -> Array:
+    """Bring the likeness of two neighbors to the tile's own grid, to whole blocks."""
+    if pair[0] not in own:
+        return one.of_a
+    x, y = own[pair[0]].shift
+    height, width = own[pair[0]].block
+    i = np.arange(GRID) + round(y / height)
+    j = np.arange(GRID) + round(x / width)
+    inside = ((i >= 0) & (i < GRID))[:, None] & ((j >= 0) & (j < GRID))
+    at = np.ix_(np.clip(i, 0, GRID - 1), np.clip(j, 0, GRID - 1))
+    return np.where(inside, one.of_a[at], np.nan)

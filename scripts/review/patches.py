@@ -1,0 +1,179 @@
+"""L4 · Patches: a spoilt or missing tile is replaced by the same cell of an adjacent layer.
+
+The tile that takes its place has the source's image and stage position, and the layer of the tile
+it replaces (spec match-review 12.4). Up to three rounds: a patch that finds no match but to its own
+source gives way to the next candidate.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from scripts.lib.geometry import TileId, section_id
+from scripts.lib.records import TileSpec
+
+DISTANCES = (-1, 1, -2, 2)  # layers to the source
+COLUMNS = (
+    "z", "row", "column", "replaces", "tile_id", "source_id", "from", "further", "round",
+    "score", "reason",
+)  # fmt: skip
+PAIR_COLUMNS = ("p_group", "p_id", "q_group", "q_id", "dz", "p_position", "q_position")
+LABEL = "patch"
+Cell = tuple[int, int]
+Place = tuple[float, int, int]  # z, row, column
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A tile that should be replaced: where, why, and which layers could give theirs."""
+
+    place: Place
+    replaces: str  # tile id, "" when the tile is missing
+    reason: str
+    score: float
+    sources: tuple[int, ...] = DISTANCES  # distances in layers to try, in order of liking
+
+
+def places(tiles: Iterable[TileSpec]) -> dict[Place, TileSpec]:
+    """Give tiles by z, row and column."""
+    return {(tile.z, *tile.cell): tile for tile in tiles}
+
+
+def ranked(place: Place, at: Mapping[Place, TileSpec], quality: Mapping[str, float]) -> list[int]:
+    """Give the distances of usable sources, best first.
+
+    `quality` holds the tiles that may serve (tissue, joined, not spoilt) with their likeness to the
+    layers around them. The nearer layer wins, of two alike the better one, then the one before.
+    """
+    z, row, column = place
+    found = []
+    for order, d in enumerate(DISTANCES):
+        tile = at.get((z + d, row, column))
+        if tile is not None and tile.tile_id in quality:
+            found.append((abs(d), -round(quality[tile.tile_id], 2), order, d))
+    return [d for *_, d in sorted(found)]
+
+
+def first_round(
+    wanted: Iterable[Wanted], at: Mapping[Place, TileSpec], quality: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Give the rows (`COLUMNS`) of the first round; what has no usable source is left out."""
+    out = []
+    for one in sorted(wanted, key=lambda one: one.place):
+        usable = ranked(one.place, at, quality)
+        sources = [d for d in usable if d in one.sources]
+        if len(one.sources) == 1:  # chosen by a person: the picture need not please us
+            sources = [d for d in one.sources if (one.place[0] + d, *one.place[1:]) in at]
+        if sources:
+            row = {"replaces": one.replaces, "score": f"{one.score:g}", "reason": one.reason}
+            out.append(_row(one.place, row, at, sources, number=1))
+    return out
+
+
+def _row(
+    place: Place, kept: Mapping[str, Any], at: Mapping[Place, TileSpec], sources: Sequence[int],
+    *, number: int,
+) -> dict[str, Any]:  # fmt: skip
+    z, row, column = place
+    source = at[z + sources[0], row, column]
+    return {
+        "z": f"{z:g}", "row": row, "column": column,
+        "replaces": kept["replaces"],
+        "tile_id": f"{source.tile_id.partition('.')[0]}.{LABEL}.{section_id(z)}",
+        "source_id": source.tile_id,
+        "from": sources[0],
+        "further": ",".join(map(str, sources[1:])),
+        "round": number,
+        "score": kept["score"],
+        "reason": kept["reason"],
+    }  # fmt: skip
+
+
+def place_of(row: Row) -> Place:
+    """Give z, row and column of a row of the patch table."""
+    return float(row["z"]), int(row["row"]), int(row["column"])
+
+
+def settled(row: Row, saved: Iterable[Row]) -> bool:
+    """Tell whether a patch has a match to any tile but its own source."""
+    own = {row["tile_id"], row["source_id"]}
+    return any(
+        row["tile_id"] in (pair["p_id"], pair["q_id"]) and {pair["p_id"], pair["q_id"]} != own
+        for pair in saved
+    )
+
+
+def next_round(
+    rows: Sequence[Row], results: Sequence[Row], at: Mapping[Place, TileSpec], *, number: int
+) -> list[dict[str, Any]]:
+    """Give the rows of round `number`: patches that hold stay, others take their next source."""
+    saved = [row for row in results if row["saved"] == "1"]
+    out: list[dict[str, Any]] = []
+    for row in rows:
+        if settled(row, saved) or not row["further"]:
+            out.append(dict(row))
+        else:
+            sources = [int(d) for d in row["further"].split(",")]
+            out.append(_row(place_of(row), row, at, sources, number=number))
+    return out
+
+
+def new_tile(row: Row, at: Mapping[Place, TileSpec]) -> TileSpec:
+    """Give the spec of a patch: the source's image and position in the layer of `row`."""
+    place = place_of(row)
+    source = at[place[0] + int(row["from"]), place[1], place[2]]
+    old = at.get(place)
+    labels = {*source.labels, *(old.labels if old else ()), LABEL}
+    return replace(
+        source, tile_id=TileId(row["tile_id"]), z=place[0], labels=tuple(sorted(labels)),
+        group_id=old.group_id if old else source.group_id,
+    )  # fmt: skip
+
+
+def patched(at: Mapping[Place, TileSpec], rows: Iterable[Row]) -> dict[Place, TileSpec]:
+    """Give all tiles by place with the patches in the places of those they replace."""
+    return {**at, **{place_of(row): new_tile(row, at) for row in rows}}
+
+
+# ---------------------------------------------------------------------------------------------
+# pairs of a patch
+# ---------------------------------------------------------------------------------------------
+
+Step = tuple[int, int, int, str, str]  # row, column of the other, layers to it, both positions
+
+
+def steps(plan: Iterable[Row], known: Mapping[str, TileSpec]) -> dict[Cell, set[Step]]:
+    """Give what the plan of one run compares a tile of each cell with."""
+    out: dict[Cell, set[Step]] = defaultdict(set)
+    for row in plan:
+        p, q = known[row["p_id"]], known[row["q_id"]]
+        dz, ends = round(q.z - p.z), (row["p_position"], row["q_position"])
+        out[p.cell].add((*q.cell, dz, *ends))
+        out[q.cell].add((*p.cell, -dz, *ends[::-1]))
+    return out
+
+
+def pairs(
+    rows: Sequence[Row], now: Mapping[Place, TileSpec], plan: Mapping[Cell, set[Step]], *,
+    number: int,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Give the pairs (`PAIR_COLUMNS`) of one run that touch a patch new in round `number`."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in rows:
+        if int(row["round"]) != number:
+            continue
+        place = place_of(row)
+        mine = now[place]
+        for other_row, other_column, dz, end, other_end in sorted(plan.get(mine.cell, ())):
+            other = now.get((place[0] + dz, other_row, other_column))
+            if other is None:
+                continue
+            one, two = (mine, end), (other, other_end)
+            p, q = sorted((one, two), key=lambda side: (side[0].section_id, side[0].tile_id))
+            values = (p[0].section_id, p[0].tile_id, q[0].section_id, q[0].tile_id)
+            found[values] = dict(zip(PAIR_COLUMNS, (*values, abs(dz), p[1], q[1]), strict=True))
+    return [found[key] for key in sorted(found)]

@@ -1,0 +1,70 @@
+# mypy: disable-error-code="name-defined"
+"""Name the tiles that should be replaced by those of an adjacent layer, and from which.
+
+What
+    Spoilt tiles (by the survey), tissue that no match joins to the rest, tiles missing between
+    others; each with the layers that could give theirs, best first. With ``review.auto`` all of
+    them go into the first round, otherwise those of ``review.patch`` alone.
+
+Inputs
+    stack ``v1_acquire`` (its receipt), the survey, ``match/results/{run}/{chunk}.tsv.gz``
+
+Outputs
+    ``review/patch_proposals.tsv``  all of them
+    ``review/patches/0.tsv``        those that are made: what round 1 starts from
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.lib.files import read_table, write_table
+from scripts.lib.job import job
+from scripts.lib.receipts import StackReceipt
+from scripts.lib.render import RenderClient
+from scripts.review import clusters, patches, proposing, suspects
+
+log = logging.getLogger(__name__)
+LIMITS = tuple(suspects.Limits.__dataclass_fields__)
+
+
+def main(
+    *,
+    acquire: str | Path,
+    survey: Sequence[str | Path],
+    results: Sequence[str | Path],
+    out: Mapping[str, str],
+    render: dict[str, Any],
+    params: Mapping[str, Any],
+) -> None:
+    """Write the outputs `proposed` and `applied`."""
+    client = RenderClient(**render)
+    receipt = StackReceipt.read(acquire)
+    client.require(receipt)
+    limits = suspects.Limits(**{name: params[name] for name in LIMITS})
+    looked = [row for path in survey for row in read_table(path)]
+    saved = [row for path in results for row in read_table(path) if row["saved"] == "1"]
+    net = clusters.net_of(client.tiles(receipt.stack).tiles, saved)
+    found, quality = proposing.wanted(
+        net, suspects.verdicts(looked, limits), exclude=params["exclude"], keep=params["keep"]
+    )
+    at = patches.places(net.tiles)
+    by_hand = proposing.asked(params["patch"], at)
+    proposed = patches.first_round(proposing.merged(found, by_hand), at, quality)
+    applied = proposed if params["auto"] else patches.first_round(by_hand, at, quality)
+    write_table(out["proposed"], patches.COLUMNS, proposed)
+    write_table(out["applied"], patches.COLUMNS, applied)
+    log.info("%d tiles to replace, %d are replaced", len(proposed), len(applied))
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            acquire=snakemake.input.acquire,
+            survey=snakemake.input.survey,
+            results=snakemake.input.results,
+            out=dict(snakemake.output.items()),
+            render=snakemake.params.render,
+            params=snakemake.params.review,
+        )

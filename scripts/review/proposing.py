@@ -1,0 +1,104 @@
+"""L4 · Proposing: tiles that should be replaced, by verdicts, clusters and what a person says."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from scripts.lib.job import UserError
+from scripts.lib.records import TileSpec
+from scripts.review.clusters import Net, labels
+from scripts.review.decisions import by_config
+from scripts.review.patches import DISTANCES, Place, Wanted, places
+from scripts.review.suspects import RESIN, SPOILT, TISSUE, Verdict
+
+MOST_MISSING = 2  # layers in a row; a cell that is absent for longer was not acquired
+Entries = Sequence[Mapping[str, Any]]
+
+
+def wanted(
+    net: Net, verdicts: Mapping[str, Verdict], *, exclude: Entries, keep: Entries
+) -> tuple[list[Wanted], dict[str, float]]:
+    """Give the tiles to replace, and the likeness of the tiles that may serve as sources.
+
+    Spoilt tiles; tissue that no match joins to the largest cluster; tiles missing between others.
+    """
+    out_by_hand = by_config(net.tiles, exclude)
+    kept = by_config(net.tiles, keep, key="keep")
+    gone = np.array([bool(text) for text in out_by_hand], bool)
+    label = labels(net, gone)
+    found: list[Wanted] = []
+    quality: dict[str, float] = {}
+    for i, tile in enumerate(net.tiles):
+        verdict = verdicts.get(tile.tile_id)
+        if verdict is None or gone[i]:
+            continue
+        spoilt = verdict.kind == SPOILT and not kept[i]
+        if spoilt:
+            place = (tile.z, *tile.cell)
+            found.append(Wanted(place, tile.tile_id, verdict.words, verdict.score))
+        elif label[i] == 1 and verdict.kind != RESIN:
+            quality[tile.tile_id] = verdict.like
+        elif verdict.kind == TISSUE and not kept[i]:
+            place = (tile.z, *tile.cell)
+            found.append(Wanted(place, tile.tile_id, "tissue without matches to the rest", 1.0))
+    at = places(net.tiles)
+    found += [Wanted(place, "", "the tile is missing", 1.0) for place in missing(at)]
+    return found, quality
+
+
+def missing(at: Mapping[Place, TileSpec]) -> Iterator[Place]:
+    """Give the places without a tile in layers that have others, between tiles of the same cell."""
+    layers = np.unique([z for z, _, _ in at])
+    cells: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for z, row, column in at:
+        cells[row, column].append(z)
+    for cell, z_values in sorted(cells.items()):
+        have = np.array(sorted(z_values))
+        for low, high in zip(have[:-1], have[1:], strict=True):
+            if 1 < high - low <= MOST_MISSING + 1:
+                between = layers[(layers > low) & (layers < high)]
+                yield from ((float(z), *cell) for z in between)
+
+
+def asked(entries: Entries, at: Mapping[Place, TileSpec]) -> list[Wanted]:
+    """Give the patches that ``review.patch`` names.
+
+    Raises
+    ------
+    UserError
+        When there is no tile to take the image from.
+    """
+    out = []
+    for number, entry in enumerate(entries):
+        row, column = (int(n) for n in entry["cell"].split(","))
+        place, source = (float(entry["z"]), row, column), entry.get("from")
+        sources = DISTANCES if source is None else (int(source),)
+        if not any((place[0] + d, row, column) in at for d in sources):
+            raise UserError(
+                f"review.patch[{number}]: there is no tile of cell {entry['cell']} in layer"
+                f" {' or '.join(f'{place[0] + d:g}' for d in sources)} to take the image from"
+            )
+        replaces = at[place].tile_id if place in at else ""
+        out.append(Wanted(place, replaces, str(entry["reason"]), 1.0, sources))
+    return out
+
+
+def merged(found: Sequence[Wanted], by_hand: Sequence[Wanted]) -> list[Wanted]:
+    """Give one wish per place; what a person asked for goes first."""
+    out = {one.place: one for one in found}
+    out |= {one.place: one for one in by_hand}
+    return [out[place] for place in sorted(out)]
+
+
+def entry_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a row of the patch table as an entry of ``review.patch``."""
+    return {
+        "cell": f"{row['row']},{row['column']}",
+        "z": float(row["z"]),
+        "from": int(row["from"]),
+        "reason": str(row["reason"]),
+    }

@@ -1,0 +1,138 @@
+"""L4 · Survey: every tile looked at once, beside the same cell of the layers around it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.lib.pixels import read_image, read_mask
+from scripts.lib.records import TileSpec
+from scripts.review import condition, likeness, texture
+from scripts.review.likeness import Likeness, Look
+
+REACH = 2  # layers on either side
+AROUND = ((-1, 1), (-2, -1), (1, 2), (-2, 1), (-1, 2))
+COLUMNS = (
+    "tile_id", "z", "row", "column", "texture", "noise", "saturated_share", "dead_share",
+    "like", "unlike_share", "judged_blocks", "unlike_from", "unlike_to", "shift_px",
+)  # fmt: skip
+
+Pixels = tuple[NDArray[np.generic], NDArray[np.bool_]]
+Read = Callable[[TileSpec], Pixels]
+
+
+def read_pixels(tile: TileSpec) -> Pixels:
+    """Read a tile's picture and where it has data, at the level of the survey."""
+    level = condition.level_of(tile.width, tile.height)
+    image = read_image(tile.image_url, level)
+    mask = read_mask(tile.mask_url, (tile.height, tile.width), level)
+    valid = np.ones(image.shape, bool) if mask is None else np.asarray(mask > 254)
+    return image, valid
+
+
+@dataclass
+class _Seen:
+    """A tile while it is near: its look and its own figures."""
+
+    tile: TileSpec
+    look: Look
+    figures: dict[str, Any]
+
+
+@dataclass
+class _Window:
+    """The tiles of one cell by z, with the likenesses measured so far."""
+
+    seen: dict[float, _Seen] = field(default_factory=dict)
+    pairs: dict[tuple[float, float], Likeness] = field(default_factory=dict)
+
+    def likeness(self, a: float, b: float) -> Likeness | None:
+        """Give the likeness of the tiles at z `a` and `b`, None when one is absent."""
+        if a not in self.seen or b not in self.seen:
+            return None
+        low, high = min(a, b), max(a, b)
+        if (low, high) not in self.pairs:
+            one = likeness.compare(self.seen[low].look, self.seen[high].look)
+            self.pairs[low, high] = one
+        found = self.pairs[low, high]
+        return found if a < b else found.turned()
+
+    def forget(self, before: float) -> None:
+        """Drop what lies below z `before`."""
+        self.seen = {z: one for z, one in self.seen.items() if z >= before}
+        self.pairs = {key: one for key, one in self.pairs.items() if key[0] >= before}
+
+
+def survey(
+    tiles: Sequence[TileSpec], z_first: float, z_last: float, *, read: Read = read_pixels
+) -> Iterator[dict[str, Any]]:
+    """Give a row (`COLUMNS`) for each tile with ``z_first <= z <= z_last``, cell by cell.
+
+    `tiles` also holds those of `REACH` layers on either side. A few tiles of one cell are in
+    memory at a time.
+    """
+    cells: dict[tuple[int, int], list[TileSpec]] = defaultdict(list)
+    for tile in sorted(tiles, key=lambda t: (t.z, t.tile_id)):
+        cells[tile.cell].append(tile)
+    for _, column in sorted(cells.items()):
+        window, ahead = _Window(), iter(column)
+        waiting = next(ahead, None)
+        for tile in column:
+            while waiting is not None and waiting.z <= tile.z + REACH:
+                window.seen[waiting.z] = _look(waiting, read)
+                waiting = next(ahead, None)
+            window.forget(tile.z - REACH)
+            if z_first <= tile.z <= z_last:
+                yield _row(window, tile)
+
+
+def _look(tile: TileSpec, read: Read) -> _Seen:
+    image, valid = read(tile)
+    own = condition.condition(image, valid)
+    figures = {
+        "texture": texture.score(*_small(image, valid)),
+        "noise": own.noise,
+        "saturated_share": own.saturated,
+        "dead_share": own.dead,
+    }
+    return _Seen(tile, likeness.look(image, valid), figures)
+
+
+def _small(image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Pixels:
+    """Average down to the size at which texture is judged."""
+    step = 1 << texture.level_of(image.shape[1], image.shape[0])
+    h, w = image.shape[0] // step, image.shape[1] // step
+    cut = (slice(0, h * step), slice(0, w * step))
+    shape = (h, step, w, step)
+    pixels = np.asarray(image, np.float32)[cut].reshape(shape).mean(axis=(1, 3))
+    return pixels, np.asarray(valid[cut].reshape(shape).all(axis=(1, 3)), bool)
+
+
+def _row(window: _Window, tile: TileSpec) -> dict[str, Any]:
+    z = tile.z
+    own = {d: window.likeness(z, z + d) for d in likeness.NEIGHBORS}
+    around = {(a, b): window.likeness(z + a, z + b) for a, b in AROUND}
+    judged = likeness.judge(
+        {d: one for d, one in own.items() if one is not None},
+        {pair: one for pair, one in around.items() if one is not None},
+    )
+    nearest = own[-1] or own[1]
+    figures = {name: round(value, 4) for name, value in window.seen[z].figures.items()}
+    return {
+        "tile_id": tile.tile_id,
+        "z": f"{z:g}",
+        "row": tile.row,
+        "column": tile.column,
+        **figures,
+        "like": round(judged.like, 4),
+        "unlike_share": round(judged.unlike, 4),
+        "judged_blocks": judged.blocks,
+        "unlike_from": judged.rows[0],
+        "unlike_to": judged.rows[1],
+        "shift_px": None if nearest is None else round(float(np.hypot(*nearest.shift)), 2),
+    }
