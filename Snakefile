@@ -87,6 +87,7 @@ rule zcorr:
 rule correct:
     input:
         f"stacks/{STACK['final']}.json",
+        [f"stacks/{STACK[f'channel_{k}']}.json" for k in CHANNELS[1:]],
 
 
 rule export:

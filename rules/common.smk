@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 ROOT = Path(workflow.basedir)
 # scripts find each other from the root; the Snakefile needs it too, for the schema alone
 sys.path.insert(0, str(ROOT))
+from scripts.correct import chain as corrections
 from scripts.lib.job import UserError
 from scripts.lib.schema import validate
 
@@ -26,12 +27,19 @@ os.environ.setdefault("RENDER_WS_URL", config["render"]["url"])
 RENDER = {"owner": config["render"]["owner"], "project": config["render"]["project"]}
 COLLECTION = f"{RENDER['project']}_v1"
 REVIEWED = f"{COLLECTION}_review"  # matches of patches, and derived ones
-SUFFIX = {"straighten": "_straight"}
 STEPS = config["correct"]["steps"]
 STACK = {"acquire": "v1_acquire", "trimmed": "v1_acquire_trimmed"}
 STACK["restart"] = f"{STACK['acquire']}_restart"
 STACK["align"] = f"{STACK['trimmed']}_align"
-STACK["final"] = STACK["align"] + "".join(SUFFIX[step] for step in STEPS)
+try:
+    corrections.check(STEPS)
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
+# step -> the stack it makes; without a step the aligned stack is the last
+CORRECTED = dict(zip(STEPS, corrections.stacks(STACK["align"], STEPS)))
+STACK["final"] = list(CORRECTED.values())[-1] if STEPS else STACK["align"]
+CHANNELS = config["correct"]["16bit"]["channels"] if "16bit" in STEPS else []
+STACK |= {f"channel_{k}": f"{STACK['final']}_channel_{k}" for k in CHANNELS[1:]}
 
 
 def layout(rows, columns):
@@ -51,8 +59,9 @@ RUNS = {
 wildcard_constraints:
     chunk=r"\d\d\d\d+",  # not {4,}: Snakemake's wildcards know {n} and {n,m} only
     run="|".join(RUNS),
-    step="|".join(SUFFIX),
     round=r"[1-3]",
+    step="|".join(corrections.SUFFIX),
+    channel=r"\d",
     stack=r"[A-Za-z0-9_]+",
 
 

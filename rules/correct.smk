@@ -1,17 +1,87 @@
 # Corrections of the aligned stack, one after another: parameters and the next stack, never pixel copies.
 
 # step -> the stack it reads; stack -> the step that makes it
-BEFORE, MAKER = {}, {}
-for number, step in enumerate(STEPS):
-    BEFORE[step] = STACK["align"] + "".join(SUFFIX[name] for name in STEPS[:number])
-    MAKER[BEFORE[step] + SUFFIX[step]] = step
+BEFORE = dict(zip(STEPS, [STACK["align"], *CORRECTED.values()]))
+MAKER = {stack: step for step, stack in CORRECTED.items()}
+CORRECT = config["correct"]
+VOXEL_NM = {key: config["acquisition"][key] for key in ("pixel_nm", "z_nm")}
+
+
+rule plan_sixteen_bit:
+    input:
+        source=f"stacks/{BEFORE.get('16bit')}.json",
+    output:
+        "correct/16bit_plan.tsv",
+    log:
+        "logs/plan_sixteen_bit/all.log",
+    benchmark:
+        "benchmarks/plan_sixteen_bit/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=60,
+    params:
+        render=RENDER,
+        restore=CORRECT["16bit"]["restore"],
+        archive_root=ARCHIVE_ROOT,
+    script:
+        "../scripts/correct/plan_sixteen_bit.py"
+
+
+rule restore_raw:
+    input:
+        plan="correct/16bit_plan.tsv",
+        chunks="ingest/chunks.tsv",
+    output:
+        "correct/restored/{chunk}.tsv",
+    log:
+        "logs/restore_raw/{chunk}.log",
+    benchmark:
+        "benchmarks/restore_raw/{chunk}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=480,
+    script:
+        "../scripts/correct/restore_raw.py"
+
+
+rule measure_overlaps:
+    input:
+        source=f"stacks/{BEFORE.get('intensity')}.json",
+        chunks="ingest/chunks.tsv",
+    output:
+        "correct/overlaps/{chunk}.npz",
+    log:
+        "logs/measure_overlaps/{chunk}.log",
+    benchmark:
+        "benchmarks/measure_overlaps/{chunk}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=120,
+    params:
+        render=RENDER,
+        settings={
+            key: CORRECT["intensity"][key] for key in ("regions", "overlap_scale")
+        },
+    script:
+        "../scripts/correct/measure_overlaps.py"
 
 
 rule correct_step:
     input:
         source=lambda wc: f"stacks/{BEFORE[wc.step]}.json",
+        evidence=step_evidence,
     output:
-        "correct/{step}.json",
+        parameters="correct/{step}.json",
+        arrays="correct/{step}.npz",
     log:
         "logs/correct_step/{step}.log",
     benchmark:
@@ -20,10 +90,12 @@ rule correct_step:
         "../envs/pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=30,
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=120,
     params:
         render=RENDER,
+        settings=lambda wc: CORRECT[wc.step],
+        voxel_nm=VOXEL_NM,
     script:
         "../scripts/correct/correct_step.py"
 
@@ -32,6 +104,7 @@ rule publish_corrected:
     input:
         source=lambda wc: f"stacks/{BEFORE[MAKER[wc.stack]]}.json",
         parameters=lambda wc: f"correct/{MAKER[wc.stack]}.json",
+        arrays=lambda wc: f"correct/{MAKER[wc.stack]}.npz",
     output:
         "stacks/{stack}.json",
     log:
@@ -45,10 +118,58 @@ rule publish_corrected:
         "../envs/pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=30,
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=60,
     params:
         render=RENDER,
-        voxel_nm={key: config["acquisition"][key] for key in ("pixel_nm", "z_nm")},
+        voxel_nm=VOXEL_NM,
     script:
         "../scripts/correct/publish_corrected.py"
+
+
+rule publish_channel:
+    input:
+        source=f"stacks/{STACK['final']}.json",
+        parameters="correct/16bit.json",
+    output:
+        f"stacks/{STACK['final']}_channel_{{channel}}.json",
+    log:
+        "logs/publish_channel/{channel}.log",
+    benchmark:
+        "benchmarks/publish_channel/{channel}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        render=RENDER,
+        voxel_nm=VOXEL_NM,
+    script:
+        "../scripts/correct/publish_channel.py"
+
+
+rule destreak_proposal:
+    input:
+        source=f"stacks/{BEFORE.get('destreak', STACK['align'])}.json",
+    output:
+        proposal="correct/destreak_proposal.json",
+        page="correct/destreak_proposal.html",
+    log:
+        "logs/destreak_proposal/all.log",
+    benchmark:
+        "benchmarks/destreak_proposal/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        volume=config["volume"],
+        render=RENDER,
+        voxel_nm=VOXEL_NM,
+        settings=CORRECT["destreak"],
+    script:
+        "../scripts/correct/destreak_proposal.py"

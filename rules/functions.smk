@@ -124,4 +124,23 @@ def last_patches(wildcards):
     return f"review/patches/{max(len(patch_rounds()) - 1, 0)}.tsv"
 
 
+def step_evidence(wildcards):
+    """What a step looks at besides the stack before it."""
+    if wildcards.step == "16bit":
+        restored = CORRECT["16bit"]["restore"]
+        return ["correct/16bit_plan.tsv"] + (
+            chunks("correct/restored/{chunk}.tsv")(wildcards) if restored else []
+        )
+    if wildcards.step != "intensity":
+        return []
+    layers = (
+        [] if CORRECT["intensity"]["layers"] == "none" else ["zcorr/layers/{chunk}.npz"]
+    )
+    tiles = ["correct/overlaps/{chunk}.npz"] if CORRECT["intensity"]["tiles"] else []
+    ranges = ["correct/16bit.npz"] if "16bit" in STEPS else []
+    return [
+        path for each in layers + tiles for path in chunks(each)(wildcards)
+    ] + ranges
+
+
 STAGE_TABLES = stage_tables(config["match"]["preset"])

@@ -2,37 +2,78 @@
 """Measure the parameters of one correction step on the stack before it.
 
 Inputs
-    ``stacks/<source>.json``: receipt of the stack before
+    ``stacks/<source>.json``: receipt of the stack before; of some steps also what other jobs
+    measured: ``zcorr/layers/*.npz``, ``correct/overlaps/*.npz``, ``correct/16bit*``
 Outputs
-    ``correct/{step}.json``: step, source, stack (to be made) and the parameters found
+    ``correct/{step}.json``: step, source, stack (to be made), changes (in words), the parameters
+    ``correct/{step}.npz``: what the step found for each layer or tile (may hold nothing)
 Method
     The step's module, by the registry `steps`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from scripts.correct import steps
+from scripts.correct import sixteen_bit, steps
+from scripts.correct.evidence import Evidence, save_arrays
 from scripts.lib import files
 from scripts.lib.job import job
 from scripts.lib.receipts import StackReceipt
 from scripts.lib.render import RenderClient
 
 
-def main(*, source: str, out: str, name: str, render: Mapping[str, Any]) -> None:
+def main(
+    *,
+    source: str,
+    evidence: Sequence[str],
+    out: str,
+    arrays: str,
+    name: str,
+    render: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    voxel_nm: Mapping[str, float],
+) -> None:
     """Read the stack, measure, write."""
     step, before, client = steps.find(name), StackReceipt.read(source), RenderClient(**render)
     client.require(before)
-    found = step.estimate(client.tiles(before.stack))
-    summary = {"step": name, "source": before.stack, "stack": before.stack + step.suffix}
-    files.write_json(out, summary | {"parameters": found})
+    found = step.estimate(client.tiles(before.stack), settings, _evidence(evidence, voxel_nm))
+    save_arrays(arrays, found.arrays)
+    summary: dict[str, Any] = {
+        "step": name,
+        "source": before.stack,
+        "stack": before.stack + step.suffix,
+    }
+    summary |= {"changes": step.changes, "settings": dict(settings)}
+    files.write_json(out, summary | {"parameters": dict(found.parameters)})
+
+
+def _evidence(paths: Sequence[str], voxel_nm: Mapping[str, float]) -> Evidence:
+    """Sort the files by what they are."""
+    folders: dict[str, list[Path]] = {}
+    for path in map(Path, paths):
+        folders.setdefault(path.parent.name if path.suffix == ".npz" else path.name, []).append(
+            path
+        )
+    plan = folders.get("16bit_plan.tsv")
+    return Evidence(
+        **voxel_nm,
+        layers=tuple(folders.get("layers", ())),
+        overlaps=tuple(folders.get("overlaps", ())),
+        sixteen_bit=next(iter(folders.get("correct", ())), None),
+        raw_plan=sixteen_bit.rows_of(files.read_table(plan[0])) if plan else (),
+    )
 
 
 if __name__ == "__main__":
     with job(snakemake):
         main(
             source=snakemake.input.source,
-            out=snakemake.output[0],
+            evidence=snakemake.input.evidence,
+            out=snakemake.output.parameters,
+            arrays=snakemake.output.arrays,
             name=snakemake.wildcards.step,
             render=snakemake.params.render,
+            settings=snakemake.params.settings,
+            voxel_nm=snakemake.params.voxel_nm,
         )

@@ -2,7 +2,8 @@
 """Make the stack of one correction step.
 
 Inputs
-    ``stacks/<source>.json``: receipt of the stack before; ``correct/<step>.json``: its parameters
+    ``stacks/<source>.json``: receipt of the stack before; ``correct/<step>.json`` and ``.npz``: its
+    parameters
 Outputs
     ``stacks/{stack}.json``: receipt of the corrected stack
 """
@@ -10,7 +11,8 @@ Outputs
 from collections.abc import Mapping
 from typing import Any
 
-from scripts.correct import steps
+from scripts.correct import publishing, steps
+from scripts.correct.evidence import Found, load_arrays
 from scripts.lib import files
 from scripts.lib.job import job
 from scripts.lib.receipts import StackReceipt
@@ -21,27 +23,21 @@ def main(
     *,
     source: str,
     parameters: str,
+    arrays: str,
     receipt: str,
     stack: str,
     render: Mapping[str, Any],
     voxel_nm: Mapping[str, float],
 ) -> None:
     """Read the stack and the parameters, apply, publish."""
-    before, found, client = (
-        StackReceipt.read(source),
-        files.read_json(parameters),
-        RenderClient(**render),
-    )
+    before, client = StackReceipt.read(source), RenderClient(**render)
     client.require(before)
-    tiles = steps.find(found["step"]).apply(client.tiles(before.stack), found["parameters"])
-    pixel_nm, z_nm = voxel_nm["pixel_nm"], voxel_nm["z_nm"]
-    client.publish_stack(
-        stack,
-        tiles,
-        resolution_nm=(pixel_nm, pixel_nm, z_nm),
-        inputs=[source, parameters],
-        params={"step": found["step"]},
-    ).write(receipt)
+    summary = files.read_json(parameters)
+    found = Found(summary["parameters"], load_arrays(arrays))
+    tiles = steps.find(summary["step"]).apply(client.tiles(before.stack), found)
+    inputs, params = [source, parameters, arrays], {"step": summary["step"]}
+    made = publishing.publish(client, stack, tiles, voxel_nm, inputs=inputs, params=params)
+    made.write(receipt)
 
 
 if __name__ == "__main__":
@@ -49,6 +45,7 @@ if __name__ == "__main__":
         main(
             source=snakemake.input.source,
             parameters=snakemake.input.parameters,
+            arrays=snakemake.input.arrays,
             receipt=snakemake.output[0],
             stack=snakemake.wildcards.stack,
             render=snakemake.params.render,

@@ -1,7 +1,8 @@
 """The registry of correction steps: what each is called, how its stack is named, what it does.
 
 A step first measures its parameters on the stack before it (they go to a file and to the report),
-then makes the tiles of the next stack with them. It never touches pixels: export composes them.
+then makes the tiles of the next stack with them. It never touches pixels: transforms, image URLs
+and filters of the tile specs change, and whatever draws a tile applies them.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.correct import straighten
+from scripts.correct import background, chain, destreak, intensity, shading, sixteen_bit, straighten
+from scripts.correct.evidence import Evidence, Found
 from scripts.lib.records import TileSet
+
+Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -19,14 +23,56 @@ class Step:
     """One correction."""
 
     name: str
-    suffix: str  # appended to the stack's name
-    estimate: Callable[[TileSet], dict[str, Any]]
-    apply: Callable[[TileSet, Mapping[str, Any]], TileSet]
+    changes: str  # what it changes on tile specs, in words
+    estimate: Callable[[TileSet, Settings, Evidence], Found]
+    apply: Callable[[TileSet, Found], TileSet]
+
+    @property
+    def suffix(self) -> str:
+        """Text appended to the stack's name."""
+        return chain.SUFFIX[self.name]
 
 
 STEPS = {
     step.name: step
-    for step in (Step("straighten", "_straight", straighten.estimate, straighten.apply),)
+    for step in (
+        Step(
+            "straighten",
+            "the last transform of every tile: one shift for each layer",
+            straighten.estimate,
+            straighten.apply,
+        ),
+        Step(
+            "16bit",
+            "image URLs: the raw 16-bit data in place of the 8-bit images; transforms stay",
+            sixteen_bit.estimate,
+            sixteen_bit.apply,
+        ),
+        Step(
+            "destreak",
+            "a filter that takes a narrow band out of the spectrum of every tile; its mean stays",
+            destreak.estimate,
+            destreak.apply,
+        ),
+        Step(
+            "shading",
+            "a polynomial that is subtracted from every tile; its mean over the stack is zero",
+            shading.estimate,
+            shading.apply,
+        ),
+        Step(
+            "intensity",
+            "a map of gain and offset for every tile; on average over all it changes nothing",
+            intensity.estimate,
+            intensity.apply,
+        ),
+        Step(
+            "background",
+            "a filter that subtracts the smoothed picture of every tile less its mean",
+            background.estimate,
+            background.apply,
+        ),
+    )
 }
 
 

@@ -1,8 +1,12 @@
-"""Straighten: take the linear lean of the stack in z out by one shear.
+"""Straighten: move whole layers back so that the stack stands upright; one shift for each layer.
 
-The centre of the bounding box goes from its place in the first layer to its place in the last;
-layer z moves back by its linear share of that. Curvature stays. Facts: spec solve-export 4.4
-(render's StackStraighteningClient).
+``linear`` takes the lean out by one shear: the centre of the bounding box goes from its place in
+the first layer to its place in the last; layer z moves back by its linear share of that, and
+curvature stays (facts: spec solve-export 4.4, render's StackStraighteningClient).
+
+``smooth`` takes out the whole slow course: the path of the layers, followed from layer to layer by
+the grid cells that both have (a tile that is missing moves nothing), smoothed with a penalty on its
+second difference (Whittaker 1923). Waves shorter than `smooth_um` stay: they are the specimen's.
 """
 
 from __future__ import annotations
@@ -12,48 +16,111 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.linalg import solveh_banded
 
+from scripts.correct.evidence import Evidence, Found
 from scripts.lib import geometry, transforms
 from scripts.lib.geometry import Array, Box
 from scripts.lib.records import Leaf, TileSet, TileSpec
 
 
-def estimate(tiles: TileSet) -> dict[str, Any]:
-    """Measure the lean: ``z_first``, ``z_last`` and how far the centre goes between, x, y in px.
+def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) -> Found:
+    """Measure the course of the layers.
+
+    Gives ``z_first``, ``z_last`` and ``lean_px`` (x, y; first to last layer); with the curve also
+    ``sway_px``, the greatest distance of the curve from the straight line, and arrays ``z`` (n,)
+    and ``shift_px`` (n, 2), by which each layer moves.
 
     Raises
     ------
     ValueError
         When there are not two layers.
     """
-    layers = sorted({tile.z for tile in tiles.tiles})
+    layers = _layers(tiles)
     if len(layers) < 2:
         raise ValueError(f"straighten needs two layers, found {len(layers)}")
-    first, last = layers[0], layers[-1]
-    lean = _centre(tiles, last) - _centre(tiles, first)
-    return {"z_first": first, "z_last": last, "lean_px": [float(v) for v in lean]}
+    z = np.array(list(layers))
+    ends = [_centre(layers[z[0]]), _centre(layers[z[-1]])]
+    out: dict[str, Any] = {"curve": settings["curve"], "z_first": z[0], "z_last": z[-1]}
+    if settings["curve"] == "linear":
+        lean = ends[1] - ends[0]
+        shift = -np.outer((z - z[0]) / (z[-1] - z[0]), lean)
+        return Found(out | {"lean_px": lean.tolist()}, {"z": z, "shift_px": shift})
+    course = smoothed(z, path(layers), settings["smooth_um"] * 1000 / evidence.z_nm)
+    lean = course[-1] - course[0]
+    line = course[0] + np.outer((z - z[0]) / (z[-1] - z[0]), lean)
+    sway = float(np.hypot(*(course - line).T).max())
+    out |= {"lean_px": lean.tolist(), "sway_px": sway}
+    return Found(out, {"z": z, "shift_px": course[0] - course})
 
 
-def apply(tiles: TileSet, parameters: Mapping[str, Any]) -> TileSet:
-    """Give the tiles with the lean of `estimate` taken out, bounds included.
+def apply(tiles: TileSet, found: Found) -> TileSet:
+    """Give the tiles moved as `estimate` found, bounds included.
 
     Raises
     ------
     TypeError
         When a tile's last transform is not affine.
     """
-    first, last = parameters["z_first"], parameters["z_last"]
-    lean = np.array(parameters["lean_px"])
-    moved = tuple(
-        _moved(tiles, tile, -(tile.z - first) / (last - first) * lean) for tile in tiles.tiles
-    )
+    shift = dict(zip(found.arrays["z"].tolist(), found.arrays["shift_px"], strict=True))
+    moved = tuple(_moved(tiles, tile, shift[tile.z]) for tile in tiles.tiles)
     return replace(tiles, tiles=moved).with_bounds()
 
 
-def _centre(tiles: TileSet, z: float) -> Array:
+def path(layers: Mapping[float, list[TileSpec]]) -> Array:
+    """Follow the layers: (n, 2) x, y px, from the centre of the first.
+
+    A step is the median movement of the centres of the cells that both layers have, or of the
+    layers' centres when they have none in common.
+    """
+    at = [_centre(next(iter(layers.values())))]
+    each = list(layers.values())
+    for before, after in zip(each[:-1], each[1:], strict=True):
+        old, new = _centres(before), _centres(after)
+        common = sorted(old.keys() & new.keys())
+        moves = [new[cell] - old[cell] for cell in common] or [_centre(after) - _centre(before)]
+        at.append(at[-1] + np.median(moves, axis=0))
+    return np.array(at)
+
+
+def smoothed(z: Array, values: Array, wave_layers: float) -> Array:
+    """Smooth (n, m) values at ascending whole z; waves of `wave_layers` keep half their height.
+
+    Minimises ``sum w (y - x)**2 + lambda sum (second difference of x)**2`` on every whole z, w = 0
+    where there is no layer. The factor of a wave of frequency f (radians) is 1 / (1 + lambda f**4).
+    """
+    index = np.rint(z - z[0]).astype(int)
+    n = int(index[-1]) + 1
+    weak = (wave_layers / (2 * np.pi)) ** 4
+    weight, right = np.zeros(n), np.zeros((n, values.shape[1]))
+    weight[index], right[index] = 1.0, values
+    if n < 3:
+        return np.asarray(values, float)
+    bands = np.zeros((3, n))  # upper form: rows of the second, first and main diagonal
+    for offset, factor in ((0, 1.0), (1, -2.0), (2, 1.0)):
+        bands[2, offset : n - 2 + offset] += weak * factor**2
+    bands[2] += weight
+    bands[1, 1:-1] += weak * -2.0
+    bands[1, 2:] += weak * -2.0
+    bands[0, 2:] += weak * 1.0
+    return np.asarray(solveh_banded(bands, right)[index])
+
+
+def _layers(tiles: TileSet) -> dict[float, list[TileSpec]]:
+    out: dict[float, list[TileSpec]] = {}
+    for tile in sorted(tiles.tiles, key=lambda tile: tile.z):
+        out.setdefault(tile.z, []).append(tile)
+    return out
+
+
+def _centre(layer: list[TileSpec]) -> Array:
     """Centre x, y of the bounding box of a layer, world px."""
-    box = Box.around(tile.box for tile in tiles.tiles if tile.z == z)
+    box = Box.around(tile.box for tile in layer)
     return np.array([(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2])
+
+
+def _centres(layer: list[TileSpec]) -> dict[tuple[int, int], Array]:
+    return {tile.cell: _centre([tile]) for tile in layer}
 
 
 def _moved(tiles: TileSet, tile: TileSpec, shift: Array) -> TileSpec:

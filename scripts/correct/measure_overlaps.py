@@ -1,0 +1,50 @@
+# mypy: disable-error-code="name-defined"
+"""Measure what tiles of a layer show of the same places, for one chunk of layers.
+
+Inputs
+    ``stacks/<before>.json``: receipt of the stack before step intensity; ``ingest/chunks.tsv``
+Outputs
+    ``correct/overlaps/{chunk}.npz``: one row for each pair of regions, columns of `overlaps`
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from scripts.correct import overlaps
+from scripts.correct.evidence import save_arrays
+from scripts.lib import compose, files
+from scripts.lib.job import job
+from scripts.lib.receipts import StackReceipt
+from scripts.lib.render import RenderClient
+
+
+def main(
+    *,
+    source: str,
+    chunks: str,
+    out: str,
+    chunk: str,
+    render: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> None:
+    """Draw the overlaps, sum them up, write."""
+    before, client = StackReceipt.read(source), RenderClient(**render)
+    client.require(before)
+    (row,) = [row for row in files.read_table(chunks) if row["chunk"] == chunk]
+    tiles = client.tiles(before.stack, int(row["z_first"]), int(row["z_last"]))
+    top = max((tile.max_intensity for tile in tiles.tiles), default=255.0)
+    grid = (settings["regions"], settings["regions"])
+    layers = compose.place_layers(tiles)
+    save_arrays(out, overlaps.measure(layers, grid, settings["overlap_scale"], top))
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            source=snakemake.input.source,
+            chunks=snakemake.input.chunks,
+            out=snakemake.output[0],
+            chunk=snakemake.wildcards.chunk,
+            render=snakemake.params.render,
+            settings=snakemake.params.settings,
+        )

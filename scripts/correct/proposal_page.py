@@ -1,0 +1,127 @@
+"""Proposal page: figures and pictures of what a proposed filter does to a sample of tiles."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jinja2
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from scripts.correct import destreak, proposal
+from scripts.correct.proposal import Proposal, Spectrum
+from scripts.lib import filters
+from scripts.lib.records import TileSpec
+
+Image = NDArray[Any]
+SHOWN = 3  # tiles on the page
+WIDTH_PX = 420
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Figures for the JSON file and the page, pictures (title, data URI) row by row."""
+
+    figures: dict[str, Any]
+    rows: list[list[tuple[str, str]]]
+
+
+def sample(ids: Sequence[str], count: int) -> set[str]:
+    """Give `count` ids evenly spread over all in their order (of time: z, then the grid)."""
+    at = np.unique(np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int))
+    return {ids[k] for k in at}
+
+
+def result(
+    tiles: Sequence[TileSpec], images: Sequence[Image], settings: Mapping[str, Any], pixel_nm: float
+) -> Result:
+    """Propose, try the proposal on the sample, and measure what is left."""
+    before = proposal.mean_spectrum(images)
+    found = proposal.propose(before)
+    step = {
+        "variant": settings["variant"],
+        "angle_deg": found.angle_deg,
+        "cutoff_cycles_per_um": round(found.cutoff_cycles_per_px / pixel_nm * 1000, 4),
+        "band_cycles_per_um": round(found.band_cycles_per_px / pixel_nm * 1000, 4),
+    }
+    new = filters.streaks(found.cutoff_cycles_per_px, found.band_cycles_per_px, found.angle_deg)
+    fixed = [
+        filters.apply_filters(image.astype(np.float32), filters.with_filters(tile, (new,)))
+        for tile, image in zip(tiles, images, strict=True)
+    ]
+    after = proposal.mean_spectrum(fixed)
+    shape = (found.angle_deg, found.cutoff_cycles_per_px, found.band_cycles_per_px)
+    figures = {
+        "found": found.found,
+        "correct": {"destreak": step},
+        "tiles": [tile.tile_id for tile in tiles],
+        "excess_before": round(found.excess, 3),
+        "excess_after": round(proposal.excess(after, *shape), 3),
+        "removed_sd_grey": round(_rms(images, fixed), 4),
+        "tile_sd_grey": round(float(np.mean([image.std() for image in images])), 4),
+        "deep": any(destreak.is_deep(tile) for tile in tiles),
+    }
+    rows = [_row(t, i, f) for t, i, f in zip(tiles, images, fixed, strict=True)][:SHOWN]
+    return Result(figures, [*rows, _spectra(before, after, found)])
+
+
+def page(volume: str, result: Result) -> str:
+    """Give the page."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    section = yaml.safe_dump({"correct": result.figures["correct"]}, sort_keys=False)
+    return environment.get_template("proposal.html.j2").render(
+        volume=volume, figures=result.figures, rows=result.rows, section=section
+    )
+
+
+def _rms(images: Sequence[Image], fixed: Sequence[Image]) -> float:
+    squares = [np.mean((a.astype(float) - b) ** 2) for a, b in zip(images, fixed, strict=True)]
+    return float(np.sqrt(np.mean(squares)))
+
+
+def _row(tile: TileSpec, image: Image, fixed: Image) -> list[tuple[str, str]]:
+    """Before, after and what was removed, the middle of a tile at full scale."""
+    cuts = [_middle(each.astype(np.float32)) for each in (image, fixed)]
+    low, high = np.percentile(cuts[0], [0.5, 99.5])
+    removed = cuts[0] - cuts[1]
+    reach = max(3 * float(removed.std()), 1e-3)
+    return [
+        (f"{tile.tile_id}, before", _uri(cuts[0], low, high)),
+        ("after", _uri(cuts[1], low, high)),
+        (f"removed, contrast ± {reach:.2g} grey values", _uri(removed, -reach, reach)),
+    ]
+
+
+def _middle(image: Image) -> Image:
+    h, w = image.shape
+    y, x = max(0, (h - WIDTH_PX) // 2), max(0, (w - WIDTH_PX) // 2)
+    return image[y : y + WIDTH_PX, x : x + WIDTH_PX]
+
+
+def _spectra(before: Spectrum, after: Spectrum, found: Proposal) -> list[tuple[str, str]]:
+    shown = [np.log10(np.fft.fftshift(each.power) + 1) for each in (before, after)]
+    shown = [cv2.resize(each, (WIDTH_PX, WIDTH_PX), interpolation=cv2.INTER_AREA) for each in shown]
+    low, high = np.percentile(shown[0], [1, 99.9])
+    titles = (f"mean spectrum before; band at {found.angle_deg:g}°", "after")
+    return [(title, _uri(each, low, high)) for title, each in zip(titles, shown, strict=True)]
+
+
+def _uri(image: Image, low: float, high: float) -> str:
+    grey = np.clip((image - low) * (255 / max(high - low, 1e-9)), 0, 255).astype(np.uint8)
+    done, data = cv2.imencode(".png", grey)
+    if not done:
+        raise ValueError(f"a picture of {grey.shape} could not be written")
+    return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode()

@@ -1,0 +1,211 @@
+"""16bit: show the raw 16-bit data of a channel in place of the 8-bit images; transforms stay.
+
+The raw file of a tile lies in the working directory, or in the archive (`transfer.archive_root`).
+The plan lists every layer's file, checked to exist, with its size; with `restore` the archived ones
+are copied into the working directory first (an archive on tape is slow and read once), else they
+are read where they are (facts: spec solve-export 4.1, 5.5).
+
+Grey values: the microscope's counts are signed; 16-bit images are not. A count c becomes c + 32768,
+so every count has its place and none wraps around (in the reference -1 becomes 65535). Dark and
+bright are as recorded, the reverse of the 8-bit images, unless `invert` turns them over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import h5py
+import numpy as np
+
+from scripts.correct.evidence import Evidence, Found
+from scripts.lib import filters
+from scripts.lib.job import UserError
+from scripts.lib.records import TileSet, TileSpec
+
+TOP = 65535.0
+SIGNED = 32768
+PLAN_COLUMNS = ("z", "image", "raw", "found", "bytes", "restore")
+RESTORED = "h5/restored"
+_URL = re.compile(r"file://(?P<path>[^?]*)\?dataSet=/(?P<key>[^/&]+)/")
+_FOLDER = re.compile(r"(?P<root>.*/|)h5/align/(?P<layer>.+)\.uint8\.h5$")
+_SHOWN = 5  # names in a message
+
+
+@dataclass(frozen=True)
+class Raw:
+    """The raw file of one layer."""
+
+    z: int
+    image: str  # path of the 8-bit file, as in the tiles' URLs
+    raw: str  # where the raw file is read from in the end
+    found: str  # where it is now
+    bytes: int
+    restore: bool
+
+
+def plan(tiles: TileSet, *, restore: bool, archive_root: str | None) -> list[Raw]:
+    """Find the raw file of every layer, in the working directory before the archive.
+
+    Raises
+    ------
+    UserError
+        Names the layers whose raw file is nowhere, and where it was looked for.
+    """
+    out, missing = [], []
+    images = {unquote(_parts(tile)[0]): round(tile.z) for tile in tiles.tiles}
+    for image, z in sorted(images.items(), key=lambda item: (item[1], item[0])):
+        root, layer = _layer(image)
+        here = Path(f"{root}h5/raw/{layer}.raw.h5")
+        away = Path(archive_root) / f"{layer}.raw-archive.h5" if archive_root else None
+        found = next((path for path in (here, away) if path and path.is_file()), None)
+        if found is None:
+            missing.append(f"z {z}: {here}" + (f" or {away}" if away else ""))
+            continue
+        copied = restore and found == away
+        raw = Path(f"{root}{RESTORED}/{layer}.raw.h5") if copied else found
+        out.append(Raw(z, image, str(raw), str(found), found.stat().st_size, copied))
+    if missing:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        raise UserError(
+            f"16bit: {len(missing)} raw files are missing: {'; '.join(missing[:_SHOWN])}{more};"
+            " bring them back, or correct transfer.archive_root"
+        )
+    return out
+
+
+def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) -> Found:
+    """Check every data set of every channel, and give the paths.
+
+    Arrays: ``image``, ``raw`` paths of each layer; ``z``, ``black``, ``white``: the 16-bit values
+    that became 0 and 255 in the 8-bit image of the layer (NaN: not written there).
+
+    Raises
+    ------
+    UserError
+        When a channel of a tile is missing in its file, or files disagree about the type.
+    """
+    rows = evidence.raw_plan
+    keys: dict[str, set[str]] = {}
+    for tile in tiles.tiles:
+        path, key = _parts(tile)
+        keys.setdefault(unquote(path), set()).add(key)
+    channels = settings["channels"]
+    kinds = {kind for row in rows for kind in _kinds(row.raw, sorted(keys[row.image]), channels)}
+    if len(kinds) > 1:
+        raise UserError(f"16bit: raw data are of several types: {', '.join(sorted(kinds))}")
+    signed = "int16" in kinds
+    invert = bool(settings["invert"])
+    ranges = np.array([_contrast(row.image) for row in rows]).reshape(len(rows), 2)
+    shifted = ranges + (SIGNED if signed else 0)
+    black, white = (TOP - shifted if invert else shifted).T
+    parameters = {
+        "channels": list(channels),
+        "signed": signed,
+        "invert": invert,
+        "files": len(rows),
+        "bytes": sum(row.bytes for row in rows),
+        "restored_bytes": sum(row.bytes for row in rows if row.restore),
+    }
+    arrays = {
+        "image": np.array([row.image for row in rows]),
+        "raw": np.array([row.raw for row in rows]),
+        "z": np.array([row.z for row in rows]),
+        "black": black,
+        "white": white,
+    }
+    return Found(parameters, arrays)
+
+
+def apply(tiles: TileSet, found: Found) -> TileSet:
+    """Give the tiles with the raw data of the first channel as their images."""
+    columns = (found.arrays[name].tolist() for name in ("image", "raw"))
+    raw = dict(zip(*columns, strict=True))
+    channel, values = found.parameters["channels"][0], counts_filter(found.parameters)
+
+    def deep(tile: TileSpec) -> TileSpec:
+        path, key = _parts(tile)
+        url = f"file://{raw[unquote(path)]}?dataSet=/{key}/c{channel}"
+        out = replace(tile, image_url=url, min_intensity=0.0, max_intensity=TOP)
+        return filters.appended(out, values) if values else out
+
+    return replace(tiles, tiles=tuple(deep(tile) for tile in tiles.tiles))
+
+
+def of_channel(tiles: TileSet, found: Found, channel: int) -> TileSet:
+    """Give the tiles of a finished stack with another channel's data; transforms are reused.
+
+    Filters that were measured on the values of the first channel (shading, intensity) are left out;
+    those that set frequencies or lengths (destreak, background) hold for any channel.
+    """
+    values = counts_filter(found.parameters)
+    measured = (filters.SHADING, filters.INTENSITY_8, filters.INTENSITY_16)
+
+    def other(tile: TileSpec) -> TileSpec:
+        rest = [each for each in filters.filters_of(tile) if each.class_name not in measured]
+        url = re.sub(r"/c\d+$", f"/c{channel}", tile.image_url)
+        kept = [values, *rest] if values else rest
+        return filters.with_filters(replace(tile, image_url=url), kept)
+
+    return replace(tiles, tiles=tuple(other(tile) for tile in tiles.tiles))
+
+
+def counts_filter(parameters: Mapping[str, Any]) -> filters.Filter | None:
+    """Give the filter that turns stored counts into 16-bit grey values; None when they are."""
+    start = SIGNED if parameters["signed"] else 0
+    if not (start or parameters["invert"]):
+        return None
+    gain, offset = (-1.0, TOP - start) if parameters["invert"] else (1.0, float(start))
+    return filters.intensity(np.array([[[gain, offset / TOP]]]), TOP)
+
+
+def rows_of(table: Iterable[Mapping[str, str]]) -> tuple[Raw, ...]:
+    """Read the rows of a plan."""
+    return tuple(
+        Raw(int(r["z"]), r["image"], r["raw"], r["found"], int(r["bytes"]), r["restore"] == "1")
+        for r in table
+    )
+
+
+def _parts(tile: TileSpec) -> tuple[str, str]:
+    """Path of the image file, as in the URL, and the tile's group in it."""
+    match = _URL.match(tile.image_url)
+    if match is None:
+        raise UserError(
+            f"16bit: tile {tile.tile_id} has image URL {tile.image_url!r}; expected the 8-bit HDF5"
+            " of this workflow, file://…/h5/align/….uint8.h5?dataSet=/0-0-0/mipmap.0&z=0"
+        )
+    return match["path"], match["key"]
+
+
+def _layer(image: str) -> tuple[str, str]:
+    match = _FOLDER.match(image)
+    if match is None:
+        raise UserError(f"16bit: image file {image}: expected …/h5/align/….uint8.h5")
+    return match["root"], match["layer"]
+
+
+def _kinds(path: str, keys: Sequence[str], channels: Sequence[int]) -> set[str]:
+    """Check that the data sets are there; gives the names of their types."""
+    with h5py.File(path, "r") as file:
+        wanted = [f"{key}/c{channel}" for key in keys for channel in channels]
+        missing = [name for name in wanted if name not in file]
+        if missing:
+            raise UserError(
+                f"16bit: {path} has no data set {', '.join(missing[:_SHOWN])}; channels of the"
+                f" acquisition are missing: correct correct.16bit.channels, found {list(channels)}"
+            )
+        return {file[name].dtype.newbyteorder("=").name for name in wanted}
+
+
+def _contrast(path: str) -> tuple[float, float]:
+    """Raw values that are 0 and 255 in the 8-bit file; NaN when it does not say."""
+    if not Path(path).is_file():
+        return np.nan, np.nan
+    with h5py.File(path, "r") as file:
+        found = file.attrs.get("contrast_range")
+    return (np.nan, np.nan) if found is None else (float(found[0]), float(found[1]))

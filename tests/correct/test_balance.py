@@ -1,0 +1,203 @@
+"""Gains and offsets of tiles and layers: what was put on comes off, and nothing else."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from scripts.correct import balance, intensity, overlaps
+from scripts.correct.evidence import Evidence, Found, save_arrays
+from scripts.lib import compose
+from tests.correct.worlds import World, correlation
+
+SETTINGS = {
+    "layers": "neighbours",
+    "hold_layers": 100,
+    "cutoff_share": 0.03,
+    "tiles": True,
+    "regions": 4,
+    "overlap_scale": 0.5,
+    "window_layers": 2,
+    "smoothness": 0.1,
+    "identity": 0.005,
+    "shared": 0.1,
+}
+
+
+def evidence_of(world, folder, tiles=None, top=255.0, regions=4):
+    """Leave what zcorr and the overlap jobs would."""
+    tiles = tiles or world.tiles
+    z = np.array(list(world.clean))
+    pixels = np.clip(np.rint(world.volume(tiles) * 255 / top), 1, 255).astype(np.uint8)
+    save_arrays(folder / "layers.npz", {"z": z, "pixels": pixels})
+    placed = compose.place_layers(tiles)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compose, "file_source", world.source)
+        table = overlaps.measure(placed, (regions, regions), 0.5, top)
+    save_arrays(folder / "overlaps.npz", table)
+    return Evidence(8, 8, layers=(folder / "layers.npz",), overlaps=(folder / "overlaps.npz",))
+
+
+def corrected(world, folder, **changes):
+    settings = SETTINGS | changes
+    found = intensity.estimate(
+        world.tiles, settings, evidence_of(world, folder, regions=settings["regions"])
+    )
+    return intensity.apply(world.tiles, found), found
+
+
+def flicker(volume):
+    """Sd of what the mean of a layer differs by from the mean of its neighbours, grey values."""
+    mean = volume.mean(axis=(1, 2))
+    return float((mean[1:-1] - (mean[:-2] + mean[2:]) / 2).std())
+
+
+def test_a_clean_stack_is_hardly_touched(tmp_path):
+    world = World(range(1, 9))
+    tiles, _ = corrected(world, tmp_path)
+    change = world.volume(tiles) - world.volume(world.tiles)
+    assert np.abs(change).mean() < 0.5
+    assert correlation(world.volume(tiles), world.truth()) > 0.9995
+
+
+def test_layer_flicker_goes_to_a_tenth_and_the_mean_stays(tmp_path):
+    rng = np.random.default_rng(7)
+    world = World(range(1, 17))
+    gain = dict(zip(range(1, 17), rng.normal(1, 0.06, 16), strict=True))
+    offset = dict(zip(range(1, 17), rng.normal(0, 5, 16), strict=True))
+    world.spoil(lambda image, tile: image * gain[tile.z] + offset[tile.z])
+    before = world.volume(world.tiles)
+    tiles, found = corrected(world, tmp_path, tiles=False)
+    after = world.volume(tiles)
+    assert flicker(after) < 0.1 * flicker(before)
+    assert correlation(after, world.truth()) > max(0.995, correlation(before, world.truth()))
+    assert after.mean() == pytest.approx(before.mean(), abs=2.5)
+    applied = np.array([found.arrays["layer_gain"][z - 1] * gain[z] for z in gain])
+    assert applied.std() / applied.mean() < 0.01
+
+
+def test_statistics_bring_every_layer_to_the_median_one(tmp_path):
+    rng = np.random.default_rng(8)
+    world = World(range(1, 11))
+    gain = dict(zip(range(1, 11), rng.normal(1, 0.06, 10), strict=True))
+    world.spoil(lambda image, tile: image * gain[tile.z])
+    before = world.volume(world.tiles)
+    tiles, _ = corrected(world, tmp_path, layers="statistics", tiles=False)
+    after = world.volume(tiles)
+    assert flicker(after) < 0.1 * flicker(before)
+    assert np.ptp(after.std(axis=(1, 2))) < 0.1 * np.ptp(before.std(axis=(1, 2)))
+
+
+@pytest.mark.parametrize("layers", ["neighbours", "statistics"])
+def test_an_empty_layer_keeps_its_values_and_harms_no_other(tmp_path, layers):
+    world = World(range(1, 9))
+    world.spoil(lambda image, tile: image * 0 if tile.z == 4 else image)
+    known = evidence_of(world, tmp_path)
+    with np.load(tmp_path / "layers.npz") as stored:
+        pixels = np.where(stored["z"][:, None, None] == 4, 0, stored["pixels"])
+    save_arrays(tmp_path / "layers.npz", {"z": np.arange(1, 9), "pixels": pixels.astype(np.uint8)})
+    found = intensity.layers_of(range(1, 9), SETTINGS | {"layers": layers}, known)
+    assert np.isfinite(found).all()
+    assert np.abs(found[:, 0] - 1).max() < 0.05
+    assert found[3, 0] == pytest.approx(1, abs=0.05)
+
+
+def test_slow_changes_of_the_specimen_stay_and_fast_ones_go():
+    n = 400
+    z = np.arange(n)
+    slow, rng = 20 * np.sin(2 * np.pi * z / 400), np.random.default_rng(1)
+    mean = 120 + slow + rng.normal(0, 3, n)
+    links = balance.LayerLinks(
+        z[:-1], z[1:], mean[:-1], mean[1:], np.full(n - 1, 25.0), np.full(n - 1, 25.0)
+    )
+    maps = balance.layer_maps(n, links, hold_layers=20)
+    after = maps[:, 0] * mean + maps[:, 1]
+    assert np.diff(after).std() < 0.1 * np.diff(mean).std()
+    assert np.corrcoef(after, slow)[0, 1] > 0.97
+    assert after.mean() == pytest.approx(mean.mean(), abs=1e-6)
+    assert np.allclose(maps[:, 0], 1)
+
+
+def test_one_bad_pair_of_layers_pulls_little():
+    n = 60
+    z = np.arange(n)
+    mean = 120 + np.random.default_rng(2).normal(0, 2, n)
+    pairs = [(a, a + d) for d in (1, 2) for a in range(n - d)]
+    p, q = np.array(pairs).T
+    noise = np.random.default_rng(3).normal(0, 0.1, len(p))
+    q_mean = mean[q] + noise
+    q_mean[30] += 40
+    spread = np.full(len(p), 25.0)
+    maps = balance.layer_maps(n, balance.LayerLinks(p, q, mean[p], q_mean, spread, spread), 100)
+    assert np.diff(mean + maps[:, 1])[29:33].std() < 1.0
+    assert len(z) == n
+
+
+def test_shading_of_tiles_goes_from_their_overlap(tmp_path):
+    x = np.linspace(-0.5, 0.5, 120)
+    world = World(range(1, 5), columns=3)
+    # brighter to the right in every tile: a saw over the layer
+    world.spoil(lambda image, tile: image * (1 + 0.15 * x))
+    before = world.volume(world.tiles)
+    tiles, found = corrected(world, tmp_path, layers="none")
+    after = world.volume(tiles)
+    figures = found.parameters
+    assert figures["overlap_difference_after_pct"] < 0.1 * figures["overlap_difference_before_pct"]
+    assert correlation(after, world.truth()) > 0.995 > correlation(before, world.truth())
+    # the middle grey value keeps its place on average over all regions
+    assert np.abs((after - before).mean()) < 3
+
+
+def test_one_brighter_tile_comes_down_and_the_middle_grey_stays_on_average(tmp_path):
+    world = World(range(1, 4), columns=3)
+    world.spoil(lambda image, tile: image + (12 if tile.column == 1 else 0))
+    before = world.volume(world.tiles)
+    tiles, found = corrected(world, tmp_path, layers="none")
+    maps = found.arrays["maps"].reshape(3, 3, -1, 2)
+    spread = 255 * (0.5 * maps[..., 0] + maps[..., 1]) - 127.5
+    change = spread.mean(axis=(0, 2))
+    # far from the overlaps the outer tiles are held where they were
+    assert -13 < change[1] - change[[0, 2]].mean() < -8
+    assert change.sum() == pytest.approx(0, abs=1.5)
+    after = world.volume(tiles)
+    assert correlation(after, world.truth()) > 0.995 > correlation(before, world.truth())
+
+
+def test_sixteen_bit_values_are_balanced_in_their_own_range(tmp_path):
+    # 8-bit value v was made of 33000 + 10 v in odd layers, of 32500 + 12 v in even ones
+    world = World(range(1, 9))
+    black = {z: 33000.0 if z % 2 else 32500.0 for z in world.clean}
+    step = {z: 10.0 if z % 2 else 12.0 for z in world.clean}
+    known = evidence_of(world, tmp_path)
+    world.spoil(
+        lambda image, tile: black[tile.z] + step[tile.z] * image + (60 if tile.column else 0)
+    )
+    deep = tuple(replace(tile, max_intensity=65535.0) for tile in world.tiles.tiles)
+    world.tiles = replace(world.tiles, tiles=deep)
+    layers = known.layers
+    placed = compose.place_layers(world.tiles)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compose, "file_source", world.source)
+        save_arrays(tmp_path / "deep.npz", overlaps.measure(placed, (4, 4), 0.5, 65535.0))
+    z = np.array(list(world.clean))
+    ranges = {
+        "z": z,
+        "black": np.array([black[k] for k in z]),
+        "white": np.array([black[k] + 255 * step[k] for k in z]),
+    }
+    save_arrays(tmp_path / "16bit.npz", ranges)
+    known = Evidence(
+        8, 8, layers=layers, overlaps=(tmp_path / "deep.npz",), sixteen_bit=tmp_path / "16bit.npz"
+    )
+    before = world.volume(world.tiles)
+    found = intensity.estimate(world.tiles, SETTINGS, known)
+    after = world.volume(intensity.apply(world.tiles, found))
+    assert flicker(after) < 0.05 * flicker(before)
+    assert correlation(after, world.truth()) > 0.99 > correlation(before, world.truth())
+
+
+def test_without_overlaps_and_layers_nothing_is_written():
+    world = World([1, 2], columns=1)
+    found = intensity.estimate(world.tiles, SETTINGS | {"layers": "none"}, Evidence(8, 8))
+    assert intensity.apply(world.tiles, found) == world.tiles
+    assert isinstance(found, Found)
