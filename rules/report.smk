@@ -44,6 +44,7 @@ rule make_report:
             "align": STACK["align"],
             "final": STACK["final"],
             "collection": COLLECTION,
+            "corrections": [[step, BEFORE[step], CORRECTED[step]] for step in STEPS],
             "pixel_nm": config["acquisition"]["pixel_nm"],
             "z_nm": config["acquisition"]["z_nm"],
         },

@@ -33,9 +33,8 @@ def main(
     """Read a sample of tiles, propose, show."""
     before, client = StackReceipt.read(source), RenderClient(**render)
     client.require(before)
-    ids = proposal_page.sample(client.tile_ids(before.stack), settings["sample_tiles"])
-    z = sorted({float(tile_id.rpartition("_")[2].split(".", 1)[1]) for tile_id in ids})
-    tiles = [t for k in z for t in client.tiles(before.stack, k, k).tiles if t.tile_id in ids]
+    z = proposal_page.sample(client.z_values(before.stack), settings["sample_tiles"])
+    tiles = proposal_page.one_each([client.tiles(before.stack, k, k).tiles for k in z])
     images = [compose.file_source(tile, 0)[0] for tile in tiles]
     result = proposal_page.result(tiles, images, settings, voxel_nm["pixel_nm"])
     files.write_json(proposal, result.figures)

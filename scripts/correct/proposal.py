@@ -23,6 +23,7 @@ LEAST_EXCESS = 2.0  # power along the streaks' direction over the usual; below t
 _HIGHEST = 0.3  # cycles per px; above is noise
 _LOWEST_BINS = 3.0  # the window blurs the spectrum by two bins
 _COARSE_DEG, _FINE_DEG = 1.0, 0.1
+_WINDOW_BINS = 0.87  # sd of the power of a Hann window
 _WIDEST_BINS = 24  # the band is looked for within so many bins
 _AROUND = (3.0, 8.0)  # the usual power beside the band, in widths of it
 
@@ -86,9 +87,10 @@ def propose(spectrum: Spectrum) -> Proposal:
 def excess(spectrum: Spectrum, angle_deg: float, cutoff: float, band: float) -> float:
     """Power in the band over the power beside it, above the cutoff: 1 = nothing stands out."""
     along, across = spectrum.turned(angle_deg)
+    bin_px = 1 / min(spectrum.power.shape)
     far = (np.abs(along) > 2 * cutoff) & (np.abs(along) < _HIGHEST)
-    near = far & (np.abs(across) < band)
-    beside = far & (np.abs(across) > _AROUND[0] * band) & (np.abs(across) < _AROUND[1] * band)
+    near = far & (np.abs(across) < _seen(band, bin_px))
+    beside = far & _beside(across, band, bin_px)
     if not near.any() or not beside.any():
         return 1.0
     # the power falls with frequency: compare at each frequency along the band, then average
@@ -98,6 +100,16 @@ def excess(spectrum: Spectrum, angle_deg: float, cutoff: float, band: float) -> 
     outer = _means(spectrum.power, steps, beside, count)
     both = np.isfinite(inner) & np.isfinite(outer) & (outer > 0)
     return float(np.mean(inner[both] / outer[both])) if both.any() else 1.0
+
+
+def _seen(band: float, bin_px: float) -> float:
+    """Width of a band as the window shows it."""
+    return math.hypot(band, _WINDOW_BINS * bin_px)
+
+
+def _beside(across: Array, band: float, bin_px: float) -> NDArray[np.bool_]:
+    wide = _seen(band, bin_px)
+    return (np.abs(across) > _AROUND[0] * wide) & (np.abs(across) < _AROUND[1] * wide)
 
 
 def _grouped(values: Array, group: NDArray[np.int64]) -> list[Array]:
@@ -151,7 +163,10 @@ def _straightened(
 
 
 def _width(white: Array, across: Array, use: NDArray[np.bool_], bin_px: float) -> float:
-    """Sd of the band: twice that of the excess across it, and at least a bin and a half."""
+    """Sd of the band: that of the excess across it less the window's, at least half a bin.
+
+    Half a bin keeps a streak as long as the tile, and takes nothing that bends within it.
+    """
     number = np.rint(np.abs(across[use]) / bin_px).astype(int)
     power = np.minimum(white[use], 1e3)
     profile = np.bincount(number, power) / np.maximum(np.bincount(number), 1)
@@ -159,8 +174,8 @@ def _width(white: Array, across: Array, use: NDArray[np.bool_], bin_px: float) -
     over = np.maximum(profile - np.median(profile[len(profile) // 2 :]), 0)
     end = int(np.argmax(over < 0.1 * over[0])) if (over < 0.1 * over[0]).any() else len(over)
     k = np.arange(max(end, 1))
-    sd = np.sqrt(float((over[: len(k)] * k**2).sum()) / max(float(over[: len(k)].sum()), 1e-12))
-    return bin_px * max(1.5, 2 * float(sd))
+    variance = float((over[: len(k)] * k**2).sum()) / max(float(over[: len(k)].sum()), 1e-12)
+    return bin_px * max(0.5, math.sqrt(max(variance - _WINDOW_BINS**2, 0.0)))
 
 
 def _begin(power: Array, along: Array, across: Array, band: float, bin_px: float) -> float:
@@ -168,9 +183,8 @@ def _begin(power: Array, along: Array, across: Array, band: float, bin_px: float
     steps = (along / bin_px).astype(int)
     count = int(_HIGHEST / bin_px)
     low = (steps < count).astype(bool)
-    inner = _means(power, steps, low & (across < band / 2), count)
-    beside = low & (across > _AROUND[0] * band) & (across < _AROUND[1] * band)
-    outer = _means(power, steps, beside, count)
+    inner = _means(power, steps, low & (across < 0.6 * bin_px), count)
+    outer = _means(power, steps, low & _beside(across, band, bin_px), count)
     ratio = np.nan_to_num(inner / outer, nan=1.0, posinf=1.0)
     smooth = np.convolve(ratio, np.ones(3) / 3, "same")
     # below, the band holds the tile's own slow changes: the window spreads them over some bins

@@ -32,10 +32,15 @@ class Result:
     rows: list[list[tuple[str, str]]]
 
 
-def sample(ids: Sequence[str], count: int) -> set[str]:
-    """Give `count` ids evenly spread over all in their order (of time: z, then the grid)."""
-    at = np.unique(np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int))
-    return {ids[k] for k in at}
+def sample(z: Sequence[float], count: int) -> list[float]:
+    """Give `count` layers evenly spread over all."""
+    at = np.unique(np.linspace(0, len(z) - 1, min(count, len(z))).round().astype(int))
+    return [z[k] for k in at]
+
+
+def one_each(layers: Sequence[Sequence[TileSpec]]) -> list[TileSpec]:
+    """Give one tile of each layer, the next of its grid in the next layer."""
+    return [tiles[k % len(tiles)] for k, tiles in enumerate(layers)]
 
 
 def result(

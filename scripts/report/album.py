@@ -23,16 +23,17 @@ log = logging.getLogger(__name__)
 
 Album = dict[str, list[Shown]]
 CONTACT_PX = 380  # width of a picture of a contact sheet
+WITHIN_PX = 400  # width of a layer before or after a correction
 ENLARGED = 4  # of a seam
 MOST_LINES = 40  # matches drawn
 ALIGNED = {
     "Before": ("acquire", "Section across the layers (x to the right, z down), stage positions."),
     "After": ("align", "The same section through the solved stack, before the correction of z."),
 }
-CORRECTED = {
-    "Aligned": ("align", "Section across the layers as solved."),
-    "Corrected": ("final", "The same section after all steps."),
-}
+# steps whose effect shows across the layers, and those that it shows in one layer of
+ACROSS = {"straighten", "intensity"}
+WITHIN = {"16bit", "destreak", "shading", "intensity", "background"}
+GAP_PX = 8
 
 
 class Stacks(Protocol):
@@ -57,6 +58,7 @@ class Names:
     final: str
     collection: str
     z_per_px: float  # thickness of a layer in px: z_nm / pixel_nm
+    corrections: tuple[tuple[str, str, str], ...] = ()  # step, stack before, stack after
 
 
 def draw(
@@ -81,8 +83,13 @@ def draw(
             *seams(service, names, middle),
         ],
     }
-    if names.align != names.final:
-        album["correct"] = sections(service, names, pictures.middle_layers(solved), CORRECTED)
+    if names.corrections:
+        across = pictures.middle_layers(solved)
+        album["correct"] = [
+            shown
+            for step in names.corrections
+            for shown in correction(service, step, middle, across, names.z_per_px)
+        ]
     if volume is not None:
         album["export"] = volume_pictures(*volume, names.z_per_px)
     return album
@@ -250,6 +257,61 @@ def seams(service: Stacks, names: Names, z: int) -> list[Shown]:
         )
         for label, picture in drawn.items()
     ]
+
+
+# ---------------------------------------------------------------------------------------------
+# correct
+# ---------------------------------------------------------------------------------------------
+
+
+def correction(
+    service: Stacks, step: tuple[str, str, str], z: int, across: Sequence[int], z_per_px: float
+) -> list[Shown]:
+    """Show what a step did: a layer, or a section across layers, before and after it."""
+    name, before, after = step
+    out = []
+    cut = Box.around(_box(_layer(service, stack, z)) for stack in (before, after))
+    if name in WITHIN:
+        scale = pictures.fit_scale(cut, WITHIN_PX)
+        drawn = [
+            pictures.layer(_layer(service, stack, z), cut, scale=scale) for stack in (before, after)
+        ]
+        caption = f"Layer z {z} before and after, without blending"
+        change = "" if name == "16bit" else "; to the right what changed, contrast ± 3 sd"
+        out.append(_beside(name, drawn, f"{caption}{change}."))
+    if name in ACROSS:
+        scale = pictures.fit_scale(cut)
+        y = cut.y0 + 0.7 * cut.height  # clear of the seam in the middle
+        drawn = [
+            pictures.section(
+                functools.partial(_layer, service, stack), across, cut, y=y, scale=scale
+            )
+            for stack in (before, after)
+        ]
+        low, high = pictures.contrast(drawn)
+        tall = [
+            pictures.tall(pictures.stretch(each, low, high), z_per_px * scale) for each in drawn
+        ]
+        caption = "Section across the layers before (above) and after."
+        joined = pictures.joined(tall, GAP_PX, axis=0)
+        out.append(pictures.shown(joined, name, caption, pixelated=True, wide=True))
+    return out
+
+
+def _beside(name: str, drawn: Sequence[Picture], caption: str) -> Shown:
+    """Lay before, after and their difference beside each other."""
+    before, after = drawn
+    if name == "16bit":  # other units, dark and bright exchanged
+        each = [pictures.stretch(one, *pictures.contrast([one])) for one in drawn]
+    else:
+        limits = pictures.contrast(drawn)
+        each = [pictures.stretch(one, *limits) for one in drawn]
+        both = before.mask & after.mask
+        change = Picture(np.where(both, after.pixels - before.pixels, 0).astype(np.float32), both)
+        middle = float(change.pixels[both].mean()) if both.any() else 0.0
+        reach = max(3 * float(change.pixels[both].std()) if both.any() else 0.0, 0.5)
+        each.append(pictures.stretch(change, middle - reach, middle + reach))
+    return pictures.shown(pictures.joined(each, GAP_PX, axis=1), name, caption, wide=True)
 
 
 # ---------------------------------------------------------------------------------------------

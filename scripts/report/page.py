@@ -274,7 +274,8 @@ def _zcorr(figures: Figures) -> Rows:
 
 def _correct(figures: Figures) -> Rows:
     steps = figures["correct"]["steps"]
-    return [("steps", ", ".join(steps) if steps else "none configured")]
+    rows = [("steps", ", ".join(steps) if steps else "none configured")]
+    return rows + [(name, str(step["changes"])) for name, step in steps.items()]
 
 
 def _export(figures: Figures) -> Rows:

@@ -108,6 +108,20 @@ def tall(picture: Picture, factor: float) -> Picture:
     return Picture(picture.pixels[at], picture.mask[at])
 
 
+def joined(each: Sequence[Picture], gap_px: int, *, axis: int) -> Picture:
+    """Lay pictures side by side (axis 1) or below each other (0) with a gap without data."""
+    across = 1 - axis
+    size = max(picture.mask.shape[across] for picture in each)
+    parts = []
+    for number, picture in enumerate(each):
+        pads = [(0, 0), (0, 0)]
+        pads[across] = (0, size - picture.mask.shape[across])
+        pads[axis] = (gap_px if number else 0, 0)
+        parts.append((np.pad(picture.pixels, pads), np.pad(picture.mask, pads)))
+    pixels, masks = zip(*parts, strict=True)
+    return Picture(np.concatenate(pixels, axis), np.concatenate(masks, axis))
+
+
 def enlarge(picture: Picture, factor: int) -> Picture:
     """Enlarge by whole pixels."""
     return Picture(

@@ -43,6 +43,7 @@ def album_names(names: Mapping[str, Any]) -> Names:
         final=names["final"],
         collection=names["collection"],
         z_per_px=names["z_nm"] / names["pixel_nm"],
+        corrections=tuple((step, before, after) for step, before, after in names["corrections"]),
     )
 
 

@@ -29,6 +29,7 @@ NAMES = {
     "align": "v1_acquire_trimmed_align",
     "final": "v1_acquire_trimmed_align",
     "collection": "small_v1",
+    "corrections": [],
     "pixel_nm": 8.0,
     "z_nm": 8.0,
 }

@@ -185,6 +185,18 @@ def test_a_configured_truth_that_is_absent_is_named():
         places.truth_file("nowhere/truth.json", "dat")
 
 
+@pytest.mark.parametrize(
+    ("step", "pictures"), [("straighten", 1), ("16bit", 1), ("shading", 1), ("intensity", 2)]
+)
+def test_a_correction_is_shown_before_and_after_in_one_picture(run, step, pictures):
+    _, service, _ = run
+    chain = (step, NAMES["acquire"], NAMES["align"])
+    found = album.correction(service, chain, 6, [5, 6, 7], 1.0)
+    assert [shown.title for shown in found] == [step] * pictures
+    assert all(shown.uri.startswith("data:image/png") and shown.caption for shown in found)
+    assert all(shown.width_px > 100 for shown in found)
+
+
 def test_the_job_writes_page_summary_and_issue(run, acquisition, inside, monkeypatch, tmp_path):
     root, service, _ = run
     monkeypatch.setattr(make_report, "RenderClient", lambda *_: service)
