@@ -140,6 +140,41 @@ def canvas(
     return picture, (box.x0, box.y0)
 
 
+def level_canvas(
+    tiles: TileSet,
+    tile: TileSpec,
+    level: int,
+    *,
+    clip: Box | None = None,
+    source: Source | None = None,
+) -> tuple[Picture, tuple[float, float]]:
+    """Give one tile in its matching frame, a canvas pixel on each pixel of a mipmap level.
+
+    Where there is no scan correction these are the level's own pixels: none is interpolated, which
+    would soften the finest structures, by another amount in each tile. The second result is the
+    place (x, y) of pixel 0 in the frame, full-scale px, which ends in ``(2**level - 1) / 2``.
+    """
+    chain = tiles.scan_chain(tile)
+    box, step = matching_box(tile, chain), 1 << level
+    x0, y0, x1, y1 = box.x0, box.y0, box.x1, box.y1
+    if clip is not None:
+        x0, y0, x1, y1 = max(x0, clip.x0), max(y0, clip.y0), min(x1, clip.x1), min(y1, clip.y1)
+    columns = slice(math.ceil((x0 - box.x0) / step), math.floor((x1 - box.x0) / step))
+    rows = slice(math.ceil((y0 - box.y0) / step), math.floor((y1 - box.y0) / step))
+    origin = (
+        box.x0 + columns.start * step + (step - 1) / 2,
+        box.y0 + rows.start * step + (step - 1) / 2,
+    )
+    if chain.parts:
+        width, height = (max(s.stop - s.start, 0) * step for s in (columns, rows))
+        box = Box(*origin, origin[0] + width, origin[1] + height)
+        return render([Placed(tile, chain)], box, scale=1 / step, source=source), origin
+    image, mask = (source or file_source)(tile, level)
+    values = np.asarray(image[rows, columns], np.float32)
+    valid = np.ones(values.shape, bool) if mask is None else mask[rows, columns] == 255
+    return Picture(values, np.asarray(valid)), origin
+
+
 def matching_box(tile: TileSpec, scan_chain: Chain) -> Box:
     """Give the box of `tile` in its matching frame: whole px around all its pixel centres."""
     border = scan_chain.apply(maps.border(tile.width, tile.height))

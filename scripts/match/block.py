@@ -3,13 +3,14 @@
 1. Where: the two tiles, band-passed and small, are correlated as a whole over all lags around the
    place the stage positions predict. The height of the peak is judged by the chance that unrelated
    tiles reach it anywhere in that area; if that is not remote, the matcher declines.
-2. How: blocks of a grid are correlated at the scale of the stage, first in the broad band, then,
-   around the model that they agree on, in the sharp one. Each block takes part that is unlikely to
-   reach its peak by chance: so resin, which has no texture, takes none. What agrees in the end are
-   the matches: the place in p at which a block measures, and where in q it was found.
+2. How: blocks of a grid are correlated, halved as often as the stage's canvas allows, in the broad
+   band, then, around the model that they agree on, in the sharp one. Each block takes part that is
+   unlikely to reach its peak by chance: so resin, which has no texture, takes none.
+3. Exactly: large canvases are compared pixel by pixel under that model (`refinement`). Small ones
+   are correlated by blocks once more, at whole pixels around the model's places.
 
-The blocks are not warped: they look at whole pixels around the model's places. Warped pixels would
-be interpolated, and the finest structures, which tell most, are those that interpolation alters.
+What agrees in the end are the matches: the place in p at which a block measures, and where in q it
+was found.
 
 A tile's part of this (band-passed levels, transforms) is `BlockFeatures`, made once. Everything is
 deterministic. Where the motion is beyond its reach it declines and says why.
@@ -27,10 +28,12 @@ from scipy import special
 
 from scripts.lib import geometry
 from scripts.lib.geometry import Array
-from scripts.match import correlation
+from scripts.match import correlation, refinement
 from scripts.match.correlation import Bool, Field, Float32, Index, Peaks, Spectra
 
 MIN_OVERLAP_PX = 8
+SHARP_AREA_PX = 4.0  # px of the sharp band that count as one sample, of unrelated tissue
+NOISE_AREA_PX = 1.5  # the same of its noise beside the gradients of membranes
 MANY_BLOCKS = 6  # along a side, from which on they need not overlap
 
 
@@ -55,12 +58,15 @@ class BlockParams:
     whole_side_px: int = (
         200  # the first correlation is of a level of at most this area, as side of a square
     )
+    middle_side_px: int = 512  # the same for the level that is correlated by blocks
     search_px: float | None = None  # reach around the predicted place, full scale; None = any
     min_overlap_pct: float = 10.0  # of the smaller tile, least overlap the first step considers
     block_px: int = 32  # side of a block
     broad_reach_px: tuple[int, ...] = (8,)  # of the lags, for each round of blocks in that band
     margin_px: int = 2  # of a canvas' border, where the sharp band does not know what lies beyond
-    sharp_reach_px: tuple[int, ...] = (5,)
+    sharp_reach_px: tuple[int, ...] = (5,)  # blocks correlated in the sharp band
+    fine_px: int | None = None  # side of the blocks of the refinement, instead of those
+    fine_band_px: tuple[float, float] = (0.6, 1.3)  # of the refinement
     tolerance_px: float = 3.0  # a block agrees with the model within this, full scale
     max_chance: float = 1e-6  # that unrelated tiles pass
     block_chance: float = 0.02  # that an unrelated block takes part
@@ -88,8 +94,8 @@ class BlockResult:
 class BlockFeatures:
     """What the matcher needs of one tile, computed when first asked for.
 
-    Memory: 8 to 10 bytes per canvas px, and 48 per px of the small level (at most
-    `whole_side_px` squared).
+    Memory: 5 bytes per canvas px, 5 per px of the level for blocks (at most `middle_side_px`
+    squared), and 48 per px of the small level (at most `whole_side_px` squared).
     """
 
     def __init__(
@@ -107,21 +113,28 @@ class BlockFeatures:
         self.empty = not valid.any()
         self.valid = valid if not valid.all() else None
         image = np.asarray(picture.pixels, np.float32)
-        self.sharp = _inner(_field(image, self.valid, params.sharp_px), params.margin_px)
-        self.broad = self.small = _field(image, self.valid, params.broad_px)
         self._spectra: Spectra | None = None
-        step = 0
-        while image.size > params.whole_side_px**2 and min(image.shape) >= 32:
-            image, valid = _halved(image, valid)
-            step += 1
-        if step:
-            self.small = _field(image, None if valid.all() else valid, params.broad_px)
-        self.small_step = 1 << step
+        level = _Level(image, valid)
+        band = params.sharp_px if params.fine_px is None else params.fine_band_px
+        self.sharp = [level.field(band)]  # of the canvas, and of its halves
+        if params.fine_px is None:
+            self.sharp = [_inner(self.sharp[0], params.margin_px)]
+        while level.too_large(params.middle_side_px):
+            level = level.halved()
+            if level.too_large(params.middle_side_px) and params.fine_px is not None:
+                self.sharp.append(level.field(band))
+        self.broad, self.broad_step = level.field(params.broad_px), level.step
+        self.small = self.broad
+        while level.too_large(params.whole_side_px):
+            level = level.halved()
+        self.small_step = level.step
+        if level.step > self.broad_step:
+            self.small = level.field(params.broad_px)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the canvas."""
-        return self.sharp.shape
+        return self.sharp[0].shape
 
     def spectra(self, padded: tuple[int, int]) -> Spectra:
         """Give the transforms of the small field; the last ones are kept."""
@@ -132,13 +145,34 @@ class BlockFeatures:
     @property
     def nbytes(self) -> int:
         """Memory this holds at most: fields, and transforms of the small one at twice its size."""
-        fields = {id(field): field for field in (self.sharp, self.broad, self.small)}.values()
+        fields = {id(field): field for field in (*self.sharp, self.broad, self.small)}.values()
         held = sum(f.values.nbytes + (0 if f.valid is None else f.valid.nbytes) for f in fields)
         return held + 48 * self.small.values.size
 
     def to_full(self, xy: Array) -> Array:
         """Canvas px to full-scale px of the matching frame."""
         return np.asarray(xy / self.scale + self.origin)
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """A canvas, or what halving it leaves."""
+
+    image: Float32
+    valid: Bool
+    step: int = 1  # canvas px
+
+    def too_large(self, side: int) -> bool:
+        """Tell whether the area exceeds that of a square of `side`, and can be halved."""
+        return self.image.size > side**2 and min(self.image.shape) >= 32
+
+    def halved(self) -> _Level:
+        """Give the level of half the size."""
+        return _Level(*_halved(self.image, self.valid), 2 * self.step)
+
+    def field(self, band_px: tuple[float, float]) -> Field:
+        """Give the band-passed level."""
+        return _field(self.image, None if self.valid.all() else self.valid, band_px)
 
 
 def _halved(image: Float32, valid: Bool) -> tuple[Float32, Bool]:
@@ -164,13 +198,12 @@ def _inner(field: Field, margin: int) -> Field:
 def _usable(picture: Picture) -> Bool:
     """Where there is data that is not saturated over an area."""
     mask = np.asarray(picture.mask, bool)
-    image = picture.pixels
-    flat = (image <= 0.5) | (image >= 254.5)
-    if not flat.any():
+    sound = cv2.inRange(np.asarray(picture.pixels, np.float32), 0.5 + 1e-3, 254.5 - 1e-3)
+    share = cv2.blur(sound, (5, 5))
+    _, flat = cv2.threshold(share, 101, 1, cv2.THRESH_BINARY_INV)  # less than 40 % sound
+    if not cv2.countNonZero(flat):
         return mask
-    share = cv2.blur(flat.astype(np.float32), (5, 5))
-    grown = cv2.dilate((share > 0.6).astype(np.uint8), np.ones((5, 5), np.uint8))
-    return np.asarray(mask & (grown == 0))
+    return np.asarray(mask & (cv2.dilate(flat, np.ones((5, 5), np.uint8)) == 0))
 
 
 def _field(image: Float32, valid: Bool | None, band_px: tuple[float, float]) -> Field:
@@ -181,8 +214,8 @@ def _field(image: Float32, valid: Bool | None, band_px: tuple[float, float]) -> 
     if valid is not None:
         share = np.asarray(cv2.blur(valid.astype(np.float32), (side, side)), np.float32)
         variance = np.asarray(variance / np.maximum(share, np.float32(1e-3)), np.float32)
-    inside = variance if valid is None else variance[valid]
-    typical = np.float32(np.median(inside[::7]) if inside.size else 1) + np.float32(1e-6)
+    inside = variance.ravel() if valid is None else variance[valid]
+    typical = np.float32(np.median(inside[::31]) if inside.size else 1) + np.float32(1e-6)
     return Field(values / np.sqrt(variance + typical), valid)
 
 
@@ -212,16 +245,51 @@ def match_block(
     shift, log_chance = _where(p, q, expected)
     if log_chance > math.log10(params.max_chance):
         return BlockResult(f"not_distinct(1e{log_chance:.0f})", log10_chance=log_chance)
-    affine = geometry.translation(*shift)
-    rounds = [(p.broad, q.broad, reach) for reach in params.broad_reach_px]
-    rounds += [(p.sharp, q.sharp, reach) for reach in params.sharp_reach_px]
-    for one, other, reach in rounds:
-        found = _blocks(one, other, affine, reach, params, params.tolerance_px * p.scale)
-        objection = found if isinstance(found, str) else _beyond(found.affine, params)
-        if isinstance(found, str) or objection:
-            return BlockResult(objection, log10_chance=log_chance)
-        affine, last = found.affine, found
-    return _result(p, q, last, log_chance)
+    found = _measured(p, q, geometry.translation(*shift))
+    if isinstance(found, str):
+        return BlockResult(found, log10_chance=log_chance)
+    return _result(p, q, found, log_chance)
+
+
+def _measured(p: BlockFeatures, q: BlockFeatures, affine: Array) -> _Round | str:
+    """Go from a rough model to what the blocks of the finest level agree on."""
+    params = p.params
+    rounds = [(p.broad, q.broad, p.broad_step, reach) for reach in params.broad_reach_px]
+    if params.fine_px is None:
+        rounds += [(p.sharp[0], q.sharp[0], 1, reach) for reach in params.sharp_reach_px]
+    found: _Round | str = "no_blocks"
+    for one, other, step, reach in rounds:
+        tolerance = _tolerance(params, p.scale / step)
+        found = _blocks(one, other, _at_level(affine, step), reach, params, tolerance)
+        if isinstance(found, str):
+            return found
+        affine = _at_level(found.affine, 1 / step)
+        if objection := _beyond(affine, params):
+            return objection
+    if params.fine_px is None:
+        return found
+    levels = [*reversed(range(len(p.sharp))), *([0] if len(p.sharp) == 1 else [])]
+    for level in levels:  # a lone one twice: each step leaves a tenth of what it corrects
+        found = _refined(p, q, _at_level(affine, 1 << level), level)
+        if isinstance(found, str):
+            return found
+        affine = _at_level(found.affine, 0.5**level)
+        if objection := _beyond(affine, params):
+            return objection
+    return found
+
+
+def _tolerance(params: BlockParams, scale: float) -> float:
+    """Px of a level of this scale; what a block tells there is not finer than a px."""
+    return max(params.tolerance_px * scale, 1.0)
+
+
+def _at_level(affine: Array, step: float) -> Array:
+    """Give an affine of canvas px in px that are `step` of them, or back with 1 / step."""
+    middle = (step - 1) / 2
+    to_canvas = np.array([[step, 0, middle], [0, step, middle]])
+    inside = geometry.compose(affine, to_canvas)
+    return geometry.compose(geometry.invert(to_canvas), inside)
 
 
 def _where(p: BlockFeatures, q: BlockFeatures, expected: Array) -> tuple[Array, float]:
@@ -304,6 +372,33 @@ def _blocks(
     if agree.sum() < least:
         return f"few_blocks({agree.sum()}<{least:.0f} of {len(places)})"
     return _Round(model, places[agree], moved[agree], quality[agree], len(places))
+
+
+def _refined(p: BlockFeatures, q: BlockFeatures, affine: Array, level: int) -> _Round | str:
+    """Compare the sharp fields pixel by pixel; keep the blocks that are alike and agree."""
+    params, one, other = p.params, p.sharp[level], q.sharp[level]
+    window = refinement.window(one, other, affine)
+    if window is None:
+        return "no_overlap"
+    blocks = refinement.compare(one, other, affine, window, params.fine_px or 1)
+    there = blocks.pixels >= params.min_share * max(blocks.pixels.max(), 1)
+    samples = np.sqrt(blocks.pixels / SHARP_AREA_PX)
+    used = there & (special.ndtr(-blocks.rho * samples) < params.block_chance)
+    least = max(params.min_blocks, params.min_agreeing_pct / 100 * there.sum())
+    tolerance = _tolerance(params, p.scale / (1 << level))
+    if used.sum() >= least:
+        steps = refinement.agree(blocks, used, NOISE_AREA_PX, params.model)
+        used = used & (steps.error < tolerance)
+    if used.sum() < least:
+        return f"few_blocks({used.sum()}<{least:.0f} of {there.sum()})"
+    model = geometry.compose(affine, steps.common + geometry.identity())
+    places, weights = blocks.places[used], steps.weights[used]
+    own = steps.own[used] - geometry.apply(steps.common, places)
+    # points have one weight, blocks know one direction better: without this, whoever fits the
+    # points would not find the model
+    own -= geometry.apply(refinement.fit(places, own, weights, params.model), places)
+    moved = geometry.apply(model, places) + own
+    return _Round(model, places, moved, weights, int(there.sum()))
 
 
 def _overlap(p: tuple[int, int], q: tuple[int, int], affine: Array) -> tuple[Index, Index]:

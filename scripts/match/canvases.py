@@ -89,7 +89,7 @@ class Canvases:
         key = (tile_id, stage.render, stage.block, box, False)
         found = self._known(key)
         if not isinstance(found, BlockFeatures):
-            picture, origin = self._picture(tile, stage, box)
+            picture, origin = self._picture(tile, stage, box, on_level=True)
             scale = stage.render.scale
             found = BlockFeatures(picture, stage.block, scale=scale, origin=np.array(origin))
             self._keep(key, found)
@@ -101,11 +101,14 @@ class Canvases:
         return self._kept.get(key)
 
     def _picture(
-        self, tile: TileSpec, stage: Stage, box: Box | None
+        self, tile: TileSpec, stage: Stage, box: Box | None, *, on_level: bool = False
     ) -> tuple[compose.Picture, tuple[float, float]]:
         self.computed += 1
-        source = _prepared(self._source, stage.render)
-        return compose.canvas(self.tiles, tile, scale=stage.render.scale, clip=box, source=source)
+        source, scale = _prepared(self._source, stage.render), stage.render.scale
+        level = pixels.level_for(scale)
+        if on_level and scale == 1 / (1 << level):
+            return compose.level_canvas(self.tiles, tile, level, clip=box, source=source)
+        return compose.canvas(self.tiles, tile, scale=scale, clip=box, source=source)
 
     def _compute(self, tile: TileSpec, stage: Stage, box: Box | None) -> Canvas:
         picture, origin = self._picture(tile, stage, box)

@@ -280,6 +280,8 @@ def _block(raw: Json, where: str) -> BlockParams:
         "minOverlapPercentage": ("min_overlap_pct", _positive),
         "wholeSide": ("whole_side_px", _whole),
         "blockSide": ("block_px", _whole),
+        "middleSide": ("middle_side_px", _whole),
+        "fineSide": ("fine_px", _whole),
         "maxEpsilonFullScale": ("tolerance_px", _positive),
         "modelType": ("model", _one_of(("TRANSLATION", "RIGID", "AFFINE"))),
         "maxChance": ("max_chance", _positive),

@@ -277,3 +277,23 @@ def test_cubic_follows_a_wave_more_closely_than_linear():
     assert error["cubic"] < 0.5 * error["linear"]
     with pytest.raises(ValueError, match="interpolation must be one of"):
         compose.render(placed, Box(0, 0, 5, 5), interpolation="nearest")
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("scan", [None, "3 12 2 60 0"])
+def test_a_level_canvas_lies_on_the_pixels_of_the_mipmap(level, scan):
+    tiles = tile_set(tile(scan=scan), scan=scan).with_bounds()
+    clip = Box(37.0, 9.0, 190.0, 170.0)
+    chain = tiles.scan_chain(tiles.tiles[0])
+    for axis in (0, 1):
+        picture, origin = compose.level_canvas(
+            tiles, tiles.tiles[0], level, clip=clip, source=ramp(axis)
+        )
+        rows, columns = np.nonzero(picture.mask)
+        frame = np.array(origin) + np.column_stack([columns, rows]) * (1 << level)
+        inside = (frame > 20).all(axis=1) & (frame < 160).all(axis=1)
+        assert inside.sum() > 1000 >> (2 * level)
+        raw = chain.invert(frame[inside])[:, axis]
+        assert np.abs(picture.pixels[picture.mask][inside] - raw).max() < 0.03
+    assert min(origin) >= 9.0
+    assert origin[0] + (picture.pixels.shape[1] - 1) * (1 << level) < 190

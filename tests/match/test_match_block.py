@@ -8,7 +8,7 @@ import pytest
 
 from scripts.lib import geometry
 from scripts.lib.compose import Picture
-from scripts.match import correlation, pairs, stages
+from scripts.match import correlation, pairs, refinement, stages
 from scripts.match.block import BlockFeatures, BlockParams, match_block
 from scripts.match.canvases import Canvases
 from scripts.match.presets import Rendering, Stage
@@ -235,6 +235,79 @@ def test_a_ridge_has_no_curvature_along_it():
     _, x = np.mgrid[-5:6, -5:6]
     rho = np.exp(-(x**2) / 3).astype(np.float32)[None]
     assert correlation.find_peaks(rho, 4.0).curvature[0] < 0.01
+
+
+# ---------------------------------------------------------------------------------------------
+# pixels compared under the model
+# ---------------------------------------------------------------------------------------------
+
+FINE = replace(HOW, fine_px=40, middle_side_px=130)
+
+
+@pytest.mark.parametrize("shift", [(7, -12), (13.25, 4.5), (-9.5, 2.75), (0.3, 0.1)])
+def test_comparing_pixels_finds_a_shift_to_a_fiftieth_px_wherever_between_px(shift):
+    truth = geometry.translation(*shift)
+    p, q = cut(SPECIMEN, seed=1), cut(SPECIMEN, truth)
+    found = matched(q, p=p, how=FINE)
+    fitted = geometry.fit_affine(found.p, found.q, found.weights)
+    middle = np.array([[120.0, 120.0]])
+    left = geometry.apply(fitted, middle) - geometry.apply(truth, middle)
+    assert np.hypot(*left[0]) < 0.02
+
+
+@pytest.mark.parametrize("angle", [0.2, -0.6, 1.0])
+def test_comparing_pixels_finds_an_affine_to_a_twentieth_px_in_the_corners(angle):
+    truth = rotation(angle, 1.004, (9.3, -6.1))
+    found = matched(cut(SPECIMEN, truth), how=FINE)
+    fitted = geometry.fit_affine(found.p, found.q, found.weights)
+    grid = geometry.corners(240, 240)
+    assert np.abs(geometry.apply(fitted, grid) - geometry.apply(truth, grid)).max() < 0.05
+
+
+def test_comparing_pixels_leaves_out_masks_and_resin():
+    truth = geometry.translation(5.5, -3.25)
+    p, q = cut(SPECIMEN, seed=1), cut(SPECIMEN, truth)
+    rng = np.random.default_rng(5)
+    for image, edge in ((p, 160), (q, 166)):
+        image[:, edge:] = 128 + 6 * rng.standard_normal((240, 240 - edge))
+    mask = np.ones((240, 240), bool)
+    mask[:60] = False
+    p[:60] = q[:60] = 128 + 80 * np.sign(rng.standard_normal((60, 240)))
+    found = matched(q, p=p, p_mask=mask, q_mask=mask, how=FINE)
+    left = errors(found, truth)
+    assert found.p[:, 0].max() < 180  # a block that straddles the border may measure
+    assert found.p[:, 1].min() > 60
+    assert np.abs(np.average(left, axis=0, weights=found.weights)).max() < 0.05
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_unrelated_tissue_or_a_large_turn_is_declined_before_or_in_the_comparison(seed):
+    assert matched(cut(texture((700, 700), seed=60 + seed)), how=FINE).reason is not None
+    assert matched(cut(SPECIMEN, rotation(4 + seed)), how=FINE).reason is not None
+
+
+def test_motion_of_the_specimen_itself_makes_its_blocks_count_alike():
+    """Steps with a scatter of their own, tensors of 100 times different strength."""
+    rng = np.random.default_rng(0)
+    places = rng.uniform(0, 1000, (200, 2))
+    strength = np.where(np.arange(200) % 2, 1.0, 100.0)
+    for scatter in (0.0, 0.5):
+        steps = [0.2, -0.1] + scatter * rng.standard_normal((200, 2))
+        steps += 0.1 * rng.standard_normal((200, 2)) / np.sqrt(strength)[:, None]
+        tensor = strength[:, None, None] * np.eye(2)
+        blocks = refinement.Blocks(
+            places,
+            tensor,
+            np.einsum("nij,nj->ni", tensor, steps),
+            np.ones(200),
+            np.full(200, 0.01 * 4096),
+            np.full(200, 4096.0),
+        )
+        found = refinement.agree(blocks, np.ones(200, bool), 1.0, "TRANSLATION")
+        ratio = found.weights[::2].mean() / found.weights[1::2].mean()
+        assert found.common[:, 2] == pytest.approx([0.2, -0.1], abs=0.01 + 0.15 * scatter)
+        assert (ratio < 1.3) if scatter else (ratio > 20)
+        assert found.motion_px == pytest.approx(scatter, abs=0.1)
 
 
 # ---------------------------------------------------------------------------------------------
