@@ -20,62 +20,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
-import cv2
 import numpy as np
 from scipy import special
 
 from scripts.lib import geometry
 from scripts.lib.geometry import Array
 from scripts.match import correlation, refinement
-from scripts.match.correlation import Bool, Field, Float32, Index, Peaks, Spectra
+from scripts.match.correlation import Bool, Field, Float32, Index, Peaks
+from scripts.match.levels import BlockFeatures, BlockParams
 
 MIN_OVERLAP_PX = 8
 SHARP_AREA_PX = 4.0  # px of the sharp band that count as one sample, of unrelated tissue
 NOISE_AREA_PX = 1.5  # the same of its noise beside the gradients of membranes
 MANY_BLOCKS = 6  # along a side, from which on they need not overlap
-
-
-class Picture(Protocol):
-    """What is matched: ``pixels`` (h, w) float32 0..255 and ``mask`` (h, w), False = no data."""
-
-    @property
-    def pixels(self) -> Float32:
-        """(h, w) values."""
-
-    @property
-    def mask(self) -> Bool:
-        """(h, w) validity."""
-
-
-@dataclass(frozen=True)
-class BlockParams:
-    """How tiles are compared. Lengths in canvas px unless the name says otherwise."""
-
-    broad_px: tuple[float, float] = (1.0, 8.0)  # band that finds: sd of blur, of the local mean
-    sharp_px: tuple[float, float] = (0.6, 1.8)  # band that measures
-    whole_side_px: int = (
-        200  # the first correlation is of a level of at most this area, as side of a square
-    )
-    middle_side_px: int = 512  # the same for the level that is correlated by blocks
-    search_px: float | None = None  # reach around the predicted place, full scale; None = any
-    min_overlap_pct: float = 10.0  # of the smaller tile, least overlap the first step considers
-    block_px: int = 32  # side of a block
-    broad_reach_px: tuple[int, ...] = (8,)  # of the lags, for each round of blocks in that band
-    margin_px: int = 2  # of a canvas' border, where the sharp band does not know what lies beyond
-    sharp_reach_px: tuple[int, ...] = (5,)  # blocks correlated in the sharp band
-    fine_px: int | None = None  # side of the blocks of the refinement, instead of those
-    fine_band_px: tuple[float, float] = (0.6, 1.3)  # of the refinement
-    tolerance_px: float = 3.0  # a block agrees with the model within this, full scale
-    max_chance: float = 1e-6  # that unrelated tiles pass
-    block_chance: float = 0.02  # that an unrelated block takes part
-    min_blocks: int = 3  # that agree in the end
-    min_agreeing_pct: float = 25.0  # of the blocks in the overlap
-    min_share: float = 0.5  # of a block that must be valid in both
-    model: str = "AFFINE"  # of what blocks agree on
-    max_rotation_deg: float = 2.0
-    max_strain: float = 0.03  # scale - 1 and shear
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,134 +47,6 @@ class BlockResult:
     rms_px: float = math.nan  # of the affine of the matches, full scale
     coverage_pct: float = math.nan  # agreeing share of the blocks in the overlap
     log10_chance: float = 0.0  # that unrelated tiles correlate as well
-
-
-class BlockFeatures:
-    """What the matcher needs of one tile, computed when first asked for.
-
-    Memory: 5 bytes per canvas px, 5 per px of the level for blocks (at most `middle_side_px`
-    squared), and 48 per px of the small level (at most `whole_side_px` squared).
-    """
-
-    def __init__(
-        self,
-        picture: Picture,
-        params: BlockParams,
-        *,
-        scale: float = 1.0,
-        origin: Array | None = None,
-    ) -> None:
-        self.scale = scale
-        self.origin = np.zeros(2) if origin is None else np.asarray(origin, float)
-        self.params = params
-        valid = _usable(picture)
-        self.empty = not valid.any()
-        self.valid = valid if not valid.all() else None
-        image = np.asarray(picture.pixels, np.float32)
-        self._spectra: Spectra | None = None
-        level = _Level(image, valid)
-        band = params.sharp_px if params.fine_px is None else params.fine_band_px
-        self.sharp = [level.field(band)]  # of the canvas, and of its halves
-        if params.fine_px is None:
-            self.sharp = [_inner(self.sharp[0], params.margin_px)]
-        while level.too_large(params.middle_side_px):
-            level = level.halved()
-            if level.too_large(params.middle_side_px) and params.fine_px is not None:
-                self.sharp.append(level.field(band))
-        self.broad, self.broad_step = level.field(params.broad_px), level.step
-        self.small = self.broad
-        while level.too_large(params.whole_side_px):
-            level = level.halved()
-        self.small_step = level.step
-        if level.step > self.broad_step:
-            self.small = level.field(params.broad_px)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns of the canvas."""
-        return self.sharp[0].shape
-
-    def spectra(self, padded: tuple[int, int]) -> Spectra:
-        """Give the transforms of the small field; the last ones are kept."""
-        if self._spectra is None or self._spectra.padded != padded:
-            self._spectra = correlation.spectra(self.small, padded)
-        return self._spectra
-
-    @property
-    def nbytes(self) -> int:
-        """Memory this holds at most: fields, and transforms of the small one at twice its size."""
-        fields = {id(field): field for field in (*self.sharp, self.broad, self.small)}.values()
-        held = sum(f.values.nbytes + (0 if f.valid is None else f.valid.nbytes) for f in fields)
-        return held + 48 * self.small.values.size
-
-    def to_full(self, xy: Array) -> Array:
-        """Canvas px to full-scale px of the matching frame."""
-        return np.asarray(xy / self.scale + self.origin)
-
-
-@dataclass(frozen=True, eq=False)
-class _Level:
-    """A canvas, or what halving it leaves."""
-
-    image: Float32
-    valid: Bool
-    step: int = 1  # canvas px
-
-    def too_large(self, side: int) -> bool:
-        """Tell whether the area exceeds that of a square of `side`, and can be halved."""
-        return self.image.size > side**2 and min(self.image.shape) >= 32
-
-    def halved(self) -> _Level:
-        """Give the level of half the size."""
-        return _Level(*_halved(self.image, self.valid), 2 * self.step)
-
-    def field(self, band_px: tuple[float, float]) -> Field:
-        """Give the band-passed level."""
-        return _field(self.image, None if self.valid.all() else self.valid, band_px)
-
-
-def _halved(image: Float32, valid: Bool) -> tuple[Float32, Bool]:
-    h, w = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
-    size = (w // 2, h // 2)
-    small = cv2.resize(image[:h, :w], size, interpolation=cv2.INTER_AREA)
-    if valid.all():
-        return np.asarray(small, np.float32), np.ones(size[::-1], bool)
-    both = valid[:h, :w].reshape(h // 2, 2, w // 2, 2).all(axis=(1, 3))
-    return np.asarray(small, np.float32), np.asarray(both)
-
-
-def _inner(field: Field, margin: int) -> Field:
-    """Make a border of `margin` px invalid."""
-    if margin == 0:
-        return field
-    valid = np.zeros(field.shape, bool)
-    inside = slice(margin, -margin), slice(margin, -margin)
-    valid[inside] = True if field.valid is None else field.valid[inside]
-    return Field(np.where(valid, field.values, np.float32(0)), valid)
-
-
-def _usable(picture: Picture) -> Bool:
-    """Where there is data that is not saturated over an area."""
-    mask = np.asarray(picture.mask, bool)
-    sound = cv2.inRange(np.asarray(picture.pixels, np.float32), 0.5 + 1e-3, 254.5 - 1e-3)
-    share = cv2.blur(sound, (5, 5))
-    _, flat = cv2.threshold(share, 101, 1, cv2.THRESH_BINARY_INV)  # less than 40 % sound
-    if not cv2.countNonZero(flat):
-        return mask
-    return np.asarray(mask & (cv2.dilate(flat, np.ones((5, 5), np.uint8)) == 0))
-
-
-def _field(image: Float32, valid: Bool | None, band_px: tuple[float, float]) -> Field:
-    """Band-pass, then even out contrast: areas of little contrast stay weak, they hold noise."""
-    values = correlation.band_pass(image, valid, *band_px)
-    side = 4 * math.ceil(band_px[1]) + 1
-    variance = np.asarray(cv2.blur(values * values, (side, side)), np.float32)
-    if valid is not None:
-        share = np.asarray(cv2.blur(valid.astype(np.float32), (side, side)), np.float32)
-        variance = np.asarray(variance / np.maximum(share, np.float32(1e-3)), np.float32)
-    inside = variance.ravel() if valid is None else variance[valid]
-    typical = np.float32(np.median(inside[::31]) if inside.size else 1) + np.float32(1e-6)
-    return Field(values / np.sqrt(variance + typical), valid)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from scripts.lib.compose import Source
 from scripts.lib.geometry import Array, Box
 from scripts.lib.records import TileSet, TileSpec
 from scripts.match import filters, ransac, sift
-from scripts.match.block import BlockFeatures, BlockParams
+from scripts.match.levels import BlockFeatures, BlockParams
 from scripts.match.presets import Clip, Rendering, Stage
 from scripts.match.sift import Extraction, Features
 

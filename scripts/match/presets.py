@@ -20,7 +20,7 @@ from typing import Any
 from scripts.lib.geometry import MODELS
 from scripts.lib.job import UserError
 from scripts.match import ransac, sift
-from scripts.match.block import BlockParams
+from scripts.match.levels import BlockParams
 from scripts.match.pairs import POSITIONS, Rules
 from scripts.match.ransac import Consensus
 from scripts.match.sift import Extraction

@@ -9,8 +9,9 @@ import pytest
 from scripts.lib import geometry
 from scripts.lib.compose import Picture
 from scripts.match import correlation, pairs, refinement, stages
-from scripts.match.block import BlockFeatures, BlockParams, match_block
+from scripts.match.block import match_block
 from scripts.match.canvases import Canvases
+from scripts.match.levels import BlockFeatures, BlockParams
 from scripts.match.presets import Rendering, Stage
 from tests.match.conftest import texture
 
