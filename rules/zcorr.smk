@@ -1,5 +1,17 @@
 # Layer thickness: correlations of neighbouring layers -> corrected z, and the layers that do not fit.
 
+GATE = "gate_problem_pct accept_layers"
+PICTURES = (
+    "scale min_picture_px comparison_range resin_masking resin_sigma_px resin_content_threshold "
+    "window_px windows region_px picture_px"
+)
+# what concerns the pictures alone must not change when the inference does, and the other way
+ZCORR = {
+    key: value
+    for key, value in config["zcorr"].items()
+    if key not in [*GATE.split(), *PICTURES.split()]
+}
+
 
 rule correlate_layers:
     input:
@@ -21,7 +33,7 @@ rule correlate_layers:
         runtime=60,
     params:
         render=RENDER,
-        zcorr=config["zcorr"],
+        zcorr={key: config["zcorr"][key] for key in PICTURES.split()},
     script:
         "../scripts/zcorr/correlate_layers.py"
 
@@ -29,10 +41,13 @@ rule correlate_layers:
 rule infer_z:
     input:
         correlations=chunks("zcorr/correlations/{chunk}.npz"),
+        layers=chunks("zcorr/layers/{chunk}.npz"),
     output:
-        coordinates="zcorr/Zcoords.txt",
+        coordinates="zcorr/coordinates.txt",
         report="zcorr/qc.json",
         page="zcorr/thickness.html",
+        proposals="zcorr/proposals.yaml",
+        regions="zcorr/regions.npz",
     log:
         "logs/infer_z/all.log",
     benchmark:
@@ -45,6 +60,31 @@ rule infer_z:
         runtime=30,
     params:
         volume=config["volume"],
-        zcorr=config["zcorr"],
+        grid=(config["acquisition"]["rows"], config["acquisition"]["columns"]),
+        zcorr=ZCORR,
     script:
         "../scripts/zcorr/infer_z.py"
+
+
+rule check_thickness:
+    input:
+        report="zcorr/qc.json",
+        coordinates="zcorr/coordinates.txt",
+        proposals="zcorr/proposals.yaml",
+    output:
+        gate="zcorr/gate.json",
+        coordinates="zcorr/Zcoords.txt",
+    log:
+        "logs/check_thickness/all.log",
+    benchmark:
+        "benchmarks/check_thickness/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 500 * attempt,
+        runtime=10,
+    params:
+        zcorr={key: config["zcorr"][key] for key in GATE.split()},
+    script:
+        "../scripts/zcorr/check_thickness.py"

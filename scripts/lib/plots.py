@@ -23,13 +23,14 @@ MARKS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", 
 FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif"
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+_MODEL = re.compile(r'(?<=")p\d{4,}(?=\\?")')
 
 
 def embed(figures: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     """Give the page's script (with the library itself) and one HTML element per figure.
 
-    Bokeh marks its elements with random ids; they are numbered here, so that the same run gives
-    the same page.
+    Bokeh marks its elements with random ids and counts its models on within a process; both are
+    numbered here, so that the same run gives the same page.
     """
     shown = {name: plot for name, plot in figures.items() if plot is not None}
     library = Resources(mode="inline", components=["bokeh"]).render()
@@ -39,8 +40,11 @@ def embed(figures: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     ids = list(dict.fromkeys(_UUID.findall(script)))
     stable = {old: f"plot-{i}" for i, old in enumerate(ids)}
 
+    models: dict[str, str] = {}
+
     def named(text: str) -> str:
-        return _UUID.sub(lambda match: stable.get(match.group(), match.group()), text)
+        text = _UUID.sub(lambda match: stable.get(match.group(), match.group()), text)
+        return _MODEL.sub(lambda match: models.setdefault(match[0], f"m{len(models)}"), text)
 
     return library + named(script), {name: named(part) for name, part in parts.items()}
 

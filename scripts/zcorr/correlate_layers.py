@@ -5,17 +5,20 @@ Inputs
     ``stacks/<align>.json`` (receipt of the aligned stack), ``ingest/chunks.tsv``
 Outputs
     ``zcorr/correlations/{chunk}.npz``: ``z`` (n,) every z of the chunk, ``present`` (n,) whether it
-    has tiles, ``offsets`` (R,) = 1..R, ``corr`` (n, R) Pearson correlation with z + offset (NaN =
-    none), ``share`` (n, R) of the picture that the value rests on, ``scale``
+    has tiles, ``offsets`` (R,) = 1..R, ``scale``, ``pixel_layers`` (x, y) size of a pixel of the
+    grain in nominal layers, and the arrays of `comparison.Compared`: correlations with z + offset
+    (NaN = none), the share of the picture they rest on, what the grain says, and the regions
     ``zcorr/layers/{chunk}.npz``: ``z`` (n,), ``pixels`` (n, h, w) uint8 low-resolution layers
     (0 = no data), ``scale``, ``x0``, ``y0`` world px of pixel (0, 0)
 Method
     All layers are rendered over the stack's bounds at one scale, pixels without texture are left
-    out (spec solve-export 3.2). A chunk also renders the R layers behind it, so that all pairs
-    whose lower layer is its own exist.
+    out (spec solve-export 3.2). Grain is looked at where a pixel is about a layer, in the whole
+    layer or in windows spread over it. A chunk also renders the R layers behind it, so that all
+    pairs whose lower layer is its own exist.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,9 +28,33 @@ from scripts.lib import compose, files
 from scripts.lib.geometry import Box
 from scripts.lib.job import job
 from scripts.lib.receipts import StackReceipt
+from scripts.lib.records import TileSpec
 from scripts.lib.render import RenderClient
-from scripts.zcorr import correlation
-from scripts.zcorr.correlation import Layer
+from scripts.zcorr import comparison, correlation, isotropy, regions, windows
+from scripts.zcorr.comparison import Compared, Seen
+
+
+@dataclass(frozen=True)
+class View:
+    """How every layer is looked at."""
+
+    box: Box
+    scale: float
+    grain_boxes: tuple[Box, ...]
+    grain_scale: float
+    texture: correlation.Texture
+    region_px: float  # picture pixels
+
+    @staticmethod
+    def of(box: Box, zcorr: Mapping[str, Any], pixel_layers: float) -> "View":
+        """Choose for a stack; `pixel_layers` is the size of its pixels in nominal layers."""
+        scale = correlation.picture_scale(box, zcorr["scale"], zcorr["min_picture_px"])
+        grain_scale = windows.grain_scale(pixel_layers)
+        texture = correlation.Texture(
+            zcorr["resin_masking"], zcorr["resin_sigma_px"], zcorr["resin_content_threshold"]
+        )
+        boxes = windows.spread(box, zcorr["window_px"] / grain_scale, zcorr["windows"])
+        return View(box, scale, boxes, grain_scale, texture, zcorr["region_px"] * scale)
 
 
 def main(
@@ -40,41 +67,75 @@ def main(
     render: Mapping[str, Any],
     zcorr: Mapping[str, Any],
 ) -> None:
-    """Render, correlate, write."""
+    """Render, compare, write."""
     stack, client = StackReceipt.read(receipt), RenderClient(**render)
     client.require(stack)
     (row,) = [row for row in files.read_table(chunks) if row["chunk"] == chunk]
     first, last = int(row["z_first"]), int(row["z_last"])
     reach, box = zcorr["comparison_range"], Box(*stack.bounds)
-    scale = correlation.picture_scale(box, zcorr["scale"], zcorr["min_picture_px"])
+    pixel = windows.pixel_layers(client.stack_metadata(stack.stack)["currentVersion"])
+    view = View.of(box, zcorr, float(np.sqrt(pixel[0] * pixel[1])))
     placed = compose.place_layers(client.tiles(stack.stack, first, last + reach))
     wanted = range(first, max([last, *placed]) + 1)
     kept: dict[int, NDArray[np.uint8]] = {}
-    prepared = _prepared(wanted, placed, box, scale, zcorr, kept)
-    corr, share = correlation.correlate(prepared, last - first + 1, reach)
-    _save(correlations, first, last, placed, corr, share, scale)
-    _keep(layers, first, last, box, scale, zcorr["picture_px"], kept)
+    shape = windows.picture_shape(box, view.scale)
+    seen = _seen(wanted, placed, view, zcorr["picture_px"], kept)
+    found = comparison.compare(seen, last - first + 1, reach, shape, view.region_px)
+    _save(correlations, first, last, placed, found, view, np.array(pixel) / view.grain_scale)
+    _keep(layers, first, last, box, view.scale, zcorr["picture_px"], kept)
 
 
-def _prepared(
+def _seen(
     wanted: range,
     placed: Mapping[int, list[compose.Placed]],
-    box: Box,
-    scale: float,
-    zcorr: Mapping[str, Any],
+    view: View,
+    picture_px: int,
     kept: dict[int, NDArray[np.uint8]],
-) -> Iterator[Layer | None]:
+) -> Iterator[Seen | None]:
     """Each wanted layer, ready to compare; its small picture goes to `kept` on the way."""
-    texture = correlation.Texture(
-        zcorr["resin_masking"], zcorr["resin_sigma_px"], zcorr["resin_content_threshold"]
-    )
     for z in wanted:
         if z not in placed:
             yield None
             continue
-        picture = compose.render(placed[z], box, scale=scale)
-        kept[z] = correlation.keepsake(picture, zcorr["picture_px"])
-        yield correlation.prepare(picture, correlation.textured(picture, scale, texture))
+        # windows and the picture may want the same tile
+        source = _remembered()
+        picture = compose.render(placed[z], view.box, scale=view.scale, source=source)
+        kept[z] = correlation.keepsake(picture, picture_px)
+        mask = correlation.textured(picture, view.scale, view.texture)
+        yield Seen(
+            regions.prepare(picture, view.region_px),
+            correlation.prepare(picture, mask),
+            isotropy.grain(
+                _windows(placed[z], view, compose.Picture(picture.pixels, mask), source)
+            ),
+        )
+
+
+def _remembered() -> compose.Source:
+    """Read images, each once."""
+    known: dict[tuple[str, int], Any] = {}
+
+    def source(tile: TileSpec, level: int) -> Any:  # noqa: ANN401 - what file_source gives
+        key = (tile.tile_id, level)
+        if key not in known:
+            known[key] = compose.file_source(tile, level)
+        return known[key]
+
+    return source
+
+
+def _windows(
+    placed: list[compose.Placed], view: View, whole: compose.Picture, source: compose.Source
+) -> list[compose.Picture]:
+    """Give the pictures whose grain is looked at, without resin; `whole` when it will do."""
+    if view.grain_boxes == (view.box,) and view.grain_scale == view.scale:
+        return [whole]
+    seen = []
+    for box in view.grain_boxes:
+        picture = compose.render(placed, box, scale=view.grain_scale, source=source)
+        mask = correlation.textured(picture, view.grain_scale, view.texture)
+        seen.append(compose.Picture(picture.pixels, mask))
+    return seen
 
 
 def _save(
@@ -82,17 +143,16 @@ def _save(
     first: int,
     last: int,
     placed: Mapping[int, Any],
-    corr: correlation.Array,
-    share: correlation.Array,
-    scale: float,
+    found: Compared,
+    view: View,
+    pixel_layers: NDArray[np.float64],
 ) -> None:
     z = np.arange(first, last + 1)
     present = np.isin(z, list(placed))
-    offsets = np.arange(1, corr.shape[1] + 1)
+    offsets = np.arange(1, found.corr.shape[1] + 1)
+    facts: dict[str, Any] = {"scale": view.scale, "pixel_layers": pixel_layers}
     with files.atomic_path(path) as partial, partial.open("wb") as stream:
-        np.savez_compressed(
-            stream, z=z, present=present, offsets=offsets, corr=corr, share=share, scale=scale
-        )
+        np.savez_compressed(stream, z=z, present=present, offsets=offsets, **vars(found), **facts)
 
 
 def _keep(

@@ -8,7 +8,6 @@ distance and are left out. Facts: spec solve-export 3.2 (render's LayerDistanceP
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -22,9 +21,10 @@ Array = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
 
-_TEXTURE_SCALE = 0.22  # texture is judged at the reference's scale: pixel noise is none there
+_TEXTURE_SCALE = 0.22  # texture is judged at about the reference's scale: pixel noise is none there
 _SPANS = 20  # the neighbourhood of texture fits so often into a side: else tissue spills over
-_LEAST_COMMON = 0.01  # of the picture; a correlation over fewer pixels is no value
+FLAT = 1e-6  # grey levels squared; less variance is rounding
+LEAST_COMMON = 0.01  # of the picture; a correlation over fewer pixels is no value
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,25 @@ def textured(picture: Picture, scale: float, options: Texture) -> Bool:
     """Tell which pixels take part: tile data, not 0, and enough texture around; (h, w).
 
     Texture is the mean excess over the local mean, both Gaussian and over valid pixels alone. It
-    is measured on an area-averaged picture of scale 0.22 when `scale` is larger.
+    is measured on an area-averaged picture of about scale 0.22 when `scale` is larger.
     """
     data: Bool = picture.mask & (picture.pixels != 0)
     if not options.enabled or not data.any():
         return data
-    shrink = min(1.0, _TEXTURE_SCALE / scale)
-    weight = _shrunk(data.astype(np.float32), shrink)
-    filled = _shrunk(np.where(data, picture.pixels, 0).astype(np.float32), shrink)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        small = np.asarray(np.nan_to_num(filled / weight), np.float32)
+    shrink = 1 / max(1, round(scale / _TEXTURE_SCALE))
+    if data.all():
+        small = _shrunk(picture.pixels.astype(np.float32, copy=False), shrink)
+        weight = np.ones_like(small)
+    else:
+        weight = _shrunk(data.astype(np.float32), shrink)
+        filled = _shrunk(np.where(data, picture.pixels, 0).astype(np.float32), shrink)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            small = np.asarray(np.nan_to_num(filled / weight), np.float32)
     sigma = min(options.sigma_px * scale * shrink, min(small.shape) / _SPANS)
     excess = np.maximum(0, small - _local_mean(small, weight, sigma))
     content = _local_mean(excess.astype(np.float32), weight, sigma)
+    if content.min() >= options.threshold:
+        return data
     h, w = data.shape
     full = np.asarray(cv2.resize(content, (w, h), interpolation=cv2.INTER_LINEAR))
     return data & (full >= options.threshold)
@@ -82,59 +88,92 @@ def _local_mean(image: Float32, weight: Float32, sigma: float) -> Float32:
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
-    """A layer ready to be compared: values 0 outside `mask`, both flat (h * w,)."""
+class Field:
+    """Pixels of a layer ready to be compared, in a row; 0 where not valid.
 
-    values: Float32
-    squares: Float32
-    mask: Float32  # 1 or 0
-
-
-def prepare(picture: Picture, mask: Bool) -> Layer:
-    """Centre the values, for precision, and lay the picture flat."""
-    middle = float(picture.pixels[mask].mean()) if mask.any() else 0.0
-    values = np.where(mask, picture.pixels - np.float32(middle), 0).astype(np.float32).ravel()
-    return Layer(values, values * values, mask.astype(np.float32).ravel())
-
-
-def pearson(a: Layer, b: Layer) -> tuple[float, float]:
-    """Correlation over the pixels valid in both (NaN when there are too few) and their share."""
-    n = float(a.mask @ b.mask)
-    share = n / a.mask.size
-    if share < _LEAST_COMMON:
-        return math.nan, share
-    sa, sb = float(a.values @ b.mask), float(b.values @ a.mask)
-    va = n * float(a.squares @ b.mask) - sa * sa
-    vb = n * float(b.squares @ a.mask) - sb * sb
-    if va <= 0 or vb <= 0:
-        return math.nan, share
-    # 6 decimals: the last bits of float32 sums depend on the machine
-    return round((n * float(a.values @ b.values) - sa * sb) / math.sqrt(va * vb), 6), share
-
-
-def correlate(layers: Iterator[Layer | None], count: int, reach: int) -> tuple[Array, Array]:
-    """Correlate each of the first `count` layers with the `reach` that follow it.
-
-    `layers` gives one entry for each z, None where there is no layer; `count + reach` of them, or
-    fewer at the end of the stack. At most ``reach + 1`` are held. Gives (count, reach) correlations
-    (NaN = none) and the share of the picture each rests on.
+    Most pixels are valid, so those that are not are kept as a list: a pair then costs one product
+    of all pixels and a look at the few.
     """
-    corr, share = np.full((count, reach), np.nan), np.zeros((count, reach))
-    held: list[Layer | None] = []
-    for j, layer in enumerate(layers):
-        for k, other in enumerate(reversed(held)):
-            i = j - k - 1
-            if i < count and layer is not None and other is not None:
-                corr[i, k], share[i, k] = pearson(other, layer)
-        held = [*held, layer][-reach:]
-    return corr, np.round(share, 6)
+
+    values: Float32  # (p,)
+    valid: Bool  # (p,)
+    invalid: NDArray[np.intp]  # where valid is False
+    sum: float
+    squares: float
+
+    @staticmethod
+    def of(values: Float32, valid: Bool) -> Field:
+        """Lay pixels flat; `values` must be 0 where not valid."""
+        flat, there = np.ascontiguousarray(values, np.float32).ravel(), valid.ravel()
+        invalid = np.flatnonzero(~there)
+        return Field(flat, there, invalid, float(flat.sum(dtype=np.float64)), float(flat @ flat))
+
+    @property
+    def count(self) -> int:
+        """Number of valid pixels."""
+        return self.values.size - len(self.invalid)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums of two fields over the pixels valid in both."""
+
+    count: float
+    share: float  # of all pixels
+    one: float
+    other: float
+    one_squares: float
+    other_squares: float
+    products: float
+
+    @staticmethod
+    def of(a: Field, b: Field) -> Sums:
+        """Sum over the pixels valid in both."""
+        left, right = a.values[b.invalid], b.values[a.invalid]
+        neither = len(b.invalid) - int(np.count_nonzero(a.valid[b.invalid]))
+        count = a.values.size - len(a.invalid) - len(b.invalid) + neither
+        return Sums(
+            count=float(count),
+            share=count / a.values.size,
+            one=a.sum - float(left.sum(dtype=np.float64)),
+            other=b.sum - float(right.sum(dtype=np.float64)),
+            one_squares=a.squares - float(left @ left),
+            other_squares=b.squares - float(right @ right),
+            products=float(a.values @ b.values),
+        )
+
+
+def prepare(picture: Picture, mask: Bool) -> Field:
+    """Centre the values, for precision, and lay the picture flat."""
+    if mask.all():
+        return Field.of(picture.pixels - np.float32(picture.pixels.mean()), mask)
+    middle = float(picture.pixels[mask].mean()) if mask.any() else 0.0
+    return Field.of(np.where(mask, picture.pixels - np.float32(middle), np.float32(0)), mask)
+
+
+def pearson(a: Field, b: Field) -> tuple[float, float]:
+    """Correlation over the pixels valid in both (NaN when there are too few) and their share."""
+    sums = Sums.of(a, b)
+    if sums.share < LEAST_COMMON:
+        return math.nan, sums.share
+    va = sums.count * sums.one_squares - sums.one**2
+    vb = sums.count * sums.other_squares - sums.other**2
+    least = FLAT * sums.count**2
+    if va <= least or vb <= least:
+        return math.nan, sums.share
+    # 6 decimals: the last bits of float32 sums depend on the machine
+    top = sums.count * sums.products - sums.one * sums.other
+    return round(top / math.sqrt(va * vb), 6), sums.share
 
 
 def keepsake(picture: Picture, longer_px: int) -> NDArray[np.uint8]:
     """Give the 8-bit picture kept for reports: longer side at most `longer_px`, 0 = no data."""
     factor = min(1.0, longer_px / max(picture.pixels.shape))
-    data = np.where(picture.mask, np.clip(np.rint(picture.pixels), 1, 255), 0)
-    return _shrunk(data.astype(np.float32), factor).round().astype(np.uint8)
+    full = bool(picture.mask.all())
+    data = picture.pixels if full else np.where(picture.mask, picture.pixels, 0)
+    small = np.clip(_shrunk(data.astype(np.float32, copy=False), factor).round(), 0, 255)
+    there = True if full else _shrunk(picture.mask.astype(np.float32), factor) > 0
+    return np.where(there, np.maximum(small, 1), 0).astype(np.uint8)
 
 
 def keepsake_shape(box: Box, scale: float, longer_px: int) -> tuple[int, int]:

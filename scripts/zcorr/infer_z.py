@@ -2,14 +2,19 @@
 """Infer the thickness of all layers and list those that do not fit.
 
 Inputs
-    ``zcorr/correlations/{chunk}.npz`` of all chunks (see correlate_layers)
+    ``zcorr/correlations/{chunk}.npz`` and ``zcorr/layers/{chunk}.npz`` of all chunks (see
+    correlate_layers)
 Outputs
-    ``zcorr/Zcoords.txt``: line ``z corrected`` for each layer that has tiles, z the true one
+    ``zcorr/coordinates.txt``: line ``z corrected`` for each layer that has tiles, z the true one
     ``zcorr/qc.json``: ``figures`` of the stack, ``curve`` of correlation against distance, and
-    ``layers``: z, cc_next (Pearson), delta_z (layers, from the layer before), problem (words)
-    ``zcorr/thickness.html``: the same as plots
+    ``layers``: z, cc_next (Pearson), delta_z (layers, from the layer before), lost_before, problem
+    ``zcorr/thickness.html``: the same as plots, with pictures of the layers that do not fit
+    ``zcorr/proposals.yaml``: tiles of such layers, as entries for ``review.exclude``
+    ``zcorr/regions.npz``: ``z`` (n,), ``correlation`` (n, rows, columns) float32 of each region
+    with the same region of the next layer, NaN = no data
 Method
-    Hanslovsky, Bogovic, Saalfeld 2017, doi:10.1093/bioinformatics/btw794; see `inference`.
+    `zcorr.inference`: isotropic (see `isotropy`, `decay`, `thickness`), or reference (Hanslovsky,
+    Bogovic, Saalfeld 2017, doi:10.1093/bioinformatics/btw794; see `inference`)
 """
 
 import logging
@@ -20,7 +25,9 @@ import numpy as np
 
 from scripts.lib import files
 from scripts.lib.job import job
-from scripts.zcorr import inference, plot, qc, zcoords
+from scripts.zcorr import methods, pictures, plot, qc, zcoords
+from scripts.zcorr.measured import Measured
+from scripts.zcorr.methods import Result
 
 log = logging.getLogger(__name__)
 
@@ -28,37 +35,52 @@ log = logging.getLogger(__name__)
 def main(
     *,
     correlations: Sequence[str],
-    coordinates: str,
-    report: str,
-    page: str,
+    layers: Sequence[str],
+    out: Mapping[str, str],
     volume: str,
+    grid: tuple[int, int],
     zcorr: Mapping[str, Any],
 ) -> None:
     """Read all correlations, infer, write text, figures and plots."""
-    found = inference.Correlations.joined([np.load(path) for path in correlations]).trimmed()
-    weights = inference.trust(found.share)
-    estimate = inference.infer(found.corr, found.present, inference.Options.of(zcorr), weights)
-    corrected = found.z[0] + estimate.z
+    found = Measured.joined([np.load(path) for path in correlations]).trimmed()
+    result = methods.METHODS[zcorr["inference"]](found, zcorr)
+    report = report_of(found, result, zcorr)
+    log.info("%s", report["figures"])
+    shown = pictures.of(report["layers"], [np.load(path) for path in layers])
+    page = plot.page(f"{volume}: thickness", report["layers"], result, found.regional, shown)
+    proposed = qc.proposals(report["layers"], found.regional, grid, zcorr["problem_deviations"])
+    corrected = found.z[0] + result.z
+    files.write_text(out["page"], page)
+    files.write_json(out["report"], report)
+    files.write_text(out["proposals"], qc.as_yaml(proposed))
+    with files.atomic_path(out["regions"]) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, z=found.z, correlation=found.regional.astype(np.float32))
+    text = zcoords.to_text(found.z[found.present], corrected[found.present])
+    files.write_text(out["coordinates"], text)
+
+
+def report_of(found: Measured, result: Result, zcorr: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the content of ``zcorr/qc.json``."""
+    corrected, cc_next = found.z[0] + result.z, found.corr[:, 0]
     limits = {k: zcorr[k] for k in ("problem_correlation", "problem_deviations")}
-    problems = qc.problems(found.corr[:, 0], **limits)
-    layers = qc.rows(found.z, found.present, found.corr[:, 0], corrected, problems)
-    figures = qc.summary(found.z, found.present, found.corr[:, 0], corrected)
+    low = qc.problems(cc_next, **limits)
+    alone = qc.uncompared(found.present, found.corr)
+    both = [a or b for a, b in zip(alone, low, strict=True)]
+    layers = qc.rows(found.z, found.present, cc_next, corrected, both, result.lost)
+    figures = qc.summary(found.z, found.present, cc_next, corrected) | result.figures
     figures["problems"] = sum(row["problem"] is not None for row in layers)
-    log.info("%d iterations; %s", estimate.iterations, figures)
-    curve = np.round(estimate.curve, 6)
-    html = plot.page(f"{volume}: thickness", layers, corrected - found.z, curve)
-    files.write_text(page, html)
-    files.write_json(report, {"figures": figures, "curve": curve.tolist(), "layers": layers})
-    files.write_text(coordinates, zcoords.to_text(found.z[found.present], corrected[found.present]))
+    figures["lost_slices"] = [row["z"] for row in layers if row["lost_before"]]
+    curve = [{"distance": d.round(4).tolist(), "correlation": c.tolist()} for d, c in result.curves]
+    return {"figures": figures, "curve": curve, "layers": layers}
 
 
 if __name__ == "__main__":
     with job(snakemake):
         main(
             correlations=snakemake.input.correlations,
-            coordinates=snakemake.output.coordinates,
-            report=snakemake.output.report,
-            page=snakemake.output.page,
+            layers=snakemake.input.layers,
+            out=dict(snakemake.output.items()),
             volume=snakemake.params.volume,
+            grid=snakemake.params.grid,
             zcorr=snakemake.params.zcorr,
         )

@@ -18,7 +18,7 @@ a *band* is (n, 2R+1) with column R + d for the pair (i, i+d).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -54,40 +54,6 @@ class Options:
     def of(section: Mapping[str, Any]) -> Options:
         """Take the options out of the config's section, which holds others too."""
         return Options(**{each.name: section[each.name] for each in fields(Options)})
-
-
-@dataclass(frozen=True, eq=False)
-class Correlations:
-    """What was measured, over a contiguous grid of n layers."""
-
-    z: NDArray[np.int64]  # (n,) true z, ascending by 1
-    present: NDArray[np.bool_]  # (n,) whether the layer has an image
-    corr: Array  # (n, R) correlation with the layers behind, NaN = none
-    share: Array  # (n, R) part of the picture that it rests on
-
-    @staticmethod
-    def joined(parts: Iterable[Mapping[str, Any]]) -> Correlations:
-        """Join chunks, in any order.
-
-        Raises
-        ------
-        ValueError
-            When a z is missing between them or there twice.
-        """
-        ordered = sorted(parts, key=lambda part: int(part["z"][0]))
-        names = ("z", "present", "corr", "share")
-        whole = Correlations(*(np.concatenate([part[name] for part in ordered]) for name in names))
-        jumps = np.flatnonzero(np.diff(whole.z) != 1)
-        if len(jumps):
-            i = jumps[0]
-            raise ValueError(f"correlations go from z {whole.z[i]} to z {whole.z[i + 1]}")
-        return whole
-
-    def trimmed(self) -> Correlations:
-        """Give the part between the first and the last layer that has an image."""
-        there = np.flatnonzero(self.present)
-        part = slice(there[0], there[-1] + 1) if len(there) else slice(0, 0)
-        return Correlations(self.z[part], self.present[part], self.corr[part], self.share[part])
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +111,7 @@ def _iterate(raw: Array, trust: Array, weight: Array, present: Index, options: O
         moved = z + options.shift_proportion * shift
         regularizer = options.coordinate_regularizer
         moved = (1 - regularizer) * moved + regularizer * start
-        moved = _bounded(_ordered(_filled(moved, present), options), present, options)
+        moved = bounded(_ordered(_filled(moved, present), options), present, options)
         rest = float(np.abs(moved - z).max())
         z = moved
         if rest < _AT_REST:
@@ -398,7 +364,7 @@ def _ordered(z: Array, options: Options) -> Array:
     return ordered
 
 
-def _bounded(z: Array, present: Index, options: Options) -> Array:
+def bounded(z: Array, present: Index, options: Options) -> Array:
     """Fix the scale and offset that correlations leave free."""
     if options.regularization == "NONE" or len(present) < 2:
         return z

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 Array = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+Rows = list[dict[str, Any]]
 
 _SURROUNDINGS = 31  # layers; long enough for a robust spread, short against changes of tissue
 _LEAST_SPREAD = 0.005  # correlation; noise-free stacks would else call everything an outlier
 _MAD_TO_SD = 1.4826
+NO_IMAGE = "no image"
 
 
 def problems(
@@ -23,29 +27,49 @@ def problems(
     `cc_next` is (n,); NaN where either layer is missing. The local rule compares with the running
     median of 31 layers, in robust standard deviations of the whole stack's differences from it.
     """
-    known = np.isfinite(cc_next)
     out: list[str | None] = [None] * len(cc_next)
-    if not known.any():
-        return out
-    values = cc_next[known]
-    middle = median_filter(values, size=_SURROUNDINGS, mode="nearest")
-    spread = max(_LEAST_SPREAD, _MAD_TO_SD * float(np.median(np.abs(values - middle))))
-    for i, value, usual in zip(np.flatnonzero(known), values, middle, strict=True):
-        fall = (usual - value) / spread
-        if value < problem_correlation:
-            out[i] = f"correlation with next {value:.3f} is below {problem_correlation:g}"
-        elif fall > problem_deviations:
+    known, usual, fall = _falls(cc_next)
+    for i in np.flatnonzero(known).tolist():
+        if cc_next[i] < problem_correlation:
+            out[i] = f"correlation with next {cc_next[i]:.3f} is below {problem_correlation:g}"
+        elif fall[i] > problem_deviations:
             out[i] = (
-                f"correlation with next {value:.3f}, {fall:.1f} standard deviations below the"
-                f" {usual:.3f} of its surroundings"
+                f"correlation with next {cc_next[i]:.3f}, {fall[i]:.1f} standard deviations below"
+                f" the {usual[i]:.3f} of its surroundings"
             )
     return out
 
 
+def _falls(values: Array) -> tuple[Bool, Array, Array]:
+    """Give what is known, the running median, and the fall below it in robust deviations."""
+    known = np.isfinite(values)
+    usual, fall = np.full(len(values), np.nan), np.zeros(len(values))
+    if known.any():
+        usual[known] = median_filter(values[known], size=_SURROUNDINGS, mode="nearest")
+        below = (usual - values)[known]
+        spread = max(_LEAST_SPREAD, _MAD_TO_SD * float(np.median(np.abs(below))))
+        fall[known] = below / spread
+    return known, usual, fall
+
+
+def uncompared(present: Bool, corr: Array) -> list[str | None]:
+    """Name layers that have an image but nothing in common with any other, else None; (n,).
+
+    `corr` is (n, R), NaN = none. A stack of one layer has nothing to compare and no such layer.
+    """
+    n, reach = corr.shape
+    known = np.isfinite(corr)
+    some: Bool = np.asarray(known.any(axis=1))
+    for k in range(min(reach, n - 1)):
+        some[k + 1 :] |= known[: n - k - 1, k]
+    lonely = present & ~some & (present.sum() > 1)
+    return ["nothing in it correlates with any other layer" if one else None for one in lonely]
+
+
 def summary(
-    z: NDArray[np.int64], present: NDArray[np.bool_], cc_next: Array, corrected: Array
+    z: NDArray[np.int64], present: Bool, cc_next: Array, corrected: Array
 ) -> dict[str, Any]:
-    """Figures of the whole stack and the row of each layer; z and corrected z of the grid, (n,).
+    """Figures of the whole stack; z and corrected z of the grid, (n,).
 
     ``z_correction_layers`` is how far layers moved from nominal z.
     """
@@ -74,20 +98,133 @@ def _quantiles(values: Array) -> dict[str, float | None]:
 
 def rows(
     z: NDArray[np.int64],
-    present: NDArray[np.bool_],
+    present: Bool,
     cc_next: Array,
     corrected: Array,
-    found: list[str | None],
-) -> list[dict[str, Any]]:
-    """One row for each layer of the grid: z, cc_next, delta_z (from the one before), problem."""
+    found: Sequence[str | None],
+    lost: Bool,
+) -> Rows:
+    """One row for each layer of the grid.
+
+    z, cc_next, delta_z (from the layer before), lost_before (a slice is missing there), problem.
+    """
     out = []
     before: float | None = None
     for i, layer in enumerate(z.tolist()):
-        if not present[i]:
-            out.append({"z": layer, "cc_next": None, "delta_z": None, "problem": "no image"})
-            continue
-        delta = None if before is None else round(float(corrected[i] - before), 6)
-        value = float(cc_next[i]) if np.isfinite(cc_next[i]) else None
-        out.append({"z": layer, "cc_next": value, "delta_z": delta, "problem": found[i]})
-        before = float(corrected[i])
+        row: dict[str, Any] = {"z": layer, "cc_next": None, "delta_z": None}
+        if present[i]:
+            row["cc_next"] = float(cc_next[i]) if np.isfinite(cc_next[i]) else None
+            row["delta_z"] = None if before is None else round(float(corrected[i] - before), 6)
+            before = float(corrected[i])
+        row["lost_before"] = bool(lost[i])
+        row["problem"] = found[i] if present[i] else NO_IMAGE
+        out.append(row)
     return out
+
+
+# ---------------------------------------------------------------------------------------------
+# what to do about them
+# ---------------------------------------------------------------------------------------------
+
+
+def culprits(layers: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Give positions of layers that fit neither neighbour; at an end of the stack, its only one.
+
+    One low correlation alone is a gap between two layers, each of which may be good.
+    """
+    there = [i for i, row in enumerate(layers) if row["problem"] != NO_IMAGE]
+    bad = {i for i in there if layers[i]["problem"]}
+    out = []
+    for at, i in enumerate(there):
+        before = at == 0 or there[at - 1] in bad
+        after = at == len(there) - 1 or i in bad
+        if before and after and (i in bad or (at > 0 and there[at - 1] in bad)):
+            out.append(i)
+    return out
+
+
+def proposals(
+    layers: Sequence[Mapping[str, Any]], regional: Array, grid: tuple[int, int], limit: float
+) -> list[dict[str, Any]]:
+    """Entries for ``review.exclude``: the cells of layers that fit neither neighbour.
+
+    `regional` (n, rows, columns) tells which cells of the tile `grid` (rows, columns) are to blame:
+    those whose correlation with the next layer lies `limit` robust standard deviations below their
+    own surroundings in z. Where none stands out the whole layer is proposed.
+    """
+    cells = {
+        (r, c): _falls(_cell(regional, r, c, grid))[2] > limit
+        for r in range(grid[0])
+        for c in range(grid[1])
+    }
+    out = []
+    for i in culprits(layers):
+        bad = [cell for cell, low in cells.items() if low[i] or (i > 0 and low[i - 1])]
+        reason = layers[i]["problem"] or "correlates badly with the layer before"
+        out += [
+            {
+                "cells": [f"{r},{c}"],
+                "z_first": layers[i]["z"],
+                "z_last": layers[i]["z"],
+                "reason": f"zcorr: {reason}",
+            }
+            for r, c in bad or cells
+        ]
+    return out
+
+
+def _cell(regional: Array, row: int, column: int, grid: tuple[int, int]) -> Array:
+    """(n,) mean regional correlation in one cell of the grid; NaN = none."""
+    rows, columns = (_parts(regional.shape[a + 1], grid[a]) for a in (0, 1))
+    part = regional[:, rows[row], columns[column]].reshape(len(regional), -1)
+    known = np.isfinite(part)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, part, 0).sum(axis=1) / known.sum(axis=1))
+
+
+def _parts(size: int, count: int) -> list[slice]:
+    """Cut `size` regions into `count` parts, each of at least one; they may overlap."""
+    edge = np.arange(count + 1) * size / count
+    return [slice(int(a), max(int(a) + 1, int(b))) for a, b in zip(edge, edge[1:], strict=False)]
+
+
+def as_yaml(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Give entries as lines to paste under ``review:``, in the form of review/proposals.yaml."""
+    if not entries:
+        return "exclude: []\n"
+    lines = ["exclude:"]
+    for entry in entries:
+        lines.append(f'  - cells: ["{entry["cells"][0]}"]')
+        lines += [f"    {key}: {entry[key]:g}" for key in ("z_first", "z_last")]
+        lines.append(f'    reason: "{entry["reason"]}"')
+    return "\n".join(lines) + "\n"
+
+
+def gate(report: Mapping[str, Any], *, accepted: Sequence[int], limit_pct: float) -> dict[str, Any]:
+    """Judge the layers of ``zcorr/qc.json``: status, found, expected and the z that failed.
+
+    Missing layers are known from the acquisition and no fault of the alignment; layers in
+    `accepted` were looked at by a person.
+    """
+    there = [row for row in report["layers"] if row["problem"] != NO_IMAGE]
+    bad = [row["z"] for row in there if row["problem"] and row["z"] not in set(accepted)]
+    share = 100 * len(bad) / max(1, len(there))
+    return {
+        "status": "passed" if share <= limit_pct else "failed",
+        "found_pct": round(share, 4),
+        "expected_pct": limit_pct,
+        "layers": bad,
+    }
+
+
+def refusal(judged: Mapping[str, Any], yaml: str) -> str:
+    """Say why the gate fails: the layers, and the lines to change."""
+    z = judged["layers"]
+    shown = ", ".join(str(v) for v in z[:20]) + (f" and {len(z) - 20} more" if len(z) > 20 else "")
+    pasted = "".join(f"  {line}\n" for line in yaml.splitlines())
+    return (
+        f"{len(z)} layers ({judged['found_pct']:.1f} %) correlate badly with the next, expected at"
+        f" most {judged['expected_pct']:g} %: z {shown}. Look at zcorr/thickness.html. Then either"
+        f" take tiles out of the solve\n\nreview:\n{pasted}\nor accept them as they are\n\nzcorr:\n"
+        f"  accept_layers: [{', '.join(str(v) for v in z)}]\n\nor raise zcorr.gate_problem_pct."
+    )

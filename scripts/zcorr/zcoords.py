@@ -9,6 +9,20 @@ Array = NDArray[np.float64]
 
 
 def to_text(z: NDArray[np.int64], corrected: Array) -> str:
-    """Give the file's text; 6 decimals of a layer are far below any claim."""
+    """Give the file's text; 6 decimals of a layer are far below any claim.
+
+    Raises
+    ------
+    ValueError
+        When a corrected z is no number or does not rise; names the layer.
+    """
+    bad = ~np.isfinite(corrected)
+    bad[1:] |= ~(np.diff(corrected) > 0)
+    if bad.any():
+        i = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"layer z {z[i]} has corrected z {corrected[i]}, expected a number above that of the"
+            f" layer before ({corrected[i - 1] if i else 'none'})"
+        )
     pairs = zip(z.tolist(), corrected.tolist(), strict=True)
     return "".join(f"{layer} {value:.6f}\n" for layer, value in pairs)

@@ -53,25 +53,6 @@ def test_flat_layers_give_no_value():
     assert np.isnan(correlation.pearson(layer(flat), layer(flat))[0])
 
 
-def test_pairs_are_at_true_distances_when_a_layer_is_missing():
-    pixels = [tissue(k) for k in range(5)]
-    layers = [None if k == 2 else layer(p) for k, p in enumerate(pixels)]
-    corr, _ = correlation.correlate(iter(layers), 4, 3)
-    assert np.isnan(corr[2]).all()
-    assert np.isnan(corr[1, 0])  # 1 with the missing 2
-    wanted = np.corrcoef(pixels[1].ravel(), pixels[3].ravel())[0, 1]
-    assert corr[1, 1] == pytest.approx(wanted, abs=2e-6)
-    assert corr.shape == (4, 3)
-
-
-def test_chunks_together_hold_every_pair_once():
-    layers = [layer(tissue(k)) for k in range(9)]
-    whole, _ = correlation.correlate(iter(layers), 9, 3)
-    first, _ = correlation.correlate(iter(layers[:8]), 5, 3)
-    second, _ = correlation.correlate(iter(layers[5:]), 4, 3)
-    assert np.array_equal(np.concatenate([first, second]), whole, equal_nan=True)
-
-
 def test_resin_is_masked_and_tissue_is_not():
     pixels = tissue(1, (200, 300))
     rng = np.random.default_rng(2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scripts.zcorr import inference
-from scripts.zcorr.inference import Correlations, Options, infer
+from scripts.zcorr.inference import Options, infer
 
 REFERENCE = Options(scaling_factor_regularizer=1.0, iterations=600)
 
@@ -162,28 +162,6 @@ def test_edges_are_normalised_only_in_long_stacks():
     assert steps[0] == pytest.approx(steps[1])
     assert edged[-1] == pytest.approx(z[-1])
     assert np.array_equal(inference.normalise_edges(z[:60], 30), z[:60])
-
-
-def test_chunks_join_in_z_order_and_a_gap_between_them_is_refused():
-    def part(first, n):
-        z = np.arange(first, first + n)
-        return {
-            "z": z,
-            "present": np.ones(n, bool),
-            "corr": np.full((n, 2), float(first)),
-            "share": np.ones((n, 2)),
-        }
-
-    joined = Correlations.joined([part(5, 3), part(1, 4)])
-    assert joined.z.tolist() == [1, 2, 3, 4, 5, 6, 7]
-    with pytest.raises(ValueError, match="from z 4 to z 6"):
-        Correlations.joined([part(1, 4), part(6, 2)])
-
-
-def test_missing_layers_at_the_ends_are_cut_off():
-    present = np.array([False, True, True, False])
-    whole = Correlations(np.arange(4), present, np.ones((4, 1)), np.ones((4, 1)))
-    assert whole.trimmed().z.tolist() == [1, 2]
 
 
 def test_wrong_shapes_are_refused():

@@ -1,8 +1,12 @@
 """Problem layers, their table, the page and Zcoords.txt."""
 
 import numpy as np
+import pytest
+import yaml
 
 from scripts.zcorr import plot, qc, zcoords
+from scripts.zcorr.methods import Result
+from scripts.zcorr.pictures import Strip
 
 LIMITS = {"problem_correlation": 0.3, "problem_deviations": 6.0}
 
@@ -31,7 +35,8 @@ def rows():
     present = np.array([True, True, False, True, True])
     cc = np.array([0.9, np.nan, np.nan, 0.8, np.nan])
     corrected = np.array([1.0, 2.2, 3.1, 4.0, 5.0])
-    found = qc.rows(z, present, cc, corrected, [None, None, None, "low", None])
+    lost = np.array([False, False, False, True, False])
+    found = qc.rows(z, present, cc, corrected, [None, None, None, "low", None], lost)
     return found, qc.summary(z, present, cc, corrected)
 
 
@@ -48,11 +53,67 @@ def test_rows_name_missing_layers_and_measure_thickness_from_the_layer_before():
 
 def test_the_page_is_one_file_and_the_same_twice():
     found, _ = rows()
-    made = [plot.page("v", found, np.zeros(5), np.ones((1, 4))) for _ in range(2)]
+    curve = [(np.arange(4.0), np.linspace(1, 0.2, 4))]
+    result = Result(np.arange(5.0), np.ones(5), np.zeros(5, bool), curve, {"inference": "x"})
+    shown = [Strip(4, "low <b>", ((3, "AAAA"), (4, "BBBB")))]
+    regional = np.random.default_rng(0).random((5, 2, 3))
+    made = [plot.page("v", found, result, regional, shown) for _ in range(2)]
     assert made[0] == made[1]
     assert "<script src=" not in made[0]
-    assert "correlation with the next layer" in made[0]
+    for words in ("correlation with the next layer", "low &lt;b&gt;", "base64,BBBB", "region"):
+        assert words in made[0]
 
 
 def test_zcoords_lines_carry_true_z():
     assert zcoords.to_text(np.array([3, 5]), np.array([3.0, 5.25])) == "3 3.000000\n5 5.250000\n"
+
+
+@pytest.mark.parametrize("wrong", [[3.0, np.nan], [3.0, 2.9], [np.inf, 4.0]])
+def test_a_coordinate_that_is_no_number_or_does_not_rise_is_refused_by_its_layer(wrong):
+    with pytest.raises(ValueError, match="layer z [35] "):
+        zcoords.to_text(np.array([3, 5]), np.array(wrong))
+
+
+def layer(z, problem=None):
+    return {"z": z, "cc_next": 0.9, "delta_z": 1.0, "lost_before": False, "problem": problem}
+
+
+def test_a_layer_that_fits_neither_neighbour_is_the_culprit_and_a_gap_is_none():
+    layers = [layer(z) for z in range(10)]
+    for i in (3, 4, 7):  # 4 fits neither 3 nor 5; between 7 and 8 there is a gap
+        layers[i]["problem"] = "low"
+    assert qc.culprits(layers) == [4]
+
+
+def test_the_bad_cell_of_a_bad_layer_is_proposed_in_the_form_of_the_review():
+    layers = [layer(z) for z in range(40)]
+    for i in (19, 20):
+        layers[i]["problem"] = "low"
+    rng = np.random.default_rng(1)
+    regional = 0.9 + 0.005 * rng.standard_normal((40, 4, 4))
+    regional[19:21, :2, 2:] = 0.1  # row 0, column 1 of a grid of 2 x 2 tiles
+    (entry,) = qc.proposals(layers, regional, (2, 2), 6.0)
+    assert entry["cells"] == ["0,1"]
+    assert (entry["z_first"], entry["z_last"]) == (20, 20)
+    parsed = yaml.safe_load(qc.as_yaml([entry]))
+    assert parsed["exclude"] == [entry]
+    assert yaml.safe_load(qc.as_yaml([])) == {"exclude": []}
+
+
+def test_the_gate_names_the_layers_and_the_lines_to_change():
+    layers = [layer(z, "low" if z in (5, 6) else None) for z in range(20)]
+    layers.append(layer(20, qc.NO_IMAGE))
+    judged = qc.gate({"layers": layers}, accepted=[], limit_pct=5)
+    assert judged["status"] == "failed"
+    words = qc.refusal(judged, qc.as_yaml([]))
+    for part in ("z 5, 6.", "accept_layers: [5, 6]", "zcorr.gate_problem_pct", "at most 5 %"):
+        assert part in words
+    assert qc.gate({"layers": layers}, accepted=[5], limit_pct=5)["status"] == "passed"
+
+
+def test_an_image_that_correlates_with_nothing_is_named():
+    corr = np.full((4, 2), 0.9)
+    corr[2], corr[1, 0], corr[0, 1] = np.nan, np.nan, np.nan
+    found = qc.uncompared(np.ones(4, bool), corr)
+    assert [i for i, words in enumerate(found) if words] == [2]
+    assert qc.uncompared(np.ones(1, bool), np.full((1, 2), np.nan)) == [None]

@@ -5,10 +5,18 @@ import pytest
 import yaml
 
 from scripts.lib import files
-from scripts.zcorr import correlate_layers, infer_z
+from scripts.zcorr import check_thickness, correlate_layers, infer_z
 from tests.export.synthetic import RENDER, publish
 
 ZCORR = {
+    "inference": "isotropic",
+    "isotropy_error": 0.05,
+    "isotropy_error_layers": 4,
+    "window_px": 512,
+    "windows": 16,
+    "region_px": 40,
+    "gate_problem_pct": 10,
+    "accept_layers": [],
     "scale": 0.22,
     "min_picture_px": 512,
     "comparison_range": 3,
@@ -51,15 +59,31 @@ def correlate(chunk):
     )
 
 
-def infer(chunks):
+OUT = {
+    "coordinates": "zcorr/coordinates.txt",
+    "report": "zcorr/qc.json",
+    "page": "zcorr/thickness.html",
+    "proposals": "zcorr/proposals.yaml",
+    "regions": "zcorr/regions.npz",
+}
+
+
+def infer(chunks, **changes):
     infer_z.main(
         correlations=[f"zcorr/correlations/{chunk}.npz" for chunk in chunks],
-        coordinates="zcorr/Zcoords.txt",
-        report="zcorr/qc.json",
-        page="zcorr/thickness.html",
+        layers=[f"zcorr/layers/{chunk}.npz" for chunk in chunks],
+        out=OUT,
         volume="v",
-        zcorr=ZCORR,
+        grid=(1, 2),
+        zcorr=ZCORR | changes,
     )
+    check(**changes)
+
+
+def check(**changes):
+    inputs = {name: OUT[name] for name in ("report", "coordinates", "proposals")}
+    out = {"gate": "zcorr/gate.json", "coordinates": "zcorr/Zcoords.txt"}
+    check_thickness.main(inputs=inputs, out=out, zcorr=ZCORR | changes)
 
 
 def test_stage_gives_true_z_for_present_layers_and_names_the_missing_one(workdir):

@@ -1,0 +1,43 @@
+# mypy: disable-error-code="name-defined"
+"""Stop before the export when too many layers do not fit, and release the corrected z.
+
+Inputs
+    ``zcorr/qc.json``, ``zcorr/coordinates.txt``, ``zcorr/proposals.yaml``
+Outputs
+    ``zcorr/gate.json``: what was found and expected; ``zcorr/Zcoords.txt``: the coordinates. A
+    failing gate writes nothing and says which layers, and the lines to change in the config.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scripts.lib import files
+from scripts.lib.job import UserError, job
+from scripts.zcorr import qc
+
+log = logging.getLogger(__name__)
+
+
+def main(*, inputs: Mapping[str, str], out: Mapping[str, str], zcorr: Mapping[str, Any]) -> None:
+    """Judge, then release."""
+    judged = qc.gate(
+        files.read_json(inputs["report"]),
+        accepted=zcorr["accept_layers"],
+        limit_pct=zcorr["gate_problem_pct"],
+    )
+    log.info("%s", judged)
+    if judged["status"] == "failed":
+        raise UserError(qc.refusal(judged, Path(inputs["proposals"]).read_text()))
+    files.write_json(out["gate"], judged)
+    files.write_text(out["coordinates"], Path(inputs["coordinates"]).read_text())
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            inputs=dict(snakemake.input.items()),
+            out=dict(snakemake.output.items()),
+            zcorr=snakemake.params.zcorr,
+        )

@@ -1,0 +1,75 @@
+"""All comparisons of the layers of a chunk, in one pass over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from scripts.zcorr import correlation, isotropy, regions
+from scripts.zcorr.correlation import Array, Field
+from scripts.zcorr.isotropy import LAGS_PX, Grain
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A layer ready for all comparisons."""
+
+    region: regions.Map
+    field: Field
+    grain: Grain
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """What the comparisons of n layers with the R behind each gave; NaN = nothing to compare."""
+
+    corr: Array  # (n, R) Pearson correlation
+    share: Array  # (n, R) part of the picture that it rests on
+    band: Array  # (n, R) correlation of the grain
+    band_share: Array  # (n, R)
+    variance: Array  # (n,) of the grain, grey levels²
+    inplane: Array  # (n, m) covariance within the layer at isotropy.LAGS_PX, grey levels²
+    regional: Array  # (n, rows, columns) correlation with the next layer
+
+
+def compare(
+    layers: Iterable[Seen | None], count: int, reach: int, shape: tuple[int, int], region_px: float
+) -> Compared:
+    """Compare each of the first `count` layers with the `reach` that follow it.
+
+    `layers` gives one entry for each z, None where there is no layer: ``count + reach`` of them, or
+    fewer at the end of the stack. At most ``reach + 1`` are held. `shape` is that of the pictures.
+    """
+    out = _nothing(count, reach, shape, region_px)
+    held: list[Seen | None] = []
+    for j, layer in enumerate(layers):
+        if layer is not None:
+            if j < count:
+                out.variance[j] = round(layer.grain.variance, 4)
+                out.inplane[j] = np.round(layer.grain.inplane, 4)
+            for k, other in enumerate(reversed(held)):
+                if j - k - 1 < count and other is not None:
+                    _pair(out, j - k - 1, k, other, layer)
+        held = [*held, layer][-reach:]
+    return out
+
+
+def _pair(out: Compared, i: int, k: int, a: Seen, b: Seen) -> None:
+    out.corr[i, k], out.share[i, k] = correlation.pearson(a.field, b.field)
+    out.band[i, k], out.band_share[i, k] = isotropy.alike(a.grain, b.grain)
+    if k == 0:
+        out.regional[i] = regions.correlate(a.region, b.region)
+
+
+def _nothing(count: int, reach: int, shape: tuple[int, int], region_px: float) -> Compared:
+    return Compared(
+        corr=np.full((count, reach), np.nan),
+        share=np.zeros((count, reach)),
+        band=np.full((count, reach), np.nan),
+        band_share=np.zeros((count, reach)),
+        variance=np.full(count, np.nan),
+        inplane=np.full((count, len(LAGS_PX)), np.nan),
+        regional=np.full((count, *regions.cells(shape, region_px)), np.nan),
+    )

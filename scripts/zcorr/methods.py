@@ -1,0 +1,84 @@
+"""The two ways from comparisons to coordinates, behind one signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.zcorr import decay, inference, thickness
+from scripts.zcorr.inference import Options
+from scripts.zcorr.measured import Measured
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Coordinates of n layers and how they came about."""
+
+    z: Array  # (n,) corrected coordinate in layers, 0 = nominal position of the first layer
+    weight: Array  # (n,) trust in each layer, 0..1
+    lost: NDArray[np.bool_]  # (n,) whether a slice was lost before the layer
+    curves: list[tuple[Array, Array]]  # distance in layers, correlation
+    figures: dict[str, Any]  # what the method tells about itself
+
+
+def reference(found: Measured, zcorr: Mapping[str, Any]) -> Result:
+    """Give Hanslovsky, Bogovic, Saalfeld 2017: one curve for all layers, found with them."""
+    weights = inference.trust(found.share)
+    estimate = inference.infer(found.corr, found.present, Options.of(zcorr), weights)
+    distance = np.arange(estimate.curve.shape[1], dtype=float)
+    return Result(
+        estimate.z,
+        estimate.weight,
+        np.zeros(len(estimate.z), bool),
+        [(distance, np.round(row, 6)) for row in estimate.curve],
+        {"inference": "reference", "iterations": estimate.iterations},
+    )
+
+
+def isotropic(found: Measured, zcorr: Mapping[str, Any]) -> Result:
+    """Let each layer's own plane tell which correlation belongs to which distance."""
+    n, reach = found.band.shape
+    curve = decay.decay(found.inplane, found.variance, found.pixel_layers, reach)
+    distance = decay.distances(found.band, curve)
+    weight = inference.layer_weights(found.band)
+    trust = inference.trust(found.band_share)
+    for k in range(min(reach, n - 1)):
+        trust[: n - k - 1, k] *= weight[: n - k - 1] * weight[k + 1 :]
+    fit = thickness.positions(distance, trust)
+    floor = (zcorr["isotropy_error"], zcorr["isotropy_error_layers"])
+    steps, lost, belief = thickness.believed(
+        np.diff(fit.z), thickness.spanned(distance, trust), curve.lean, fit.deviation, floor
+    )
+    z = np.concatenate([[0.0], np.cumsum(steps)])
+    options = Options.of(zcorr)
+    z = inference.bounded(z, np.flatnonzero(found.present), options)
+    scale = float(np.nanmedian(fit.scale)) if np.isfinite(fit.scale).any() else None
+    return Result(
+        inference.normalise_edges(z, options.edge_layers),
+        weight,
+        np.concatenate([[False], lost]),
+        [(curve.nodes, np.asarray(np.nanmean(curve.curves, axis=0)).round(6))] if scale else [],
+        {
+            "inference": "isotropic",
+            # of tissue seen as isotropic; nominal layers
+            "measured_thickness": None if scale is None else round(scale, 4),
+            "signal_share": round(float(np.mean(curve.signal)), 4),
+            "distance_deviation_layers": round(fit.deviation, 4),
+            "thickness_sd": round(belief.strength, 4),
+            "thickness_scale_layers": belief.scale_layers,
+            "thickness_error_sd": round(belief.error, 4),
+            "significance": round(belief.significance, 2),
+        },
+    )
+
+
+METHODS: dict[str, Callable[[Measured, Mapping[str, Any]], Result]] = {
+    "reference": reference,
+    "isotropic": isotropic,
+}

@@ -1,0 +1,249 @@
+"""Isotropic inference: uneven thickness from pixels; gaps, noise and damage do no harm."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from scripts.lib.compose import Picture
+from scripts.lib.geometry import Box
+from scripts.zcorr import comparison, correlation, decay, isotropy, methods, thickness, windows
+from scripts.zcorr.measured import Measured
+from tests.zcorr.synthetic import cut, measured, seen, specimen
+from tests.zcorr.test_zcorr_jobs import ZCORR
+
+N = 56
+
+
+def steps(seed=0, sd=0.2, n=N):
+    rng = np.random.default_rng(seed)
+    slow = np.convolve(rng.standard_normal(n + 8), np.ones(3) / np.sqrt(3), "same")[4:-4]
+    return np.clip(1 + sd * slow[: n - 1], 0.4, 1.8)
+
+
+def coordinates(each):
+    return 3 + np.concatenate([[0], np.cumsum(each)])
+
+
+@pytest.fixture(scope="module")
+def volume():
+    return specimen((84, 112, 128))
+
+
+@pytest.fixture(scope="module")
+def uneven(volume):
+    """True z of a stack with a lost slice before layer 30, and its measurements."""
+    each = steps()
+    each[29] *= 2
+    true = coordinates(each)
+    return true, measured(list(cut(volume, true, noise=6)))
+
+
+def solve(found, **changes):
+    return methods.isotropic(found, ZCORR | changes)
+
+
+def score(z, true):
+    slope, shift = np.polyfit(z, true, 1)
+    return float(np.sqrt(np.mean((slope * z + shift - true) ** 2)))
+
+
+def test_known_uneven_thickness_comes_back_from_pixels(uneven):
+    true, found = uneven
+    z = solve(found).z
+    assert score(z, true) < 0.55 * score(np.arange(N), true)
+    assert np.corrcoef(np.diff(z), np.diff(true))[0, 1] > 0.9
+
+
+def test_a_lost_slice_is_found_and_nothing_else(uneven):
+    _, found = uneven
+    assert np.flatnonzero(solve(found).lost).tolist() == [30]
+
+
+def test_the_measured_thickness_is_that_of_the_specimen(uneven):
+    true, found = uneven
+    told = solve(found).figures["measured_thickness"]
+    assert told == pytest.approx(np.median(np.diff(true)), rel=0.12)
+
+
+def test_even_thickness_stays_even_to_the_last_digit(volume):
+    result = solve(measured(list(cut(volume, coordinates(np.ones(N - 1)), noise=6))))
+    assert np.allclose(result.z, np.arange(N), atol=1e-9)
+    assert result.figures["thickness_sd"] == 0
+    assert not result.lost.any()
+
+
+def test_reversing_the_stack_reverses_the_result(volume):
+    layers = list(cut(volume, coordinates(steps(3)), noise=6))
+    forward, backward = (solve(measured(one)).z for one in (layers, layers[::-1]))
+    assert np.allclose(forward, N - 1 - backward[::-1], atol=0.02)
+
+
+def test_gain_and_offset_of_a_layer_change_nothing(volume):
+    layers = cut(volume, coordinates(steps(4)), noise=6)
+    rng = np.random.default_rng(0)
+    gain, offset = rng.uniform(0.7, 1.4, (N, 1, 1)), rng.uniform(-20, 20, (N, 1, 1))
+    plain, changed = (solve(measured(list(one))).z for one in (layers, gain * layers + offset))
+    assert np.abs(plain - changed).max() < 0.02
+
+
+def test_curtains_and_row_noise_are_no_thickness(volume):
+    layers = cut(volume, coordinates(steps(5)), noise=6)
+    rng = np.random.default_rng(0)
+    striped = layers + 8 * rng.standard_normal((N, 1, layers.shape[2]))
+    striped += 8 * rng.standard_normal((N, layers.shape[1], 1))
+    plain, changed = (solve(measured(list(one))).z for one in (layers, striped))
+    assert np.abs(plain - changed).max() < 0.1
+
+
+def test_a_missing_layer_keeps_the_true_z_of_those_behind_it(volume):
+    true = coordinates(steps(6))
+    layers = list(cut(volume, true, noise=6))
+    layers[20] = layers[21] = None
+    result = solve(measured(layers))
+    there = np.array([one is not None for one in layers])
+    assert score(result.z[there], true[there]) < 0.8 * score(np.flatnonzero(there), true[there])
+    assert result.z[-1] == pytest.approx(N - 1)
+    assert (np.diff(result.z) > 0).all()
+
+
+def test_a_damaged_layer_does_not_move_its_neighbours(volume):
+    true = coordinates(np.ones(N - 1))
+    layers = cut(volume, true, noise=6)
+    layers[25] = 0.3 * layers[25] + 0.7 * np.random.default_rng(3).uniform(60, 200, layers[0].shape)
+    result = solve(measured(list(layers)))
+    assert result.weight[25] < 0.2
+    assert np.abs(result.z - np.arange(N)).max() < 0.1
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_stacks_of_one_to_three_layers_keep_their_ends(volume, n):
+    result = solve(measured(list(cut(volume, coordinates(np.ones(n - 1))))))
+    assert result.z[0] == 0
+    assert result.z[-1] == pytest.approx(n - 1)
+
+
+def test_layers_without_anything_to_compare_stay_at_nominal_z(volume):
+    flat = [np.full((60, 60), 9.0)] * 5
+    assert np.allclose(solve(measured(flat)).z, np.arange(5.0))
+
+
+def test_chunks_join_to_the_same_whatever_their_number(volume):
+    layers = list(cut(volume, coordinates(steps(7, n=12)), noise=6))
+    whole = measured(layers)
+    parts = []
+    for first, last in ((0, 5), (5, 12)):
+        part = measured(layers[first : last + 3], first=1 + first)
+        parts.append({k: np.asarray(v)[: last - first] for k, v in vars(part).items()})
+        parts[-1]["pixel_layers"] = np.array(part.pixel_layers)
+    joined = Measured.joined(parts[::-1])
+    for name in ("z", "corr", "band", "inplane", "variance", "regional"):
+        assert np.array_equal(getattr(joined, name), getattr(whole, name), equal_nan=True), name
+    with pytest.raises(ValueError, match="from z 5 to z 7"):
+        Measured.joined([parts[0], {k: v[1:] for k, v in parts[1].items()}])
+
+
+def test_numbers_that_are_none_are_refused_by_layer(volume):
+    found = measured(list(cut(volume, coordinates(np.ones(5)))))
+    for name, value in (("corr", np.inf), ("band", 1.5), ("share", np.nan)):
+        part = {k: np.array(v) for k, v in vars(found).items()}
+        part[name][2, 1] = value
+        with pytest.raises(ValueError, match="z 3 with z 5"):
+            Measured.joined([part])
+
+
+def test_missing_layers_at_the_ends_are_cut_off(volume):
+    layers = list(cut(volume, coordinates(np.ones(3))))
+    whole = measured([None, *layers, None])
+    assert whole.trimmed().z.tolist() == [2, 3, 4, 5]
+
+
+def test_pixels_of_another_shape_give_the_same_thickness(volume):
+    """Every second column left out: x pixels of two layers, y pixels of one."""
+    true = coordinates(steps(8, sd=0.35))
+    layers = cut(volume, true, noise=3)
+    found = replace(measured(list(layers[:, :, ::2])), pixel_layers=(2.0, 1.0))
+    z = solve(found).z
+    assert np.corrcoef(np.diff(z), np.diff(true))[0, 1] > 0.85
+
+
+def test_masked_pixels_count_for_nothing(volume):
+    a, b = cut(volume, np.array([5.0, 6.0]))
+    mask = np.ones(a.shape, bool)
+    mask[:, :50] = False
+    junk = np.where(mask, a, 250)
+    half = isotropy.grain([Picture(a[:, 50:].astype(np.float32), mask[:, 50:])])
+    whole = isotropy.grain([Picture(junk.astype(np.float32), mask)])
+    assert np.allclose(whole.inplane, half.inplane, rtol=0.1, atol=0.05 * half.variance)
+    value, share = isotropy.alike(whole, seen(b).grain)
+    assert value == pytest.approx(isotropy.alike(seen(a).grain, seen(b).grain)[0], abs=0.05)
+    assert share < 0.62
+
+
+def test_regions_are_the_pearson_correlation_of_their_own_pixels(volume):
+    a, b = cut(volume, np.array([5.0, 8.0]))
+    b[:56, 64:] = np.random.default_rng(0).uniform(60, 200, (56, 64))
+    mask = np.ones(a.shape, bool)
+    mask[56:, :64] = False
+    found = comparison.regions.correlate(
+        *(comparison.regions.prepare(Picture(p.astype(np.float32), mask), 64) for p in (a, b))
+    )
+    assert found.shape == (2, 2)
+    for row, column in ((0, 0), (0, 1), (1, 1)):
+        part = np.s_[56 * row : 56 * (row + 1), 64 * column : 64 * (column + 1)]
+        wanted = np.corrcoef(a[part].ravel(), b[part].ravel())[0, 1]
+        assert found[row, column] == pytest.approx(wanted, abs=2e-4)
+    assert np.isnan(found[1, 0])
+
+
+def test_the_curve_of_a_gaussian_field_is_the_one_of_theory():
+    """Covariance exp(-r² / 2 w²) in the plane: the band falls as the same Gaussian of distance."""
+    width = 4.6
+    lag = np.hypot(*isotropy.LAGS_PX.T)
+    inplane = 900 * np.exp(-(lag**2) / (2 * width**2))[None]
+    found = decay.decay(inplane, np.array([1.0]), (1.0, 1.0), 3)
+    wanted = np.exp(-(found.nodes**2) / (2 * width**2))
+    near = found.nodes < 5
+    assert np.abs(found.curves[0] - wanted)[near].max() < 0.01
+    band = np.exp(-(np.array([[1.0, 2.0, 3.0]]) ** 2) / (2 * width**2))
+    one = replace(found, signal=np.ones(2), curves=np.repeat(found.curves, 2, axis=0))
+    assert decay.distances(np.repeat(band, 2, axis=0), one)[0, 0] == pytest.approx(1, abs=0.05)
+
+
+def test_only_changes_that_stand_out_of_the_error_are_believed():
+    rng = np.random.default_rng(0)
+    lean, known = np.zeros(400), np.ones(399, bool)
+    error = 0.05 * rng.standard_normal(399)
+    kept, _, belief = thickness.believed(np.exp(error), known, lean, 0.05, (0.05, 4.0))
+    assert belief.strength == 0
+    assert np.array_equal(kept, np.ones(399))
+    true = 0.3 * rng.standard_normal(399)
+    kept, _, belief = thickness.believed(np.exp(true + error), known, lean, 0.05, (0.05, 4.0))
+    assert belief.strength == pytest.approx(0.3, rel=0.2)
+    assert np.corrcoef(np.log(kept), true)[0, 1] > 0.95
+
+
+def test_windows_are_spread_over_a_large_layer_and_a_small_one_is_seen_whole():
+    box = Box(-100, 0, 7900, 4000)
+    boxes = windows.spread(box, 512, 16)
+    assert len(boxes) <= 16
+    assert len(set(boxes)) == len(boxes)
+    assert all(b.x0 >= box.x0 and b.x1 <= box.x1 and b.y1 <= box.y1 for b in boxes)
+    assert windows.spread(Box(0, 0, 1000, 900), 512, 16) == (Box(0, 0, 1000, 900),)
+
+
+@pytest.mark.parametrize(("pixel", "scale"), [(1, 1), (2, 1), (0.5, 0.5), (0.3, 0.25)])
+def test_grain_is_looked_at_where_a_pixel_is_about_a_layer(pixel, scale):
+    assert windows.grain_scale(pixel) == scale
+
+
+def test_pairs_are_at_true_distances_when_a_layer_is_missing(volume):
+    layers = list(cut(volume, coordinates(np.ones(4))))
+    layers[2] = None
+    found = measured(layers)
+    assert np.isnan(found.corr[2]).all()
+    assert np.isnan(found.corr[1, 0])
+    assert found.corr[1, 1] == pytest.approx(
+        np.corrcoef(layers[1].ravel(), layers[3].ravel())[0, 1], abs=2e-5
+    )
+    assert correlation.pearson(*(seen(layers[k]).field for k in (1, 3)))[0] == found.corr[1, 1]
