@@ -1,19 +1,23 @@
-"""Thickness inference: correlations of neighbouring layers to corrected z.
+"""The reference's inference: correlations of neighbouring layers to corrected z.
 
 Correlation falls with distance by one curve f(k) for the whole stack (or one for each window), so
 a pair that correlates better than f says lies closer than nominal. Estimated in turn, until the
 coordinates rest: the curve; a quality factor s of each layer, which takes noise and defocus out of
-its correlations; the coordinates, each drawn to where its neighbours expect it. Hanslovsky,
-Bogovic, Saalfeld 2017, doi:10.1093/bioinformatics/btw794; facts in spec solve-export 3.4.
+its correlations; the coordinates. Hanslovsky, Bogovic, Saalfeld 2017,
+doi:10.1093/bioinformatics/btw794; facts in spec solve-export 3.4.
 
 Layers sit on a grid of true z: a missing layer is a slot without correlations, never a shift of
-those behind it. Two deliberate differences from the reference: pairs and layers carry weights
-(little common texture, layers that fit worse than their own neighbours fit each other), and a
-sweep over the quality factors updates all layers at once by the geometric mean of old and new,
-which has the same fixed point and does not depend on the order of the layers.
+those behind it. Deliberate differences from the reference:
 
-Index conventions: n layers on the grid, R offsets; ``corr[i, k]`` belongs to layers i and i+k+1;
-a *band* is (n, 2R+1) with column R + d for the pair (i, i+d).
+* pairs and layers carry weights (little common texture, layers that fit worse than their own
+  neighbours fit each other);
+* where the reference lets every layer move to the mean of what its neighbours expect, again and
+  again, the coordinates at which all are at rest are solved for at once (banded normal equations);
+* the curve is the piecewise linear one that fits all pairs best, not the mean of resampled rows;
+* a sweep over the quality factors updates all layers at once by the geometric mean of old and new,
+  which has the same fixed point and does not depend on the order of the layers.
+
+Index convention: n layers on the grid, R offsets; ``[i, k]`` belongs to layers i and i + k + 1.
 """
 
 from __future__ import annotations
@@ -23,13 +27,14 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
+from scripts.zcorr import thickness
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-_AT_REST = 1e-5  # layers; no coordinate moves more in an iteration: nothing changes any more
+_AT_REST = 1e-4  # layers; no thickness changes by more in an iteration: far below any claim
 _POOR_POWER = 16  # a layer that fits a tenth worse than usual counts 0.19, a fifth worse 0.03
 
 
@@ -89,35 +94,57 @@ def infer(corr: Array, present: NDArray[np.bool_], options: Options, weights: Ar
     n = len(corr)
     if corr.shape != weights.shape or present.shape != (n,) or not present.any():
         raise ValueError(f"{corr.shape} correlations, {weights.shape} weights, {present.shape}")
-    corr = np.where(present[:, None] & np.isfinite(corr), corr, np.nan)[:, : max(1, n - 1)]
-    raw = _band(np.where(corr > 0, corr, np.nan), 1.0)
+    reach = max(1, min(corr.shape[1], n - 1))
+    corr = np.where(present[:, None] & np.isfinite(corr), corr, np.nan)[:, :reach]
     weight = layer_weights(corr)
-    trust = _band(weights[:, : corr.shape[1]], 0.0) * _neighbours(weight, corr.shape[1], 0.0)
-    return _iterate(raw, np.nan_to_num(trust), weight, np.flatnonzero(present), options)
+    both = weights[:, :reach] * _at_upper(weight, reach, 0.0) * weight[:, None]
+    known = corr > 0
+    pairs = _Pairs(np.where(known, corr, 0.0), np.where(known, both, 0.0))
+    return _iterate(pairs, weight, np.flatnonzero(present), options)
 
 
-def _iterate(raw: Array, trust: Array, weight: Array, present: Index, options: Options) -> Estimate:
-    n, reach = len(raw), raw.shape[1] // 2
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Correlations (n, R), 0 = none, and the trust in them."""
+
+    corr: Array
+    trust: Array
+
+
+def _iterate(pairs: _Pairs, weight: Array, present: Index, options: Options) -> Estimate:
+    n, reach = pairs.corr.shape
     start = np.arange(n, dtype=float)
     z, quality, done = start.copy(), np.ones(n), 0
     centres = window_centres(n, options.local_estimates)
-    both = trust * weight[:, None]  # the curve asks both layers of a pair
-    curve = estimate_curve(raw, z, both, centres, monotone=options.force_monotonicity)
+    apart = _apart(z, reach)
+    curve = estimate_curve(pairs, apart, centres, monotone=options.force_monotonicity)
     for done in range(1, options.iterations + 1):  # noqa: B007 - the count is a result
-        quality = _qualities(raw, quality, z, curve, centres, options)
-        scaled = _scaled(raw, quality, reach)
-        curve = estimate_curve(scaled, z, both, centres, monotone=options.force_monotonicity)
-        shift = shifts(scaled, z, curve, centres, trust, options.minimum_correlation)
-        moved = z + options.shift_proportion * shift
-        regularizer = options.coordinate_regularizer
-        moved = (1 - regularizer) * moved + regularizer * start
+        quality = _qualities(pairs.corr, quality, apart, _at_layers(curve, centres, n), options)
+        scaled = _Pairs(pairs.corr * quality[:, None] * _at_upper(quality, reach), pairs.trust)
+        curve = estimate_curve(scaled, apart, centres, monotone=options.force_monotonicity)
+        asked = _asked(scaled, _at_layers(curve, centres, n), start, options)
+        moved = z + options.shift_proportion * (asked - z)
         moved = bounded(_ordered(_filled(moved, present), options), present, options)
-        rest = float(np.abs(moved - z).max())
+        rest = float(np.abs(np.diff(moved - z, prepend=0.0)).max())
         z = moved
+        apart = _apart(z, reach)
         if rest < _AT_REST:
             break
     z = normalise_edges(z, options.edge_layers)
     return Estimate(z, quality, weight, curve, done)
+
+
+def _at_upper(values: Array, reach: int, outside: float = 1.0) -> Array:
+    """(n, R) values of the upper layer of each pair; `outside` past the end."""
+    out = np.full((len(values), reach), outside)
+    for k in range(min(reach, len(values) - 1)):
+        out[: len(values) - k - 1, k] = values[k + 1 :]
+    return out
+
+
+def _apart(z: Array, reach: int) -> Array:
+    """(n, R) distance of each pair; 0 past the end, where no pair has trust."""
+    return np.asarray(_at_upper(z, reach, 0.0) - z[:, None]) * (_at_upper(z * 0 + 1, reach, 0) > 0)
 
 
 def trust(share: Array) -> Array:
@@ -150,35 +177,6 @@ def layer_weights(corr: Array) -> Array:
 
 
 # ---------------------------------------------------------------------------------------------
-# the band
-# ---------------------------------------------------------------------------------------------
-
-
-def _band(corr: Array, diagonal: float) -> Array:
-    """(n, 2R+1) symmetric band of (n, R) values of pairs (i, i+k+1); NaN outside the stack."""
-    n, reach = corr.shape
-    out = np.full((n, 2 * reach + 1), np.nan)
-    out[:, reach] = diagonal
-    for d in range(1, min(reach, n - 1) + 1):
-        out[: n - d, reach + d] = corr[: n - d, d - 1]
-        out[d:, reach - d] = corr[: n - d, d - 1]
-    return out
-
-
-def _neighbours(values: Array, reach: int, outside: float = np.nan) -> Array:
-    """(n, 2R+1) view: row i holds ``values[i-R … i+R]``."""
-    padded = np.pad(values, reach, constant_values=outside)
-    return sliding_window_view(padded, 2 * reach + 1)
-
-
-def _scaled(raw: Array, quality: Array, reach: int) -> Array:
-    """s_i s_j C_ij, the diagonal left at 1."""
-    out = raw * quality[:, None] * _neighbours(quality, reach)
-    out[:, reach] = 1.0
-    return out
-
-
-# ---------------------------------------------------------------------------------------------
 # the curve
 # ---------------------------------------------------------------------------------------------
 
@@ -190,62 +188,63 @@ def window_centres(n: int, windows: int) -> Array:
     return np.linspace(0, n - 1, windows)
 
 
-def estimate_curve(
-    band: Array, z: Array, trust: Array, centres: Array, *, monotone: bool = False
-) -> Array:
-    """(m, R+1) mean correlation at distances 0..R, one row per window centre; f(0) = 1.
+def estimate_curve(pairs: _Pairs, apart: Array, centres: Array, *, monotone: bool = False) -> Array:
+    """(m, R+1) correlation at distances 0..R, one row per window centre; f(0) = 1.
 
-    Each row of the band is sampled where the map index to z says that distance k lies. The
-    radius of a window is n/m layers. A distance nobody has takes the value of the one before.
+    The piecewise linear curve that fits the pairs best. The radius of a window is n/m layers. A
+    distance nobody has takes the value of the one before.
     """
-    n, reach = len(band), band.shape[1] // 2
-    values, weights = _samples(band, z, trust, monotone=monotone)
-    if len(centres) == 1:
-        near = np.ones((1, n))
-    else:
-        near = (np.abs(centres[:, None] - np.arange(n)) <= n / len(centres)).astype(float)
-    total = near @ weights
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = (near @ (weights * values)) / total
-    curve = np.ones((len(centres), reach + 1))
+    n, reach = pairs.corr.shape
+    trust = pairs.trust * _falling(pairs.corr) if monotone else pairs.trust
+    use = (trust > 0) & (apart < reach)
+    out = np.ones((len(centres), reach + 1))
+    for row, centre in enumerate(centres):
+        part = slice(0, n)
+        if len(centres) > 1:
+            radius = n / len(centres)
+            part = slice(max(0, int(np.ceil(centre - radius))), int(centre + radius) + 1)
+        here = use[part]
+        out[row] = _curve(apart[part][here], pairs.corr[part][here], trust[part][here], reach)
+    return out
+
+
+def _curve(apart: Array, corr: Array, trust: Array, reach: int) -> Array:
+    """Weighted least squares of values at 0..R joined by lines, the first held at 1."""
+    low = apart.astype(np.intp)
+    share = apart - low
+
+    def sums(values: Array) -> Array:
+        return np.asarray(np.bincount(low, values, reach + 1), float)
+
+    left, right = trust * (1 - share), trust * share
+    # node k lies on the left of segment k and on the right of segment k - 1
+    diagonal = sums(left * (1 - share)) + np.roll(sums(right * share), 1)
+    beside = sums(left * share)
+    asked = sums(left * corr) + np.roll(sums(right * corr), 1)
+    out = np.ones(reach + 1)
+    known = np.flatnonzero(diagonal[1:] > 1e-9) + 1
+    matrix = np.diag(diagonal) + np.diag(beside[:-1], 1) + np.diag(beside[:-1], -1)
+    asked[1] -= beside[0]
+    if len(known):
+        out[known] = np.linalg.lstsq(matrix[np.ix_(known, known)], asked[known], rcond=1e-9)[0]
     for k in range(1, reach + 1):
-        curve[:, k] = np.where(total[:, k - 1] > 0, mean[:, k - 1], curve[:, k - 1])
-    return curve
+        if k not in known:
+            out[k] = out[k - 1]
+    return out
 
 
-def _samples(band: Array, z: Array, trust: Array, *, monotone: bool) -> tuple[Array, Array]:
-    """(n, R) sums over both sides: mean correlation at distance k and its weight."""
-    n, reach = len(band), band.shape[1] // 2
-    index = np.arange(n)
-    total, weight = np.zeros((n, reach)), np.zeros((n, reach))
-    for sign in (-1, 1):
-        last = np.ones(n)
-        for k in range(1, reach + 1):
-            at = np.interp(z + sign * k, z, index, left=np.nan, right=np.nan) - index + reach
-            value, sure = _row_at(band, trust, at)
-            use = np.isfinite(value) & (value > 0)
-            if monotone:
-                use &= value < last
-                last = np.where(use, value, last)
-            total[:, k - 1] += np.where(use, sure * value, 0)
-            weight[:, k - 1] += np.where(use, sure, 0)
-    with np.errstate(invalid="ignore"):
-        return np.nan_to_num(total / weight), weight
-
-
-def _row_at(band: Array, trust: Array, at: Array) -> tuple[Array, Array]:
-    """Each row of `band` at its fractional column `at`, linear; with the trust of the pairs."""
-    columns = band.shape[1]
-    inside = np.isfinite(at) & (at >= 0) & (at <= columns - 1)
-    at = np.where(inside, at, 0)
-    low = np.minimum(at.astype(np.intp), columns - 2)
-    share = at - low
-    flat = low + np.arange(len(band)) * columns
-    left, right = band.ravel()[flat], band.ravel()[flat + 1]
-    # a node whose share is 0 must not spoil the value when it is missing
-    value = np.where(share == 0, left, np.where(share == 1, right, left + share * (right - left)))
-    sure = (1 - share) * trust.ravel()[flat] + share * trust.ravel()[flat + 1]
-    return np.where(inside, value, np.nan), sure
+def _falling(corr: Array) -> Array:
+    """Share 0, 1/2 or 1 of the two layers of a pair from which correlation has only fallen."""
+    n, reach = corr.shape
+    before = np.minimum.accumulate(np.column_stack([np.ones(n), np.where(corr > 0, corr, 1)]), 1)
+    forth = corr < before[:, :-1]
+    back, least = np.zeros((n, reach), bool), np.ones(n)
+    for k in range(min(reach, n - 1)):
+        value = corr[: n - k - 1, k]
+        upper = least[k + 1 :]
+        back[: n - k - 1, k] = value < upper
+        least[k + 1 :] = np.where(value > 0, np.minimum(upper, value), upper)
+    return (forth.astype(float) + back) / 2
 
 
 def _at_layers(curve: Array, centres: Array, n: int) -> Array:
@@ -257,19 +256,19 @@ def _at_layers(curve: Array, centres: Array, n: int) -> Array:
 
 
 def _value(curves: Array, distance: Array) -> Array:
-    """Give f at (n, m) distances; NaN beyond R."""
+    """Give f at (n, R) distances; NaN beyond R."""
     reach = curves.shape[1] - 1
     if len(curves) == 1:
         value: Array = np.interp(distance, np.arange(reach + 1), curves[0], right=np.nan)
         return value
-    low = np.clip(np.nan_to_num(distance).astype(np.intp), 0, reach - 1)
+    low = np.clip(distance.astype(np.intp), 0, reach - 1)
     left = np.take_along_axis(curves, low, axis=1)
     right = np.take_along_axis(curves, low + 1, axis=1)
     return np.where(distance <= reach, left + (distance - low) * (right - left), np.nan)
 
 
 def _distance(curves: Array, value: Array) -> Array:
-    """Distance at which f has (n, m) values; NaN above 1 and below f(R).
+    """Distance at which f has (n, R) values; NaN above 1 and below f(R).
 
     f is made to fall first (running minimum): the inverse needs it, and a rise is noise.
     """
@@ -290,28 +289,29 @@ def _distance(curves: Array, value: Array) -> Array:
 
 
 # ---------------------------------------------------------------------------------------------
-# quality factors and shifts
+# quality factors and coordinates asked for
 # ---------------------------------------------------------------------------------------------
 
 
-def _qualities(
-    raw: Array, quality: Array, z: Array, curve: Array, centres: Array, options: Options
-) -> Array:
+def _qualities(corr: Array, quality: Array, apart: Array, curves: Array, options: Options) -> Array:
     """Quality factors after the sweeps of one iteration, (n,)."""
-    n, reach = len(raw), raw.shape[1] // 2
+    n, reach = corr.shape
     keep = options.scaling_factor_regularizer
     if keep >= 1 or options.scaling_factor_iterations == 0:
         return quality
-    expected = _value(_at_layers(curve, centres, n), np.abs(_neighbours(z, reach) - z[:, None]))
-    others = np.where(np.arange(2 * reach + 1) == reach, np.nan, raw)
-    use = np.isfinite(expected) & np.isfinite(others)
-    measured, expected = np.where(use, others, 0.0), np.where(use, expected, 0.0)
+    expected = np.nan_to_num(_value(curves, apart))
+    measured = np.where(expected > 0, corr, 0.0)
+    product, square = measured * expected, measured * measured
     for _ in range(options.scaling_factor_iterations):
-        seen = _neighbours(quality, reach, 0.0) * measured
+        upper = _at_upper(quality, reach)
+        top = (product * upper).sum(axis=1) + _to_upper(product * quality[:, None])
+        under = (square * upper**2).sum(axis=1) + _to_upper(square * quality[:, None] ** 2)
         with np.errstate(invalid="ignore", divide="ignore"):
-            fit = (seen * expected).sum(axis=1) / (seen * seen).sum(axis=1)
+            fit = top / under
         fit = np.where(np.isfinite(fit) & (fit > 0), fit, quality)
-        quality = (1 - keep) * np.sqrt(quality * fit) + keep * quality
+        before, quality = quality, (1 - keep) * np.sqrt(quality * fit) + keep * quality
+        if float(np.abs(quality - before).max()) < _AT_REST:
+            break
     # curve and factors together leave a common factor free; unchecked it drifts with the iterations
     quality = quality / np.exp(np.log(quality).mean())
     # seen from one side only, a poor layer looks like a far one: near the ends factors fade out
@@ -319,24 +319,32 @@ def _qualities(
     return np.asarray(quality ** np.minimum(1.0, from_end / reach))
 
 
-def shifts(
-    scaled: Array, z: Array, curve: Array, centres: Array, trust: Array, minimum: float
-) -> Array:
-    """Mean shift (n,) that the neighbours of each layer ask for; NaN where nobody asks.
+def _to_upper(values: Array) -> Array:
+    """(n,) sums of (n, R) values of pairs over the layers that are their upper one."""
+    n, reach = values.shape
+    out = np.zeros(n)
+    for k in range(min(reach, n - 1)):
+        out[k + 1 :] += values[: n - k - 1, k]
+    return out
 
-    Layer i expects neighbour j at the distance where f has their correlation.
+
+def _asked(scaled: _Pairs, curves: Array, start: Array, options: Options) -> Array:
+    """Coordinates (n,) that fit the distances at which f has the correlations; NaN: unasked.
+
+    `coordinate_regularizer` pulls to nominal z as strongly as mixing in so much of it after each of
+    the reference's steps does in the end.
     """
-    n, reach = len(scaled), scaled.shape[1] // 2
-    side = np.sign(np.arange(2 * reach + 1) - reach)
-    use = (scaled > minimum) & (scaled <= 1) & (side != 0)
-    distance = _distance(_at_layers(curve, centres, n), np.where(use, scaled, np.nan))
-    # seen from the layer that moves: its neighbour j at z_j wants it at z_j - side * distance
-    asked = _neighbours(z, reach) - side * distance - z[:, None]
-    good = np.isfinite(asked)
-    weight = np.where(good, trust, 0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean: Array = np.where(good, asked * weight, 0.0).sum(axis=1) / weight.sum(axis=1)
-    return mean
+    use = (scaled.corr > options.minimum_correlation) & (scaled.corr <= 1) & (scaled.trust > 0)
+    distance = _distance(curves, scaled.corr)
+    use &= np.isfinite(distance)
+    weight = np.where(use, scaled.trust, 0.0)
+    total = weight.sum(axis=1) + _to_upper(weight)
+    mixed = options.coordinate_regularizer
+    if mixed >= 1:
+        return start
+    pull = total * mixed / ((1 - mixed) * options.shift_proportion)
+    z = thickness.fit(np.where(use, distance, 0.0), weight, pull, start)
+    return np.where(total > 0, z, np.nan)
 
 
 # ---------------------------------------------------------------------------------------------

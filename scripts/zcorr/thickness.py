@@ -66,7 +66,7 @@ def positions(distance: Array, trust: Array) -> Positions:
     usual = np.where(known, trust, 0.0) / offsets
     weight, z, deviation = usual, np.arange(n, dtype=float), 0.0
     for _ in range(_ROUNDS if known.any() else 0):
-        z = _fit(measured, weight)
+        z = fit(measured, weight)
         left = np.where(known, measured - _differences(z, reach), np.nan) / np.sqrt(offsets)
         deviation = max(_MAD_TO_SD * float(np.nanmedian(np.abs(left))), _LEAST_DEVIATION)
         weight = usual / (1 + np.nan_to_num(left / (_CAUCHY * deviation)) ** 2)
@@ -93,8 +93,14 @@ def _differences(z: Array, reach: int) -> Array:
     return out
 
 
-def _fit(measured: Array, weight: Array) -> Array:
-    """Weighted least squares on a banded matrix, layer 0 held; (n,)."""
+def fit(
+    measured: Array, weight: Array, pull: Array | None = None, target: Array | None = None
+) -> Array:
+    """Give coordinates (n,) whose differences fit (n, R) distances best: banded least squares.
+
+    `pull` is the weight (n,) of their own `target`; without it the first is held at 0. Where
+    nothing is measured layers are 1 apart.
+    """
     n, reach = measured.shape
     reach = min(reach, n - 1)
     if n == 1:
@@ -110,7 +116,10 @@ def _fit(measured: Array, weight: Array) -> Array:
         band[k + 1, :count] -= w
         right[k + 1 :] += w * d
         right[:count] -= w * d
-    band[0, 0] += 1.0
+    if pull is not None and target is not None:
+        band[0] += pull
+        right += pull * target
+    band[0, 0] += _SLACK
     return np.asarray(solveh_banded(band, right, lower=True))
 
 
