@@ -2,7 +2,14 @@
 # Snakemake would delete them with a failed job. The records in export/ stand for them.
 
 EXPORT = config["export"]
-PLANNED = "formats block_zyx_px levels task_px n5_codec n5_codec_level zarr_codec zarr_codec_level"
+SHOWN = ("blend", "interpolation", "z_correction", "fill_gaps")  # what voxels depend on
+# 16 bit are those of the raw files, which step 16bit of the corrections puts in the tiles' place
+DTYPE = "uint16" if "16bit" in STEPS else "uint8"
+VOXEL_BYTES = {"uint8": 1, "uint16": 2}[DTYPE]
+PLANNED = (
+    "formats block_zyx_px shard_blocks_zyx levels task_px"
+    " n5_codec n5_codec_level zarr_codec zarr_codec_level"
+)
 
 
 rule plan_export:
@@ -24,7 +31,7 @@ rule plan_export:
     params:
         volume=config["volume"],
         voxel_nm={key: config["acquisition"][key] for key in ("pixel_nm", "z_nm")},
-        export={key: EXPORT[key] for key in PLANNED.split()},
+        export={key: EXPORT[key] for key in PLANNED.split()} | {"dtype": DTYPE},
     script:
         "../scripts/export/plan_export.py"
 
@@ -45,14 +52,37 @@ rule render_slab:
         "../envs/pipeline.yaml"
     threads: 1
     resources:
-        # task_px² × block z voxels and their packed copy, and the tiles of two layers
-        mem_mb=lambda wc, attempt: 3000 * attempt,
+        mem_mb=lambda wc, attempt: slab_mb(attempt),
         runtime=120,
     params:
         render=RENDER,
-        export={key: EXPORT[key] for key in ("blend", "z_correction", "fill_gaps")},
+        export={key: EXPORT[key] for key in SHOWN},
+        # what an interrupted job had finished; the next one goes on there
+        notes="export/journals/{chunk}.jsonl",
     script:
         "../scripts/export/render_slab.py"
+
+
+rule check_slab:
+    input:
+        plan="export/plan.json",
+        slab="export/slabs/{chunk}.json",
+    output:
+        "export/checked/{chunk}.json",
+    log:
+        "logs/check_slab/{chunk}.log",
+    benchmark:
+        "benchmarks/check_slab/{chunk}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: slab_mb(attempt),
+        runtime=60,
+    params:
+        notes="export/journals/{chunk}.jsonl",
+    script:
+        "../scripts/export/check_slab.py"
 
 
 rule build_pyramid:
@@ -79,6 +109,7 @@ rule close_export:
     input:
         plan="export/plan.json",
         slabs=chunks("export/slabs/{chunk}.json"),
+        checked=chunks("export/checked/{chunk}.json"),
         pyramid="export/pyramid.json",
     output:
         "export/volume.json",

@@ -118,7 +118,9 @@ use rule render_slab as render_preview with:
     benchmark:
         "benchmarks/render_preview/{chunk}.tsv"
     params:
-        export={"blend": EXPORT["blend"], "z_correction": False, "fill_gaps": "leave"},
+        export={key: EXPORT[key] for key in SHOWN}
+        | {"z_correction": False, "fill_gaps": "leave"},
+        notes="preview/journals/{chunk}.jsonl",
         made_of=slab_made_of,
 
 

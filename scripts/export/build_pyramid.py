@@ -1,11 +1,13 @@
 # mypy: disable-error-code="name-defined"
-"""Build all lower resolutions of the exported volumes.
+"""Build what the slabs left of the lower resolutions of the exported volumes.
 
 Inputs
-    ``export/plan.json``; ``export/slabs/{chunk}.json`` of all chunks (level 0 is complete)
+    ``export/plan.json``; ``export/slabs/{chunk}.json`` of all chunks (level 0 is complete, and of
+    the next levels what lies within single slabs)
 Outputs
-    ``export/pyramid.json``: records of the tasks of level 1, 2 … (as in export/slabs, and what each
-    was made of). When it is there already (a preview, which grows), only what changed is made.
+    ``export/pyramid.json``: records of the tasks of level 1, 2 … that were made here (as in
+    export/slabs, and what each was made of). When it is there already (a preview, which grows),
+    only what changed is made.
     Side effect: the blocks, in every target.
 """
 
@@ -23,14 +25,23 @@ log = logging.getLogger(__name__)
 def main(*, plan: str, slab_records: Sequence[str], out: str) -> None:
     """Build level after level."""
     what = slabs.Plan.from_json(files.read_json(plan))
+    records = [files.read_json(path) for path in slab_records]
     known = files.read_json(out)["levels"] if Path(out).exists() else []
-    levels = [[row for path in slab_records for row in files.read_json(path)["tasks"]]]
+    levels, below = [], pyramid.made(what, 0, records)
     for level in range(1, what.spec.levels):
         earlier = known[level - 1] if level <= len(known) else ()
-        levels.append(list(pyramid.build(what, level, levels[-1], earlier)))
+        there = pyramid.made(what, level, records)
+        levels.append(list(pyramid.build(what, level, below, there, earlier)))
+        below = [*there, *levels[-1]]
         fresh = len(levels[-1]) - sum(row in earlier for row in levels[-1])
-        log.info("level %d: %d tasks, %d of them made now", level, len(levels[-1]), fresh)
-    files.write_json(out, {"levels": levels[1:]})
+        log.info(
+            "level %d: %d tasks by the slabs, %d here, %d of them made now",
+            level,
+            len(there),
+            len(levels[-1]),
+            fresh,
+        )
+    files.write_json(out, {"levels": levels})
 
 
 if __name__ == "__main__":

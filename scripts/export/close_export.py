@@ -1,14 +1,15 @@
 # mypy: disable-error-code="name-defined"
-"""Read every block back and say where the volumes are.
+"""Check that the export is whole and say where the volumes are.
 
 Inputs
-    ``export/plan.json``, ``export/slabs/{chunk}.json`` of all chunks, ``export/pyramid.json``
+    ``export/plan.json``, ``export/slabs/{chunk}.json`` and ``export/checked/{chunk}.json`` of all
+    chunks, ``export/pyramid.json``
 Outputs
     ``export/volume.json``: stack, voxels, shape, origin and voxel size, and for each target its
     path, the shape and number of stored blocks of each level, and the neuroglancer state and link
 
-Fails, naming the place, when a block is missing, cannot be unpacked or holds other voxels than
-were written.
+Fails, naming the place, when a level is not complete, or a block of the pyramid is missing,
+cannot be unpacked or holds other voxels than were written.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,9 +32,10 @@ def main(
     """Check all levels of all targets, then describe them."""
     what = slabs.Plan.from_json(files.read_json(plan))
     records = [files.read_json(path) for path in slab_records]
-    levels = [[row for one in records for row in one["tasks"]], *files.read_json(pyramid)["levels"]]
-    closing.check(what, levels)
-    files.write_json(out, closing.description(what, levels, volume=volume, export=export))
+    built = files.read_json(pyramid)["levels"]
+    found = closing.levels(what, records, built)
+    closing.check(what, found, built)
+    files.write_json(out, closing.description(what, found, volume=volume, export=export))
 
 
 if __name__ == "__main__":

@@ -30,10 +30,10 @@ def main(
     """Check, then describe."""
     what = slabs.Plan.from_json(files.read_json(plan))
     records = [files.read_json(path) for path in slab_records]
-    levels = [[row for one in records for row in one["tasks"]], *files.read_json(pyramid)["levels"]]
+    found = closing.levels(what, records, files.read_json(pyramid)["levels"])
     preview.check(what, files.read_table(table), records)
-    preview.check_blocks(what, levels)
-    files.write_json(out, closing.description(what, levels, volume=volume, export=export))
+    preview.check_blocks(what, found)
+    files.write_json(out, closing.description(what, found, volume=volume, export=export))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scripts.export import slabs, viewer
+from scripts.export import pyramid, slabs, viewer
 from scripts.export.slabs import Plan
 from scripts.lib import volumes
 from scripts.lib.job import UserError
@@ -16,37 +16,64 @@ Rows = Sequence[Mapping[str, Any]]
 _MOST_LINES = 20
 
 
-def check(plan: Plan, levels: Sequence[Rows]) -> None:
-    """Compare every level of every target with the records of its writers.
+def levels(
+    plan: Plan, records: Sequence[Mapping[str, Any]], built: Sequence[Rows]
+) -> list[list[Mapping[str, Any]]]:
+    """Give all records of each level: those of the slabs and those of the pyramid."""
+    return [
+        [*pyramid.made(plan, level, records), *(built[level - 1] if level else ())]
+        for level in range(plan.spec.levels)
+    ]
+
+
+def check(plan: Plan, found: Sequence[Rows], built: Sequence[Rows]) -> None:
+    """Check that all voxels of all levels were written and all files are there.
+
+    What slabs wrote was read back by their own jobs (`check_slab`); `built` is read back here.
 
     Raises
     ------
     UserError
         With the place of each fault (the first twenty), and what to do.
     """
-    whole = [math.prod(stop - start for start, stop in row["zyx"]) for row in levels[0]]
-    if sum(whole) != math.prod(plan.spec.shape_zyx):
-        raise UserError(
-            f"export: the slabs hold {sum(whole)} voxels, expected"
-            f" {math.prod(plan.spec.shape_zyx)} of {plan.spec.shape_zyx}; remove export/plan.json"
-            " and run again"
-        )
-    found = [
-        line
+    for level, rows in enumerate(found):
+        shape = plan.spec.level_shape(level)
+        if pyramid.voxels(rows) != math.prod(shape):
+            raise UserError(
+                f"export: the records of s{level} hold {pyramid.voxels(rows)} voxels, expected"
+                f" {math.prod(shape)} of {shape}; remove export/plan.json and run again"
+            )
+    lines = [
+        fault["fault"]
         for target in plan.targets
-        for level, rows in enumerate(levels)
-        for line in slabs.faults(target, level, rows, plan.spec.block_zyx)
+        for level, rows in enumerate(built, start=1)
+        for fault in slabs.faults(plan, target, level, rows)
     ]
-    if found:
-        lines = "\n  ".join(found[:_MOST_LINES])
+    lines += [] if lines else _miscounted(plan, found)
+    if lines:
+        shown = "\n  ".join(lines[:_MOST_LINES])
         raise UserError(
-            f"export: {len(found)} faults\n  {lines}\nRemove the export/slabs/<chunk>.json of that"
-            " z (for s1 and up: export/pyramid.json) and run again: the blocks are then rewritten."
+            f"export: {len(lines)} faults\n  {shown}\nRemove export/pyramid.json (for s0 and blocks"
+            " of slabs: export/checked/<chunk>.json) and run again: the blocks are then rewritten."
         )
+
+
+def _miscounted(plan: Plan, found: Sequence[Rows]) -> list[str]:
+    """Compare the number of stored files with the records."""
+    out = []
+    for target in plan.targets:
+        for level, rows in enumerate(found):
+            expected = sum(slabs.stored_files(row, target) for row in rows)
+            stored = volumes.count_blocks(target, level)
+            if stored != expected:
+                out.append(
+                    f"{target.folder(level)}: {stored} files are stored, expected {expected}"
+                )
+    return out
 
 
 def description(
-    plan: Plan, levels: Sequence[Rows], *, volume: str, export: Mapping[str, Any]
+    plan: Plan, found: Sequence[Rows], *, volume: str, export: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Describe the exported volumes."""
     spec = plan.spec
@@ -67,7 +94,7 @@ def description(
                 "shape_zyx": list(spec.level_shape(level)),
                 "blocks": sum(row["blocks"] for row in rows),
             }
-            for level, rows in enumerate(levels)
+            for level, rows in enumerate(found)
         ],
         "targets": [_target(plan, index, volume, export) for index in range(len(plan.targets))],
     }

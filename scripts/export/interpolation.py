@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +19,7 @@ from scripts.lib.job import UserError
 
 Voxels = NDArray[np.generic]
 
+_CV_TYPES = {"uint8": cv2.CV_8U, "uint16": cv2.CV_16U}
 _PIN = 0.5  # layers; the ends may be so far from their nominal z, as in the reference
 _HIT = 1e-6  # layers; a share below this is none
 _REMEDY = "Set zcorr.regularization: BORDER, or export.z_correction: false."
@@ -108,22 +110,24 @@ def weave(
             continue
         wanted = dict.fromkeys((mixture.a, mixture.b))
         held = {z: held[z] if z in held else picture_of(z) for z in wanted}
-        out[k] = _voxels(mix(held[mixture.a], held[mixture.b], mixture.share), out.dtype)
+        out[k] = mix(held[mixture.a], held[mixture.b], mixture.share, dtype)
     return out
 
 
-def mix(a: Picture, b: Picture, share: float) -> NDArray[np.float32]:
-    """Mix two pictures, ``share`` of `a`; where one has no data the other alone, else 0."""
+def mix(a: Picture, b: Picture, share: float, dtype: str) -> Voxels:
+    """Mix two pictures, ``share`` of `a`, rounded to the volume's type (halves to even).
+
+    Where one has no data the other alone is shown, where both have none 0. (The reference cuts
+    fractions off, which darkens by half a grey level.)
+    """
     if a is b:
-        return a.pixels
-    mixed: NDArray[np.float32] = a.pixels * np.float32(share) + b.pixels * np.float32(1 - share)
+        return _mixed(a.pixels, a.pixels, 1.0, dtype)
     if a.mask.all() and b.mask.all():
-        return mixed
-    mixed = np.where(a.mask & ~b.mask, a.pixels, mixed)
-    return np.where(b.mask & ~a.mask, b.pixels, mixed)
+        return _mixed(a.pixels, b.pixels, share, dtype)
+    first = np.where(a.mask, a.pixels, b.pixels)
+    return _mixed(first, np.where(b.mask, b.pixels, a.pixels), share, dtype)
 
 
-def _voxels(pixels: NDArray[np.float32], dtype: np.dtype[np.generic]) -> Voxels:
-    """Round to the volume's type (the reference cuts off, which darkens by half a grey level)."""
-    limits = np.iinfo(np.dtype(dtype).name)
-    return np.clip(np.rint(pixels), limits.min, limits.max).astype(dtype)
+def _mixed(a: NDArray[np.float32], b: NDArray[np.float32], share: float, dtype: str) -> Voxels:
+    """Mix, round and clip in one pass."""
+    return np.asarray(cv2.addWeighted(a, share, b, 1 - share, 0, dtype=_CV_TYPES[dtype]))

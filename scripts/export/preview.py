@@ -21,7 +21,7 @@ def slab_rows(plan: Plan, chunks: Iterable[Mapping[str, str]]) -> list[dict[str,
     rows = []
     origin = plan.spec.origin_px_zyx[0]
     for chunk in chunks:
-        start, stop = slabs.owned(plan.spec, int(chunk["z_first"]), int(chunk["z_last"]))
+        start, stop = slabs.owned(plan, int(chunk["z_first"]), int(chunk["z_last"]))
         if start < stop:
             z = {"z_first": origin + start, "z_last": origin + stop - 1}
             rows.append({"chunk": chunk["chunk"], **z})
@@ -81,7 +81,7 @@ def check_blocks(plan: Plan, levels: Sequence[Sequence[Mapping[str, Any]]]) -> N
     """
     for target in plan.targets:
         for level, rows in enumerate(levels):
-            expected = sum(row["blocks"] for row in rows)
+            expected = sum(slabs.stored_files(row, target) for row in rows)
             stored = volumes.count_blocks(target, level)
             if stored != expected:
                 raise UserError(

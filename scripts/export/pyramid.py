@@ -1,9 +1,13 @@
-"""Lower resolutions: each level from the one before, by 2×2×2 means, task by task."""
+"""Lower resolutions by 2×2×2 means: with level 0 while in memory, the rest from what is stored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scripts.export import slabs
 from scripts.export.slabs import Plan
@@ -11,13 +15,89 @@ from scripts.lib import files, volumes
 from scripts.lib.volumes import Level, Region
 
 Row = dict[str, Any]
+Voxels = NDArray[Any]
+Place = tuple[tuple[int, int], ...]
 
 
-def build(plan: Plan, level: int, below: Sequence[Row], known: Sequence[Row] = ()) -> Iterator[Row]:
-    """Make one level (>= 1) of all targets; gives the record of each task as it is written.
+class Column:
+    """One area of a slab at all levels that a job makes at once, from the lowest z to the highest.
 
-    Voxels are read from the first target only: all hold the same. At most eight times a task's
-    voxels are in memory, so tasks are half as wide as those of level 0.
+    Level k of a file lies in the slab when all voxels it averages do; those that reach into the
+    next slab are left to `build`. At most 4/3 of a task's voxels are held beside it.
+    """
+
+    def __init__(self, plan: Plan, z_range: tuple[int, int]) -> None:
+        self._plan, self._z_range = plan, z_range
+        self.rows: list[list[Row]] = [[] for _ in range(plan.levels_at_once)]
+        self._open = [
+            [volumes.open_level(target, level) for target in plan.targets]
+            for level in range(plan.levels_at_once)
+        ]
+        self._held: dict[int, Voxels] = {}
+
+    def put(self, level: int, region: Region, voxels: Voxels) -> None:
+        """Write the voxels of a region one file deep, and what they complete at lower levels."""
+        for goal in self._open[level]:
+            goal.write(region, voxels)
+        self.rows[level].append(slabs.record(region, voxels, self._plan))
+        if level + 1 < len(self.rows):
+            self._pass_on(level + 1, region, voxels)
+
+    def _pass_on(self, level: int, below: Region, voxels: Voxels) -> None:
+        goal = self._goal(level, below)
+        if goal is None:
+            return
+        half = volumes.halve(_even(voxels))
+        held = self._held.setdefault(
+            level, np.zeros([part.stop - part.start for part in goal], half.dtype)
+        )
+        first = below[0].start // 2 - goal[0].start
+        held[first : first + len(half)] = half[:, : held.shape[1], : held.shape[2]]
+        if below[0].stop // 2 >= goal[0].stop:
+            self.put(level, goal, self._held.pop(level))
+
+    def _goal(self, level: int, below: Region) -> Region | None:
+        """Give the region of `level` that `below` belongs to, if all of it lies in the slab."""
+        unit, shape = self._plan.unit_zyx[0], self._plan.spec.level_shape(level)
+        start = below[0].start // (2 * unit) * unit
+        z, y, x = (
+            slice(first, min(stop, size))
+            for (first, stop), size in zip(
+                ((start, start + unit), *((p.start // 2, p.stop // 2) for p in below[1:])),
+                shape,
+                strict=True,
+            )
+        )
+        last = self._z_range[1] == self._plan.spec.shape_zyx[0] and z.stop == shape[0]
+        inside = self._z_range[0] <= z.start << level and (
+            last or z.stop << level <= self._z_range[1]
+        )
+        empty = any(part.start >= part.stop for part in (z, y, x))
+        return (z, y, x) if inside and not empty else None
+
+
+def _even(voxels: Voxels) -> Voxels:
+    """Drop what has no partner: the last plane, row or column of a volume of odd size."""
+    z, y, x = (n // 2 * 2 for n in voxels.shape)
+    return voxels[:z, :y, :x]
+
+
+def made(plan: Plan, level: int, records: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Give the records of a level that slabs wrote and that are still files of the volume.
+
+    A preview grows: what was the volume's end, and cut, no longer is.
+    """
+    wanted = {_place(region) for region in slabs.tasks(plan, level)}
+    rows = (row for one in records for row in one["levels"][level : level + 1] or ())
+    return [row for part in rows for row in part if _place(slabs.region_of(row)) in wanted]
+
+
+def build(
+    plan: Plan, level: int, below: Sequence[Row], there: Sequence[Row], known: Sequence[Row] = ()
+) -> Iterator[Row]:
+    """Make what is missing of a level (>= 1) in all targets; gives the records as they are written.
+
+    Voxels are read from the first target only: all hold the same.
 
     Parameters
     ----------
@@ -26,16 +106,20 @@ def build(plan: Plan, level: int, below: Sequence[Row], known: Sequence[Row] = (
     level
         The level to make.
     below
-        Records of the level before.
+        Records of the level before, all of it.
+    there
+        Records of this level that slabs wrote.
     known
         Records of this level from an earlier run: a task that would be made of the same voxels is
         left as it is.
     """
-    shape, block = plan.spec.level_shape(level), plan.spec.block_zyx
     source = volumes.open_level(plan.targets[0], level - 1)
     goals = [volumes.open_level(target, level) for target in plan.targets]
     done = {row["made_of"]: row for row in known}
-    for region in slabs.tasks(shape, block, (0, shape[0]), plan.task_px // 2):
+    written = {_place(slabs.region_of(row)) for row in there}
+    for region in slabs.tasks(plan, level):
+        if _place(region) in written:
+            continue
         made_of = _made_of(plan, region, below)
         yield done.get(made_of) or _one(source, goals, region, plan) | {"made_of": made_of}
 
@@ -44,7 +128,7 @@ def _one(source: Level, goals: list[Level], region: Region, plan: Plan) -> Row:
     voxels = volumes.halve(source.read(_doubled(region)))
     for goal in goals:
         goal.write(region, voxels)
-    return slabs.record(region, voxels, plan.spec.block_zyx)
+    return slabs.record(region, voxels, plan)
 
 
 def _made_of(plan: Plan, region: Region, below: Sequence[Row]) -> str:
@@ -65,3 +149,12 @@ def _made_of(plan: Plan, region: Region, below: Sequence[Row]) -> str:
 def _doubled(region: Region) -> Region:
     z, y, x = (slice(2 * part.start, 2 * part.stop) for part in region)
     return z, y, x
+
+
+def _place(region: Region) -> Place:
+    return tuple((part.start, part.stop) for part in region)
+
+
+def voxels(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Count the voxels of records."""
+    return sum(math.prod(stop - start for start, stop in row["zyx"]) for row in rows)

@@ -1,12 +1,14 @@
 # mypy: disable-error-code="name-defined"
-"""Render the blocks of level 0 whose first z lies in one chunk of layers.
+"""Render the blocks of level 0 whose first z lies in one chunk of layers, and their lower levels.
 
 Inputs
     ``export/plan.json``, ``stacks/<final>.json``, ``ingest/chunks.tsv``, ``zcorr/Zcoords.txt``
 Outputs
-    ``export/slabs/{chunk}.json``: ``tasks``, each with its voxel range, the number of its blocks
-    that are not all zero and the CRC-32 of its voxels; ``voxels``; of a preview also ``made_of``
-    Side effect: the blocks, in every target.
+    ``export/slabs/{chunk}.json``: ``levels``, for each a list of regions with voxel range, CRC-32
+    and number of files that are not all zero; ``voxels`` of level 0; ``key``, the digest of all
+    they depend on; of a preview also ``made_of``
+    Side effect: the blocks, in every target, and a journal of what is finished while the job runs:
+    a job that was interrupted goes on at the next column of blocks.
 Method
     One warp per tile from source pixels through all its transforms, feathered seams, linear
     interpolation between layers at their corrected z (spec solve-export 3.7).
@@ -18,14 +20,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.export import interpolation, slabs
-from scripts.lib import compose, files, volumes
+from scripts.export import interpolation, pyramid, slabs
+from scripts.export.journal import Journal
+from scripts.lib import compose, files
 from scripts.lib.geometry import Box
 from scripts.lib.job import job
 from scripts.lib.receipts import StackReceipt
 from scripts.lib.render import RenderClient
 
 log = logging.getLogger(__name__)
+
+Mixtures = list[interpolation.Mixture | None]
+Layers = Mapping[int, list[compose.Placed]]
 
 
 def main(
@@ -35,31 +41,34 @@ def main(
     chunks: str,
     coordinates: str,
     out: str,
+    notes: str,
     chunk: str,
     render: Mapping[str, Any],
     export: Mapping[str, Any],
     made_of: str | None = None,
 ) -> None:
-    """Find the layers each output layer is made of, render task by task, write, record."""
+    """Find the layers each output layer is made of, render column by column, write, record."""
     stack, client = StackReceipt.read(receipt), RenderClient(**render)
     client.require(stack)
     what = slabs.Plan.from_json(files.read_json(plan))
     (row,) = [row for row in files.read_table(chunks) if row["chunk"] == chunk]
-    z_range = slabs.owned(what.spec, int(row["z_first"]), int(row["z_last"]))
+    z_range = slabs.owned(what, int(row["z_first"]), int(row["z_last"]))
     mixed = _mixed(coordinates, what, z_range, export)
     needed = [z for one in mixed if one is not None for z in (one.a, one.b)]
     tiles = client.tiles(stack.stack, min(needed), max(needed)) if needed else None
     placed = compose.place_layers(tiles) if tiles else {}
-    rows = _render(what, z_range, mixed, placed, export["blend"])
-    log.info("chunk %s: z %s, %d tasks", chunk, z_range, len(rows))
-    voxels = (z_range[1] - z_range[0]) * what.spec.shape_zyx[1] * what.spec.shape_zyx[2]
-    known = {} if made_of is None else {"made_of": made_of}
-    files.write_json(out, {"chunk": chunk, "z": z_range, "voxels": voxels, "tasks": rows} | known)
+    key = slabs.key(what, z_range, mixed, export, stack.digest if made_of is None else made_of)
+    levels = _render(what, z_range, mixed, placed, export, Journal(Path(notes), key))
+    log.info("chunk %s: z %s, %d regions", chunk, z_range, sum(map(len, levels)))
+    known = {"key": key} | ({} if made_of is None else {"made_of": made_of})
+    shape = {"z": z_range, "voxels": pyramid.voxels(levels[0])}
+    files.write_json(out, {"chunk": chunk, "levels": levels} | shape | known)
+    Path(notes).unlink(missing_ok=True)
 
 
 def _mixed(
     coordinates: str, plan: slabs.Plan, z_range: tuple[int, int], export: Mapping[str, Any]
-) -> list[interpolation.Mixture | None]:
+) -> Mixtures:
     """Say what each output layer of the slab is made of."""
     corrected = interpolation.read_coordinates(Path(coordinates).read_text(), coordinates)
     if not export["z_correction"]:
@@ -73,29 +82,48 @@ def _mixed(
 def _render(
     plan: slabs.Plan,
     z_range: tuple[int, int],
-    mixed: list[interpolation.Mixture | None],
-    placed: Mapping[int, list[compose.Placed]],
-    blend: str,
-) -> list[dict[str, Any]]:
-    """Render and write every task of the slab; gives their records."""
-    spec, rows = plan.spec, []
-    levels = [volumes.open_level(target, 0) for target in plan.targets]
-    for region in slabs.tasks(spec.shape_zyx, spec.block_zyx, z_range, plan.task_px):
-        box = slabs.area(spec, region, plan.step_px)
-        picture = functools.partial(_picture, placed, box, blend, 1 / plan.step_px)
-        mine = mixed[region[0].start - z_range[0] : region[0].stop - z_range[0]]
-        shape = (region[1].stop - region[1].start, region[2].stop - region[2].start)
-        voxels = interpolation.weave(mine, picture, shape, spec.dtype)
-        for level in levels:
-            level.write(region, voxels)
-        rows.append(slabs.record(region, voxels, spec.block_zyx))
-    return rows
+    mixed: Mixtures,
+    placed: Layers,
+    export: Mapping[str, Any],
+    journal: Journal,
+) -> list[list[dict[str, Any]]]:
+    """Render and write every column of the slab that is not finished; gives records by level."""
+    levels: list[list[dict[str, Any]]] = [[] for _ in range(plan.levels_at_once)]
+    finished = journal.finished(plan)
+    for area in slabs.areas(plan, 0) if z_range[0] < z_range[1] else ():
+        rows = finished.get((area[0].start, area[1].start))
+        if rows is None:
+            rows = _column(plan, z_range, area, mixed, placed, export)
+            journal.add(area, rows)
+        for level, more in zip(levels, rows, strict=True):
+            level += more
+    return levels
+
+
+def _column(
+    plan: slabs.Plan,
+    z_range: tuple[int, int],
+    area: tuple[slice, slice],
+    mixed: Mixtures,
+    placed: Layers,
+    export: Mapping[str, Any],
+) -> list[list[dict[str, Any]]]:
+    column = pyramid.Column(plan, z_range)
+    for depth in slabs.depths(plan, z_range):
+        region = (depth, *area)
+        box = slabs.area(plan.spec, region, plan.step_px)
+        picture = functools.partial(_picture, placed, box, export, 1 / plan.step_px)
+        mine = mixed[depth.start - z_range[0] : depth.stop - z_range[0]]
+        shape = (area[0].stop - area[0].start, area[1].stop - area[1].start)
+        column.put(0, region, interpolation.weave(mine, picture, shape, plan.spec.dtype))
+    return column.rows
 
 
 def _picture(
-    placed: Mapping[int, list[compose.Placed]], box: Box, blend: str, scale: float, z: int
+    placed: Layers, box: Box, export: Mapping[str, Any], scale: float, z: int
 ) -> compose.Picture:
-    return compose.render(placed.get(z, []), box, blend=blend, scale=scale)
+    how = {key: export[key] for key in ("blend", "interpolation")}
+    return compose.render(placed.get(z, []), box, scale=scale, **how)
 
 
 if __name__ == "__main__":
@@ -106,6 +134,7 @@ if __name__ == "__main__":
             chunks=snakemake.input.chunks,
             coordinates=snakemake.input.coordinates,
             out=snakemake.output[0],
+            notes=snakemake.params.notes,
             chunk=snakemake.wildcards.chunk,
             render=snakemake.params.render,
             export=snakemake.params.export,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib import volumes
+from scripts.lib import files, volumes
 from scripts.lib.geometry import Box
 from scripts.lib.volumes import Region, Target, VolumeSpec, Zyx
 
@@ -43,6 +43,31 @@ class Plan:
         }
 
     @property
+    def unit_zyx(self) -> Zyx:
+        """Voxels of the largest file of any target: what one job owns is made of these."""
+        units = [target.unit_zyx(self.spec.block_zyx) for target in self.targets]
+        z, y, x = (math.lcm(*sides) for sides in zip(*units, strict=True))
+        return z, y, x
+
+    def side_yx(self, level: int) -> tuple[int, int]:
+        """Height and width of a task's area at a level: whole files, halved from level to level."""
+        _, *unit = self.unit_zyx
+        y, x = (max(n, (max(n, self.task_px // n * n)) >> level) // n * n for n in unit)
+        return y, x
+
+    @property
+    def levels_at_once(self) -> int:
+        """Levels whose files never reach beyond a task's area: made with level 0, in memory."""
+        _, *unit = self.unit_zyx
+        sides = [max(n, self.task_px // n * n) for n in unit]
+        level = 0
+        while level + 1 < self.spec.levels and all(
+            side % (n << (level + 1)) == 0 for side, n in zip(sides, unit, strict=True)
+        ):
+            level += 1
+        return level + 1
+
+    @property
     def frame(self) -> Json:
         """Give all that blocks depend on and that stays the same while a volume grows in z."""
         value = self.to_json()
@@ -57,7 +82,7 @@ class Plan:
         return Plan(
             value["stack"],
             VolumeSpec.from_json(value["spec"]),
-            tuple(Target(**target) for target in value["targets"]),
+            tuple(Target.from_json(target) for target in value["targets"]),
             value["task_px"],
             value.get("step_px", 1),
         )
@@ -88,7 +113,7 @@ def plan(
     spec = VolumeSpec(
         shape_zyx=shape,
         block_zyx=block,
-        dtype="uint8",
+        dtype=export.get("dtype", "uint8"),
         voxel_nm_zyx=(voxel_nm["z_nm"], voxel_nm["pixel_nm"] * step, voxel_nm["pixel_nm"] * step),
         origin_px_zyx=(first, y0, x0),
         levels=min(export["levels"], volumes.most_levels(shape)) if export["levels"] else most,
@@ -107,35 +132,46 @@ def _rounded(low: float, high: float, step: int, block: int) -> tuple[int, int]:
 
 def _target(name: str, volume: str, dtype: str, export: Mapping[str, Any]) -> Target:
     dataset = f"em/fibsem-{dtype}"
-    codec, level = export[f"{name}_codec"], export[f"{name}_codec_level"]
+    family = "n5" if name == "n5" else "zarr"
+    codec, level = export[f"{family}_codec"], export[f"{family}_codec_level"]
     if name == "n5":
         return Target("n5", f"{volume}.n5", dataset, codec, level)
-    return Target("zarr", f"{volume}.zarr", f"recon-1/{dataset}", codec, level)
+    if name == "zarr":
+        return Target("zarr", f"{volume}.zarr", f"recon-1/{dataset}", codec, level)
+    z, y, x = export["shard_blocks_zyx"]
+    return Target("zarr3", f"{volume}.v3.zarr", f"recon-1/{dataset}", codec, level, (z, y, x))
 
 
-def owned(spec: VolumeSpec, z_first: int, z_last: int) -> tuple[int, int]:
-    """Give the voxel range in z (half-open, whole blocks) of a chunk of layers; may be empty."""
-    block, origin = spec.block_zyx[0], spec.origin_px_zyx[0]
-    start = math.ceil((z_first - origin) / block) * block
-    stop = math.ceil((z_last + 1 - origin) / block) * block
-    size = spec.shape_zyx[0]
+def owned(plan: Plan, z_first: int, z_last: int) -> tuple[int, int]:
+    """Give the voxel range in z (half-open, whole files) of a chunk of layers; may be empty."""
+    unit, origin = plan.unit_zyx[0], plan.spec.origin_px_zyx[0]
+    start = math.ceil((z_first - origin) / unit) * unit
+    stop = math.ceil((z_last + 1 - origin) / unit) * unit
+    size = plan.spec.shape_zyx[0]
     return min(start, size), min(stop, size)
 
 
-def tasks(shape: Zyx, block: Zyx, z_range: tuple[int, int], side_px: int) -> list[Region]:
-    """Cut a slab into regions of whole blocks: one block deep, about `side_px` wide and high."""
-    _, height, width = shape
-    sides = [max(n, side_px // n * n) for n in block[1:]]
-    return [
-        (slice(z, min(z + block[0], z_range[1])), slice(y, y1), slice(x, x1))
-        for y, y1 in _spans(height, sides[0])
-        for x, x1 in _spans(width, sides[1])
-        for z in range(z_range[0], z_range[1], block[0])
-    ]
+def areas(plan: Plan, level: int) -> list[tuple[slice, slice]]:
+    """Cut a level into areas (y, x) of whole files, about ``task_px`` wide and high at level 0."""
+    _, height, width = plan.spec.level_shape(level)
+    sides = plan.side_yx(level)
+    return [(y, x) for y in _spans((0, height), sides[0]) for x in _spans((0, width), sides[1])]
 
 
-def _spans(size: int, side: int) -> Iterable[tuple[int, int]]:
-    return [(start, min(start + side, size)) for start in range(0, size, side)]
+def depths(plan: Plan, z_range: tuple[int, int]) -> list[slice]:
+    """Cut a range of z that begins with a whole file into spans one file deep."""
+    return list(_spans(z_range, plan.unit_zyx[0]))
+
+
+def tasks(plan: Plan, level: int) -> list[Region]:
+    """Cut a whole level into regions one file deep."""
+    whole = depths(plan, (0, plan.spec.level_shape(level)[0]))
+    return [(z, y, x) for y, x in areas(plan, level) for z in whole]
+
+
+def _spans(limits: tuple[int, int], side: int) -> Iterable[slice]:
+    start, stop = limits
+    return [slice(first, min(first + side, stop)) for first in range(start, stop, side)]
 
 
 def area(spec: VolumeSpec, region: Region, step_px: int = 1) -> Box:
@@ -146,18 +182,41 @@ def area(spec: VolumeSpec, region: Region, step_px: int = 1) -> Box:
     return Box(*(edge * step_px for edge in edges))
 
 
+def key(
+    plan: Plan,
+    z_range: tuple[int, int],
+    mixed: Sequence[Any],
+    export: Mapping[str, Any],
+    tiles: str,
+) -> str:
+    """Digest of all that the voxels of a slab depend on; `tiles`: the digest of its tiles."""
+    made_of = [one and [one.a, one.b, one.share] for one in mixed]
+    value = {"frame": plan.frame, "z": z_range, "mixed": made_of, "export": dict(export)}
+    return files.digest(value | {"tiles": tiles})
+
+
 # ---------------------------------------------------------------------------------------------
 # what was written, and whether it still is there
 # ---------------------------------------------------------------------------------------------
 
 
-def record(region: Region, voxels: NDArray[Any], block: Zyx) -> Json:
-    """Describe written voxels: place, number of blocks that are not all zero, CRC-32."""
-    return {
+def record(region: Region, voxels: NDArray[Any], plan: Plan) -> Json:
+    """Describe written voxels: place, CRC-32, and how many files of each format hold them."""
+    block = plan.spec.block_zyx
+    row: Json = {
         "zyx": [[part.start, part.stop] for part in region],
-        "blocks": volumes.count_nonzero_blocks(voxels, block),
         "crc32": zlib.crc32(np.ascontiguousarray(voxels).data),
+        "blocks": volumes.count_nonzero_blocks(voxels, block),
     }
+    for target in plan.targets:
+        if target.unit_zyx(block) != block:
+            row["shards"] = volumes.count_nonzero_blocks(voxels, target.unit_zyx(block))
+    return row
+
+
+def stored_files(row: Mapping[str, Any], target: Target) -> int:
+    """Give the number of files that a record says a target has."""
+    return int(row["blocks" if target.shard_blocks_zyx == (1, 1, 1) else "shards"])
 
 
 def region_of(row: Mapping[str, Any]) -> Region:
@@ -166,24 +225,30 @@ def region_of(row: Mapping[str, Any]) -> Region:
     return z, y, x
 
 
-def faults(target: Target, level: int, rows: Sequence[Mapping[str, Any]], block: Zyx) -> list[str]:
-    """Read a level back and say what is not as recorded (empty = all is well)."""
+def faults(plan: Plan, target: Target, level: int, rows: Sequence[Mapping[str, Any]]) -> list[Json]:
+    """Read back what records say and give those that are not so, each with a ``fault``."""
     store = volumes.open_level(target, level)
     out = []
     for row in rows:
-        where = f"{target.folder(level)} voxels z, y, x {row['zyx']}"
         try:
-            found = record(region_of(row), store.read(region_of(row)), block)
+            found = record(region_of(row), store.read(region_of(row)), plan)
         except ValueError as error:  # a block that cannot be unpacked
-            out.append(f"{where}: {str(error).splitlines()[0]}")
-            continue
-        if any(row[key] != value for key, value in found.items()):
-            out.append(
-                f"{where}: expected {row['blocks']} blocks, checksum {row['crc32']}; found"
+            problem = str(error).splitlines()[0]
+        else:
+            if all(row[key] == value for key, value in found.items()):
+                continue
+            problem = (
+                f"expected {row['blocks']} blocks, checksum {row['crc32']}; found"
                 f" {found['blocks']}, {found['crc32']}"
             )
-    expected = sum(row["blocks"] for row in rows)
-    stored = volumes.count_blocks(target, level)
-    if stored != expected and not out:
-        out.append(f"{target.folder(level)}: {stored} blocks are stored, expected {expected}")
+        where = f"{target.folder(level)} voxels z, y, x {row['zyx']}"
+        out.append({**row, "fault": f"{where}: {problem}"})
     return out
+
+
+def is_stored(plan: Plan, level: int, row: Mapping[str, Any]) -> bool:
+    """Tell whether every target has as many files of a record's region as it says."""
+    return all(
+        volumes.open_level(target, level).count_files(region_of(row)) == stored_files(row, target)
+        for target in plan.targets
+    )

@@ -1,5 +1,7 @@
 """The whole export of an analytic stack: right values at right places, faults found."""
 
+import contextlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +10,27 @@ import zarr
 from zarr.storage import LocalStore
 from zarr_n5 import N5WrapperStore
 
-from scripts.export import build_pyramid, close_export, plan_export, render_slab, slabs
+from scripts.export import (
+    build_pyramid,
+    check_slab,
+    close_export,
+    journal,
+    plan_export,
+    render_slab,
+    slabs,
+)
 from scripts.lib import files, volumes
 from scripts.lib.job import UserError
 from tests.export.synthetic import RENDER, publish, smooth
 from tests.export.test_slabs import EXPORT as PLANNED
 from tests.export.test_slabs import VOXEL
 
-EXPORT = {"blend": "feather", "z_correction": True, "fill_gaps": "interpolate"}
+EXPORT = {
+    "blend": "feather",
+    "interpolation": "linear",
+    "z_correction": True,
+    "fill_gaps": "interpolate",
+}
 VIEWER = {"data_url": "http://127.0.0.1:8080/files", "neuroglancer_url": "https://viewer"}
 CHUNKS = ["0000", "0001", "0002"]
 LAYERS = range(3, 23)
@@ -47,6 +62,7 @@ def slab(chunk, **options):
         chunks="ingest/chunks.tsv",
         coordinates="zcorr/Zcoords.txt",
         out=f"export/slabs/{chunk}.json",
+        notes=f"export/journals/{chunk}.jsonl",
         chunk=chunk,
         render=RENDER,
         export=EXPORT | options,
@@ -57,6 +73,15 @@ def pyramid():
     Path("export/pyramid.json").unlink(missing_ok=True)  # as Snakemake does before a job
     records = [f"export/slabs/{chunk}.json" for chunk in CHUNKS]
     build_pyramid.main(plan="export/plan.json", slab_records=records, out="export/pyramid.json")
+
+
+def check(chunk):
+    check_slab.main(
+        plan="export/plan.json",
+        slab=f"export/slabs/{chunk}.json",
+        notes=f"export/journals/{chunk}.jsonl",
+        out=f"export/checked/{chunk}.json",
+    )
 
 
 def close():
@@ -74,6 +99,7 @@ def export(**options):
     found = plan()
     for chunk in CHUNKS:
         slab(chunk, **options)
+        check(chunk)
     pyramid()
     close()
     return found
@@ -166,23 +192,105 @@ def test_a_second_run_of_a_slab_writes_the_same_bytes(workdir):
     assert stored[0] == stored[1]
 
 
-def test_closing_names_a_lost_and_a_damaged_block_and_a_rerun_heals(workdir):
+def volume_bytes(folder):
+    return {p: p.read_bytes() for p in sorted(folder.glob("v.*/**/*")) if p.is_file()}
+
+
+def test_lost_and_damaged_blocks_are_named_and_they_alone_are_written_again(
+    workdir, monkeypatch
+):
     publish(workdir, LAYERS)
     coordinates(LAYERS)
     export()
-    before = (workdir / "export/volume.json").read_bytes()
+    before = volume_bytes(workdir)
     blocks = sorted((workdir / "v.zarr/recon-1/em/fibsem-uint8/s0/1").rglob("*/*"))
     blocks[0].unlink()
-    with pytest.raises(UserError, match=r"v\.zarr.*s0 voxels z, y, x \[\[8, 16\]"):
+    with pytest.raises(UserError, match=r"v\.zarr.*s0: \d+ files are stored, expected"):
         close()
+    with pytest.raises(UserError, match=r"v\.zarr.*s0 voxels z, y, x \[\[8, 16\]"):
+        check("0001")
+    columns = []
+    render = render_slab._column
+    monkeypatch.setattr(render_slab, "_column", lambda *a: columns.append(a) or render(*a))
     slab("0001")
+    assert len(columns) == 1  # of several
+    check("0001")
     n5_block = next(p for p in (workdir / "v.n5/em/fibsem-uint8/s1").rglob("*/*/*"))
     n5_block.write_bytes(n5_block.read_bytes()[:40])
     with pytest.raises(UserError, match=r"v\.n5.*s1"):
         close()
     pyramid()
     close()
-    assert (workdir / "export/volume.json").read_bytes() == before
+    assert volume_bytes(workdir) == before
+
+
+@pytest.mark.parametrize("formats", [["n5", "zarr"], ["n5", "zarr", "zarr3"]])
+def test_levels_made_in_memory_are_those_made_from_what_is_stored(workdir, monkeypatch, formats):
+    publish(workdir, range(3, 24), chunk=16)  # 21 layers: odd, and a slab that is cut
+    coordinates(range(3, 24))
+    monkeypatch.setattr(sys.modules[__name__], "CHUNKS", ["0000", "0001"])
+    both = []
+    for task_px in (64, 16):
+        monkeypatch.setitem(PLANNED, "formats", formats)
+        monkeypatch.setitem(PLANNED, "task_px", task_px)
+        found = export()
+        made = [len(rows) for rows in files.read_json("export/slabs/0000.json")["levels"]]
+        both.append(volume_bytes(workdir))
+        assert found.levels_at_once == len(made) == (2 if task_px == 64 else 1)
+        for target in found.targets:
+            for level in range(found.spec.levels):
+                for path in target.folder(level).rglob("*"):
+                    if path.is_file() and path.name.isdigit():
+                        path.unlink()
+    assert both[0] == both[1]
+
+
+def test_an_export_killed_anywhere_goes_on_and_ends_with_the_same_bytes(workdir, monkeypatch):
+    publish(workdir, LAYERS)
+    coordinates(LAYERS)
+    export()
+    before = volume_bytes(workdir)
+    write = volumes.Level.write
+    rng = np.random.default_rng(7)
+    for _ in range(4):
+        left = int(rng.integers(0, 40))
+
+        def dying(self, region, voxels):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            write(self, region, voxels)
+
+        for path in volume_bytes(workdir):
+            if path.name.isdigit():
+                path.unlink()
+        monkeypatch.setattr(volumes.Level, "write", dying)
+        with contextlib.suppress(KeyboardInterrupt):
+            for chunk in CHUNKS:
+                slab(chunk)
+        monkeypatch.setattr(volumes.Level, "write", write)
+        for chunk in CHUNKS:
+            slab(chunk)
+            check(chunk)
+        pyramid()
+        close()
+        assert volume_bytes(workdir) == before
+        assert not list(workdir.glob("export/journals/*"))
+
+
+def test_a_journal_of_other_voxels_is_worth_nothing(workdir):
+    publish(workdir, LAYERS)
+    coordinates(LAYERS)
+    what = export()
+    record = files.read_json("export/slabs/0001.json")
+    notes = Path("export/journals/0001.jsonl")
+    journal.Journal(notes, "another").add(slabs.areas(what, 0)[0], record["levels"])
+    assert journal.Journal(notes, record["key"]).finished(what) == {}
+    journal.Journal(notes, record["key"]).add(slabs.areas(what, 0)[0], record["levels"])
+    with notes.open("a") as file:
+        file.write('{"area": [0, 32], "lev')  # torn
+    assert list(journal.Journal(notes, record["key"]).finished(what)) == [(0, 0)]
 
 
 def test_empty_blocks_are_not_stored_and_closing_knows(workdir):

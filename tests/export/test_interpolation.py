@@ -79,9 +79,9 @@ def test_each_layer_is_rendered_once_in_order():
 def test_where_one_layer_has_no_data_the_other_stands_in():
     a = picture(100, [[True, True, False]], (1, 3))
     b = picture(200, [[True, False, True]], (1, 3))
-    assert mix(a, b, 0.5).tolist() == [[150, 100, 200]]
+    assert mix(a, b, 0.5, "uint8").tolist() == [[150, 100, 200]]
     nothing = picture(0, [[False, False, False]], (1, 3))
-    assert mix(nothing, nothing, 0.5).tolist() == [[0, 0, 0]]
+    assert mix(nothing, nothing, 0.5, "uint8").tolist() == [[0, 0, 0]]
 
 
 def test_values_are_rounded_and_clipped_to_the_type():

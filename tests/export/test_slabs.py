@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from scripts.export import slabs
-from scripts.lib.volumes import VolumeSpec
 
 EXPORT = {
     "formats": ["zarr", "n5"],
     "block_zyx_px": [8, 16, 32],
+    "shard_blocks_zyx": [1, 2, 1],
     "task_px": 40,
     "n5_codec": "gzip",
     "n5_codec_level": 5,
@@ -52,21 +52,24 @@ def test_levels_can_be_given():
 
 @pytest.mark.parametrize("layers", [1, 3, 8, 11, 16, 100])
 def test_every_voxel_belongs_to_exactly_one_task_made_of_whole_blocks(layers):
-    spec = plan().spec
+    what = plan()
+    spec = what.spec
     count = np.zeros(spec.shape_zyx, int)
     for first in range(3, 41, layers):
-        z_range = slabs.owned(spec, first, min(first + layers - 1, 40))
-        for region in slabs.tasks(spec.shape_zyx, spec.block_zyx, z_range, 40):
-            count[region] += 1
-            for part, block, size in zip(region, spec.block_zyx, spec.shape_zyx, strict=True):
-                assert part.start % block == 0
-                assert part.stop % block == 0 or part.stop == size
+        z_range = slabs.owned(what, first, min(first + layers - 1, 40))
+        for area in slabs.areas(what, 0):
+            for depth in slabs.depths(what, z_range):
+                region = (depth, *area)
+                count[region] += 1
+                for part, block, size in zip(region, spec.block_zyx, spec.shape_zyx, strict=True):
+                    assert part.start % block == 0
+                    assert part.stop % block == 0 or part.stop == size
     assert (count == 1).all()
 
 
 def test_chunks_of_whole_blocks_own_their_own_layers():
-    spec = VolumeSpec((32, 16, 32), (8, 16, 32), "uint8", (1, 1, 1), (1, 0, 0), 1)
-    assert [slabs.owned(spec, z, z + 15) for z in (1, 17)] == [(0, 16), (16, 32)]
+    what = slabs.plan("s", (0, 0, 90, 90), (1, 32), volume="v", voxel_nm=VOXEL, export=EXPORT)
+    assert [slabs.owned(what, z, z + 15) for z in (1, 17)] == [(0, 16), (16, 32)]
 
 
 def test_area_of_a_region_starts_at_the_origin():
