@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib import compose
+from scripts.lib import compose, maps
 from scripts.lib.compose import Placed
 from scripts.lib.geometry import Box
 
@@ -86,7 +86,7 @@ def _regions(
     x = box.x0 + np.arange(shape[1]) / scale
     y = box.y0 + np.arange(shape[0]) / scale
     width, height = one.tile.width, one.tile.height
-    at_x, at_y = compose.inverse_maps(one.chain, x, y, width, height)
+    at_x, at_y = maps.inverse_maps(one.chain, x, y, width, height)
     column = np.clip((at_x + 0.5) * grid[1] / width, 0, grid[1] - 1).astype(np.int64)
     row = np.clip((at_y + 0.5) * grid[0] / height, 0, grid[0] - 1).astype(np.int64)
     return np.asarray(row * grid[1] + column)

@@ -5,7 +5,7 @@ import pytest
 
 from scripts.correct import shading
 from scripts.correct.evidence import Evidence
-from scripts.lib import compose, filters, geometry
+from scripts.lib import compose, filters, geometry, warp
 from scripts.lib.geometry import Box
 from scripts.lib.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, affine_data
@@ -29,7 +29,7 @@ def field(shape, coefficients):
 
 def corrected(world, **changes):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compose, "file_source", world.source)
+        patch.setattr(warp, "_read", world.read)
         found = shading.estimate(world.tiles, SETTINGS | changes, FACTS)
     return shading.apply(world.tiles, found), found
 

@@ -54,6 +54,10 @@ class World:
         assert level == 0
         return filters.unrounded(image, tile, level), None
 
+    def read(self, tile, level, crop):
+        """Read a part of a tile as rendering does from files."""
+        return self.source(tile, level)[0][crop]
+
     def layer(self, tiles, z):
         """Draw a layer over the whole field."""
         mine = replace(tiles, tiles=tuple(t for t in tiles.tiles if t.z == z))
