@@ -43,6 +43,7 @@ BACKGROUND = _FILTER + "BackgroundCorrectionFilter"
 STREAKS = _DESTREAK + "SmoothMaskStreakCorrector"
 STREAKS_LOCAL = _DESTREAK + "LocalSmoothMaskStreakCorrector"
 
+_POINTWISE = {SHADING, INTENSITY_8, INTENSITY_16}
 BINS = 10_000  # spectrum bins for one cycle per pixel, in the data strings written here
 _KEY = "filterSpec"
 _DATA = "dataString"
@@ -65,16 +66,18 @@ class Filter:
 
 @dataclass(frozen=True)
 class _Grid:
-    """Where the pixels of an image lie: full-scale size of the tile, and the mipmap level."""
+    """Where the pixels of an image lie: full-scale size of the tile, mipmap level, first pixel."""
 
     width: int
     height: int
     level: int
+    corner: tuple[int, int] = (0, 0)  # row, column of the image's first pixel in the level
 
-    def centres(self, count: int) -> NDArray[np.float64]:
-        """Full-scale coordinates of `count` level pixels along an axis."""
+    def centres(self, count: int, axis: int) -> NDArray[np.float64]:
+        """Full-scale coordinates of `count` level pixels along an axis (0 = rows)."""
         step = float(1 << self.level)
-        return np.asarray(np.arange(count) * step + (step - 1) / 2, np.float64)
+        at = np.arange(self.corner[axis], self.corner[axis] + count)
+        return np.asarray(at * step + (step - 1) / 2, np.float64)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -191,16 +194,24 @@ def background(radius_px: float, shrink: float, method: str) -> Filter:
 # ---------------------------------------------------------------------------------------------
 
 
-def apply_filters(pixels: Image, tile: TileSpec, level: int = 0) -> Image:
+def pointwise(tile: TileSpec) -> bool:
+    """Tell whether every filter of a tile needs no more of it than a pixel and its place."""
+    return {each.class_name for each in filters_of(tile)} <= _POINTWISE
+
+
+def apply_filters(
+    pixels: Image, tile: TileSpec, level: int = 0, corner: tuple[int, int] = (0, 0)
+) -> Image:
     """Give (h, w) `pixels` of `tile` at a mipmap level with its filters applied, in their order.
 
     The type stays: float32 is not rounded, integers are rounded and clipped once, at the end. The
-    very array is given back when the tile has no filter.
+    very array is given back when the tile has no filter. Of a tile whose filters are `pointwise`
+    a part will do, whose first pixel is `corner` (row, column).
     """
     found = filters_of(tile)
     if not found:
         return pixels
-    grid = _Grid(tile.width, tile.height, level)
+    grid = _Grid(tile.width, tile.height, level, corner)
     values = pixels.astype(np.float32)
     for each in found:
         values = _APPLY[each.class_name](values, each.parameters, grid)
@@ -210,19 +221,21 @@ def apply_filters(pixels: Image, tile: TileSpec, level: int = 0) -> Image:
     return np.clip(np.rint(values), limits.min, limits.max).astype(pixels.dtype)
 
 
-def unrounded(pixels: Image, tile: TileSpec, level: int = 0) -> Image:
+def unrounded(
+    pixels: Image, tile: TileSpec, level: int = 0, corner: tuple[int, int] = (0, 0)
+) -> Image:
     """Give `apply_filters` in float32 when the tile has filters, else `pixels` as they are."""
     if _KEY not in tile.extra:
         return pixels
-    return apply_filters(pixels.astype(np.float32, copy=False), tile, level)
+    return apply_filters(pixels.astype(np.float32, copy=False), tile, level, corner)
 
 
 def _apply_shading(image: Float32, parameters: Mapping[str, str], grid: _Grid) -> Float32:
     values = [float(v) for v in parameters["coefficients"].split(",")]
     if len(values) != COEFFICIENTS[parameters["correctionMethod"].upper()]:
         raise ValueError(f"shading: {parameters['correctionMethod']} with {len(values)} numbers")
-    x = 2 * grid.centres(image.shape[1]) / grid.width - 1
-    y = 2 * grid.centres(image.shape[0]) / grid.height - 1
+    x = 2 * grid.centres(image.shape[1], 1) / grid.width - 1
+    y = 2 * grid.centres(image.shape[0], 0) / grid.height - 1
     return image - polynomial(values, x, y)
 
 
@@ -245,8 +258,8 @@ def _apply_intensity(
     # exact for the common case, and an identity map changes no bit
     if a.size == 1:
         return image * np.float32(a[0, 0]) + np.float32(top * b[0, 0])
-    across = _weights(grid.centres(image.shape[1]), grid.width, a.shape[1])
-    down = _weights(grid.centres(image.shape[0]), grid.height, a.shape[0])
+    across = _weights(grid.centres(image.shape[1], 1), grid.width, a.shape[1])
+    down = _weights(grid.centres(image.shape[0], 0), grid.height, a.shape[0])
     offset = (down @ (top * b)).astype(np.float32) @ across.T.astype(np.float32)
     out = (down @ (a - 1)).astype(np.float32) @ across.T.astype(np.float32)
     return image + out * image + offset

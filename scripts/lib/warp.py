@@ -83,8 +83,10 @@ def warp(
 
 def _read(tile: TileSpec, level: int, crop: Window) -> Image:
     """Read a part of a level; a filter may need the whole tile to know what to do with a part."""
-    if not filters.filters_of(tile):
-        return pixels.read_image(tile.image_url, level, crop)
+    if filters.pointwise(tile):
+        corner = (crop[0].start, crop[1].start)
+        part = pixels.read_image(tile.image_url, level, crop)
+        return filters.unrounded(part, tile, level, corner)
     return filters.unrounded(pixels.read_image(tile.image_url, level), tile, level)[crop]
 
 

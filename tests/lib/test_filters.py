@@ -202,6 +202,21 @@ def test_a_level_is_filtered_like_the_full_picture(each):
     assert np.abs(own - level).mean() < 0.12 * changed + 0.05
 
 
+@pytest.mark.parametrize("level", [0, 2])
+def test_pointwise_filters_give_a_part_of_a_tile_as_they_give_the_whole(level):
+    chain = (
+        filters.shading([3, -8, 5, 4, 2, -6, 1, 3, -2.0]),
+        filters.intensity(np.random.default_rng(1).uniform(0.8, 1.1, (3, 5, 2)) - [0, 1], 255),
+    )
+    spec, image = tile(*chain), tissue((H >> level, W >> level))
+    part = (slice(11, 30), slice(7, 40))
+    whole = filters.apply_filters(image, spec, level)
+    assert filters.pointwise(spec)
+    assert not filters.pointwise(tile(*chain, STREAKS))
+    found = filters.apply_filters(image[part], spec, level, (11, 7))
+    assert np.abs(found - whole[part]).max() < 1e-3
+
+
 def test_composing_shows_the_filtered_tile(tmp_path):
     spec = stored_tile(tmp_path, 1, 0, lambda x, y, z: 100 + 0 * x)
     brighter = filters.appended(spec, filters.intensity(np.array([[[1.0, 20 / 255]]]), 255))
