@@ -129,7 +129,9 @@ use rule build_pyramid as build_preview with:
         plan="preview/plan.json",
         slabs=preview_slabs,
     output:
-        update("preview/pyramid.json"),  # read first: what is there is extended
+        pyramid=update("preview/pyramid.json"),  # read first: what is there is extended
+        # Snakemake restores the former after a failure, and it looks new then; this one is gone
+        made="preview/pyramid.made.json",
     log:
         "logs/build_preview/all.log",
     benchmark:
@@ -142,6 +144,7 @@ rule close_preview:
         table="preview/slabs.tsv",
         slabs=preview_slabs,
         pyramid="preview/pyramid.json",
+        made="preview/pyramid.made.json",
     output:
         "preview/volume.json",
     log:

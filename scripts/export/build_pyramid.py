@@ -8,7 +8,8 @@ Outputs
     ``export/pyramid.json``: records of the tasks of level 1, 2 … that were made here (as in
     export/slabs, and what each was made of). When it is there already (a preview, which grows),
     only what changed is made.
-    Side effect: the blocks, in every target.
+    Side effect: the blocks, in every target. Of a preview also ``preview/pyramid.made.json``, the
+    digest of the former, which is gone while the former is not up to date.
 """
 
 import logging
@@ -22,7 +23,7 @@ from scripts.lib.job import job
 log = logging.getLogger(__name__)
 
 
-def main(*, plan: str, slab_records: Sequence[str], out: str) -> None:
+def main(*, plan: str, slab_records: Sequence[str], out: str, made: str | None = None) -> None:
     """Build level after level."""
     what = slabs.Plan.from_json(files.read_json(plan))
     records = [files.read_json(path) for path in slab_records]
@@ -42,6 +43,8 @@ def main(*, plan: str, slab_records: Sequence[str], out: str) -> None:
             fresh,
         )
     files.write_json(out, {"levels": levels})
+    if made is not None:
+        files.write_json(made, {"digest": files.digest_of_file(out)})
 
 
 if __name__ == "__main__":
@@ -50,4 +53,5 @@ if __name__ == "__main__":
             plan=snakemake.input.plan,
             slab_records=snakemake.input.slabs,
             out=snakemake.output[0],
+            made=snakemake.output.get("made"),
         )

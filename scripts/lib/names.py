@@ -7,6 +7,7 @@ the microscope, with a resolution of one second.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -79,7 +80,7 @@ def parse_layer(text: str) -> LayerName:
             f"{text!r} is no layer id: expected <scope>_<yy-mm-dd>_<HHMMSS>, "
             f"e.g. Merlin-6281_24-03-07_101112"
         )
-    return _checked(LayerName(match["scope"], match["stamp"]), text)
+    return _checked(match["scope"], match["stamp"], text)
 
 
 def parse_dat(name: str) -> DatName:
@@ -96,16 +97,26 @@ def parse_dat(name: str) -> DatName:
             f"{name!r} is no tile name: expected <scope>_<yy-mm-dd>_<HHMMSS>_<section>-<row>-"
             f"<column>.dat, e.g. Merlin-6281_24-03-07_101112_0-1-2.dat"
         )
-    layer = _checked(LayerName(match["scope"], match["stamp"]), name)
+    layer = _checked(match["scope"], match["stamp"], name)
     return DatName(layer, int(match["section"]), int(match["row"]), int(match["column"]))
 
 
-def _checked(layer: LayerName, text: str) -> LayerName:
+def _checked(scope: str, stamp: str, text: str) -> LayerName:
+    try:
+        return _known(scope, stamp)
+    except ValueError as error:
+        raise ValueError(f"{text!r} {error}") from error
+
+
+@functools.lru_cache(maxsize=100_000)
+def _known(scope: str, stamp: str) -> LayerName:
+    """Give the layer name of all tiles of one layer: each dry run reads 100,000 names."""
+    layer = LayerName(scope, stamp)
     # the scope becomes a folder and a cell of tables: no "..", no line break
-    if layer.scope.startswith(".") or not layer.scope.isprintable():
-        raise ValueError(f"{text!r} names no microscope: found {layer.scope!r}")
+    if scope.startswith(".") or not scope.isprintable():
+        raise ValueError(f"names no microscope: found {scope!r}")
     try:
         _ = layer.time
     except ValueError as error:
-        raise ValueError(f"{text!r} holds no time that exists: found {layer.stamp}") from error
+        raise ValueError(f"holds no time that exists: found {stamp}") from error
     return layer

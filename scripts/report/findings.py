@@ -57,10 +57,11 @@ def _quarantined(evidence: Evidence) -> Iterator[Finding]:
 def _gaps(evidence: Evidence) -> Iterator[Finding]:
     table = evidence["layers"]
     for row in table.where(table["status"] == "gap").rows()[:MOST_PER_KIND]:
+        reserved = row["layer_id"] == ""  # a z that ingest.layers reserves has no layer
         yield Finding(
             "ingest",
-            "a layer without any readable tile",
-            f"z {row['z']} ({row['layer_id']})",
+            "a z reserved by a declared gap" if reserved else "a layer without any readable tile",
+            f"z {row['z']}" if reserved else f"z {row['z']} ({row['layer_id']})",
             "its z is kept; export.fill_gaps decides what is shown there",
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from scripts.lib import files
 from scripts.report.album import Album
 from scripts.report.findings import Finding, spans
 from scripts.report.summary import STAGES
@@ -80,6 +81,7 @@ def _section(
         "status": figures[stage]["status"],
         "rows": ROWS[stage](figures),
         "table": TABLES[stage](figures[stage]) if stage in TABLES else None,
+        "folded": FOLDED[stage](figures[stage]) if stage in FOLDED else None,
         "pictures": album.get(stage, []),
         "plots": [Markup(parts[name]) for name in names],  # noqa: S704 - Bokeh's
     }
@@ -310,6 +312,7 @@ ROWS = {
 
 TableRows = tuple[str, list[str], list[list[str]]]
 MOST_ROWS = 12
+_RESERVED = "none: a declared gap"
 
 
 def _quarantine_table(f: Figures) -> TableRows | None:
@@ -320,9 +323,27 @@ def _quarantine_table(f: Figures) -> TableRows | None:
     return _cut("Tiles in quarantine", ["layer", "tile", "why"], rows)
 
 
+def _faults_table(f: Figures) -> TableRows | None:
+    """Give the faults tried on this version's transfer by its tests, not in this run."""
+    if f["status"] == "absent":
+        return None
+    rows = [list(row.values()) for row in files.read_table(TEMPLATES / "faults.tsv")]
+    times, lost = (sum(int(row[column]) for row in rows) for column in (1, 2))
+    caption = (
+        f"{times:,} faults tried on the transfer by the tests of this version: "
+        f"{lost} acquired tiles lost"
+    )
+    return caption, ["fault", "times", "tiles lost", "the next run"], rows
+
+
 def _holes_table(f: Figures) -> TableRows | None:
     rows = [
-        [str(h["z"]), h["layer_id"], ", ".join(h["missing"]) or "all", h["status"]]
+        [
+            str(h["z"]),
+            h["layer_id"] or _RESERVED,
+            ", ".join(h["missing"]) or "all",
+            h["status"],
+        ]
         for h in f.get("holes", [])
     ]
     return _cut("Declared holes", ["z", "layer", "missing tiles", "layer is"], rows)
@@ -370,6 +391,9 @@ TABLES = {
     "match": _stages_table,
     "review": _loose_table,
 }
+
+
+FOLDED = {"transfer": _faults_table}  # shown when asked for
 
 
 def cost_rows(costs: Figures) -> list[dict[str, Any]]:

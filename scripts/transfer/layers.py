@@ -109,6 +109,27 @@ class Limits:
         )
 
 
+def not_the_corners(acquisition: Mapping[str, Any]) -> list[str]:
+    """Say which of acquisition.first_dat and last_dat is not the first or last tile of a layer.
+
+    The microscope writes the tiles of a layer row by row, so a volume that ends with another tile
+    than the last of the grid hints at a wrong grid. Layer ids name no tile, and are left alone.
+    """
+    rows, columns = acquisition["rows"], acquisition["columns"]
+    said = []
+    for key, cell in (("first_dat", (0, 0)), ("last_dat", (rows - 1, columns - 1))):
+        try:
+            name = parse_dat(acquisition.get(key) or "")
+        except ValueError:
+            continue
+        if (name.section, name.row, name.column) != (0, *cell):
+            said.append(
+                f"acquisition.{key}: expected tile 0-{cell[0]}-{cell[1]} of a grid of {rows} x "
+                f"{columns}, found {name.tile_key} ({acquisition[key]}): is the grid right?"
+            )
+    return said
+
+
 def _bound(key: str, value: str | None) -> LayerName | None:
     if value is None:
         return None

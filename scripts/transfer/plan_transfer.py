@@ -15,6 +15,7 @@ from typing import Any
 from scripts.lib.files import write_json, write_table
 from scripts.lib.job import UserError, job
 from scripts.transfer import archiving, planning, state
+from scripts.transfer.layers import not_the_corners
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ def main(
     ticket: str = "",
 ) -> None:
     """Write the plan of all tiles that belong to the volume."""
+    for words in not_the_corners(acquisition):
+        log.warning("%s", words)
     archive = Path(archive_root) if archive_root else None
     view = state.look(Path(dat_root), acquisition, quiet_time_s, archive_root=archive)
     rows = planning.plan(

@@ -8,6 +8,7 @@ do for it, and only chunks with a changed row are run again.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,16 @@ class Memory:
 
 
 def _table(path: Path) -> tuple[Row, ...]:
-    return tuple(read_table(path)) if path.exists() else ()
+    if not path.exists():
+        return ()
+    status = path.stat()
+    return _read(path.resolve(), (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=4)
+def _read(path: Path, _as_it_is: tuple[int, ...]) -> tuple[Row, ...]:
+    """Read a table once for all rules that ask: the plan of 100,000 tiles takes half a second."""
+    return tuple(read_table(path))
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def look(
     """
     limits, grid = Limits.of(acquisition), Grid(acquisition["rows"], acquisition["columns"])
     named, misfits = name_files(scan.dat_files(dat_root))
-    mine = group([file for file in named if limits.hold(file.name.layer)])
+    mine = {layer: files for layer, files in group(named).items() if limits.hold(layer)}
     kept, others = fit(mine, grid, lambda a, b: filecmp.cmp(dat_root / a, dat_root / b, False))
     memory = Memory.read(work_dir / FOLDER)
     settled = planning.without_growing(

@@ -2,6 +2,7 @@ import re
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from scripts.lib import files
 from scripts.lib import plots as lib_plots
@@ -11,6 +12,7 @@ from scripts.lib.plots import embed
 from scripts.report import (
     album,
     findings,
+    gather,
     issue,
     make_report,
     page,
@@ -39,6 +41,26 @@ def html(run, drawn):
         album=drawn,
         plots=embed(plots.all_plots(evidence)),
     )
+
+
+def test_the_faults_tried_on_the_transfer_are_shown_with_their_number(html):
+    rows = files.read_table(page.TEMPLATES / "faults.tsv")
+    times = sum(int(row["times"]) for row in rows)
+    assert f"<summary>{times:,} faults tried" in html
+    assert ": 0 acquired tiles lost</summary>" in html
+    for row in rows:
+        assert str(escape(row["fault"])) in html
+
+
+def test_a_z_that_a_declared_gap_reserves_has_no_empty_name():
+    hole = {"z": 5, "layer_id": "", "status": "gap", "missing": []}
+    table = page.TABLES["ingest"]({"holes": [hole]})
+    assert table[2] == [["5", "none: a declared gap", "all", "gap"]]
+    columns = {"z": 5, "layer_id": "", "status": "gap", "missing": ""}
+    layers = gather.Table({name: np.array([value]) for name, value in columns.items()})
+    (found,) = findings._gaps({"layers": layers})
+    assert found.where == "z 5"
+    assert "declared" in found.what
 
 
 def test_every_stage_has_a_section_with_its_status(html):

@@ -1,4 +1,6 @@
-"""Faults, tried one by one: ``python -m tests.transfer.faults`` rewrites the table docs/faults.md.
+"""Faults, tried one by one: ``python -m tests.transfer.faults`` rewrites the table of them.
+
+The table is scripts/report/faults.tsv, which the report shows, and docs/faults.md made of it.
 
 A run is killed, or told that the disk is full, at its n-th call of the file system, for n = 1, 2, 3
 … until it gets through. After every one: no byte of an acquired tile is lost (it waits on the scope
@@ -24,11 +26,14 @@ from pathlib import Path
 
 import h5py
 
+from scripts.lib.files import read_table, write_table
 from scripts.transfer import copy_dats
 from tests.transfer.scopes import dat_bytes, dat_name
 from tests.transfer.volume import Volume, inside, visible
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
+ROOT = Path(__file__).resolve().parents[2]
+PAGE, TABLE = ROOT / "docs/faults.md", ROOT / "scripts/report/faults.tsv"
+COLUMNS = ("fault", "times", "tiles_lost", "next_run")
 CALLS = [
     *((os, name) for name in ("replace", "rename", "unlink", "mkdir", "fsync", "chmod", "listdir")),
     *((io, "open"), (builtins, "open"), (h5py.Group, "create_dataset"), (h5py.File, "__init__")),
@@ -356,7 +361,13 @@ def acquired_names(volume):
     return {path.name for path in visible(volume.scope.images, ".dat")}
 
 
-def table(rows) -> str:
+def row(tried) -> dict:
+    """The row of the table, as it is read back."""
+    values = (tried.fault, tried.times, tried.lost, tried.ended)
+    return dict(zip(COLUMNS, map(str, values), strict=True))
+
+
+def page(rows) -> str:
     lines = [
         "# Faults tried on transfer",
         "",
@@ -367,9 +378,9 @@ def table(rows) -> str:
         "| fault | times | tiles lost | the next run |",
         "|---|---|---|---|",
     ]
-    lines += [f"| {row.fault} | {row.times} | {row.lost} | {row.ended} |" for row in rows]
-    return "\n".join([*lines, f"| **all** | {sum(r.times for r in rows)} | "
-                      f"{sum(r.lost for r in rows)} | |", ""])  # fmt: skip
+    lines += [f"| {' | '.join(row.values())} |" for row in rows]
+    times, lost = (sum(int(row[name]) for row in rows) for name in ("times", "tiles_lost"))
+    return "\n".join([*lines, f"| **all** | {times} | {lost} | |", ""])
 
 
 def main():
@@ -380,8 +391,9 @@ def main():
     for damage in DAMAGES:
         with scratch() as folder:
             rows.append(damaged(damage, folder))
-    PAGE.write_text(table(rows))
-    sys.stdout.write(table(rows))
+    write_table(TABLE, COLUMNS, map(row, rows))
+    PAGE.write_text(page(read_table(TABLE)))
+    sys.stdout.write(PAGE.read_text())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from scripts.lib.files import read_table
 from scripts.lib.job import UserError
 from tests.transfer import faults
 from tests.transfer.faults import DAMAGES, STORIES, Volume
@@ -30,6 +31,7 @@ def test_a_run_stopped_at_any_call_of_the_file_system_loses_nothing(story, full)
     tried = faults.every_call(story, full=full)
     assert tried.times >= 100
     assert tried.lost == 0
+    assert faults.row(tried) in read_table(faults.TABLE), "run python -m tests.transfer.faults"
 
 
 @EACH_STORY
@@ -39,7 +41,9 @@ def test_a_run_killed_by_the_system_loses_nothing(story):
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.name)
 def test_a_damaged_file_harms_no_other_and_is_mended_or_named(damage, tmp_path):
-    assert faults.damaged(damage, tmp_path).lost == 0
+    tried = faults.damaged(damage, tmp_path)
+    assert tried.lost == 0
+    assert faults.row(tried) in read_table(faults.TABLE), "run python -m tests.transfer.faults"
 
 
 def test_a_disk_that_is_really_full_loses_nothing(tmp_path):
@@ -66,10 +70,16 @@ def test_a_disk_that_is_really_full_loses_nothing(tmp_path):
         subprocess.run(["umount", str(mount)], check=True)
 
 
-def test_the_table_in_the_docs_names_every_fault_that_is_tried():
-    page = faults.PAGE.read_text()
-    names = [damage.name for damage in DAMAGES] + [story.name for story in STORIES]
-    assert [name for name in names if name not in page] == []
+def test_the_table_of_the_report_and_the_docs_holds_the_faults_that_are_tried_and_no_other():
+    rows = read_table(faults.TABLE)
+    kinds = ("killed at every call", "disk full at every call", "SIGKILL at random moments")
+    names = [row["fault"] for row in rows]
+    for story in STORIES:
+        for kind in kinds:
+            assert sum(n.startswith(kind) and n.endswith(story.name) for n in names) == 1
+    assert names[len(kinds) * len(STORIES) :] == [damage.name for damage in DAMAGES]
+    assert {row["tiles_lost"] for row in rows} == {"0"}
+    assert faults.PAGE.read_text() == faults.page(rows)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from scripts.lib.job import UserError
@@ -219,3 +221,19 @@ COMPLETE = [*TWELVE, *dats("124920", "0-0-0", "0-0-1", "0-1-0", "0-1-1", modifie
 )
 def test_the_newest_layer_waits_until_it_is_whole_or_quiet(found, how, count):
     assert growing(found, **how) == count
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        ("Merlin-6257_21-05-20_124720_0-1-1.dat", None),
+        ("Merlin-6257_21-05-20_124720", None),  # a layer names no tile
+        (None, None),
+        ("Merlin-6257_21-05-20_124720_0-0-0.dat", "last_dat: expected tile 0-1-1 .* found 0-0-0"),
+    ],
+)
+def test_a_volume_that_does_not_end_with_the_last_tile_of_the_grid_is_named(last, words):
+    first = "Merlin-6257_21-05-20_124720_0-0-0.dat"
+    said = layers.not_the_corners({"rows": 2, "columns": 2, "first_dat": first, "last_dat": last})
+    assert len(said) == (words is not None)
+    assert all(re.search(words, line) and last in line for line in said)
