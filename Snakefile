@@ -77,6 +77,7 @@ rule review:
 rule solve:
     input:
         f"stacks/{STACK['align']}.json",
+        "solve/solve.html",
 
 
 rule zcorr:

@@ -1,4 +1,10 @@
 # Matches -> one sparse solve of all tile transforms -> the align stack.
+# what `solve_compare` would do otherwise must not solve the volume anew
+SOLVE = {
+    key: value
+    for key, value in config["solve"].items()
+    if key not in ("compare", "point_cutoff")
+}
 
 
 rule gather_moments:
@@ -20,6 +26,7 @@ rule gather_moments:
     params:
         render=RENDER,
         z_distance=config["match"]["z_distance"],
+        point_cutoff=config["solve"]["point_cutoff"],
     script:
         "../scripts/solve/gather_moments.py"
 
@@ -33,7 +40,9 @@ rule solve_transforms:
     output:
         transforms="solve/transforms.json.gz",
         tiles="solve/tiles.tsv",
+        layers="solve/layers.tsv",
         pairs="solve/pairs.tsv.gz",
+        worst_pairs="solve/worst_pairs.tsv",
         figures="solve/solve.json",
     log:
         "logs/solve_transforms/solve.log",
@@ -48,7 +57,7 @@ rule solve_transforms:
         runtime=120,
     params:
         render=RENDER,
-        solve=config["solve"],
+        solve=SOLVE,
     script:
         "../scripts/solve/solve_transforms.py"
 
@@ -72,6 +81,55 @@ rule publish_align:
     params:
         render=RENDER,
         stack=STACK["align"],
-        solve=config["solve"],
+        solve=SOLVE,
     script:
         "../scripts/solve/publish_align.py"
+
+
+rule picture_solve:
+    input:
+        align=f"stacks/{STACK['align']}.json",
+        layers="solve/layers.tsv",
+        worst="solve/worst_pairs.tsv",
+        figures="solve/solve.json",
+    output:
+        "solve/solve.html",
+    log:
+        "logs/picture_solve/page.log",
+    benchmark:
+        "benchmarks/picture_solve/page.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        render=RENDER,
+    script:
+        "../scripts/solve/picture_solve.py"
+
+
+rule solve_compare:
+    input:
+        trimmed=f"stacks/{STACK['trimmed']}.json",
+        matches=[f"matches/{COLLECTION}.json", f"matches/{REVIEWED}.json"],
+        moments=chunks("solve/moments/{chunk}.npz"),
+        restarts="ingest/restarts.tsv",
+    output:
+        "solve/compare.html",
+    log:
+        "logs/solve_compare/page.log",
+    benchmark:
+        "benchmarks/solve_compare/page.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 8000 * attempt,
+        runtime=120,
+    params:
+        render=RENDER,
+        solve=config["solve"],
+    script:
+        "../scripts/solve/solve_compare.py"

@@ -36,6 +36,7 @@ def main(
     out: str | Path,
     render: dict[str, Any],
     z_distance: int,
+    point_cutoff: float,
 ) -> None:
     """Write the moments of `chunk`."""
     client = RenderClient(**render)
@@ -44,7 +45,10 @@ def main(
     parts = []
     for receipt in map(CollectionReceipt.read, matches):
         client.require(receipt)
-        parts.append(moments.gathered(client, receipt.collection, first, last, reach=z_distance))
+        name = receipt.collection
+        parts.append(
+            moments.gathered(client, name, first, last, reach=z_distance, cutoff=point_cutoff)
+        )
     found = moments.joined(parts)
     moments.write(out, found)
     log.info("chunk %s, z %g to %g: %d pairs", chunk, first, last, len(found))
@@ -59,4 +63,5 @@ if __name__ == "__main__":
             out=snakemake.output[0],
             render=snakemake.params.render,
             z_distance=snakemake.params.z_distance,
+            point_cutoff=snakemake.params.point_cutoff,
         )

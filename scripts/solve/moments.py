@@ -55,7 +55,7 @@ class Moments:
         return Moments(*(getattr(self, f.name)[index] for f in fields(self)))
 
 
-def of_matches(pairs: Sequence[CanvasMatches]) -> Moments:
+def of_matches(pairs: Sequence[CanvasMatches], cutoff: float = points.CUTOFF) -> Moments:
     """Give the moments of `pairs`, wrong points weighted down (`scripts.solve.points`).
 
     A pair without points of weight above zero is left out.
@@ -73,7 +73,7 @@ def of_matches(pairs: Sequence[CanvasMatches]) -> Moments:
     has = np.bincount(owner, w, minlength=len(pairs)) > 0
     kept, inside = [one for one, use in zip(pairs, has, strict=True) if use], has[owner]
     p, q, w, size = p[inside], q[inside], w[inside], size[has]
-    w = w * points.factors(p, q, w, size)
+    w = w * points.factors(p, q, w, size, cutoff)
     owner = np.repeat(np.arange(len(kept)), size)
     return Moments(
         p_id=np.array([one.p_id for one in kept], dtype=np.str_),
@@ -99,7 +99,13 @@ def _of_points(owner: NDArray[np.int64], n: int, p: Array, q: Array, w: Array) -
 
 
 def gathered(
-    client: RenderClient, collection: str, z_first: float, z_last: float, *, reach: float
+    client: RenderClient,
+    collection: str,
+    z_first: float,
+    z_last: float,
+    *,
+    reach: float,
+    cutoff: float = points.CUTOFF,
 ) -> Moments:
     """Give the moments of the pairs whose lower z lies in the chunk, sorted by key in each layer.
 
@@ -111,9 +117,9 @@ def gathered(
         waiting += pairs
         count += sum(len(one.w) for one in pairs)
         if count > AT_ONCE:
-            parts.append(of_matches(waiting))
+            parts.append(of_matches(waiting, cutoff))
             waiting, count = [], 0
-    return joined([*parts, of_matches(waiting)])
+    return joined([*parts, of_matches(waiting, cutoff)])
 
 
 def in_chunk(pairs: Iterable[CanvasMatches], z_first: float, z_last: float) -> list[CanvasMatches]:

@@ -15,12 +15,14 @@ from scripts.lib.geometry import Array
 from scripts.solve.robust import FLOOR_PX, FUNCTIONS
 
 ENOUGH = 8  # points; of fewer an affine, which takes three, leaves no opinion on the others
-CUTOFF = 3.0  # multiples of the median residual, as for pairs
-ROUNDS = ("huber", "cauchy", "cauchy")
+CUTOFF = 8.0  # multiples of the median residual: noise, which reaches three, keeps its say
+SUSPECT = 3.0  # a pair whose worst residual is below this, in medians, holds noise alone
+# from weights that mistrust half of the points to those wanted: gross errors hide one another
+ROUNDS = (("huber", 1.0), ("huber", 1.0), ("huber", 1.0), ("cauchy", 2.0), ("cauchy", 4.0))
 Owner = NDArray[np.int64]
 
 
-def factors(p: Array, q: Array, w: Array, size: Owner) -> Array:
+def factors(p: Array, q: Array, w: Array, size: Owner, cutoff: float = CUTOFF) -> Array:
     """Give the (points,) factors 0..1 of the points of some pairs.
 
     Parameters
@@ -31,23 +33,36 @@ def factors(p: Array, q: Array, w: Array, size: Owner) -> Array:
         (points,) weights.
     size
         (pairs,) points of each pair, none zero.
+    cutoff
+        Residual at which the weight function turns down, in multiples of the pair's median.
     """
-    if not len(size):
-        return np.zeros(0)
-    start = np.concatenate([[0], np.cumsum(size)[:-1]])
-    owner = np.repeat(np.arange(len(size)), size)
-    enough = (size >= ENOUGH)[owner]
-    # about the first point of each pair: sums of squares then keep their digits
-    p, q = p - p[start][owner], q - q[start][owner]
     factor = np.ones(len(w))
-    for kind in ROUNDS:
-        residual = _residual(p, q, w * factor, start, owner)
-        scale = np.maximum(_median(residual, start, size, owner), FLOOR_PX)
-        factor = np.where(enough, FUNCTIONS[kind](residual / (CUTOFF * scale[owner])), 1.0)
+    start = np.concatenate([[0], np.cumsum(size)[:-1]]).astype(np.int64)
+    if not len(size):
+        return factor
+    # about the first point of each pair: sums of squares then keep their digits
+    p, q = (xy - np.repeat(xy[start], size, axis=0) for xy in (p, q))
+    residual = _residual(p, q, w, start, size)
+    worst = np.maximum.reduceat(residual, start)
+    suspect = (size >= ENOUGH) & (worst > SUSPECT * _scale(residual, start, size))
+    some = np.repeat(suspect, size)
+    factor[some] = _judged(p[some], q[some], w[some], size[suspect], cutoff)
     return factor
 
 
-def _residual(p: Array, q: Array, w: Array, start: Owner, owner: Owner) -> Array:
+def _judged(p: Array, q: Array, w: Array, size: Owner, cutoff: float) -> Array:
+    factor = np.ones(len(w))
+    if not len(size):
+        return factor
+    start = np.concatenate([[0], np.cumsum(size)[:-1]])
+    for kind, multiple in (*ROUNDS, ("cauchy", cutoff)):
+        residual = _residual(p, q, w * factor, start, size)
+        scale = np.repeat(_scale(residual, start, size), size)
+        factor = FUNCTIONS[kind](residual / (multiple * scale))
+    return factor
+
+
+def _residual(p: Array, q: Array, w: Array, start: Owner, size: Owner) -> Array:
     """Distance, px, of each point from the weighted affine fit of its pair."""
     x, y = p.T
     terms = np.stack([x * x, x * y, y * y, x, y, np.ones_like(x), x * q[:, 0], y * q[:, 0], q[:, 0],
@@ -57,15 +72,17 @@ def _residual(p: Array, q: Array, w: Array, start: Owner, owner: Owner) -> Array
     # collinear points leave one direction open: the least change answers
     normal[:, [0, 1, 2], [0, 1, 2]] += 1e-9 * sums[[0, 2, 5]].T + 1e-12
     fit = np.linalg.solve(normal, sums[6:].reshape(2, 3, -1).transpose(2, 1, 0))
-    at = fit.transpose(1, 2, 0)[:, :, owner]
+    at = np.repeat(fit.transpose(1, 2, 0), size, axis=2)
     away = x * at[0] + y * at[1] + at[2] - q.T
     return np.asarray(np.hypot(away[0], away[1]))
 
 
-def _median(value: Array, start: Owner, size: Owner, owner: Owner) -> Array:
-    """(pairs,) lower medians of the values of each pair."""
+def _scale(value: Array, start: Owner, size: Owner) -> Array:
+    """(pairs,) lower medians of the values of each pair, px, none below rounding."""
     if (size == size[0]).all():
         k = (int(size[0]) - 1) // 2
-        return np.asarray(np.partition(value.reshape(-1, int(size[0])), k, axis=1)[:, k])
-    ranked = value[np.lexsort((value, owner))]
-    return np.asarray(ranked[start + (size - 1) // 2])
+        median = np.partition(value.reshape(-1, int(size[0])), k, axis=1)[:, k]
+    else:
+        owner = np.repeat(np.arange(len(size)), size)
+        median = value[np.lexsort((value, owner))][start + (size - 1) // 2]
+    return np.maximum(median, FLOOR_PX)

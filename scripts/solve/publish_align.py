@@ -59,7 +59,8 @@ def main(
     client = RenderClient(**render)
     source = StackReceipt.read(trimmed)
     client.require(source)
-    tiles = aligned(client.tiles(source.stack), read_json(transforms)["tiles"])
+    chosen = client.tiles(source.stack, *(params["z_range"] or ()))
+    tiles = aligned(chosen, read_json(transforms)["tiles"])
     version = client.stack_metadata(source.stack)["currentVersion"]
     receipt = client.publish_stack(
         stack,

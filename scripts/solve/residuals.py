@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scripts.lib.geometry import Array
+from scripts.solve import robust
 from scripts.solve.graph import Graph, Tiles
-from scripts.solve.robust import WRONG
 from scripts.solve.solver import Options, Solved
 
 TILE_COLUMNS = (
@@ -17,6 +18,15 @@ TILE_COLUMNS = (
     "rotation_mrad", "shear", "dx_px", "dy_px",
 )  # fmt: skip
 PAIR_COLUMNS = ("p_id", "q_id", "dz", "count", "rms_px", "weight")
+LAYER_COLUMNS = (
+    "z", "tiles", "restart_group", "rms_px", "scale_x", "scale_y", "rotation_mrad", "shear",
+    "dx_px", "dy_px",
+)  # fmt: skip
+WORST_COLUMNS = (
+    "p_id", "q_id", "p_z", "q_z", "dz", "count", "rms_px", "typical_px", "weight",
+    "share_of_error", "wrong",
+)  # fmt: skip
+MOST = 20  # tiles and layers named as worst; pairs that are not wrong
 Row = dict[str, Any]
 
 
@@ -37,25 +47,77 @@ def shapes(linear: Array) -> dict[str, Array]:
     }
 
 
-def per_tile(tiles: Tiles, graph: Graph, solved: Solved) -> Iterator[Row]:
-    """Give one row per tile (`TILE_COLUMNS`); rms over the tile's pairs as they weigh."""
+def _tile_columns(tiles: Tiles, graph: Graph, solved: Solved) -> dict[str, Array]:
+    """Give (n,) figures of the tiles; rms over a tile's pairs as they weigh."""
     n = len(tiles)
     weight = graph.weight * solved.factor
-    total, square, pairs = np.zeros(n), np.zeros(n), np.zeros(n, np.int64)
+    total, square = np.zeros(n), np.zeros(n)
     for side in (graph.p, graph.q):
         total += np.bincount(side, weight, minlength=n)
         square += np.bincount(side, weight * solved.residual**2, minlength=n)
-        pairs += np.bincount(side, minlength=n)
-    columns: dict[str, Array] = {
+    return {
         "rms_px": np.sqrt(square / np.maximum(total, 1e-300)),
         **shapes(solved.placement[:, :, :2] / tiles.scale),
         "dx_px": solved.placement[:, 0, 2] - tiles.stage[:, 0, 2],
         "dy_px": solved.placement[:, 1, 2] - tiles.stage[:, 1, 2],
     }
+
+
+def per_tile(tiles: Tiles, graph: Graph, solved: Solved) -> Iterator[Row]:
+    """Give one row per tile (`TILE_COLUMNS`); rms over the tile's pairs as they weigh."""
+    n = len(tiles)
+    pairs = np.bincount(graph.p, minlength=n) + np.bincount(graph.q, minlength=n)
+    columns = _tile_columns(tiles, graph, solved)
     for i in range(n):
         place = {"tile_id": tiles.ids[i], "z": _number(tiles.z[i]), "row": tiles.row[i]}
         place |= {"column": tiles.column[i], "pairs": pairs[i]}
         yield place | {name: f"{values[i]:.6g}" for name, values in columns.items()}
+
+
+def per_layer(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
+    """Give one row per layer (`LAYER_COLUMNS`): means of its tiles, the root of it for the rms."""
+    z, layer = np.unique(tiles.z, return_inverse=True)
+    count = np.bincount(layer)
+    columns = _tile_columns(tiles, graph, solved)
+    columns["rms_px"] = columns["rms_px"] ** 2
+    means = {name: np.bincount(layer, values) / count for name, values in columns.items()}
+    means["rms_px"] = np.sqrt(means["rms_px"])
+    first = np.searchsorted(tiles.z, z)  # tiles are sorted by z
+    return [
+        {"z": _number(z[i]), "tiles": int(count[i]), "restart_group": int(solved.groups[first[i]])}
+        | {name: f"{values[i]:.6g}" for name, values in means.items()}
+        for i in range(len(z))
+    ]
+
+
+def worst_pairs(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
+    """Give the wrong pairs and some more of the largest error (`WORST_COLUMNS`), worst first.
+
+    ``typical_px`` is the median residual at that distance in z, ``share_of_error`` the pair's
+    part of the sum of weight x residual^2 as it would be without re-weighting.
+    """
+    typical = robust.scales(solved.residual, graph.dz)
+    error = graph.weight * solved.residual**2
+    share = error / max(float(error.sum()), 1e-300)
+    order = np.argsort(-share, kind="stable")
+    wrong = solved.factor[order] == 0
+    chosen = order[wrong | (np.cumsum(~wrong) <= MOST) & ~wrong]
+    return [
+        {
+            "p_id": tiles.ids[graph.p[k]],
+            "q_id": tiles.ids[graph.q[k]],
+            "p_z": _number(tiles.z[graph.p[k]]),
+            "q_z": _number(tiles.z[graph.q[k]]),
+            "dz": _number(graph.dz[k]),
+            "count": graph.count[k],
+            "rms_px": f"{solved.residual[k]:.6g}",
+            "typical_px": f"{typical[k]:.6g}",
+            "weight": f"{solved.factor[k]:.4g}",
+            "share_of_error": f"{share[k]:.4g}",
+            "wrong": bool(solved.factor[k] == 0),
+        }
+        for k in chosen
+    ]
 
 
 def per_pair(tiles: Tiles, graph: Graph, solved: Solved) -> Iterator[Row]:
@@ -71,9 +133,21 @@ def per_pair(tiles: Tiles, graph: Graph, solved: Solved) -> Iterator[Row]:
         }
 
 
+def tables(
+    tiles: Tiles, graph: Graph, solved: Solved
+) -> dict[str, tuple[tuple[str, ...], Iterable[Row]]]:
+    """Give columns and rows of all tables of a solve."""
+    return {
+        "tiles": (TILE_COLUMNS, per_tile(tiles, graph, solved)),
+        "layers": (LAYER_COLUMNS, per_layer(tiles, graph, solved)),
+        "pairs": (PAIR_COLUMNS, per_pair(tiles, graph, solved)),
+        "worst_pairs": (WORST_COLUMNS, worst_pairs(tiles, graph, solved)),
+    }
+
+
 def figures(tiles: Tiles, graph: Graph, solved: Solved, options: Options, ignored: int) -> Row:
     """Give the figures of ``solve/solve.json``; `ignored` pairs had a tile outside the stack."""
-    good = solved.factor >= WRONG
+    good = solved.factor > 0
     moved = solved.placement[:, :, 2] - tiles.stage[:, :, 2]
     return {
         "model": options.model,
@@ -92,13 +166,19 @@ def figures(tiles: Tiles, graph: Graph, solved: Solved, options: Options, ignore
             name: {"mean": float(v.mean()), "sd": float(v.std())}
             for name, v in shapes(solved.placement[:, :, :2] / tiles.scale).items()
         },
-        "precision": solved.precision,
+        "share_of_error_of_wrong_pairs": _share(graph, solved, ~good),
+        "restart_offsets_px": [
+            {"z_first": _number(float(tiles.z[solved.groups == group].min())), "dx": dx, "dy": dy}
+            for group, (dx, dy) in enumerate(np.round(solved.offsets, 4).tolist())
+        ],
+        "precision": float(f"{solved.precision:.3g}"),
         "iterations": solved.iterations,
         "worst_tiles": _worst(tiles, graph, solved),
+        "worst_layers": _worst_layers(tiles, graph, solved),
     }
 
 
-def _worst(tiles: Tiles, graph: Graph, solved: Solved, most: int = 20) -> list[Row]:
+def _worst(tiles: Tiles, graph: Graph, solved: Solved, most: int = MOST) -> list[Row]:
     """Tiles whose matches contradict one another: least share of their weight left."""
     n = len(tiles)
     before, after = np.zeros(n), np.zeros(n)
@@ -111,6 +191,21 @@ def _worst(tiles: Tiles, graph: Graph, solved: Solved, most: int = 20) -> list[R
         {"tile_id": str(tiles.ids[i]), "share_of_weight_left": round(float(share[i]), 4)}
         for i in order
     ]
+
+
+def _worst_layers(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
+    """Layers of the largest rms, those beyond twice the median alone."""
+    rows = per_layer(tiles, graph, solved)
+    rms = np.array([float(row["rms_px"]) for row in rows])
+    order = np.argsort(-rms, kind="stable")[:MOST]
+    return [
+        {"z": rows[i]["z"], "rms_px": float(rms[i])} for i in order if rms[i] > 2 * np.median(rms)
+    ]
+
+
+def _share(graph: Graph, solved: Solved, some: NDArray[np.bool_]) -> float:
+    error = graph.weight * solved.residual**2
+    return round(float(error[some].sum() / max(float(error.sum()), 1e-300)), 6)
 
 
 def _quantiles(values: Array) -> dict[str, float | None]:

@@ -3,12 +3,13 @@
 Iteratively re-weighted least squares on the root-mean-square residual of each pair. The unit of
 residual is the median of the pairs at the same distance in z: layers further apart match less
 well, and a median does not see the wrong ones. Huber (doi:10.1214/aoms/1177703732) keeps a part of
-every pair's pull, Cauchy less of it, Geman-McClure lets a wrong pair of any size go.
+every pair's pull, Cauchy less of it, Geman-McClure least. All of them leave something to a pair
+that is a little wrong, so a pair far outside the spread of its like leaves the solve.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,10 @@ from scripts.solve.system import Index
 
 FLOOR_PX = 0.05  # below this a residual is rounding, not disagreement
 SMALL_CLASS = 20  # pairs; fewer give no median of their own
-WRONG = 0.1  # a pair whose factor is below this is wrong, not noisy: it leaves the solve
+# A pair is wrong, not noisy, beyond its class's median + WRONG_SD standard deviations (from the
+# median absolute deviation), but not below the cutoff and always beyond WRONG cutoffs
+WRONG_SD = 8.0
+WRONG = 2.0
 SPREAD = 4.0  # a class may differ from all pairs by this factor at most
 
 FUNCTIONS: dict[str, Callable[[Array], Array]] = {
@@ -43,12 +47,16 @@ def scales(residual: Array, dz: Array) -> Array:
     """
     overall = max(float(np.median(residual)), FLOOR_PX) if len(residual) else FLOOR_PX
     out = np.full(len(residual), overall)
-    for value in np.unique(dz):
-        mine: NDArray[np.bool_] = dz == value
-        if mine.sum() >= SMALL_CLASS:
-            own = float(np.median(residual[mine]))
-            out[mine] = min(max(own, overall / SPREAD, FLOOR_PX), overall * SPREAD)
+    for mine in _classes(dz):
+        own = float(np.median(residual[mine]))
+        out[mine] = min(max(own, overall / SPREAD, FLOOR_PX), overall * SPREAD)
     return out
+
+
+def _classes(dz: Array) -> Iterator[NDArray[np.bool_]]:
+    """Give masks of the pairs at each distance of which there are enough."""
+    masks = (dz == value for value in np.unique(dz))
+    return (mine for mine in masks if mine.sum() >= SMALL_CLASS)
 
 
 def weights(kind: str, residual: Array, dz: Array, *, cutoff: float) -> Array:
@@ -56,21 +64,31 @@ def weights(kind: str, residual: Array, dz: Array, *, cutoff: float) -> Array:
     return FUNCTIONS[kind](residual / (cutoff * scales(residual, dz)))
 
 
-def bridges(factor: Array, n: int, p: Index, q: Index) -> NDArray[np.bool_]:
+def wrong(residual: Array, dz: Array, *, cutoff: float) -> NDArray[np.bool_]:
+    """Tell which of the m pairs are wrong, not noisy (see `WRONG_SD`)."""
+    typical = scales(residual, dz)
+    away = np.abs(residual - typical)
+    spread = np.full(len(away), float(np.median(away)) if len(away) else 0.0)
+    for mine in _classes(dz):
+        spread[mine] = np.median(away[mine])
+    limit = typical + WRONG_SD * 1.4826 * spread
+    return residual > np.clip(limit, cutoff * typical, WRONG * cutoff * typical)
+
+
+def bridges(good: NDArray[np.bool_], n: int, p: Index, q: Index) -> NDArray[np.bool_]:
     """Tell which of the m pairs alone join parts of the graph that good pairs do not join.
 
     Such pairs are not outvoted by others, only strained: to drop them would tear the volume.
 
     Parameters
     ----------
-    factor
-        (m,) of `weights`.
+    good
+        (m,) pairs that stay in any case.
     n
         Number of tiles.
     p, q
         (m,) tiles of each pair.
     """
-    good = factor >= WRONG
     link = coo_array((np.ones(int(good.sum())), (p[good], q[good])), shape=(n, n))
     label = connected_components(link, directed=False)[1]
     return np.asarray(label[p] != label[q])

@@ -14,6 +14,9 @@ Outputs
     ``solve/tiles.tsv``           per tile: pairs, rms px, scale, rotation mrad, shear, deviation
                                   of its centre from the stage px
     ``solve/pairs.tsv.gz``        per pair: dz layers, points, rms px, robust weight 0..1
+    ``solve/layers.tsv``          per layer: the means of its tiles, its group between restarts
+    ``solve/worst_pairs.tsv``     wrong pairs, and the largest errors among the others, with their
+                                  share of the error
     ``solve/solve.json``          figures
 """
 
@@ -61,19 +64,18 @@ def main(
     render: dict[str, Any],
     params: Mapping[str, Any],
 ) -> None:
-    """Write the four outputs `transforms`, `tiles`, `pairs`, `figures` of `out`."""
-    client = RenderClient(**render)
+    """Write the outputs of `out`."""
+    client, options = RenderClient(**render), solver.Options.of_config(dict(params))
     receipt = StackReceipt.read(trimmed)
     client.require(receipt)
     pairs = gathered(parts, [CollectionReceipt.read(path) for path in matches])
-    options = solver.Options.of_config(dict(params))
-    tiles = tiles_of(client.tiles(receipt.stack))
+    tiles = tiles_of(client.tiles(receipt.stack, *(params["z_range"] or ())))
     graph = graph_of(tiles, pairs, options.weighting)
     jumps = [float(row["z"]) for row in read_table(restarts)]
     solved = solver.solve(tiles, graph, options, jumps)
     figures = residuals.figures(tiles, graph, solved, options, ignored=len(pairs) - len(graph))
-    write_table(out["tiles"], residuals.TILE_COLUMNS, residuals.per_tile(tiles, graph, solved))
-    write_table(out["pairs"], residuals.PAIR_COLUMNS, residuals.per_pair(tiles, graph, solved))
+    for name, (columns, rows) in residuals.tables(tiles, graph, solved).items():
+        write_table(out[name], columns, rows)
     write_json(out["figures"], figures)
     write_json(out["transforms"], {"tiles": solution(tiles, solved.placement)})
     log.info("%d tiles, %d pairs: residual px %s", len(tiles), len(graph), figures["residual_px"])

@@ -17,7 +17,8 @@ Minimised over the placements M (spec solve-export 2.2, in a direct form):
   group of layers between restarts is tied to the stage moved by an offset of its own.
 
 The phases go from stiff to free (translation, rigid, model) with pairs re-weighted in each, so
-that gross errors are known before shapes are free to follow them.
+that gross errors are known before shapes are free to follow them. Then the wrong pairs leave, and
+the model is solved with the others.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Options:
         """Give the options of the config section ``solve``."""
         names = {"dz_exponent", "montage_weight", "saturation_points"}
         weighting = Weighting(**{k: v for k, v in section.items() if k in names})  # type: ignore[arg-type]
-        rest = {k: v for k, v in section.items() if k not in names}
+        rest = {k: v for k, v in section.items() if k not in {*names, "z_range"}}
         return Options(**rest, weighting=weighting)  # type: ignore[arg-type]
 
 
@@ -131,24 +132,27 @@ def _solve(tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[floa
     at, factor = _at(graph, tiles.stage), np.ones(len(graph))
     iterations: dict[str, int] = {}
     groups = np.zeros(len(tiles), np.int64)
-    none = np.zeros(len(graph), bool)
-    phases = _phases(options)
-    for model, kind in phases:
+    out = np.zeros(len(graph), bool)
+    # on what is wrong all pairs vote alike: the adjacent layer, which weighs most in the end,
+    # would otherwise outvote all others together
+    voting = replace(terms, weight=graph.vote)
+    for model, kind, judged in _phases(options):
         layout = layout_of(
             len(tiles), graph.p, graph.q, unknowns=model.unknowns, max_band_gb=options.max_band_gb
         )
-        # on what is wrong all pairs vote alike: the adjacent layer, which weighs most in the end,
-        # would otherwise outvote all others together
-        last = (model, kind) == phases[-1]
-        judging = terms if last else replace(terms, weight=graph.vote)
+        if judged:
+            out = _wrong(terms, kind, at.forces.residual)
+            log.info("%d of %d pairs are wrong", out.sum(), len(out))
+        used = replace(terms, weight=np.where(out, 0.0, graph.weight)) if judged else voting
         if iterations:
-            factor = _weights(judging, kind, at.forces.residual, none)[0]
-        at, factor, used = _phase(judging, layout, model, kind, at, factor)
-        iterations[f"{model.name} {kind}"] = used
+            factor = robust.weights(
+                kind, at.forces.residual, graph.dz, cutoff=options.robust_cutoff
+            )
+        at, factor, count = _phase(used, layout, model, kind, at, factor)
+        iterations[f"{model.name} {kind}" + (", the rest" if judged else "")] = count
         if model.name == "translation":
             groups = _groups(tiles, at.placement, restarts)
-    wrong = (factor < robust.WRONG) & ~robust.bridges(factor, len(tiles), graph.p, graph.q)
-    factor = np.where(wrong, 0.0, factor)
+    factor = np.where(out, 0.0, factor)
     terms = replace(terms, wavelength=options.stage_wavelength_layers)
     at, terms, offsets = _polish(terms, layout, model, at, factor, groups)
     precision = _precision(terms, model, at, factor)
@@ -215,47 +219,48 @@ def _groups(tiles: Tiles, placement: Array, restarts: Sequence[float]) -> Index:
     return np.asarray(np.cumsum(begins)[layer], np.int64)
 
 
-def _phases(options: Options) -> list[tuple[SolveModel, str]]:
-    """Models from stiff to free, each with its weight function; Huber has no wrong minimum."""
+def _phases(options: Options) -> list[tuple[SolveModel, str, bool]]:
+    """Models from stiff to free, each with its weight function; Huber has no wrong minimum.
+
+    The third value is true of the last phase, which the wrong pairs have left.
+    """
     names = list(dict.fromkeys(["translation", "rigid", options.model]))
     names = names[: names.index(options.model) + 1]
     if options.robust == "none":
-        return [(MODELS[name], "none") for name in names]
-    early = [(MODELS[name], "huber") for name in names if name != "affine"]
-    return [*early, (MODELS[options.model], options.robust)]
+        return [(MODELS[name], "none", name == options.model) for name in names]
+    early = [(MODELS[name], "huber", False) for name in names if name != options.model]
+    last = MODELS[options.model]
+    return [*early, (last, options.robust, False), (last, options.robust, True)]
 
 
 def _phase(
     terms: _Terms, layout: Layout, model: SolveModel, kind: str, at: _At, factor: Array
 ) -> tuple[_At, Array, int]:
     """Solve and re-weight until the typical residual stands still."""
-    before = math.inf
-    count, now, strained = 0, 0.0, np.zeros(len(terms.graph), bool)
+    before, cutoff = math.inf, terms.options.robust_cutoff
+    count, now = 0, 0.0
     while count < terms.options.max_iterations:
         count += 1
         at = _at(terms.graph, _step(terms, layout, model, at, factor))
         residual, weight = at.forces.residual, factor * terms.weight
         now = math.sqrt(float(weight @ residual**2) / max(float(weight.sum()), 1e-300))
         previous = factor
-        factor, strained = _weights(terms, kind, residual, strained)
+        factor = robust.weights(kind, residual, terms.graph.dz, cutoff=cutoff)
         moved = np.count_nonzero(np.abs(factor - previous) > SETTLED)
         if abs(before - now) <= 1e-3 * now + 1e-6 and moved <= 1e-4 * len(factor):
             break
         before = now
-    log.info("%s: %d iterations, weighted rms %.4f px", model.name, count, now)
+    log.info("%s %s: %d iterations, weighted rms %.4f px", model.name, kind, count, now)
     return at, factor, count
 
 
-def _weights(terms: _Terms, kind: str, residual: Array, strained: Mask) -> tuple[Array, Mask]:
-    """Give the robust factors, and which pairs stay under Huber's because they alone join parts."""
-    graph, cutoff = terms.graph, terms.options.robust_cutoff
-    factor = robust.weights(kind, residual, graph.dz, cutoff=cutoff)
-    strained = strained | robust.bridges(factor, len(terms.tiles), graph.p, graph.q)
-    if kind != "none" and strained.any():
-        factor = np.where(
-            strained, robust.weights("huber", residual, graph.dz, cutoff=cutoff), factor
-        )
-    return factor, strained
+def _wrong(terms: _Terms, kind: str, residual: Array) -> Mask:
+    """Tell which of the (m,) pairs leave: the wrong ones, but for those that alone join parts."""
+    graph = terms.graph
+    if kind == "none":
+        return np.zeros(len(graph), bool)
+    wrong = robust.wrong(residual, graph.dz, cutoff=terms.options.robust_cutoff)
+    return wrong & ~robust.bridges(~wrong, len(terms.tiles), graph.p, graph.q)
 
 
 def _step(terms: _Terms, layout: Layout, model: SolveModel, at: _At, factor: Array) -> Array:

@@ -1,5 +1,6 @@
 """The jobs of review and solve, one after another, on the embedded service."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from scripts.lib.files import read_json, read_table, write_table
 from scripts.lib.job import UserError
 from scripts.lib.receipts import CollectionReceipt, StackReceipt
 from scripts.lib.render import RenderClient
-from scripts.solve import gather_moments, publish_align, solve_transforms
+from scripts.solve import gather_moments, publish_align, solve_compare, solve_transforms
 from tests.solve import synthetic
 
 PARAMS = {
@@ -25,6 +26,7 @@ PARAMS = {
     "robust_cutoff": 3,
     "max_iterations": 25,
     "max_band_gb": 6,
+    "z_range": None,
 }
 
 
@@ -59,13 +61,15 @@ def gather(render, z_distance=3):
             out=f"{chunk}.npz",
             render=render,
             z_distance=z_distance,
+            point_cutoff=8,
         )
     return [f"{chunk}.npz" for chunk in ("0000", "0001", "0002")]
 
 
-def solve(render, parts):
+def solve(render, parts, params=PARAMS):
     names = {"transforms": "transforms.json.gz", "tiles": "tiles.tsv"}
     names |= {"pairs": "pairs.tsv.gz", "figures": "solve.json"}
+    names |= {"layers": "layers.tsv", "worst_pairs": "worst_pairs.tsv"}
     solve_transforms.main(
         trimmed="trimmed.json",
         matches=["matches.json", "review.json"],
@@ -73,7 +77,7 @@ def solve(render, parts):
         restarts="restarts.tsv",
         out=names,
         render=render,
-        params=PARAMS,
+        params=params,
     )
     return names
 
@@ -119,3 +123,56 @@ def test_a_missing_transform_is_named(volume):
     _, tiles, _, _ = volume
     with pytest.raises(UserError, match=r"t_0-0-0\.1\.0"):
         publish_align.aligned(tiles, {})
+
+
+def test_a_range_of_z_is_solved_and_published_alone(volume):
+    render, tiles, truth, _ = volume
+    params = PARAMS | {"z_range": [3, 8]}
+    names = solve(render, gather(render), params)
+    got = read_json(names["transforms"])["tiles"]
+    inside = tuple(t for t in tiles.tiles if 3 <= t.z <= 8)
+    assert sorted(got) == sorted(t.tile_id for t in inside)
+    part = replace(tiles, tiles=inside)
+    assert synthetic.rms(synthetic.deviation(part, got, truth)) < 0.1
+    publish_align.main(
+        trimmed="trimmed.json",
+        transforms=names["transforms"],
+        out="align.json",
+        render=render,
+        stack="align",
+        params=params,
+    )
+    receipt = StackReceipt.read("align.json")
+    assert (receipt.z_min, receipt.z_max, receipt.tile_count) == (3, 8, 24)
+
+
+def compare(render, parts, other):
+    solve_compare.main(
+        trimmed="trimmed.json",
+        matches=["matches.json"],
+        parts=parts,
+        restarts="restarts.tsv",
+        out="compare.html",
+        render=render,
+        params=PARAMS | {"compare": other},
+    )
+    return Path("compare.html").read_text()
+
+
+def test_two_sets_of_parameters_are_put_side_by_side(volume):
+    render, *_ = volume
+    page = compare(render, gather(render), {"model": "translation", "robust_cutoff": "4.5"})
+    row = page[page.index("<td>model</td>") :]
+    assert row.index("<td>affine</td>") < row.index("<td>translation</td>")
+    assert "<td>4.5</td>" in page
+    assert "residual_px.median" in page
+
+
+def test_what_cannot_be_compared_is_refused(volume):
+    render, *_ = volume
+    with pytest.raises(UserError, match=r"solve\.compare.*rigid_lamda"):
+        compare(render, [], {"rigid_lamda": 0.1})
+    with pytest.raises(UserError, match="found nothing"):
+        compare(render, [], {})
+    with pytest.raises(UserError, match="expected a number, found 'much'"):
+        compare(render, [], {"rigid_lambda": "much"})

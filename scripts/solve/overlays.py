@@ -1,0 +1,90 @@
+"""L4 · Overlays: two matched tiles, one over the other where they overlap after the alignment."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from scripts.lib import compose
+from scripts.lib.compose import Picture
+from scripts.lib.geometry import Box
+from scripts.lib.records import TileSet
+
+SIDE_PX = 480  # of a picture, and at most of the tile's own pixels that it shows
+NO_DATA = 30  # grey level
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A picture of the page: what it shows, and the picture as data URI."""
+
+    title: str
+    caption: str
+    uri: str
+
+
+def draw(tiles: TileSet, rows: Iterable[Mapping[str, str]]) -> list[Overlay]:
+    """Draw the pairs of some rows of ``solve/worst_pairs.tsv`` that overlap."""
+    placed = {str(one.tile.tile_id): one for one in compose.place(tiles.with_bounds())}
+    out = []
+    for row in rows:
+        p, q = placed[row["p_id"]], placed[row["q_id"]]
+        box = common(p.tile.box, q.tile.box)
+        if box is None:
+            continue
+        # one pixel for one: misalignment is a matter of single pixels
+        one, other = (compose.render([tile], box, scale=1.0) for tile in (p, q))
+        out.append(Overlay(_title(row), _caption(row), _uri(over(one, other))))
+    return out
+
+
+def common(a: Box, b: Box) -> Box | None:
+    """Give the middle of the part two boxes share, at most `SIDE_PX` wide and high."""
+    x0, y0, x1, y1 = max(a.x0, b.x0), max(a.y0, b.y0), min(a.x1, b.x1), min(a.y1, b.y1)
+    if x1 - x0 < 2 or y1 - y0 < 2:
+        return None
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    w, h = min(x1 - x0, SIDE_PX) / 2, min(y1 - y0, SIDE_PX) / 2
+    return Box(x - w, y - h, x + w, y + h)
+
+
+def over(one: Picture, other: Picture) -> NDArray[np.uint8]:
+    """Give (h, w, 3) colors: the first in magenta, the second in green, grey where they agree."""
+    a, b = _levels(one), _levels(other)
+    return np.stack([a, b, a], axis=2)
+
+
+def _levels(picture: Picture) -> NDArray[np.uint8]:
+    values = picture.pixels[picture.mask]
+    if not values.size:
+        return np.full(picture.mask.shape, NO_DATA, np.uint8)
+    low, high = np.percentile(values, [1, 99])
+    spread = (picture.pixels - low) * (255 / max(float(high - low), 1e-6))
+    levels = np.clip(np.rint(spread), 0, 255).astype(np.uint8)
+    return np.where(picture.mask, levels, np.uint8(NO_DATA))
+
+
+def _title(row: Mapping[str, str]) -> str:
+    where = "layer" if row["dz"] == "0" else "layers"
+    z = row["p_z"] if row["dz"] == "0" else f"{row['p_z']} and {row['q_z']}"
+    return f"{where} {z}"
+
+
+def _caption(row: Mapping[str, str]) -> str:
+    judged = "wrong: left out" if row["wrong"] == "1" else f"weight {float(row['weight']):.2f}"
+    return (
+        f"{row['p_id']} (magenta), {row['q_id']} (green): {float(row['rms_px']):.2f} px, typical"
+        f" {float(row['typical_px']):.2f} px, {judged}"
+    )
+
+
+def _uri(colors: NDArray[np.uint8]) -> str:
+    out = io.BytesIO()
+    Image.fromarray(colors, "RGB").save(out, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
