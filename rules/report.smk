@@ -16,6 +16,7 @@ rule make_report:
         gate="review/gate.json",
         residuals="solve/tiles.tsv",
         pairs="solve/pairs.tsv.gz",
+        solve="solve/solve.html",
         z_coords="zcorr/Zcoords.txt",
         quality="zcorr/qc.json",
         volume="export/volume.json",

@@ -236,6 +236,7 @@ def _solve(figures: Figures) -> Rows:
     out = [
         ("tiles", number(f["tiles"])),
         ("pairs used", number(f["pairs"])),
+        ("pairs wrong, left out", number((f["details"] or {}).get("pairs_wrong", 0))),
         ("residual of a tile", _range(f["residual_px"], 2, "px")),
         ("moved from the stage", _range(f["moved_px"], 1, "px")),
     ]
@@ -362,6 +363,23 @@ def _stages_table(f: Figures) -> TableRows | None:
     return _cut("Match stages: a pair that fails one goes on to the next", header, rows, most=40)
 
 
+def _worst_pairs_table(f: Figures) -> TableRows | None:
+    pairs = (f.get("details") or {}).get("worst_pairs", [])
+    rows = [
+        [
+            pair["p_id"],
+            pair["q_id"],
+            f"{float(pair['rms_px']):.2f}",
+            f"{100 * float(pair['share_of_error']):.1f} %",
+            "wrong, left out" if pair["wrong"] else "used",
+        ]
+        for pair in pairs[:MOST_ROWS]
+    ]
+    header = ["tile", "matched with", "rms, px", "share of the error", "judged"]
+    caption = "Pairs with the largest share of the error; with pictures in solve/solve.html"
+    return (caption, header, rows) if rows else None
+
+
 def _loose_table(f: Figures) -> TableRows | None:
     grouped: dict[tuple[str, str, str], list[int]] = {}
     for t in f.get("not_ok", []):
@@ -390,6 +408,7 @@ TABLES = {
     "ingest": _holes_table,
     "match": _stages_table,
     "review": _loose_table,
+    "solve": _worst_pairs_table,
 }
 
 

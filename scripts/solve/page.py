@@ -128,7 +128,7 @@ def _beside(title: str, names: Sequence[str], values: Sequence[Mapping[str, str]
 
 
 def _compared(figures: Figures) -> Figures:
-    left_out = ("worst_tiles", "worst_layers", "restart_offsets_px")
+    left_out = ("worst_tiles", "worst_layers", "worst_pairs", "restart_offsets_px")
     return {key: value for key, value in figures.items() if key not in left_out}
 
 

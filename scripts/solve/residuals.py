@@ -104,8 +104,8 @@ def worst_pairs(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
     chosen = order[wrong | (np.cumsum(~wrong) <= MOST) & ~wrong]
     return [
         {
-            "p_id": tiles.ids[graph.p[k]],
-            "q_id": tiles.ids[graph.q[k]],
+            "p_id": str(tiles.ids[graph.p[k]]),
+            "q_id": str(tiles.ids[graph.q[k]]),
             "p_z": _number(tiles.z[graph.p[k]]),
             "q_z": _number(tiles.z[graph.q[k]]),
             "dz": _number(graph.dz[k]),
@@ -175,6 +175,11 @@ def figures(tiles: Tiles, graph: Graph, solved: Solved, options: Options, ignore
         "iterations": solved.iterations,
         "worst_tiles": _worst(tiles, graph, solved),
         "worst_layers": _worst_layers(tiles, graph, solved),
+        "worst_pairs": [
+            {name: row[name] for name in ("p_id", "q_id", "rms_px", "share_of_error")}
+            | {"wrong": row["wrong"]}
+            for row in worst_pairs(tiles, graph, solved)[:MOST]
+        ],
     }
 
 
