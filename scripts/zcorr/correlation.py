@@ -146,7 +146,7 @@ class Sums:
 def prepare(picture: Picture, mask: Bool) -> Field:
     """Centre the values, for precision, and lay the picture flat."""
     if mask.all():
-        return Field.of(picture.pixels - np.float32(picture.pixels.mean()), mask)
+        return Field.of(picture.pixels - np.float32(cv2.mean(picture.pixels)[0]), mask)
     middle = float(picture.pixels[mask].mean()) if mask.any() else 0.0
     return Field.of(np.where(mask, picture.pixels - np.float32(middle), np.float32(0)), mask)
 

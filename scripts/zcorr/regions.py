@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from scripts.lib.compose import Picture
@@ -43,15 +44,16 @@ def prepare(picture: Picture, region_px: float) -> Map:
     """Make a layer ready."""
     valid = picture.mask & (picture.pixels != 0)
     # about 0: the mean square would else lose the variance in float32
-    values = picture.pixels - np.float32(picture.pixels.mean())
-    if not valid.all():
+    full = bool(valid.all())
+    values = picture.pixels - np.float32(cv2.mean(picture.pixels)[0])
+    if not full:
         values = np.where(valid, values, np.float32(0))
     rows, columns = (
         _members(n, cell)
         for n, cell in zip(valid.shape, cells(valid.shape, region_px), strict=True)
     )
     empty = np.zeros((0, 0))
-    bare = Map(values, None if valid.all() else valid, rows, columns, empty, empty)
+    bare = Map(values, None if full else valid, rows, columns, empty, empty)
     return replace(bare, mean=bare.average(values), square=bare.average(values * values))
 
 
