@@ -30,7 +30,9 @@ rule match_pairs:
         stack=f"stacks/{STACK['acquire']}.json",
         pairs="match/pairs/{run}/{chunk}.tsv.gz",
     output:
-        "match/results/{run}/{chunk}.tsv.gz",
+        results="match/results/{run}/{chunk}.tsv.gz",
+        # read first: pairs whose tiles and stages are as they were stand; no rule depends on it
+        timing=update("match/timing/{run}/{chunk}.tsv.gz"),
     log:
         "logs/match_pairs/{run}/{chunk}.log",
     benchmark:

@@ -116,6 +116,14 @@ def _shared(part: slice, start: int, size: int) -> tuple[slice, slice]:
     return slice(first - part.start, stop - part.start), slice(first - start, stop - start)
 
 
+def image_path(url: str) -> Path | None:
+    """Give the file of an image URL, None when the URL has another form."""
+    try:
+        return _parse(url)[0]
+    except ValueError:
+        return None
+
+
 def _parse(url: str) -> tuple[Path, str, int]:
     scheme, found, rest = url.partition("://")
     place, _, query = (rest if found else url).partition("?")

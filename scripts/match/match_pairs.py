@@ -7,6 +7,9 @@ Writes ``match/results/{run}/{chunk}.tsv.gz``: one row for each planned pair, in
 count of matches, rms_px (residual of the stage's model, full scale), coverage_pct (of the overlap),
 and why each stage before failed. Method: MultiStagePointMatchClient, spec match-review sections 4
 and 5.
+Also ``match/timing/{run}/{chunk}.tsv.gz``: the same rows, what they were made of, and CPU seconds.
+It is read first: a pair whose tiles and stages are as they were, and whose record is still in the
+collection, is not matched again. Nothing else depends on it.
 """
 
 import logging
@@ -20,7 +23,7 @@ from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
 from scripts.lib.receipts import StackReceipt
 from scripts.lib.render import RenderClient
-from scripts.match import presets, stages, storing, tables
+from scripts.match import presets, reuse, stages, storing, tables
 from scripts.match.canvases import Canvases
 
 log = logging.getLogger(__name__)
@@ -36,6 +39,7 @@ def main(
     collection: str,
     stage_tables: Sequence[Mapping[str, Any]],
     feature_cache_mb: int,
+    timing: str | Path | None = None,
 ) -> None:
     """Match the planned pairs and write what became of each."""
     cv2.setNumThreads(1)  # one job, one core: OpenCV would take all of the host
@@ -47,11 +51,18 @@ def main(
     side_px = max((max(tile.width, tile.height) for tile in tiles.tiles), default=0)
     steps = presets.read_run(presets.choose(stage_tables, side_px), run).stages
     canvases = Canvases(tiles, budget_mb=feature_cache_mb)
-    found = storing.store(client, collection, plan, stages.match_all(plan, steps, canvases))
-    rows = [tables.result_row(attempt, run, canvases.by_id) for attempt in found]
-    write_table(out, tables.RESULT_COLUMNS, rows)
-    saved = sum(row["saved"] for row in rows)
-    log.info("run %s: %d pairs, %d saved, %d canvases", run, len(rows), saved, canvases.computed)
+    making = reuse.Making(steps, tiles)
+    rows = reuse.standing(
+        plan, reuse.earlier(timing), making, storing.counts(client, collection, plan)
+    )
+    fresh = [pair for pair in plan if pair.key not in rows]
+    found = storing.store(client, collection, fresh, stages.match_all(fresh, steps, canvases))
+    rows |= {a.pair.key: making.row(a, run, canvases.by_id) for a in found}
+    ordered = [rows[pair.key] for pair in plan]
+    write_table(out, tables.RESULT_COLUMNS, ordered)
+    if timing is not None:
+        write_table(timing, tables.TIMING_COLUMNS, ordered)
+    log.info("run %s: %d pairs, %d matched anew", run, len(plan), len(fresh))
 
 
 if __name__ == "__main__":
@@ -61,6 +72,7 @@ if __name__ == "__main__":
             pairs=snakemake.input.pairs,
             run=snakemake.wildcards.run,
             out=snakemake.output[0],
+            timing=snakemake.output.get("timing"),
             render=snakemake.params.render,
             collection=snakemake.params.collection,
             stage_tables=snakemake.params.stage_tables,

@@ -6,6 +6,7 @@ gives an `Outcome`. A new way is one function and one entry; a table names it by
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -43,6 +44,8 @@ class Attempt:
     stage: str
     outcome: Outcome
     reason: str  # why each stage before failed, "stage:why; stage:why"
+    asked: int = 0  # stages that had a say
+    seconds: float = 0.0  # CPU, with the features that were made on the way
 
     @property
     def matches(self) -> CanvasMatches | None:
@@ -82,8 +85,9 @@ def match_all(
 def match_pair(pair: Pair, stages: Sequence[Stage], canvases: Canvases) -> Attempt:
     """Try the stages in order until one saves; a pair beyond a stage's distance stops there."""
     reasons: list[str] = []
-    tried, outcome = "", Outcome("not_tried")
-    for stage in stages:
+    tried, outcome, asked = "", Outcome("not_tried"), 0
+    start = time.process_time()
+    for asked, stage in enumerate(stages, 1):  # noqa: B007 - the last is wanted
         limit = stage.max_neighbor_distance
         if limit is not None and pair.dz > limit:
             reasons.append(f"{stage.name}:beyond_distance({pair.dz}>{limit})")
@@ -92,7 +96,7 @@ def match_pair(pair: Pair, stages: Sequence[Stage], canvases: Canvases) -> Attem
         if not outcome.reason:
             break
         reasons.append(f"{stage.name}:{outcome.reason}")
-    return Attempt(pair, tried, outcome, "; ".join(reasons))
+    return Attempt(pair, tried, outcome, "; ".join(reasons), asked, time.process_time() - start)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -54,6 +54,15 @@ def store(
     delete(client, collection, p_groups(plan), failed)
 
 
+def counts(client: Collections, collection: str, plan: Sequence[Pair]) -> dict[Key, int]:
+    """Give the number of points of each stored pair, in the p groups of the plan."""
+    return {
+        (group_p, id_p, group_q, id_q): count
+        for group in p_groups(plan)
+        for group_p, id_p, group_q, id_q, count in client.match_keys(collection, group)
+    }
+
+
 def delete(client: Collections, collection: str, groups: Iterable[str], unwanted: set[Key]) -> int:
     """Delete the records of `unwanted` that exist in these p groups; give their number."""
     stale = [

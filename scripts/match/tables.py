@@ -25,6 +25,9 @@ RESULT_COLUMNS = (
     "reason",
 )
 
+# results, what they are made of, and what they cost: beside the results, since seconds differ
+TIMING_COLUMNS = (*RESULT_COLUMNS, "asked", "made_of", "cpu_s")
+
 
 def pair_row(pair: Pair) -> dict[str, Any]:
     """Give the row of a pair."""

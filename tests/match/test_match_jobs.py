@@ -1,5 +1,7 @@
 """The three jobs against the embedded service: plan, match, close."""
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -11,7 +13,7 @@ from scripts.lib import files
 from scripts.lib.receipts import CollectionReceipt
 from scripts.lib.records import CanvasMatches, TileSet
 from scripts.lib.render import RenderClient
-from scripts.match import close_matches, closing, derive_pairs, match_pairs
+from scripts.match import close_matches, closing, derive_pairs, match_pairs, stages
 
 TABLES = [
     yaml.safe_load((Path(__file__).parents[2] / "config/match_stages" / f"{name}.yaml").read_text())
@@ -48,11 +50,10 @@ def volume(tmp_path, monkeypatch, specimen):
     return specimen
 
 
-def run_all(chunks, order=1):
+def run_all(chunks, order=1, tables=TABLES, stack="stacks/v1_acquire.json"):
     files.write_table("ingest/chunks.tsv", ("chunk", "z_first", "z_last"), chunks)
     pairs, results = [], []
     render = {"owner": "o", "project": "p"}
-    stack = "stacks/v1_acquire.json"
     for run in RUNS:
         for chunk in [row["chunk"] for row in chunks][::order]:
             pairs.append(f"match/pairs/{run}/{chunk}.tsv.gz")
@@ -74,8 +75,9 @@ def run_all(chunks, order=1):
                 out=results[-1],
                 render=render,
                 collection=COLLECTION,
-                stage_tables=TABLES,
+                stage_tables=tables,
                 feature_cache_mb=50,
+                timing=results[-1].replace("results", "timing"),
             )
     close_matches.main(
         pairs=pairs,
@@ -163,6 +165,65 @@ def test_the_summary_adds_up(volume):
     for line in summary.values():
         lost = sum(int(line[k]) for k in closing.SUMMARY_COLUMNS[5:-1])
         assert int(line["processed"]) == int(line["saved"]) + lost
+
+
+@pytest.fixture
+def matched(monkeypatch):
+    """Ids of the pairs that are matched, not taken over."""
+    seen = []
+    real = stages.match_pair
+
+    def match_pair(pair, *rest):
+        seen.append((pair.p_id, pair.q_id))
+        return real(pair, *rest)
+
+    monkeypatch.setattr(stages, "match_pair", match_pair)
+    return seen
+
+
+def test_a_pair_is_matched_again_only_when_what_it_is_made_of_changes(volume, matched):
+    rows = run_all(WHOLE)
+    assert len(matched) == 14
+    assert run_all(WHOLE) == rows
+    assert len(matched) == 14
+    # a later stage changes: only the pairs that reached it
+    tables = copy.deepcopy(TABLES)
+    for stage in tables[0]["runs"]["cross"]["stages"][1:]:
+        stage["featureMatchDerivation"]["matchMinNumInliers"] = 11
+    run_all(WHOLE, tables=tables)
+    again = {(row["p_id"], row["q_id"]) for row in rows if row["run"] == "cross"} & {
+        (row["p_id"], row["q_id"]) for row in rows if "Pass0:" in row["reason"]
+    }
+    assert 0 < len(again) < 10
+    assert set(matched[14:]) == again
+    # a stage for all of them
+    del matched[:]
+    tables[0]["runs"]["cross"]["stages"][0]["blockMatch"]["searchRadius"] = 50
+    run_all(WHOLE, tables=tables)
+    assert len(matched) == 10
+
+
+def test_a_patched_tile_or_a_lost_record_brings_back_its_pairs_alone(volume, matched):
+    run_all(WHOLE)
+    del matched[:]
+    ids = {(s.z, s.column): s.tile_id for s in volume.specs}
+    client = RenderClient("o", "p")
+    client.delete_pair(COLLECTION, ("3.0", ids[3, 0], "4.0", ids[4, 0]))
+    run_all(WHOLE)
+    assert matched == [(ids[3, 0], ids[4, 0])]
+    del matched[:]
+    tiles = client.tiles("v1_acquire")
+    shared = [
+        replace(t, labels=("patch",)) if t.cell == (0, 1) and t.z == 1 else t for t in tiles.tiles
+    ]
+    receipt = client.publish_stack(
+        "v1_acquire_patch", TileSet(tuple(shared)), resolution_nm=(8, 8, 8), inputs=[], params={}
+    )
+    receipt.write("stacks/patched.json")
+    client.close()
+    run_all(WHOLE, stack="stacks/patched.json")
+    assert len(matched) == 3
+    assert all(ids[1, 1] in pair for pair in matched)
 
 
 def row(p, q, saved="1"):
