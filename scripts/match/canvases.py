@@ -8,7 +8,7 @@ them; the least recently used leave first)
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,10 @@ from scripts.lib import compose, pixels
 from scripts.lib.compose import Source
 from scripts.lib.geometry import Array, Box
 from scripts.lib.records import TileSet, TileSpec
-from scripts.match import filters, ransac, sift
+from scripts.match import descriptors, filters, ransac, sift
+from scripts.match.descriptors import Blobs
 from scripts.match.levels import BlockFeatures, BlockParams
-from scripts.match.presets import Clip, Rendering, Stage
+from scripts.match.presets import Clip, Descriptors, Rendering, Stage
 from scripts.match.sift import Extraction, Features
 
 Image = NDArray[np.generic]
@@ -54,8 +55,24 @@ class Canvas:
         """Canvas px to full-scale px of the matching frame."""
         return xy / self.scale + self.origin
 
+    def to_canvas(self, xy: Array) -> Array:
+        """Full-scale px of the matching frame to canvas px."""
+        return np.asarray((xy - self.origin) * self.scale)
 
-Key = tuple[str, Rendering, Extraction | BlockParams, Box | None, bool]
+
+@dataclass(frozen=True, eq=False)
+class Peaks:
+    """Blobs of one rendered tile: places (n, 2) in full-scale px of the matching frame."""
+
+    xy: Array
+
+    @property
+    def nbytes(self) -> int:
+        """Memory this holds."""
+        return int(self.xy.nbytes)
+
+
+Key = tuple[str, Rendering, Extraction | BlockParams | Blobs, Box | None, bool]
 
 
 class Canvases:
@@ -67,7 +84,7 @@ class Canvases:
         self.computed = 0
         self._source = source or compose.file_source
         self._budget = budget_mb * 1e6
-        self._kept: OrderedDict[Key, Canvas | BlockFeatures] = OrderedDict()
+        self._kept: OrderedDict[Key, Canvas | BlockFeatures | Peaks] = OrderedDict()
         self._held = 0
 
     def get(self, tile_id: str, stage: Stage, position: str = "") -> Canvas:
@@ -82,6 +99,19 @@ class Canvases:
             self._keep(key, canvas)
         return canvas
 
+    def peaks(self, tile_id: str, stage: Stage, how: Descriptors, position: str = "") -> Peaks:
+        """Give the peaks of a tile that the geometric descriptors of a stage are made of."""
+        tile = self.by_id[tile_id]
+        box = _clip_box(self.tiles, tile, stage.clip, position)
+        key = (tile_id, how.render, how.blobs, box, False)
+        found = self._known(key)
+        if not isinstance(found, Peaks):
+            picture, origin = self._picture(tile, replace(stage, render=how.render), box)
+            xy = descriptors.peaks(picture, how.blobs)
+            found = Peaks(xy / how.render.scale + np.array(origin))
+            self._keep(key, found)
+        return found
+
     def blocks(self, tile_id: str, stage: Stage, position: str = "") -> BlockFeatures:
         """Give what the block matcher needs of a tile."""
         tile = self.by_id[tile_id]
@@ -95,7 +125,7 @@ class Canvases:
             self._keep(key, found)
         return found
 
-    def _known(self, key: Key) -> Canvas | BlockFeatures | None:
+    def _known(self, key: Key) -> Canvas | BlockFeatures | Peaks | None:
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
@@ -120,7 +150,7 @@ class Canvases:
             image = sift.byte_image(picture, stage.extraction.preblur_px)
         return Canvas(features, (h, w), packed, np.array(origin), stage.render.scale, image)
 
-    def _keep(self, key: Key, canvas: Canvas | BlockFeatures) -> None:
+    def _keep(self, key: Key, canvas: Canvas | BlockFeatures | Peaks) -> None:
         self._kept[key] = canvas
         self._held += canvas.nbytes
         while self._held > self._budget and len(self._kept) > 1:

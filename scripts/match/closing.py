@@ -28,8 +28,9 @@ SUMMARY_COLUMNS = (
     "few_inliers",
     "low_coverage",
     "low_correlation",
-    "descriptors_not_available",
+    "no_descriptors",
     "no_overlap",
+    "no_usable_pixels",
     "stopped_by_distance",
 )
 

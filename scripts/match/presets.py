@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scripts.lib.geometry import MODELS
 from scripts.lib.job import UserError
 from scripts.match import ransac, sift
+from scripts.match.descriptors import Blobs, Neighborhood
 from scripts.match.levels import BlockParams
 from scripts.match.pairs import POSITIONS, Rules
 from scripts.match.ransac import Consensus
@@ -50,12 +51,18 @@ class Clip:
 
 @dataclass(frozen=True)
 class Descriptors:
-    """Limits of a stage with geometric descriptors [geometricDescriptorAndMatch]."""
+    """A stage's geometric descriptors, and the limits they serve [geometricDescriptorAndMatch]."""
 
+    render: Rendering
+    blobs: Blobs = Blobs(dark=True)  # lengths in px of its own canvas
+    neighborhood: Neighborhood = Neighborhood()
+    consensus: Consensus = Consensus()  # epsilon in full-scale px
+    filter: str = "SINGLE_SET"
+    block_radius_px: float | None = None  # full scale, around SIFT inliers [fullScaleBlockRadius]
+    weight: float = 1.0  # [gdStoredMatchWeight]
     min_combined_inliers: int | None = None
     min_combined_coverage: float | None = None
     regardless_of_sift: bool = False
-    settings: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -203,7 +210,9 @@ def _stage(raw: Json, where: str) -> Stage:
         block=_block(raw.get("blockMatch") or {}, f"{where}, blockMatch"),
         consensus=Consensus(**match),
         descriptors=_descriptors(
-            raw.get("geometricDescriptorAndMatch") or {}, f"{where}, geometricDescriptorAndMatch"
+            raw.get("geometricDescriptorAndMatch") or {},
+            render,
+            f"{where}, geometricDescriptorAndMatch",
         ),
         max_neighbor_distance=raw.get("maxNeighborDistance"),
         start_position_weight=weight,
@@ -339,19 +348,70 @@ _GD_FIELDS = {
 }
 
 
-def _descriptors(raw: Json, where: str) -> Descriptors | None:
+def _descriptors(raw: Json, render: Rendering, where: str) -> Descriptors | None:
     """Read the block; None when it is absent or switched off."""
     _fields(raw, where, _GD_FIELDS, {})
     if not raw.get("gdEnabled"):
         return None
     names = {
+        "renderScale": ("scale", _positive),
+        "renderWithFilter": ("with_filter", _flag),
         "minCombinedInliers": ("min_combined_inliers", _whole),
         "minCombinedCoveragePercentage": ("min_combined_coverage", _number),
         "runGeoRegardlessOfSiftResults": ("regardless_of_sift", _flag),
     }
-    limits = _read({k: v for k, v in raw.items() if k in names}, where, names, {})
-    _match(raw.get("matchDerivationParameters") or {}, f"{where}, matchDerivationParameters")
-    return Descriptors(**limits, settings=raw)
+    own = {k: v for k, v in raw.items() if k in names or k in _RENDER_REFUSED}
+    limits = _read(own, where, names, _RENDER_REFUSED)
+    if not {"scale", "with_filter"} <= set(limits):
+        raise UserError(f"{where}: renderScale and renderWithFilter are required")
+    if ("min_combined_inliers" in limits) != ("min_combined_coverage" in limits):
+        raise UserError(
+            f"{where}: minCombinedInliers and minCombinedCoveragePercentage need each other"
+        )
+    render = replace(render, scale=limits.pop("scale"), with_filter=limits.pop("with_filter"))
+    match = _match(
+        raw.get("matchDerivationParameters") or {}, f"{where}, matchDerivationParameters"
+    )
+    legacy = match.pop("legacy_epsilon_px", None)
+    if match["epsilon_px"] is None and legacy is None:
+        raise UserError(f"{where}: matchDerivationParameters.matchMaxEpsilonFullScale is required")
+    match["epsilon_px"] = match["epsilon_px"] or legacy / render.scale
+    outer = {k: match.pop(k) for k in _OUTER}
+    shape = raw.get("geometricDescriptorParameters") or {}
+    return Descriptors(
+        render=render,
+        consensus=Consensus(**{k: v for k, v in match.items() if v is not None}),
+        filter=outer["filter"] or "SINGLE_SET",
+        **_shape(shape, render.scale, f"{where}, geometricDescriptorParameters"),
+        **limits,
+    )
+
+
+def _shape(raw: Json, scale: float, where: str) -> dict[str, Any]:
+    """Read what a peak is, and how its neighborhood is compared."""
+    names = {
+        "numberOfNeighbors": ("neighbors", _whole),
+        "redundancy": ("redundancy", _whole),
+        "significance": ("significance", _positive),
+        "similarOrientation": ("same_orientation", _flag),
+        "sigma": ("sigma", _positive),
+        "threshold": ("threshold", _positive),
+        "localization": ("quadratic", _one_of(("NONE", "THREE_D_QUADRATIC"))),
+        "lookForMinima": ("dark", _flag),
+        "lookForMaxima": ("bright", _flag),
+        "fullScaleNonMaxSuppressionRadius": ("apart_px", _number),
+        "fullScaleBlockRadius": ("block_radius_px", _number),
+        "gdStoredMatchWeight": ("weight", _positive),
+    }
+    found = _read(raw, where, names, {})
+    if not (found.get("dark") or found.get("bright")):
+        raise UserError(f"{where}: set lookForMinima or lookForMaxima, or there are no peaks")
+    out = {k: found.pop(k) for k in ("block_radius_px", "weight") if k in found}
+    kinds = {f for f in Neighborhood.__dataclass_fields__ if f in found}
+    around = {k: found.pop(k) for k in kinds}
+    found["quadratic"] = found.get("quadratic") != "NONE"
+    found["apart_px"] = found.get("apart_px", 0.0) * scale
+    return out | {"blobs": Blobs(**found), "neighborhood": Neighborhood(**around)}
 
 
 def _read(

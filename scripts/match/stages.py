@@ -16,7 +16,7 @@ from scripts.lib import geometry
 from scripts.lib.geometry import Array, Box, TileId
 from scripts.lib.job import UserError
 from scripts.lib.records import CanvasMatches
-from scripts.match import agreement, block, coverage, ransac, sift
+from scripts.match import agreement, block, coverage, descriptors, ransac, sift
 from scripts.match.canvases import Canvas, Canvases
 from scripts.match.pairs import Pair
 from scripts.match.presets import Descriptors, Stage
@@ -112,10 +112,14 @@ def sift_matches(pair: Pair, stage: Stage, canvases: Canvases) -> Outcome:
     points_p, points_q = _candidates(pair, stage, canvases, p, q)
     random = ransac.generator(pair.p_id, pair.q_id, stage.name)
     found = ransac.FILTERS[stage.filter](points_p, points_q, how, random)
+    few = f"few_inliers({found.most}<{how.min_inliers} of {len(points_p)})"
+    inliers = found.sets[0] if found.sets else np.zeros(0, np.intp)
+    points_p, points_q = points_p[inliers], points_q[inliers]
+    if stage.descriptors is not None:
+        return _with_descriptors(pair, stage, canvases, (p, q), (points_p, points_q), few)
     if not found.sets:
-        return Outcome(f"few_inliers({found.most}<{how.min_inliers} of {len(points_p)})")
-    inliers = found.sets[0]
-    return _judged(stage, p, q, points_p[inliers], points_q[inliers])
+        return Outcome(few)
+    return _judged(stage, p, q, points_p, points_q)
 
 
 def _candidates(
@@ -175,25 +179,78 @@ def _unlike(stage: Stage, p: Canvas, q: Canvas, model: Array) -> str:
 
 
 def _objection(stage: Stage, count: int, percent: float) -> str:
+    limit, least = stage.min_coverage, 0
     if stage.descriptors is not None:
-        return _combined_objection(stage.descriptors, count, percent)
-    limit = stage.min_coverage
+        limit = stage.descriptors.min_combined_coverage
+        least = stage.descriptors.min_combined_inliers or 0
+    if count < least:
+        return f"few_inliers({count}<{least})"
     # a NaN, for an empty overlap, is not sufficient either
     if limit is not None and not percent >= limit:
         return f"low_coverage({percent:.0f}<{limit:g})"
     return ""
 
 
-def _combined_objection(limits: Descriptors, count: int, percent: float) -> str:
-    """Decide as section 5.8 does up to the point where geometric descriptors would have to help."""
-    enough = count >= (limits.min_combined_inliers or 0)
-    if not enough and not limits.regardless_of_sift:
-        return f"few_inliers({count}<{limits.min_combined_inliers})"
-    if limits.min_combined_coverage is None:
-        return f"descriptors_not_available({count} inliers)"
-    if enough and percent >= limits.min_combined_coverage:
-        return ""
-    return f"descriptors_not_available({percent:.0f}<{limits.min_combined_coverage:g} %)"
+# ---------------------------------------------------------------------------------------------
+# SIFT, and geometric descriptors where it is not enough
+# ---------------------------------------------------------------------------------------------
+
+
+def _with_descriptors(
+    pair: Pair,
+    stage: Stage,
+    canvases: Canvases,
+    both: tuple[Canvas, Canvas],
+    points: tuple[Array, Array],
+    few: str,
+) -> Outcome:
+    """Decide as section 5.8 does: SIFT alone, SIFT and descriptors together, or nothing."""
+    how, (p, q) = stage.descriptors, both
+    assert how is not None  # noqa: S101 - the caller has looked
+    limited, enough = how.min_combined_inliers is not None, len(points[0]) > 0
+    if limited:
+        enough = len(points[0]) >= (how.min_combined_inliers or 0)
+        alone = _judged(stage, p, q, *points) if enough and len(points[0]) else Outcome(few)
+        if not alone.reason:
+            return alone
+        if not enough and not how.regardless_of_sift:
+            return Outcome(few)
+    more = _described_matches(
+        pair, stage, how, canvases, [c.to_full(x) for c, x in zip(both, points, strict=True)]
+    )
+    if len(more[0]) == 0 and (limited or len(points[0]) == 0):
+        return Outcome(f"no_descriptors({len(points[0])} inliers of SIFT)")
+    joined_p = np.concatenate([points[0], p.to_canvas(more[0])])
+    joined_q = np.concatenate([points[1], q.to_canvas(more[1])])
+    weights = np.repeat([SIFT_WEIGHT, how.weight], [len(points[0]), len(more[0])])
+    if not limited:
+        return replace(_judged(stage, p, q, joined_p, joined_q), weight=weights)
+    model = replace(stage.consensus, epsilon_px=stage.consensus.epsilon_px * stage.render.scale)
+    random = ransac.generator(pair.p_id, pair.q_id, stage.name, "combined")
+    found = ransac.FILTERS["SINGLE_SET"](joined_p, joined_q, model, random)
+    if not found.sets:
+        return Outcome(f"few_inliers({found.most}<{model.min_inliers} of {len(weights)})")
+    kept = found.sets[0]
+    return replace(_judged(stage, p, q, joined_p[kept], joined_q[kept]), weight=weights[kept])
+
+
+def _described_matches(
+    pair: Pair, stage: Stage, how: Descriptors, canvases: Canvases, inliers: Sequence[Array]
+) -> tuple[Array, Array]:
+    """Give matches of geometric descriptors, full-scale px, away from the inliers of SIFT."""
+    one, other = (
+        descriptors.away_from(canvases.peaks(tile, stage, how, position).xy, near, radius)
+        for tile, position, near, radius in (
+            (pair.p_id, pair.p_position, inliers[0], how.block_radius_px),
+            (pair.q_id, pair.q_position, inliers[1], how.block_radius_px),
+        )
+    )
+    chosen = descriptors.candidates(one, other, how.neighborhood)
+    p, q = one[chosen[:, 0]], other[chosen[:, 1]]
+    random = ransac.generator(pair.p_id, pair.q_id, stage.name, "descriptors")
+    found = ransac.FILTERS[how.filter](p, q, how.consensus, random)
+    kept = found.sets[0] if found.sets else np.zeros(0, np.intp)
+    return p[kept], q[kept]
 
 
 # ---------------------------------------------------------------------------------------------

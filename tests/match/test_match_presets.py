@@ -13,6 +13,7 @@ FOLDER = Path(__file__).parents[2] / "config" / "match_stages"
 RUNS = {
     "single_row": ["montage", "cross"],
     "multi_row": ["montage_top_bottom", "montage_left_right", "cross"],
+    "flyem": ["montage", "cross"],
     "leaf": ["cross"],
     "small_cell": ["cross"],
     "block": ["montage", "montage_top_bottom", "montage_left_right", "cross"],
@@ -46,6 +47,27 @@ def test_multi_row_cross_is_the_reference_table():
     assert not first.render.without_mask
     assert run.rules.z_distance == 6
     assert run.rules.exclude_same_layer
+
+
+def test_flyem_cross_is_the_reference_table():
+    run = presets.read_run(table("flyem"), "cross")
+    assert [s.render.scale for s in run.stages] == [0.05, 0.1, 0.15, 0.25, 0.25, 0.25]
+    assert [s.consensus.min_inliers for s in run.stages] == [20, 20, 20, 150, 20, 20]
+    assert [s.min_coverage for s in run.stages] == [50, 50, 50, 30, 50, None]
+    assert [s.max_neighbor_distance for s in run.stages] == [6, 6, 6, 3, 2, 1]
+    assert [s.descriptors and s.descriptors.weight for s in run.stages] == [
+        0.40,
+        0.39,
+        0.38,
+        None,
+        0.37,
+        None,
+    ]
+    fifth = run.stages[4].descriptors
+    assert fifth.regardless_of_sift
+    assert (fifth.render.scale, fifth.blobs.sigma, fifth.blobs.apart_px) == (0.5, 4.04, 25.0)
+    assert (fifth.block_radius_px, fifth.consensus.min_inliers) == (500.0, 20)
+    assert (fifth.neighborhood.neighbors, fifth.neighborhood.redundancy) == (3, 1)
 
 
 def test_single_row_montage_is_the_reference_table():

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from scripts.lib import geometry
-from scripts.match import pairs, stages
+from scripts.lib.compose import Picture
+from scripts.match import descriptors, pairs, stages
 from scripts.match.canvases import Canvases
+from scripts.match.descriptors import Blobs, Neighborhood
 from scripts.match.pairs import Pair, Rules
 from scripts.match.presets import Clip, Descriptors, Rendering, Stage
 from scripts.match.ransac import Consensus
@@ -96,23 +98,92 @@ def test_low_coverage_declines(specimen):
     assert "low_coverage" in attempt.reason
 
 
+GEOMETRIC = Descriptors(
+    STAGE.render,
+    Blobs(sigma=3.0, dark=True, bright=True, apart_px=4.0),
+    Neighborhood(3, 1, 1.5),
+    Consensus("RIGID", 4.0, 1000, 10),
+    weight=0.4,
+)
+FEW = replace(STAGE, consensus=replace(STAGE.consensus, min_inliers=5000))  # SIFT finds nothing
+
+
+def with_limits(inliers, coverage, **other):
+    return replace(GEOMETRIC, min_combined_inliers=inliers, min_combined_coverage=coverage, **other)
+
+
 @pytest.mark.parametrize(
-    ("limits", "words"),
+    ("stage", "limits", "words"),
     [
-        (Descriptors(10, 50.0), ""),
-        (Descriptors(10, 99.99), "descriptors_not_available"),
-        (Descriptors(5000, 0.0), "few_inliers"),
-        (Descriptors(5000, 0.0, regardless_of_sift=True), "descriptors_not_available"),
-        (Descriptors(), "descriptors_not_available"),
+        (STAGE, with_limits(10, 50.0), ""),  # SIFT is enough
+        (STAGE, with_limits(10, 101.0), "low_coverage"),
+        (STAGE, with_limits(5000, 0.0), "few_inliers"),
+        (STAGE, with_limits(5000, 0.0, regardless_of_sift=True), "few_inliers"),
+        (FEW, GEOMETRIC, ""),  # no limits: descriptors run whatever SIFT found
+        (FEW, replace(GEOMETRIC, blobs=Blobs(sigma=3.0, dark=True, threshold=0.9)), "no_desc"),
+        (FEW, with_limits(20, 0.0), "few_inliers"),
     ],
 )
-def test_a_stage_with_descriptors_saves_what_sift_alone_satisfies(specimen, limits, words):
-    stage = replace(
-        STAGE, descriptors=limits, coverage_radius_px=20.0 if "99" in str(limits) else 60.0
-    )
-    attempt = stages.match_pair(cross(specimen), [stage], canvases(specimen))
-    assert words in attempt.reason
+def test_sift_and_descriptors_decide_together(specimen, stage, limits, words):
+    pair = cross(specimen)
+    attempt = stages.match_pair(pair, [replace(stage, descriptors=limits)], canvases(specimen))
+    assert attempt.reason.startswith(f"pass1:{words}") if words else attempt.reason == ""
     assert (attempt.matches is not None) == (words == "")
+    if attempt.matches is not None:
+        assert error(specimen, attempt) < (0.1 if stage is STAGE else 0.5)
+        assert set(attempt.matches.w) == ({1.0} if stage is STAGE else {0.4})
+
+
+def test_descriptors_add_to_sift_where_it_is_not_enough_and_keep_their_weight(specimen):
+    pair = cross(specimen)
+    sift_alone = stages.match_pair(pair, [STAGE], canvases(specimen))
+    p = sift_alone.outcome.p
+    # limits that SIFT alone cannot meet: more points than it has
+    limits = with_limits(len(p) + 5, 0.0, regardless_of_sift=True, block_radius_px=6.0)
+    attempt = stages.match_pair(pair, [replace(STAGE, descriptors=limits)], canvases(specimen))
+    weights = attempt.matches.w
+    assert set(weights) == {1.0, 0.4}
+    own = attempt.outcome.p[weights == 0.4]
+    assert np.hypot(*(own[:, None] - p).transpose(2, 0, 1)).min() > 5.5
+    assert error(specimen, attempt) < 0.3
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_neighborhoods_match_through_noise_strays_and_a_turn_when_told_so(same):
+    rng = np.random.default_rng(4)
+    p = rng.uniform(0, 1000, (150, 2))
+    angle = 0.0 if same else 0.5
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    order = rng.permutation(150)
+    q = (p @ turn.T + [40, -30] + 0.2 * rng.standard_normal(p.shape))[order]
+    q = np.concatenate([q, rng.uniform(0, 1000, (15, 2))])
+    how = Neighborhood(3, 1, 2.0, same_orientation=same)
+    found = descriptors.candidates(p, q, how)
+    right = found[:, 1] < 150
+    right[right] = order[found[right, 1]] == found[right, 0]
+    assert len(found) > 75
+    assert right.mean() > 0.95
+    other = descriptors.candidates(p, q, replace(how, same_orientation=not same))
+    assert same or len(other) < 0.4 * len(found)
+
+
+def test_blobs_are_found_between_pixels_dark_or_bright_apart_and_off_the_mask():
+    y, x = np.mgrid[:120, :160]
+    places = [(30.3, 40.6, -60), (90.2, 50.4, -80), (96.0, 58.0, -50), (120.7, 80.1, 70)]
+    image = 128.0 + sum(
+        height * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 18) for a, b, height in places
+    )
+    picture = Picture(image.astype(np.float32), np.ones(image.shape, bool))
+    how = Blobs(sigma=3.0, threshold=0.02, dark=True)
+    found = descriptors.peaks(picture, how)
+    for place in ((30.3, 40.6), (90.2, 50.4)):
+        assert np.hypot(*(found - place).T).min() < 0.3
+    assert len(found) == 3
+    assert len(descriptors.peaks(picture, replace(how, apart_px=15))) == 2
+    bright = descriptors.peaks(picture, replace(how, dark=False, bright=True))
+    assert np.hypot(*(bright - (120.7, 80.1)).T).min() < 0.3
+    picture.mask[38:43, 28:33] = False
+    assert len(descriptors.peaks(picture, how)) == 2
 
 
 def montage(specimen):
