@@ -196,9 +196,7 @@ def volume_bytes(folder):
     return {p: p.read_bytes() for p in sorted(folder.glob("v.*/**/*")) if p.is_file()}
 
 
-def test_lost_and_damaged_blocks_are_named_and_they_alone_are_written_again(
-    workdir, monkeypatch
-):
+def test_lost_and_damaged_blocks_are_named_and_they_alone_are_written_again(workdir, monkeypatch):
     publish(workdir, LAYERS)
     coordinates(LAYERS)
     export()
