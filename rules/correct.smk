@@ -94,7 +94,7 @@ rule correct_step:
         runtime=120,
     params:
         render=RENDER,
-        settings=lambda wc: CORRECT[wc.step],
+        settings=step_settings,
         voxel_nm=VOXEL_NM,
     script:
         "../scripts/correct/correct_step.py"

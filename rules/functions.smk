@@ -124,6 +124,12 @@ def last_patches(wildcards):
     return f"review/patches/{max(len(patch_rounds()) - 1, 0)}.tsv"
 
 
+def step_settings(wildcards):
+    """Section of a step, without what only the proposal reads."""
+    section = config["correct"][wildcards.step]
+    return {key: value for key, value in section.items() if key != "sample_tiles"}
+
+
 def step_evidence(wildcards):
     """What a step looks at besides the stack before it."""
     if wildcards.step == "16bit":

@@ -163,6 +163,19 @@ def test_one_brighter_tile_comes_down_and_the_middle_grey_stays_on_average(tmp_p
     assert correlation(after, world.truth()) > 0.995 > correlation(before, world.truth())
 
 
+@pytest.mark.parametrize("noise", [5.0, 20.0])
+def test_noise_takes_no_contrast_away(tmp_path, noise):
+    rng = np.random.default_rng(4)
+    world = World(range(1, 5), columns=3)
+    world.spoil(lambda image, tile: image + noise * rng.standard_normal(image.shape))
+    before = world.volume(world.tiles)
+    tiles, found = corrected(world, tmp_path)
+    after = world.volume(tiles)
+    assert after.std() == pytest.approx(before.std(), rel=0.02)
+    assert np.log(found.arrays["maps"][..., 0]).mean() == pytest.approx(0, abs=0.02)
+    assert correlation(after, world.truth()) > correlation(before, world.truth()) - 0.001
+
+
 def test_sixteen_bit_values_are_balanced_in_their_own_range(tmp_path):
     # 8-bit value v was made of 33000 + 10 v in odd layers, of 32500 + 12 v in even ones
     world = World(range(1, 9))
