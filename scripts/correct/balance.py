@@ -33,9 +33,9 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _LEAST_PIXELS = 20  # of a pair of regions or layers
-# the spread of a few dozen pixels is known to a tenth, their mean to a hundredth of the range:
-# gains are held ten times more strongly than offsets
-_GAIN_HOLD = 10.0
+# the spread of a few dozen pixels is known to a tenth, their mean to a thousandth of the range, and
+# an overlap that is mostly resin tells nothing of contrast: gains are held far more than offsets
+_GAIN_HOLD = 3000.0
 _HUBER = 2.0  # links that miss by more than so many sd count less
 _ROUNDS = 8
 
