@@ -24,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorstore
 from isal import igzip
+from numcodecs import Zstd
 from numpy.typing import NDArray
 
 from scripts.lib import files
@@ -360,13 +361,13 @@ class Level:
             When the region cuts a block (two jobs would then share it) or the shapes differ.
         """
         self._check(region, voxels)
-        if self.target.codec == "gzip" and self.target.format != "zarr3":
-            self._write_deflated(region, voxels)
+        if self.target.format != "zarr3":
+            self._write_blocks(region, voxels)
             return
         try:
             self.store[region].write(voxels).result()
         except ValueError:
-            # blocks that reach beyond the volume are read first; a torn one must not stay for ever
+            # shards that reach beyond the volume are read first; a torn one must not stay for ever
             for path, _ in self._files(region):
                 path.unlink(missing_ok=True)
             self.store[region].write(voxels).result()
@@ -375,8 +376,12 @@ class Level:
         """Count the stored files (blocks or shards) of a region."""
         return sum(path.exists() for path, _ in self._files(region))
 
-    def _write_deflated(self, region: Region, voxels: Voxels) -> None:
-        """Write gzip blocks by ISA-L: an eighth of the time of the zlib inside tensorstore."""
+    def _write_blocks(self, region: Region, voxels: Voxels) -> None:
+        """Write block files with our own packing of them.
+
+        ISA-L takes an eighth of the time of the zlib inside tensorstore, and zstd a fifth less than
+        there, where voxels are copied once more.
+        """
         corner = [part.start for part in region]
         for path, parts in self._files(region):
             inside = tuple(
@@ -385,20 +390,26 @@ class Level:
             )
             block = voxels[inside]
             if block.any():
-                files.write_bytes(path, self._pack(block))
+                files.write_bytes(path, self._file_of(block))
             else:
                 path.unlink(missing_ok=True)
 
-    def _pack(self, block: Voxels) -> bytes:
+    def _file_of(self, block: Voxels) -> bytes:
         """Give the bytes of a block file: N5 cuts a block at the border, Zarr fills it up."""
-        level = min(self.target.codec_level, _ISAL_MOST)
         if self.target.format == "n5":
             head = struct.pack(">HHIII", 0, 3, *block.shape[::-1])
-            raw = block.astype(block.dtype.newbyteorder(">"))
-            return head + igzip.compress(raw.tobytes(), level, mtime=0)
+            return head + self._pack(block.astype(block.dtype.newbyteorder(">")))
+        if block.shape == self.unit_zyx:
+            return self._pack(block.astype(block.dtype.newbyteorder("<")))
         whole = np.zeros(self.unit_zyx, block.dtype.newbyteorder("<"))
         whole[tuple(slice(0, n) for n in block.shape)] = block
-        return igzip.compress(whole.tobytes(), level, mtime=0)
+        return self._pack(whole)
+
+    def _pack(self, block: Voxels) -> bytes:
+        level = self.target.codec_level
+        if self.target.codec == "gzip":
+            return igzip.compress(block.tobytes(), min(level, _ISAL_MOST), mtime=0)
+        return bytes(Zstd(level).encode(np.ascontiguousarray(block)))
 
     def _files(self, region: Region) -> Iterator[tuple[Path, Region]]:
         """Give the files of a region, with the voxels of this level that each holds."""
