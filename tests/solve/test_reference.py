@@ -1,4 +1,4 @@
-"""The meaning of lambda: the block solver's relaxation, done here tile by tile, ends at our solve."""
+"""The meaning of lambda: the block solver's relaxation, done here, ends where our solve does."""
 
 import numpy as np
 import pytest
