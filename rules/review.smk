@@ -170,8 +170,41 @@ rule review_connectivity:
         "../scripts/review/review_connectivity.py"
 
 
+rule review_page:
+    input:
+        acquire=f"stacks/{STACK['acquire']}.json",
+        results=chunks("match/results/{run}/{chunk}.tsv.gz"),
+        restarts="ingest/restarts.tsv",
+        clusters="review/clusters.json",
+        tiles="review/tiles.tsv",
+        edges="review/edges.tsv",
+        patches="review/patches.tsv",
+        statistics="review/statistics.tsv",
+        proposals="review/proposals.yaml",
+    output:
+        page="review/index.html",
+        pictures="review/pictures.json",
+    log:
+        "logs/review_page/page.log",
+    benchmark:
+        "benchmarks/review_page/page.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        render=RENDER,
+        volume=config["volume"],
+        collection=COLLECTION,
+    script:
+        "../scripts/review/review_page.py"
+
+
 rule check_gate:
     input:
+        page="review/index.html",
         clusters="review/clusters.json",
         tiles="review/tiles.tsv",
         edges="review/edges.tsv",

@@ -1,0 +1,150 @@
+"""L4 · Page: the review as one HTML file that needs no network; also there when the gate fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from scripts.lib.records import CanvasMatches, TileSpec
+from scripts.review import pictures
+from scripts.review.patches import Place
+from scripts.review.pictures import Shown
+from scripts.review.statistics import Pairs
+from scripts.review.survey import Read
+
+TEMPLATES = Path(__file__).parent
+MOST_PROPOSALS = 40  # with pictures; the tables name all
+MOST_PAIRS = 6
+MOST_ROWS = 60  # of a table
+Row = Mapping[str, str]
+
+
+def patch_strips(rows: Sequence[Row], at: Mapping[Place, TileSpec], read: Read) -> list[Shown]:
+    """Show the tiles that are, or should be, patched; the highest scores first."""
+    out = []
+    for row in sorted(rows, key=lambda row: -float(row["score"] or 0))[:MOST_PROPOSALS]:
+        place = (float(row["z"]), int(row["row"]), int(row["column"]))
+        title = f"patch · {row['state']} · z {row['z']}, cell {row['row']},{row['column']}"
+        caption = f"{row['reason']} (score {row['score']}); taken from {row['source_id']}"
+        shown = pictures.strip(place, at, read, title, caption)
+        out += [shown] if shown else []
+    return out
+
+
+def trim_strips(
+    entries: Sequence[Mapping[str, Any]], tiles: Sequence[Row], at: Mapping[Place, TileSpec],
+    read: Read,
+) -> list[Shown]:  # fmt: skip
+    """Show the last layer of each range that is, or should be, trimmed, with the one after it."""
+    out = []
+    for entry in entries[:MOST_PROPOSALS]:
+        row, column = (int(n) for n in entry["cells"][0].split(","))
+        inside = [
+            float(tile["score"])
+            for tile in tiles
+            if (int(tile["row"]), int(tile["column"])) == (row, column)
+            and entry["z_first"] <= float(tile["z"]) <= entry["z_last"]
+            and tile["score"]
+        ]
+        score = f"score {np.median(inside):.2f}" if inside else "no score"
+        title = f"trim · cell {row},{column}, z {entry['z_first']:g} to {entry['z_last']:g}"
+        place = (float(entry["z_last"]), row, column)
+        shown = pictures.strip(place, at, read, title, f"{entry['reason']} ({score})")
+        out += [shown] if shown else []
+    return out
+
+
+def worst(pairs: Pairs) -> list[int]:
+    """Give the rows of the saved pairs of one layer or the next with the fewest matches."""
+    near = np.flatnonzero((pairs["saved"] == 1) & (pairs["dz"] <= 1))
+    chosen: list[int] = []
+    for kind in (0, 1):
+        part = near[pairs["dz"][near] == kind]
+        order = np.lexsort((-np.nan_to_num(pairs["rms_px"][part]), pairs["count"][part]))
+        chosen += part[order][: MOST_PAIRS // 2].tolist()
+    return chosen
+
+
+def pair_picture(pairs: Pairs, i: int, found: CanvasMatches, tiles: Mapping[str, TileSpec],
+                 read: Read) -> Shown:  # fmt: skip
+    """Show a pair with its matches."""
+    title = f"{pairs['count'][i]} matches · {pairs['run'][i]}, stage {pairs['stage'][i]}"
+    caption = f"{found.p_id} and {found.q_id}, residual {pairs['rms_px'][i]:.2f} px"
+    return pictures.pair(found, tiles[found.p_id], tiles[found.q_id], read, title, caption)
+
+
+def page(
+    *,
+    volume: str,
+    figures: Mapping[str, Any],
+    sections: Sequence[tuple[str, Sequence[Shown]]],
+    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[Any]]]],
+    proposals: str,
+    plots: tuple[str, Mapping[str, str]],
+) -> str:
+    """Give the page; `plots` are the script and the elements of `lib.plots.embed`."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    script, parts = plots
+    return environment.get_template("page.html.j2").render(
+        volume=volume,
+        rows=_rows(figures),
+        sections=sections,
+        tables=[(title, header, rows[:MOST_ROWS], len(rows)) for title, header, rows in tables],
+        proposals=proposals,
+        script=Markup(script),  # noqa: S704 - Bokeh's
+        plots=[Markup(part) for part in parts.values()],  # noqa: S704 - Bokeh's
+    )
+
+
+def _rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    after, kinds = figures["after"], figures["kinds"]
+    sizes = [one["tiles"] for one in after["clusters"]]
+    return [
+        ("tiles", f"{figures['tiles']:,}"),
+        ("pairs", f"{figures['pairs_saved']:,} joined, {figures['pairs_attempted']:,} tried"),
+        ("clusters", f"{len(sizes)}, the largest of {max(sizes, default=0):,} tiles"),
+        ("unconnected tiles", f"{after['unconnected']:,}"),
+        ("resin", f"{kinds['resin']:,} tiles"),
+        ("spoilt, not patched", f"{kinds['spoilt']:,} tiles"),
+        ("patches", f"{figures['patches_held']:,} of {figures['patches']:,} hold"),
+        ("excluded", f"{figures['excluded']:,}, {figures['excluded_auto']:,} automatically"),
+        ("bridges", f"{figures['derived_pairs']:,} derived pairs"),
+    ]
+
+
+def tables(
+    figures: Mapping[str, Any],
+    tiles: Sequence[Row],
+    edges: Sequence[Row],
+    statistics: Sequence[Row],
+) -> list[tuple[str, list[str], list[list[Any]]]]:
+    """Give the tables of the page: (caption, header, rows)."""
+    shown = ["by", "run", "key", "planned", "saved", "saved_pct", "matches_median", "rms_px_median"]
+    clusters = [
+        [c["cluster"], f"{c['tiles']:,}", f"{c['z_first']:g} to {c['z_last']:g}",
+         " ".join(c["cells"][:12])]
+        for c in figures["after"]["clusters"]
+    ]  # fmt: skip
+    loose = [
+        [t["tile_id"], t["state"], t["kind"], t["reason"]]
+        for t in tiles
+        if t["state"] in ("unconnected", "small_cluster")
+    ]
+    gaps = sorted(edges, key=lambda row: -int(row["layers"]))
+    return [
+        ("Clusters", ["cluster", "tiles", "z", "cells"], clusters),
+        ("Tiles outside the largest cluster", ["tile", "state", "kind", "reason"], loose),
+        ("Edges without matches, longest first", ["cells", "z", "layers", "bridged"],
+         [[f"{g['row_a']},{g['column_a']} – {g['row_b']},{g['column_b']}",
+           f"{g['z_first']} to {g['z_last']}", g["layers"], g["bridged"]] for g in gaps]),
+        ("Pairs by stage, distance, cell and edge", shown,
+         [[row[name] for name in shown] for row in statistics if row["by"] != "z"]),
+    ]  # fmt: skip

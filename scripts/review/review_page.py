@@ -1,0 +1,85 @@
+# mypy: disable-error-code="name-defined"
+"""Make the page of the review: proposals with pictures, plots over the layers, tables.
+
+Inputs
+    the tables of the review, ``match/results/{run}/{chunk}.tsv.gz``, ``ingest/restarts.tsv``, stack
+    ``v1_acquire`` (its receipt) and its images, the match collection
+
+Outputs
+    ``review/index.html``     one page, works without a network, also when the gate does not open
+    ``review/pictures.json``  the pictures of the proposals, for the report
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.lib.files import read_json, read_table, write_json, write_text
+from scripts.lib.job import job
+from scripts.lib.plots import embed
+from scripts.lib.receipts import StackReceipt
+from scripts.lib.render import RenderClient
+from scripts.review import page, patches, plots, statistics
+from scripts.review.pictures import Shown
+from scripts.review.survey import read_pixels
+
+log = logging.getLogger(__name__)
+
+
+def pairs_shown(
+    client: RenderClient, collection: str, pairs: statistics.Pairs, tiles: Mapping[str, Any]
+) -> list[Shown]:
+    """Give the pictures of the worst pairs."""
+    out = []
+    for i in page.worst(pairs):
+        found = client.matches_between(collection, pairs["p_group"][i], pairs["q_group"][i])
+        mine = [m for m in found if (m.p_id, m.q_id) == (pairs["p_id"][i], pairs["q_id"][i])]
+        out += [page.pair_picture(pairs, i, one, tiles, read_pixels) for one in mine]
+    return out
+
+
+def main(
+    *,
+    inputs: Mapping[str, Any],
+    out: Mapping[str, str],
+    render: dict[str, Any],
+    volume: str,
+    collection: str,
+) -> None:
+    """Write the page and the pictures."""
+    client = RenderClient(**render)
+    acquired = client.tiles(StackReceipt.read(inputs["acquire"]).stack).tiles
+    at, pairs = patches.places(acquired), statistics.read(inputs["results"])
+    tiles, figures = read_table(inputs["tiles"]), read_json(inputs["clusters"])
+    proposals = Path(inputs["proposals"]).read_text()
+    proposed = [
+        *page.patch_strips(read_table(inputs["patches"]), at, read_pixels),
+        *page.trim_strips(yaml.safe_load(proposals).get("exclude", []), tiles, at, read_pixels),
+    ]
+    worst = pairs_shown(client, collection, pairs, {t.tile_id: t for t in acquired})
+    restarts = [float(row["z"]) for row in read_table(inputs["restarts"])]
+    rows = page.tables(
+        figures, tiles, read_table(inputs["edges"]), read_table(inputs["statistics"])
+    )
+    write_json(out["pictures"], [one.to_json() for one in proposed])
+    text = page.page(
+        volume=volume, figures=figures, tables=rows, proposals=proposals,
+        sections=[("Proposals", proposed), ("Pairs with the fewest matches", worst)],
+        plots=embed(plots.all_plots(pairs, restarts)),
+    )  # fmt: skip
+    write_text(out["page"], text)
+    log.info("%d proposals with pictures, %.2f MB", len(proposed), len(text) / 1e6)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            inputs=dict(snakemake.input.items()),
+            out=dict(snakemake.output.items()),
+            render=snakemake.params.render,
+            volume=snakemake.params.volume,
+            collection=snakemake.params.collection,
+        )
