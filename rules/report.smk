@@ -14,6 +14,7 @@ rule make_report:
         review="review/tiles.tsv",
         edges="review/edges.tsv",
         gate="review/gate.json",
+        proposals="review/pictures.json",
         residuals="solve/tiles.tsv",
         pairs="solve/pairs.tsv.gz",
         solve="solve/solve.html",

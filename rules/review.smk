@@ -6,6 +6,7 @@ SUSPECTS = {
         "resin_likeness",
         "min_resin_layers",
         "max_unlike_share",
+        "max_displaced_share",
         "max_saturated_share",
         "max_dead_share",
         "max_noise_ratio",

@@ -431,6 +431,27 @@ class RenderClient:
             for v in self._pairs(collection, p_group, True)
         ]
 
+    def match_ids(self, collection: str) -> Iterator[tuple[str, str]]:
+        """Give p id and q id of every pair of a collection, group after group.
+
+        One request per group, 20,000 of them for a large volume: what they have in common is
+        prepared once, which halves the time.
+        """
+        start = f"{self._base}/{self._collection(collection, 'pGroup')}"
+        common = self._session.prepare_request(requests.Request("GET", start))
+        settings = self._session.merge_environment_settings(start, {}, None, None, None)
+        for group in self.p_groups(collection):
+            asked = common.copy()
+            asked.url = f"{start}/{quote(group, safe='')}/matches?excludeMatchDetails=true"
+            try:
+                response = self._session.send(asked, timeout=self._timeout, **settings)
+            except requests.RequestException as error:
+                raise ServiceUnreachable(f"GET {asked.url} -> no answer: {error}") from error
+            if not response.ok:
+                raise _error(response, "GET", CollectionNotFound)
+            for pair in orjson.loads(response.content):
+                yield pair["pId"], pair["qId"]
+
     def _pairs(self, collection: str, p_group: str, exclude_details: bool) -> list[Json]:
         path = self._collection(collection, "pGroup", p_group, "matches")
         try:

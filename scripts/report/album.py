@@ -6,7 +6,7 @@ import functools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -26,6 +26,7 @@ CONTACT_PX = 380  # width of a picture of a contact sheet
 WITHIN_PX = 400  # width of a layer before or after a correction
 ENLARGED = 4  # of a seam
 MOST_LINES = 40  # matches drawn
+MOST_PROPOSALS = 12
 ALIGNED = {
     "Before": ("acquire", "Section across the layers (x to the right, z down), stage positions."),
     "After": ("align", "The same section through the solved stack, before the correction of z."),
@@ -93,6 +94,11 @@ def draw(
     if volume is not None:
         album["export"] = volume_pictures(*volume, names.z_per_px)
     return album
+
+
+def proposals(document: Sequence[Mapping[str, Any]] | None) -> list[Shown]:
+    """Give the first pictures of the review's proposals; all are on its own page."""
+    return [Shown(**one, wide=True) for one in (document or [])[:MOST_PROPOSALS]]
 
 
 def _layer(service: Stacks, stack: str, z: int) -> TileSet:

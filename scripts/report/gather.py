@@ -78,6 +78,7 @@ DOCUMENTS = {
     "metadata": "ingest/metadata.json",
     "clusters": "review/clusters.json",
     "gate": "review/gate.json",
+    "proposals": "review/pictures.json",
     "solve": "solve/solve.json",
     "qc": "zcorr/qc.json",
     "volume": "export/volume.json",

@@ -49,6 +49,7 @@ def main(
         holes=holes,
         volume=places.level(evidence),
     )
+    drawn["review"] = album.proposals(evidence.documents["proposals"])
     plotted = embed(plots.all_plots(evidence))
     text = page.page(figures, findings=found, album=drawn, plots=plotted)
     facts = places.facts(evidence, render, names)

@@ -216,6 +216,9 @@ def _match(figures: Figures) -> Rows:
     return out
 
 
+REVIEW_PAGE = Markup('<a href="../review/index.html">the page of the review</a>')
+
+
 def _review(figures: Figures) -> Rows:
     f = figures["review"]
     if f["status"] == "absent":
@@ -225,7 +228,9 @@ def _review(figures: Figures) -> Rows:
         ("clusters", f"{f['clusters']}, the largest of {f['largest_cluster']:,} tiles"),
         ("unconnected tiles", number(f["unconnected_tiles"])),
         ("excluded tiles", number(f["excluded_tiles"])),
+        ("patched tiles", number(f["patched_tiles"])),
         ("gaps between neighbors", number(f["weak_edges"])),
+        ("all proposals, statistics and worst pairs", REVIEW_PAGE),
     ]
 
 

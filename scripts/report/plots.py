@@ -17,6 +17,7 @@ from scripts.lib.plots import (
     BLUE,
     CYCLE,
     FONT,
+    GREEN,
     MARKS,
     ORANGE,
     PURPLE,
@@ -32,6 +33,7 @@ STATES = {
     "small_cluster": ORANGE,
     "unconnected": VERMILION,
     "excluded": PURPLE,
+    "patched": GREEN,
     "missing": "#20242b",
 }
 SHARE = ("#D55E00", "#E89B5E", "#F3CFA8", "#DCE6EE", "#9CC3DF", "#4D98C7", "#0072B2")

@@ -203,10 +203,10 @@ def review(evidence: Evidence) -> Figures:
     states = _counts(table["state"])
     named = table["cluster"][table["cluster"] != -1]
     sizes = sorted(np.unique(named, return_counts=True)[1].tolist(), reverse=True)
-    odd = table.where(table["state"] != "ok")
+    odd = table.where((table["state"] != "ok") & (table["state"] != "patched"))
     gate = evidence.documents["gate"]
     # exclusions are decisions already taken: nothing to look at
-    worrying = set(states) - {"ok", "excluded"} or warnings_of(gate) or gate is None
+    worrying = set(states) - {"ok", "excluded", "patched"} or warnings_of(gate) or gate is None
     return {
         "status": "look" if worrying else "ok",
         "gate": "passed" if gate is not None else "not passed",
@@ -217,6 +217,7 @@ def review(evidence: Evidence) -> Figures:
         "largest_cluster": sizes[0] if sizes else 0,
         "unconnected_tiles": states.get("unconnected", 0),
         "excluded_tiles": states.get("excluded", 0),
+        "patched_tiles": states.get("patched", 0),
         "weak_edges": len(evidence["edges"]),
         "not_ok": [
             {k: row[k] for k in ("tile_id", "z", "row", "column", "state", "reason")}

@@ -38,6 +38,9 @@ class Service(Protocol):
     def match_keys(self, collection: str, p_group: str) -> list[tuple[str, str, str, str, int]]:
         """Give the keys of a p group."""
 
+    def match_ids(self, collection: str) -> Iterator[tuple[str, str]]:
+        """Give the two tile ids of every pair of a collection."""
+
     def matches_between(self, collection: str, p_group: str, q_group: str) -> list[CanvasMatches]:
         """Give the records between two groups."""
 
@@ -121,16 +124,9 @@ def collect(
     rows += [
         {**row, "state": "proposed"} for row in files.proposed if patches.place_of(row) not in made
     ]
-    ids = [*stored_ids(client, collections[0]), *((row["p_id"], row["q_id"]) for row in saved)]
+    ids = [*client.match_ids(collections[0]), *((row["p_id"], row["q_id"]) for row in saved)]
     net = net_of_ids(list(now.values()), ids)
     return Joined(net, now, sorted(rows, key=patches.place_of), collections)
-
-
-def stored_ids(client: Service, collection: str) -> Iterator[tuple[str, str]]:
-    """Give the two tile ids of every pair of a collection."""
-    for group in client.p_groups(collection):
-        for _, p_id, _, q_id, _ in client.match_keys(collection, group):
-            yield p_id, q_id
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,13 +44,18 @@ def condition(image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Condition
 
 def saturated(pixels: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
     """Give the share of the area in which all pixels of `AREA_PX` are at 0, or all at 255."""
-    total = 0
+    return int(flat(pixels, valid).sum()) / int(valid.sum())
+
+
+def flat(pixels: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mark (h, w) the areas of pure black or white."""
+    found = np.zeros(valid.shape, bool)
     for extreme in (0.0, 255.0):
         there = ((pixels == extreme) | ~valid).astype(np.uint8)
         # opened: areas narrower than the window vanish, others keep their size
         opened = cv2.morphologyEx(there, cv2.MORPH_OPEN, np.ones((AREA_PX, AREA_PX), np.uint8))
-        total += int(((opened > 0) & valid).sum())
-    return total / int(valid.sum())
+        found |= (opened > 0) & valid
+    return found
 
 
 def dead(pixels: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:

@@ -10,6 +10,7 @@ have the same scan distortion, and a shift between them is measured.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -28,6 +29,9 @@ GRID = 8  # blocks along a side
 REACH = 0.35  # largest shift between layers, share of the side: restarts, and jumps of the stage
 CLIP = 3.0  # sd at which the band is cut, so that a bright edge does not outvote the tissue
 LEAST_LIKE = 0.35  # neighbors that correlate less say nothing: n_eff of a block is about 60
+BANDS = 7  # bands of rows, each a quarter of the height
+BAND_REACH = 0.12  # how far a band is looked for, share of the shorter side
+ALIKE_PX = 1.5  # neighbors say the same of a band
 NEIGHBORS = (-2, -1, 1, 2)
 
 
@@ -113,6 +117,58 @@ def _vertex(values: NDArray[np.generic], at: int) -> float:
     left, middle, right = (float(v) for v in values[at - 1 : at + 2])
     bend = left - 2 * middle + right
     return 0.5 * (left - right) / bend if bend < 0 else 0.0
+
+
+def band_shifts(a: Look, b: Look, shift: tuple[float, float]) -> Array:
+    """Give x, y of what bands of rows of a show in b, against `shift`, px; (`BANDS`, 2).
+
+    A beam that jumps in mid frame displaces all rows after it. NaN where a band is not found again
+    (correlation below `LEAST_LIKE`).
+    """
+    h, w = a.band.shape
+    reach = max(4, round(BAND_REACH * min(h, w)))
+    out = np.full((BANDS, 2), np.nan)
+    matrix = np.array([[1, 0, round(shift[0])], [0, 1, round(shift[1])]], np.float32)
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    there = cv2.warpAffine(b.band, matrix, (w, h), flags=flags)
+    padded = cv2.copyMakeBorder(there, reach, reach, 0, 0, cv2.BORDER_CONSTANT, value=0)
+    tall = h // 4
+    for k in range(BANDS):
+        top = round(k * (h - tall) / (BANDS - 1))
+        template = a.band[top : top + tall, reach : w - reach]
+        window = padded[top : top + tall + 2 * reach]
+        if template.std() < 0.1 or window.std() < 0.1:
+            continue
+        field = cv2.matchTemplate(window, np.ascontiguousarray(template), cv2.TM_CCOEFF_NORMED)
+        i, j = np.unravel_index(int(field.argmax()), field.shape)
+        if field[i, j] >= LEAST_LIKE:
+            out[k, 0] = j - reach + _vertex(field[i, :], int(j))
+            out[k, 1] = i - reach + _vertex(field[:, j], int(i))
+    return out
+
+
+def displaced(shifts: Mapping[int, Array]) -> tuple[float, float]:
+    """Give how far the rows of a tile are displaced among themselves, px, and from where (0..1).
+
+    `shifts` holds `band_shifts` against the neighbor at each distance. It counts what most of the
+    neighbors, and two at least, say alike: a neighbor that is displaced itself stands alone.
+    """
+    if len(shifts) < 2:
+        return 0.0, 0.0
+    stack = np.stack(list(shifts.values()))  # (neighbors, bands, 2)
+    most, where = 0.0, 0.0
+    for k, j in itertools.combinations(range(BANDS), 2):
+        away = stack[:, j] - stack[:, k]
+        away = away[np.isfinite(away).all(axis=1)]
+        if len(away) < 2:
+            continue
+        middle = np.median(away, axis=0)
+        alike = int((np.hypot(*(away - middle).T) <= ALIKE_PX).sum())
+        far = float(np.hypot(*middle))
+        # of bands alike far apart the nearest two tell where the rows part
+        if alike >= 2 and alike > len(away) / 2 and far > most + ALIKE_PX / 3:
+            most, where = far, (k + j) / 2 / (BANDS - 1) * 0.75 + 0.125
+    return most, where
 
 
 def local_correlation(a: Float32, b: Float32, valid: Bool) -> Float32:

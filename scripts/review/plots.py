@@ -20,7 +20,7 @@ from scripts.review.statistics import Pairs
 MOST_BINS = 500
 MOST_SERIES = 12
 MOST_OUTLIERS = 150  # of a series
-FEW_SIGMAS = 5.0  # robust; a count so far below the median of its neighborhood is an outlier
+FEW_SIGMAS = 4.0  # robust; a count so far below the median of its neighborhood is an outlier
 NEIGHBORHOOD = 101  # layers
 HISTOGRAM_BIN = 7.7  # matches; the reference's
 SHARE = ("#D55E00", "#E89B5E", "#F3CFA8", "#DCE6EE", "#9CC3DF", "#4D98C7", "#0072B2")
@@ -115,7 +115,7 @@ def outliers(count: NDArray[np.int64]) -> NDArray[np.intp]:
     # counts below twenty scatter as their root even where their neighbors are all alike
     far = (middle - count) / np.maximum(spread, np.sqrt(np.maximum(middle, 1)) / 2)
     order = np.argsort(-far, kind="stable")
-    return order[far[order] > FEW_SIGMAS][:MOST_OUTLIERS]
+    return np.asarray(order[far[order] > FEW_SIGMAS][:MOST_OUTLIERS], np.intp)
 
 
 def counts(pairs: Pairs, key: str, title: str, restarts: Sequence[float]) -> Any:  # noqa: ANN401

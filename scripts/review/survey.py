@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,8 @@ REACH = 2  # layers on either side
 AROUND = ((-1, 1), (-2, -1), (1, 2), (-2, 1), (-1, 2))
 COLUMNS = (
     "tile_id", "z", "row", "column", "texture", "noise", "saturated_share", "dead_share",
-    "like", "unlike_share", "judged_blocks", "unlike_from", "unlike_to", "shift_px",
+    "like", "unlike_share", "judged_blocks", "unlike_from", "unlike_to", "displaced_share",
+    "displaced_from", "shift_px",
 )  # fmt: skip
 
 Pixels = tuple[NDArray[np.generic], NDArray[np.bool_]]
@@ -100,7 +101,9 @@ def _look(tile: TileSpec, read: Read) -> _Seen:
         "saturated_share": own.saturated,
         "dead_share": own.dead,
     }
-    return _Seen(tile, likeness.look(image, valid), figures)
+    # saturated areas say nothing of the specimen: a charged edge would pass for its structure
+    seen = valid & ~condition.flat(np.asarray(image, np.float32), valid)
+    return _Seen(tile, likeness.look(image, seen), figures)
 
 
 def _small(image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Pixels:
@@ -113,6 +116,20 @@ def _small(image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Pixels:
     return pixels, np.asarray(valid[cut].reshape(shape).all(axis=(1, 3)), bool)
 
 
+def _displaced(
+    window: _Window, tile: TileSpec, own: Mapping[int, Likeness | None]
+) -> tuple[float, float]:
+    """Give how far rows of a tile are displaced, as a share of its shorter side, and from where."""
+    mine = window.seen[tile.z].look
+    shifts = {
+        d: likeness.band_shifts(mine, window.seen[tile.z + d].look, one.shift)
+        for d, one in own.items()
+        if one is not None
+    }
+    far, where = likeness.displaced(shifts)
+    return far / min(mine.band.shape), where
+
+
 def _row(window: _Window, tile: TileSpec) -> dict[str, Any]:
     z = tile.z
     own = {d: window.likeness(z, z + d) for d in likeness.NEIGHBORS}
@@ -121,6 +138,7 @@ def _row(window: _Window, tile: TileSpec) -> dict[str, Any]:
         {d: one for d, one in own.items() if one is not None},
         {pair: one for pair, one in around.items() if one is not None},
     )
+    far, where = _displaced(window, tile, own)
     nearest = own[-1] or own[1]
     figures = {name: round(value, 4) for name, value in window.seen[z].figures.items()}
     return {
@@ -134,5 +152,7 @@ def _row(window: _Window, tile: TileSpec) -> dict[str, Any]:
         "judged_blocks": judged.blocks,
         "unlike_from": judged.rows[0],
         "unlike_to": judged.rows[1],
+        "displaced_share": round(far, 4),
+        "displaced_from": round(where, 3),
         "shift_px": None if nearest is None else round(float(np.hypot(*nearest.shift)), 2),
     }

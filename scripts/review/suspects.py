@@ -28,6 +28,7 @@ class Limits:
     resin_likeness: float = 0.45  # correlation with the likest neighbor, below it nothing goes on
     min_resin_layers: int = 3  # fewer between tissue are no resin: a tile without signal
     max_unlike_share: float = 0.1  # share of the judged area
+    max_displaced_share: float = 0.03  # share of the shorter side
     max_saturated_share: float = 0.05  # share of the area
     max_dead_share: float = 0.02  # share of rows or columns
     max_noise_ratio: float = 2.0  # to the cell's layers before, and to those after
@@ -122,12 +123,17 @@ def _faults(
         where = f"rows {float(row['unlike_from']):.0%} to {float(row['unlike_to']):.0%}"
         text = f"{unlike:.0%} of the area unlike the layers around it ({where})"
         found.append((unlike / limits.max_unlike_share, text))
+    displaced = float(row["displaced_share"])
+    if displaced > limits.max_displaced_share:
+        where = f"around {float(row['displaced_from']):.0%} of the height"
+        text = f"rows displaced among themselves by {displaced:.1%} of the side ({where})"
+        found.append((displaced / limits.max_displaced_share, text))
     for name, limit, text in (
         ("saturated_share", limits.max_saturated_share, "of the area saturated or empty"),
         ("dead_share", limits.max_dead_share, "of the rows or columns without signal"),
     ):
         # where the layers around it are so as well it is the specimen or the setting
-        usual = min(_median(figure[name], part, 0.0) for part in beside)
+        usual = min((_median(figure[name], part, 0.0) for part in beside if part.any()), default=0)
         if figure[name][i] > max(limit, 2 * usual):
             found.append((figure[name][i] / limit, f"{figure[name][i]:.0%} {text}"))
     noise = [_median(figure["noise"], part, np.inf) for part in beside]

@@ -1,0 +1,145 @@
+"""Spoilt tiles are told from intact ones by the layers around them, on small made-up stacks."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from scripts.review import condition, likeness, survey, suspects
+
+SIDE, LAYERS = 96, 9
+MIDDLE = 5
+
+
+def stack(seed=0, jump_at=LAYERS):
+    """Tissue that changes slowly from layer to layer, each layer shifted a little and noisy."""
+    rng = np.random.default_rng(seed)
+    tissue, out = None, {}
+    for z in range(1, LAYERS + 1):
+        new = ndimage.gaussian_filter(rng.standard_normal((SIDE + 40, SIDE + 40)), 2.5)
+        new /= new.std()
+        tissue = new if tissue is None else 0.9 * tissue + 0.44 * new
+        y, x = 20 + rng.integers(-3, 4, 2) + (np.array([9, -11]) if z > jump_at else 0)
+        out[z] = 128 + 25 * tissue[y : y + SIDE, x : x + SIDE]
+        out[z] = out[z] + 6 * rng.standard_normal((SIDE, SIDE))
+    return out
+
+
+def verdicts(pictures, *, bad=None, limits=None):
+    """Verdicts of a cell with `pictures` by z."""
+    from scripts.lib.records import TileSpec
+
+    tiles = [TileSpec(f"t.{z}", float(z), SIDE, SIDE, "", ()) for z in pictures]
+    valid = np.ones((SIDE, SIDE), bool)
+
+    def read(tile):
+        return np.clip(pictures[int(tile.z)], 0, 255), valid
+
+    rows = list(survey.survey(tiles, 1, LAYERS, read=read))
+    rows = [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
+    found = suspects.verdicts(rows, limits or suspects.Limits())
+    return {int(float(k.split(".")[1])): v for k, v in found.items()}
+
+
+def displaced(picture, rng):
+    return np.vstack([picture[:40], np.roll(picture[40:], 9, axis=1)])
+
+
+def empty(picture, rng):
+    return np.vstack([picture[:60], np.zeros((SIDE - 60, SIDE))])
+
+
+def saturated(picture, rng):
+    out = picture.copy()
+    out[30:55] = 255
+    return out
+
+
+def lost_lines(picture, rng):
+    out = picture.copy()
+    out[rng.choice(SIDE, 8, replace=False)] = 90
+    return out
+
+
+def noisy(picture, rng):
+    return picture + 30 * rng.standard_normal(picture.shape)
+
+
+def blurred(picture, rng):
+    return ndimage.gaussian_filter(picture, 6) + 6 * rng.standard_normal(picture.shape)
+
+
+def elsewhere(picture, rng):
+    """Half of the tile shows another place."""
+    other = ndimage.gaussian_filter(rng.standard_normal((SIDE, SIDE // 2)), 2.5)
+    return np.hstack([picture[:, : SIDE // 2], 128 + 25 * other / other.std()])
+
+
+FAULTS = [displaced, empty, saturated, lost_lines, noisy, blurred, elsewhere]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.__name__)
+def test_a_spoilt_tile_is_found_and_its_neighbors_are_not(fault):
+    pictures = stack()
+    pictures[MIDDLE] = fault(pictures[MIDDLE], np.random.default_rng(1))
+    found = {z: v.kind for z, v in verdicts(pictures).items()}
+    assert found == {z: "spoilt" if z == MIDDLE else "tissue" for z in pictures}
+
+
+def test_intact_layers_are_not_suspected_not_even_beside_a_lost_slice_or_a_restart():
+    pictures = stack(seed=3, jump_at=5)
+    pictures = {z: pictures[z + (z > 7)] for z in range(1, LAYERS)}  # the eighth slice is lost
+    assert {v.kind for v in verdicts(pictures).values()} == {"tissue"}
+
+
+def test_two_spoilt_layers_in_a_row_are_both_found():
+    pictures, rng = stack(), np.random.default_rng(1)
+    pictures[5], pictures[6] = saturated(pictures[5], rng), displaced(pictures[6], rng)
+    found = {z for z, v in verdicts(pictures).items() if v.kind == "spoilt"}
+    assert found == {5, 6}
+
+
+def bare(rng):
+    cloud = ndimage.gaussian_filter(rng.standard_normal((SIDE, SIDE)), 25)
+    return 170 + 3 * cloud / cloud.std() + 6 * rng.standard_normal((SIDE, SIDE))
+
+
+def test_resin_is_told_by_texture_and_one_bare_layer_between_tissue_is_spoilt():
+    pictures, rng = stack(), np.random.default_rng(2)
+    for z in (1, 2, 3, 4, 7):
+        pictures[z] = bare(rng)
+    found = {z: v.kind for z, v in verdicts(pictures).items()}
+    assert {z for z, kind in found.items() if kind == "resin"} == {1, 2, 3, 4}
+    assert found[7] == "spoilt"
+
+
+def test_faint_tissue_whose_structure_goes_on_is_no_resin():
+    pictures = {z: 128 + (p - 128) * (0.25 if z < 5 else 1.0) for z, p in stack().items()}
+    found = verdicts(pictures)
+    assert all(found[z].kind == "tissue" for z in (1, 2, 3))
+
+
+def test_saturation_that_all_layers_share_is_no_fault():
+    pictures = {z: saturated(p, None) for z, p in stack().items()}
+    assert "spoilt" not in {v.kind for v in verdicts(pictures).values()}
+
+
+def test_the_shift_between_layers_is_measured_to_a_tenth_of_a_pixel():
+    rng = np.random.default_rng(0)
+    big = ndimage.gaussian_filter(rng.standard_normal((160, 160)), 2)
+    moved = ndimage.shift(big, (-4.3, 6.6), order=3, mode="nearest")
+    valid = np.ones((SIDE, SIDE), bool)
+    one, two = (likeness.look(20 * p[32 : 32 + SIDE, 32 : 32 + SIDE], valid) for p in (big, moved))
+    assert likeness.shift_between(one, two) == pytest.approx((6.6, -4.3), abs=0.1)
+
+
+def test_the_noise_of_a_picture_is_measured():
+    rng = np.random.default_rng(0)
+    ramp = np.add.outer(np.arange(80.0), np.arange(80.0))
+    picture = (ramp + 4 * rng.standard_normal((80, 80))).astype(np.float32)
+    assert condition.noise(picture, np.ones((80, 80), bool)) == pytest.approx(4, rel=0.05)
+
+
+def test_scattered_bright_pixels_are_no_saturation():
+    rng = np.random.default_rng(0)
+    picture = np.where(rng.random((80, 80)) < 0.2, 255, 100).astype(np.float32)
+    assert condition.saturated(picture, np.ones((80, 80), bool)) == 0
