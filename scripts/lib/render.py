@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -156,15 +157,9 @@ class RenderClient:
         url = f"{self._base}/{path}"
         data = None if body is None else orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
         headers = {"Content-Type": "application/json"} if method in ("PUT", "POST") else {}
-        try:
-            response = self._session.request(
-                method, url, data=data, params=params, headers=headers, timeout=self._timeout
-            )
-        except requests.RequestException as error:
-            raise ServiceUnreachable(f"{method} {url} -> no answer: {error}") from error
-        if response.ok:
-            return response
-        raise _error(response, method, missing)
+        how: dict[str, Any] = {"data": data, "params": params, "headers": headers}
+        send = partial(self._session.request, method, url, timeout=self._timeout, **how)
+        return _answer(send, method, url, missing)
 
     def _get(self, path: str, *, missing: type[NotFound] = NotFound, **params: Any) -> Any:  # noqa: ANN401 - any JSON value
         query = {k: v for k, v in params.items() if v is not None}
@@ -416,8 +411,8 @@ class RenderClient:
 
     def put_matches(self, collection: str, pairs: Sequence[CanvasMatches]) -> None:
         """Save pairs; a pair that is there already is replaced."""
-        for part in _batches(pairs, _PAIRS_PER_PUT):
-            body = [pair.ordered().to_json() for pair in part]
+        for i in range(0, len(pairs), _PAIRS_PER_PUT):
+            body = [pair.ordered().to_json() for pair in pairs[i : i + _PAIRS_PER_PUT]]
             self._request("PUT", self._collection(collection, "matches"), body=body)
 
     def matches(self, collection: str, p_group: str) -> list[CanvasMatches]:
@@ -432,47 +427,35 @@ class RenderClient:
         ]
 
     def match_ids(self, collection: str) -> Iterator[tuple[str, str]]:
-        """Give p id and q id of every pair of a collection, group after group.
-
-        One request per group, 20,000 of them for a large volume: what they have in common is
-        prepared once, which halves the time.
-        """
+        """Give tile ids p, q of every pair; what the requests of its groups share is made once."""
         start = f"{self._base}/{self._collection(collection, 'pGroup')}"
         common = self._session.prepare_request(requests.Request("GET", start))
-        settings = self._session.merge_environment_settings(start, {}, None, None, None)
+        how = self._session.merge_environment_settings(start, {}, None, None, None)
         for group in self.p_groups(collection):
             asked = common.copy()
             asked.url = f"{start}/{quote(group, safe='')}/matches?excludeMatchDetails=true"
-            try:
-                response = self._session.send(asked, timeout=self._timeout, **settings)
-            except requests.RequestException as error:
-                raise ServiceUnreachable(f"GET {asked.url} -> no answer: {error}") from error
-            if not response.ok:
-                raise _error(response, "GET", CollectionNotFound)
-            for pair in orjson.loads(response.content):
+            send = partial(self._session.send, asked, timeout=self._timeout, **how)
+            for pair in orjson.loads(_answer(send, "GET", asked.url, NotFound).content):
                 yield pair["pId"], pair["qId"]
 
     def _pairs(self, collection: str, p_group: str, exclude_details: bool) -> list[Json]:
         path = self._collection(collection, "pGroup", p_group, "matches")
+        return self._list(path, excludeMatchDetails=str(exclude_details).lower())
+
+    def _list(self, path: str, **params: Any) -> list[Any]:  # noqa: ANN401 - any query value
         try:
-            return list(self._get(path, excludeMatchDetails=str(exclude_details).lower()))
+            return list(self._get(path, **params))
         except NotFound:
             return []
 
     def matches_between(self, collection: str, p_group: str, q_group: str) -> list[CanvasMatches]:
         """Give the pairs between two groups, in either order."""
         path = self._collection(collection, "group", p_group, "matchesWith", q_group)
-        try:
-            return [CanvasMatches.from_json(v) for v in self._get(path)]
-        except NotFound:
-            return []
+        return [CanvasMatches.from_json(v) for v in self._list(path)]
 
     def p_groups(self, collection: str) -> list[str]:
         """Give all p groups of a collection; none when it does not exist."""
-        try:
-            return list(self._get(self._collection(collection, "pGroupIds")))
-        except NotFound:
-            return []
+        return self._list(self._collection(collection, "pGroupIds"))
 
     def delete_pair(self, collection: str, key: Key) -> None:
         """Remove one pair; a missing one is no error."""
@@ -496,9 +479,16 @@ def _notes(receipt: StackReceipt) -> str:
     return f"{receipt.tile_count} tiles, digest {receipt.digest} of {receipt.made_of()}"
 
 
-def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def _answer(
+    send: Callable[[], requests.Response], method: str, url: str, missing: type[NotFound]
+) -> requests.Response:
+    try:
+        response = send()
+    except requests.RequestException as error:
+        raise ServiceUnreachable(f"{method} {url} -> no answer: {error}") from error
+    if response.ok:
+        return response
+    raise _error(response, method, missing)
 
 
 def _error(response: requests.Response, method: str, missing: type[NotFound]) -> RenderError:
