@@ -77,3 +77,32 @@ rule close_matches:
         match=config["match"],
     script:
         "../scripts/match/close_matches.py"
+
+
+rule match_trial:
+    input:
+        **{run: chunks(f"match/pairs/{run}/{{chunk}}.tsv.gz") for run in RUNS},
+        stack=f"stacks/{STACK['acquire']}.json",
+    output:
+        table="match/trial/variants.tsv",
+        preset="match/trial/preset.yaml",
+        page="match/trial/index.html",
+    log:
+        "logs/match_trial/trial.log",
+    benchmark:
+        "benchmarks/match_trial/trial.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: (config["match"]["feature_cache_mb"] + 1400)
+        * attempt,
+        runtime=240,
+    params:
+        render=RENDER,
+        runs=RUNS,
+        stage_tables=STAGE_TABLES,
+        settings=config["match"]["trial"],
+        feature_cache_mb=config["match"]["feature_cache_mb"],
+    script:
+        "../scripts/match/match_trial.py"

@@ -112,6 +112,15 @@ class Canvases:
             self._keep(key, found)
         return found
 
+    def picture(
+        self, tile_id: str, stage: Stage, position: str = ""
+    ) -> tuple[NDArray[np.uint8], Array]:
+        """Give the pixels of a tile as `stage` sees it, and the full-scale place of pixel 0."""
+        tile = self.by_id[tile_id]
+        box = _clip_box(self.tiles, tile, stage.clip, position)
+        drawn, origin = self._picture(tile, stage, box)
+        return sift.byte_image(drawn, 0.0), np.array(origin)
+
     def blocks(self, tile_id: str, stage: Stage, position: str = "") -> BlockFeatures:
         """Give what the block matcher needs of a tile."""
         tile = self.by_id[tile_id]

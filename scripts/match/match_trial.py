@@ -1,0 +1,68 @@
+# mypy: disable-error-code="name-defined"
+"""Try variants of the first stage of each run on a sample of the planned pairs.
+
+Reads ``match/pairs/{run}/{chunk}.tsv.gz``, the stack `v1_acquire` and the tiles' images; touches no
+collection. Writes ``match/trial/variants.tsv`` (for each run and variant: share of pairs saved and
+false, medians of points, coverage, rms_px and apart_px, full-scale px, and CPU seconds a pair),
+``match/trial/preset.yaml`` (the stage table with the variants it would choose first) and
+``match/trial/index.html`` (both, and pictures). Method: spec match-review sections 9 and 17.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import yaml
+
+from scripts.lib import files
+from scripts.lib.job import job
+from scripts.lib.receipts import StackReceipt
+from scripts.lib.render import RenderClient
+from scripts.match import trial
+from scripts.match.trying import Trial
+
+log = logging.getLogger(__name__)
+
+
+def main(
+    *,
+    stack: str | Path,
+    pairs: Mapping[str, Sequence[str | Path]],
+    table_out: str | Path,
+    preset_out: str | Path,
+    page_out: str | Path,
+    render: dict[str, Any],
+    stage_tables: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    feature_cache_mb: int,
+) -> None:
+    """Write table, preset and page of the trial."""
+    cv2.setNumThreads(1)
+    client = RenderClient(**render)
+    receipt = StackReceipt.read(stack)
+    client.require(receipt)
+    trying = Trial(client.tiles(receipt.stack), stage_tables, settings, feature_cache_mb)
+    for run, paths in pairs.items():
+        trying.run(run, [row for path in paths for row in files.read_table(path)])
+    lines = yaml.safe_dump(trying.table, sort_keys=False, width=110)
+    files.write_table(table_out, trial.COLUMNS, trying.rows)
+    files.write_bytes(preset_out, lines.encode())
+    files.write_bytes(page_out, trial.page(trying.rows, trying.pictures, lines).encode())
+    log.info("%d variants of %d runs", len(trying.rows), len(pairs))
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            stack=snakemake.input.stack,
+            pairs={run: snakemake.input.get(run) for run in snakemake.params.runs},
+            table_out=snakemake.output.table,
+            preset_out=snakemake.output.preset,
+            page_out=snakemake.output.page,
+            render=snakemake.params.render,
+            stage_tables=snakemake.params.stage_tables,
+            settings=snakemake.params.settings,
+            feature_cache_mb=snakemake.params.feature_cache_mb,
+        )

@@ -1,0 +1,62 @@
+"""Match · Trying: a match trial over the tiles of a stack, run by run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scripts.lib.compose import Source
+from scripts.lib.records import TileSet
+from scripts.match import presets, stages, trial
+from scripts.match.canvases import Canvases
+from scripts.match.trial import Tried
+
+PICTURES = 4  # of each run
+
+
+class Trial:
+    """Rows, pictures and the table with what was chosen, as runs are tried."""
+
+    def __init__(
+        self,
+        tiles: TileSet,
+        tables: Sequence[Mapping[str, Any]],
+        settings: Mapping[str, Any],
+        budget_mb: float,
+        *,
+        source: Source | None = None,
+    ) -> None:
+        self._tiles, self._settings, self._budget = tiles, settings, budget_mb
+        self._source = source
+        self._side = max((max(t.width, t.height) for t in tiles.tiles), default=0)
+        self._cells = {str(t.tile_id): f"{t.row},{t.column}" for t in tiles.tiles}
+        self.table = dict(presets.choose(tables, self._side))
+        self.rows: list[dict[str, Any]] = []
+        self.pictures: list[tuple[str, bytes]] = []
+
+    def run(self, run: str, planned: Sequence[Mapping[str, str]]) -> None:
+        """Try all variants of a run on a sample of its planned pairs."""
+        cells = self._cells
+        known = [{**r, "p_cell": cells[r["p_id"]], "q_cell": cells[r["q_id"]]} for r in planned]
+        pairs = trial.sampled(trial.sample(known, self._settings["pairs_per_run"]))
+        if not pairs:
+            return
+        tried = []
+        for variant in trial.variants(self.table, run, self._settings["sweep"]):
+            canvases = Canvases(self._tiles, budget_mb=self._budget, source=self._source)
+            found = stages.match_all(pairs, [variant.stage], canvases)
+            tried.append(Tried(variant, tuple(found)))
+        rows = trial.judged(run, tried, self._side)
+        self.rows += rows
+        for one, row in zip(tried, rows, strict=True):
+            if row["chosen"]:
+                self._chosen(run, one)
+
+    def _chosen(self, run: str, one: Tried) -> None:
+        canvases = Canvases(self._tiles, budget_mb=self._budget, source=self._source)
+        worst = sorted(one.attempts, key=lambda a: (a.matches is not None, -a.outcome.rms_px))
+        for attempt in [*worst[: PICTURES // 2], *worst[-(PICTURES // 2) :]]:
+            how = f"{attempt.outcome.rms_px:.2f} px" if attempt.matches else attempt.reason
+            caption = f"{run}: {attempt.pair.p_id} and {attempt.pair.q_id}, {how}"
+            self.pictures.append((caption, trial.picture(attempt, one.variant.stage, canvases)))
+        self.table = trial.with_choice(self.table, run, one.variant)
