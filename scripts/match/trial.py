@@ -128,13 +128,16 @@ def _median(models: Array) -> Array:
 
 
 def _corners(attempt: Attempt, side_px: float) -> Array:
-    """Where the model takes the corners of a square around the matches; NaN for a failed pair."""
+    """Where the shift takes the corners of a square around the matches; NaN for a failed pair.
+
+    A shift alone: the turn of a narrow strip is known too poorly to compare it.
+    """
     record = attempt.matches
     if record is None:
         return np.full((4, 2), np.nan)
     at = record.p.mean(axis=0) + geometry.corners(side_px / 2, side_px / 2) - side_px / 4
-    fit = geometry.fit_rigid(record.p, record.q, record.w)
-    return np.asarray(geometry.apply(fit, at))
+    fit = geometry.fit_translation(record.p, record.q, record.w)
+    return np.asarray(geometry.apply(fit, at) - at)
 
 
 def _row(run: str, one: Tried, apart: Array) -> dict[str, Any]:
