@@ -125,7 +125,6 @@ def test_a_chain_of_all_eight_bit_steps_leaves_filters_in_its_order(workdir):
     )
     change = (drawn.pixels - plain.pixels)[drawn.mask]
     assert change.std() > 1
-    assert abs(change.mean()) < 3
 
 
 def test_a_repeat_gives_the_same_bytes(workdir):

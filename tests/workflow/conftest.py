@@ -21,6 +21,7 @@ ACQUISITION = [
 ]
 # small chunks, so that every stage fans out into several jobs
 SMALL = {
+    "correct": {"steps": ["straighten"]},  # other steps have their own tests
     "chunks": {"layers": 5},
     "transfer": {"layers_per_job": 5},
     "export": {"block_zyx_px": [5, 64, 64]},
