@@ -41,8 +41,8 @@ rule match_pairs:
         "../envs/pipeline.yaml"
     threads: 1
     resources:
-        # features kept + a base + one canvas of 25 Mpx at 40 bytes
-        mem_mb=lambda wc, attempt: (config["match"]["feature_cache_mb"] + 1400)
+        # features kept + a base of 400 + one canvas of 25 Mpx at 60 bytes
+        mem_mb=lambda wc, attempt: (config["match"]["feature_cache_mb"] + 1900)
         * attempt,
         runtime=240,
     params:

@@ -2,7 +2,7 @@
 
 Memory of a job = `budget_mb` of features (144 bytes each, and the pixels for stages that compare
 them; the least recently used leave first)
-+ about 40 bytes per px of the largest canvas while it is rendered and searched.
++ at most about 60 bytes per px of the largest canvas while it is rendered, searched or compared.
 """
 
 from __future__ import annotations

@@ -182,6 +182,29 @@ def test_a_narrow_strip_is_matched_near_its_predicted_place(width, across):
     assert np.hypot(*errors(found, truth).mean(axis=0)) < 0.15
 
 
+@pytest.mark.parametrize("width", [28, 40])
+def test_along_a_narrow_seam_the_matches_follow_a_distortion_that_varies(width):
+    """q is moved along x by a sine of y: one shift for the seam would leave 1 px rms."""
+    y, x = np.mgrid[:480, :120].astype(np.float32)
+    wave = 1.5 * np.sin(2 * np.pi * y / 480)
+    rng = np.random.default_rng(9)
+    p = SPECIMEN[100:580, 100:220] + 6 * rng.standard_normal((480, 120))
+    step = 120 - width
+    q = cv2.remap(SPECIMEN, x + 100 + step + wave, y + 100, cv2.INTER_CUBIC)
+    q = q + 6 * rng.standard_normal(q.shape)
+    how = replace(HOW, block_px=32, search_px=20, min_overlap_pct=4, model="TRANSLATION")
+    one, other = (
+        features(p.astype(np.float32), None, how),
+        features(q.astype(np.float32), None, how),
+    )
+    found = match_block(one, other, predicted=np.array([-float(step), 0.0]))
+    assert found.reason is None
+    moved = -step - 1.5 * np.sin(2 * np.pi * found.p[:, 1] / 480)
+    left = found.q - found.p - np.column_stack([moved, np.zeros(len(moved))])
+    assert np.ptp(found.p[:, 1]) > 350
+    assert np.sqrt((left**2).mean()) < 0.25
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_a_narrow_strip_of_unrelated_tissue_is_not_matched(seed):
     how = replace(HOW, block_px=32, search_px=20, min_overlap_pct=4, model="TRANSLATION")

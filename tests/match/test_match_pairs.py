@@ -1,17 +1,26 @@
 """Pair derivation: radius, corner rule, order, obscured tiles, chunks."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from scripts.lib.records import Leaf, TileSpec
 from scripts.lib.transforms import AFFINE
-from scripts.match import pairs
+from scripts.match import pairs, presets
 from scripts.match.pairs import Rules
 
 MONTAGE = Rules(xy_neighbor_factor=0.6, z_distance=0)
 CROSS = Rules(xy_neighbor_factor=0.1, z_distance=6, exclude_same_layer=True)
+
+
+FOLDER = Path(__file__).parents[2] / "config" / "match_stages"
+
+
+def table(name):
+    return yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
 
 
 def tile(z, row=0, column=0, *, w=100, h=100, overlap=0.2, name=None, at=None):
@@ -55,6 +64,39 @@ def test_two_by_two_gives_four_edges_and_two_of_each_direction():
         for pair in found:
             p, q = by_id[pair.p_id], by_id[pair.q_id]
             assert getattr(p, cells) != getattr(q, cells)
+
+
+@pytest.mark.parametrize("name", ["multi_row", "block", "small_tiles"])
+@pytest.mark.parametrize("size", [(100, 100), (250, 100), (100, 250)])
+def test_the_runs_of_several_rows_plan_every_edge_once_and_every_layer_in_reach(name, size):
+    tiles = grid(3, 4, 9, w=size[0], h=size[1], overlap=0.1)
+    found = {
+        run: pairs.derive(tiles, presets.read_run(table(name), run).rules, 1, 9)
+        for run in ("montage_top_bottom", "montage_left_right", "cross")
+    }
+    assert {run: len(planned) for run, planned in found.items()} == {
+        "montage_top_bottom": 9 * 2 * 4,
+        "montage_left_right": 9 * 3 * 3,
+        "cross": 3 * 4 * sum(9 - d for d in range(1, 7)),
+    }
+    assert {p.p_position for p in found["montage_top_bottom"]} == {"TOP"}
+    assert {p.p_position for p in found["montage_left_right"]} == {"LEFT"}
+    assert len({p.key for planned in found.values() for p in planned}) == sum(
+        map(len, found.values())
+    )
+
+
+@pytest.mark.parametrize("name", ["single_row", "flyem", "block", "small_tiles"])
+def test_the_runs_of_one_row_plan_every_seam_and_every_layer_in_reach(name):
+    tiles = grid(1, 5, 8, w=300, h=100, overlap=0.05)
+    for run, count in (("montage", 8 * 4), ("cross", 5 * sum(8 - d for d in range(1, 7)))):
+        assert len(pairs.derive(tiles, presets.read_run(table(name), run).rules, 1, 8)) == count
+
+
+@pytest.mark.parametrize("name", ["leaf", "small_cell", "block", "small_tiles"])
+def test_a_single_tile_a_layer_plans_the_layers_in_reach(name):
+    rules = presets.read_run(table(name), "cross").rules
+    assert len(pairs.derive(grid(1, 1, 8), rules, 1, 8)) == sum(8 - d for d in range(1, 7))
 
 
 def test_corners_come_only_when_asked_for_and_cells_are_not_known():
