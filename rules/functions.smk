@@ -53,10 +53,11 @@ def planned(pattern):
 
 def stage_tables(preset):
     """Content of the stage tables to choose from by tile size: it is a param, so an edit re-runs."""
-    by_layout = {"single_tile": "small_cell"}
     if preset == "auto":
+        return [stage_table("small_tiles"), stage_table("block")]
+    if preset == "reference":
         grid = layout(config["acquisition"]["rows"], config["acquisition"]["columns"])
-        return [stage_table("small_tiles"), stage_table(by_layout.get(grid, grid))]
+        return [stage_table({"single_tile": "small_cell"}.get(grid, grid))]
     return [stage_table(preset)]
 
 
@@ -67,7 +68,7 @@ def stage_table(name):
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in own.parent.glob("*.yaml")))
         raise WorkflowError(
-            f"match.preset: found {name!r}, expected auto, {known}, or the path of a YAML file"
+            f"match.preset: found {name!r}, expected auto, reference, {known}, or the path of a YAML file"
         )
     return yaml.safe_load(path.read_text())
 
