@@ -430,12 +430,12 @@ class RenderClient:
         """Give tile ids p, q of every pair; what the requests of its groups share is made once."""
         start = f"{self._base}/{self._collection(collection, 'pGroup')}"
         common = self._session.prepare_request(requests.Request("GET", start))
-        how = self._session.merge_environment_settings(start, {}, None, None, None)
+        how: Any = self._session.merge_environment_settings(start, {}, None, None, None)
+        send = partial(self._session.get_adapter(start).send, timeout=self._timeout, **how)
         for group in self.p_groups(collection):
-            asked = common.copy()
-            asked.url = f"{start}/{quote(group, safe='')}/matches?excludeMatchDetails=true"
-            send = partial(self._session.send, asked, timeout=self._timeout, **how)
-            for pair in orjson.loads(_answer(send, "GET", asked.url, NotFound).content):
+            one = common.copy()
+            one.url = f"{start}/{quote(group, safe='')}/matches?excludeMatchDetails=true"
+            for pair in orjson.loads(_answer(partial(send, one), "GET", one.url, NotFound).content):
                 yield pair["pId"], pair["qId"]
 
     def _pairs(self, collection: str, p_group: str, exclude_details: bool) -> list[Json]:

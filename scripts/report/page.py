@@ -216,7 +216,7 @@ def _match(figures: Figures) -> Rows:
     return out
 
 
-REVIEW_PAGE = Markup('<a href="../review/index.html">the page of the review</a>')
+REVIEW_PAGE = "review/index.html"
 
 
 def _review(figures: Figures) -> Rows:

@@ -201,7 +201,7 @@ def review(evidence: Evidence) -> Figures:
     if not table.found:
         return {"status": "absent"}
     states = _counts(table["state"])
-    named = table["cluster"][table["cluster"] != -1]
+    named = table["cluster"][table["cluster"] > 0]
     sizes = sorted(np.unique(named, return_counts=True)[1].tolist(), reverse=True)
     odd = table.where((table["state"] != "ok") & (table["state"] != "patched"))
     gate = evidence.documents["gate"]

@@ -47,7 +47,8 @@ def net_of_ids(tiles: Sequence[TileSpec], pairs: Iterable[tuple[str, str]]) -> N
     """Give the net of `tiles` and pairs of tile ids; pairs of other tiles are left out."""
     ordered = sorted(tiles, key=lambda t: (t.z, t.row, t.column, t.tile_id))
     at: dict[str, int] = {tile.tile_id: i for i, tile in enumerate(ordered)}
-    ends = np.array([(at.get(p, -1), at.get(q, -1)) for p, q in pairs], np.int64).reshape(-1, 2)
+    found = (at.get(one, -1) for pair in pairs for one in pair)
+    ends = np.fromiter(found, np.int64).reshape(-1, 2)
     p, q = ends[(ends >= 0).all(axis=1)].T
     z = np.array([tile.z for tile in ordered], float)
     return Net(ordered, p, q, np.abs(z[p] - z[q]))

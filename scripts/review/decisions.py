@@ -89,7 +89,7 @@ def _auto_reason(label: int, size: int, verdict: Verdict | None) -> str:
     if verdict is None:
         return f"auto: {where}"
     if verdict.kind == RESIN:
-        return f"auto: resin ({verdict.words}; {where})"
+        return f"auto: resin ({where})"
     return f"auto: tissue without matches ({where})"
 
 
