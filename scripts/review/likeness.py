@@ -32,6 +32,7 @@ LEAST_LIKE = 0.35  # neighbors that correlate less say nothing: n_eff of a block
 BANDS = 7  # bands of rows, each a quarter of the height
 BAND_REACH = 0.12  # how far a band is looked for, share of the shorter side
 ALIKE_PX = 1.5  # neighbors say the same of a band
+LESS, LESS_AT_ENDS = 0.5, 0.25  # of what neighbors have in common: less is unlike
 NEIGHBORS = (-2, -1, 1, 2)
 
 
@@ -234,12 +235,15 @@ def judge(own: Mapping[int, Likeness], around: Mapping[tuple[int, int], Likeness
     """
     if not own:
         return Judged(0.0, 0.0, 0, (0.0, 0.0))
+    # only pairs that have the tile between them bound its likeness; beside it, where the stack
+    # ends, a thick slice may part it from the others, so there it takes more
+    across = {pair: one for pair, one in around.items() if pair[0] < 0 < pair[1]}
+    share = LESS if across else LESS_AT_ENDS
     with np.errstate(invalid="ignore"):
         found = _most([one.of_a for one in own.values()])
-        expected = _most([_seen(own, pair, one) for pair, one in around.items()])
+        expected = _most([_seen(own, pair, one) for pair, one in (across or around).items()])
     known = np.isfinite(found) & np.isfinite(expected) & (expected >= LEAST_LIKE)
-    # less than half of what the neighbors have in common, and less than chance would need
-    bad = known & (found < 0.5 * expected)
+    bad = known & (found < share * expected)
     at = np.flatnonzero(bad.any(axis=1))
     rows = (at[0] / GRID, (at[-1] + 1) / GRID) if len(at) else (0.0, 0.0)
     blocks = int(known.sum())
