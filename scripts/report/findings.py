@@ -118,7 +118,10 @@ def _problems(evidence: Evidence) -> Iterator[Finding]:
         if row.get("problem"):
             by_problem.setdefault(str(row["problem"]), []).append(int(row["z"]))
     for problem, z in list(by_problem.items())[:MOST_PER_KIND]:
-        advice = "step through these layers in the viewer"
+        advice = (
+            "look at their pictures in zcorr/thickness.html; zcorr/proposals.yaml has the lines for"
+            " the config that leave out the tiles"
+        )
         yield Finding("zcorr", problem, f"z {spans(z)}", advice)
 
 

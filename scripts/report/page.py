@@ -271,8 +271,12 @@ def _zcorr(figures: Figures) -> Rows:
             f"{number(thick.get('p05'), 2)} to {number(thick.get('p95'), 2)} layers (90 %)",
         ),
         ("z moved by", number(f["z_correction_layers"]["rms"], 2, "layers (rms)")),
+        ("lost slices before z", ", ".join(map(str, f["lost_before_z"])) or "none"),
         ("layers to look at", number(len(f["problems"]))),
     ]
+    if f["measured_thickness_layers"] is not None:
+        measured = number(f["measured_thickness_layers"], 3, "of nominal, from the pictures")
+        out.append(("mean thickness", measured))
     if "z" in score:
         was = score["nominal"]["z"]["rms_layers"]
         text = f"rms {score['z']['rms_layers']:.2f} layers, was {was:.2f}"

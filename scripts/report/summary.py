@@ -267,8 +267,16 @@ def zcorr(evidence: Evidence) -> Figures:
             "rms": np.sqrt(np.mean(shift**2)) if len(shift) else None,
             "max": np.abs(shift).max() if len(shift) else None,
         },
+        "lost_before_z": [row["z"] for row in layers if row.get("lost_before")],
+        "measured_thickness_layers": _inferred(evidence).get("measured_thickness"),
         "problems": problems,
     }
+
+
+def _inferred(evidence: Evidence) -> Figures:
+    """Give what qc.json says of the whole inference, beside its layers."""
+    document = evidence.documents["qc"]
+    return dict(document.get("figures", document)) if isinstance(document, Mapping) else {}
 
 
 def qc_layers(evidence: Evidence) -> list[Figures] | None:
