@@ -31,7 +31,12 @@ def test_a_run_stopped_at_any_call_of_the_file_system_loses_nothing(story, full)
     tried = faults.every_call(story, full=full)
     assert tried.times >= 100
     assert tried.lost == 0
-    assert faults.row(tried) in read_table(faults.TABLE), "run python -m tests.transfer.faults"
+    (row,) = (row for row in read_table(faults.TABLE) if row["fault"] == tried.fault)
+    assert (row["tiles_lost"], row["next_run"]) == ("0", tried.ended)
+    # libraries and kernels differ by a few calls
+    assert abs(int(row["times"]) - tried.times) <= 0.05 * tried.times, (
+        "run python -m tests.transfer.faults"
+    )
 
 
 @EACH_STORY

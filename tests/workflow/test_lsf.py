@@ -91,8 +91,10 @@ def resources_of_rules():
 
     NaN for an amount of memory that a rule works out from the config.
     """
-    stated = {}
+    stated, heirs = {}, {}
     for path in ROOT.glob("rules/*.smk"):
+        used = r"^use rule (\w+) as (\w+) with:"
+        heirs |= {heir: rule for rule, heir in re.findall(used, path.read_text(), re.MULTILINE)}
         parts = re.split(r"^(?:rule|checkpoint) (\w+):$", path.read_text(), flags=re.MULTILINE)
         for rule, body in zip(parts[1::2], parts[2::2], strict=True):
             threads = re.search(r"^    threads: (\d+)", body, re.MULTILINE)
@@ -103,7 +105,7 @@ def resources_of_rules():
                 float((memory[1] or "nan") if memory else default("mem_mb")),
                 int(minutes[1] if minutes else default("runtime")),
             )
-    return stated
+    return stated | {heir: stated[rule] for heir, rule in heirs.items()}
 
 
 def test_a_failed_job_is_submitted_again_with_more_memory(tmp_path, cluster):
