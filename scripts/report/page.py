@@ -95,7 +95,9 @@ def verdict(figures: Figures, findings: int) -> str:
         last = TITLES[[s for s in reached if s != "correct"][-1]][0] if reached[1:] else "nothing"
         return f"Not aligned yet: the run has come as far as {last}."
     tiles = figures["ingest"].get("tiles") or review.get("tiles") or solve["tiles"]
-    text = f"Aligned: {solve['tiles']:,} of {tiles:,} tiles placed"
+    text = f"Aligned: {min(solve['tiles'], tiles):,} of {tiles:,} tiles placed"
+    if solve["tiles"] > tiles:
+        text += f" and {solve['tiles'] - tiles:,} missing ones patched"
     if review.get("excluded_tiles"):
         text += f" ({review['excluded_tiles']:,} excluded)"
     if solve["residual_px"].get("p50") is not None:

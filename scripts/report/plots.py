@@ -211,11 +211,14 @@ def review_states(tiles: Table, layers: Table) -> Any:  # noqa: ANN401 - a Bokeh
     if not len(tiles):
         return None
     z, cells, states = tiles["z"].tolist(), _cells(tiles), tiles["state"].tolist()
+    placed = set(zip(z, cells, strict=True))  # a patch fills the place of a missing tile
     for row in layers.where(layers["missing"] != "").rows():
         for key in row["missing"].split(","):
-            z.append(row["z"])
-            cells.append(key.split("-", 1)[1])
-            states.append("missing")
+            cell = key.split("-", 1)[1]
+            if (row["z"], cell) not in placed:
+                z.append(row["z"])
+                cells.append(cell)
+                states.append("missing")
     rows = sorted(set(cells), reverse=True)
     plot = frame(
         "State of every tile", "z", "row-column", height=110 + 30 * len(rows), y_range=rows
