@@ -18,8 +18,6 @@ SUFFIX = {
 }
 # steps that write filters of grey values; those of 8 bit mean nothing on 16-bit pixels
 GREY = ("destreak", "shading", "intensity", "background")
-# filters that were measured on the values of one channel and hold for no other
-MEASURED = ("shading", "intensity")
 
 
 def check(steps: Sequence[str]) -> None:

@@ -58,12 +58,13 @@ def main(
     tiles = client.tiles(stack.stack, min(needed), max(needed)) if needed else None
     placed = compose.place_layers(tiles) if tiles else {}
     key = slabs.key(what, z_range, mixed, export, stack.digest if made_of is None else made_of)
-    levels = _render(what, z_range, mixed, placed, export, Journal(Path(notes), key))
+    journal = Journal(Path(notes), key)
+    levels = _render(what, z_range, mixed, placed, export, journal)
     log.info("chunk %s: z %s, %d regions", chunk, z_range, sum(map(len, levels)))
     known = {"key": key} | ({} if made_of is None else {"made_of": made_of})
     shape = {"z": z_range, "voxels": pyramid.voxels(levels[0])}
     files.write_json(out, {"chunk": chunk, "levels": levels} | shape | known)
-    Path(notes).unlink(missing_ok=True)
+    journal.remove()
 
 
 def _mixed(

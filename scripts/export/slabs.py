@@ -52,14 +52,14 @@ class Plan:
     def side_yx(self, level: int) -> tuple[int, int]:
         """Height and width of a task's area at a level: whole files, halved from level to level."""
         _, *unit = self.unit_zyx
-        y, x = (max(n, (max(n, self.task_px // n * n)) >> level) // n * n for n in unit)
+        y, x = (max(n, (self.task_px // n * n >> level) // n * n) for n in unit)
         return y, x
 
     @property
     def levels_at_once(self) -> int:
         """Levels whose files never reach beyond a task's area: made with level 0, in memory."""
         _, *unit = self.unit_zyx
-        sides = [max(n, self.task_px // n * n) for n in unit]
+        sides = self.side_yx(0)
         level = 0
         while level + 1 < self.spec.levels and all(
             side % (n << (level + 1)) == 0 for side, n in zip(sides, unit, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import cv2
@@ -35,10 +35,7 @@ class Shown:
 
     def to_json(self) -> dict[str, Any]:
         """Give the form of ``review/pictures.json``."""
-        return {
-            "uri": self.uri, "width_px": self.width_px, "height_px": self.height_px,
-            "title": self.title, "caption": self.caption,
-        }  # fmt: skip
+        return asdict(self)
 
 
 def strip(
