@@ -9,11 +9,12 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 # real volume and generator beside the project, for `make real`
 DATA ?= ../shared/data
 
-.PHONY: help env demo real real-single real-grid test lint bench lock docs clean
+.PHONY: help env demo real real-single real-grid test neuroglancer lint bench lock docs clean
 
 help:
 	@echo "make demo    a synthetic acquisition through the whole workflow, with its score"
 	@echo "make test    all tests"
+	@echo "make neuroglancer  draws exported volumes in neuroglancer itself (npm, Chromium)"
 	@echo "make lint    formats, types, spelling, Snakemake's own lint"
 	@echo "make bench   measure; figures in build/bench/"
 	@echo "make real    the workflow on acquisitions cut from a real volume in $(DATA)"
@@ -61,6 +62,17 @@ build/real/%/acquisition/truth.json: | $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/pytest -n auto --dist loadgroup
+
+# the viewer at the version of tests/neuroglancer, made into one page; its test skips without it
+VIEWER := build/neuroglancer
+neuroglancer: $(STAMP) $(VIEWER)/page/index.html
+	$(BIN)/pytest -n 0 tests/export/test_neuroglancer.py
+
+$(VIEWER)/page/index.html: $(wildcard tests/neuroglancer/*)
+	mkdir -p $(VIEWER)
+	cp tests/neuroglancer/*.json $(VIEWER)
+	npm ci --prefix $(VIEWER) --ignore-scripts --no-audit --no-fund --loglevel error
+	node tests/neuroglancer/bundle.mjs $(VIEWER) $(VIEWER)/page
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from scripts.export import pyramid, slabs, viewer
 from scripts.export.slabs import Plan
 from scripts.lib import volumes
 from scripts.lib.job import UserError
+from scripts.lib.volumes import Target
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -78,6 +79,7 @@ def description(
     """Describe the exported volumes."""
     spec = plan.spec
     origin_nm = volumes.level_geometry_nm(spec, 0)[1]
+    shown = viewer.contrast(plan.targets[0], spec)
     return {
         "volume": volume,
         "stack": plan.stack,
@@ -96,14 +98,16 @@ def description(
             }
             for level, rows in enumerate(found)
         ],
-        "targets": [_target(plan, index, volume, export) for index in range(len(plan.targets))],
+        "shown_values": list(shown),
+        "targets": [_target(plan, target, volume, export, shown) for target in plan.targets],
     }
 
 
-def _target(plan: Plan, index: int, volume: str, export: Mapping[str, Any]) -> dict[str, Any]:
-    target = plan.targets[index]
-    name = f"{volume} {plan.spec.dtype}"
-    state = viewer.state(target, plan.spec, data_url=export["data_url"], name=name)
+def _target(
+    plan: Plan, target: Target, volume: str, export: Mapping[str, Any], shown: viewer.Range
+) -> dict[str, Any]:
+    where = {"data_url": export["data_url"], "name": f"{volume} {plan.spec.dtype}"}
+    state = viewer.state(target, plan.spec, **where, shown=shown)
     return {
         "format": target.format,
         "path": str(target.group),

@@ -2,32 +2,63 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 from urllib.parse import quote
 
-from scripts.lib import files
+import numpy as np
+
+from scripts.lib import files, volumes
 from scripts.lib.volumes import Target, VolumeSpec
 
 Json = dict[str, Any]
+Range = tuple[int, int]
+
+_ENOUGH_VOXELS = 1 << 20  # for percentiles; a lower level would average the contrast away
+_DARK_BRIGHT_PCT = (0.5, 99.5)
 
 
-def state(target: Target, spec: VolumeSpec, *, data_url: str, name: str) -> Json:
+def contrast(target: Target, spec: VolumeSpec) -> Range:
+    """Give the grey values to show as black and white: percentiles of voxels that hold anything.
+
+    They are those of the lowest level that still has a million voxels, of its middle layers.
+    """
+    sizes = [math.prod(spec.level_shape(level)) for level in range(spec.levels)]
+    level = max([k for k, size in enumerate(sizes) if size >= _ENOUGH_VOXELS], default=0)
+    z, y, x = spec.level_shape(level)
+    layers = min(z, max(1, _ENOUGH_VOXELS // (y * x)))
+    first = (z - layers) // 2
+    part = (slice(first, first + layers), slice(0, y), slice(0, x))
+    voxels = volumes.open_level(target, level).read(part)
+    low, high = np.percentile(voxels[voxels > 0], _DARK_BRIGHT_PCT) if voxels.any() else (0, 1)
+    return math.floor(low), max(math.ceil(high), math.floor(low) + 1)
+
+
+def state(
+    target: Target, spec: VolumeSpec, *, data_url: str, name: str, shown: Range | None = None
+) -> Json:
     """Give the viewer's state: one image layer, centred, in nm; x, y, z.
 
-    OME-Zarr says itself where it lies; for N5 the origin is put into the source's transform.
+    OME-Zarr says itself where it lies; for N5 the origin is put into the source's transform. The
+    viewer's N5 voxels begin at whole numbers, its OME-Zarr voxels are centred on them, as ours are:
+    half a voxel less brings both to one place. `shown` is the range of grey values.
     """
     metres = {a: [nm * 1e-9, "m"] for a, nm in zip("xyz", spec.voxel_nm_zyx[::-1], strict=True)}
     origin, shape = spec.origin_px_zyx[::-1], spec.shape_zyx[::-1]
-    url = f"{target.format}://{data_url.rstrip('/')}/{target.container}/{target.dataset}"
+    scheme = "n5" if target.format == "n5" else "zarr"
+    url = f"{scheme}://{data_url.rstrip('/')}/{target.container}/{target.dataset}"
     source: Json = {"url": url}
     if target.format == "n5":
-        matrix = [[*([0] * i), 1, *([0] * (2 - i)), shift] for i, shift in enumerate(origin)]
+        matrix = [[*([0] * i), 1, *([0] * (2 - i)), o - 0.5] for i, o in enumerate(origin)]
         source["transform"] = {"matrix": matrix, "outputDimensions": metres}
+    layer: Json = {"type": "image", "name": name, "tab": "source", "source": source}
+    if shown is not None:
+        layer["shaderControls"] = {"normalized": {"range": list(shown)}}
     return {
         "dimensions": metres,
-        "position": [o + n / 2 for o, n in zip(origin, shape, strict=True)],
-        "crossSectionScale": max(shape[:2]) / 800,
-        "layers": [{"type": "image", "name": name, "tab": "source", "source": source}],
+        "position": [o + (n - 1) / 2 for o, n in zip(origin, shape, strict=True)],
+        "crossSectionScale": max(shape[:2]) / 400,
+        "layers": [layer],
         "selectedLayer": {"visible": True, "layer": name},
         "layout": "4panel",
     }

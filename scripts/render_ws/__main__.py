@@ -1,10 +1,14 @@
-"""Serve the embedded render-ws over HTTP on this machine: ``python -m scripts.render_ws serve``."""
+"""Serve the embedded render-ws over HTTP on this machine: ``python -m scripts.render_ws serve``.
+
+Beside it, at ``/files``, the volumes below a folder (with CORS and ranges), for local viewers.
+"""
 
 from __future__ import annotations
 
 import argparse
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import waitress
 
@@ -19,9 +23,10 @@ _THREADS = 8
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scripts.render_ws", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="serve a database over HTTP on loopback")
+    serve = commands.add_parser("serve", help="serve a database and volumes over HTTP on loopback")
     serve.add_argument("--db", required=True, help="SQLite file, made when it does not exist")
     serve.add_argument("--port", type=int, default=8080, help="TCP port, 0 for any free one")
+    serve.add_argument("--files", help="folder of the volumes; the database's own when not given")
     return parser.parse_args(argv)
 
 
@@ -29,10 +34,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Serve until interrupted; the first log line tells the base URL."""
     arguments = _arguments(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    folder = Path(arguments.files or Path(arguments.db).parent)
+    app = create_app(arguments.db, files=folder)
     server = waitress.create_server(
-        create_app(arguments.db), host=_HOST, port=arguments.port, ipv6=False, threads=_THREADS
+        app, host=_HOST, port=arguments.port, ipv6=False, threads=_THREADS
     )
-    log.info("serving %s at http://%s:%s%s", arguments.db, _HOST, server.effective_port, web.ROOT)
+    address = f"http://{_HOST}:{server.effective_port}"
+    log.info("serving %s at %s%s", arguments.db, address, web.ROOT)
+    log.info("volumes below %s at %s/files", folder, address)
     server.run()
 
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 
 from scripts.render_ws import (
     coordinate_routes,
+    file_routes,
     image_routes,
     match_routes,
     parameter_routes,
@@ -39,6 +40,7 @@ _BLUEPRINTS = (
     match_routes.match,
     image_routes.image,
     image_routes.owner_image,
+    file_routes.files,
 )
 
 
@@ -47,17 +49,22 @@ class Service:
     """A WSGI application over one database; the routes are shared by all of a process."""
 
     store: Store
+    files: Path | None = None  # folder whose volumes are served; None: none
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         environ[web.STORE] = self.store
+        environ[file_routes.FOLDER] = self.files
         return _routes()(environ, start_response)
 
 
-def create_app(db_path: str | os.PathLike[str]) -> Service:
-    """Give the WSGI application over the SQLite file `db_path`."""
+def create_app(
+    db_path: str | os.PathLike[str], *, files: str | os.PathLike[str] | None = None
+) -> Service:
+    """Give the WSGI application over the SQLite file `db_path`, and the volumes below `files`."""
     # absolute, so that a later change of the working directory does not change the database
-    return Service(Store(Path(db_path).absolute()))
+    folder = None if files is None else Path(files).resolve()
+    return Service(Store(Path(db_path).absolute()), folder)
 
 
 @functools.cache
@@ -79,4 +86,8 @@ def _allow_any_origin(response: Response) -> Response:
     # browser viewers read from other origins
     response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, OPTIONS, HEAD"
+    response.headers["Access-Control-Allow-Headers"] = "Content-Type, Range"
+    if "Access-Control-Request-Private-Network" in request.headers:
+        # a viewer on a public address asks the browser for this machine
+        response.headers["Access-Control-Allow-Private-Network"] = "true"
     return response

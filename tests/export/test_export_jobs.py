@@ -310,7 +310,9 @@ def test_volume_json_tells_where_the_volume_lies_and_how_to_look_at_it(workdir):
     by_n5, by_zarr = (target["neuroglancer"] for target in found["targets"])
     assert by_n5["state"]["layers"][0]["source"]["url"].endswith("v.n5/em/fibsem-uint8")
     matrix = by_n5["state"]["layers"][0]["source"]["transform"]["matrix"]
-    assert [row[3] for row in matrix] == list(spec.origin_px_zyx[::-1])
+    assert [row[3] for row in matrix] == [o - 0.5 for o in spec.origin_px_zyx[::-1]]
+    low, high = by_n5["state"]["layers"][0]["shaderControls"]["normalized"]["range"]
+    assert 35 < low < 60 < 180 < high < 205  # of values from 40 to 200
     assert by_zarr["link"].startswith("https://viewer/#!%7B")
 
 
