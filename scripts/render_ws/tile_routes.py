@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from scripts.render_ws import layout, model, stacks, tiles
+from scripts.render_ws import bulk, layout, model, stacks, tiles
 from scripts.render_ws.errors import BadRequest, IllegalState, NotFound
 from scripts.render_ws.tiles import Region
 from scripts.render_ws.web import (
@@ -149,11 +149,13 @@ def resolved_tiles() -> Response:
 @tile.put("z/<number:z>/resolvedTiles")
 def put_resolved_tiles(z: float | None = None) -> Response:
     """Save tiles and shared transforms into a LOADING stack, each replacing its namesake."""
-    value = required_body("resolved tiles")
+    derive = flag("deriveData")
+    plain = None if derive else bulk.prepare(request.get_data(), z)
+    value = None if plain else required_body("resolved tiles")
     with store().reading() as db:
         stacks.find(db, stack_key()).require_state(IllegalState)
     # read before the write lock is taken, so that other processes write meanwhile
-    specs, shared = tiles.prepare(value, derive=flag("deriveData"), z=z)
+    specs, shared = plain or tiles.prepare(value, derive=derive, z=z)
     with store().writing() as db:
         found = stacks.find(db, stack_key())
         found.require_state(IllegalState)

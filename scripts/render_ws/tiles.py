@@ -86,15 +86,31 @@ def prepare(
         Without a tile, with a missing box, a z other than `z`, or an unresolved reference.
     """
     source = model.mapping(collection)
-    specs = model.mapping(source.get("transformIdToSpecMap") or {})
-    shared = {key: _shared(key, spec) for key, spec in specs.items()}
-    for spec in shared.values():
-        resolve.check_references(f"transform {spec['id']}", spec, shared)
+    shared = read_shared(model.mapping(source.get("transformIdToSpecMap") or {}))
     given = model.mapping(source.get("tileIdToSpecMap") or {}).values()
     if not given:
         raise BadRequest("the request has no tile specs")
     rows = [_row(_checked(model.tile_spec(tile), shared, derive, z)) for tile in given]
-    return rows, [(spec["id"], orjson.dumps(spec)) for spec in shared.values()]
+    return rows, shared_rows(shared)
+
+
+def read_shared(specs: Mapping[str, Any]) -> dict[str, Json]:
+    """Read the shared transforms of a request.
+
+    Raises
+    ------
+    BadRequest
+        When one has no id or refers to a transform that is not there.
+    """
+    shared = {key: _shared(key, spec) for key, spec in specs.items()}
+    for spec in shared.values():
+        resolve.check_references(f"transform {spec['id']}", spec, shared)
+    return shared
+
+
+def shared_rows(shared: Mapping[str, Json]) -> list[Row]:
+    """Give the rows of shared transforms."""
+    return [(spec["id"], orjson.dumps(spec)) for spec in shared.values()]
 
 
 def _shared(key: str, value: Any) -> Json:  # noqa: ANN401 - any JSON value
