@@ -282,14 +282,7 @@ class RenderClient:
         written = receipts.Written()
         for part in tiles.batches(_TILES_PER_PUT):
             self._put(stack, written.add(part.with_bounds(absent_only=True)))
-        receipt = StackReceipt(
-            owner=self.owner,
-            project=self.project,
-            stack=stack,
-            inputs=receipts.digests(inputs),
-            params=dict(params or {}),
-            **written.figures(),
-        )
+        receipt = self._receipt(stack, inputs, params or {}, **written.figures())
         self.create_stack(stack, resolution_nm, notes=_notes(receipt))
         if mipmaps is not None:
             self.set_mipmaps(stack, mipmaps)
@@ -303,15 +296,17 @@ class RenderClient:
     ) -> StackReceipt:
         """Remove a stack that has no tile any more; give the receipt of nothing."""
         self.delete_stack(stack)
-        nothing = receipts.Written().figures()
-        return StackReceipt(
-            owner=self.owner,
-            project=self.project,
-            stack=stack,
-            inputs=receipts.digests(inputs),
-            params=dict(params),
-            **nothing,
-        )
+        return self._receipt(stack, inputs, params, **receipts.Written().figures())
+
+    def _receipt(
+        self,
+        stack: str,
+        inputs: Iterable[str | Path],
+        params: Mapping[str, Any],
+        **figures: Any,  # noqa: ANN401
+    ) -> StackReceipt:
+        what: dict[str, Any] = {"inputs": receipts.digests(inputs), "params": dict(params)}
+        return StackReceipt(self.owner, self.project, stack, **what, **figures)
 
     def published(
         self, stack: str, *, inputs: Iterable[str | Path], params: Mapping[str, Any]
@@ -325,17 +320,15 @@ class RenderClient:
         if found["state"] != "COMPLETE" or len(notes) != 6:
             return None
         box, count = found["stats"]["stackBounds"], found["stats"]["tileCount"]
-        receipt = StackReceipt(
-            owner=self.owner,
-            project=self.project,
-            stack=stack,
+        receipt = self._receipt(
+            stack,
+            inputs,
+            params,
             tile_count=count,
             z_min=box["minZ"],
             z_max=box["maxZ"],
             bounds=(box["minX"], box["minY"], box["maxX"], box["maxY"]),
             digest=notes[3],
-            inputs=receipts.digests(inputs),
-            params=dict(params),
         )
         return receipt if notes == _notes(receipt).split() else None
 
@@ -417,30 +410,39 @@ class RenderClient:
 
     def matches(self, collection: str, p_group: str) -> list[CanvasMatches]:
         """Give all pairs whose p lies in `p_group`; none when the collection does not exist."""
-        return [CanvasMatches.from_json(v) for v in self._pairs(collection, p_group, False)]
+        return [CanvasMatches.from_json(v) for v in self._pairs(collection, p_group)]
 
     def match_keys(self, collection: str, p_group: str) -> list[tuple[str, str, str, str, int]]:
         """Give (p group, p id, q group, q id, count) of the pairs whose p lies in `p_group`."""
         return [
             (v["pGroupId"], v["pId"], v["qGroupId"], v["qId"], int(v["matchCount"]))
-            for v in self._pairs(collection, p_group, True)
+            for v in self._pairs(collection, p_group, details=False)
         ]
 
     def match_ids(self, collection: str) -> Iterator[tuple[str, str]]:
-        """Give tile ids p, q of every pair; what the requests of its groups share is made once."""
+        """Give tile ids p, q of every pair."""
+        for found in self.match_lists(collection, self.p_groups(collection), details=False):
+            yield from ((pair["pId"], pair["qId"]) for pair in found)
+
+    def match_lists(
+        self, collection: str, p_groups: Iterable[str], *, details: bool = True
+    ) -> Iterator[list[Json]]:
+        """Give the pairs of each p group (wire form), what requests share made once."""
         start = f"{self._base}/{self._collection(collection, 'pGroup')}"
         common = self._session.prepare_request(requests.Request("GET", start))
         how: Any = self._session.merge_environment_settings(start, {}, None, None, None)
         send = partial(self._session.get_adapter(start).send, timeout=self._timeout, **how)
-        for group in self.p_groups(collection):
+        query = "" if details else "?excludeMatchDetails=true"
+        for group in p_groups:
             one = common.copy()
-            one.url = f"{start}/{quote(group, safe='')}/matches?excludeMatchDetails=true"
-            for pair in orjson.loads(_answer(partial(send, one), "GET", one.url, NotFound).content):
-                yield pair["pId"], pair["qId"]
+            one.url = f"{start}/{quote(group, safe='')}/matches{query}"
+            yield orjson.loads(_answer(partial(send, one), "GET", one.url, NotFound).content)
 
-    def _pairs(self, collection: str, p_group: str, exclude_details: bool) -> list[Json]:
-        path = self._collection(collection, "pGroup", p_group, "matches")
-        return self._list(path, excludeMatchDetails=str(exclude_details).lower())
+    def _pairs(self, collection: str, p_group: str, *, details: bool = True) -> list[Json]:
+        try:
+            return next(self.match_lists(collection, [p_group], details=details))
+        except NotFound:
+            return []
 
     def _list(self, path: str, **params: Any) -> list[Any]:  # noqa: ANN401 - any query value
         try:

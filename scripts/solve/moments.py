@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from scripts.lib import files
 from scripts.lib.geometry import Array
 from scripts.lib.job import UserError
-from scripts.lib.records import CanvasMatches
+from scripts.lib.records import CanvasMatches, Json
 from scripts.lib.render import RenderClient
 from scripts.solve import points
 
 AT_ONCE = 100_000  # points
+Key = tuple[str, str, str, str]  # p group, p id, q group, q id
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +56,69 @@ class Moments:
         return Moments(*(getattr(self, f.name)[index] for f in fields(self)))
 
 
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Matched points of m pairs, one pair's after the other's.
+
+    ``keys`` (p group, p id, q group, q id) of each pair, ``size`` (m,) its points; of k points in
+    all ``p``, ``q`` (k, 2) x, y in the matching frames, px, and ``w`` (k,) weights.
+    """
+
+    keys: Sequence[Key]
+    size: NDArray[np.int64]
+    p: Array
+    q: Array
+    w: Array
+
+    @staticmethod
+    def of_json(pairs: Sequence[Json]) -> Points:
+        """Read pairs in the wire form of render-ws, with match details."""
+        size = np.array([len(pair["matches"]["w"]) for pair in pairs], np.int64)
+        columns: list[list[float]] = [[] for _ in range(5)]
+        for pair in pairs:
+            points = pair["matches"]
+            if points["w"]:
+                rows = (*points["p"], *points["q"], points["w"])
+                for column, row in zip(columns, rows, strict=True):
+                    column += row
+        x, y, u, v, w = (np.fromiter(one, float, len(one)) for one in columns)
+        keys = [(one["pGroupId"], one["pId"], one["qGroupId"], one["qId"]) for one in pairs]
+        return Points(keys, size, np.stack([x, y], axis=1), np.stack([u, v], axis=1), w)
+
+    @staticmethod
+    def of_matches(pairs: Sequence[CanvasMatches]) -> Points:
+        """Lay the points of `pairs` one after the other."""
+        size = np.array([len(one.w) for one in pairs], np.int64)
+        none = np.zeros((0, 2))
+        p, q = (np.concatenate([none, *(getattr(one, side) for one in pairs)]) for side in "pq")
+        w = np.concatenate([np.zeros(0), *(one.w for one in pairs)])
+        return Points([one.key for one in pairs], size, p, q, w)
+
+    @staticmethod
+    def joined(parts: Sequence[Points]) -> Points:
+        """Lay the pairs of all parts one after the other."""
+        none = np.zeros((0, 2))
+        return Points(
+            [key for one in parts for key in one.keys],
+            np.concatenate([np.zeros(0, np.int64), *(one.size for one in parts)]),
+            np.concatenate([none, *(one.p for one in parts)]),
+            np.concatenate([none, *(one.q for one in parts)]),
+            np.concatenate([np.zeros(0), *(one.w for one in parts)]),
+        )
+
+    @property
+    def owner(self) -> NDArray[np.int64]:
+        """(k,) pair of each point."""
+        return np.repeat(np.arange(len(self.keys)), self.size)
+
+
 def of_matches(pairs: Sequence[CanvasMatches], cutoff: float = points.CUTOFF) -> Moments:
-    """Give the moments of `pairs`, wrong points weighted down (`scripts.solve.points`).
+    """Give the moments of `pairs` (see `of_points`)."""
+    return of_points(Points.of_matches(pairs), cutoff)
+
+
+def of_points(found: Points, cutoff: float = points.CUTOFF) -> Moments:
+    """Give the moments of pairs, wrong points weighted down (`scripts.solve.points`).
 
     A pair without points of weight above zero is left out.
 
@@ -65,37 +127,45 @@ def of_matches(pairs: Sequence[CanvasMatches], cutoff: float = points.CUTOFF) ->
     UserError
         When a point or weight is not finite or a weight is negative; the message names the pair.
     """
-    size = np.array([len(one.w) for one in pairs], np.int64)
-    p, q = (np.concatenate([np.zeros((0, 2)), *(getattr(one, s) for one in pairs)]) for s in "pq")
-    w = np.concatenate([np.zeros(0), *(one.w for one in pairs)])
-    owner = np.repeat(np.arange(len(pairs)), size)
-    _check(pairs, owner, p, q, w)
-    has = np.bincount(owner, w, minlength=len(pairs)) > 0
-    kept, inside = [one for one, use in zip(pairs, has, strict=True) if use], has[owner]
-    p, q, w, size = p[inside], q[inside], w[inside], size[has]
+    _check(found)
+    has = np.bincount(found.owner, found.w, minlength=len(found.keys)) > 0
+    inside = has[found.owner]
+    keys = [key for key, use in zip(found.keys, has.tolist(), strict=True) if use]
+    p, q, w, size = found.p[inside], found.q[inside], found.w[inside], found.size[has]
     w = w * points.factors(p, q, w, size, cutoff)
-    owner = np.repeat(np.arange(len(kept)), size)
+    owner = np.repeat(np.arange(len(keys)), size)
     return Moments(
-        p_id=np.array([one.p_id for one in kept], dtype=np.str_),
-        q_id=np.array([one.q_id for one in kept], dtype=np.str_),
-        dz=np.array([abs(float(one.p_group) - float(one.q_group)) for one in kept], float),
-        count=np.bincount(owner, w > 0, minlength=len(kept)).astype(np.int64),
-        **_of_points(owner, len(kept), p, q, w),
+        p_id=np.array([key[1] for key in keys], dtype=np.str_),
+        q_id=np.array([key[3] for key in keys], dtype=np.str_),
+        dz=np.array([abs(float(key[0]) - float(key[2])) for key in keys], float),
+        count=np.bincount(owner, w > 0, minlength=len(keys)).astype(np.int64),
+        **_of_points(size, p, q, w),
     )
 
 
-def _of_points(owner: NDArray[np.int64], n: int, p: Array, q: Array, w: Array) -> dict[str, Array]:
-    """Give weights, centroids and second moments of n pairs from the points they own."""
-    total = np.bincount(owner, w, minlength=n)
-    share = w / total[owner]
-    p_mean, q_mean = (_sum(owner, share[:, None] * xy, n) for xy in (p, q))
-    dp, dq = p - p_mean[owner], q - q_mean[owner]
+def _of_points(size: NDArray[np.int64], p: Array, q: Array, w: Array) -> dict[str, Array]:
+    """Give weights, centroids and second moments of pairs of `size` points, none zero."""
+    start = np.concatenate([[0], np.cumsum(size)[:-1]]).astype(np.int64)
+    if not len(size):
+        start = start[:0]
+    xy = np.concatenate([p.T, q.T])  # the long axis last
+    total = np.add.reduceat(w, start) if len(w) else np.zeros(0)
+    share = w / np.repeat(total, size)
+    mean = _sums(share * xy, start)
+    away = xy - np.repeat(mean, size, axis=1)
+    weighted = share * away
+    parts = {"pp": (0, 0), "qq": (2, 2), "pq": (0, 2)}
     second = {
-        name: _sum(owner, ((share * a.T)[:, None] * b.T[None]).reshape(4, -1).T, n)
-        for name, a, b in (("pp", dp, dp), ("qq", dq, dq), ("pq", dp, dq))
+        name: np.stack([_sums(weighted[i + a] * away[j : j + 2], start) for a in (0, 1)])
+        for name, (i, j) in parts.items()
     }
-    squares = {name: one.reshape(-1, 2, 2) for name, one in second.items()}
-    return {"weight": np.asarray(total, float), "p": p_mean, "q": q_mean, **squares}
+    squares = {name: np.ascontiguousarray(one.transpose(2, 0, 1)) for name, one in second.items()}
+    return {"weight": total, "p": mean[:2].T.copy(), "q": mean[2:].T.copy(), **squares}
+
+
+def _sums(values: Array, start: NDArray[np.int64]) -> Array:
+    """Sum (r, k) values from each start to the next: (r, m)."""
+    return np.add.reduceat(values, start, axis=1) if len(start) else np.zeros((len(values), 0))
 
 
 def gathered(
@@ -111,25 +181,32 @@ def gathered(
 
     The points of some layers are in memory at a time.
     """
-    parts, waiting, count = [], [], 0
-    for group in groups_of_chunk(client.p_groups(collection), z_first, z_last, reach):
-        pairs = in_chunk(client.matches(collection, group), z_first, z_last)
-        waiting += pairs
-        count += sum(len(one.w) for one in pairs)
-        if count > AT_ONCE:
-            parts.append(of_matches(waiting, cutoff))
-            waiting, count = [], 0
-    return joined([*parts, of_matches(waiting, cutoff)])
+    groups = groups_of_chunk(client.p_groups(collection), z_first, z_last, reach)
+    parts: list[Moments] = []
+    waiting: list[Points] = []
+    for found in client.match_lists(collection, groups):
+        # as arrays at once: the numbers of the next answer then take the memory of these
+        waiting.append(Points.of_json(in_chunk(found, z_first, z_last)))
+        if sum(len(one.w) for one in waiting) > AT_ONCE:
+            parts.append(of_points(Points.joined(waiting), cutoff))
+            waiting = []
+    return joined([*parts, of_points(Points.joined(waiting), cutoff)])
 
 
-def in_chunk(pairs: Iterable[CanvasMatches], z_first: float, z_last: float) -> list[CanvasMatches]:
-    """Give the pairs whose lower z lies in the chunk, whichever side is p, sorted by key.
+def in_chunk(pairs: Iterable[Json], z_first: float, z_last: float) -> list[Json]:
+    """Give the pairs (wire form) whose lower z lies in the chunk, whichever side is p, sorted.
 
     p and q are in text order of their section ids ("10.0" before "9.0"), which says nothing about
     the order of their z.
     """
-    mine = [m for m in pairs if z_first <= min(float(m.p_group), float(m.q_group)) <= z_last]
-    return sorted(mine, key=lambda m: m.key)
+    return sorted(
+        (
+            pair
+            for pair in pairs
+            if z_first <= min(float(pair["pGroupId"]), float(pair["qGroupId"])) <= z_last
+        ),
+        key=lambda pair: (pair["pGroupId"], pair["pId"], pair["qGroupId"], pair["qId"]),
+    )
 
 
 def groups_of_chunk(
@@ -160,19 +237,12 @@ def read(path: str | Path) -> Moments:
         return Moments(*(stored[f.name] for f in fields(Moments)))
 
 
-def _check(
-    pairs: Sequence[CanvasMatches], owner: NDArray[np.int64], p: Array, q: Array, w: Array
-) -> None:
-    fine = np.isfinite(p).all(axis=1) & np.isfinite(q).all(axis=1) & np.isfinite(w) & (w >= 0)
+def _check(found: Points) -> None:
+    fine = np.isfinite(found.p).all(axis=1) & np.isfinite(found.q).all(axis=1)
+    fine &= np.isfinite(found.w) & (found.w >= 0)
     if not fine.all():
-        one = pairs[int(owner[~fine][0])]
+        _, p_id, _, q_id = found.keys[int(found.owner[~fine][0])]
         raise UserError(
-            f"pair {one.p_id} - {one.q_id} holds points or weights that are not finite"
+            f"pair {p_id} - {q_id} holds points or weights that are not finite"
             " or negative weights; match these tiles again, or take one out with review.exclude"
         )
-
-
-def _sum(owner: NDArray[np.int64], value: Array, n: int) -> Array:
-    """Sum the rows of (points, k) values by owner: (n, k)."""
-    columns = [np.bincount(owner, value[:, k], minlength=n) for k in range(value.shape[1])]
-    return np.stack(columns, axis=1)

@@ -64,17 +64,19 @@ def _judged(p: Array, q: Array, w: Array, size: Owner, cutoff: float) -> Array:
 
 def _residual(p: Array, q: Array, w: Array, start: Owner, size: Owner) -> Array:
     """Distance, px, of each point from the weighted affine fit of its pair."""
-    x, y = p.T
-    terms = np.stack([x * x, x * y, y * y, x, y, np.ones_like(x), x * q[:, 0], y * q[:, 0], q[:, 0],
-                      x * q[:, 1], y * q[:, 1], q[:, 1]])  # fmt: skip
-    sums = np.add.reduceat(terms * w, start, axis=1)
+    x, y, u, v = np.ascontiguousarray(np.concatenate([p.T, q.T]))
+    wx, wy = w * x, w * y
+    terms = np.stack([wx * x, wx * y, wy * y, wx, wy, w, wx * u, wy * u, w * u,
+                      wx * v, wy * v, w * v])  # fmt: skip
+    sums = np.add.reduceat(terms, start, axis=1)
     normal = sums[[[0, 1, 3], [1, 2, 4], [3, 4, 5]]].transpose(2, 0, 1)
     # collinear points leave one direction open: the least change answers
     normal[:, [0, 1, 2], [0, 1, 2]] += 1e-9 * sums[[0, 2, 5]].T + 1e-12
     fit = np.linalg.solve(normal, sums[6:].reshape(2, 3, -1).transpose(2, 1, 0))
-    at = np.repeat(fit.transpose(1, 2, 0), size, axis=2)
-    away = x * at[0] + y * at[1] + at[2] - q.T
-    return np.asarray(np.hypot(away[0], away[1]))
+    at = np.repeat(fit.transpose(2, 1, 0).reshape(6, -1), size, axis=1)
+    left = at[0] * x + at[1] * y + at[2] - u
+    right = at[3] * x + at[4] * y + at[5] - v
+    return np.asarray(np.sqrt(left * left + right * right))
 
 
 def _scale(value: Array, start: Owner, size: Owner) -> Array:

@@ -27,9 +27,11 @@ from bokeh.plotting import output_file, save
 from scipy.sparse.linalg import splu
 
 from scripts.lib.plots import frame
-from scripts.lib.records import CanvasMatches, Leaf, TileSet, TileSpec
+from scripts.lib.records import Leaf, TileSet, TileSpec
 from scripts.lib.render import RenderClient
 from scripts.lib.transforms import AFFINE
+from scripts.render_ws import matches
+from scripts.render_ws.store import Store
 from scripts.solve import moments, solver, system
 from scripts.solve.graph import Tiles, graph_of, solution
 from scripts.solve.publish_align import aligned
@@ -177,23 +179,27 @@ def specs(tiles):
 
 
 def fill(url, case, rng):
-    """Put tiles and matches into the embedded service."""
+    """Put tiles and matches into the embedded service; how they got there is not measured."""
     client = RenderClient("bench", "bench", base_url=url)
     client.publish_stack("trimmed", specs(case.tiles), resolution_nm=(8.0, 8.0, 8.0))
-    tiles, m = case.tiles, len(case.moments)
-    for start in range(0, m, 20_000):
+    client.close()
+    store, tiles = Store(url.removeprefix("sqlite:///")), case.tiles
+    groups = [f"{z}" for z in tiles.z.tolist()]
+    for start in range(0, len(case.moments), 20_000):
         some = slice(start, start + 20_000)
         p, q = case.pairs[0][some], case.pairs[1][some]
         x, y = graphs.points_of(tiles, case.truth, p, q, case.wrong[some], rng, POINTS, 0.5)
-        pairs = [
-            CanvasMatches(
-                f"{tiles.z[i]}", str(tiles.ids[i]), f"{tiles.z[j]}", str(tiles.ids[j]), a, b,
-                np.ones(POINTS),
-            ).ordered()
-            for i, j, a, b in zip(p, q, x, y, strict=True)
-        ]  # fmt: skip
-        client.put_matches("c", pairs)
-    client.close()
+        points = np.ones((len(p), 5, POINTS))  # weights of 1 in the last row
+        points[:, :2], points[:, 2:4] = x.transpose(0, 2, 1), y.transpose(0, 2, 1)
+        rows = []
+        for i, j, one in zip(p.tolist(), q.tolist(), points, strict=True):
+            names = (groups[i], str(tiles.ids[i]), groups[j], str(tiles.ids[j]))
+            (a, c, b, d), swapped = matches.ordered(names)
+            one = one[[2, 3, 0, 1, 4]] if swapped else one
+            rows.append((a, b, c, d, POINTS, None, matches.pack(one)))
+        with store.writing() as db:
+            matches.save(db, matches.CollectionKey("bench", "c"), rows)
+    store.close()
 
 
 def gather(url, first, last, reach=6):

@@ -1,5 +1,7 @@
 """Moments of pairs, and which chunk gathers which pair."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
@@ -30,8 +32,26 @@ def test_moments_are_the_weighted_means_about_the_centroids():
 def test_a_pair_belongs_to_the_chunk_of_its_lower_z_whichever_side_is_p():
     crossing = pair(9, 10)
     assert crossing.p_group == "10.0"  # text order
-    assert moments.in_chunk([crossing], 1, 9) == [crossing]
-    assert moments.in_chunk([crossing], 10, 20) == []
+    assert moments.in_chunk([crossing.to_json()], 1, 9) == [crossing.to_json()]
+    assert moments.in_chunk([crossing.to_json()], 10, 20) == []
+
+
+def test_moments_of_what_the_service_answers_are_those_of_the_pairs():
+    empty = CanvasMatches("4.0", "a4", "5.0", "b5", np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0))
+    pairs = [pair(1, 2, n=9), empty, pair(2, 3, n=4)]
+    read = moments.Points.of_json([one.to_json() for one in pairs])
+    got, wanted = moments.of_points(read), moments.of_matches(pairs)
+    assert got.p_id.tolist() == ["a1", "a2"]
+    for field in fields(moments.Moments):
+        assert np.array_equal(getattr(got, field.name), getattr(wanted, field.name))
+
+
+def test_moments_do_not_depend_on_how_many_points_are_in_memory_at_once():
+    parts = [moments.Points.of_matches([pair(z, z + 1, n=9 + z)]) for z in (1, 2, 3)]
+    whole = moments.of_points(moments.Points.joined(parts))
+    one_by_one = moments.joined([moments.of_points(part) for part in parts])
+    for field in fields(moments.Moments):
+        assert np.array_equal(getattr(whole, field.name), getattr(one_by_one, field.name))
 
 
 def test_chunks_together_hold_every_pair_once():
@@ -39,11 +59,12 @@ def test_chunks_together_hold_every_pair_once():
     pairs = synthetic.matches(tiles, synthetic.stage_of(tiles), np.random.default_rng(0), reach=4)
     by_group: dict[str, list] = {}
     for one in pairs:
-        by_group.setdefault(one.p_group, []).append(one)
+        by_group.setdefault(one.p_group, []).append(one.to_json())
     found = []
     for first, last in ((1, 8), (9, 16), (17, 25)):
         groups = moments.groups_of_chunk(by_group, first, last, reach=4)
-        found += [m.key for g in groups for m in moments.in_chunk(by_group[g], first, last)]
+        for group in groups:
+            found += moments.Points.of_json(moments.in_chunk(by_group[group], first, last)).keys
     assert sorted(found) == sorted(m.key for m in pairs)
     assert len(found) == len(set(found))
 
