@@ -102,9 +102,10 @@ def _seen(
         picture = compose.render(placed[z], view.box, scale=view.scale, source=source)
         kept[z] = correlation.keepsake(picture, picture_px)
         mask = correlation.textured(picture, view.scale, view.texture)
+        centred = correlation.about_zero(picture)
         yield Seen(
-            regions.prepare(picture, view.region_px),
-            correlation.prepare(picture, mask),
+            regions.prepare(centred, view.region_px),
+            correlation.prepare(centred, mask),
             isotropy.grain(
                 _windows(placed[z], view, compose.Picture(picture.pixels, mask), source)
             ),

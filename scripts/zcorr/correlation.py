@@ -73,8 +73,19 @@ def textured(picture: Picture, scale: float, options: Texture) -> Bool:
     return data & (full >= options.threshold)
 
 
+def halved(image: Float32) -> Float32:
+    """Mean of 2 x 2 pixels; of an odd side as nearly so as it divides."""
+    h, w = (max(1, n // 2) for n in image.shape)
+    return np.asarray(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA), np.float32)
+
+
 def _shrunk(image: Float32, factor: float) -> Float32:
+    """Area means at a scale of `factor` < 1, by halves as far as they go: that is faster."""
     h, w = (max(1, round(n * factor)) for n in image.shape)
+    while image.shape[0] >= 2 * h and image.shape[1] >= 2 * w:
+        image = halved(image)
+    if image.shape == (h, w):
+        return image
     return np.asarray(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA), np.float32)
 
 
@@ -143,12 +154,19 @@ class Sums:
         )
 
 
-def prepare(picture: Picture, mask: Bool) -> Field:
-    """Centre the values, for precision, and lay the picture flat."""
-    if mask.all():
-        return Field.of(picture.pixels - np.float32(cv2.mean(picture.pixels)[0]), mask)
-    middle = float(picture.pixels[mask].mean()) if mask.any() else 0.0
-    return Field.of(np.where(mask, picture.pixels - np.float32(middle), np.float32(0)), mask)
+def about_zero(picture: Picture) -> Picture:
+    """Give the pixels less their mean, for precision, 0 where there is no data; mask: has data."""
+    data = picture.mask & (picture.pixels != 0)
+    if data.all():
+        return Picture(picture.pixels - np.float32(cv2.mean(picture.pixels)[0]), data)
+    middle = cv2.mean(picture.pixels, data.view(np.uint8))[0]
+    return Picture(np.where(data, picture.pixels - np.float32(middle), np.float32(0)), data)
+
+
+def prepare(centred: Picture, mask: Bool) -> Field:
+    """Lay a picture of `about_zero` flat; `mask` tells which of its pixels take part."""
+    values = centred.pixels
+    return Field.of(values if mask.all() else np.where(mask, values, np.float32(0)), mask)
 
 
 def pearson(a: Field, b: Field) -> tuple[float, float]:

@@ -27,13 +27,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib.compose import Picture
-from scripts.zcorr.correlation import LEAST_COMMON, Array, Bool, Field, Float32, Sums
+from scripts.zcorr.correlation import LEAST_COMMON, Array, Bool, Field, Float32, Sums, halved
 
 # sd of the two Gaussians of the band: there tissue is well above noise (nine tenths, FIB-25)
 BAND_SD_PX = (1.5, 2.4)
 _HALVING = 0.25  # px²: variance of the mean of two pixels
 _RADII_PX = (2.0, 2.8, 4.0, 5.7, 8.0, 11.3)
 _DIRECTIONS = 8
+# products of a lag are taken in each k-th row, k at most 4: tissue changes little over so few rows,
+# and more products than this add next to nothing
+_ROWS = 4
+_PRODUCTS = 250_000
 
 
 def _lags() -> NDArray[np.int64]:
@@ -61,7 +65,9 @@ class Grain:
 
 def grain(windows: Sequence[Picture]) -> Grain:
     """Take the grain of a layer from one or more pictures of it; pixels in grey levels."""
-    parts = [_window(picture) for picture in windows]
+    pixels = sum(picture.pixels.size for picture in windows)
+    each = max(1, min(_ROWS, pixels // _PRODUCTS))
+    parts = [_window(picture, each) for picture in windows]
     values = np.concatenate([part[0].ravel() for part in parts])
     valid = np.concatenate([part[1].ravel() for part in parts])
     sums = np.sum([part[2] for part in parts], axis=0)
@@ -71,14 +77,17 @@ def grain(windows: Sequence[Picture]) -> Grain:
     return Grain(Field.of(values, valid), inplane)
 
 
-def _window(picture: Picture) -> tuple[Float32, Bool, Array]:
+def _window(picture: Picture, each: int) -> tuple[Float32, Bool, Array]:
     """Band and its mask, and (2, m) sums of products and pixels at all lags."""
     valid = picture.mask & (picture.pixels != 0)
-    full = bool(valid.all())
-    weight = None if full else valid.astype(np.float32)
-    values = _without_stripes(picture.pixels.astype(np.float32, copy=False), weight)
+    weight = None if valid.all() else valid.astype(np.float32)
+    values = picture.pixels.astype(np.float32, copy=False)
+    row, column = _stripes(values, weight)
     # the band has no finer grain than two pixels: half the size says the same
-    small, share = _halved(values), None if weight is None else _halved(weight)
+    if weight is None:
+        small, share = halved(values) - halved(row) - halved(column), None
+    else:
+        small, share = halved((values - row - column) * weight), halved(weight)
     inner, outer = (_mean(small, share, math.sqrt(s**2 - _HALVING) / 2) for s in BAND_SD_PX)
     inside = np.ones(small.shape, bool)
     if share is not None:  # the mean at the edge of the data leans to one side
@@ -86,24 +95,20 @@ def _window(picture: Picture) -> tuple[Float32, Bool, Array]:
         whole = (share > 1 - 1e-3).astype(np.uint8)
         inside = cv2.erode(whole, np.ones((reach, reach), np.uint8)) > 0
     band = np.where(inside, inner - outer, np.float32(0))
-    return band, inside, _lag_sums(values, weight)
+    return band, inside, _lag_sums(values, weight, (row, column), each)
 
 
-def _halved(image: Float32) -> Float32:
-    h, w = (max(1, n // 2) for n in image.shape)
-    return np.asarray(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA), np.float32)
-
-
-def _without_stripes(values: Float32, weight: Float32 | None) -> Float32:
-    """Take off the mean of rows, then of columns: row noise and curtains; 0 where not valid."""
+def _stripes(values: Float32, weight: Float32 | None) -> tuple[Float32, Float32]:
+    """Mean of rows (h, 1), then of columns (1, w): row noise and curtains."""
     if weight is None:
-        row = cv2.reduce(values, 1, cv2.REDUCE_AVG)
-        column = cv2.reduce(values, 0, cv2.REDUCE_AVG) - row.mean()
-        return np.asarray(values - row - column)
-    for axis in (1, 0):
-        total = (values * weight).sum(axis=axis, keepdims=True)
-        values = (values - total / np.maximum(weight.sum(axis=axis, keepdims=True), 1)) * weight
-    return values
+        row = np.asarray(cv2.reduce(values, 1, cv2.REDUCE_AVG), np.float32)
+        return row, np.asarray(cv2.reduce(values, 0, cv2.REDUCE_AVG) - row.mean(), np.float32)
+    across, down = (
+        np.maximum(cv2.reduce(weight, axis, cv2.REDUCE_SUM), np.float32(1)) for axis in (1, 0)
+    )
+    row = np.asarray(cv2.reduce(values * weight, 1, cv2.REDUCE_SUM) / across, np.float32)
+    column = cv2.reduce((values - row) * weight, 0, cv2.REDUCE_SUM) / down
+    return row, np.asarray(column, np.float32)
 
 
 def _mean(values: Float32, weight: Float32 | None, sigma: float) -> Float32:
@@ -116,34 +121,42 @@ def _mean(values: Float32, weight: Float32 | None, sigma: float) -> Float32:
     return np.asarray(np.divide(total, norm, out=np.zeros_like(total), where=norm > 1e-3))
 
 
-def _lag_sums(values: Float32, weight: Float32 | None) -> Array:
-    """Sum products and pixels of pairs a lag apart, the upper one in an even row; (2, m).
+def _lag_sums(
+    values: Float32, weight: Float32 | None, stripes: tuple[Float32, Float32], each: int
+) -> Array:
+    """Sum products and pixels of pairs a lag apart, the upper one in each `each`-th row; (2, m).
 
-    The next row says nearly the same. In rows padded with zeros a lag is one offset.
+    In rows padded with zeros a lag is one offset.
     """
     h, w = values.shape
     pad = int(np.abs(LAGS_PX).max()) + 1
     sums = np.zeros((2, len(LAGS_PX)))
-    rows = _alternate(values, pad)
-    there = None if weight is None else _alternate(weight, pad)
+    row, column = stripes
+    rows = _parted(values, each, pad, row, column)
+    there = None if weight is None else _parted(weight, each, pad, 0 * row, 0 * column)
+    if there is not None:
+        rows *= there
     for k, (x, y) in enumerate(LAGS_PX.tolist()):
         if abs(x) >= w or y >= h:
             continue
-        offset = (y // 2) * (w + pad) + x
-        sums[0, k] = _product(rows[0], rows[y % 2], offset)
+        offset = (y // each) * (w + pad) + x
+        sums[0, k] = _product(rows[0], rows[y % each], offset)
         if there is None:
-            sums[1, k] = ((h - y + 1) // 2) * (w - abs(x))
+            sums[1, k] = len(range(0, h - y, each)) * (w - abs(x))
         else:
-            sums[1, k] = _product(there[0], there[y % 2], offset)
+            sums[1, k] = _product(there[0], there[y % each], offset)
     return sums
 
 
-def _alternate(values: Float32, pad: int) -> tuple[Float32, Float32]:
-    """Even and odd rows, each with `pad` zeros behind, flat."""
+def _parted(values: Float32, each: int, pad: int, row: Float32, column: Float32) -> Float32:
+    """Rows k, k + `each`, ... for each k, less `row` and `column`, `pad` zeros behind; flat."""
     h, w = values.shape
-    out = np.zeros((2, (h + 1) // 2, w + pad), np.float32)
-    out[0, :, :w], out[1, : h // 2, :w] = values[::2], values[1::2]
-    return out[0].ravel(), out[1].ravel()
+    out = np.zeros((each, -(-h // each), w + pad), np.float32)
+    for k in range(each):
+        part = out[k, : len(range(k, h, each)), :w]
+        np.subtract(values[k::each], row[k::each], out=part)
+        part -= column
+    return out.reshape(each, -1)
 
 
 def _product(one: Float32, other: Float32, offset: int) -> float:

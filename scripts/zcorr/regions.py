@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
+from scipy.sparse import csr_array
 
 from scripts.lib.compose import Picture
 from scripts.zcorr.correlation import FLAT, Array, Bool, Float32
@@ -30,30 +30,28 @@ class Map:
 
     values: Float32  # (h, w) about 0, 0 where there is no data
     valid: Bool | None  # (h, w); None = data everywhere
-    rows: Float32  # (rows, h) shares of pixels in regions
-    columns: Float32  # (columns, w)
+    rows: csr_array  # (rows, h) shares of pixels in regions
+    columns: csr_array  # (columns, w)
     mean: Array  # (rows, columns)
     square: Array  # (rows, columns) mean square
 
     def average(self, values: Float32) -> Array:
         """Give the mean of a picture in each region."""
-        return np.asarray((self.rows @ values) @ self.columns.T, np.float64)
+        return np.asarray((self.columns @ (self.rows @ values).T).T, np.float64)
 
 
-def prepare(picture: Picture, region_px: float) -> Map:
-    """Make a layer ready."""
-    valid = picture.mask & (picture.pixels != 0)
-    # about 0: the mean square would else lose the variance in float32
-    full = bool(valid.all())
-    values = picture.pixels - np.float32(cv2.mean(picture.pixels)[0])
-    if not full:
-        values = np.where(valid, values, np.float32(0))
+def prepare(centred: Picture, region_px: float) -> Map:
+    """Make a layer ready, of which `correlation.about_zero` took the mean.
+
+    About 0, for the mean square would else lose the variance in float32.
+    """
+    values, valid = centred.pixels, centred.mask
     rows, columns = (
         _members(n, cell)
         for n, cell in zip(valid.shape, cells(valid.shape, region_px), strict=True)
     )
     empty = np.zeros((0, 0))
-    bare = Map(values, None if full else valid, rows, columns, empty, empty)
+    bare = Map(values, None if valid.all() else valid, rows, columns, empty, empty)
     return replace(bare, mean=bare.average(values), square=bare.average(values * values))
 
 
@@ -74,8 +72,8 @@ def correlate(a: Map, b: Map) -> Array:
     return np.where(enough, np.round(np.clip(value, -1, 1), 5), np.nan)
 
 
-def _members(size: int, count: int) -> Float32:
+def _members(size: int, count: int) -> csr_array:
     """(count, size) share of each pixel in each of `count` even parts; rows sum to 1."""
     edge = np.arange(count + 1)[:, None] * (size / count)
     inside = np.clip(np.arange(1, size + 1) - edge, 0, 1)
-    return np.asarray((inside[:-1] - inside[1:]) * (count / size), np.float32)
+    return csr_array(np.asarray((inside[:-1] - inside[1:]) * (count / size), np.float32))

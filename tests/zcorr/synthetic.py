@@ -31,8 +31,9 @@ def seen(pixels, mask=None):
     """Make one layer ready for all comparisons."""
     mask = np.ones(pixels.shape, bool) if mask is None else mask
     picture = Picture(pixels.astype(np.float32), mask)
-    field = correlation.prepare(picture, mask)
-    return comparison.Seen(regions.prepare(picture, 40.0), field, isotropy.grain([picture]))
+    centred = correlation.about_zero(picture)
+    field = correlation.prepare(centred, mask)
+    return comparison.Seen(regions.prepare(centred, 40.0), field, isotropy.grain([picture]))
 
 
 def measured(layers, reach=3, first=1):

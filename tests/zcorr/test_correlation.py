@@ -22,7 +22,7 @@ def picture(pixels, mask=None):
 
 def layer(pixels, mask=None):
     mask = np.ones(pixels.shape, bool) if mask is None else mask
-    return correlation.prepare(picture(pixels, mask), mask)
+    return correlation.prepare(correlation.about_zero(picture(pixels, mask)), mask)
 
 
 def test_pearson_equals_numpy_over_the_common_pixels():

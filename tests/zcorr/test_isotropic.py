@@ -7,7 +7,7 @@ import pytest
 
 from scripts.lib.compose import Picture
 from scripts.lib.geometry import Box
-from scripts.zcorr import comparison, correlation, decay, isotropy, methods, thickness, windows
+from scripts.zcorr import correlation, decay, isotropy, methods, regions, thickness, windows
 from scripts.zcorr.measured import Measured
 from tests.zcorr.synthetic import cut, measured, seen, specimen
 from tests.zcorr.test_zcorr_jobs import ZCORR
@@ -185,9 +185,8 @@ def test_regions_are_the_pearson_correlation_of_their_own_pixels(volume):
     b[:56, 64:] = np.random.default_rng(0).uniform(60, 200, (56, 64))
     mask = np.ones(a.shape, bool)
     mask[56:, :64] = False
-    found = comparison.regions.correlate(
-        *(comparison.regions.prepare(Picture(p.astype(np.float32), mask), 64) for p in (a, b))
-    )
+    centred = (correlation.about_zero(Picture(p.astype(np.float32), mask)) for p in (a, b))
+    found = regions.correlate(*(regions.prepare(one, 64) for one in centred))
     assert found.shape == (2, 2)
     for row, column in ((0, 0), (0, 1), (1, 1)):
         part = np.s_[56 * row : 56 * (row + 1), 64 * column : 64 * (column + 1)]
