@@ -150,11 +150,16 @@ def tile_extent(
     width: float, height: float, transform: Callable[[Array], Array], cell: float = 64.0
 ) -> Bounds:
     """Extent (min x, min y, max x, max y) of the sampled border of a transformed tile."""
+    return extent(transform(tile_border(width, height, cell)))
+
+
+def tile_border(width: float, height: float, cell: float = 64.0) -> Array:
+    """Give (n, 2) points of a tile's border, sampled as render does."""
     nx = max(2, math.floor(width / cell + 0.5))
     ny = max(2, math.floor(height / cell + 0.5))
     x = np.arange(nx) * (width - 1) / (nx - 1)
     y = np.arange(ny) * (height - 1) / (ny - 1)
-    border = np.concatenate(
+    return np.concatenate(
         [
             np.column_stack([x, np.zeros(nx)]),
             np.column_stack([x, np.full(nx, height)]),
@@ -162,9 +167,12 @@ def tile_extent(
             np.column_stack([np.full(ny, width), y]),
         ]
     )
-    moved = transform(border)
-    low, high = moved.min(axis=0), moved.max(axis=0)
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def extent(points: Array) -> Bounds:
+    """Give (min x, min y, max x, max y) of (n, 2) points."""
+    x, y = np.ascontiguousarray(points.T)  # a third of the time of minima along the first axis
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
 
 def rounded_bounds(x0: float, y0: float, x1: float, y1: float) -> Bounds:

@@ -18,10 +18,10 @@ from scripts.lib.geometry import (
     Bounds,
     Box,
     TileId,
+    extent,
     rounded_bounds,
     section_id,
-    tile_bounds,
-    tile_extent,
+    tile_border,
 )
 from scripts.lib.transforms import AFFINE, Chain
 
@@ -134,7 +134,16 @@ class TileSpec:
 
     def with_last(self, leaf: Leaf) -> TileSpec:
         """Give a copy whose last transform is `leaf` (REPLACE_LAST); bounds are dropped."""
-        return replace(self, transforms=(*self.transforms[:-1], leaf), bounds=None)
+        return self.changed(transforms=(*self.transforms[:-1], leaf), bounds=None)
+
+    def changed(self, **fields: Any) -> TileSpec:  # noqa: ANN401 - as dataclasses.replace
+        """Give a copy with some fields changed: `dataclasses.replace` takes ten times as long."""
+        if not fields.keys() <= self.__dict__.keys():
+            raise TypeError(f"a tile has no {', '.join(fields.keys() - self.__dict__.keys())}")
+        out = object.__new__(TileSpec)
+        out.__dict__.update(self.__dict__)
+        out.__dict__.update(fields)
+        return out
 
     def to_json(self) -> Json:
         """Give the wire form."""
@@ -286,25 +295,26 @@ class TileSet:
 
     def with_bounds(self, *, absent_only: bool = False) -> TileSet:
         """Give a copy with every bounding box, or every absent one, derived by render's rule."""
-        extents: dict[object, Bounds] = {}  # of the scan-corrected tile, shared by most tiles
+        borders: dict[object, tuple[Array, Bounds]] = {}  # scan-corrected, shared by most tiles
         tiles = (
             tile
             if absent_only and tile.bounds is not None
-            else replace(tile, bounds=self._bounds(tile, extents))
+            else tile.changed(bounds=self._bounds(tile, borders))
             for tile in self.tiles
         )
         return replace(self, tiles=tuple(tiles))
 
-    def _bounds(self, tile: TileSpec, extents: dict[object, Bounds]) -> Bounds:
-        shift = _translation(tile.transforms)
-        if shift is None:
-            return tile_bounds(tile.width, tile.height, self.chain(tile).apply)
-        # a translation moves the extent as it moves each point: 2 instead of 100 us per tile
+    def _bounds(self, tile: TileSpec, borders: dict[object, tuple[Array, Bounds]]) -> Bounds:
         key = (tile.width, tile.height, tile.transforms[:-1])
-        if key not in extents:
-            extents[key] = tile_extent(tile.width, tile.height, self.scan_chain(tile).apply)
-        (x0, y0, x1, y1), (x, y) = extents[key], shift
-        return rounded_bounds(x0 + x, y0 + y, x1 + x, y1 + y)
+        if key not in borders:  # 10 instead of 100 us per tile
+            border = self.scan_chain(tile).apply(tile_border(tile.width, tile.height))
+            borders[key] = border, extent(border)
+        border, (x0, y0, x1, y1) = borders[key]
+        shift = _translation(tile.transforms)
+        if shift is not None:  # it moves the extent as it moves each point: 2 us
+            return rounded_bounds(x0 + shift[0], y0 + shift[1], x1 + shift[0], y1 + shift[1])
+        last = Chain(tuple(self._parsed(tile, spec) for spec in tile.transforms[-1:]))
+        return rounded_bounds(*extent(last.apply(border)))
 
     def ids(self) -> set[str]:
         """Give the ids of all tiles."""

@@ -282,7 +282,7 @@ class RenderClient:
         written = receipts.Written()
         for part in tiles.batches(_TILES_PER_PUT):
             self._put(stack, written.add(part.with_bounds(absent_only=True)))
-        receipt = self._receipt(stack, inputs, params or {}, **written.figures())
+        receipt = self._receipt(stack, inputs, params or {}, written.figures())
         self.create_stack(stack, resolution_nm, notes=_notes(receipt))
         if mipmaps is not None:
             self.set_mipmaps(stack, mipmaps)
@@ -296,17 +296,13 @@ class RenderClient:
     ) -> StackReceipt:
         """Remove a stack that has no tile any more; give the receipt of nothing."""
         self.delete_stack(stack)
-        return self._receipt(stack, inputs, params, **receipts.Written().figures())
+        return self._receipt(stack, inputs, params, receipts.Written().figures())
 
     def _receipt(
-        self,
-        stack: str,
-        inputs: Iterable[str | Path],
-        params: Mapping[str, Any],
-        **figures: Any,  # noqa: ANN401
+        self, stack: str, inputs: Iterable[str | Path], params: Mapping[str, Any], figures: Json
     ) -> StackReceipt:
-        what: dict[str, Any] = {"inputs": receipts.digests(inputs), "params": dict(params)}
-        return StackReceipt(self.owner, self.project, stack, **what, **figures)
+        made_of: Json = {"inputs": receipts.digests(inputs), "params": dict(params)}
+        return StackReceipt(self.owner, self.project, stack, **made_of, **figures)
 
     def published(
         self, stack: str, *, inputs: Iterable[str | Path], params: Mapping[str, Any]
@@ -320,16 +316,10 @@ class RenderClient:
         if found["state"] != "COMPLETE" or len(notes) != 6:
             return None
         box, count = found["stats"]["stackBounds"], found["stats"]["tileCount"]
-        receipt = self._receipt(
-            stack,
-            inputs,
-            params,
-            tile_count=count,
-            z_min=box["minZ"],
-            z_max=box["maxZ"],
-            bounds=(box["minX"], box["minY"], box["maxX"], box["maxY"]),
-            digest=notes[3],
-        )
+        bounds = box["minX"], box["minY"], box["maxX"], box["maxY"]
+        figures = {"tile_count": count, "bounds": bounds, "digest": notes[3]}
+        figures |= {"z_min": box["minZ"], "z_max": box["maxZ"]}
+        receipt = self._receipt(stack, inputs, params, figures)
         return receipt if notes == _notes(receipt).split() else None
 
     def _drop_stale(self, stack: str, wanted: set[str]) -> None:

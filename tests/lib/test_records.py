@@ -1,8 +1,11 @@
 """Records: tile specs and matches survive the wire."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from scripts.lib.geometry import tile_bounds
 from scripts.lib.receipts import TileDigest, digest_tiles, encoded
 from scripts.lib.records import CanvasMatches, Leaf, Ref, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A
@@ -98,6 +101,20 @@ def test_bounds_of_a_translated_tile_are_exactly_those_of_the_general_rule(scan,
     ]
     fast, general = TileSet(tuple(tiles), {"FIBSEM_correct": SCAN}).with_bounds().tiles
     assert fast.bounds == general.bounds
+
+
+@pytest.mark.parametrize("scan", [(), (Ref("FIBSEM_correct"),)])
+def test_bounds_of_an_affine_tile_are_exactly_those_of_the_general_rule(scan):
+    moved = replace(tile(), transforms=(*scan, Leaf(AFFINE, "1.01 0.02 -0.03 0.98 -12.5 7.25")))
+    tiles = TileSet((moved,), {"FIBSEM_correct": SCAN})
+    (one,) = tiles.with_bounds().tiles
+    assert one.bounds == tile_bounds(one.width, one.height, tiles.chain(one).apply)
+
+
+def test_a_change_of_a_field_that_tiles_do_not_have_is_refused_by_name():
+    assert tile().changed(row=3) == replace(tile(), row=3)
+    with pytest.raises(TypeError, match="bonds"):
+        tile().changed(bonds=None)
 
 
 def test_bounds_that_are_there_can_be_kept():
