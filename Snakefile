@@ -29,6 +29,7 @@ include: "rules/correct.smk"
 include: "rules/export.smk"
 include: "rules/report.smk"
 include: "rules/preview.smk"
+include: "rules/finish.smk"
 
 
 localrules:
@@ -41,8 +42,12 @@ localrules:
     zcorr,
     correct,
     export,
+    region,
     report,
     preview,
+    promote,
+    cleanup_listing,
+    cleanup,
 
 
 rule all:
@@ -50,6 +55,7 @@ rule all:
     input:
         "report/index.html",
         "export/volume.json",
+        [f"exports/channel_{k}/volume.json" for k in CHANNELS[1:]],
 
 
 rule transfer:
@@ -94,6 +100,12 @@ rule correct:
 rule export:
     input:
         "export/volume.json",
+        [f"exports/channel_{k}/volume.json" for k in CHANNELS[1:]],
+
+
+rule region:
+    input:
+        f"exports/{region_name()}/volume.json",
 
 
 rule report:
@@ -105,6 +117,21 @@ rule preview:
     input:
         "preview/volume.json",
         "preview/metadata.html",
+
+
+rule promote:
+    input:
+        "export/promoted.json",
+
+
+rule cleanup_listing:
+    input:
+        "cleanup/listing.tsv",
+
+
+rule cleanup:
+    input:
+        "cleanup/removed.tsv",
 
 
 onstart:

@@ -62,6 +62,7 @@ wildcard_constraints:
     round=r"[1-3]",
     step="|".join(corrections.SUFFIX),
     channel=r"\d",
+    part=r"(channel|region)\w*",
     stack=r"[A-Za-z0-9_]+",
 
 

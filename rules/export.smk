@@ -128,3 +128,82 @@ rule close_export:
         export={key: EXPORT[key] for key in ("data_url", "neuroglancer_url")},
     script:
         "../scripts/export/close_export.py"
+
+
+# Exports beside the whole one: other channels of a 16-bit volume, and a region. The same jobs with other
+# files; {part} names the export, see `export_parts` in functions.smk.
+
+
+use rule plan_export as plan_part with:
+    input:
+        receipt=lambda wc: f"stacks/{PARTS[wc.part]['stack']}.json",
+        chunks="ingest/chunks.tsv",
+    output:
+        "exports/{part}/plan.json",
+    log:
+        "logs/plan_part/{part}.log",
+    benchmark:
+        "benchmarks/plan_part/{part}.tsv"
+    params:
+        volume=lambda wc: PARTS[wc.part]["volume"],
+        export=lambda wc: {key: EXPORT[key] for key in PLANNED.split()}
+        | {"dtype": DTYPE}
+        | PARTS[wc.part]["cut"],
+
+
+use rule render_slab as render_part with:
+    input:
+        plan="exports/{part}/plan.json",
+        receipt=lambda wc: f"stacks/{PARTS[wc.part]['stack']}.json",
+        chunks="ingest/chunks.tsv",
+        coordinates="zcorr/Zcoords.txt",
+    output:
+        "exports/{part}/slabs/{chunk}.json",
+    log:
+        "logs/render_part/{part}/{chunk}.log",
+    benchmark:
+        "benchmarks/render_part/{part}/{chunk}.tsv"
+    params:
+        notes="exports/{part}/journals/{chunk}.jsonl",
+
+
+use rule check_slab as check_part with:
+    input:
+        plan="exports/{part}/plan.json",
+        slab="exports/{part}/slabs/{chunk}.json",
+    output:
+        "exports/{part}/checked/{chunk}.json",
+    log:
+        "logs/check_part/{part}/{chunk}.log",
+    benchmark:
+        "benchmarks/check_part/{part}/{chunk}.tsv"
+    params:
+        notes="exports/{part}/journals/{chunk}.jsonl",
+
+
+use rule build_pyramid as build_part with:
+    input:
+        plan="exports/{part}/plan.json",
+        slabs=part_chunks("slabs"),
+    output:
+        "exports/{part}/pyramid.json",
+    log:
+        "logs/build_part/{part}.log",
+    benchmark:
+        "benchmarks/build_part/{part}.tsv"
+
+
+use rule close_export as close_part with:
+    input:
+        plan="exports/{part}/plan.json",
+        slabs=part_chunks("slabs"),
+        checked=part_chunks("checked"),
+        pyramid="exports/{part}/pyramid.json",
+    output:
+        "exports/{part}/volume.json",
+    log:
+        "logs/close_part/{part}.log",
+    benchmark:
+        "benchmarks/close_part/{part}.tsv"
+    params:
+        volume=lambda wc: f"{config['volume']} {wc.part}",

@@ -164,3 +164,58 @@ def slab_mb(attempt):
         depth *= export["shard_blocks_zyx"][0]
     task = export["task_px"] ** 2 / 1e6
     return int((500 + task * (VOXEL_BYTES * depth * 4 / 3 + 16)) * attempt)
+
+
+def export_parts():
+    """Exports beside the whole: name -> stack, volume (path without suffix), part of the stack."""
+    parts = {
+        f"channel_{k}": {
+            "stack": STACK[f"channel_{k}"],
+            "volume": f"{config['volume']}.channel-{k}",
+            "cut": {},
+        }
+        for k in CHANNELS[1:]
+    }
+    name = region_name()
+    parts[name] = {
+        "stack": STACK["final"],
+        "volume": f"exports/{name}/{config['volume']}",
+        "cut": {
+            "box": config["export"]["box"] or {},
+            "step_px": round(1 / config["export"]["scale"]),
+        },
+    }
+    return parts
+
+
+def region_name():
+    """Name of the region of export.box and export.scale: another region is another folder."""
+    ranges = (config["export"]["box"] or {}).items()
+    pieces = [f"{key[0]}{r[0]}to{r[1]}" for key, r in sorted(ranges) if r]
+    step = round(1 / config["export"]["scale"])
+    return "_".join(["region", *pieces, *([f"by{step}"] if step > 1 else [])])
+
+
+def part_chunks(records):
+    """Input function: records of the chunks that hold a layer of a part."""
+
+    def paths(wildcards):
+        table = checkpoints.plan_chunks.get().output[0]
+        low, high = (PARTS[wildcards.part]["cut"].get("box") or {}).get("z_px") or (
+            0,
+            sys.maxsize,
+        )
+        rows = zip(*(column(table, key) for key in ("chunk", "z_first", "z_last")))
+        inside = [
+            c for c, first, last in rows if int(last) >= low and int(first) < high
+        ]
+        return expand(
+            f"exports/{{part}}/{records}/{{chunk}}.json",
+            part=wildcards.part,
+            chunk=inside,
+        )
+
+    return paths
+
+
+PARTS = export_parts()

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.export import pyramid, slabs
+from scripts.export import promotion, pyramid, slabs
 from scripts.lib import files
 from scripts.lib.job import job
 
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 def main(*, plan: str, slab_records: Sequence[str], out: str, made: str | None = None) -> None:
     """Build level after level."""
     what = slabs.Plan.from_json(files.read_json(plan))
+    promotion.refuse_promoted(what)
     records = [files.read_json(path) for path in slab_records]
     known = files.read_json(out)["levels"] if Path(out).exists() else []
     levels, below = [], pyramid.made(what, 0, records)

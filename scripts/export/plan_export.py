@@ -13,7 +13,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from scripts.export import slabs
+from scripts.export import promotion, slabs
 from scripts.lib import files, volumes
 from scripts.lib.job import job
 from scripts.lib.receipts import StackReceipt
@@ -36,6 +36,7 @@ def main(
     plan = slabs.plan(
         stack.stack, stack.bounds, z_range, volume=volume, voxel_nm=voxel_nm, export=export
     )
+    promotion.refuse_promoted(plan)
     made_of = {k: getattr(stack, k) for k in ("owner", "project", "stack", "digest")}
     for target in plan.targets:
         volumes.create(target, plan.spec, {"renderExport": made_of})

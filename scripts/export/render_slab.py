@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.export import interpolation, pyramid, slabs
+from scripts.export import interpolation, promotion, pyramid, slabs
 from scripts.export.journal import Journal
 from scripts.lib import compose, files
 from scripts.lib.geometry import Box
@@ -51,6 +51,7 @@ def main(
     stack, client = StackReceipt.read(receipt), RenderClient(**render)
     client.require(stack)
     what = slabs.Plan.from_json(files.read_json(plan))
+    promotion.refuse_promoted(what)
     (row,) = [row for row in files.read_table(chunks) if row["chunk"] == chunk]
     z_range = slabs.owned(what, int(row["z_first"]), int(row["z_last"]))
     mixed = _mixed(coordinates, what, z_range, export)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from scripts.lib import files, volumes
 from scripts.lib.geometry import Box
+from scripts.lib.job import UserError
 from scripts.lib.volumes import Region, Target, VolumeSpec, Zyx
 
 Json = dict[str, Any]
@@ -99,14 +100,23 @@ def plan(
 ) -> Plan:
     """Plan the export of a stack: its bounds rounded outward, every z of `z_range` (inclusive).
 
-    With ``step_px`` above 1 (a preview) a voxel stands for as many world pixels in x and y; the
-    bounds are rounded to whole blocks then, so that a slight shift of new layers changes nothing.
+    With ``step_px`` above 1 a voxel stands for as many world pixels in x and y. With a ``box`` only
+    that part of the stack is planned; without one, a coarse volume (a preview) is rounded to whole
+    blocks, so that a slight shift of new layers changes nothing.
+
+    Raises
+    ------
+    UserError
+        When the box holds nothing of the stack.
     """
     z_block, y_block, x_block = export["block_zyx_px"]
     block = (z_block, y_block, x_block)
-    step = export.get("step_px", 1)
-    x0, x1 = _rounded(bounds[0], bounds[2], step, x_block)
-    y0, y1 = _rounded(bounds[1], bounds[3], step, y_block)
+    step, box = export.get("step_px", 1), export.get("box")
+    if box is not None:
+        bounds, z_range = _cut(bounds, z_range, box)
+    grid = (x_block, y_block) if step > 1 and box is None else (1, 1)
+    x0, x1 = _rounded(bounds[0], bounds[2], step, grid[0])
+    y0, y1 = _rounded(bounds[1], bounds[3], step, grid[1])
     first, last = z_range
     shape = (last - first + 1, y1 - y0, x1 - x0)
     most = volumes.sensible_levels(shape, block)
@@ -122,10 +132,32 @@ def plan(
     return Plan(stack, spec, tuple(targets), export["task_px"], step)
 
 
+def _cut(
+    bounds: tuple[float, float, float, float],
+    z_range: tuple[int, int],
+    box: Mapping[str, Sequence[int] | None],
+) -> tuple[tuple[float, float, float, float], tuple[int, int]]:
+    """Cut bounds and inclusive z range to a box of half-open ranges; None is all."""
+    stack = {
+        "x_px": (bounds[0], bounds[2]),
+        "y_px": (bounds[1], bounds[3]),
+        "z_px": (z_range[0], z_range[1] + 1),
+    }
+    part = {}
+    for name, (low, high) in stack.items():
+        first, end = box.get(name) or (low, high)
+        part[name] = max(low, first), min(high, end)
+        if part[name][0] >= part[name][1]:
+            raise UserError(
+                f"export.box.{name}: found [{first}, {end}], but the stack goes from {low:g} to"
+                f" {high:g}; expected a range (first, end) that holds part of it"
+            )
+    (x0, x1), (y0, y1), (z0, z1) = part.values()
+    return (x0, y0, x1, y1), (int(z0), int(z1) - 1)
+
+
 def _rounded(low: float, high: float, step: int, block: int) -> tuple[int, int]:
-    """Round an interval of world pixels outward, to voxels of `step`: first and end."""
-    if step == 1:
-        return math.floor(low), math.ceil(high)
+    """Round an interval of world pixels outward, to whole blocks of voxels of `step`."""
     side = step * block
     return math.floor(low / side) * block, math.ceil(high / side) * block
 
@@ -145,10 +177,11 @@ def _target(name: str, volume: str, dtype: str, export: Mapping[str, Any]) -> Ta
 def owned(plan: Plan, z_first: int, z_last: int) -> tuple[int, int]:
     """Give the voxel range in z (half-open, whole files) of a chunk of layers; may be empty."""
     unit, origin = plan.unit_zyx[0], plan.spec.origin_px_zyx[0]
-    start = math.ceil((z_first - origin) / unit) * unit
-    stop = math.ceil((z_last + 1 - origin) / unit) * unit
     size = plan.spec.shape_zyx[0]
-    return min(start, size), min(stop, size)
+    start, stop = (
+        min(max(math.ceil((z - origin) / unit) * unit, 0), size) for z in (z_first, z_last + 1)
+    )
+    return start, stop
 
 
 def areas(plan: Plan, level: int) -> list[tuple[slice, slice]]:

@@ -30,6 +30,7 @@ FOLDER = Path("transfer")
 PLAN_TICKET = FOLDER / "plan.json"
 COPY_STATE = FOLDER / "copy.json"
 COPIED = FOLDER / "copied.tsv"
+CLEANED = Path("cleanup/removed.tsv")  # align HDF5 were removed on purpose
 Clock = Callable[[], float]
 
 
@@ -81,11 +82,18 @@ def look(
     )
     shelf = Shelf(
         raw=scan.names_below(work_dir / "h5/raw", ".raw.h5"),
-        align=scan.names_below(work_dir / "h5/align", ".uint8.h5"),
+        align=_aligned(work_dir, memory),
         archive=scan.names_below(archive_root, ".raw-archive.h5") if archive_root else frozenset(),
     )
     layers = {layer: list(files) for layer, files in settled.items()}
     return View(layers, [*misfits, *others], memory, shelf, limits)
+
+
+def _aligned(work_dir: Path, memory: Memory) -> frozenset[str]:
+    """Layers whose align HDF5 is there, or was until the finished volume was cleaned up."""
+    there = frozenset(scan.names_below(work_dir / "h5/align", ".uint8.h5"))
+    known = {row["layer_id"] for row in memory.plan}
+    return there | known if (work_dir / CLEANED).exists() else there
 
 
 def _is_whole(path: Path) -> bool:

@@ -1,0 +1,70 @@
+# After a good export, on demand: the volume to its place, and what it no longer needs away.
+
+
+rule promote_volume:
+    input:
+        plan="export/plan.json",
+        volume="export/volume.json",
+    output:
+        "export/promoted.json",
+    log:
+        "logs/promote_volume/all.log",
+    benchmark:
+        "benchmarks/promote_volume/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 500 * attempt,
+        runtime=10,
+    params:
+        promote_root=resolved(EXPORT["promote_root"]),
+    script:
+        "../scripts/export/promote_volume.py"
+
+
+rule list_leftovers:
+    input:
+        layers="transfer/layers.tsv",
+        volume="export/volume.json",
+    output:
+        listing="cleanup/listing.tsv",
+        word="cleanup/word.txt",
+    log:
+        "logs/list_leftovers/all.log",
+    benchmark:
+        "benchmarks/list_leftovers/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=60,
+    params:
+        archive_root=ARCHIVE_ROOT,
+    script:
+        "../scripts/export/list_leftovers.py"
+
+
+rule remove_leftovers:
+    input:
+        layers="transfer/layers.tsv",
+        volume="export/volume.json",
+        listing="cleanup/listing.tsv",
+    output:
+        "cleanup/removed.tsv",
+    log:
+        "logs/remove_leftovers/all.log",
+    benchmark:
+        "benchmarks/remove_leftovers/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=120,
+    params:
+        word=EXPORT["cleanup_word"],
+        archive_root=ARCHIVE_ROOT,
+    script:
+        "../scripts/export/remove_leftovers.py"

@@ -1,0 +1,47 @@
+# mypy: disable-error-code="name-defined"
+"""List what the finished volume no longer needs, with sizes; nothing is removed here.
+
+Inputs
+    ``transfer/layers.tsv``; ``export/volume.json``, which is there only when every block was read
+    back
+Outputs
+    ``cleanup/listing.tsv``: path, files, bytes, what; its log ends with the word that confirms it
+    ``cleanup/word.txt``: that word
+
+Fails when a layer is not safe in the archive.
+"""
+
+import logging
+from pathlib import Path
+
+from scripts.export import leftovers
+from scripts.lib import files
+from scripts.lib.job import job
+
+log = logging.getLogger(__name__)
+
+
+def main(*, layers: str, listing: str, word: str, archive_root: str | None) -> None:
+    """Check the archive, then list."""
+    leftovers.check_archive(files.read_table(layers), archive_root)
+    rows = leftovers.found(Path())
+    for row in rows:
+        log.info(
+            "%s: %d files, %.3f GB; %s",
+            *(row[k] for k in ("path", "files")),
+            row["bytes"] / 1e9,
+            row["what"],
+        )
+    files.write_table(listing, leftovers.COLUMNS, rows)
+    files.write_text(word, leftovers.confirmation(rows) + "\n")
+    log.info("to remove these: export.cleanup_word: %s", leftovers.confirmation(rows))
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            layers=snakemake.input.layers,
+            listing=snakemake.output.listing,
+            word=snakemake.output.word,
+            archive_root=snakemake.params.archive_root,
+        )

@@ -1,0 +1,38 @@
+# mypy: disable-error-code="name-defined"
+"""Move the validated volumes to their place by rename, and leave links.
+
+Inputs
+    ``export/plan.json``; ``export/volume.json``, which is there only when every block was read back
+Outputs
+    ``export/promoted.json``: format and path of each
+    Side effect: ``<promote_root>/<volume>.n5/em/fibsem-uint8`` and so on; groups above are made
+    when they are not there. A link stays in the working directory.
+"""
+
+import logging
+from pathlib import Path
+
+from scripts.export import promotion, slabs
+from scripts.lib import files
+from scripts.lib.job import UserError, job
+
+log = logging.getLogger(__name__)
+
+
+def main(*, plan: str, out: str, root: str | None) -> None:
+    """Check all, then rename one after another."""
+    if root is None:
+        raise UserError("export.promote_root is not set: expected the folder of finished volumes")
+    targets = slabs.Plan.from_json(files.read_json(plan)).targets
+    promotion.check(targets, Path(root))
+    found = [
+        {"format": target.format, "path": str(promotion.promote(target, Path(root)))}
+        for target in targets
+    ]
+    log.info("promoted: %s", ", ".join(one["path"] for one in found))
+    files.write_json(out, {"targets": found})
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(plan=snakemake.input.plan, out=snakemake.output[0], root=snakemake.params.promote_root)

@@ -1,0 +1,91 @@
+"""A finished volume moves to its place among others: by rename, never by copy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts.export.slabs import Plan
+from scripts.lib import files
+from scripts.lib.job import UserError
+from scripts.lib.volumes import Target
+
+_GROUP_FILES = ("attributes.json", ".zgroup", ".zattrs", "zarr.json")
+
+
+def goal(target: Target, root: Path) -> Path:
+    """Give the folder that the multiscale group of `target` gets below `root`."""
+    return root / Path(target.container).name / target.dataset
+
+
+def check(targets: Sequence[Target], root: Path) -> None:
+    """Check that all groups can be renamed, before one is.
+
+    Raises
+    ------
+    UserError
+        When a goal exists already, or lies in another file system: a rename is not possible there.
+    """
+    if not root.is_dir():
+        raise UserError(f"export.promote_root: {root} is no folder; make it, or correct the path")
+    for target in targets:
+        to = goal(target, root)
+        if target.group.is_symlink() and target.group.resolve() == to.resolve():
+            continue  # done before
+        if not target.group.exists() and to.exists():
+            continue  # renamed, and then interrupted
+        if not target.group.is_dir() or target.group.is_symlink():
+            raise UserError(f"promote: {target.group} is no volume; run snakemake export before")
+        if to.exists():
+            raise UserError(
+                f"promote: {to} exists already; move it away, or give another volume or"
+                " export.promote_root. Nothing was changed."
+            )
+        if root.stat().st_dev != target.group.stat().st_dev:
+            raise UserError(
+                f"promote: {root} is another file system than {target.group}; a volume is renamed,"
+                " never copied. Give an export.promote_root in the same file system, or set"
+                " work_dir there. Nothing was changed."
+            )
+
+
+def promote(target: Target, root: Path) -> Path:
+    """Rename the group of `target` to its goal and leave a link; gives the goal.
+
+    Groups above it that are not there yet get the same metadata as here. Safe to repeat.
+    """
+    to = goal(target, root)
+    if not target.group.is_symlink():
+        if target.group.exists():
+            _copy_metadata(target, root)
+            target.group.rename(to)
+        target.group.symlink_to(os.path.relpath(to.resolve(), target.group.parent.resolve()))
+    return to
+
+
+def _copy_metadata(target: Target, root: Path) -> None:
+    """Write the few lines that make the folders above a group N5 or Zarr groups."""
+    here, there = Path(target.container), root / Path(target.container).name
+    for part in (Path(), *reversed(Path(target.dataset).parents[:-1])):
+        (there / part).mkdir(parents=True, exist_ok=True)
+        for name in _GROUP_FILES:
+            if (here / part / name).exists() and not (there / part / name).exists():
+                files.write_bytes(there / part / name, (here / part / name).read_bytes())
+
+
+def refuse_promoted(plan: Plan) -> None:
+    """Stop a job that would write into a volume that has been promoted.
+
+    Raises
+    ------
+    UserError
+        Names the link to remove for a new export beside the promoted one.
+    """
+    for target in plan.targets:
+        if target.group.is_symlink():
+            raise UserError(
+                f"export: {target.group} was promoted to {target.group.resolve()}, which must not"
+                f" change. To export anew beside it, remove the link {target.group} and"
+                " export/promoted.json and run again."
+            )
