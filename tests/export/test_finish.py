@@ -1,4 +1,4 @@
-"""After a good export: the volume is renamed to its place, and what is not needed goes when told."""
+"""After a good export: the volume is renamed to its place; what is not needed goes when told."""
 
 from pathlib import Path
 

@@ -9,7 +9,7 @@ from scripts.export import build_pyramid, check_slab, close_export, plan_export,
 from scripts.lib import files, volumes
 from scripts.lib.job import UserError
 from tests.export.synthetic import RENDER, publish, smooth
-from tests.export.test_export_jobs import EXPORT, LAYERS, VIEWER, coordinates, truth
+from tests.export.test_export_jobs import EXPORT, LAYERS, VIEWER, coordinates
 from tests.export.test_slabs import EXPORT as PLANNED
 from tests.export.test_slabs import VOXEL
 
@@ -87,7 +87,9 @@ def test_a_region_is_that_part_of_the_whole_voxel_by_voxel(whole, monkeypatch, b
 def test_a_coarse_region_shows_the_specimen_at_its_places(whole, monkeypatch, step):
     monkeypatch.chdir(whole[0])
     part = export("exports/coarse", box=BOX, step_px=step)
-    z, y, x = (o + np.arange(n) for o, n in zip(part.spec.origin_px_zyx, part.spec.shape_zyx))
+    z, y, x = (
+        o + np.arange(n) for o, n in zip(part.spec.origin_px_zyx, part.spec.shape_zyx, strict=True)
+    )
     assert (x[0] * step, y[0] * step) == (17 // step * step, 5 // step * step)
     assert part.spec.voxel_nm_zyx == (8.0, 5.0 * step, 5.0 * step)
     moved = np.where((z > 3) & (z < 22), z - 0.3, z)
