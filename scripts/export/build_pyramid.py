@@ -16,7 +16,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.export import promotion, pyramid, slabs
+from scripts.export import promotion, pyramid, slabs, storing
 from scripts.lib import files
 from scripts.lib.job import job
 
@@ -33,7 +33,8 @@ def main(*, plan: str, slab_records: Sequence[str], out: str, made: str | None =
     for level in range(1, what.spec.levels):
         earlier = known[level - 1] if level <= len(known) else ()
         there = pyramid.made(what, level, records)
-        levels.append(list(pyramid.build(what, level, below, there, earlier)))
+        with storing.told():
+            levels.append(list(pyramid.build(what, level, below, there, earlier)))
         below = [*there, *levels[-1]]
         fresh = len(levels[-1]) - sum(row in earlier for row in levels[-1])
         log.info(

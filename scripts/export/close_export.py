@@ -15,7 +15,7 @@ cannot be unpacked or holds other voxels than were written.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scripts.export import closing, slabs
+from scripts.export import closing, slabs, storing
 from scripts.lib import files
 from scripts.lib.job import job
 
@@ -34,6 +34,7 @@ def main(
     records = [files.read_json(path) for path in slab_records]
     built = files.read_json(pyramid)["levels"]
     found = closing.levels(what, records, built)
+    storing.sweep(what)
     closing.check(what, found, built)
     files.write_json(out, closing.description(what, found, volume=volume, export=export))
 

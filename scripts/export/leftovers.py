@@ -77,14 +77,15 @@ def check_archive(layers: Sequence[Mapping[str, str]], archive_root: str | None)
 def _fault(row: Mapping[str, str], archive_root: Path) -> str:
     if row["archived"] != "1":
         return "not archived and verified by the transfer"
-    path = archive_root / (
-        row["raw_h5"].removeprefix("h5/raw/").removesuffix(".raw.h5") + ".raw-archive.h5"
-    )
+    path = Path(row["raw_h5"])
+    if not path.is_relative_to(archive_root):  # named by another root, or from the time before
+        layer = row["raw_h5"].partition("h5/raw/")[2].removesuffix(".raw.h5")
+        path = archive_root / f"{layer}.raw-archive.h5"
     try:
         with h5py.File(path, "r") as file:
             tiles = len(file)
-    except OSError as error:
-        return f"{path}: {error}"
+    except OSError:
+        return f"{path} cannot be read"
     expected = int(row["tiles"])
     return "" if tiles >= expected else f"{path}: found {tiles} tiles, expected {expected}"
 

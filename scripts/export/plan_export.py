@@ -13,7 +13,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from scripts.export import promotion, slabs
+from scripts.export import promotion, slabs, storing
 from scripts.lib import files, volumes
 from scripts.lib.job import job
 from scripts.lib.receipts import StackReceipt
@@ -38,8 +38,9 @@ def main(
     )
     promotion.refuse_promoted(plan)
     made_of = {k: getattr(stack, k) for k in ("owner", "project", "stack", "digest")}
-    for target in plan.targets:
-        volumes.create(target, plan.spec, {"renderExport": made_of})
+    with storing.told():
+        for target in plan.targets:
+            volumes.create(target, plan.spec, {"renderExport": made_of})
     log.info("%s: %s voxels in %d levels", volume, plan.spec.shape_zyx, plan.spec.levels)
     files.write_json(out, plan.to_json())
 

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.export import interpolation, promotion, pyramid, slabs
+from scripts.export import interpolation, promotion, pyramid, slabs, storing
 from scripts.export.journal import Journal
 from scripts.lib import compose, files
 from scripts.lib.geometry import Box
@@ -60,7 +60,8 @@ def main(
     placed = compose.place_layers(tiles) if tiles else {}
     key = slabs.key(what, z_range, mixed, export, stack.digest if made_of is None else made_of)
     journal = Journal(Path(notes), key)
-    levels = _render(what, z_range, mixed, placed, export, journal)
+    with storing.told():
+        levels = _render(what, z_range, mixed, placed, export, journal)
     log.info("chunk %s: z %s, %d regions", chunk, z_range, sum(map(len, levels)))
     known = {"key": key} | ({} if made_of is None else {"made_of": made_of})
     shape = {"z": z_range, "voxels": pyramid.voxels(levels[0])}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # nothing in the code explains these
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -22,7 +25,8 @@ class UserError(Exception):
 def job(snakemake: Any) -> Iterator[None]:  # noqa: ANN401 - Snakemake's injected object has no type
     """Send logging to the rule's ``log:`` file and to stderr; log any uncaught error there.
 
-    A `UserError` ends the job with its message alone: what is wrong, where, and what to change.
+    A `UserError` ends the job with its message alone: what is wrong, where, and what to change. So
+    does a full disk, or one that must not be written.
     """
     start = time.perf_counter()
     look_for_cycles_seldom()
@@ -33,6 +37,13 @@ def job(snakemake: Any) -> Iterator[None]:  # noqa: ANN401 - Snakemake's injecte
         yield
     except UserError as error:
         log.error("%s", error)  # noqa: TRY400 - the message is the whole story
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in _FULL:
+            log.exception("rule %s failed", snakemake.rule)
+            raise
+        reason = os.strerror(error.errno)
+        log.error("%s: %s", error.filename or "a file", reason)  # noqa: TRY400
         sys.exit(1)
     except Exception:
         log.exception("rule %s failed", snakemake.rule)

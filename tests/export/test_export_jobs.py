@@ -1,6 +1,5 @@
 """The whole export of an analytic stack: right values at right places, faults found."""
 
-import contextlib
 import sys
 from pathlib import Path
 
@@ -241,40 +240,6 @@ def test_levels_made_in_memory_are_those_made_from_what_is_stored(workdir, monke
                     if path.is_file() and path.name.isdigit():
                         path.unlink()
     assert both[0] == both[1]
-
-
-def test_an_export_killed_anywhere_goes_on_and_ends_with_the_same_bytes(workdir, monkeypatch):
-    publish(workdir, LAYERS)
-    coordinates(LAYERS)
-    export()
-    before = volume_bytes(workdir)
-    write = volumes.Level.write
-    rng = np.random.default_rng(7)
-    for _ in range(4):
-        left = int(rng.integers(0, 40))
-
-        def dying(self, region, voxels):
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise KeyboardInterrupt
-            write(self, region, voxels)
-
-        for path in volume_bytes(workdir):
-            if path.name.isdigit():
-                path.unlink()
-        monkeypatch.setattr(volumes.Level, "write", dying)
-        with contextlib.suppress(KeyboardInterrupt):
-            for chunk in CHUNKS:
-                slab(chunk)
-        monkeypatch.setattr(volumes.Level, "write", write)
-        for chunk in CHUNKS:
-            slab(chunk)
-            check(chunk)
-        pyramid()
-        close()
-        assert volume_bytes(workdir) == before
-        assert not list(workdir.glob("export/journals/*"))
 
 
 def test_a_journal_of_other_voxels_is_worth_nothing(workdir):

@@ -125,7 +125,7 @@ def stack():
 
 ROWS = [
     {"layer_id": f"M_{i}", "tiles": tiles, "archived": 1 if tiles else "-",
-     "raw_h5": f"h5/raw/M/{i}.raw.h5"}
+     "raw_h5": f"archive/M/{i}.raw-archive.h5"}
     for i, tiles in enumerate((2, 1, 0))
 ]  # fmt: skip
 
@@ -135,7 +135,7 @@ def cleanable(workdir):
     """A finished working directory: archived layers, align files, a preview."""
     files.write_table("transfer/layers.tsv", list(ROWS[0]), ROWS)
     for row in ROWS[:2]:
-        path = Path(row["raw_h5"].replace("h5/raw", "archive").replace(".raw.", ".raw-archive."))
+        path = Path(row["raw_h5"])
         path.parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(path, "w") as file:
             for tile in range(row["tiles"]):
@@ -192,6 +192,9 @@ def test_what_is_listed_with_its_sizes_goes_when_its_word_is_given(cleanable):
         (lambda: h5py.File("archive/M/0.raw-archive.h5", "w").close(), "found 0 tiles, expected 2"),
         (lambda: files.write_table("transfer/layers.tsv", list(ROWS[0]),
                                    [row | {"archived": 0} for row in ROWS]), "not archived"),
+        (lambda: files.write_table("transfer/layers.tsv", list(ROWS[0]),
+                                   [row | {"raw_h5": f"h5/raw/N/{row['layer_id']}.raw.h5"}
+                                    for row in ROWS]), r"archive/N/M_0\.raw-archive\.h5 cannot"),
     ],
 )  # fmt: skip
 def test_without_a_sound_archive_nothing_is_listed_or_removed(cleanable, fault, words):

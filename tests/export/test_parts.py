@@ -16,35 +16,38 @@ from tests.export.test_slabs import VOXEL
 BOX = {"x_px": [17, 95], "y_px": [5, 51], "z_px": [6, 17]}
 
 
-def export(folder, **settings):
-    """Run all jobs of an export into `folder`; gives the plan."""
+def export(folder, *, again=False, **settings):
+    """Run all jobs of an export into `folder`, or with `again` those not done; gives the plan."""
     at = Path(folder)
     plan, closed = str(at / "plan.json"), str(at / "volume.json")
-    plan_export.main(
-        receipt="stacks/s.json",
-        chunks="ingest/chunks.tsv",
-        out=plan,
-        volume=str(at / "v"),
-        voxel_nm=VOXEL,
-        export=PLANNED | settings,
-    )
+    if not (again and Path(plan).exists()):
+        plan_export.main(
+            receipt="stacks/s.json",
+            chunks="ingest/chunks.tsv",
+            out=plan,
+            volume=str(at / "v"),
+            voxel_nm=VOXEL,
+            export=PLANNED | settings,
+        )
     records, pyramid = [], str(at / "pyramid.json")
     for row in files.read_table("ingest/chunks.tsv"):
         records.append(str(at / f"slabs/{row['chunk']}.json"))
         notes = str(at / f"journals/{row['chunk']}.jsonl")
-        render_slab.main(
-            plan=plan,
-            receipt="stacks/s.json",
-            chunks="ingest/chunks.tsv",
-            coordinates="zcorr/Zcoords.txt",
-            out=records[-1],
-            notes=notes,
-            chunk=row["chunk"],
-            render=RENDER,
-            export=EXPORT,
-        )
+        if not (again and Path(records[-1]).exists()):
+            render_slab.main(
+                plan=plan,
+                receipt="stacks/s.json",
+                chunks="ingest/chunks.tsv",
+                coordinates="zcorr/Zcoords.txt",
+                out=records[-1],
+                notes=notes,
+                chunk=row["chunk"],
+                render=RENDER,
+                export=EXPORT,
+            )
         checked = str(at / f"checked/{row['chunk']}.json")
-        check_slab.main(plan=plan, slab=records[-1], notes=notes, out=checked)
+        if not (again and Path(checked).exists()):
+            check_slab.main(plan=plan, slab=records[-1], notes=notes, out=checked)
     build_pyramid.main(plan=plan, slab_records=records, out=pyramid)
     close_export.main(
         plan=plan, slab_records=records, pyramid=pyramid, out=closed, volume="v", export=VIEWER
