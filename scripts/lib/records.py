@@ -26,6 +26,7 @@ from scripts.lib.geometry import (
 from scripts.lib.transforms import AFFINE, Chain
 
 Json = dict[str, Any]
+PATCH = "patch"  # label of a tile that shows the image of an adjacent layer
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,11 @@ class TileSpec:
     def cell(self) -> tuple[int, int]:
         """Row and column in the acquisition grid."""
         return self.row, self.column
+
+    @property
+    def is_copy(self) -> bool:
+        """Tell whether the tile is a patch: it has an adjacent layer's image."""
+        return PATCH in self.labels
 
     @property
     def box(self) -> Box:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scripts.lib.geometry import TileId, section_id
-from scripts.lib.records import TileSpec
+from scripts.lib.records import PATCH, TileSpec
 
 DISTANCES = (-1, 1, -2, 2)  # layers to the source
 COLUMNS = (
@@ -21,7 +21,7 @@ COLUMNS = (
     "score", "reason",
 )  # fmt: skip
 PAIR_COLUMNS = ("p_group", "p_id", "q_group", "q_id", "dz", "p_position", "q_position")
-LABEL = "patch"
+LABEL = PATCH
 Cell = tuple[int, int]
 Place = tuple[float, int, int]  # z, row, column
 Row = Mapping[str, str]

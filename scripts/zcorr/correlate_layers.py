@@ -5,16 +5,18 @@ Inputs
     ``stacks/<align>.json`` (receipt of the aligned stack), ``ingest/chunks.tsv``
 Outputs
     ``zcorr/correlations/{chunk}.npz``: ``z`` (n,) every z of the chunk, ``present`` (n,) whether it
-    has tiles, ``offsets`` (R,) = 1..R, ``scale``, ``pixel_layers`` (x, y) size of a pixel of the
+    has tiles, ``own`` (n,) whether any of them shows its own layer (a patch shows another's),
+    ``offsets`` (R,) = 1..R, ``scale``, ``pixel_layers`` (x, y) size of a pixel of the
     grain in nominal layers, and the arrays of `comparison.Compared`: correlations with z + offset
     (NaN = none), the share of the picture they rest on, what the grain says, and the regions
     ``zcorr/layers/{chunk}.npz``: ``z`` (n,), ``pixels`` (n, h, w) uint8 low-resolution layers
     (0 = no data), ``scale``, ``x0``, ``y0`` world px of pixel (0, 0)
 Method
     All layers are rendered over the stack's bounds at one scale, pixels without texture are left
-    out (spec solve-export 3.2). Grain is looked at where a pixel is about a layer, in the whole
-    layer or in windows spread over it. A chunk also renders the R layers behind it, so that all
-    pairs whose lower layer is its own exist.
+    out (spec solve-export 3.2). So are patches: a copy of a neighbor says nothing about distance.
+    Grain is looked at where a pixel is about a layer, in the whole layer or in windows spread over
+    it. A chunk also renders the R layers behind it, so that all pairs whose lower layer is its own
+    exist.
 """
 
 from collections.abc import Iterator, Mapping
@@ -99,16 +101,21 @@ def _seen(
             continue
         # windows and the picture may want the same tile
         source = _remembered()
-        picture = compose.render(placed[z], view.box, scale=view.scale, source=source)
-        kept[z] = correlation.keepsake(picture, picture_px)
+        own = [one for one in placed[z] if not one.tile.is_copy]
+        picture = compose.render(own, view.box, scale=view.scale, source=source)
+        shown = picture
+        if len(own) < len(placed[z]):
+            shown = compose.render(placed[z], view.box, scale=view.scale, source=source)
+        kept[z] = correlation.keepsake(shown, picture_px)
+        if not own:
+            yield None
+            continue
         mask = correlation.textured(picture, view.scale, view.texture)
         centred = correlation.about_zero(picture)
         yield Seen(
             regions.prepare(centred, view.region_px),
             correlation.prepare(centred, mask),
-            isotropy.grain(
-                _windows(placed[z], view, compose.Picture(picture.pixels, mask), source)
-            ),
+            isotropy.grain(_windows(own, view, compose.Picture(picture.pixels, mask), source)),
         )
 
 
@@ -150,10 +157,19 @@ def _save(
 ) -> None:
     z = np.arange(first, last + 1)
     present = np.isin(z, list(placed))
+    own = [k for k, tiles in placed.items() if not all(one.tile.is_copy for one in tiles)]
     offsets = np.arange(1, found.corr.shape[1] + 1)
     facts: dict[str, Any] = {"scale": view.scale, "pixel_layers": pixel_layers}
     with files.atomic_path(path) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, z=z, present=present, offsets=offsets, **vars(found), **facts)
+        np.savez_compressed(
+            stream,
+            z=z,
+            present=present,
+            own=np.isin(z, own),
+            offsets=offsets,
+            **vars(found),
+            **facts,
+        )
 
 
 def _keep(

@@ -64,11 +64,13 @@ def report_of(found: Measured, result: Result, zcorr: Mapping[str, Any]) -> dict
     corrected, cc_next = found.z[0] + result.z, found.corr[:, 0]
     limits = {k: zcorr[k] for k in ("problem_correlation", "problem_deviations")}
     low = qc.problems(cc_next, **limits)
-    alone = qc.uncompared(found.present, found.corr)
+    alone = qc.uncompared(found.own, found.corr)
     both = [a or b for a, b in zip(alone, low, strict=True)]
     layers = qc.rows(found.z, found.present, cc_next, corrected, both, result.lost)
+    copies = found.present & ~found.own
     figures = qc.summary(found.z, found.present, cc_next, corrected) | result.figures
     figures["problems"] = sum(row["problem"] is not None for row in layers)
+    figures["copied_layers"] = found.z[copies].tolist()
     figures["lost_slices"] = [row["z"] for row in layers if row["lost_before"]]
     curve = [{"distance": d.round(4).tolist(), "correlation": c.tolist()} for d, c in result.curves]
     return {"figures": figures, "curve": curve, "layers": layers}

@@ -17,6 +17,7 @@ class Measured:
 
     z: NDArray[np.int64]  # (n,) true z, ascending by 1
     present: NDArray[np.bool_]  # (n,) whether the layer has an image
+    own: NDArray[np.bool_]  # (n,) whether any of it is the layer's own, no copy of another's
     corr: Array  # (n, R) correlation with the layers behind, NaN = none
     share: Array  # (n, R) part of the picture that it rests on
     band: Array  # (n, R) correlation of the grain

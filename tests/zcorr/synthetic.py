@@ -43,4 +43,4 @@ def measured(layers, reach=3, first=1):
     found = comparison.compare(ready, len(layers), reach, shape, 40.0)
     z = np.arange(first, first + len(layers))
     present = np.array([one is not None for one in layers])
-    return Measured(z=z, present=present, pixel_layers=(1.0, 1.0), **vars(found))
+    return Measured(z=z, present=present, own=present, pixel_layers=(1.0, 1.0), **vars(found))

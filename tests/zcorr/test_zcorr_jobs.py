@@ -5,6 +5,8 @@ import pytest
 import yaml
 
 from scripts.lib import files
+from scripts.lib.records import TileSet
+from scripts.lib.render import RenderClient
 from scripts.zcorr import check_thickness, correlate_layers, infer_z
 from tests.export.synthetic import RENDER, publish
 
@@ -114,6 +116,46 @@ def test_kept_layers_are_pictures_with_their_z_and_place(workdir):
     assert (kept["pixels"][4] == 0).all()
     assert kept["pixels"][0].mean() > 60
     assert 0.3 < kept["scale"] < 0.5
+
+
+def republish(folder, replaced):
+    """Publish the stack of `publish` anew, tiles by id replaced; None takes one out."""
+    client = RenderClient(**RENDER)
+    tiles = client.tiles("s")
+    kept = [replaced.get(one.tile_id, one) for one in tiles.tiles]
+    new = TileSet(tuple(one for one in kept if one is not None))
+    client.publish_stack("s", new, resolution_nm=(5, 5, 8)).write(folder / "stacks/s.json")
+
+
+def test_a_patch_says_nothing_about_distance_and_is_seen_all_the_same(workdir):
+    """z 6 has a copy of one tile of z 5, z 9 copies of both of z 8: as if these were not there."""
+    publish(workdir, range(3, 15), moving)
+    tiles = {one.tile_id: one for one in RenderClient(**RENDER).tiles("s").tiles}
+    copies = {
+        f"t{z:03d}-{column}": tiles[f"t{z - 1:03d}-{column}"].changed(
+            tile_id=f"t{z:03d}-{column}", z=float(z), labels=("patch",)
+        )
+        for z, column in ((6, 0), (9, 0), (9, 1))
+    }
+    republish(workdir, copies)
+    found = {}
+    for name in ("patched", "taken out"):
+        correlate("0000")
+        found[name] = dict(np.load("zcorr/correlations/0000.npz"))
+        if name == "patched":
+            shown = np.load("zcorr/layers/0000.npz")["pixels"]
+            infer(["0000"])
+        republish(workdir, dict.fromkeys(copies))
+    assert (shown[3] > 0).mean() == pytest.approx((shown[2] > 0).mean(), abs=0.05)
+    for field in ("corr", "share", "band", "inplane", "regional"):
+        assert np.array_equal(found["patched"][field], found["taken out"][field], equal_nan=True)
+    assert found["patched"]["share"][3, 0] < 0.6
+    assert found["patched"]["present"].all()
+    assert found["patched"]["own"].tolist() == [True] * 6 + [False] + [True]
+    report = files.read_json("zcorr/qc.json")
+    assert report["figures"]["copied_layers"] == [9]
+    assert report["layers"][6]["problem"] is None
+    assert len((workdir / "zcorr/Zcoords.txt").read_text().splitlines()) == 8
 
 
 def test_a_repeat_gives_the_same_bytes(workdir):
