@@ -30,7 +30,8 @@ class Tiles:
     """n tiles, sorted by z, row, column and id.
 
     ``centre`` (n, 2) and ``extent`` (n, 2) of the tile in its matching frame, px; ``scale`` px per
-    unit of u and v, the same for all tiles; ``stage`` (n, 2, 3) placements by the stage.
+    unit of u and v, the same for all tiles; ``stage`` (n, 2, 3) placements by the stage;
+    ``image_z`` (n,) the layer whose image the tile shows: of a patch that of its source.
     """
 
     ids: NDArray[np.str_]
@@ -41,6 +42,7 @@ class Tiles:
     extent: Array
     scale: float
     stage: Array
+    image_z: Array
 
     def __len__(self) -> int:
         """Give the number of tiles."""
@@ -68,16 +70,18 @@ class Tiles:
 class Graph:
     """m pairs between n tiles, each pair of tiles once, sorted by p and q.
 
-    ``p``, ``q`` (m,) tile positions; ``dz`` (m,) layers; ``count`` (m,) points; ``weight`` (m,)
-    base weight; ``vote`` (m,) the same without regard to distance. Of the points, scaled and
-    relative to the tile centre: ``mp``, ``mq`` (2, m) weighted means of u, v of p and q; ``spp``,
-    ``sqq``, ``spq`` (2, 2, m) weighted means of the outer products about them. The long axis is
-    the last one: all arithmetic on pairs runs along it.
+    ``p``, ``q`` (m,) tile positions; ``dz`` (m,) layers; ``apart`` (m,) layers between the images,
+    which are others than dz where a tile is a patch; ``count`` (m,) points; ``weight`` (m,) base
+    weight; ``vote`` (m,) the same without regard to distance. Of the points, scaled and relative to
+    the tile centre: ``mp``, ``mq`` (2, m) weighted means of u, v of p and q; ``spp``, ``sqq``,
+    ``spq`` (2, 2, m) weighted means of the outer products about them. The long axis is the last
+    one: all arithmetic on pairs runs along it.
     """
 
     p: NDArray[np.int64]
     q: NDArray[np.int64]
     dz: Array
+    apart: Array
     count: NDArray[np.int64]
     weight: Array
     vote: Array
@@ -102,9 +106,9 @@ class Weighting:
         100.0  # n points weigh n / (1 + n / this): errors of a pair correlate
     )
 
-    def of(self, moments: Moments) -> Array:
-        """Give the (m,) base weight of each pair."""
-        distance = np.maximum(moments.dz, 1.0) ** -self.dz_exponent
+    def of(self, moments: Moments, apart: Array) -> Array:
+        """Give the (m,) base weight of each pair, whose images are `apart` (m,) layers."""
+        distance = np.maximum(apart, 1.0) ** -self.dz_exponent
         kind = np.where(moments.dz == 0, self.montage_weight, distance)
         return np.asarray(self.votes(moments) * kind)
 
@@ -137,10 +141,17 @@ def tiles_of(tile_set: TileSet) -> Tiles:
         extent=extent,
         scale=scale,
         stage=np.zeros((len(specs), 2, 3)),
+        image_z=_image_z(specs),
     )
     stage = tiles.placements(np.array([_last_affine(tile_set, spec) for spec in specs]))
     tiles.stage[:] = stage
     return tiles
+
+
+def _image_z(specs: Sequence[TileSpec]) -> Array:
+    """(n,) z of the tile whose image each tile shows; its own where that tile is not there."""
+    at = {spec.image_url: spec.z for spec in specs if not spec.is_copy}
+    return np.array([at.get(spec.image_url, spec.z) if spec.is_copy else spec.z for spec in specs])
 
 
 def _matching_box(tile_set: TileSet, spec: TileSpec) -> Array:
@@ -177,8 +188,9 @@ def graph_of(tiles: Tiles, moments: Moments, weighting: Weighting) -> Graph:
         for side in (moments.p_id, moments.q_id)
     ]
     known = (ids[where[0]] == moments.p_id) & (ids[where[1]] == moments.q_id)
-    weight = weighting.of(moments)
     p, q = (order[side] for side in where)
+    apart = _apart(tiles, p, q, moments.dz)
+    weight = weighting.of(moments, apart)
     use = np.flatnonzero(known & (weight != 0))  # NaN stays, to be named
     use = use[_first_of_each(np.minimum(p, q)[use], np.maximum(p, q)[use])]
     kept, p, q = moments.take(use), p[use], q[use]
@@ -188,6 +200,7 @@ def graph_of(tiles: Tiles, moments: Moments, weighting: Weighting) -> Graph:
         p=p,
         q=q,
         dz=kept.dz,
+        apart=apart[use],
         count=kept.count,
         weight=weight[use],
         vote=weighting.votes(kept),
@@ -197,6 +210,15 @@ def graph_of(tiles: Tiles, moments: Moments, weighting: Weighting) -> Graph:
         sqq=_long(kept.qq) / square,
         spq=_long(kept.pq) / square,
     )
+
+
+def _apart(tiles: Tiles, p: NDArray[np.int64], q: NDArray[np.int64], dz: Array) -> Array:
+    """(m,) layers between the images of each pair: a patch matches as its source would.
+
+    0 within a layer alone; a patch and its own source count as adjacent.
+    """
+    away = np.maximum(np.abs(tiles.image_z[p] - tiles.image_z[q]), 1.0)
+    return np.where(dz == 0, 0.0, away)
 
 
 def _first_of_each(low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -96,7 +96,7 @@ def worst_pairs(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
     ``typical_px`` is the median residual at that distance in z, ``share_of_error`` the pair's
     part of the sum of weight x residual^2 as it would be without re-weighting.
     """
-    typical = robust.scales(solved.residual, graph.dz)
+    typical = robust.scales(solved.residual, graph.apart)
     error = graph.weight * solved.residual**2
     share = error / max(float(error.sum()), 1e-300)
     order = np.argsort(-share, kind="stable")

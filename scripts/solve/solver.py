@@ -146,7 +146,7 @@ def _solve(tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[floa
         used = replace(terms, weight=np.where(out, 0.0, graph.weight)) if judged else voting
         if iterations:
             factor = robust.weights(
-                kind, at.forces.residual, graph.dz, cutoff=options.robust_cutoff
+                kind, at.forces.residual, graph.apart, cutoff=options.robust_cutoff
             )
         at, factor, count = _phase(used, layout, model, kind, at, factor)
         iterations[f"{model.name} {kind}" + (", the rest" if judged else "")] = count
@@ -245,7 +245,7 @@ def _phase(
         residual, weight = at.forces.residual, factor * terms.weight
         now = math.sqrt(float(weight @ residual**2) / max(float(weight.sum()), 1e-300))
         previous = factor
-        factor = robust.weights(kind, residual, terms.graph.dz, cutoff=cutoff)
+        factor = robust.weights(kind, residual, terms.graph.apart, cutoff=cutoff)
         moved = np.count_nonzero(np.abs(factor - previous) > SETTLED)
         if abs(before - now) <= 1e-3 * now + 1e-6 and moved <= 1e-4 * len(factor):
             break
@@ -259,7 +259,7 @@ def _wrong(terms: _Terms, kind: str, residual: Array) -> Mask:
     graph = terms.graph
     if kind == "none":
         return np.zeros(len(graph), bool)
-    wrong = robust.wrong(residual, graph.dz, cutoff=terms.options.robust_cutoff)
+    wrong = robust.wrong(residual, graph.apart, cutoff=terms.options.robust_cutoff)
     return wrong & ~robust.bridges(~wrong, len(terms.tiles), graph.p, graph.q)
 
 

@@ -42,7 +42,9 @@ def grid(layers, rows, columns):
     stage[:, :, :2] = scale * np.eye(2)
     stage[:, :, 2] = np.stack([column, row], axis=1) * SIDE * (1 - OVERLAP) + scale
     return Tiles(
-        names(z, row, column), z.astype(float), row, column, extent / 2, extent, scale, stage
+        names(z, row, column),
+        *(z.astype(float), row, column, extent / 2, extent, scale, stage),
+        image_z=z.astype(float),
     )
 
 

@@ -199,6 +199,31 @@ def test_closer_layers_weigh_more():
     assert good < 0.9 * bad
 
 
+def test_a_patch_matches_as_its_source_would():
+    tiles = synthetic.grid(range(1, 9), 1, 1)
+    seen = {one.z: one.changed(image_url=f"file:///{one.z}") for one in tiles.tiles}
+    copy = {"z": 5.0, "tile_id": "t_0-0-0.patch.5.0", "labels": ("patch",)}
+    seen[5.0] = seen[4.0].changed(**copy)
+    tiles = TileSet(tuple(seen.values()))
+    pairs = synthetic.matches(tiles, synthetic.stage_of(tiles), np.random.default_rng(0), reach=3)
+    graph = graph_of(tiles_of(tiles), of_matches(pairs), Weighting(dz_exponent=2))
+    ends = zip((graph.p + 1).tolist(), (graph.q + 1).tolist(), strict=True)  # one tile a layer
+    at = {frozenset(pair): k for k, pair in enumerate(ends)}
+    apart = {pair: graph.apart[k] for pair, k in at.items()}
+    assert apart[frozenset((4, 5))] == 1  # the patch and its source
+    assert apart[frozenset((5, 6))] == apart[frozenset((4, 6))] == 2
+    assert apart[frozenset((3, 5))] == apart[frozenset((3, 4))] == 1
+    assert apart[frozenset((7, 8))] == 1
+    weight = graph.weight / graph.vote
+    assert weight[at[frozenset((5, 6))]] == pytest.approx(1 / 4)
+    assert weight[at[frozenset((7, 8))]] == pytest.approx(1)
+
+
+def test_a_patch_whose_source_is_not_there_counts_where_it_stands():
+    (tile,) = synthetic.grid([3], 1, 1).tiles
+    assert tiles_of(TileSet((tile.changed(labels=("patch",)),))).image_z.tolist() == [3.0]
+
+
 def test_rigid_tiles_are_rigid_and_translated_tiles_keep_their_shape():
     tiles, _, pairs = case(range(1, 21), 1, 2)
     for model, tolerance in (("translation", 1e-12), ("rigid", 1e-9)):
