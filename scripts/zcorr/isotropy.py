@@ -7,6 +7,8 @@ sections from image statistics, doi:10.1109/ISBI.2014.6867833). Both are taken f
 picture, after the same treatment:
 
 * rows and columns lose their mean: curtains and row noise are no tissue;
+* every place gets the same level and contrast: else the few strongest structures, which run along
+  or across, decide alone;
 * between layers a band of grain sizes is compared (difference of two Gaussians): large, slowly
   varying structures carry shading, few samples and little information on small distances;
 * within the layer only lags of two pixels and more are taken: noise, also after interpolation,
@@ -31,6 +33,8 @@ from scripts.zcorr.correlation import LEAST_COMMON, Array, Bool, Field, Float32,
 
 # sd of the two Gaussians of the band: there tissue is well above noise (nine tenths, FIB-25)
 BAND_SD_PX = (1.5, 2.4)
+SURROUNDINGS_PX = 5 * BAND_SD_PX[1]  # sd of the neighbourhood of one level and contrast
+_LEAST_CONTRAST = 0.1  # of the layer's variance; bare resin would else have as much say as tissue
 _HALVING = 0.25  # px²: variance of the mean of two pixels
 _RADII_PX = (2.0, 2.8, 4.0, 5.7, 8.0, 11.3)
 _DIRECTIONS = 8
@@ -48,6 +52,9 @@ def _lags() -> NDArray[np.int64]:
 
 
 LAGS_PX = _lags()  # (m, 2) x, y; one half plane, as covariance is even
+_REACH = int(np.abs(LAGS_PX).max()) + 1
+_BLOCK = 60  # rows; a multiple of every `each`
+Stripes = tuple[Float32, Float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,14 +95,43 @@ def _window(picture: Picture, each: int) -> tuple[Float32, Bool, Array]:
         small, share = halved(values) - halved(row) - halved(column), None
     else:
         small, share = halved((values - row - column) * weight), halved(weight)
-    inner, outer = (_mean(small, share, math.sqrt(s**2 - _HALVING) / 2) for s in BAND_SD_PX)
+    level, gain = _surroundings(small, share)
+    even = _grown(level, small)
+    if share is not None:
+        even *= share
+    np.subtract(small, even, out=even)
+    even *= _grown(gain, small)
+    inner, outer = (_mean(even, share, math.sqrt(s**2 - _HALVING) / 2) for s in BAND_SD_PX)
     inside = np.ones(small.shape, bool)
     if share is not None:  # the mean at the edge of the data leans to one side
         reach = 2 * round(BAND_SD_PX[1]) + 1
         whole = (share > 1 - 1e-3).astype(np.uint8)
         inside = cv2.erode(whole, np.ones((reach, reach), np.uint8)) > 0
     band = np.where(inside, inner - outer, np.float32(0))
-    return band, inside, _lag_sums(values, weight, (row, column), each)
+    return band, inside, _lag_sums(values, weight, (row, column), (level, gain), each)
+
+
+def _surroundings(small: Float32, share: Float32 | None) -> tuple[Float32, Float32]:
+    """Local mean, and the factor to the contrast of the whole from the local one.
+
+    `small` is of half size, 0 where there is no data. Of a quarter the size: they change slowly.
+    """
+    sigma = SURROUNDINGS_PX / 4
+    squares = small * small
+    if share is None:
+        mean, square = (_mean(halved(one), None, sigma) for one in (small, squares))
+    else:
+        squares = np.divide(squares, share, out=np.zeros_like(small), where=share > 0)
+        part = halved(share)
+        mean, square = (_mean(halved(one), part, sigma) for one in (small, squares))
+    variance = np.maximum(square - mean * mean, 0)
+    whole = variance.mean() if share is None else (variance * part).sum() / max(part.sum(), 1)
+    return mean, np.sqrt(whole / np.maximum(variance + _LEAST_CONTRAST * whole, np.float32(1e-12)))
+
+
+def _grown(small: Float32, like: Float32) -> Float32:
+    h, w = like.shape
+    return np.asarray(cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _stripes(values: Float32, weight: Float32 | None) -> tuple[Float32, Float32]:
@@ -122,47 +158,53 @@ def _mean(values: Float32, weight: Float32 | None, sigma: float) -> Float32:
 
 
 def _lag_sums(
-    values: Float32, weight: Float32 | None, stripes: tuple[Float32, Float32], each: int
+    values: Float32, weight: Float32 | None, stripes: Stripes, around: Stripes, each: int
 ) -> Array:
     """Sum products and pixels of pairs a lag apart, the upper one in each `each`-th row; (2, m).
 
-    In rows padded with zeros a lag is one offset.
+    Of the values less their `stripes` and the level, times the gain (`around`, smaller pictures).
+    A few rows at a time, which stay in the processor's cache.
     """
     h, w = values.shape
-    pad = int(np.abs(LAGS_PX).max()) + 1
+    level, gain = (_grown(one, values) for one in around)
     sums = np.zeros((2, len(LAGS_PX)))
-    row, column = stripes
-    rows = _parted(values, each, pad, row, column)
-    there = None if weight is None else _parted(weight, each, pad, 0 * row, 0 * column)
-    if there is not None:
-        rows *= there
-    for k, (x, y) in enumerate(LAGS_PX.tolist()):
-        if abs(x) >= w or y >= h:
-            continue
-        offset = (y // each) * (w + pad) + x
-        sums[0, k] = _product(rows[0], rows[y % each], offset)
-        if there is None:
-            sums[1, k] = len(range(0, h - y, each)) * (w - abs(x))
+    for start in range(0, h, _BLOCK):
+        rows = slice(start, min(start + _BLOCK + _REACH, h))
+        even = values[rows] - level[rows]
+        even -= stripes[0][rows]
+        even -= stripes[1]
+        even *= gain[rows]
+        count = min(_BLOCK, h - start)
+        if weight is None:
+            sums[0] += _lag_products(even, count, each)
         else:
-            sums[1, k] = _product(there[0], there[y % each], offset)
+            even *= weight[rows]
+            sums += [_lag_products(one, count, each) for one in (even, weight[rows])]
+    if weight is None:
+        x, y = np.abs(LAGS_PX).T
+        sums[1] = np.maximum(-(-(h - y) // each), 0) * np.maximum(w - x, 0)
     return sums
 
 
-def _parted(values: Float32, each: int, pad: int, row: Float32, column: Float32) -> Float32:
-    """Rows k, k + `each`, ... for each k, less `row` and `column`, `pad` zeros behind; flat."""
+def _lag_products(values: Float32, count: int, each: int) -> Array:
+    """(m,) sums of products at all lags, upper rows 0, `each`, ... below `count`.
+
+    Rows k, k + each, ... lie one after the other, zeros between them: a lag is one offset.
+    """
     h, w = values.shape
-    out = np.zeros((each, -(-h // each), w + pad), np.float32)
+    upper, wide = -(-count // each), w + _REACH
+    parts = np.zeros((each, _REACH + (upper + _REACH // each + 1) * wide), np.float32)
     for k in range(each):
-        part = out[k, : len(range(k, h, each)), :w]
-        np.subtract(values[k::each], row[k::each], out=part)
-        part -= column
-    return out.reshape(each, -1)
-
-
-def _product(one: Float32, other: Float32, offset: int) -> float:
-    if offset < 0:
-        one, other, offset = other, one, -offset
-    return float(one[: one.size - offset] @ other[offset:])
+        lines = values[k::each][: upper + _REACH // each]
+        parts[k, _REACH : _REACH + len(lines) * wide].reshape(-1, wide)[:, :w] = lines
+    size = upper * wide
+    one = parts[0, _REACH : _REACH + size]
+    out = np.zeros(len(LAGS_PX))
+    for n, (x, y) in enumerate(LAGS_PX.tolist()):
+        if abs(x) < w and y < h:
+            start = _REACH + (y // each) * wide + x
+            out[n] = float(one @ parts[y % each, start : start + size])
+    return out
 
 
 def alike(a: Grain, b: Grain) -> tuple[float, float]:
