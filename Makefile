@@ -51,7 +51,7 @@ CUT_grid := --layers 60 --grid 2 2 --tile 120 120 --overlap 0.2 --seed 2
 real-single real-grid: real-%: build/real/%/acquisition/truth.json
 	$(SNAKEMAKE) --configfile config/volumes/fib25_$*.yaml \
 	    --config report='{truth: $(CURDIR)/$<}'
-	@$(BIN)/python -m scripts.demo.score build/real/$*/work $<
+	@$(BIN)/python -m scripts.demo.score build/real/$*/work $< --source $(DATA)/fib25/fib25_250.h5
 	@echo "report: $(CURDIR)/build/real/$*/work/report/index.html"
 
 .PRECIOUS: build/real/%/acquisition/truth.json

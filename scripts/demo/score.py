@@ -1,9 +1,10 @@
 """Score: how well a finished run met the truth of its acquisition.
 
-    python -m scripts.demo.score WORK_DIR TRUTH.json
+    python -m scripts.demo.score WORK_DIR TRUTH.json [--source VOLUME.h5]
 
 prints the errors of the solution beside those of the nominal stage positions, and where the
-report is.
+report is. With the volume that the acquisition was cut from, also how like it the exported volume
+is, beside the likeness that the true geometry would give.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.demo import likeness
 from scripts.lib import files, truth
 
 TRANSFORMS = "solve/transforms.json.gz"
@@ -58,20 +60,33 @@ def table(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def likeness_table(found: Mapping[str, float]) -> str:
+    """Lay the likeness out as text: reached, with the true geometry, share of it."""
+    lines = [f"  {'correlation of layers':<34}{'exported':>10}{'with truth':>14}{'share':>9}"]
+    for key, label in (("source", "with the source volume"), ("next", "with the next layer")):
+        values = found[key], found[f"{key}_ceiling"], found[f"{key}_share"]
+        lines.append("  {:<34}{:>10.4f}{:>14.4f}{:>9.4f}".format(label, *values))
+    return "\n".join(lines)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description="Score a finished run against its truth.")
     parser.add_argument("work_dir", type=Path)
     parser.add_argument("truth", type=Path)
+    parser.add_argument("--source", type=Path, help="HDF5 the acquisition was cut from")
     args = parser.parse_args(argv)
     try:
         figures = score_run(args.work_dir, args.truth)
     except (FileNotFoundError, ValueError) as error:
         sys.stderr.write(f"nothing to score: {error}\n")
         return 1
+    shown = table(figures)
+    if args.source is not None:
+        shown += "\n" + likeness_table(likeness.of_run(args.work_dir, args.truth, args.source))
     report = args.work_dir / REPORT
     where = report if report.exists() else f"{report} (not made yet)"
-    sys.stdout.write(f"Errors against the known truth\n{table(figures)}\nReport: {where}\n")
+    sys.stdout.write(f"Errors against the known truth\n{shown}\nReport: {where}\n")
     return 0
 
 
