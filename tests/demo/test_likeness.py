@@ -1,4 +1,4 @@
-"""An exported volume beside its source: the ceiling is reached by the truth, and by nothing else."""
+"""An exported volume beside its source: the truth reaches the ceiling, nothing else does."""
 
 import h5py
 import numpy as np
