@@ -9,6 +9,7 @@ the volume: dat, bytes, modified_ns, reason (empty: a copy of a tile); `transfer
 """
 
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,12 @@ def main(
     misfits = planning.misfit_rows(view.misfits)
     write_table(folder / "misfits.tsv", planning.MISFIT_COLUMNS, misfits)
     write_json(folder / "plan.json", {"ticket": ticket})
-    log.info("%d tiles, %d files that do not fit; %s", len(rows), len(misfits), view.todo)
+    log.info(
+        "%d tiles, %d files that do not fit; layers to do: %s",
+        len(rows),
+        len(misfits),
+        dict(Counter(view.todo.values())),
+    )
 
 
 if __name__ == "__main__":
