@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,25 @@ def draw(tiles: TileSet, rows: Iterable[Mapping[str, str]]) -> list[Overlay]:
         # one pixel for one: misalignment is a matter of single pixels
         one, other = (compose.render([tile], box, scale=1.0) for tile in (p, q))
         out.append(Overlay(_title(row), _caption(row), _uri(over(one, other))))
+    return out
+
+
+def draw_layers(tiles: TileSet, worst: Iterable[Mapping[str, Any]]) -> list[Overlay]:
+    """Draw each of the `worst` layers (``z``, ``rms_px``) over the next one of `tiles`, whole."""
+    layers = compose.place_layers(tiles.with_bounds())
+    known = sorted(layers)
+    out = []
+    for row in worst:
+        z = round(row["z"])
+        if z not in layers or z == known[-1]:
+            continue
+        after = known[known.index(z) + 1]
+        both = [one.tile.box for one in (*layers[z], *layers[after])]
+        box = Box.around(both)
+        scale = min(1.0, SIDE_PX / max(box.width, box.height))
+        one, other = (compose.render(layers[k], box, scale=scale) for k in (z, after))
+        caption = f"layer {z} (magenta), {after} (green): {row['rms_px']:.2f} px"
+        out.append(Overlay(f"layer {z}, whole", caption, _uri(over(one, other))))
     return out
 
 

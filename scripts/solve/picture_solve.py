@@ -9,6 +9,7 @@ Output
     ``solve/solve.html``, one file
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from scripts.lib.records import TileSet
 from scripts.lib.render import RenderClient
 from scripts.solve import overlays, page, plots
 
-MOST_PICTURES = 12
+MOST_PICTURES = 12  # of pairs
+MOST_LAYERS = 6
 
 
 def main(
@@ -36,10 +38,23 @@ def main(
     client.require(receipt)
     pairs = read_table(worst)
     drawn = pairs[:MOST_PICTURES]
-    z_values = sorted({float(row[side]) for row in drawn for side in ("p_z", "q_z")})
-    tiles = TileSet.merged(client.tiles(receipt.stack, z, z) for z in z_values)
-    tracks = plots.of_layers({"solve": read_table(layers)})
-    write_text(out, page.render(read_json(figures), pairs, overlays.draw(tiles, drawn), tracks))
+    rows, found = read_table(layers), read_json(figures)
+    bad = found["worst_layers"][:MOST_LAYERS]
+    tiles = _tiles(client, receipt.stack, {float(r[s]) for r in drawn for s in ("p_z", "q_z")})
+    beside = _tiles(client, receipt.stack, _and_next([r["z"] for r in bad], rows))
+    pictures = [*overlays.draw(tiles, drawn), *overlays.draw_layers(beside, bad)]
+    write_text(out, page.render(found, pairs, pictures, plots.of_layers({"solve": rows})))
+
+
+def _tiles(client: RenderClient, stack: str, z_values: Iterable[float]) -> TileSet:
+    return TileSet.merged(client.tiles(stack, z, z) for z in sorted(z_values))
+
+
+def _and_next(z_values: Iterable[float], rows: Sequence[Mapping[str, str]]) -> set[float]:
+    """Give layers and the one that follows each in ``layers.tsv``."""
+    known = [float(row["z"]) for row in rows]
+    after = dict(zip(known, known[1:], strict=False))
+    return {z for one in z_values for z in (float(one), after.get(float(one), float(one)))}
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ Inputs
 Outputs
     ``zcorr/correlations/{chunk}.npz``: ``z`` (n,) every z of the chunk, ``present`` (n,) whether it
     has tiles, ``own`` (n,) whether any of them shows its own layer (a patch shows another's),
-    ``offsets`` (R,) = 1..R, ``scale``, ``pixel_layers`` (x, y) size of a pixel of the
-    grain in nominal layers, and the arrays of `comparison.Compared`: correlations with z + offset
-    (NaN = none), the share of the picture they rest on, what the grain says, and the regions
+    ``offsets`` (R,) = 1..R, ``scale``, ``pixel_layers`` (x, y) size of a pixel of the grain in
+    nominal layers, ``region_...`` the `region_volume.Place`, and the arrays of
+    `comparison.Compared`: correlations with z + offset (NaN = none), the share of the picture they
+    rest on, what the grain says, and the regions
     ``zcorr/layers/{chunk}.npz``: ``z`` (n,), ``pixels`` (n, h, w) uint8 low-resolution layers
     (0 = no data), ``scale``, ``x0``, ``y0`` world px of pixel (0, 0)
 Method
@@ -32,7 +33,7 @@ from scripts.lib.job import job
 from scripts.lib.receipts import StackReceipt
 from scripts.lib.records import TileSpec
 from scripts.lib.render import RenderClient
-from scripts.zcorr import comparison, correlation, isotropy, regions, windows
+from scripts.zcorr import comparison, correlation, isotropy, region_volume, regions, windows
 from scripts.zcorr.comparison import Compared, Seen
 
 
@@ -75,7 +76,8 @@ def main(
     (row,) = [row for row in files.read_table(chunks) if row["chunk"] == chunk]
     first, last = int(row["z_first"]), int(row["z_last"])
     reach, box = zcorr["comparison_range"], Box(*stack.bounds)
-    pixel = windows.pixel_layers(client.stack_metadata(stack.stack)["currentVersion"])
+    version = client.stack_metadata(stack.stack)["currentVersion"]
+    pixel = windows.pixel_layers(version)
     view = View.of(box, zcorr, float(np.sqrt(pixel[0] * pixel[1])))
     placed = compose.place_layers(client.tiles(stack.stack, first, last + reach))
     wanted = range(first, max([last, *placed]) + 1)
@@ -83,7 +85,9 @@ def main(
     shape = windows.picture_shape(box, view.scale)
     seen = _seen(wanted, placed, view, zcorr["picture_px"], kept)
     found = comparison.compare(seen, last - first + 1, reach, shape, view.region_px)
-    _save(correlations, first, last, placed, found, view, np.array(pixel) / view.grain_scale)
+    place = region_volume.Place.of(box, view.scale, shape, found.regional.shape[1:], version)
+    facts = {"pixel_layers": np.array(pixel) / view.grain_scale, "scale": np.array(view.scale)}
+    _save(correlations, first, last, placed, found, facts | place.arrays())
     _keep(layers, first, last, box, view.scale, zcorr["picture_px"], kept)
 
 
@@ -152,14 +156,12 @@ def _save(
     last: int,
     placed: Mapping[int, Any],
     found: Compared,
-    view: View,
-    pixel_layers: NDArray[np.float64],
+    facts: Mapping[str, Any],
 ) -> None:
     z = np.arange(first, last + 1)
     present = np.isin(z, list(placed))
     own = [k for k, tiles in placed.items() if not all(one.tile.is_copy for one in tiles)]
     offsets = np.arange(1, found.corr.shape[1] + 1)
-    facts: dict[str, Any] = {"scale": view.scale, "pixel_layers": pixel_layers}
     with files.atomic_path(path) as partial, partial.open("wb") as stream:
         np.savez_compressed(
             stream,

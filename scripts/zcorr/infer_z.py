@@ -12,6 +12,8 @@ Outputs
     ``zcorr/proposals.yaml``: tiles of such layers, as entries for ``review.exclude``
     ``zcorr/regions.npz``: ``z`` (n,), ``correlation`` (n, rows, columns) float32 of each region
     with the same region of the next layer, NaN = no data
+    ``zcorr/regions.zarr``: the same as OME-Zarr that viewers lay over the export (`region_volume`);
+    no declared output, for Snakemake removes folders of jobs that fail
 Method
     `zcorr.inference`: isotropic (see `isotropy`, `decay`, `thickness`), or reference (Hanslovsky,
     Bogovic, Saalfeld 2017, doi:10.1093/bioinformatics/btw794; see `inference`)
@@ -19,13 +21,14 @@ Method
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from scripts.lib import files
 from scripts.lib.job import job
-from scripts.zcorr import methods, pictures, plot, qc, zcoords
+from scripts.zcorr import methods, pictures, plot, qc, region_volume, zcoords
 from scripts.zcorr.measured import Measured
 from scripts.zcorr.methods import Result
 
@@ -42,19 +45,27 @@ def main(
     zcorr: Mapping[str, Any],
 ) -> None:
     """Read all correlations, infer, write text, figures and plots."""
-    found = Measured.joined([np.load(path) for path in correlations]).trimmed()
+    parts = [np.load(path) for path in correlations]
+    found = Measured.joined(parts).trimmed()
     result = methods.METHODS[zcorr["inference"]](found, zcorr)
     report = report_of(found, result, zcorr)
     log.info("%s", report["figures"])
     shown = pictures.of(report["layers"], [np.load(path) for path in layers])
-    page = plot.page(f"{volume}: thickness", report["layers"], result, found.regional, shown)
-    proposed = qc.proposals(report["layers"], found.regional, grid, zcorr["problem_deviations"])
+    proposed = qc.as_yaml(
+        qc.proposals(report["layers"], found.regional, grid, zcorr["problem_deviations"])
+    )
+    lines = proposed if report["figures"]["problems"] else ""
+    title = f"{volume}: thickness"
+    page = plot.page(title, report["layers"], result, found.regional, shown, lines)
     corrected = found.z[0] + result.z
     files.write_text(out["page"], page)
     files.write_json(out["report"], report)
-    files.write_text(out["proposals"], qc.as_yaml(proposed))
+    files.write_text(out["proposals"], proposed)
     with files.atomic_path(out["regions"]) as partial, partial.open("wb") as stream:
         np.savez_compressed(stream, z=found.z, correlation=found.regional.astype(np.float32))
+    place = region_volume.Place.of_arrays(parts[0])
+    store = Path(out["regions"]).with_suffix(".zarr")
+    region_volume.write(store, int(found.z[0]), found.regional, place)
     text = zcoords.to_text(found.z[found.present], corrected[found.present])
     files.write_text(out["coordinates"], text)
 

@@ -34,10 +34,11 @@ def page(
     result: Result,
     regional: Array,
     strips: Sequence[Strip],
+    proposals: str = "",
 ) -> str:
     """Give the page as HTML with everything inline; equal content gives equal bytes.
 
-    `layers` are rows of `qc.rows`; `regional` is (n, rows, columns).
+    `layers` are rows of `qc.rows`; `regional` is (n, rows, columns); `proposals` are lines of YAML.
     """
     z = np.array([row["z"] for row in layers], float)
     figures = _tracks(z, layers, result) | {
@@ -50,7 +51,7 @@ def page(
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{_STYLE}</style>{script}</head><body><h1>{escape(title)}</h1>"
-        f"{_table(result.figures)}{body}{_strips(strips)}</body></html>"
+        f"{_table(result.figures)}{body}{_strips(strips)}{_proposed(proposals)}</body></html>"
     )
 
 
@@ -60,6 +61,16 @@ def _table(figures: Mapping[str, Any]) -> str:
         for name, value in figures.items()
     )
     return f"<table>{''.join(cells)}</table>"
+
+
+def _proposed(lines: str) -> str:
+    """Give what may be pasted into the config, below the pictures it is about."""
+    if not lines:
+        return ""
+    return (
+        "<h2>Proposals</h2><p>To take these tiles out of the next solve, add to the config under"
+        f" <code>review:</code></p><pre>{escape(lines)}</pre>"
+    )
 
 
 def _tracks(z: Array, layers: Sequence[Mapping[str, Any]], result: Result) -> dict[str, Any]:

@@ -7,9 +7,11 @@ import pytest
 
 from scripts.lib.compose import Picture
 from scripts.lib.geometry import Box
-from scripts.solve import overlays, page, plots, residuals
+from scripts.lib.records import TileSet
+from scripts.solve import overlays, page, picture_solve, plots, residuals
 from scripts.solve.graph import graph_of
 from scripts.solve.solver import Options, solve
+from tests.export import synthetic as published
 from tests.solve import graphs
 
 
@@ -71,6 +73,21 @@ def test_overlays_show_the_common_part_and_agreement_is_grey():
     assert colors.shape == (30, 40, 3)
     assert np.abs(colors[:, :20].astype(int) - colors[:, :20, 1:2]).max() < 40
     assert (colors[:, 20:, 1] == overlays.NO_DATA).all()
+
+
+def test_a_bad_layer_is_drawn_over_the_next_one_there_is(tmp_path):
+    tiles = TileSet(
+        tuple(
+            published.tile(tmp_path, z, column, published.smooth)
+            for z in (3, 4, 6)
+            for column in (0, 1)
+        )
+    )
+    worst = [{"z": 4, "rms_px": 1.5}, {"z": 6, "rms_px": 1.0}, {"z": 9, "rms_px": 1.0}]
+    (drawn,) = overlays.draw_layers(tiles, worst)  # nothing follows 6, and there is no 9
+    assert drawn.title == "layer 4, whole"
+    assert drawn.caption == "layer 4 (magenta), 6 (green): 1.50 px"
+    assert picture_solve._and_next([4, 6], [{"z": "3"}, {"z": "4"}, {"z": "6"}]) == {4, 6}
 
 
 def test_long_tracks_are_thinned_to_means():

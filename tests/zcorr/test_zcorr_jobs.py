@@ -1,8 +1,12 @@
 """The jobs of the stage, on a stack of the embedded service."""
 
+import html
+
 import numpy as np
 import pytest
 import yaml
+import zarr
+from ome_zarr_models import open_ome_zarr
 
 from scripts.lib import files
 from scripts.lib.records import TileSet
@@ -158,13 +162,50 @@ def test_a_patch_says_nothing_about_distance_and_is_seen_all_the_same(workdir):
     assert len((workdir / "zcorr/Zcoords.txt").read_text().splitlines()) == 8
 
 
+def test_the_volume_of_regions_opens_and_shows_a_fault_where_it_is(workdir):
+    """A square of another picture in z 8 only: the regions there are the worst."""
+    x0, y0, side = 70, 20, 25  # world px
+
+    def content(x, y, z):
+        spoilt = (z == 8) & (np.abs(x - x0 - side / 2) < side / 2)
+        spoilt &= np.abs(y - y0 - side / 2) < side / 2
+        return np.where(spoilt, 120 + 100 * np.sin(1.7 * x) * np.cos(2.3 * y), moving(x, y, z))
+
+    publish(workdir, range(3, 15), content)
+    for chunk in ("0000", "0001"):
+        correlate(chunk)
+    infer(["0000", "0001"], gate_problem_pct=50)
+    group = zarr.open_group("zcorr/regions.zarr/correlation", mode="r")
+    open_ome_zarr(group)  # a valid OME-Zarr
+    values = group["s0"][:]
+    assert values.dtype == np.float32
+    stored = np.load("zcorr/regions.npz")
+    assert np.array_equal(values, stored["correlation"], equal_nan=True)
+    (about,) = group.attrs["multiscales"]
+    scale, shift = (
+        np.array(one[one["type"]]) for one in about["datasets"][0]["coordinateTransformations"]
+    )
+    assert scale[0] == 8.0
+    for z in (7.5, 8.5):  # between the layers that are compared
+        layer = values[round(z - shift[0] / scale[0])]
+        row, column = np.unravel_index(np.nanargmin(layer), layer.shape)
+        y, x = (shift[1:] + scale[1:] * (row, column)) / 5.0  # nm to world px
+        assert abs(x - (x0 + side / 2)) < scale[2] / 5.0
+        assert abs(y - (y0 + side / 2)) < scale[1] / 5.0
+    page = (workdir / OUT["page"]).read_text()
+    assert (workdir / OUT["proposals"]).read_text() in html.unescape(page)
+    width = RenderClient(**RENDER).stack_metadata("s")["stats"]["stackBounds"]
+    assert scale[2] / 5.0 * values.shape[2] == pytest.approx(width["maxX"] - width["minX"], abs=1.5)
+
+
 def test_a_repeat_gives_the_same_bytes(workdir):
     publish(workdir, LAYERS[:6], moving)
     stored = []
     for _ in range(2):
         correlate("0000")
         infer(["0000"])
-        stored.append({p: p.read_bytes() for p in sorted(workdir.rglob("zcorr/**/*.*"))})
+        found = (p for p in sorted(workdir.rglob("zcorr/**/*")) if p.is_file())
+        stored.append({p: p.read_bytes() for p in found})
     assert stored[0] == stored[1]
 
 
