@@ -17,7 +17,7 @@ LOCK = HERE / "lock.txt"
 PYTHON = "3.11"
 CHANNELS = ("conda-forge", "bioconda")
 # Distributions whose conda package has another name, version or does not exist: pip installs them.
-FROM_PIP = {"opencv-python-headless", "zarr-n5", "render-python", "ome-zarr-models"}
+FROM_PIP = {"deflate", "opencv-python-headless", "zarr-n5", "render-python", "ome-zarr-models"}
 
 PIPELINE_NOTE = """\
 # Everything a rule's script imports, and Snakemake with the LSF plugin to start the workflow from.

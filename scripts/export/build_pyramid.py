@@ -44,6 +44,7 @@ def main(*, plan: str, slab_records: Sequence[str], out: str, made: str | None =
             len(levels[-1]),
             fresh,
         )
+    storing.flush(what)
     files.write_json(out, {"levels": levels})
     if made is not None:
         files.write_json(made, {"digest": files.digest_of_file(out)})

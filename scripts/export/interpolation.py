@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lib import kernels
 from scripts.lib.compose import Picture
 from scripts.lib.job import UserError
 
 Voxels = NDArray[np.generic]
 
-_CV_TYPES = {"uint8": cv2.CV_8U, "uint16": cv2.CV_16U}
 _PIN = 0.5  # layers; the ends may be so far from their nominal z, as in the reference
 _HIT = 1e-6  # layers; a share below this is none
 _REMEDY = "Set zcorr.regularization: BORDER, or export.z_correction: false."
@@ -101,7 +100,8 @@ def weave(
 ) -> Voxels:
     """Make the output layers of an area, (n, h, w); layers are rendered once, in order of z.
 
-    `picture_of` renders an input layer over the area (h, w); at most two are held.
+    `picture_of` renders an input layer over the area (h, w) in the volume's type; at most two are
+    held.
     """
     out = np.zeros((len(made_of), *shape), dtype)
     held: dict[int, Picture] = {}
@@ -110,24 +110,17 @@ def weave(
             continue
         wanted = dict.fromkeys((mixture.a, mixture.b))
         held = {z: held[z] if z in held else picture_of(z) for z in wanted}
-        out[k] = mix(held[mixture.a], held[mixture.b], mixture.share, dtype)
+        mix(held[mixture.a], held[mixture.b], mixture.share, out[k])
     return out
 
 
-def mix(a: Picture, b: Picture, share: float, dtype: str) -> Voxels:
-    """Mix two pictures, ``share`` of `a`, rounded to the volume's type (halves to even).
+def mix(a: Picture, b: Picture, share: float, out: Voxels) -> None:
+    """Mix two pictures, ``share`` of `a`, into `out` of the same type, rounded (halves to even).
 
     Where one has no data the other alone is shown, where both have none 0. (The reference cuts
     fractions off, which darkens by half a grey level.)
     """
     if a is b:
-        return _mixed(a.pixels, a.pixels, 1.0, dtype)
-    if a.mask.all() and b.mask.all():
-        return _mixed(a.pixels, b.pixels, share, dtype)
-    first = np.where(a.mask, a.pixels, b.pixels)
-    return _mixed(first, np.where(b.mask, b.pixels, a.pixels), share, dtype)
-
-
-def _mixed(a: NDArray[np.float32], b: NDArray[np.float32], share: float, dtype: str) -> Voxels:
-    """Mix, round and clip in one pass."""
-    return np.asarray(cv2.addWeighted(a, share, b, 1 - share, 0, dtype=_CV_TYPES[dtype]))
+        np.copyto(out, a.pixels)
+    else:
+        kernels.mix(a.pixels, a.mask, b.pixels, b.mask, share, out)

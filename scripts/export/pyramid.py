@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scripts.export import slabs
 from scripts.export.slabs import Plan
-from scripts.lib import files, volumes
+from scripts.lib import files, kernels, volumes
 from scripts.lib.volumes import Level, Region
 
 Row = dict[str, Any]
@@ -47,12 +47,11 @@ class Column:
         goal = self._goal(level, below)
         if goal is None:
             return
-        half = volumes.halve(_even(voxels))
-        held = self._held.setdefault(
-            level, np.zeros([part.stop - part.start for part in goal], half.dtype)
-        )
+        if level not in self._held:
+            shape = [part.stop - part.start for part in goal]
+            self._held[level] = np.zeros(shape, voxels.dtype)
         first = below[0].start // 2 - goal[0].start
-        held[first : first + len(half)] = half[:, : held.shape[1], : held.shape[2]]
+        _halve_into(self._held[level][first : first + len(voxels) // 2], voxels)
         if below[0].stop // 2 >= goal[0].stop:
             self.put(level, goal, self._held.pop(level))
 
@@ -76,10 +75,10 @@ class Column:
         return (z, y, x) if inside and not empty else None
 
 
-def _even(voxels: Voxels) -> Voxels:
-    """Drop what has no partner: the last plane, row or column of a volume of odd size."""
-    z, y, x = (n // 2 * 2 for n in voxels.shape)
-    return voxels[:z, :y, :x]
+def _halve_into(out: Voxels, voxels: Voxels) -> None:
+    """Average 2×2×2 voxels; what has no partner at the end of a volume of odd size is dropped."""
+    for k, plane in enumerate(out):
+        kernels.halve(voxels[2 * k], voxels[2 * k + 1], plane)
 
 
 def made(plan: Plan, level: int, records: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -125,7 +124,9 @@ def build(
 
 
 def _one(source: Level, goals: list[Level], region: Region, plan: Plan) -> Row:
-    voxels = volumes.halve(source.read(_doubled(region)))
+    below = source.read(_doubled(region))
+    voxels = np.empty([part.stop - part.start for part in region], below.dtype)
+    _halve_into(voxels, below)
     for goal in goals:
         goal.write(region, voxels)
     return slabs.record(region, voxels, plan)

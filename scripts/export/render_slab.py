@@ -63,6 +63,7 @@ def main(
     with storing.told():
         levels = _render(what, z_range, mixed, placed, export, journal)
     log.info("chunk %s: z %s, %d regions", chunk, z_range, sum(map(len, levels)))
+    storing.flush(what)
     known = {"key": key} | ({} if made_of is None else {"made_of": made_of})
     shape = {"z": z_range, "voxels": pyramid.voxels(levels[0])}
     files.write_json(out, {"chunk": chunk, "levels": levels} | shape | known)
@@ -115,18 +116,19 @@ def _column(
     for depth in slabs.depths(plan, z_range):
         region = (depth, *area)
         box = slabs.area(plan.spec, region, plan.step_px)
-        picture = functools.partial(_picture, placed, box, export, 1 / plan.step_px)
+        dtype = plan.spec.dtype
+        picture = functools.partial(_picture, placed, box, export, 1 / plan.step_px, dtype)
         mine = mixed[depth.start - z_range[0] : depth.stop - z_range[0]]
         shape = (area[0].stop - area[0].start, area[1].stop - area[1].start)
-        column.put(0, region, interpolation.weave(mine, picture, shape, plan.spec.dtype))
+        column.put(0, region, interpolation.weave(mine, picture, shape, dtype))
     return column.rows
 
 
 def _picture(
-    placed: Layers, box: Box, export: Mapping[str, Any], scale: float, z: int
+    placed: Layers, box: Box, export: Mapping[str, Any], scale: float, dtype: str, z: int
 ) -> compose.Picture:
     how = {key: export[key] for key in ("blend", "interpolation")}
-    return compose.render(placed.get(z, []), box, scale=scale, **how)
+    return compose.render(placed.get(z, []), box, scale=scale, dtype=dtype, **how)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ content or the new, never half of it.
 from __future__ import annotations
 
 import csv
+import ctypes
 import gzip
 import hashlib
 import io
@@ -44,6 +45,61 @@ def _sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_bytes(path: str, *parts: bytes) -> None:
+    """Write `parts` to `path` atomically, for many files that one `flush` makes durable together.
+
+    A reader sees the old content or the new; after a power cut before the flush there may be either
+    or none, so nothing may say before it that the file is there.
+    """
+    folder, _, name = path.rpartition("/")
+    partial = f"{folder}/.{name}.{uuid.uuid4().hex}.partial"
+    try:
+        _write_parts(partial, parts)
+    except FileNotFoundError:
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - texts, as there are thousands of files
+        _write_parts(partial, parts)
+    try:
+        os.replace(partial, path)  # noqa: PTH105
+    except OSError:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+def _write_parts(path: str, parts: Sequence[bytes]) -> None:
+    try:
+        with open(path, "wb", buffering=0) as file:  # noqa: PTH123 - thousands of them
+            for part in parts:
+                left = memoryview(part)
+                while left:  # a raw write may take less than all
+                    left = left[file.write(left) :]
+    except FileNotFoundError:
+        raise
+    except OSError:
+        Path(path).unlink(missing_ok=True)
+        raise
+
+
+def flush(folder: str | Path) -> None:
+    """Bring all files of the file system of `folder` to the disk: one call for thousands of files.
+
+    Raises
+    ------
+    OSError
+        When something could not be written (a full disk, a lost server).
+    """
+    sync = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if sync is None:  # no Linux
+        os.sync()
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if sync(handle):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
     finally:
         os.close(handle)
 

@@ -12,9 +12,9 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
+import deflate
 import h5py
 import numpy as np
-from isal import isal_zlib
 from numpy.typing import NDArray
 
 Image = NDArray[np.generic]
@@ -73,12 +73,40 @@ def read_image(url: str, level: int = 0, window: Window | None = None) -> Image:
     return image if window is None else image[window]
 
 
+def read_into(out: Image, url: str, level: int, window: Window) -> bool:
+    """Read rows and columns of a stored level into `out`; False when it has another type.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        As `read_image`.
+    """
+    path, dataset, z = _parse(url)
+    if path.is_file():
+        with h5py.File(path, "r") as file:
+            name, stored = _deepest(file, dataset, level)
+            if name in file and stored == level and file[name].dtype == out.dtype:
+                data = file[name]
+                place = () if data.ndim == 2 else (z,)
+                if _only_deflated(data):
+                    _inflate(data, place, window, out)
+                else:
+                    out[...] = data[(*place, *window)]
+                return True
+    image = read_image(url, level, window)  # made of another level, or absent: says so
+    if image.dtype == out.dtype:
+        out[...] = image
+    return image.dtype == out.dtype
+
+
 def _read(data: h5py.Dataset, z: int, window: Window | None) -> Image:
     """Read rows and columns of a (h, w) or (n, h, w) data set."""
     rows, columns = window or tuple(slice(0, n) for n in data.shape[-2:])
     place = () if data.ndim == 2 else (z,)
     if _only_deflated(data):
-        return _inflate(data, place, (rows, columns))
+        out = np.empty((rows.stop - rows.start, columns.stop - columns.start), data.dtype)
+        _inflate(data, place, (rows, columns), out)
+        return out
     return np.asarray(data[(*place, rows, columns)])
 
 
@@ -92,22 +120,21 @@ def _only_deflated(data: h5py.Dataset) -> bool:
     return bool(deflated and data.id.get_num_chunks() == chunks)
 
 
-def _inflate(data: h5py.Dataset, place: tuple[int, ...], window: Window) -> Image:
-    """Read chunk by chunk with ISA-L, which inflates twice as fast as the zlib of HDF5."""
+def _inflate(data: h5py.Dataset, place: tuple[int, ...], window: Window, out: Image) -> None:
+    """Read chunk by chunk with libdeflate: 2.4 times as fast as the zlib of HDF5."""
     rows, columns = window
-    *leading, high, wide = data.chunks
-    out = np.empty((rows.stop - rows.start, columns.stop - columns.start), data.dtype)
+    *leading, high, wide = chunks = data.chunks
+    size, dtype = math.prod(chunks) * data.dtype.itemsize, data.dtype
     for y in range(rows.start // high * high, rows.stop, high):
         for x in range(columns.start // wide * wide, columns.stop, wide):
             corner = tuple(i // n * n for i, n in zip(place, leading, strict=True))
             skipped, packed = data.id.read_direct_chunk((*corner, y, x))
-            raw = packed if skipped else isal_zlib.decompress(packed)
-            chunk = np.frombuffer(raw, data.dtype).reshape(data.chunks)
+            raw = packed if skipped else deflate.zlib_decompress(packed, size)
+            chunk = np.frombuffer(raw, dtype).reshape(chunks)
             image = chunk[tuple(i % n for i, n in zip(place, leading, strict=True))]
             to_y, from_y = _shared(rows, y, high)
             to_x, from_x = _shared(columns, x, wide)
             out[to_y, to_x] = image[from_y, from_x]
-    return out
 
 
 def _shared(part: slice, start: int, size: int) -> tuple[slice, slice]:

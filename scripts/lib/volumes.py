@@ -15,7 +15,6 @@ from __future__ import annotations
 import itertools
 import math
 import shutil
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,11 +22,9 @@ from typing import Any, Literal
 
 import numpy as np
 import tensorstore
-from isal import igzip
-from numcodecs import Zstd
 from numpy.typing import NDArray
 
-from scripts.lib import files
+from scripts.lib import blocks, files
 
 Zyx = tuple[int, int, int]
 Region = tuple[slice, slice, slice]  # z, y, x; explicit starts and stops
@@ -35,7 +32,6 @@ Voxels = NDArray[Any]
 Format = Literal["n5", "zarr", "zarr3"]
 FORMATS = ("n5", "zarr", "zarr3")
 DTYPES = {"uint8": "|u1", "uint16": "<u2"}
-_ISAL_MOST = 3  # ISA-L's highest level; its levels 1 to 3 pack images alike, within 0.5 %
 _META = {"n5": "attributes.json", "zarr": ".zarray", "zarr3": "zarr.json"}
 
 
@@ -353,7 +349,7 @@ class Level:
         return np.ascontiguousarray(self.store[region].read().result())
 
     def write(self, region: Region, voxels: Voxels) -> None:
-        """Write whole blocks (whole shards where there are any).
+        """Write whole blocks (whole shards where there are any); `flush` brings them to the disk.
 
         Raises
         ------
@@ -369,19 +365,15 @@ class Level:
         except ValueError:
             # shards that reach beyond the volume are read first; a torn one must not stay for ever
             for path, _ in self._files(region):
-                path.unlink(missing_ok=True)
+                Path(path).unlink(missing_ok=True)
             self.store[region].write(voxels).result()
 
     def count_files(self, region: Region) -> int:
         """Count the stored files (blocks or shards) of a region."""
-        return sum(path.exists() for path, _ in self._files(region))
+        return sum(Path(path).exists() for path, _ in self._files(region))
 
     def _write_blocks(self, region: Region, voxels: Voxels) -> None:
-        """Write block files with our own packing of them.
-
-        ISA-L takes an eighth of the time of the zlib inside tensorstore, and zstd a fifth less than
-        there, where voxels are copied once more.
-        """
+        """Write block files with our own packing of them."""
         corner = [part.start for part in region]
         for path, parts in self._files(region):
             inside = tuple(
@@ -389,42 +381,32 @@ class Level:
                 for part, zero in zip(parts, corner, strict=True)
             )
             block = voxels[inside]
-            if block.any():
-                files.write_bytes(path, self._file_of(block))
+            if blocks.is_empty(block):
+                Path(path).unlink(missing_ok=True)
             else:
-                path.unlink(missing_ok=True)
+                files.replace_bytes(path, *self._parts(block))
 
-    def _file_of(self, block: Voxels) -> bytes:
-        """Give the bytes of a block file: N5 cuts a block at the border, Zarr fills it up."""
+    def _parts(self, block: Voxels) -> tuple[bytes, bytes]:
+        """Give the bytes of a block file, in two parts."""
+        codec = (self.target.codec, self.target.codec_level)
         if self.target.format == "n5":
-            head = struct.pack(">HHIII", 0, 3, *block.shape[::-1])
-            return head + self._pack(block.astype(block.dtype.newbyteorder(">")))
-        if block.shape == self.unit_zyx:
-            return self._pack(block.astype(block.dtype.newbyteorder("<")))
-        whole = np.zeros(self.unit_zyx, block.dtype.newbyteorder("<"))
-        whole[tuple(slice(0, n) for n in block.shape)] = block
-        return self._pack(whole)
+            return blocks.n5_file(block, *codec)
+        return blocks.zarr_file(block, self.unit_zyx, *codec)
 
-    def _pack(self, block: Voxels) -> bytes:
-        level = self.target.codec_level
-        if self.target.codec == "gzip":
-            return igzip.compress(block.tobytes(), min(level, _ISAL_MOST), mtime=0)
-        return bytes(Zstd(level).encode(np.ascontiguousarray(block)))
-
-    def _files(self, region: Region) -> Iterator[tuple[Path, Region]]:
+    def _files(self, region: Region) -> Iterator[tuple[str, Region]]:
         """Give the files of a region, with the voxels of this level that each holds."""
         spans = [
             range(part.start // unit, -(-part.stop // unit))
             for part, unit in zip(region, self.unit_zyx, strict=True)
         ]
+        folder = f"{self.folder}/c" if self.target.format == "zarr3" else str(self.folder)
         for index in itertools.product(*spans):
             z, y, x = (
                 slice(i * unit, min((i + 1) * unit, size))
                 for i, unit, size in zip(index, self.unit_zyx, self.shape_zyx, strict=True)
             )
-            names = list(map(str, reversed(index) if self.target.format == "n5" else index))
-            prefix = ["c"] if self.target.format == "zarr3" else []
-            yield self.folder.joinpath(*prefix, *names), (z, y, x)
+            names = reversed(index) if self.target.format == "n5" else index
+            yield "/".join((folder, *map(str, names))), (z, y, x)
 
     def _check(self, region: Region, voxels: Voxels) -> None:
         wanted = tuple(part.stop - part.start for part in region)
@@ -466,6 +448,11 @@ def open_level(target: Target, level: int, *, threads: int = 1) -> Level:
     return Level(turned, (int(z or 1), int(y or 1), int(x or 1)), folder, target)
 
 
+def flush(target: Target) -> None:
+    """Bring all that was written to the disk, before a record says that it is there."""
+    files.flush(target.group)
+
+
 def count_blocks(target: Target, level: int) -> int:
     """Count the stored files of a level: blocks, or shards of blocks."""
     pattern = "c/*/*/*" if target.format == "zarr3" else "*/*/*"
@@ -476,7 +463,9 @@ def count_nonzero_blocks(voxels: Voxels, block_zyx: Zyx) -> int:
     """Count the blocks of a block-aligned array that hold anything but zeros: those stored."""
     starts = [range(0, size, n) for size, n in zip(voxels.shape, block_zyx, strict=True)]
     return sum(
-        bool(voxels[z : z + block_zyx[0], y : y + block_zyx[1], x : x + block_zyx[2]].any())
+        not blocks.is_empty(
+            voxels[z : z + block_zyx[0], y : y + block_zyx[1], x : x + block_zyx[2]]
+        )
         for z, y, x in itertools.product(*starts)
     )
 

@@ -66,7 +66,7 @@ def warp(
 ) -> Warped | None:
     """Resample `one` into `grid` from its mipmap `level`; None where it cannot be seen."""
     tile = one.tile
-    window = _window(one, grid)
+    window = reached(one, grid)
     if window is None:
         return None
     # a tile smaller than the level has no such level: the deepest that holds a pixel serves
@@ -74,8 +74,8 @@ def warp(
     locator = maps.locator(one, grid, window, level)
     if source is not None:
         return _from_arrays(one, grid, window, level, locator, *source(tile, level), how)
-    data = _data(tile, level, masked=tile.mask_url)
-    crop = _needed(locator, window, tile, level, INTERPOLATIONS[how])
+    data = data_of(tile, level, masked=tile.mask_url)
+    crop = needed(locator, window, tile, level, INTERPOLATIONS[how])
     image = _read(tile, level, crop)
     values = _values(locator, image, (crop[1].start, crop[0].start), window, how)
     return Warped(window, _inner(one, grid, window, data), values, locator, data)
@@ -101,9 +101,9 @@ def _from_arrays(
     how: str,
 ) -> Warped:
     """Resample an image that somebody else read, with a mask of any form."""
-    crop = _needed(locator, window, one.tile, level, INTERPOLATIONS[how])
+    crop = needed(locator, window, one.tile, level, INTERPOLATIONS[how])
     values = _values(locator, image[crop], (crop[1].start, crop[0].start), window, how)
-    data = _data(one.tile, level, masked=None)
+    data = data_of(one.tile, level, masked=None)
     if mask is None:
         return Warped(window, _inner(one, grid, window, data), values, locator, data)
     distance = _masked_weights(locator, mask, crop, window, data, level)
@@ -116,7 +116,7 @@ def _from_arrays(
 # ---------------------------------------------------------------------------------------------
 
 
-def _window(one: Placed, grid: Grid) -> Window | None:
+def reached(one: Placed, grid: Grid) -> Window | None:
     """Rows and columns of the output that the tile can reach, one pixel of margin."""
     low, high = maps.extent(one.chain.apply(maps.border(one.tile.width, one.tile.height)))
     origin = np.array([grid.box.x0, grid.box.y0])
@@ -149,7 +149,7 @@ def _between(low: float, high: float, limits: slice) -> slice:
     return slice(start, max(start, stop))
 
 
-def _data(tile: TileSpec, level: int, *, masked: str | None) -> Data:
+def data_of(tile: TileSpec, level: int, *, masked: str | None) -> Data:
     """Give the rectangle of the tile's data at a level.
 
     An odd last row that the level does not hold is outside; the half level pixel between the
@@ -181,7 +181,7 @@ def _within(window: Window, whole: Window) -> Window:
 # ---------------------------------------------------------------------------------------------
 
 
-def _needed(locator: Locator, window: Window, tile: TileSpec, level: int, how: int) -> Window:
+def needed(locator: Locator, window: Window, tile: TileSpec, level: int, how: int) -> Window:
     """Rows and columns of the level image that the window touches: the rest is not read."""
     rows, columns = window
     edges = [

@@ -88,7 +88,8 @@ def byte_image(picture: Picture, preblur_px: float) -> NDArray[np.uint8]:
         image = image[tuple(nearest)]
     if preblur_px > 0:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), preblur_px), np.float32)
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    rounded: NDArray[np.uint8] = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return rounded
 
 
 def _octave(packed: int) -> int:

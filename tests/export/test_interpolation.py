@@ -8,9 +8,15 @@ from scripts.lib.compose import Picture
 from scripts.lib.job import UserError
 
 
-def picture(value, mask=None, shape=(2, 3)):
+def picture(value, mask=None, shape=(2, 3), dtype="uint8"):
     mask = np.ones(shape, bool) if mask is None else np.asarray(mask)
-    return Picture(np.where(mask, value, 0).astype(np.float32), mask)
+    return Picture(np.where(mask, value, 0).astype(dtype), mask)
+
+
+def mixed(a, b, share):
+    out = np.empty_like(a.pixels)
+    mix(a, b, share, out)
+    return out.tolist()
 
 
 def test_ends_are_pinned_to_nominal_z():
@@ -60,7 +66,8 @@ def test_one_layer_is_enough():
 def test_a_linear_stack_is_reproduced_at_any_corrected_z():
     corrected = {1: 1.0, 2: 2.3, 3: 2.9, 4: 3.6, 5: 5.0}
     found = mixtures(corrected, range(1, 6), fill_gaps=True)
-    out = weave(found, lambda z: picture(20 * corrected[z]), (2, 3), "uint8")
+    values = {z: round(20 * at) for z, at in corrected.items()}
+    out = weave(found, lambda z: picture(values[z]), (2, 3), "uint8")
     assert out[:, 0, 0].tolist() == [20, 40, 60, 80, 100]
 
 
@@ -79,13 +86,16 @@ def test_each_layer_is_rendered_once_in_order():
 def test_where_one_layer_has_no_data_the_other_stands_in():
     a = picture(100, [[True, True, False]], (1, 3))
     b = picture(200, [[True, False, True]], (1, 3))
-    assert mix(a, b, 0.5, "uint8").tolist() == [[150, 100, 200]]
+    assert mixed(a, b, 0.5) == [[150, 100, 200]]
     nothing = picture(0, [[False, False, False]], (1, 3))
-    assert mix(nothing, nothing, 0.5, "uint8").tolist() == [[0, 0, 0]]
+    assert mixed(nothing, picture(0, [[False, False, False]], (1, 3)), 0.5) == [[0, 0, 0]]
 
 
-def test_values_are_rounded_and_clipped_to_the_type():
-    out = weave([Mixture(1, 1, 1.0)], lambda z: picture(300.0), (2, 3), "uint8")
-    assert out.max() == 255
-    out = weave([Mixture(1, 1, 1.0)], lambda z: picture(40000.6), (2, 3), "uint16")
-    assert out[0, 0, 0] == 40001
+@pytest.mark.parametrize(("dtype", "values"), [("uint8", (250, 255)), ("uint16", (65000, 65535))])
+def test_mixtures_are_rounded_to_the_nearest_value(dtype, values):
+    a, b = (picture(value, dtype=dtype) for value in values)
+    for share in (0.1, 0.3, 0.5, 0.77):
+        exact = share * values[0] + (1 - share) * values[1]
+        out = weave([Mixture(1, 2, share)], {1: a, 2: b}.get, (2, 3), dtype)
+        assert out.dtype == dtype
+        assert np.abs(out - exact).max() <= 0.5 + 0.01

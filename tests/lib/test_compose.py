@@ -205,6 +205,14 @@ def test_a_transform_of_another_kind_is_inverted_point_by_point():
     assert picture.pixels[10, 10] == 7
 
 
+def stored(folder, spec, image):
+    """Store the image of a tile as the converter does."""
+    path = folder / f"{spec.tile_id}.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("mipmap.0", data=image[None], chunks=(1, 64, 64), compression="gzip")
+    return replace(spec, image_url=f"file://{path}?dataSet=/mipmap.0&z=0")
+
+
 @pytest.fixture
 def four_files(tmp_path):
     """Four overlapping tiles in files, the second row turned a little, the right ones masked."""
@@ -216,12 +224,9 @@ def four_files(tmp_path):
         affine = np.array(
             [[math.cos(angle), -math.sin(angle), x], [math.sin(angle), math.cos(angle), y]]
         )
-        path = tmp_path / f"{k}.h5"
-        with h5py.File(path, "w") as file:
-            image = rng.integers(1, 255, (1, H, W)).astype(np.uint8)
-            file.create_dataset("mipmap.0", data=image, chunks=(1, 64, 64), compression="gzip")
+        image = rng.integers(1, 255, (H, W)).astype(np.uint8)
         spec = tile(f"t{k}", affine, mask_url=url if k % 2 else None)
-        specs.append(replace(spec, image_url=f"file://{path}?dataSet=/mipmap.0&z=0"))
+        specs.append(stored(tmp_path, spec, image))
     return tile_set(*specs)
 
 
@@ -249,7 +254,49 @@ def test_pixels_do_not_depend_on_how_the_area_is_cut(four_files):
         assert np.abs(part.pixels - whole.pixels[y0:y1, x0:x1]).max() < 0.02
 
 
-def test_a_tile_alone_gives_its_very_values_where_nothing_is_interpolated():
+@pytest.mark.parametrize("blend", ["feather", "last"])
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_integers_are_what_float_values_round_to(four_files, scale, blend):
+    placed, box = compose.place(four_files), Box(31, 20, 403, 331)
+    exact = compose.render(placed, box, scale=scale, blend=blend)
+    found = compose.render(placed, box, scale=scale, blend=blend, dtype="uint8")
+    assert found.pixels.dtype == np.uint8
+    assert np.array_equal(found.mask, exact.mask)
+    assert np.abs(found.pixels - exact.pixels).max() <= 0.52
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("near", [0.001, 0.2])
+def test_integer_pixels_show_their_place_within_a_fiftieth_pixel(tmp_path, axis, seed, near):
+    rng = np.random.default_rng(seed)
+    linear = np.eye(2) + rng.uniform(-near, near, (2, 2))
+    affine = np.column_stack([linear, rng.uniform(-9, 9, 2)])
+    values = (250 * ramp(axis)(tile(), 0)[0]).astype(np.uint16)  # grey values per px
+    placed = compose.place(tile_set(stored(tmp_path, tile(affine=affine), values)))
+    picture = compose.render(placed, Box(-20, -20, W + 20, H + 20), dtype="uint16")
+    rows, columns = np.nonzero(picture.mask)
+    at = geometry.apply(geometry.invert(affine), np.column_stack([columns, rows]) - 20.0)
+    assert len(at) > 0.7 * W * H
+    error = picture.pixels[rows, columns] / 250 - at[:, axis]
+    assert np.abs(error).max() < 0.02
+
+
+def test_filtered_and_overshooting_values_are_clipped_to_the_type():
+    values = np.where(np.arange(W) < W // 2, 3.0, 300.0) * np.ones((H, 1), np.float32)
+    picture = compose.render(
+        compose.place(tile_set(tile(affine=geometry.translation(0.5, 0)))),
+        Box(1, 0, W, H),
+        source=lambda *_: (values.astype(np.float32), None),
+        interpolation="cubic",
+        dtype="uint8",
+    )
+    assert picture.pixels.min() == 0  # -12 beside the edge
+    assert picture.pixels.max() == 255
+    assert picture.pixels[5, 5] == 3
+
+
+def test_a_tile_alone_gives_its_very_values_where_nothing_is_interpolated(tmp_path):
     values = np.random.default_rng(2).integers(0, 65536, (H, W)).astype(np.uint16)
     placed = compose.place(tile_set(tile(affine=geometry.translation(7, -3))))
     for how in ("linear", "cubic"):
@@ -258,6 +305,10 @@ def test_a_tile_alone_gives_its_very_values_where_nothing_is_interpolated():
         )
         assert picture.mask.all()
         assert np.array_equal(picture.pixels, values)
+    placed = [Placed(stored(tmp_path, one.tile, values), one.chain) for one in placed]
+    exact = compose.render(placed, Box(7, -3, 7 + W, H - 3), dtype="uint16")
+    assert exact.mask.all()
+    assert np.array_equal(exact.pixels, values)
 
 
 def test_cubic_follows_a_wave_more_closely_than_linear():
