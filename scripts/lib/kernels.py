@@ -11,7 +11,6 @@ otherwise.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numba
@@ -23,6 +22,11 @@ Float32 = NDArray[np.float32]
 
 _F = np.float32
 _I = np.int32
+# Places are whole multiples of 2^-23 px, the finest step that float32 holds below 1: so positions
+# and weights are exact, and a pixel has the same value however the picture is cut into areas.
+BITS = 23
+ONE = 1 << BITS
+_UNIT = np.float32(1 / ONE)
 EDGE_WEIGHT = 1e-3  # px; a border pixel counts only where no other tile has data
 _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 _fused = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -43,59 +47,60 @@ def _run(out, above, below, x, dx, y, dy, half):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _steps(fraction, slope, most):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Pixels until ``fraction + k * slope`` leaves [0, 1), at least 1 and at most `most`."""
+    """Pixels until ``fraction + k * slope`` leaves [0, ONE), at most `most`."""
     if slope > 0:
-        steps = math.ceil((1.0 - fraction) / slope)
-    elif slope < 0:
-        steps = math.floor(fraction / -slope) + 1.0
-    else:
-        return most
-    return most if steps >= most else max(int(steps), 1)
+        return min((ONE - fraction + slope - 1) // slope, most)
+    if slope < 0:
+        return min(fraction // -slope + 1, most)
+    return most
 
 
-@_compiled
-def _clamped(image, x, y):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+@_fused
+def _clamped(image, x, y, half):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Interpolate one pixel; beyond the image its border goes on."""
     h, w = image.shape
-    x = min(max(x, 0.0), w - 1.0)
-    y = min(max(y, 0.0), h - 1.0)
-    i, j = int(y), int(x)
+    x = min(max(x, 0), (w - 1) * ONE)
+    y = min(max(y, 0), (h - 1) * ONE)
+    i, j = y >> BITS, x >> BITS
     k, m = min(i + 1, h - 1), min(j + 1, w - 1)
-    u, v = _F(x - j), _F(y - i)
-    top = _F(image[i, j]) + (_F(image[i, m]) - _F(image[i, j])) * u
-    bottom = _F(image[k, j]) + (_F(image[k, m]) - _F(image[k, j])) * u
-    return top + (bottom - top) * v
+    u, v = _F(x - j * ONE) * _UNIT, _F(y - i * ONE) * _UNIT
+    a, c = _F(image[i, j]), _F(image[k, j])
+    top = a + (_F(image[i, m]) - a) * u
+    bottom = c + (_F(image[k, m]) - c) * u
+    return top + (bottom - top) * v + half
 
 
 @_compiled
 def _segment(image, x, dx, y, dy, half, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Interpolate `image` at (x + k dx, y + k dy) for each k of `out`, a part of a row."""
+    """Interpolate `image` at (x + k dx, y + k dy) / ONE for each k of `out`, a part of a row."""
     h, w = image.shape
+    slope_x, slope_y = _F(dx - ONE) * _UNIT, _F(dy) * _UNIT
     k = 0
     while k < out.size:
         at_x, at_y = x + dx * k, y + dy * k
-        ix, iy = int(math.floor(at_x)), int(math.floor(at_y))
+        ix, iy = at_x >> BITS, at_y >> BITS
         if ix < 0 or iy < 0 or ix + 1 >= w or iy + 1 >= h:
-            out[k] = _clamped(image, at_x, at_y) + half
+            out[k] = _clamped(image, at_x, at_y, half)
             k += 1
             continue
+        u, v = at_x - ix * ONE, at_y - iy * ONE
         n = min(out.size - k, w - 1 - ix)
-        n = min(_steps(at_x - ix, dx - 1.0, n), _steps(at_y - iy, dy, n))
+        n = min(_steps(u, dx - ONE, n), _steps(v, dy, n))
         above, below = image[iy, ix : ix + n + 1], image[iy + 1, ix : ix + n + 1]
-        u, v = _F(at_x - ix), _F(at_y - iy)
-        _run(out[k : k + n], above, below, u, _F(dx - 1.0), v, _F(dy), half)
+        _run(out[k : k + n], above, below, _F(u) * _UNIT, slope_x, _F(v) * _UNIT, slope_y, half)
         k += n
 
 
 @_compiled
 def _between(at, slope, low, high, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     """Give the first and end of the columns j of [0, size) with low <= at + slope j <= high."""
-    if abs(slope) < 1e-12:
+    if slope == 0:
         return (0, size) if low <= at <= high else (0, 0)
-    one, other = (low - at) / slope, (high - at) / slope
-    first = min(max(math.ceil(min(one, other)), 0.0), float(size))
-    last = min(math.floor(max(one, other)), size - 1.0)
-    return int(first), max(int(last) + 1, int(first))
+    if slope < 0:
+        at, slope, low, high = -at, -slope, -high, -low
+    first = min(max(-((at - low) // slope), 0), size)  # the least j: slope j >= low - at
+    last = min((high - at) // slope, size - 1)
+    return first, max(last + 1, first)
 
 
 @_compiled
@@ -116,14 +121,13 @@ def _cover(i, matrices, data, width, starts, stops, cuts):  # type: ignore[no-un
 
 @_compiled
 def _weigh(values, x, dx, y, dy, data, scale, total, weight):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Add values times the distance (full-scale px) to the nearest border of `data`."""
-    left, right, top, bottom = _F(data[0, 0]), _F(data[1, 0]), _F(data[0, 1]), _F(data[1, 1])
-    x, dx, y, dy = _F(x), _F(dx), _F(y), _F(dy)
+    """Add values times the distance (full-scale px, in steps of 1/256) to the border of `data`."""
+    left, right, top, bottom = x - data[0, 0], data[1, 0] - x, y - data[0, 1], data[1, 1] - y
     for k in range(values.size):
-        at_x, at_y = x + dx * _F(_I(k)), y + dy * _F(_I(k))
-        near_x = min(at_x - left, right - at_x)
-        near_y = min(at_y - top, bottom - at_y)
-        here = max(min(near_x, near_y), _F(0)) * scale + _F(EDGE_WEIGHT)
+        near_x = min(left + dx * k, right - dx * k)
+        near_y = min(top + dy * k, bottom - dy * k)
+        steps = max(min(near_x, near_y), 0) >> (BITS - 8)
+        here = _F(steps) * scale + _F(EDGE_WEIGHT)
         total[k] += here * values[k]
         weight[k] += here
 
@@ -143,11 +147,12 @@ def draw(pool, offsets, shapes, matrices, data, scale, last, out, mask):  # type
     pool, offsets, shapes
         Image t is ``pool[offsets[t]:]`` as (h, w) = ``shapes[t]``; of the type of `out`.
     matrices
-        (n, 2, 3): column and row of the output to x, y of the image.
+        (n, 2, 3) integers: column and row of the output to x, y of the image, times `ONE`.
     data
-        (n, 2, 2): lowest and highest (x, y) of the image with data, a little more for rounding.
+        (n, 2, 2) integers: lowest and highest (x, y) of the image with data, a little more for
+        rounding, times `ONE`.
     scale
-        Full-scale px per pixel of the images.
+        Full-scale px per pixel of the images, divided by 256.
     last
         Whether the last tile alone is shown where several have data; else their mean, weighted by
         the distance to the border of their data.
