@@ -8,7 +8,7 @@ DTYPE = "uint16" if "16bit" in STEPS else "uint8"
 VOXEL_BYTES = {"uint8": 1, "uint16": 2}[DTYPE]
 PLANNED = (
     "formats block_zyx_px shard_blocks_zyx levels task_px"
-    " n5_codec n5_codec_level zarr_codec zarr_codec_level"
+    " n5_codec n5_codec_level zarr_codec zarr_codec_level review"
 )
 
 

@@ -77,7 +77,7 @@ use rule plan_export as plan_preview with:
         volume=f"preview/{config['volume']}",
         export={key: EXPORT[key] for key in PLANNED.split()}
         | {key: PREVIEW[key] for key in ("formats", "block_zyx_px", "step_px")}
-        | {"levels": 0},
+        | {"levels": 0, "review": False},
 
 
 checkpoint plan_preview_slabs:

@@ -32,11 +32,14 @@ def main(
     """Check all levels of all targets, then describe them."""
     what = slabs.Plan.from_json(files.read_json(plan))
     records = [files.read_json(path) for path in slab_records]
-    built = files.read_json(pyramid)["levels"]
-    found = closing.levels(what, records, built)
-    storing.sweep(what)
-    closing.check(what, found, built)
-    files.write_json(out, closing.description(what, found, volume=volume, export=export))
+    built = files.read_json(pyramid)
+    found = {
+        kind: closing.levels(each, records, built[kind], kind) for kind, each in what.kinds.items()
+    }
+    for kind, each in what.kinds.items():
+        storing.sweep(each)
+        closing.check(each, found[kind], built[kind])
+    files.write_json(out, closing.description(what, found["levels"], volume=volume, export=export))
 
 
 if __name__ == "__main__":

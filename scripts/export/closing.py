@@ -18,11 +18,14 @@ _MOST_LINES = 20
 
 
 def levels(
-    plan: Plan, records: Sequence[Mapping[str, Any]], built: Sequence[Rows]
+    plan: Plan,
+    records: Sequence[Mapping[str, Any]],
+    built: Sequence[Rows],
+    kind: str = "levels",
 ) -> list[list[Mapping[str, Any]]]:
     """Give all records of each level: those of the slabs and those of the pyramid."""
     return [
-        [*pyramid.made(plan, level, records), *(built[level - 1] if level else ())]
+        [*pyramid.made(plan, level, records, kind), *(built[level - 1] if level else ())]
         for level in range(plan.spec.levels)
     ]
 

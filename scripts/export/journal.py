@@ -7,16 +7,15 @@ digest of all they depend on. A torn last line is no line.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scripts.export import slabs
+from scripts.export.pyramid import Rows
 from scripts.export.slabs import Plan
 from scripts.lib import files
 
-Rows = list[dict[str, Any]]
 Area = tuple[slice, slice]
 
 
@@ -27,22 +26,22 @@ class Journal:
     path: Path
     key: str
 
-    def finished(self, plan: Plan) -> dict[tuple[int, int], list[Rows]]:
-        """Give the records, by level, of columns whose files are all there; by first y and x."""
+    def finished(self, plan: Plan) -> dict[tuple[int, int], Rows]:
+        """Give the records of columns whose files are all there; by first y and x."""
         lines = self._lines()
         if not lines or lines[0] != {"key": self.key}:
             self.path.unlink(missing_ok=True)
             return {}
         return {
-            (line["area"][0], line["area"][1]): line["levels"]
+            (line["area"][0], line["area"][1]): line["rows"]
             for line in lines[1:]
-            if _all_stored(plan, line["levels"])
+            if _all_stored(plan, line["rows"])
         }
 
-    def add(self, area: Area, levels: Sequence[Rows]) -> None:
+    def add(self, area: Area, rows: Rows) -> None:
         """Append a column."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = {"area": [area[0].start, area[1].start], "levels": list(levels)}
+        line = {"area": [area[0].start, area[1].start], "rows": rows}
         text = files.canonical_json(line) + "\n"
         if not self.path.exists():
             text = files.canonical_json({"key": self.key}) + "\n" + text
@@ -63,7 +62,10 @@ class Journal:
         return out
 
 
-def _all_stored(plan: Plan, levels: Sequence[Rows]) -> bool:
+def _all_stored(plan: Plan, rows: Rows) -> bool:
     return all(
-        slabs.is_stored(plan, level, row) for level, rows in enumerate(levels) for row in rows
+        slabs.is_stored(plan.kinds[kind], level, row)
+        for kind, levels in rows.items()
+        for level, found in enumerate(levels)
+        for row in found
     )

@@ -23,7 +23,8 @@ def main(*, plan: str, out: str, root: str | None) -> None:
     """Check all, then rename one after another."""
     if root is None:
         raise UserError("export.promote_root is not set: expected the folder of finished volumes")
-    targets = slabs.Plan.from_json(files.read_json(plan)).targets
+    what = slabs.Plan.from_json(files.read_json(plan))
+    targets = [target for each in what.kinds.values() for target in each.targets]
     promotion.check(targets, Path(root))
     found = [
         {"format": target.format, "path": str(promotion.promote(target, Path(root)))}

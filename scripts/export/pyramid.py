@@ -15,6 +15,7 @@ from scripts.lib import files, kernels, volumes
 from scripts.lib.volumes import Level, Region
 
 Row = dict[str, Any]
+Rows = dict[str, list[list[Row]]]  # records by pyramid and level
 Voxels = NDArray[Any]
 Place = tuple[tuple[int, int], ...]
 
@@ -28,20 +29,34 @@ class Column:
 
     def __init__(self, plan: Plan, z_range: tuple[int, int]) -> None:
         self._plan, self._z_range = plan, z_range
-        self.rows: list[list[Row]] = [[] for _ in range(plan.levels_at_once)]
-        self._open = [
-            [volumes.open_level(target, level) for target in plan.targets]
-            for level in range(plan.levels_at_once)
-        ]
+        self._open = {kind: _open(each) for kind, each in plan.kinds.items()}
+        self.rows: Rows = {kind: [[] for _ in goals] for kind, goals in self._open.items()}
         self._held: dict[int, Voxels] = {}
+        self._review = plan.review
 
     def put(self, level: int, region: Region, voxels: Voxels) -> None:
         """Write the voxels of a region one file deep, and what they complete at lower levels."""
-        for goal in self._open[level]:
+        for goal in self._open["levels"][level]:
             goal.write(region, voxels)
-        self.rows[level].append(slabs.record(region, voxels, self._plan))
-        if level + 1 < len(self.rows):
+        self.rows["levels"][level].append(slabs.record(region, voxels, self._plan))
+        if level == 0 and self._review is not None:
+            self._put_review(self._review, region, voxels)
+        if level + 1 < len(self.rows["levels"]):
             self._pass_on(level + 1, region, voxels)
+
+    def _put_review(self, review: Plan, region: Region, voxels: Voxels) -> None:
+        """Write the levels of a region that keep its layers; level 0 is the same as ours."""
+        z, y, x = region
+        for level, goals in list(enumerate(self._open["review"]))[1:]:
+            y, x = slice(y.start // 2, y.stop // 2), slice(x.start // 2, x.stop // 2)
+            half = np.empty((len(voxels), y.stop - y.start, x.stop - x.start), voxels.dtype)
+            if not half.size:
+                return
+            _halve_into(half, voxels, halves_z=False)
+            for goal in goals:
+                goal.write((z, y, x), half)
+            self.rows["review"][level].append(slabs.record((z, y, x), half, review))
+            voxels = half
 
     def _pass_on(self, level: int, below: Region, voxels: Voxels) -> None:
         goal = self._goal(level, below)
@@ -75,19 +90,30 @@ class Column:
         return (z, y, x) if inside and not empty else None
 
 
-def _halve_into(out: Voxels, voxels: Voxels) -> None:
-    """Average 2×2×2 voxels; what has no partner at the end of a volume of odd size is dropped."""
+def _open(plan: Plan) -> list[list[Level]]:
+    """Open the levels that are made with level 0."""
+    levels = range(plan.levels_at_once)
+    return [[volumes.open_level(t, level) for t in plan.targets] for level in levels]
+
+
+def _halve_into(out: Voxels, voxels: Voxels, *, halves_z: bool = True) -> None:
+    """Average 2×2×2 voxels, or 2×2 of each layer; what has no partner at an odd end is dropped."""
     for k, plane in enumerate(out):
-        kernels.halve(voxels[2 * k], voxels[2 * k + 1], plane)
+        a, b = (2 * k, 2 * k + 1) if halves_z else (k, k)
+        kernels.halve(voxels[a], voxels[b], plane)
 
 
-def made(plan: Plan, level: int, records: Sequence[Mapping[str, Any]]) -> list[Row]:
+def made(
+    plan: Plan, level: int, records: Sequence[Mapping[str, Any]], kind: str = "levels"
+) -> list[Row]:
     """Give the records of a level that slabs wrote and that are still files of the volume.
 
-    A preview grows: what was the volume's end, and cut, no longer is.
+    A preview grows: what was the volume's end, and cut, no longer is. `kind` review: those of the
+    second pyramid, whose level 0 is that of the first.
     """
     wanted = {_place(region) for region in slabs.tasks(plan, level)}
-    rows = (row for one in records for row in one["levels"][level : level + 1] or ())
+    kind = "levels" if level == 0 else kind
+    rows = (row for one in records for row in one[kind][level : level + 1] or ())
     return [row for part in rows for row in part if _place(slabs.region_of(row)) in wanted]
 
 
@@ -124,9 +150,9 @@ def build(
 
 
 def _one(source: Level, goals: list[Level], region: Region, plan: Plan) -> Row:
-    below = source.read(_doubled(region))
+    below = source.read(_doubled(plan, region))
     voxels = np.empty([part.stop - part.start for part in region], below.dtype)
-    _halve_into(voxels, below)
+    _halve_into(voxels, below, halves_z=plan.spec.halves_z)
     for goal in goals:
         goal.write(region, voxels)
     return slabs.record(region, voxels, plan)
@@ -134,7 +160,7 @@ def _one(source: Level, goals: list[Level], region: Region, plan: Plan) -> Row:
 
 def _made_of(plan: Plan, region: Region, below: Sequence[Row]) -> str:
     """Digest of a task's place and of the tasks below that it reads."""
-    wanted = _doubled(region)
+    wanted = _doubled(plan, region)
     read = sorted(
         (row["zyx"], row["crc32"])
         for row in below
@@ -147,8 +173,12 @@ def _made_of(plan: Plan, region: Region, below: Sequence[Row]) -> str:
     return files.digest({"frame": plan.frame, "zyx": place, "below": read})
 
 
-def _doubled(region: Region) -> Region:
-    z, y, x = (slice(2 * part.start, 2 * part.stop) for part in region)
+def _doubled(plan: Plan, region: Region) -> Region:
+    """Give the region of the level below that a region is made of."""
+    z, y, x = (
+        slice(factor * part.start, factor * part.stop)
+        for factor, part in zip(plan.spec.factors_zyx(1), region, strict=True)
+    )
     return z, y, x
 
 

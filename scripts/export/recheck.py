@@ -18,9 +18,10 @@ def faults(plan: Plan, record: Mapping[str, Any]) -> list[Row]:
     """Give the records of all levels and targets that are not as stored, with level and fault."""
     return [
         fault | {"level": level}
-        for target in plan.targets
-        for level, rows in enumerate(record["levels"])
-        for fault in slabs.faults(plan, target, level, rows)
+        for kind, each in plan.kinds.items()
+        for target in each.targets
+        for level, rows in enumerate(record[kind])
+        for fault in slabs.faults(each, target, level, rows)
     ]
 
 
@@ -29,13 +30,14 @@ def withdraw(plan: Plan, record: Mapping[str, Any], found: Sequence[Row], journa
     journal.remove()
     for area in slabs.areas(plan, 0):
         if not any(_belongs(row, row["level"], area) for row in found):
-            journal.add(
-                area,
-                [
+            rows = {
+                kind: [
                     [row for row in rows if _belongs(row, level, area)]
-                    for level, rows in enumerate(record["levels"])
-                ],
-            )
+                    for level, rows in enumerate(record[kind])
+                ]
+                for kind in plan.kinds
+            }
+            journal.add(area, rows)
 
 
 def _belongs(row: Mapping[str, Any], level: int, area: tuple[slice, slice]) -> bool:

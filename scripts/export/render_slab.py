@@ -61,12 +61,12 @@ def main(
     key = slabs.key(what, z_range, mixed, export, stack.digest if made_of is None else made_of)
     journal = Journal(Path(notes), key)
     with storing.told():
-        levels = _render(what, z_range, mixed, placed, export, journal)
-    log.info("chunk %s: z %s, %d regions", chunk, z_range, sum(map(len, levels)))
+        rows = _render(what, z_range, mixed, placed, export, journal)
+    log.info("chunk %s: z %s, %d regions", chunk, z_range, sum(map(len, rows["levels"])))
     storing.flush(what)
     known = {"key": key} | ({} if made_of is None else {"made_of": made_of})
-    shape = {"z": z_range, "voxels": pyramid.voxels(levels[0])}
-    files.write_json(out, {"chunk": chunk, "levels": levels} | shape | known)
+    shape = {"z": z_range, "voxels": pyramid.voxels(rows["levels"][0])}
+    files.write_json(out, {"chunk": chunk} | rows | shape | known)
     journal.remove()
 
 
@@ -90,18 +90,21 @@ def _render(
     placed: Layers,
     export: Mapping[str, Any],
     journal: Journal,
-) -> list[list[dict[str, Any]]]:
-    """Render and write every column of the slab that is not finished; gives records by level."""
-    levels: list[list[dict[str, Any]]] = [[] for _ in range(plan.levels_at_once)]
+) -> pyramid.Rows:
+    """Render and write every column of the slab that is not finished; gives its records."""
+    out: pyramid.Rows = {
+        kind: [[] for _ in range(each.levels_at_once)] for kind, each in plan.kinds.items()
+    }
     finished = journal.finished(plan)
     for area in slabs.areas(plan, 0) if z_range[0] < z_range[1] else ():
         rows = finished.get((area[0].start, area[1].start))
         if rows is None:
             rows = _column(plan, z_range, area, mixed, placed, export)
             journal.add(area, rows)
-        for level, more in zip(levels, rows, strict=True):
-            level += more
-    return levels
+        for kind, levels in rows.items():
+            for level, more in zip(out[kind], levels, strict=True):
+                level += more
+    return out
 
 
 def _column(
@@ -111,7 +114,7 @@ def _column(
     mixed: Mixtures,
     placed: Layers,
     export: Mapping[str, Any],
-) -> list[list[dict[str, Any]]]:
+) -> pyramid.Rows:
     column = pyramid.Column(plan, z_range)
     for depth in slabs.depths(plan, z_range):
         region = (depth, *area)

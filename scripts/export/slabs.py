@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class Plan:
     targets: tuple[Target, ...]
     task_px: int
     step_px: int = 1  # world pixels per voxel in x and y; a power of 2
+    with_review: bool = False  # a second pyramid that keeps every layer
 
     def to_json(self) -> Json:
         """Give plain JSON values."""
@@ -41,7 +42,29 @@ class Plan:
             "targets": [asdict(target) for target in self.targets],
             "task_px": self.task_px,
             "step_px": self.step_px,
+            "with_review": self.with_review,
         }
+
+    @property
+    def review(self) -> Plan | None:
+        """The second pyramid: ``<dataset>_review`` with the same level 0, factors 2, 2, 1."""
+        if not self.with_review:
+            return None
+        shape, block = self.spec.shape_zyx, self.spec.block_zyx
+        levels = volumes.sensible_levels(shape[1:], block[1:])
+        targets = (replace(t, dataset=f"{t.dataset}_review") for t in self.targets)
+        return replace(
+            self,
+            spec=replace(self.spec, halves_z=False, levels=levels),
+            targets=tuple(targets),
+            with_review=False,
+        )
+
+    @property
+    def kinds(self) -> dict[str, Plan]:
+        """The pyramids, by the name of their part of a slab's record."""
+        review = self.review
+        return {"levels": self} | ({"review": review} if review else {})
 
     @property
     def unit_zyx(self) -> Zyx:
@@ -86,6 +109,7 @@ class Plan:
             tuple(Target.from_json(target) for target in value["targets"]),
             value["task_px"],
             value.get("step_px", 1),
+            value.get("with_review", False),
         )
 
 
@@ -129,7 +153,8 @@ def plan(
         levels=min(export["levels"], volumes.most_levels(shape)) if export["levels"] else most,
     )
     targets = [_target(name, volume, spec.dtype, export) for name in sorted(export["formats"])]
-    return Plan(stack, spec, tuple(targets), export["task_px"], step)
+    review = export.get("review", False)
+    return Plan(stack, spec, tuple(targets), export["task_px"], step, review)
 
 
 def _cut(

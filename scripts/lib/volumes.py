@@ -5,17 +5,19 @@ stays inside this module. Every write covers whole blocks, so that jobs which ow
 never touch the same file; a block of zeros is not stored (and one that was stored is removed). In
 OME-Zarr 0.5 the unit of writing is a shard, a file of many blocks.
 
-Level k is level 0 averaged by f = 2**k along each axis (remainders dropped, as n5-spark does), so
-voxel i of it is centred on full-resolution voxel ``f * i + (f - 1) / 2``: the half-voxel term
-that both metadata carry. Positions in nm are ``origin_px * voxel_nm`` plus that term.
+Level k is level 0 averaged by f = 2**k along each axis (remainders dropped, as n5-spark does; z may
+be left alone, for review layer by layer), so voxel i of it is centred on full-resolution voxel
+``f * i + (f - 1) / 2``: the half-voxel term that both metadata carry. Positions in nm are
+``origin_px * voxel_nm`` plus that term.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -45,19 +47,24 @@ class VolumeSpec:
     voxel_nm_zyx: tuple[float, float, float]
     origin_px_zyx: Zyx  # stack coordinates of voxel (0, 0, 0)
     levels: int
+    halves_z: bool = True  # False: lower levels keep every layer
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype {self.dtype!r} is not one of {', '.join(DTYPES)}")
         if min(self.shape_zyx) < 1 or min(self.block_zyx) < 1:
             raise ValueError(f"volume of {self.shape_zyx} voxels in blocks of {self.block_zyx}")
-        if not 1 <= self.levels <= most_levels(self.shape_zyx):
+        if not 1 <= self.levels <= most_levels(self.shape_zyx[0 if self.halves_z else 1 :]):
             raise ValueError(f"{self.shape_zyx} voxels cannot have {self.levels} levels")
 
     def level_shape(self, level: int) -> Zyx:
         """Voxels z, y, x of a level."""
-        z, y, x = (n >> level for n in self.shape_zyx)
+        z, y, x = (n // f for n, f in zip(self.shape_zyx, self.factors_zyx(level), strict=True))
         return z, y, x
+
+    def factors_zyx(self, level: int) -> Zyx:
+        """Voxels of level 0 along each axis that make one of a level."""
+        return (1 << level if self.halves_z else 1), 1 << level, 1 << level
 
     def to_json(self) -> dict[str, Any]:
         """Give plain JSON values."""
@@ -108,15 +115,15 @@ class Target:
         return self.group / f"s{level}"
 
 
-def most_levels(shape_zyx: Zyx) -> int:
-    """Count the levels until an axis would have no voxel."""
-    return int(math.log2(min(shape_zyx))) + 1
+def most_levels(shape: Sequence[int]) -> int:
+    """Count the levels until an axis would have no voxel; `shape` of the axes that are halved."""
+    return int(math.log2(min(shape))) + 1
 
 
-def sensible_levels(shape_zyx: Zyx, block_zyx: Zyx) -> int:
+def sensible_levels(shape: Sequence[int], block: Sequence[int]) -> int:
     """Count the levels until one block holds everything, or an axis would have no voxel."""
-    ratio = max(n / b for n, b in zip(shape_zyx, block_zyx, strict=True))
-    return min(most_levels(shape_zyx), 1 + max(0, math.ceil(math.log2(ratio))))
+    ratio = max(n / b for n, b in zip(shape, block, strict=True))
+    return min(most_levels(shape), 1 + max(0, math.ceil(math.log2(ratio))))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -134,6 +141,19 @@ def create(target: Target, spec: VolumeSpec, attributes: Mapping[str, Any] | Non
     make = {"n5": _create_n5, "zarr": _create_zarr, "zarr3": _create_zarr3}[target.format]
     _drop_levels_beyond(target, spec.levels)
     make(target, spec, dict(attributes or {}))
+
+
+def link_level_0(target: Target, source: Target) -> None:
+    """Give `target` the level 0 of `source`, in the same container, by a link; safe to repeat."""
+    folder = target.folder(0)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not folder.is_symlink():
+        folder.symlink_to(os.path.relpath(source.folder(0), folder.parent))
+
+
+def _own_levels(target: Target, spec: VolumeSpec) -> range:
+    """Levels whose metadata belongs to `target`: a linked level 0 has its own."""
+    return range(1 if target.folder(0).is_symlink() else 0, spec.levels)
 
 
 def _drop_levels_beyond(target: Target, levels: int) -> None:
@@ -173,7 +193,7 @@ def _create_n5(target: Target, spec: VolumeSpec, attributes: dict[str, Any]) -> 
         folder = folder / part
         files.write_json(folder / "attributes.json", {"neuroglancer_supported": True})
     files.write_json(target.group / "attributes.json", n5_group(spec) | attributes)
-    for level in range(spec.levels):
+    for level in _own_levels(target, spec):
         array = {
             "dimensions": list(spec.level_shape(level)[::-1]),
             "blockSize": list(spec.block_zyx[::-1]),
@@ -198,7 +218,7 @@ def n5_group(spec: VolumeSpec) -> dict[str, Any]:
         "axes": ["x", "y", "z"],
         "ordering": "F",
         "units": ["nm", "nm", "nm"],
-        "scales": [[1 << k] * 3 for k in range(spec.levels)],
+        "scales": [list(spec.factors_zyx(k)[::-1]) for k in range(spec.levels)],
         "pixelResolution": {"dimensions": list(spec.voxel_nm_zyx[::-1]), "unit": "nm"},
         "translate": list(spec.origin_px_zyx[::-1]),
     }
@@ -206,17 +226,17 @@ def n5_group(spec: VolumeSpec) -> dict[str, Any]:
 
 def n5_level(spec: VolumeSpec, level: int) -> dict[str, Any]:
     """Attributes of one level beside those of the array; nm, without the export's origin."""
-    factor = 1 << level
-    voxel_nm = spec.voxel_nm_zyx[::-1]
+    factors = spec.factors_zyx(level)[::-1]
+    pairs = list(zip(factors, spec.voxel_nm_zyx[::-1], strict=True))
     return {
-        "downsamplingFactors": [factor] * 3,
-        "pixelResolution": {"dimensions": [factor * v for v in voxel_nm], "unit": "nm"},
+        "downsamplingFactors": list(factors),
+        "pixelResolution": {"dimensions": [f * v for f, v in pairs], "unit": "nm"},
         "transform": {
             "axes": ["x", "y", "z"],
             "ordering": "F",
             "units": ["nm", "nm", "nm"],
-            "scale": [factor * v for v in voxel_nm],
-            "translate": [(factor - 1) / 2 * v for v in voxel_nm],
+            "scale": [f * v for f, v in pairs],
+            "translate": [(f - 1) / 2 * v for f, v in pairs],
         },
     }
 
@@ -229,7 +249,7 @@ def _create_zarr(target: Target, spec: VolumeSpec, attributes: dict[str, Any]) -
         files.write_json(folder / ".zgroup", {"zarr_format": 2})
     multiscale = {"version": "0.4"} | ome_multiscale(spec, name=f"/{target.dataset}")
     files.write_json(target.group / ".zattrs", {"multiscales": [multiscale]} | attributes)
-    for level in range(spec.levels):
+    for level in _own_levels(target, spec):
         array = {
             "zarr_format": 2,
             "shape": list(spec.level_shape(level)),
@@ -253,7 +273,7 @@ def _create_zarr3(target: Target, spec: VolumeSpec, attributes: dict[str, Any]) 
         files.write_json(folder / "zarr.json", group)
     ome = {"version": "0.5", "multiscales": [ome_multiscale(spec, name=f"/{target.dataset}")]}
     files.write_json(target.group / "zarr.json", group | {"attributes": {"ome": ome} | attributes})
-    for level in range(spec.levels):
+    for level in _own_levels(target, spec):
         array = {
             "zarr_format": 3,
             "node_type": "array",
@@ -318,10 +338,9 @@ def _ome_dataset(spec: VolumeSpec, level: int) -> dict[str, Any]:
 
 def level_geometry_nm(spec: VolumeSpec, level: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Voxel size and centre of voxel (0, 0, 0) of a level, both z, y, x in nm."""
-    factor = 1 << level
-    pairs = list(zip(spec.voxel_nm_zyx, spec.origin_px_zyx, strict=True))
-    scale = tuple(float(factor * nm) for nm, _ in pairs)
-    return scale, tuple(float((origin + (factor - 1) / 2) * nm) for nm, origin in pairs)
+    axes = list(zip(spec.factors_zyx(level), spec.voxel_nm_zyx, spec.origin_px_zyx, strict=True))
+    scale = tuple(float(factor * nm) for factor, nm, _ in axes)
+    return scale, tuple(float((origin + (factor - 1) / 2) * nm) for factor, nm, origin in axes)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -481,4 +500,14 @@ def halve(voxels: Voxels) -> Voxels:
         pair = np.add(voxels[2 * k], voxels[2 * k + 1], dtype=wide)
         rows = pair[0::2] + pair[1::2]
         out[k] = (rows[:, 0::2] + rows[:, 1::2] + wide(4)) >> 3
+    return out
+
+
+def halve_layers(voxels: Voxels) -> Voxels:
+    """Average 2×2 voxels of every layer, rounded half up; (z, y, x) of even y and x, same type."""
+    wide = np.uint16 if voxels.dtype == np.uint8 else np.uint32
+    out = np.empty((len(voxels), voxels.shape[1] // 2, voxels.shape[2] // 2), voxels.dtype)
+    for k, layer in enumerate(voxels):
+        rows = np.add(layer[0::2], layer[1::2], dtype=wide)
+        out[k] = (rows[:, 0::2] + rows[:, 1::2] + wide(2)) >> 2
     return out

@@ -247,10 +247,11 @@ def test_a_journal_of_other_voxels_is_worth_nothing(workdir):
     coordinates(LAYERS)
     what = export()
     record = files.read_json("export/slabs/0001.json")
+    rows = {"levels": record["levels"]}
     notes = Path("export/journals/0001.jsonl")
-    journal.Journal(notes, "another").add(slabs.areas(what, 0)[0], record["levels"])
+    journal.Journal(notes, "another").add(slabs.areas(what, 0)[0], rows)
     assert journal.Journal(notes, record["key"]).finished(what) == {}
-    journal.Journal(notes, record["key"]).add(slabs.areas(what, 0)[0], record["levels"])
+    journal.Journal(notes, record["key"]).add(slabs.areas(what, 0)[0], rows)
     with notes.open("a") as file:
         file.write('{"area": [0, 32], "lev')  # torn
     assert list(journal.Journal(notes, record["key"]).finished(what)) == [(0, 0)]

@@ -1,0 +1,100 @@
+"""Review levels: a second pyramid that keeps every layer, made in the same pass."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts.export import promotion
+from scripts.lib import files, volumes
+from scripts.lib.job import UserError
+from tests.export import kills, test_parts
+from tests.export.synthetic import publish
+from tests.export.test_export_jobs import coordinates
+
+LAYERS = range(3, 20)
+FORMATS = {"formats": ["n5", "zarr", "zarr3"], "block_zyx_px": [8, 32, 32]}
+
+
+@pytest.fixture
+def stack(workdir):
+    publish(workdir, LAYERS)
+    coordinates(LAYERS)
+
+
+def by_hand(voxels):
+    """Halve y and x, rounded half up."""
+    z, y, x = voxels.shape
+    quads = voxels[:, : y // 2 * 2, : x // 2 * 2].reshape(z, y // 2, 2, x // 2, 2)
+    return ((quads.astype(int).sum(axis=(2, 4)) + 2) // 4).astype(voxels.dtype)
+
+
+@pytest.mark.parametrize("task_px", [128, 64])
+def test_every_layer_is_kept_at_every_level_and_in_every_format(stack, task_px):
+    plan = test_parts.export("out", **FORMATS, task_px=task_px, review=True)
+    review = plan.review
+    assert review.levels_at_once == {128: 2, 64: 1}[task_px]
+    assert [review.spec.level_shape(k)[0] for k in range(review.spec.levels)] == [17, 17, 17, 17]
+    expected = test_parts.voxels(plan)
+    for level in range(review.spec.levels):
+        for target in review.targets:
+            store = volumes.open_level(target, level)
+            found = store.read(tuple(slice(0, n) for n in store.shape_zyx))
+            assert np.array_equal(found, expected)
+        expected = by_hand(expected)
+    link = review.targets[0].folder(0)
+    assert link.is_symlink()
+    assert link.resolve() == plan.targets[0].folder(0).resolve()
+
+
+def test_the_first_pyramid_is_the_same_with_and_without(stack):
+    test_parts.export("with", **FORMATS, task_px=128, review=True)
+    test_parts.export("without", **FORMATS, task_px=128)
+    for path in Path("without").glob("v.*/**/*"):
+        if path.is_file():
+            other = Path("with") / path.relative_to("without")
+            assert other.read_bytes() == path.read_bytes()
+
+
+def test_metadata_say_that_z_is_not_halved(stack):
+    plan = test_parts.export("out", **FORMATS, task_px=128, review=True)
+    n5, ome, _ = (target.group for target in plan.review.targets)
+    assert n5.name == "fibsem-uint8_review"
+    group = files.read_json(n5 / "attributes.json")
+    assert group["scales"][:3] == [[1, 1, 1], [2, 2, 1], [4, 4, 1]]
+    level = files.read_json(n5 / "s2/attributes.json")
+    assert level["downsamplingFactors"] == [4, 4, 1]
+    assert level["transform"]["translate"] == [7.5, 7.5, 0.0]
+    multiscale = files.read_json(ome / ".zattrs")["multiscales"][0]
+    scale, shift = multiscale["datasets"][1]["coordinateTransformations"]
+    assert scale["scale"] == [8.0, 10.0, 10.0]
+    z, y, x = plan.spec.origin_px_zyx
+    assert shift["translation"] == [8.0 * z, 5.0 * (y + 0.5), 5.0 * (x + 0.5)]
+
+
+def test_a_lost_block_of_a_review_level_is_found_and_written_again(stack):
+    settings = FORMATS | {"task_px": 128, "review": True}
+    plan = test_parts.export("out", **settings)
+    whole = kills.content()
+    for level in (1, 2):  # of a slab, and of the pyramid's job
+        folder = plan.review.targets[1].folder(level)
+        lost = next(path for path in folder.rglob("*") if path.is_file() and path.name.isdigit())
+        lost.unlink()
+        for record in [*Path("out/checked").glob("*"), Path("out/volume.json")]:
+            record.unlink()
+        with pytest.raises(UserError, match=rf"v\.zarr.*_review/s{level}"):
+            test_parts.export("out", again=True, **settings)
+        if level == 2:
+            Path("out/pyramid.json").unlink()
+        test_parts.export("out", again=True, **settings)
+        assert kills.content() == whole
+
+
+def test_both_are_promoted(stack):
+    plan = test_parts.export("out", **FORMATS, task_px=128, review=True)
+    Path("finished").mkdir()
+    for each in plan.kinds.values():
+        for target in each.targets:
+            promotion.promote(target, Path("finished"))
+    level = Path("finished/v.n5/em/fibsem-uint8_review/s0")
+    assert level.resolve() == Path("finished/v.n5/em/fibsem-uint8/s0").resolve()
