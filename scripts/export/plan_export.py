@@ -43,7 +43,7 @@ def main(
             volumes.create(target, plan.spec, {"renderExport": made_of})
         if plan.review:
             for target, source in zip(plan.review.targets, plan.targets, strict=True):
-                volumes.link_level_0(target, source)
+                slabs.link_level_0(target, source)
                 volumes.create(target, plan.review.spec, {"renderExport": made_of})
     log.info("%s: %s voxels in %d levels", volume, plan.spec.shape_zyx, plan.spec.levels)
     files.write_json(out, plan.to_json())

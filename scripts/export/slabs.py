@@ -7,6 +7,7 @@ block whatever the size of a chunk is; best it is a multiple of the block's z.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -51,7 +52,7 @@ class Plan:
         if not self.with_review:
             return None
         shape, block = self.spec.shape_zyx, self.spec.block_zyx
-        levels = volumes.sensible_levels(shape[1:], block[1:])
+        levels = sensible_levels(shape[1:], block[1:])
         targets = (replace(t, dataset=f"{t.dataset}_review") for t in self.targets)
         return replace(
             self,
@@ -143,7 +144,7 @@ def plan(
     y0, y1 = _rounded(bounds[1], bounds[3], step, grid[1])
     first, last = z_range
     shape = (last - first + 1, y1 - y0, x1 - x0)
-    most = volumes.sensible_levels(shape, block)
+    most = sensible_levels(shape, block)
     spec = VolumeSpec(
         shape_zyx=shape,
         block_zyx=block,
@@ -155,6 +156,12 @@ def plan(
     targets = [_target(name, volume, spec.dtype, export) for name in sorted(export["formats"])]
     review = export.get("review", False)
     return Plan(stack, spec, tuple(targets), export["task_px"], step, review)
+
+
+def sensible_levels(shape: Sequence[int], block: Sequence[int]) -> int:
+    """Count the levels until one block holds everything, or an axis would have no voxel."""
+    ratio = max(n / b for n, b in zip(shape, block, strict=True))
+    return min(volumes.most_levels(shape), 1 + max(0, math.ceil(math.log2(ratio))))
 
 
 def _cut(
@@ -197,6 +204,14 @@ def _target(name: str, volume: str, dtype: str, export: Mapping[str, Any]) -> Ta
         return Target("zarr", f"{volume}.zarr", f"recon-1/{dataset}", codec, level)
     z, y, x = export["shard_blocks_zyx"]
     return Target("zarr3", f"{volume}.v3.zarr", f"recon-1/{dataset}", codec, level, (z, y, x))
+
+
+def link_level_0(target: Target, source: Target) -> None:
+    """Give `target` the level 0 of `source`, in the same container, by a link; safe to repeat."""
+    folder = target.folder(0)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not folder.is_symlink():
+        folder.symlink_to(os.path.relpath(source.folder(0), folder.parent))
 
 
 def owned(plan: Plan, z_first: int, z_last: int) -> tuple[int, int]:

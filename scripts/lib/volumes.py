@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -120,12 +119,6 @@ def most_levels(shape: Sequence[int]) -> int:
     return int(math.log2(min(shape))) + 1
 
 
-def sensible_levels(shape: Sequence[int], block: Sequence[int]) -> int:
-    """Count the levels until one block holds everything, or an axis would have no voxel."""
-    ratio = max(n / b for n, b in zip(shape, block, strict=True))
-    return min(most_levels(shape), 1 + max(0, math.ceil(math.log2(ratio))))
-
-
 # ---------------------------------------------------------------------------------------------
 # metadata
 # ---------------------------------------------------------------------------------------------
@@ -141,14 +134,6 @@ def create(target: Target, spec: VolumeSpec, attributes: Mapping[str, Any] | Non
     make = {"n5": _create_n5, "zarr": _create_zarr, "zarr3": _create_zarr3}[target.format]
     _drop_levels_beyond(target, spec.levels)
     make(target, spec, dict(attributes or {}))
-
-
-def link_level_0(target: Target, source: Target) -> None:
-    """Give `target` the level 0 of `source`, in the same container, by a link; safe to repeat."""
-    folder = target.folder(0)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if not folder.is_symlink():
-        folder.symlink_to(os.path.relpath(source.folder(0), folder.parent))
 
 
 def _own_levels(target: Target, spec: VolumeSpec) -> range:
@@ -500,14 +485,4 @@ def halve(voxels: Voxels) -> Voxels:
         pair = np.add(voxels[2 * k], voxels[2 * k + 1], dtype=wide)
         rows = pair[0::2] + pair[1::2]
         out[k] = (rows[:, 0::2] + rows[:, 1::2] + wide(4)) >> 3
-    return out
-
-
-def halve_layers(voxels: Voxels) -> Voxels:
-    """Average 2×2 voxels of every layer, rounded half up; (z, y, x) of even y and x, same type."""
-    wide = np.uint16 if voxels.dtype == np.uint8 else np.uint32
-    out = np.empty((len(voxels), voxels.shape[1] // 2, voxels.shape[2] // 2), voxels.dtype)
-    for k, layer in enumerate(voxels):
-        rows = np.add(layer[0::2], layer[1::2], dtype=wide)
-        out[k] = (rows[:, 0::2] + rows[:, 1::2] + wide(2)) >> 2
     return out

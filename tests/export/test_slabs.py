@@ -76,3 +76,9 @@ def test_area_of_a_region_starts_at_the_origin():
     spec = plan().spec
     box = slabs.area(spec, (slice(0, 8), slice(16, 32), slice(32, 64)))
     assert (box.x0, box.y0, box.x1, box.y1) == (28, 18, 60, 34)
+
+
+def test_pyramid_stops_at_one_block_or_one_voxel():
+    assert slabs.sensible_levels((60, 250, 250), (64, 128, 128)) == 2
+    assert slabs.sensible_levels((3, 4096, 4096), (64, 128, 128)) == 2
+    assert slabs.sensible_levels((64, 128, 128), (64, 128, 128)) == 1

@@ -180,12 +180,6 @@ def test_halving_rounds_half_up_and_never_overflows(dtype):
     assert halve(half)[0, 0, 0] == 1
 
 
-def test_pyramid_stops_at_one_block_or_one_voxel():
-    assert volumes.sensible_levels((60, 250, 250), (64, 128, 128)) == 2
-    assert volumes.sensible_levels((3, 4096, 4096), (64, 128, 128)) == 2
-    assert volumes.sensible_levels((64, 128, 128), (64, 128, 128)) == 1
-
-
 def test_spec_survives_json():
     assert VolumeSpec.from_json(json.loads(json.dumps(SPEC.to_json()))) == SPEC
 
