@@ -8,12 +8,12 @@ faster to write and read.
 from __future__ import annotations
 
 import sqlite3
-import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from scripts.render_ws import model
@@ -44,14 +44,14 @@ class CollectionKey(NamedTuple):
 def pack(points: Points) -> bytes:
     """Compress an (m, n) array of doubles."""
     planes = np.ascontiguousarray(points, "<f8").view(np.uint8).reshape(-1, 8).T
-    return zlib.compress(planes.tobytes(), 1)
+    return isal_zlib.compress(planes.tobytes(), 1)
 
 
 def unpack(data: bytes, count: int) -> Points:
     """Give the (m, n) array that `pack` compressed; n = `count` (2 + 2 + 1 rows when it is 0)."""
     if count == 0:
         return np.empty((5, 0))
-    planes = np.frombuffer(zlib.decompress(data), np.uint8).reshape(8, -1)
+    planes = np.frombuffer(isal_zlib.decompress(data), np.uint8).reshape(8, -1)
     return np.ascontiguousarray(planes.T).view("<f8").reshape(-1, count)
 
 
