@@ -51,16 +51,14 @@ def main(
     report = report_of(found, result, zcorr)
     log.info("%s", report["figures"])
     shown = pictures.of(report["layers"], [np.load(path) for path in layers])
-    proposed = qc.as_yaml(
-        qc.proposals(report["layers"], found.regional, grid, zcorr["problem_deviations"])
-    )
-    lines = proposed if report["figures"]["problems"] else ""
+    proposed = qc.proposals(report["layers"], found.regional, grid, zcorr["problem_deviations"])
+    lines = qc.as_yaml(proposed) if proposed else ""
     title = f"{volume}: thickness"
     page = plot.page(title, report["layers"], result, found.regional, shown, lines)
     corrected = found.z[0] + result.z
     files.write_text(out["page"], page)
     files.write_json(out["report"], report)
-    files.write_text(out["proposals"], proposed)
+    files.write_text(out["proposals"], qc.as_yaml(proposed))
     with files.atomic_path(out["regions"]) as partial, partial.open("wb") as stream:
         np.savez_compressed(stream, z=found.z, correlation=found.regional.astype(np.float32))
     place = region_volume.Place.of_arrays(parts[0])

@@ -70,7 +70,7 @@ def test_milliseconds_of_a_pair_of_layers(bench, tmp_path, monkeypatch):
     # full resolution, as for layers of 1 Mpx; a larger layer is seen at 0.22
     # the mask is measured, but takes nothing out: plain numpy has none
     options = ZCORR | {"comparison_range": REACH, "min_picture_px": 1024}
-    options["resin_content_threshold"] = 0.0
+    options |= {"resin_content_threshold": 0.0, "region_px": 500}
 
     def ours():
         correlate_layers.main(
