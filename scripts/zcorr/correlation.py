@@ -22,6 +22,7 @@ Bool = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
 
 _TEXTURE_SCALE = 0.22  # texture is judged at about the reference's scale: pixel noise is none there
+_FINE_SD = 4.0  # px
 _SPANS = 20  # the neighbourhood of texture fits so often into a side: else tissue spills over
 FLAT = 1e-6  # grey levels squared; less variance is rounding
 LEAST_COMMON = 0.01  # of the picture; a correlation over fewer pixels is no value
@@ -54,10 +55,11 @@ def textured(picture: Picture, scale: float, options: Texture) -> Bool:
     data: Bool = picture.mask & (picture.pixels != 0)
     if not options.enabled or not data.any():
         return data
-    shrink = 1 / max(1, round(scale / _TEXTURE_SCALE))
+    # halves: they are quick
+    shrink = 1 / max(1, 2 ** round(math.log2(scale / _TEXTURE_SCALE)))
+    weight = None
     if data.all():
         small = _shrunk(picture.pixels.astype(np.float32, copy=False), shrink)
-        weight = np.ones_like(small)
     else:
         weight = _shrunk(data.astype(np.float32), shrink)
         filled = _shrunk(np.where(data, picture.pixels, 0).astype(np.float32), shrink)
@@ -89,12 +91,22 @@ def _shrunk(image: Float32, factor: float) -> Float32:
     return np.asarray(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _local_mean(image: Float32, weight: Float32, sigma: float) -> Float32:
-    """Gaussian mean over pixels by weight; 0 where there is none."""
-    size = (0, 0)
-    border = cv2.BORDER_REFLECT
-    total = cv2.GaussianBlur(image * weight, size, sigma, borderType=border)
-    norm = cv2.GaussianBlur(weight, size, sigma, borderType=border)
+def _local_mean(image: Float32, weight: Float32 | None, sigma: float) -> Float32:
+    """Gaussian mean over pixels by weight; 0 where there is none.
+
+    A wide one is taken of a smaller picture, in which it is still `_FINE_SD` pixels wide.
+    """
+    h, w = image.shape
+    factor = min(1.0, _FINE_SD / sigma)
+
+    def smooth(values: Float32) -> Float32:
+        small = _shrunk(values, factor) if factor < 1 else values
+        blurred = cv2.GaussianBlur(small, (0, 0), sigma * factor, borderType=cv2.BORDER_REFLECT)
+        return np.asarray(cv2.resize(blurred, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
+
+    if weight is None:
+        return smooth(image)
+    total, norm = smooth(image * weight), smooth(weight)
     return np.asarray(np.divide(total, norm, out=np.zeros_like(total), where=norm > 1e-6))
 
 

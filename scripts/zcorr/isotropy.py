@@ -38,8 +38,8 @@ _LEAST_CONTRAST = 0.1  # of the layer's variance; bare resin would else have as 
 _HALVING = 0.25  # px²: variance of the mean of two pixels
 _RADII_PX = (2.0, 2.8, 4.0, 5.7, 8.0, 11.3)
 _DIRECTIONS = 8
-# products of a lag are taken in each k-th row, k at most 4: tissue changes little over so few rows,
-# and more products than this add next to nothing
+# products of a lag are taken in each k-th row, k at most 4, for tissue changes little over so few
+# rows, then in every second block of rows: more products than this add next to nothing
 _ROWS = 4
 _PRODUCTS = 250_000
 
@@ -74,7 +74,8 @@ def grain(windows: Sequence[Picture]) -> Grain:
     """Take the grain of a layer from one or more pictures of it; pixels in grey levels."""
     pixels = sum(picture.pixels.size for picture in windows)
     each = max(1, min(_ROWS, pixels // _PRODUCTS))
-    parts = [_window(picture, each) for picture in windows]
+    step = _BLOCK if pixels < _ROWS * _PRODUCTS else 2 * _BLOCK
+    parts = [_window(picture, each, step) for picture in windows]
     values = np.concatenate([part[0].ravel() for part in parts])
     valid = np.concatenate([part[1].ravel() for part in parts])
     sums = np.sum([part[2] for part in parts], axis=0)
@@ -84,7 +85,7 @@ def grain(windows: Sequence[Picture]) -> Grain:
     return Grain(Field.of(values, valid), inplane)
 
 
-def _window(picture: Picture, each: int) -> tuple[Float32, Bool, Array]:
+def _window(picture: Picture, each: int, step: int) -> tuple[Float32, Bool, Array]:
     """Band and its mask, and (2, m) sums of products and pixels at all lags."""
     valid = picture.mask & (picture.pixels != 0)
     weight = None if valid.all() else valid.astype(np.float32)
@@ -102,13 +103,13 @@ def _window(picture: Picture, each: int) -> tuple[Float32, Bool, Array]:
     np.subtract(small, even, out=even)
     even *= _grown(gain, small)
     inner, outer = (_mean(even, share, math.sqrt(s**2 - _HALVING) / 2) for s in BAND_SD_PX)
-    inside = np.ones(small.shape, bool)
+    band, inside = inner - outer, np.ones(small.shape, bool)
     if share is not None:  # the mean at the edge of the data leans to one side
         reach = 2 * round(BAND_SD_PX[1]) + 1
         whole = (share > 1 - 1e-3).astype(np.uint8)
         inside = cv2.erode(whole, np.ones((reach, reach), np.uint8)) > 0
-    band = np.where(inside, inner - outer, np.float32(0))
-    return band, inside, _lag_sums(values, weight, (row, column), (level, gain), each)
+        band *= inside
+    return band, inside, _lag_sums(values, weight, (row, column), (level, gain), (each, step))
 
 
 def _surroundings(small: Float32, share: Float32 | None) -> tuple[Float32, Float32]:
@@ -158,17 +159,24 @@ def _mean(values: Float32, weight: Float32 | None, sigma: float) -> Float32:
 
 
 def _lag_sums(
-    values: Float32, weight: Float32 | None, stripes: Stripes, around: Stripes, each: int
+    values: Float32,
+    weight: Float32 | None,
+    stripes: Stripes,
+    around: Stripes,
+    rows_used: tuple[int, int],
 ) -> Array:
-    """Sum products and pixels of pairs a lag apart, the upper one in each `each`-th row; (2, m).
+    """Sum products and pixels of pairs a lag apart; (2, m).
 
+    The upper one lies in each ``rows_used[0]``-th row of a block; blocks begin ``rows_used[1]``
+    rows apart.
     Of the values less their `stripes` and the level, times the gain (`around`, smaller pictures).
     A few rows at a time, which stay in the processor's cache.
     """
     h, w = values.shape
+    each, step = rows_used
     level, gain = (_grown(one, values) for one in around)
     sums = np.zeros((2, len(LAGS_PX)))
-    for start in range(0, h, _BLOCK):
+    for start in range(0, h, step):
         rows = slice(start, min(start + _BLOCK + _REACH, h))
         even = values[rows] - level[rows]
         even -= stripes[0][rows]
@@ -177,13 +185,18 @@ def _lag_sums(
         count = min(_BLOCK, h - start)
         if weight is None:
             sums[0] += _lag_products(even, count, each)
+            sums[1] += _lag_pixels(len(even), w, count, each)
         else:
             even *= weight[rows]
             sums += [_lag_products(one, count, each) for one in (even, weight[rows])]
-    if weight is None:
-        x, y = np.abs(LAGS_PX).T
-        sums[1] = np.maximum(-(-(h - y) // each), 0) * np.maximum(w - x, 0)
     return sums
+
+
+def _lag_pixels(h: int, w: int, count: int, each: int) -> Array:
+    """(m,) pairs of pixels that `_lag_products` sums of (h, w) values."""
+    x, y = np.abs(LAGS_PX).T
+    rows = np.maximum(-(-np.minimum(h - y, count) // each), 0)
+    return np.asarray(rows * np.maximum(w - x, 0), float)
 
 
 def _lag_products(values: Float32, count: int, each: int) -> Array:

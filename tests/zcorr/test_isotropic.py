@@ -189,7 +189,7 @@ def test_covariance_within_the_layer_is_that_of_all_pairs_of_pixels():
     around = (np.zeros((38, 10), np.float32), np.ones((38, 10), np.float32))
     for each in (1, 3, 4):
         for mask in (None, weight):
-            found = isotropy._lag_sums(values, mask, flat, around, each)
+            found = isotropy._lag_sums(values, mask, flat, around, (each, isotropy._BLOCK))
             there = np.ones_like(values) if mask is None else mask
             for n, (x, y) in enumerate(isotropy.LAGS_PX.tolist()):
                 upper = np.s_[0 : 150 - y : each, max(0, -x) : 40 - max(0, x)]
@@ -197,6 +197,10 @@ def test_covariance_within_the_layer_is_that_of_all_pairs_of_pixels():
                 products = (values * there)[upper] * (values * there)[lower]
                 assert found[0, n] == pytest.approx(products.sum(), abs=1e-3)
                 assert found[1, n] == (there[upper] * there[lower]).sum()
+            sparse = isotropy._lag_sums(values, mask, flat, around, (each, 2 * isotropy._BLOCK))
+            assert np.allclose(
+                sparse[1], found[1] * 90 / 150, rtol=0.15
+            )  # rows 0 to 60, 120 to 150
 
 
 def test_regions_are_the_pearson_correlation_of_their_own_pixels(volume):
