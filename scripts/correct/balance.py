@@ -33,9 +33,6 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _LEAST_PIXELS = 20  # of a pair of regions or layers
-# the spread of a few dozen pixels is known to a tenth, their mean to a thousandth of the range, and
-# an overlap that is mostly resin tells nothing of contrast: gains are held far more than offsets
-_GAIN_HOLD = 3000.0
 _HUBER = 2.0  # links that miss by more than so many sd count less
 _ROUNDS = 8
 
@@ -87,11 +84,11 @@ def tile_maps(
     # gains first, as logarithms: shrinking all of them would bring any noisy pair nearer
     known = (p[1] > 0) & (q[1] > 0)
     ratio = np.log(np.where(known, p[1], 1.0) / np.where(known, q[1], 1.0))
-    gain = np.exp(system.solve(ratio, pull * known, _GAIN_HOLD))
+    gain = np.exp(system.solve(ratio, pull * _gain_precision(p[1], q[1]) * known))
     middle = float((n @ (p[0] + q[0])) / (2 * n.sum()))
     flat = gain.ravel()
     step = flat[at_p] * (p[0] - middle) - flat[at_q] * (q[0] - middle)
-    shift = system.solve(step, pull, 1.0)
+    shift = system.solve(step, pull)
     return np.stack([gain, shift + middle * (1 - gain)], axis=-1)
 
 
@@ -105,8 +102,8 @@ class _System:
     q: Ints
     weights: Weights
 
-    def solve(self, step: Array, pull: Array, hold: float) -> Array:
-        """Give x (count, rows, columns); `hold` scales the weights against the links."""
+    def solve(self, step: Array, pull: Array) -> Array:
+        """Give x (count, rows, columns); `pull` is the weight of each link."""
         size, k = self.grid[0] * self.grid[1], len(self.p)
         ones, number = np.ones(k), np.arange(k)
         at = (np.concatenate([number, number]), np.concatenate([self.q, self.p]))
@@ -117,7 +114,7 @@ class _System:
         seen = links @ both
         held = _alike(self.grid, self.weights)
         parts = [self.weights.shared * held, *[held] * self.count]
-        normal = seen.T @ sparse.diags(pull) @ seen + hold * sparse.block_diag(parts)
+        normal = seen.T @ sparse.diags(pull) @ seen + sparse.block_diag(parts)
         factor = splu(normal.tocsc(), permc_spec="MMD_AT_PLUS_A")
         found = both @ factor.solve(seen.T @ (pull * step))
         return np.asarray(found).reshape(self.count, *self.grid)
@@ -132,6 +129,17 @@ def _alike(grid: tuple[int, int], weights: Weights) -> sparse.csr_matrix:
     at = (np.concatenate([number, number]), np.concatenate([one, two]))
     slope = sparse.csr_matrix((np.concatenate([ones, -ones]), at), (len(one), index.size))
     return weights.smooth * (slope.T @ slope) + weights.identity * sparse.identity(index.size)
+
+
+def _gain_precision(p_spread: Array, q_spread: Array) -> Array:
+    """Tell how well links know the logarithm of a gain, against their offset (share of range).
+
+    Of n pairs of pixels with spread s and correlation r, the difference of the means has the
+    variance ``2 s**2 (1 - r) / n``, and the logarithm of the ratio of the spreads ``(1 - r**2) / n``
+    (Pitman 1939, doi:10.1093/biomet/31.1-2.9). Their quotient is ``2 s**2 / (1 + r)``, here with
+    r = 1, its least: an overlap of resin, without spread, tells nothing of contrast.
+    """
+    return p_spread * q_spread
 
 
 def _moments(n: Array, total: Array, squares: Array) -> tuple[Array, Array]:

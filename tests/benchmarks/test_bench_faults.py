@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from scripts.lib import volumes
 from scripts.lib.job import UserError
 from tests.export import kills, test_parts
 from tests.export.synthetic import publish
@@ -24,16 +27,9 @@ def stack(tmp_path, monkeypatch):
 
 
 def test_an_export_killed_anywhere_ends_with_the_same_bytes(bench, tmp_path, monkeypatch):
-    count = 100 if bench.measuring else 3
     stack(tmp_path, monkeypatch)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.export.kills", str(count), "7"],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found = json.loads(done.stdout)
+    count = 100 if bench.measuring else 2
+    found = (kill_processes if bench.measuring else interrupt)(count)
     assert found["kills"] == count
     assert found["same_at_the_end"]
     bench.row("export.kills_survived", count, "SIGKILLs", better="higher")
@@ -41,8 +37,46 @@ def test_an_export_killed_anywhere_ends_with_the_same_bytes(bench, tmp_path, mon
         assert found["complete"] > 1  # compared byte by byte each time
 
 
+def kill_processes(count):
+    """SIGKILL at random moments, in processes of their own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.export.kills", str(count), "7"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def interrupt(count):
+    """The same by an exception in this process: what a test of every day has time for."""
+    kills.export()
+    whole = kills.content()
+    shutil.rmtree("out")
+    rng, write, died = np.random.default_rng(7), volumes.Level.write, 0
+    for _ in range(count):
+        left = int(rng.integers(1, 15))
+
+        def dying(self, region, voxels):
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+            write(self, region, voxels)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(volumes.Level, "write", dying)
+            try:
+                kills.export()
+            except KeyboardInterrupt:
+                died += 1
+    kills.export()
+    return {"kills": died, "same_at_the_end": kills.content() == whole}
+
+
 def test_torn_and_lost_files_are_found_and_written_again(bench, tmp_path, monkeypatch):
-    count = 60 if bench.measuring else 3
+    count = 60 if bench.measuring else 2
     stack(tmp_path, monkeypatch)
     test_parts.export("out", **kills.SETTINGS)
     whole = kills.content()

@@ -14,8 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.lib import files, volumes
+from scripts.export import interpolation
+from scripts.lib import compose, files, kernels, volumes
+from scripts.lib.geometry import Box
+from scripts.lib.render import RenderClient
 from tests.export import test_parts
+from tests.export.synthetic import RENDER
 
 SETTINGS = {"formats": ["n5", "zarr", "zarr3"], "block_zyx_px": [8, 32, 32], "task_px": 64}
 MOST_MOMENTS = 250  # of a child, at random; a column of blocks has about a hundred
@@ -71,7 +75,18 @@ def content():
     return {str(path): path.read_bytes() for path in found}
 
 
+def warm():
+    """Have the compiled kernels loaded before any fork: each child would pay a second for it."""
+    layers = compose.place_layers(RenderClient(**RENDER).tiles("s"))
+    z = min(layers)
+    a, b = (compose.render(layers[k], Box(0, 0, 140, 60), dtype="uint8") for k in (z, z + 1))
+    out = np.zeros(a.pixels.shape, np.uint8)
+    interpolation.mix(a, b, 0.5, out)
+    kernels.halve(out, out, np.zeros((30, 70), np.uint8))
+
+
 def main(count, seed):
+    warm()
     rng = np.random.default_rng(seed)
     child(export)
     whole = content()
