@@ -3,9 +3,10 @@
 Tiles of a layer: each is cut into regions with a map ``a v + b`` of their own (v = share of the
 grey range). Where regions of two tiles show the same place, their grey values should agree;
 neighbouring regions of a tile should differ little; and every map is held weakly to the identity.
-Gains come from the spreads, as logarithms, then offsets from the means: two sparse linear systems
-for each layer (facts: spec solve-export 4.6, which iterates). A fit of a and b at once would rather
-take all contrast away, which makes any two pictures agree.
+Gains come from the spreads, as logarithms, each with the weight at which noise lets it be known,
+then offsets from the means: two sparse linear systems for each layer (facts: spec solve-export 4.6,
+which iterates). A fit of a and b at once would rather take all contrast away, which makes any two
+pictures agree.
 
 A map is the sum of a field that all tiles share and of the tile's own deviation; the shared one is
 held more weakly. Detector and scan shade every tile alike, and without the shared field a ramp in
@@ -135,9 +136,10 @@ def _gain_precision(p_spread: Array, q_spread: Array) -> Array:
     """Tell how well links know the logarithm of a gain, against their offset (share of range).
 
     Of n pairs of pixels with spread s and correlation r, the difference of the means has the
-    variance ``2 s**2 (1 - r) / n``, and the logarithm of the ratio of the spreads ``(1 - r**2) / n``
-    (Pitman 1939, doi:10.1093/biomet/31.1-2.9). Their quotient is ``2 s**2 / (1 + r)``, here with
-    r = 1, its least: an overlap of resin, without spread, tells nothing of contrast.
+    variance ``2 s**2 (1 - r) / n``, and the logarithm of the ratio of the spreads
+    ``(1 - r**2) / n`` (Pitman 1939, doi:10.1093/biomet/31.1-2.9). Their quotient is
+    ``2 s**2 / (1 + r)``, here with r = 1, its least: an overlap of resin, without spread, tells
+    nothing of contrast.
     """
     return p_spread * q_spread
 

@@ -214,3 +214,20 @@ def test_without_overlaps_and_layers_nothing_is_written():
     found = intensity.estimate(world.tiles, SETTINGS | {"layers": "none"}, Evidence(8, 8))
     assert intensity.apply(world.tiles, found) == world.tiles
     assert isinstance(found, Found)
+
+
+@pytest.mark.parametrize(("spread", "likeness"), [(0.25, 0.98), (0.1, 0.9)])
+def test_gains_are_trusted_as_far_as_noise_lets_them_be_known(spread, likeness):
+    # pairs of pixels of two tiles: the same specimen, each with its own noise
+    rng = np.random.default_rng(3)
+    common = rng.standard_normal((3000, 100))
+    p, q = (
+        spread
+        * (np.sqrt(likeness) * common + np.sqrt(1 - likeness) * rng.standard_normal((3000, 100)))
+        for _ in range(2)
+    )
+    of_offset = np.var(p.mean(axis=1) - q.mean(axis=1))
+    of_gain = np.var(np.log(p.std(axis=1) / q.std(axis=1)))
+    weight = balance._gain_precision(p.std(axis=1), q.std(axis=1)).mean()
+    assert weight == pytest.approx(of_offset / of_gain, rel=0.1)
+    assert balance._gain_precision(np.zeros(1), np.ones(1)) == 0  # resin: nothing to tell from

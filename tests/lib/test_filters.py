@@ -65,6 +65,18 @@ def test_streak_and_background_filters_keep_the_mean(each):
     assert abs(after.mean(dtype=float) - image.mean(dtype=float)) < 1e-3
 
 
+@pytest.mark.parametrize("method", ["gaussian", "median"])
+def test_a_slow_field_goes_to_a_fifth_and_structures_smaller_than_the_radius_stay(method):
+    clean = tissue(sigma=1.5)
+    y, x = np.mgrid[0:H, 0:W]
+    field = 30 * np.cos(2 * np.pi * x / 400 + 0.4) + 0.15 * (y - H / 2)
+    spoiled = (clean + field).astype(np.float32)
+    after = filters.apply_filters(spoiled, tile(filters.background(12, 0.5, method)))
+    left = ndimage.gaussian_filter(after - clean, 12)
+    assert left.std() < 0.2 * field.std()
+    assert correlation(after, clean) > 0.97 > correlation(spoiled, clean)
+
+
 @pytest.mark.parametrize("shape", [(403, 301), (301, 403), (640, 128)])
 @pytest.mark.parametrize("angle", [0.0, 90.0])
 def test_streaks_go_and_structures_stay_at_any_tile_size(shape, angle):
