@@ -157,13 +157,13 @@ STAGE_TABLES = stage_tables(config["match"]["preset"])
 
 
 def slab_mb(attempt):
-    """Memory of a slab's job, MB: a task's voxels, a third more for lower levels, four float32 planes of
+    """Memory of a slab's job, MB: a task's voxels, 1/7 more for lower levels, four float32 planes of
     it, and 500 for the program, two layers of tiles and blocks being packed."""
     export, depth = config["export"], config["export"]["block_zyx_px"][0]
     if "zarr3" in export["formats"]:
         depth *= export["shard_blocks_zyx"][0]
     task = export["task_px"] ** 2 / 1e6
-    return int((500 + task * (VOXEL_BYTES * depth * 4 / 3 + 16)) * attempt)
+    return int((500 + task * (VOXEL_BYTES * depth * 8 / 7 + 16)) * attempt)
 
 
 def export_parts():

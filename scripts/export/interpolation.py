@@ -93,25 +93,22 @@ def _mixture(
 
 
 def weave(
-    made_of: Sequence[Mixture | None],
-    picture_of: Callable[[int], Picture],
-    shape: tuple[int, int],
-    dtype: str,
-) -> Voxels:
+    made_of: Sequence[Mixture | None], picture_of: Callable[[int], Picture], out: Voxels
+) -> None:
     """Make the output layers of an area, (n, h, w); layers are rendered once, in order of z.
 
     `picture_of` renders an input layer over the area (h, w) in the volume's type; at most two are
     held.
     """
-    out = np.zeros((len(made_of), *shape), dtype)
     held: dict[int, Picture] = {}
     for k, mixture in enumerate(made_of):
         if mixture is None:
+            out[k] = 0
             continue
         wanted = dict.fromkeys((mixture.a, mixture.b))
-        held = {z: held[z] if z in held else picture_of(z) for z in wanted}
+        held = {z: held[z] for z in wanted if z in held}  # the former goes before one is drawn
+        held |= {z: picture_of(z) for z in wanted if z not in held}
         mix(held[mixture.a], held[mixture.b], mixture.share, out[k])
-    return out
 
 
 def mix(a: Picture, b: Picture, share: float, out: Voxels) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.export import slabs
+from scripts.export.room import Room, Shape
 from scripts.export.slabs import Plan
 from scripts.lib import files, kernels, volumes
 from scripts.lib.volumes import Level, Region
@@ -19,20 +20,31 @@ Rows = dict[str, list[list[Row]]]  # records by pyramid and level
 Voxels = NDArray[Any]
 Place = tuple[tuple[int, int], ...]
 
+_AT_ONCE = 4  # planes halved before those above are given back
+
 
 class Column:
     """One area of a slab at all levels that a job makes at once, from the lowest z to the highest.
 
     Level k of a file lies in the slab when all voxels it averages do; those that reach into the
-    next slab are left to `build`. At most 4/3 of a task's voxels are held beside it.
+    next slab are left to `build`. At most 1/7 of a task's voxels are held beside it while it is
+    rendered.
     """
 
-    def __init__(self, plan: Plan, z_range: tuple[int, int]) -> None:
+    def __init__(self, plan: Plan, z_range: tuple[int, int], area: tuple[slice, slice]) -> None:
         self._plan, self._z_range = plan, z_range
         self._open = {kind: _open(each) for kind, each in plan.kinds.items()}
         self.rows: Rows = {kind: [[] for _ in goals] for kind, goals in self._open.items()}
+        depth = min(plan.unit_zyx[0], z_range[1] - z_range[0])
+        high, wide = (part.stop - part.start for part in area)
+        self._shape: Shape = (depth, high, wide)
+        self._room = Room(math.prod(self._shape) * np.dtype(plan.spec.dtype).itemsize)
         self._held: dict[int, Voxels] = {}
         self._review = plan.review
+
+    def voxels(self, depth: int) -> Voxels:
+        """Give memory for `depth` planes of level 0; the one before, and its content, is gone."""
+        return self._room.array((depth, *self._shape[1:]), self._plan.spec.dtype)
 
     def put(self, level: int, region: Region, voxels: Voxels) -> None:
         """Write the voxels of a region one file deep, and what they complete at lower levels."""
@@ -66,7 +78,12 @@ class Column:
             shape = [part.stop - part.start for part in goal]
             self._held[level] = np.zeros(shape, voxels.dtype)
         first = below[0].start // 2 - goal[0].start
-        _halve_into(self._held[level][first : first + len(voxels) // 2], voxels)
+        half = self._held[level][first : first + len(voxels) // 2]
+        for start in range(0, len(half), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            _halve_into(half[part], voxels[2 * start :])
+            if level == 1:
+                self._room.forget(voxels, 2 * min(part.stop, len(half)))
         if below[0].stop // 2 >= goal[0].stop:
             self.put(level, goal, self._held.pop(level))
 

@@ -115,15 +115,16 @@ def _column(
     placed: Layers,
     export: Mapping[str, Any],
 ) -> pyramid.Rows:
-    column = pyramid.Column(plan, z_range)
+    column = pyramid.Column(plan, z_range, area)
     for depth in slabs.depths(plan, z_range):
         region = (depth, *area)
         box = slabs.area(plan.spec, region, plan.step_px)
         dtype = plan.spec.dtype
         picture = functools.partial(_picture, placed, box, export, 1 / plan.step_px, dtype)
         mine = mixed[depth.start - z_range[0] : depth.stop - z_range[0]]
-        shape = (area[0].stop - area[0].start, area[1].stop - area[1].start)
-        column.put(0, region, interpolation.weave(mine, picture, shape, dtype))
+        voxels = column.voxels(depth.stop - depth.start)
+        interpolation.weave(mine, picture, voxels)
+        column.put(0, region, voxels)
     return column.rows
 
 

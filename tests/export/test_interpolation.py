@@ -19,6 +19,12 @@ def mixed(a, b, share):
     return out.tolist()
 
 
+def woven(found, render, shape, dtype):
+    out = np.full((len(found), *shape), 77, dtype)
+    weave(found, render, out)
+    return out
+
+
 def test_ends_are_pinned_to_nominal_z():
     assert read_coordinates("3 3.4\n4 4.1\n5 4.9\n", "f") == {3: 3.0, 4: 4.1, 5: 5.0}
 
@@ -67,7 +73,7 @@ def test_a_linear_stack_is_reproduced_at_any_corrected_z():
     corrected = {1: 1.0, 2: 2.3, 3: 2.9, 4: 3.6, 5: 5.0}
     found = mixtures(corrected, range(1, 6), fill_gaps=True)
     values = {z: round(20 * at) for z, at in corrected.items()}
-    out = weave(found, lambda z: picture(values[z]), (2, 3), "uint8")
+    out = woven(found, lambda z: picture(values[z]), (2, 3), "uint8")
     assert out[:, 0, 0].tolist() == [20, 40, 60, 80, 100]
 
 
@@ -79,7 +85,7 @@ def test_each_layer_is_rendered_once_in_order():
         return picture(z)
 
     corrected = {z: z + 0.3 * (z not in (1, 9)) for z in range(1, 10)}
-    weave(mixtures(corrected, range(1, 10), fill_gaps=True), render, (2, 3), "uint8")
+    woven(mixtures(corrected, range(1, 10), fill_gaps=True), render, (2, 3), "uint8")
     assert seen == sorted(set(seen)) == list(range(1, 10))
 
 
@@ -96,6 +102,6 @@ def test_mixtures_are_rounded_to_the_nearest_value(dtype, values):
     a, b = (picture(value, dtype=dtype) for value in values)
     for share in (0.1, 0.3, 0.5, 0.77):
         exact = share * values[0] + (1 - share) * values[1]
-        out = weave([Mixture(1, 2, share)], {1: a, 2: b}.get, (2, 3), dtype)
+        out = woven([Mixture(1, 2, share)], {1: a, 2: b}.get, (2, 3), dtype)
         assert out.dtype == dtype
         assert np.abs(out - exact).max() <= 0.5 + 0.01

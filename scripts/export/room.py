@@ -1,0 +1,35 @@
+"""Memory for the voxels of one task after the other, given back plane by plane."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shape = tuple[int, int, int]
+
+
+class Room:
+    """Anonymous memory for arrays of at most `size` bytes, one at a time.
+
+    Half of what a lower level needs is wanted when the level above is done with: its planes go back
+    to the system while they are averaged, which saves an eighth of the peak.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._map = mmap.mmap(-1, size)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            self._map.madvise(mmap.MADV_HUGEPAGE)
+
+    def array(self, shape: Shape, dtype: str) -> NDArray[Any]:
+        """Give the memory as (z, y, x) of any content."""
+        return np.frombuffer(self._map, dtype, count=math.prod(shape)).reshape(shape)
+
+    def forget(self, voxels: NDArray[Any], planes: int) -> None:
+        """Give back the first `planes` of an array of `array`, whose content is lost."""
+        stop = planes * voxels[0].nbytes // mmap.PAGESIZE * mmap.PAGESIZE
+        if stop and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED, 0, stop)
