@@ -29,6 +29,8 @@ class Compared:
     share: Array  # (n, R) part of the picture that it rests on
     band: Array  # (n, R) correlation of the grain
     band_share: Array  # (n, R)
+    shift: Array  # (n, R, 2) shift x, y at which the band correlates best, px of the band
+    bend: Array  # (n, R, 3) its second derivatives xx, yy, xy, made positive
     variance: Array  # (n,) of the grain, grey levels²
     inplane: Array  # (n, m) covariance within the layer at isotropy.LAGS_PX, grey levels²
     regional: Array  # (n, rows, columns) correlation with the next layer
@@ -58,7 +60,9 @@ def compare(
 
 def _pair(out: Compared, i: int, k: int, a: Seen, b: Seen) -> None:
     out.corr[i, k], out.share[i, k] = correlation.pearson(a.field, b.field)
-    out.band[i, k], out.band_share[i, k] = isotropy.alike(a.grain, b.grain)
+    grain = isotropy.alike(a.grain, b.grain)
+    out.band[i, k], out.band_share[i, k] = grain.value, grain.share
+    out.shift[i, k], out.bend[i, k] = grain.shift, grain.bend
     if k == 0:
         out.regional[i] = regions.correlate(a.region, b.region)
 
@@ -69,6 +73,8 @@ def _nothing(count: int, reach: int, shape: tuple[int, int], region_px: float) -
         share=np.zeros((count, reach)),
         band=np.full((count, reach), np.nan),
         band_share=np.zeros((count, reach)),
+        shift=np.full((count, reach, 2), np.nan),
+        bend=np.zeros((count, reach, 3)),
         variance=np.full(count, np.nan),
         inplane=np.full((count, len(LAGS_PX)), np.nan),
         regional=np.full((count, *regions.cells(shape, region_px)), np.nan),

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib.compose import Picture
-from scripts.zcorr.correlation import LEAST_COMMON, Array, Bool, Field, Float32, Sums, halved
+from scripts.zcorr.correlation import FLAT, LEAST_COMMON, Array, Bool, Field, Float32, Sums, halved
 
 # sd of the two Gaussians of the band: there tissue is well above noise (nine tenths, FIB-25)
 BAND_SD_PX = (1.5, 2.4)
@@ -62,6 +62,8 @@ class Grain:
     """A layer ready to be compared: the values of all its windows in a row."""
 
     band: Field  # 0 where not valid
+    slopes: Float32  # (2, p) change of the band per pixel along x and y; 0 where not known
+    tensor: Array  # (2, 2) sum of their outer products
     inplane: Array  # (m,) covariance at `LAGS_PX`, grey levels²; NaN where too few pixels
 
     @property
@@ -78,11 +80,23 @@ def grain(windows: Sequence[Picture]) -> Grain:
     parts = [_window(picture, each, step) for picture in windows]
     values = np.concatenate([part[0].ravel() for part in parts])
     valid = np.concatenate([part[1].ravel() for part in parts])
+    slopes = np.concatenate([_slopes(*part[:2]) for part in parts], axis=1)
     sums = np.sum([part[2] for part in parts], axis=0)
     inplane = np.full(len(LAGS_PX), np.nan)
     enough = sums[1] > LEAST_COMMON * values.size
     inplane[enough] = sums[0][enough] / sums[1][enough]
-    return Grain(Field.of(values, valid), inplane)
+    tensor = np.asarray(slopes @ slopes.T, float)
+    return Grain(Field.of(values, valid), slopes, tensor, inplane)
+
+
+def _slopes(band: Float32, inside: Bool) -> Float32:
+    """(2, p) central differences of a band along x and y, where all of it is data."""
+    out = np.zeros((2, *band.shape), np.float32)
+    out[0, :, 1:-1] = (band[:, 2:] - band[:, :-2]) / 2
+    out[1, 1:-1] = (band[2:] - band[:-2]) / 2
+    if not inside.all():
+        out *= cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8))
+    return out.reshape(2, -1)
 
 
 def _window(picture: Picture, each: int, step: int) -> tuple[Float32, Bool, Array]:
@@ -220,13 +234,35 @@ def _lag_products(values: Float32, count: int, each: int) -> Array:
     return out
 
 
-def alike(a: Grain, b: Grain) -> tuple[float, float]:
-    """Correlation of two layers' bands over pixels valid in both (NaN: too few), and their share.
+@dataclass(frozen=True)
+class Alike:
+    """How alike the bands of two layers are."""
 
-    The band has no mean, so none is taken off.
+    value: float  # correlation over pixels valid in both as the layers lie; NaN: too few
+    share: float  # of the pixels
+    shift: tuple[float, float]  # x, y at which it is greatest, px of the band
+    bend: tuple[float, float, float]  # second derivatives xx, yy, xy of it, made positive
+
+
+def alike(a: Grain, b: Grain) -> Alike:
+    """Compare the bands of two layers; a band has no mean, so none is taken off.
+
+    The shift is one step of Newton's method; without any slope it is 0.
     """
     sums = Sums.of(a.band, b.band)
     norm = sums.one_squares * sums.other_squares
     if sums.share < LEAST_COMMON or norm <= 0:
-        return math.nan, sums.share
-    return round(sums.products / math.sqrt(norm), 6), sums.share
+        return Alike(math.nan, sums.share, (math.nan, math.nan), (0.0, 0.0, 0.0))
+    root = math.sqrt(norm)
+    value = sums.products / root
+    uphill = np.asarray(b.slopes @ a.band.values - a.slopes @ b.band.values, float) / (2 * root)
+    bend = max(value, 0.0) * (a.tensor + b.tensor) / (2 * root)
+    steep = bool(np.linalg.det(bend) > FLAT**2)
+    x, y = np.linalg.solve(bend, uphill) if steep else (0.0, 0.0)
+    bends = (bend[0, 0], bend[1, 1], bend[0, 1])
+    return Alike(
+        round(value, 6),
+        sums.share,
+        (round(float(x), 5), round(float(y), 5)),
+        (round(float(bends[0]), 6), round(float(bends[1]), 6), round(float(bends[2]), 6)),
+    )

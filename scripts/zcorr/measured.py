@@ -22,6 +22,8 @@ class Measured:
     share: Array  # (n, R) part of the picture that it rests on
     band: Array  # (n, R) correlation of the grain
     band_share: Array  # (n, R)
+    shift: Array  # (n, R, 2) shift at which the grain correlates best, px of the band
+    bend: Array  # (n, R, 3) second derivatives of that correlation
     variance: Array  # (n,) of the grain
     inplane: Array  # (n, m) covariance within the layer
     regional: Array  # (n, rows, columns) correlation with the next layer

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.zcorr import decay, inference, thickness
+from scripts.zcorr import decay, inference, misalignment, thickness
 from scripts.zcorr.inference import Options
 from scripts.zcorr.measured import Measured
 
@@ -45,7 +45,9 @@ def isotropic(found: Measured, zcorr: Mapping[str, Any]) -> Result:
     """Let each layer's own plane tell which correlation belongs to which distance."""
     n, reach = found.band.shape
     curve = decay.decay(found.inplane, found.variance, found.pixel_layers, reach)
-    distance = decay.distances(found.band, curve)
+    around = zcorr["isotropy_error_layers"]
+    band = misalignment.taken_off(found.band, found.shift, found.bend, around)
+    distance = decay.distances(band, curve)
     weight = inference.layer_weights(found.band)
     trust = inference.trust(found.band_share)
     for k in range(min(reach, n - 1)):

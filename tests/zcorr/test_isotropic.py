@@ -4,10 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from scripts.lib.compose import Picture
 from scripts.lib.geometry import Box
-from scripts.zcorr import correlation, decay, isotropy, methods, regions, thickness, windows
+from scripts.zcorr import (
+    correlation,
+    decay,
+    isotropy,
+    methods,
+    misalignment,
+    regions,
+    thickness,
+    windows,
+)
 from scripts.zcorr.measured import Measured
 from tests.zcorr.synthetic import cut, measured, seen, specimen
 from tests.zcorr.test_zcorr_jobs import ZCORR
@@ -175,9 +185,46 @@ def test_masked_pixels_count_for_nothing(volume):
     half = isotropy.grain([Picture(a[:, 50:].astype(np.float32), mask[:, 50:])])
     whole = isotropy.grain([Picture(junk.astype(np.float32), mask)])
     assert np.abs(whole.inplane - half.inplane).max() < 0.02 * half.inplane.max()
-    value, share = isotropy.alike(whole, seen(b).grain)
-    assert value == pytest.approx(isotropy.alike(seen(a).grain, seen(b).grain)[0], abs=0.05)
-    assert share < 0.62
+    found = isotropy.alike(whole, seen(b).grain)
+    wanted = isotropy.alike(seen(a).grain, seen(b).grain)
+    assert found.value == pytest.approx(wanted.value, abs=0.05)
+    assert found.shift == pytest.approx(wanted.shift, abs=0.1)
+    assert found.share < 0.62
+
+
+def shifted(layer, x, y):
+    return ndimage.shift(layer, (y, x), order=3, mode="mirror")
+
+
+def test_the_shift_at_which_layers_are_most_alike_is_found(volume):
+    a, b = cut(volume, np.array([5.0, 6.0]))
+    found = isotropy.alike(seen(a).grain, seen(shifted(b, 0.6, -0.4)).grain)
+    straight = isotropy.alike(seen(a).grain, seen(b).grain)
+    moved = np.array(found.shift) - straight.shift  # pixels of the band are two of the picture
+    assert np.abs(moved) == pytest.approx([0.3, 0.2], rel=0.25)  # slopes over two pixels are flat
+    assert found.value < straight.value
+
+
+def test_misalignment_is_no_distance_and_oblique_tissue_is_none_of_it(volume):
+    z = 5.0 + np.arange(12)
+    layers = cut(volume, z)
+    rng = np.random.default_rng(0)
+    jitter = rng.normal(0, 0.3, (12, 2))
+    slant = 0.3 * np.arange(12)[:, None] * [1.0, 0.0]
+    bands = {}
+    for name, moves in (("straight", 0 * slant), ("jitter", jitter), ("oblique", slant)):
+        found = measured([shifted(layer, *move) for layer, move in zip(layers, moves, strict=True)])
+        bands[name] = found.band[:11, 0]
+        bands[f"{name}, taken off"] = misalignment.taken_off(
+            found.band, found.shift, found.bend, 4.0
+        )[:11, 0]
+    lost = bands["straight, taken off"] - bands["jitter"]
+    left = bands["straight, taken off"] - bands["jitter, taken off"]
+    assert lost.mean() > 0.01
+    assert np.abs(left).mean() < 0.35 * np.abs(lost).mean()
+    # a shift that goes on is the tissue's: what is taken off is what it is without one
+    slow = bands["oblique, taken off"] - bands["oblique"]
+    assert np.abs(slow[3:8]).max() < 0.35 * (bands["straight"] - bands["oblique"])[3:8].min()
 
 
 def test_covariance_within_the_layer_is_that_of_all_pairs_of_pixels():
