@@ -157,13 +157,14 @@ STAGE_TABLES = stage_tables(config["match"]["preset"])
 
 
 def slab_mb(attempt):
-    """Memory of a slab's job, MB: a task's voxels, 1/7 more for lower levels, four float32 planes of
-    it, and 500 for the program, two layers of tiles and blocks being packed."""
+    """Memory of a slab's job, MB: a task's voxels, 1/7 more for lower levels, a third for review
+    levels, four float32 planes of it, and 500 for the program, two layers of tiles and blocks being packed.
+    """
     export, depth = config["export"], config["export"]["block_zyx_px"][0]
     if "zarr3" in export["formats"]:
         depth *= export["shard_blocks_zyx"][0]
-    task = export["task_px"] ** 2 / 1e6
-    return int((500 + task * (VOXEL_BYTES * depth * 8 / 7 + 16)) * attempt)
+    task, voxels = export["task_px"] ** 2 / 1e6, 8 / 7 + export["review"] / 3
+    return int((500 + task * (VOXEL_BYTES * depth * voxels + 16)) * attempt)
 
 
 def export_parts():

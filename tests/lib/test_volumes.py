@@ -30,6 +30,11 @@ def targets(folder, n5_codec="gzip", zarr_codec="zstd"):
     ]
 
 
+def sharded(folder, codec="zstd"):
+    dataset = "recon-1/em/fibsem-uint8"
+    return Target("zarr3", str(folder / "v.v3.zarr"), dataset, codec, 3, (1, 2, 2))
+
+
 def noise(shape=(20, 50, 70), dtype="uint8"):
     top = np.iinfo(dtype).max
     return np.random.default_rng(1).integers(1, top, shape, dtype, endpoint=True)
@@ -47,21 +52,32 @@ def test_n5_and_zarr_hold_the_same_voxels_for_readers_of_other_libraries(tmp_pat
     data = noise(dtype=dtype)
     spec = VolumeSpec(**{**SPEC.__dict__, "dtype": dtype})
     n5, ome = targets(tmp_path, n5_codec=codec, zarr_codec=codec)
-    for target in (n5, ome):
+    shards = sharded(tmp_path, codec)
+    for target in (n5, ome, shards):
         create(target, spec)
         open_level(target, 0).write(EVERYWHERE, data)
-    by_zarr = zarr.open_group(ome.container, mode="r")[f"{ome.dataset}/s0"]
-    assert np.array_equal(by_zarr[...], data)
+    for target in (ome, shards):
+        by_zarr = zarr.open_group(target.container, mode="r")[f"{target.dataset}/s0"]
+        assert by_zarr.metadata.zarr_format == (2 if target is ome else 3)
+        assert np.array_equal(by_zarr[...], data)
     assert np.array_equal(read_n5_with_zarr(n5, 0), data)
     assert np.array_equal(open_level(n5, 0).read(EVERYWHERE), data)
 
 
-def test_ome_zarr_passes_an_independent_validator(tmp_path):
-    _, ome = targets(tmp_path)
-    create(ome, SPEC, {"provenance": {"stack": "s"}})
-    image = open_ome_zarr(zarr.open_group(str(ome.group), mode="r"))
-    assert image.ome_zarr_version == "0.4"
-    assert [axis.name for axis in image.attributes.multiscales[0].axes] == ["z", "y", "x"]
+@pytest.mark.parametrize("halves_z", [True, False])
+def test_ome_zarr_passes_an_independent_validator(tmp_path, halves_z):
+    spec = VolumeSpec(**{**SPEC.__dict__, "halves_z": halves_z})
+    for target, version in ((targets(tmp_path)[1], "0.4"), (sharded(tmp_path), "0.5")):
+        create(target, spec, {"provenance": {"stack": "s"}})
+        image = open_ome_zarr(zarr.open_group(str(target.group), mode="r"))
+        assert image.ome_zarr_version == version
+        ome = image.attributes.ome if version == "0.5" else image.attributes
+        (multiscale,) = ome.multiscales
+        assert [axis.name for axis in multiscale.axes] == ["z", "y", "x"]
+        assert [each.path for each in multiscale.datasets] == ["s0", "s1", "s2"]
+        scale, shift = multiscale.datasets[1].coordinateTransformations
+        assert scale.scale == [16.0 if halves_z else 8.0, 8.0, 10.0]
+        assert shift.translation == [12.0 if halves_z else 8.0, -10.0, 62.5]
 
 
 def test_ome_zarr_translation_is_origin_plus_half_voxels(tmp_path):

@@ -99,6 +99,25 @@ def test_a_changed_solve_parameter_reruns_solve_and_what_follows_only(history):
     assert rules_of(dry) & BEFORE_SOLVE == set()
 
 
+def test_a_region_is_beside_the_whole_and_takes_its_own_chunks_alone(history):
+    dry = history.volume.snakemake(
+        *("--dry-run", "region", "promote", "--config"),
+        "export={box: {z_px: [1, 4]}, scale: 0.5, promote_root: finished}",
+    )
+    assert dry.returncode == 0, dry.stdout
+    assert {"plan_part", "close_part", "promote_volume"} <= rules_of(dry)
+    assert re.search(r"render_part +1\b", dry.stdout)  # one chunk of two holds these layers
+    assert rules_of(dry) & {"render_slab", "plan_export", "make_report"} == set()
+
+
+def test_another_channel_of_a_16_bit_volume_is_exported_with_the_first(history):
+    deep = "correct={steps: [16bit], 16bit: {channels: [0, 1]}}"
+    dry = history.volume.snakemake("--dry-run", "export", "--config", deep)
+    assert dry.returncode == 0, dry.stdout
+    wanted = {"plan_sixteen_bit", "publish_channel", "render_slab", "render_part", "close_part"}
+    assert wanted <= rules_of(dry)
+
+
 def test_an_edited_config_file_without_a_changed_value_reruns_nothing(history):
     path = history.volume.config
     text = path.read_text()
