@@ -71,7 +71,7 @@ def whole(tmp_path_factory):
         return folder, export("export")
 
 
-@pytest.mark.parametrize("box", [BOX, {"x_px": [50, 500]}, {"z_px": [22, 23], "y_px": None}])
+@pytest.mark.parametrize("box", [BOX, {"z_px": [22, 23], "x_px": [50, 500], "y_px": None}])
 def test_a_region_is_that_part_of_the_whole_voxel_by_voxel(whole, monkeypatch, box):
     folder, plan = whole
     monkeypatch.chdir(folder)
@@ -86,7 +86,7 @@ def test_a_region_is_that_part_of_the_whole_voxel_by_voxel(whole, monkeypatch, b
     assert np.array_equal(voxels(part), voxels(plan)[inside])
 
 
-@pytest.mark.parametrize("step", [2, 4])
+@pytest.mark.parametrize("step", [4])
 def test_a_coarse_region_shows_the_specimen_at_its_places(whole, monkeypatch, step):
     monkeypatch.chdir(whole[0])
     part = export("exports/coarse", box=BOX, step_px=step)
