@@ -101,7 +101,8 @@ def render(
         ``"linear"`` or ``"cubic"`` (OpenCV's kernel, a = -0.75, which may overshoot).
     dtype
         ``"float32"``, or ``"uint8"`` or ``"uint16"``: rounded half up and clipped. Tiles that are
-        stored in this type and only moved by affines are drawn a few times faster then (`mosaic`).
+        stored in this type and moved by a scan correction and affines are drawn a few times faster
+        then (`mosaic`).
 
     Raises
     ------

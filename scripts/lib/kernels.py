@@ -9,6 +9,7 @@ interpolation are fused, so only a processor older than 2013 may round a value i
 otherwise.
 """
 
+# ruff: noqa: ANN001 - Numba takes the types from what it is given
 from __future__ import annotations
 
 from typing import Any
@@ -27,13 +28,15 @@ _I = np.int32
 BITS = 23
 ONE = 1 << BITS
 _UNIT = np.float32(1 / ONE)
+_PIECES = (128, 32, 8)  # columns of a scan-corrected tile that are drawn straight, where they are
+_STRAIGHT = ONE // 250  # px by which they may miss in their middle: 0.004
 EDGE_WEIGHT = 1e-3  # px; a border pixel counts only where no other tile has data
 _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 _fused = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 
 
 @_fused
-def _run(out, above, below, x, dx, y, dy, half):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _run(out, above, below, x, dx, y, dy, half):  # type: ignore[no-untyped-def]  # noqa: ANN202
     """Interpolate pixels whose left upper neighbours lie side by side: plain vector code."""
     for j in range(out.size):
         u = x + dx * _F(_I(j))
@@ -46,7 +49,7 @@ def _run(out, above, below, x, dx, y, dy, half):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _steps(fraction, slope, most):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _steps(fraction, slope, most):  # type: ignore[no-untyped-def]  # noqa: ANN202
     """Pixels until ``fraction + k * slope`` leaves [0, ONE), at most `most`."""
     if slope > 0:
         return min((ONE - fraction + slope - 1) // slope, most)
@@ -56,7 +59,7 @@ def _steps(fraction, slope, most):  # type: ignore[no-untyped-def]  # noqa: ANN0
 
 
 @_fused
-def _clamped(image, x, y, half):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _clamped(image, x, y, half):  # type: ignore[no-untyped-def]  # noqa: ANN202
     """Interpolate one pixel; beyond the image its border goes on."""
     h, w = image.shape
     x = min(max(x, 0), (w - 1) * ONE)
@@ -71,7 +74,7 @@ def _clamped(image, x, y, half):  # type: ignore[no-untyped-def]  # noqa: ANN001
 
 
 @_compiled
-def _segment(image, x, dx, y, dy, half, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _segment(image, x, dx, y, dy, half, out):  # type: ignore[no-untyped-def]  # noqa: ANN202
     """Interpolate `image` at (x + k dx, y + k dy) / ONE for each k of `out`, a part of a row."""
     h, w = image.shape
     slope_x, slope_y = _F(dx - ONE) * _UNIT, _F(dy) * _UNIT
@@ -92,7 +95,58 @@ def _segment(image, x, dx, y, dy, half, out):  # type: ignore[no-untyped-def]  #
 
 
 @_compiled
-def _between(at, slope, low, high, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _unbent(table, first, span, at):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Look a place up in a table with a node every 2^span, straight on beyond its ends."""
+    i = min(max((at - first) >> span, 0), table.size - 2)
+    return table[i] + (((table[i + 1] - table[i]) * (at - first - (i << span))) >> span)
+
+
+@_compiled
+def _place(table, bend, span, x, y):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Give x, y of the image where the affine gives x, y: one of them follows its table."""
+    if bend[3] == 0:
+        return _unbent(table, bend[2], span, x), y
+    return x, _unbent(table, bend[2], span, y)
+
+
+@_compiled
+def _straightened(table, bend, span, x, dx, y, dy, column, most):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Give x, y of the image at `column`, their steps, and for how many columns, at most `most`.
+
+    The longest of `_PIECES` that goes straight serves, or one pixel. They begin at multiples of
+    their length in the whole volume, so that a pixel is the same in every area.
+    """
+    for length in _PIECES:
+        back = column % length
+        u, v = x - dx * back, y - dy * back
+        x0, y0 = _place(table, bend, span, u, v)
+        x1, y1 = _place(table, bend, span, u + dx * length, v + dy * length)
+        x2, y2 = _place(table, bend, span, u + dx * (length // 2), v + dy * (length // 2))
+        if max(abs(2 * x2 - x0 - x1), abs(2 * y2 - y0 - y1)) <= 2 * _STRAIGHT:
+            step_x, step_y = (x1 - x0) // length, (y1 - y0) // length
+            n = min(length - back, most)
+            return x0 + step_x * back, step_x, y0 + step_y * back, step_y, n
+    x0, y0 = _place(table, bend, span, x, y)
+    return x0, 0, y0, 0, 1
+
+
+@_compiled
+def _bent(image, x, dx, y, dy, table, bend, span, column, half, out):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Interpolate as `_segment` does, at places of `_place`; `column` is that of ``out[0]``."""
+    k = 0
+    while k < out.size:
+        px, pdx, py, pdy, n = _straightened(
+            table, bend, span, x + dx * k, dx, y + dy * k, dy, column + k, out.size - k
+        )
+        if n == 1:
+            out[k] = _clamped(image, px, py, half)
+        else:
+            _segment(image, px, pdx, py, pdy, half, out[k : k + n])
+        k += n
+
+
+@_compiled
+def _between(at, slope, low, high, size):  # type: ignore[no-untyped-def]  # noqa: ANN202
     """Give the first and end of the columns j of [0, size) with low <= at + slope j <= high."""
     if slope == 0:
         return (0, size) if low <= at <= high else (0, 0)
@@ -104,7 +158,7 @@ def _between(at, slope, low, high, size):  # type: ignore[no-untyped-def]  # noq
 
 
 @_compiled
-def _cover(i, matrices, data, width, starts, stops, cuts):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _cover(i, matrices, data, width, starts, stops, cuts):  # type: ignore[no-untyped-def]  # noqa: ANN202
     """Find the columns that each tile covers in row `i`; give the count of the sorted `cuts`."""
     count = 0
     for t in range(len(matrices)):
@@ -120,7 +174,7 @@ def _cover(i, matrices, data, width, starts, stops, cuts):  # type: ignore[no-un
 
 
 @_compiled
-def _weigh(values, x, dx, y, dy, data, scale, total, weight):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _weigh(values, x, dx, y, dy, data, scale, total, weight):  # type: ignore[no-untyped-def]  # noqa: ANN202
     """Add values times the distance (full-scale px, in steps of 1/256) to the border of `data`."""
     left, right, top, bottom = x - data[0, 0], data[1, 0] - x, y - data[0, 1], data[1, 1] - y
     for k in range(values.size):
@@ -133,13 +187,41 @@ def _weigh(values, x, dx, y, dy, data, scale, total, weight):  # type: ignore[no
 
 
 @_compiled
-def _divide(total, weight, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _weigh_bent(values, x, dx, y, dy, table, bend, span, column, data, scale, total, weight):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Do as `_weigh` does, at places of `_place`; `column` is that of ``values[0]``."""
+    k = 0
+    while k < values.size:
+        px, pdx, py, pdy, n = _straightened(
+            table, bend, span, x + dx * k, dx, y + dy * k, dy, column + k, values.size - k
+        )
+        here = slice(k, k + n)
+        _weigh(values[here], px, pdx, py, pdy, data, scale, total[here], weight[here])
+        k += n
+
+
+@_compiled
+def _divide(total, weight, out):  # type: ignore[no-untyped-def]  # noqa: ANN202
     for k in range(out.size):
         out[k] = _I(total[k] / weight[k] + _F(0.5))
 
 
 @_compiled
-def draw(pool, offsets, shapes, matrices, data, scale, last, out, mask):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def draw(  # type: ignore[no-untyped-def]  # noqa: ANN201
+    pool,
+    offsets,
+    shapes,
+    matrices,
+    bounds,
+    data,
+    tables,
+    bends,
+    span,
+    column,
+    scale,
+    last,
+    out,
+    mask,
+):
     """Draw tiles over each other, in their order, into integers `out` and `mask`, both (h, w).
 
     Parameters
@@ -148,9 +230,18 @@ def draw(pool, offsets, shapes, matrices, data, scale, last, out, mask):  # type
         Image t is ``pool[offsets[t]:]`` as (h, w) = ``shapes[t]``; of the type of `out`.
     matrices
         (n, 2, 3) integers: column and row of the output to x, y of the image, times `ONE`.
+    bounds
+        (n, 2, 2) integers: lowest and highest x, y of `matrices` where the image has data.
     data
         (n, 2, 2) integers: lowest and highest (x, y) of the image with data, a little more for
-        rounding, times `ONE`.
+        rounding, times `ONE`. The same as `bounds` but for tiles with a bend.
+    tables, bends
+        ``bends[t]`` is start and stop of the tile's part of `tables` (equal: it has none), its
+        first node, and the axis (0 = x, 1 = y) whose place in the image is looked up in it.
+    span
+        Nodes of `tables` are ``2 ** span`` apart.
+    column
+        First column of the output in the whole volume.
     scale
         Full-scale px per pixel of the images, divided by 256.
     last
@@ -165,7 +256,7 @@ def draw(pool, offsets, shapes, matrices, data, scale, last, out, mask):  # type
     for i in range(out.shape[0]):
         out[i] = 0
         mask[i] = False
-        edges = _cover(i, matrices, data, width, starts, stops, cuts)
+        edges = _cover(i, matrices, bounds, width, starts, stops, cuts)
         for k in range(edges - 1):
             a, b = cuts[k], cuts[k + 1]
             if a == b:
@@ -178,37 +269,49 @@ def draw(pool, offsets, shapes, matrices, data, scale, last, out, mask):  # type
                 continue
             mask[i, a:b] = True
             alone = present == 1 or last
+            sums, weights, piece = total[: b - a], weight[: b - a], values[: b - a]
             if not alone:
-                total[: b - a] = 0
-                weight[: b - a] = 0
+                sums[:] = 0
+                weights[:] = 0
             for t in range(top if alone else 0, top + 1):
                 if starts[t] > a or b > stops[t]:
                     continue
                 h, w = shapes[t]
                 image = pool[offsets[t] : offsets[t] + h * w].reshape((h, w))
-                m = matrices[t]
-                x, y = m[0, 0] * a + m[0, 1] * i + m[0, 2], m[1, 0] * a + m[1, 1] * i + m[1, 2]
-                if alone:
-                    _segment(image, x, m[0, 0], y, m[1, 0], _F(0.5), out[i, a:b])
-                    continue
-                _segment(image, x, m[0, 0], y, m[1, 0], _F(0), values[: b - a])
-                _weigh(
-                    values[: b - a],
-                    x,
-                    m[0, 0],
-                    y,
-                    m[1, 0],
-                    data[t],
-                    scale,
-                    total[: b - a],
-                    weight[: b - a],
-                )
+                m, bend = matrices[t], bends[t]
+                dx, dy = m[0, 0], m[1, 0]
+                x, y = dx * a + m[0, 1] * i + m[0, 2], dy * a + m[1, 1] * i + m[1, 2]
+                table = tables[bend[0] : bend[1]]
+                if alone and table.size:
+                    _bent(image, x, dx, y, dy, table, bend, span, column + a, _F(0.5), out[i, a:b])
+                elif alone:
+                    _segment(image, x, dx, y, dy, _F(0.5), out[i, a:b])
+                elif table.size:
+                    _bent(image, x, dx, y, dy, table, bend, span, column + a, _F(0), piece)
+                    _weigh_bent(
+                        piece,
+                        x,
+                        dx,
+                        y,
+                        dy,
+                        table,
+                        bend,
+                        span,
+                        column + a,
+                        data[t],
+                        scale,
+                        sums,
+                        weights,
+                    )
+                else:
+                    _segment(image, x, dx, y, dy, _F(0), piece)
+                    _weigh(piece, x, dx, y, dy, data[t], scale, sums, weights)
             if not alone:
-                _divide(total[: b - a], weight[: b - a], out[i, a:b])
+                _divide(sums, weights, out[i, a:b])
 
 
 @_compiled
-def _mix(a, mask_a, b, mask_b, share, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _mix(a, mask_a, b, mask_b, share, out):  # type: ignore[no-untyped-def]  # noqa: ANN202
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             has_a, has_b = mask_a[i, j], mask_b[i, j]
@@ -234,7 +337,7 @@ def mix(
 
 
 @_compiled
-def halve(lower, upper, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def halve(lower, upper, out):  # type: ignore[no-untyped-def]  # noqa: ANN201
     """Average 2×2×2 voxels of two planes of even sides, rounded half up, into `out`."""
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):

@@ -9,8 +9,10 @@ drawn.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,16 +20,32 @@ from numpy.typing import NDArray
 
 from scripts.lib import filters, geometry, pixels, warp
 from scripts.lib.geometry import Array
-from scripts.lib.maps import Grid, Placed, Window, locator
+from scripts.lib.maps import Grid, Placed, Window
 from scripts.lib.records import TileSpec
-from scripts.lib.warp import INTERPOLATIONS, Source
+from scripts.lib.transforms import AxisOffset, Chain
+from scripts.lib.warp import Source
 
 Image = NDArray[Any]
 Int64 = NDArray[np.int64]
 
 _FUZZ_PX = 1e-3  # by which a place may miss the tile through rounding; as in `warp`
-_ONE = 1 << 23  # of a pixel; see `kernels`
+_BITS = 23  # of the fraction of a place; see `kernels`
+_ONE = 1 << _BITS
 _WEIGHT_STEPS = 256  # per px
+_NO_TABLE = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Bend:
+    """An axis whose place in the image is looked up: a scan correction undone.
+
+    Node k lies at ``first + (k << (_BITS - level))``, once per full-scale pixel; integers, times
+    _ONE.
+    """
+
+    axis: int = 0  # 0 = x, 1 = y
+    first: int = 0
+    table: Int64 = field(default_factory=lambda: _NO_TABLE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +55,26 @@ class _Part:
     tile: TileSpec
     crop: Window
     matrix: Int64  # (2, 3): column and row of the output to x, y of the crop, times _ONE
-    data: Int64  # (2, 2): lowest and highest x, y of the crop that have data, times _ONE
+    bounds: Int64  # (2, 2): lowest and highest x, y of `matrix` that have data, times _ONE
+    data: Int64  # (2, 2): the same of the crop, behind the bend
+    bend: _Bend
+
+
+def _split(chain: Chain) -> tuple[AxisOffset | None, Array] | None:
+    """Give the scan correction of a chain, and the affine of the rest; None for any other chain."""
+    offset = chain.parts[0] if chain.parts and isinstance(chain.parts[0], AxisOffset) else None
+    affine = Chain(chain.parts[1:] if offset else chain.parts).as_affine()
+    return None if affine is None else (offset, affine)
 
 
 def suits(placed: Sequence[Placed], level: int, source: Source | None) -> bool:
-    """Tell whether `draw` can show the tiles: affine, without filters, stored at this level."""
+    """Tell whether `draw` can show the tiles.
+
+    They must be stored at this level, without filters, and moved by an affine, before which a scan
+    correction may move one axis.
+    """
     return source is None and all(
-        one.chain.as_affine() is not None
+        _split(one.chain) is not None
         and not filters.filters_of(one.tile)
         and min(one.tile.width, one.tile.height) >> level > 0
         for one in placed
@@ -72,9 +103,13 @@ def draw(
     kernels.draw(
         pool,
         ends[:-1],
-        np.reshape(np.array(shapes, np.int64), (-1, 2)),
-        np.reshape(np.array([part.matrix for part in parts], np.int64), (-1, 2, 3)),
-        np.reshape(np.array([part.data for part in parts], np.int64), (-1, 2, 2)),
+        _stacked(shapes, 2),
+        _stacked([part.matrix for part in parts], 2, 3),
+        _stacked([part.bounds for part in parts], 2, 2),
+        _stacked([part.data for part in parts], 2, 2),
+        *_bends([part.bend for part in parts]),
+        _BITS - level,
+        round(grid.box.x0 * grid.scale),
         np.float32((1 << level) / _WEIGHT_STEPS),
         last,
         out,
@@ -83,19 +118,78 @@ def draw(
     return out, mask
 
 
+def _stacked(values: Sequence[Any], *shape: int) -> Int64:
+    return np.reshape(np.array(values, np.int64), (-1, *shape))
+
+
+def _bends(bends: Sequence[_Bend]) -> tuple[Int64, Int64]:
+    """Lay tables behind each other; give them and (n, 4) start, stop, first node, axis."""
+    ends = np.cumsum([0, *(bend.table.size for bend in bends)])
+    rows = zip(ends, ends[1:], bends, strict=False)
+    table = np.concatenate([_NO_TABLE, *(bend.table for bend in bends)])
+    return table, _stacked([(a, b, bend.first, bend.axis) for a, b, bend in rows], 4)
+
+
 def _part(one: Placed, grid: Grid, level: int) -> _Part | None:
-    window, affine = warp.reached(one, grid), one.chain.as_affine()
-    if window is None or affine is None:
+    window, split = warp.reached(one, grid), _split(one.chain)
+    if window is None or split is None:
         return None
-    found = locator(one, grid, window, level)
-    crop = warp.needed(found, window, one.tile, level, INTERPOLATIONS["linear"])
+    offset, affine = split
+    crop = _crop(one.tile, offset, affine, grid, window, level)
     corner = np.array([crop[1].start, crop[0].start], np.int64) * _ONE
-    matrix = _matrix(affine, one.tile, grid, level)
-    matrix[:, 2] -= corner
     shift, unit = ((1 << level) - 1) / 2, 1 << level
-    data = warp.data_of(one.tile, level, masked=one.tile.mask_url)
-    limits = (np.array([data.low - _FUZZ_PX, data.high + _FUZZ_PX]) - shift) / unit
-    return _Part(one.tile, crop, matrix, _fixed(limits) - corner)
+    found = warp.data_of(one.tile, level, masked=one.tile.mask_url)
+    limits = np.array([found.low - _FUZZ_PX, found.high + _FUZZ_PX])
+    matrix, data = _matrix(affine, one.tile, grid, level), _fixed((limits - shift) / unit) - corner
+    if offset is None:
+        matrix[:, 2] -= corner
+        return _Part(one.tile, crop, matrix, data, data, _Bend())
+    first, table = _undone(offset, (one.tile.width, one.tile.height)[offset.axis], level)
+    bend = _Bend(offset.axis, first, table - corner[offset.axis])
+    straight = np.where(np.arange(2) == offset.axis, 0, corner)  # the table holds the other
+    matrix[:, 2] -= straight
+    bounds = _fixed((offset.apply(limits) - shift) / unit) - straight
+    return _Part(one.tile, crop, matrix, bounds, data, bend)
+
+
+def _crop(
+    tile: TileSpec,
+    offset: AxisOffset | None,
+    affine: Array,
+    grid: Grid,
+    window: Window,
+    level: int,
+) -> Window:
+    """Rows and columns of the level that the window touches: the rest is not read.
+
+    The corners of the window tell, for both axes go steadily on between them.
+    """
+    rows, columns = (np.array([part.start, part.stop - 1], float) for part in window)
+    corners = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+    at = geometry.apply(geometry.compose(geometry.invert(affine), grid.to_frame), corners)
+    size = np.array([tile.width, tile.height])
+    if offset is not None:
+        ends = offset.apply(np.array([[-1.0, -1.0], size]))
+        at = offset.invert(np.clip(at, ends[0], ends[1]))
+    at = (at - ((1 << level) - 1) / 2) / (1 << level)
+    low = np.clip(np.floor(at.min(axis=0)) - 1, 0, (size >> level) - 1).astype(int)
+    high = np.clip(np.ceil(at.max(axis=0)) + 2, low + 1, size >> level).astype(int)
+    return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
+
+
+@functools.lru_cache(maxsize=64)  # all tiles of a volume share a few corrections
+def _undone(offset: AxisOffset, size: int, level: int) -> tuple[int, Int64]:
+    """Tabulate the inverse of a correction for a tile of `size` px along its axis, times _ONE.
+
+    Gives the first node and the value at each, both px of the level.
+    """
+    ends = offset.apply(np.array([[-2.0, -2.0], [size + 1.0, size + 1.0]]))[:, offset.axis]
+    nodes = np.arange(math.floor(ends[0]), math.ceil(ends[1]) + 1, dtype=float)
+    at = np.zeros((len(nodes), 2))
+    at[:, offset.axis] = nodes
+    shift, unit = ((1 << level) - 1) / 2, 1 << level
+    first = int(_fixed((nodes[:1] - shift) / unit)[0])
+    return first, _fixed((offset.invert(at)[:, offset.axis] - shift) / unit)
 
 
 def _matrix(affine: Array, tile: TileSpec, grid: Grid, level: int) -> Int64:

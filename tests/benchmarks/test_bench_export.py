@@ -28,9 +28,9 @@ from scipy import ndimage
 from scripts.export import plan_export, render_slab
 from scripts.export.slabs import Plan
 from scripts.lib import blocks, files, pixels, volumes
-from scripts.lib.records import Leaf, TileSet, TileSpec
+from scripts.lib.records import Leaf, Ref, TileSet, TileSpec
 from scripts.lib.render import RenderClient
-from scripts.lib.transforms import AFFINE, affine_data
+from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A, affine_data
 
 RENDER = {"owner": "o", "project": "p"}
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,15 +93,19 @@ def affine(z, row, column, side):
     return np.column_stack([linear, shift])
 
 
-def publish(folder, size, dtype):
+def publish(folder, size, dtype, scan):
     tiles = []
+    first = (Ref("scan"),) if scan else ()
     for z in range(size.layers + 1):
         for k in range(4):
             leaf = Leaf(AFFINE, affine_data(affine(z, *divmod(k, 2), size.side)))
             url = f"file://{dtype}-{z}.h5?dataSet=/mipmap.0&z=0"
-            tiles.append(TileSpec(f"t{z:03d}-{k}", float(z), size.side, size.side, url, (leaf,)))
+            tiles.append(
+                TileSpec(f"t{z:03d}-{k}", float(z), size.side, size.side, url, (*first, leaf))
+            )
     client = RenderClient(**RENDER)
-    tile_set = TileSet(tuple(tiles)).with_bounds()
+    shared = {"scan": Leaf(SEM_DISTORTION_A, scan, "scan")} if scan else {}
+    tile_set = TileSet(tuple(tiles), shared).with_bounds()
     receipt = client.publish_stack("s", tile_set, resolution_nm=(8, 8, 8), inputs=[], params={})
     receipt.write(folder / "stacks/s.json")
     rows = [{"chunk": "0000", "z_first": 0, "z_last": size.layers - 1}]
@@ -116,10 +120,10 @@ def volume(bench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RENDER_WS_URL", raising=False)
 
-    def make(side, layers, dtype="uint8", **changes):
+    def make(side, layers, dtype="uint8", scan=None, **changes):
         size = Size(side, layers) if bench.measuring else Size(CHUNK, 4)
         store(tmp_path, size, dtype)
-        publish(tmp_path, size, dtype)
+        publish(tmp_path, size, dtype, scan)
         plan(dtype=dtype, **changes)
         return size
 
@@ -228,6 +232,15 @@ def test_sixteen_bit(bench, volume):
     voxels, seconds = rate(bench, 1)
     bench.row(
         "export.16bit.mvoxel_per_cpu_s", voxels / 1e6 / seconds, "Mvoxel/CPU s", better="higher"
+    )
+
+
+def test_scan_correction(bench, volume):
+    """Tiles that are bent along their rows, most near the left border."""
+    volume(1024, 64, scan="3 12 2 60 0")
+    voxels, seconds = rate(bench, 1)
+    bench.row(
+        "export.scan_corrected.mb_per_cpu_s", voxels / 1e6 / seconds, "MB/CPU s", better="higher"
     )
 
 
