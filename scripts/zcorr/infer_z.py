@@ -21,10 +21,12 @@ Method
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scripts.lib import files
 from scripts.lib.job import job
@@ -45,12 +47,14 @@ def main(
     zcorr: Mapping[str, Any],
 ) -> None:
     """Read all correlations, infer, write text, figures and plots."""
-    parts = [np.load(path) for path in correlations]
+    parts = [_arrays(path) for path in correlations]
     found = Measured.joined(parts).trimmed()
     result = methods.METHODS[zcorr["inference"]](found, zcorr)
     report = report_of(found, result, zcorr)
     log.info("%s", report["figures"])
-    shown = pictures.of(report["layers"], [np.load(path) for path in layers])
+    with ExitStack() as files_open:  # of their many pictures few are read
+        kept = [files_open.enter_context(np.load(path)) for path in layers]
+        shown = pictures.of(report["layers"], kept)
     proposed = qc.proposals(report["layers"], found.regional, grid, zcorr["problem_deviations"])
     lines = qc.as_yaml(proposed) if proposed else ""
     title = f"{volume}: thickness"
@@ -66,6 +70,11 @@ def main(
     region_volume.write(store, int(found.z[0]), found.regional, place)
     text = zcoords.to_text(found.z[found.present], corrected[found.present])
     files.write_text(out["coordinates"], text)
+
+
+def _arrays(path: str) -> dict[str, NDArray[Any]]:
+    with np.load(path) as stored:
+        return dict(stored)
 
 
 def report_of(found: Measured, result: Result, zcorr: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,6 +48,11 @@ ZCORR = {
 LAYERS = [z for z in range(3, 15) if z != 7]
 
 
+def arrays(path):
+    with np.load(path) as stored:
+        return dict(stored)
+
+
 def moving(x, y, z):
     """Waves that move with z: neighbours correlate, the farther the less."""
     return 120 + 50 * np.sin(x / 6 + z / 4) + 50 * np.sin(y / 5 - z / 5)
@@ -105,7 +110,7 @@ def test_stage_gives_true_z_for_present_layers_and_names_the_missing_one(workdir
     assert [row["z"] for row in report["layers"] if row["problem"] == "no image"] == [7]
     assert report["figures"]["layers"] == 11
     assert report["layers"][0]["cc_next"] > 0.9
-    part = np.load("zcorr/correlations/0000.npz")
+    part = arrays("zcorr/correlations/0000.npz")
     assert part["z"].tolist() == [3, 4, 5, 6, 7]
     assert np.isfinite(part["corr"][3]).tolist() == [False, True, True]
 
@@ -113,7 +118,7 @@ def test_stage_gives_true_z_for_present_layers_and_names_the_missing_one(workdir
 def test_kept_layers_are_pictures_with_their_z_and_place(workdir):
     publish(workdir, LAYERS, moving, chunk=5)
     correlate("0000")
-    kept = np.load("zcorr/layers/0000.npz")
+    kept = arrays("zcorr/layers/0000.npz")
     assert kept["z"].tolist() == [3, 4, 5, 6, 7]
     assert kept["pixels"].dtype == np.uint8
     assert max(kept["pixels"].shape[1:]) == 60
@@ -145,9 +150,9 @@ def test_a_patch_says_nothing_about_distance_and_is_seen_all_the_same(workdir):
     found = {}
     for name in ("patched", "taken out"):
         correlate("0000")
-        found[name] = dict(np.load("zcorr/correlations/0000.npz"))
+        found[name] = arrays("zcorr/correlations/0000.npz")
         if name == "patched":
-            shown = np.load("zcorr/layers/0000.npz")["pixels"]
+            shown = arrays("zcorr/layers/0000.npz")["pixels"]
             infer(["0000"])
         republish(workdir, dict.fromkeys(copies))
     assert (shown[3] > 0).mean() == pytest.approx((shown[2] > 0).mean(), abs=0.05)
@@ -179,7 +184,7 @@ def test_the_volume_of_regions_opens_and_shows_a_fault_where_it_is(workdir):
     open_ome_zarr(group)  # a valid OME-Zarr
     values = group["s0"][:]
     assert values.dtype == np.float32
-    stored = np.load("zcorr/regions.npz")
+    stored = arrays("zcorr/regions.npz")
     assert np.array_equal(values, stored["correlation"], equal_nan=True)
     (about,) = group.attrs["multiscales"]
     scale, shift = (
