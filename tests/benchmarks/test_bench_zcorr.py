@@ -19,6 +19,8 @@ from scripts.lib import files, geometry
 from scripts.lib.records import Leaf, TileSet, TileSpec
 from scripts.lib.render import RenderClient
 from scripts.lib.transforms import AFFINE, affine_data
+from scripts.transfer import hdf5
+from scripts.transfer.hdf5 import Storage
 from scripts.zcorr import correlate_layers, decay, inference, isotropy, thickness
 from tests.zcorr.test_zcorr_jobs import ZCORR
 
@@ -33,14 +35,7 @@ def publish(folder, pictures):
         path = folder / f"tiles/{z}.h5"
         path.parent.mkdir(exist_ok=True)
         with h5py.File(path, "w") as file:
-            chunks = tuple(min(n, 512) for n in picture.shape)
-            file.create_dataset(
-                "0-0-0/mipmap.0",
-                data=picture[None],
-                chunks=(1, *chunks),
-                compression="gzip",
-                compression_opts=1,
-            )
+            hdf5.write_pixels(file.create_group("0-0-0"), "mipmap.0", picture[None], Storage())
         url = f"file://{path}?dataSet=/0-0-0/mipmap.0&z=0"
         leaf = Leaf(AFFINE, affine_data(geometry.identity()))
         h, w = picture.shape
