@@ -33,8 +33,9 @@ def main(*, layers: str, listing: str, word: str, archive_root: str | None) -> N
             row["what"],
         )
     files.write_table(listing, leftovers.COLUMNS, rows)
-    files.write_text(word, leftovers.confirmation(rows) + "\n")
-    log.info("to remove these: export.cleanup_word: %s", leftovers.confirmation(rows))
+    confirmed_by = leftovers.confirmation(rows)
+    files.write_text(word, confirmed_by + "\n")
+    log.info("to remove these: export.cleanup_word: %s", confirmed_by)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 Voxels = NDArray[Any]
 
-_ISAL_MOST = 3  # ISA-L's highest level; its levels 1 to 3 pack images alike, within 0.5 %
+ISAL_MOST = 3  # ISA-L's highest level; its levels 1 to 3 pack images alike, within 0.5 %
 
 
 def n5_file(block: Voxels, codec: str, level: int) -> tuple[bytes, bytes]:
@@ -30,18 +30,23 @@ def zarr_file(
     block: Voxels, unit: tuple[int, int, int], codec: str, level: int
 ) -> tuple[bytes, bytes]:
     """Give the file of a Zarr 2 chunk, filled up with zeros at the volume's border."""
-    little = block.dtype.newbyteorder("<")
-    whole = np.ascontiguousarray(block, little)
-    if block.shape != unit:
-        whole = np.zeros(unit, little)
-        whole[tuple(slice(0, n) for n in block.shape)] = block
-    return b"", pack(whole, codec, level)
+    little = np.asarray(block, block.dtype.newbyteorder("<"))
+    return b"", pack(filled(little, unit), codec, level)
+
+
+def filled(block: Voxels, unit: tuple[int, ...]) -> Voxels:
+    """Give a contiguous array of shape `unit`: the block, and zeros behind its end."""
+    if block.shape == unit:
+        return np.ascontiguousarray(block)
+    whole = np.zeros(unit, block.dtype)
+    whole[tuple(slice(0, n) for n in block.shape)] = block
+    return whole
 
 
 def pack(block: Voxels, codec: str, level: int) -> bytes:
     """Compress a contiguous array; `codec` gzip or zstd."""
     if codec == "gzip":
-        return igzip.compress(block.data, min(level, _ISAL_MOST), mtime=0)
+        return igzip.compress(block.data, min(level, ISAL_MOST), mtime=0)
     return _zstd(level).compress(block.data)
 
 

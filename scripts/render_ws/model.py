@@ -276,7 +276,12 @@ _TILE: tuple[Field, ...] = (
     # of newer versions of the reference: class name and parameters
     _other("filterSpec", mapping),
 )
-_TILE_DEFAULTS: Json = {"mipmapLevels": {}, "transforms": {"type": LIST}, "meshCellSize": 64.0}
+MESH_CELL_SIZE = 64.0  # of the reference, when a spec has none
+_TILE_DEFAULTS: Json = {
+    "mipmapLevels": {},
+    "transforms": {"type": LIST},
+    "meshCellSize": MESH_CELL_SIZE,
+}
 BOX = ("minX", "minY", "maxX", "maxY")
 
 

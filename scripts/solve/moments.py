@@ -145,11 +145,9 @@ def of_points(found: Points, cutoff: float = points.CUTOFF) -> Moments:
 
 def _of_points(size: NDArray[np.int64], p: Array, q: Array, w: Array) -> dict[str, Array]:
     """Give weights, centroids and second moments of pairs of `size` points, none zero."""
-    start = np.concatenate([[0], np.cumsum(size)[:-1]]).astype(np.int64)
-    if not len(size):
-        start = start[:0]
+    start = np.cumsum(size) - size
     xy = np.concatenate([p.T, q.T])  # the long axis last
-    total = np.add.reduceat(w, start) if len(w) else np.zeros(0)
+    (total,) = _sums(w[None], start)
     share = w / np.repeat(total, size)
     mean = _sums(share * xy, start)
     away = xy - np.repeat(mean, size, axis=1)

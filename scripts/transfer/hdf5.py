@@ -29,13 +29,13 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+from scripts.lib import blocks
 from scripts.transfer import dat, mipmaps
 from scripts.transfer.contrast import Range
 from scripts.transfer.dat import Dat, Header
 
 DAT_NAME = "dat_file_name"
 _TEXT = h5py.string_dtype()
-_MOST = 3  # level of ISA-L
 _SCALAR = h5py.h5s.create(h5py.h5s.SCALAR)
 
 
@@ -101,11 +101,8 @@ def write_pixels(
     starts = [range(0, n, c) for n, c in zip(values.shape, chunk, strict=True)]
     for start in itertools.product(*starts):
         part = values[tuple(slice(a, a + c) for a, c in zip(start, chunk, strict=True))]
-        if part.shape != chunk:  # the file holds whole chunks
-            whole = np.zeros(chunk, values.dtype)
-            whole[tuple(slice(n) for n in part.shape)] = part
-            part = whole
-        packed = isal_zlib.compress(np.ascontiguousarray(part), min(storage.gzip_level, _MOST))
+        whole = blocks.filled(part, chunk)  # HDF5 keeps whole chunks
+        packed = isal_zlib.compress(whole, min(storage.gzip_level, blocks.ISAL_MOST))
         data.id.write_direct_chunk(start, packed)
     return data
 
