@@ -9,7 +9,7 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 # real volume and generator beside the project, for `make real`
 DATA ?= ../shared/data
 
-.PHONY: help env demo real real-single real-grid test neuroglancer lint bench lock docs clean
+.PHONY: help env demo real real-single real-grid test neuroglancer viewer lint bench lock docs clean
 
 help:
 	@echo "make demo    a synthetic acquisition through the whole workflow, with its score"
@@ -65,8 +65,10 @@ test: $(STAMP)
 
 # the viewer at the version of tests/neuroglancer, made into one page; its test skips without it
 VIEWER := build/neuroglancer
-neuroglancer: $(STAMP) $(VIEWER)/page/index.html
-	$(BIN)/pytest -n 0 tests/export/test_neuroglancer.py
+neuroglancer: $(STAMP) viewer
+	$(BIN)/pytest -n 0 -rs tests/export/test_neuroglancer.py
+
+viewer: $(VIEWER)/page/index.html
 
 $(VIEWER)/page/index.html: $(wildcard tests/neuroglancer/*)
 	mkdir -p $(VIEWER)
