@@ -35,10 +35,13 @@ pytestmark = [
     pytest.mark.xdist_group("browser"),
 ]
 # no word to the outside: the machine may have no network
-QUIET = (
-    "--no-first-run --disable-quic --disable-background-networking"
-    " --disable-component-update --disable-sync"
-).split()
+QUIET = [
+    "--no-first-run",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 SOFTWARE = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")  # WebGL without a GPU
 
 ORIGIN = (40, -12, 25)  # z, y, x
