@@ -15,6 +15,7 @@ rule make_report:
         edges="review/edges.tsv",
         gate="review/gate.json",
         proposals="review/pictures.json",
+        thickness="review/thickness.json",
         residuals="solve/tiles.tsv",
         pairs="solve/pairs.tsv.gz",
         solve="solve/solve.html",

@@ -253,3 +253,27 @@ rule publish_trimmed:
         stack=STACK["trimmed"],
     script:
         "../scripts/review/publish_trimmed.py"
+
+
+# What the stage zcorr hands back: it fills its place on the page above, which is not written again.
+rule review_thickness:
+    input:
+        acquire=f"stacks/{STACK['acquire']}.json",
+        proposals="zcorr/proposals.yaml",
+    output:
+        part="review/thickness.js",
+        pictures="review/thickness.json",
+    log:
+        "logs/review_thickness/page.log",
+    benchmark:
+        "benchmarks/review_thickness/page.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=15,
+    params:
+        render=RENDER,
+    script:
+        "../scripts/review/review_thickness.py"

@@ -71,6 +71,7 @@ rule check_thickness:
         report="zcorr/qc.json",
         coordinates="zcorr/coordinates.txt",
         proposals="zcorr/proposals.yaml",
+        shown="review/thickness.js",  # to look at, also when the gate does not open
     output:
         gate="zcorr/gate.json",
         coordinates="zcorr/Zcoords.txt",

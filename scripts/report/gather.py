@@ -79,6 +79,7 @@ DOCUMENTS = {
     "clusters": "review/clusters.json",
     "gate": "review/gate.json",
     "proposals": "review/pictures.json",
+    "thickness": "review/thickness.json",  # what the thickness hands back to the review
     "solve": "solve/solve.json",
     "qc": "zcorr/qc.json",
     "volume": "export/volume.json",

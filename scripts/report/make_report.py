@@ -49,7 +49,8 @@ def main(
         holes=holes,
         volume=places.level(evidence),
     )
-    drawn["review"] = album.proposals(evidence.documents["proposals"])
+    for stage, document in (("review", "proposals"), ("zcorr", "thickness")):
+        drawn[stage] = album.proposals(evidence.documents[document])
     plotted = embed(plots.all_plots(evidence))
     text = page.page(figures, findings=found, album=drawn, plots=plotted)
     facts = places.facts(evidence, render, names)

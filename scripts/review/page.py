@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,30 @@ def trim_strips(
     return out
 
 
+def thickness_strips(
+    entries: Sequence[Mapping[str, Any]], at: Mapping[Place, TileSpec], read: Read
+) -> list[Shown]:
+    """Show the tiles that the thickness would take out, each of one layer."""
+    out = []
+    for entry in entries[:MOST_PROPOSALS]:
+        row, column = (int(n) for n in entry["cells"][0].split(","))
+        title = f"thickness · z {entry['z_first']:g}, cell {row},{column}"
+        place = (float(entry["z_first"]), row, column)
+        shown = pictures.strip(place, at, read, title, str(entry["reason"]))
+        out += [shown] if shown else []
+    return out
+
+
+def thickness_part(shown: Sequence[Shown], count: int, lines: str) -> str:
+    """Give the script that fills the page's place for `count` proposals; `lines` are their YAML.
+
+    A script, since pages opened from a disk may read nothing else of the files beside them.
+    """
+    template = _environment().get_template("thickness.html.j2")
+    text = template.render(shown=shown, count=count, lines=lines)
+    return f'document.getElementById("thickness").innerHTML = {json.dumps(text)};\n'
+
+
 def worst(pairs: Pairs) -> list[int]:
     """Give the rows of the saved pairs of one layer or the next with the fewest matches."""
     near = np.flatnonzero((pairs["saved"] == 1) & (pairs["dz"] <= 1))
@@ -88,20 +113,27 @@ def page(
     plots: tuple[str, Mapping[str, str]],
 ) -> str:
     """Give the page; `plots` are the script and the elements of `lib.plots.embed`."""
-    environment = jinja2.Environment(
+    script, parts = plots
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            volume=volume,
+            rows=_rows(figures),
+            sections=sections,
+            tables=[(title, header, rows[:MOST_ROWS], len(rows)) for title, header, rows in tables],
+            proposals=proposals,
+            script=Markup(script),  # noqa: S704 - Bokeh's
+            plots=[Markup(part) for part in parts.values()],  # noqa: S704 - Bokeh's
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    script, parts = plots
-    return environment.get_template("page.html.j2").render(
-        volume=volume,
-        rows=_rows(figures),
-        sections=sections,
-        tables=[(title, header, rows[:MOST_ROWS], len(rows)) for title, header, rows in tables],
-        proposals=proposals,
-        script=Markup(script),  # noqa: S704 - Bokeh's
-        plots=[Markup(part) for part in parts.values()],  # noqa: S704 - Bokeh's
-    )
 
 
 def _rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -224,7 +224,8 @@ def refusal(judged: Mapping[str, Any], yaml: str) -> str:
     pasted = "".join(f"  {line}\n" for line in yaml.splitlines())
     return (
         f"{len(z)} layers ({judged['found_pct']:.1f} %) correlate badly with the next, expected at"
-        f" most {judged['expected_pct']:g} %: z {shown}. Look at zcorr/thickness.html. Then either"
-        f" take tiles out of the solve\n\nreview:\n{pasted}\nor accept them as they are\n\nzcorr:\n"
+        f" most {judged['expected_pct']:g} %: z {shown}. Look at zcorr/thickness.html and, tile by"
+        " tile, at the end of review/index.html. Then either take tiles out of the solve\n\n"
+        f"review:\n{pasted}\nor accept them as they are\n\nzcorr:\n"
         f"  accept_layers: [{', '.join(str(v) for v in z)}]\n\nor raise zcorr.gate_problem_pct."
     )

@@ -1,5 +1,6 @@
 """The jobs of review, one after another, on the embedded service and real HDF5 pictures."""
 
+import json
 from pathlib import Path
 
 import h5py
@@ -20,6 +21,7 @@ from scripts.review import (
     publish_patches,
     publish_trimmed,
     review_connectivity,
+    review_thickness,
     settle_patches,
     survey_tiles,
 )
@@ -275,3 +277,35 @@ def test_the_same_review_twice_leaves_the_same_bytes(volume):
     before = [Path(name).read_bytes() for name in names]
     review(rounds=[always], **EASY)
     assert [Path(name).read_bytes() for name in names] == before
+
+
+def thickness(entries):
+    Path("zcorr.yaml").write_text(yaml.safe_dump({"exclude": entries}))
+    out = {"part": "thickness.js", "pictures": "thickness.json"}
+    review_thickness.main(acquire="acquire.json", proposals="zcorr.yaml", out=out, render=RENDER)
+    script = Path("thickness.js").read_text()
+    start, _, value = script.partition(" = ")
+    assert start == 'document.getElementById("thickness").innerHTML'
+    return json.loads(value.removesuffix(";\n")), read_json("thickness.json")
+
+
+def test_what_the_thickness_proposes_comes_to_the_review_with_picture_reason_and_line(volume):
+    entry = {"cells": ["0,1"], "z_first": 6, "z_last": 6, "reason": "zcorr: correlation <0.4"}
+    html, shown = thickness([entry, entry | {"cells": ["0,0"]}])
+    assert [one["title"] for one in shown] == [f"thickness · z 6, cell 0,{c}" for c in (1, 0)]
+    assert all(one["uri"] in html for one in shown)
+    assert shown[0]["width_px"] > 3 * 128  # the tile, the layers before and after, its neighbor
+    assert html.count("zcorr: correlation &lt;0.4") == 4 + 2  # texts and captions; lines
+    assert thickness([entry, entry | {"cells": ["0,0"]}]) == (html, shown)
+    assert thickness([]) == ("<p>None.</p>\n", [])
+
+
+def test_long_lists_of_the_thickness_show_some_and_name_all(volume):
+    entries = [
+        {"cells": [f"0,{z % 2}"], "z_first": 1 + z // 10, "z_last": 1 + z // 10, "reason": f"r{z}"}
+        for z in range(50)
+    ]
+    html, shown = thickness(entries)
+    assert len(shown) == 40
+    assert "40 of 50 shown" in html
+    assert "reason: r49" in html
