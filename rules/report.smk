@@ -18,7 +18,7 @@ rule make_report:
         thickness="review/thickness.json",
         residuals="solve/tiles.tsv",
         pairs="solve/pairs.tsv.gz",
-        solve="solve/solve.html",
+        solve=["solve/solve.html", "solve/pictures.json"],
         z_coords="zcorr/Zcoords.txt",
         quality="zcorr/qc.json",
         volume="export/volume.json",

@@ -93,7 +93,8 @@ rule picture_solve:
         worst="solve/worst_pairs.tsv",
         figures="solve/solve.json",
     output:
-        "solve/solve.html",
+        page="solve/solve.html",
+        pictures="solve/pictures.json",
     log:
         "logs/picture_solve/page.log",
     benchmark:

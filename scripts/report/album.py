@@ -101,6 +101,11 @@ def proposals(document: Sequence[Mapping[str, Any]] | None) -> list[Shown]:
     return [Shown(**one, wide=True) for one in (document or [])[:MOST_PROPOSALS]]
 
 
+def overlays(document: Sequence[Mapping[str, Any]] | None) -> list[Shown]:
+    """Give the worst pairs and layers of the solve, as they lie over one another."""
+    return [Shown(**one | {"title": f"large error · {one['title']}"}) for one in document or []]
+
+
 def _layer(service: Stacks, stack: str, z: int) -> TileSet:
     return service.tiles(stack, z, z)
 

@@ -81,6 +81,7 @@ DOCUMENTS = {
     "proposals": "review/pictures.json",
     "thickness": "review/thickness.json",  # what the thickness hands back to the review
     "solve": "solve/solve.json",
+    "overlays": "solve/pictures.json",  # worst pairs and layers
     "qc": "zcorr/qc.json",
     "volume": "export/volume.json",
 }

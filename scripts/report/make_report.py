@@ -51,6 +51,8 @@ def main(
     )
     for stage, document in (("review", "proposals"), ("zcorr", "thickness")):
         drawn[stage] = album.proposals(evidence.documents[document])
+    if "solve" in drawn:
+        drawn["solve"] += album.overlays(evidence.documents["overlays"])
     plotted = embed(plots.all_plots(evidence))
     text = page.page(figures, findings=found, album=drawn, plots=plotted)
     facts = places.facts(evidence, render, names)

@@ -34,6 +34,7 @@ PLOTS = {
     "zcorr": ("correlation", "thickness"),
 }
 WORDS = {"ok": "fine", "look": "look here", "failed": "failed", "absent": "not reached"}
+NARROW_PX = 280  # of a column of pictures: what is narrower is not enlarged to its width
 MARKS = {"ok": "✓", "look": "!", "failed": "✕", "absent": "–"}
 
 
@@ -66,6 +67,7 @@ def page(
         cost_total=duration(figures["costs"]["seconds"]),
         words=WORDS,
         marks=MARKS,
+        narrow_px=NARROW_PX,
     )
 
 
@@ -97,7 +99,8 @@ def verdict(figures: Figures, findings: int) -> str:
     tiles = figures["ingest"].get("tiles") or review.get("tiles") or solve["tiles"]
     text = f"Aligned: {min(solve['tiles'], tiles):,} of {tiles:,} tiles placed"
     if solve["tiles"] > tiles:
-        text += f" and {solve['tiles'] - tiles:,} missing ones patched"
+        more = solve["tiles"] - tiles
+        text += f" and {more:,} missing {'one' if more == 1 else 'ones'} patched"
     if review.get("excluded_tiles"):
         text += f" ({review['excluded_tiles']:,} excluded)"
     if solve["residual_px"].get("p50") is not None:
@@ -135,7 +138,7 @@ def _range(quantiles: Figures, digits: int, unit: str = "") -> str:
     if not quantiles.get("count"):
         return "–"
     parts = (f"{quantiles[k]:.{digits}f}" for k in ("p50", "p95", "max"))
-    return "median {} · p95 {} · max {}".format(*parts) + (f" {unit}" if unit else "")
+    return "median {} · p95 {} · max {}".format(*parts) + (f"\u00a0{unit}" if unit else "")
 
 
 def cards(figures: Figures) -> Rows:
@@ -218,7 +221,9 @@ def _match(figures: Figures) -> Rows:
     return out
 
 
-REVIEW_PAGE = "review/index.html"
+def _link(path: str) -> Markup:
+    """Give a link to a file of the volume's folder."""
+    return Markup('<a href="../{0}">{0}</a>').format(path)  # noqa: S704 - escaped by format
 
 
 def _review(figures: Figures) -> Rows:
@@ -232,7 +237,7 @@ def _review(figures: Figures) -> Rows:
         ("excluded tiles", number(f["excluded_tiles"])),
         ("patched tiles", number(f["patched_tiles"])),
         ("gaps between neighbors", number(f["weak_edges"])),
-        ("all proposals, statistics and worst pairs", REVIEW_PAGE),
+        ("all proposals, statistics and worst pairs", _link("review/index.html")),
     ]
 
 
@@ -255,7 +260,7 @@ def _solve(figures: Figures) -> Rows:
             if key in score:
                 was = score["nominal"][key]["rms_px"]
                 out.append((label, f"rms {score[key]['rms_px']:.2f} px, was {was:.2f}"))
-    return out
+    return [*out, ("shape of tiles, all worst pairs and layers", _link("solve/solve.html"))]
 
 
 def _zcorr(figures: Figures) -> Rows:
@@ -283,7 +288,7 @@ def _zcorr(figures: Figures) -> Rows:
         was = score["nominal"]["z"]["rms_layers"]
         text = f"rms {score['z']['rms_layers']:.2f} layers, was {was:.2f}"
         out.append(("depth against the truth", text))
-    return out
+    return [*out, ("regions, layers that do not fit", _link("zcorr/thickness.html"))]
 
 
 def _correct(figures: Figures) -> Rows:
@@ -303,6 +308,8 @@ def _export(figures: Figures) -> Rows:
         ("voxel size (x × y × z)", f"{voxel} nm"),
         ("type", str(f["dtype"])),
         ("resolution levels", number(f["levels"])),
+        *(("dataset", path) for path in f["paths"]),
+        ("links that open it in neuroglancer", _link("export/volume.json")),
     ]
 
 
@@ -387,7 +394,7 @@ def _worst_pairs_table(f: Figures) -> TableRows | None:
         for pair in pairs[:MOST_ROWS]
     ]
     header = ["tile", "matched with", "rms, px", "share of the error", "judged"]
-    caption = "Pairs with the largest share of the error; with pictures in solve/solve.html"
+    caption = "Pairs with the largest share of the error"
     return (caption, header, rows) if rows else None
 
 

@@ -18,16 +18,43 @@ from scripts.lib.geometry import Box
 from scripts.lib.records import TileSet
 
 SIDE_PX = 480  # of a picture, and at most of the tile's own pixels that it shows
+SMALL_PX = 300  # of a picture of the report
+QUALITY = 85
 NO_DATA = 30  # grey level
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """A picture of the page: what it shows, and the picture as data URI."""
+    """A picture of the page, (h, w, 3) colors, and what it shows."""
 
     title: str
     caption: str
-    uri: str
+    colors: NDArray[np.uint8]
+    whole: bool = False  # all of it is of interest; else its single pixels are
+
+    @property
+    def uri(self) -> str:
+        """The picture as data URI, every pixel as it is."""
+        return _uri(self.colors, "PNG", optimize=True)
+
+    def small(self) -> dict[str, Any]:
+        """Give it as a picture of the report: whole ones smaller, of others the middle."""
+        h, w = self.colors.shape[:2]
+        colors = self.colors
+        if self.whole:
+            factor = min(1.0, SMALL_PX / max(h, w))
+            size = (max(1, round(w * factor)), max(1, round(h * factor)))
+            colors = np.asarray(Image.fromarray(colors, "RGB").resize(size), np.uint8)
+        else:
+            top, left = (max(0, (n - SMALL_PX) // 2) for n in (h, w))
+            colors = colors[top : top + SMALL_PX, left : left + SMALL_PX]
+        return {
+            "uri": _uri(colors, "JPEG", quality=QUALITY, subsampling=0),
+            "width_px": colors.shape[1],
+            "height_px": colors.shape[0],
+            "title": self.title,
+            "caption": self.caption,
+        }
 
 
 def draw(tiles: TileSet, rows: Iterable[Mapping[str, str]]) -> list[Overlay]:
@@ -41,7 +68,7 @@ def draw(tiles: TileSet, rows: Iterable[Mapping[str, str]]) -> list[Overlay]:
             continue
         # one pixel for one: misalignment is a matter of single pixels
         one, other = (compose.render([tile], box, scale=1.0) for tile in (p, q))
-        out.append(Overlay(_title(row), _caption(row), _uri(over(one, other))))
+        out.append(Overlay(_title(row), _caption(row), over(one, other)))
     return out
 
 
@@ -60,7 +87,7 @@ def draw_layers(tiles: TileSet, worst: Iterable[Mapping[str, Any]]) -> list[Over
         scale = min(1.0, SIDE_PX / max(box.width, box.height))
         one, other = (compose.render(layers[k], box, scale=scale) for k in (z, after))
         caption = f"layer {z} (magenta), {after} (green): {row['rms_px']:.2f} px"
-        out.append(Overlay(f"layer {z}, whole", caption, _uri(over(one, other))))
+        out.append(Overlay(f"layer {z}, whole", caption, over(one, other), whole=True))
     return out
 
 
@@ -104,7 +131,8 @@ def _caption(row: Mapping[str, str]) -> str:
     )
 
 
-def _uri(colors: NDArray[np.uint8]) -> str:
+def _uri(colors: NDArray[np.uint8], form: str, **options: Any) -> str:  # noqa: ANN401 - of the form
     out = io.BytesIO()
-    Image.fromarray(colors, "RGB").save(out, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+    Image.fromarray(np.ascontiguousarray(colors), "RGB").save(out, form, **options)
+    data = base64.b64encode(out.getvalue()).decode()
+    return f"data:image/{form.lower()};base64,{data}"

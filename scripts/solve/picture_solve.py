@@ -5,15 +5,16 @@ Inputs
     the align stack (its receipt), ``solve/layers.tsv``, ``solve/worst_pairs.tsv``,
     ``solve/solve.json``
 
-Output
+Outputs
     ``solve/solve.html``, one file
+    ``solve/pictures.json``  the worst pairs and layers once more, small, for the report
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.lib.files import read_json, read_table, write_text
+from scripts.lib.files import read_json, read_table, write_json, write_text
 from scripts.lib.job import job
 from scripts.lib.receipts import StackReceipt
 from scripts.lib.records import TileSet
@@ -22,6 +23,7 @@ from scripts.solve import overlays, page, plots
 
 MOST_PICTURES = 12  # of pairs
 MOST_LAYERS = 6
+OF_EACH = 3  # pictures for the report
 
 
 def main(
@@ -30,10 +32,10 @@ def main(
     layers: str | Path,
     worst: str | Path,
     figures: str | Path,
-    out: str | Path,
+    out: Mapping[str, str],
     render: dict[str, Any],
 ) -> None:
-    """Write the page."""
+    """Write the page, and pictures for the report."""
     client, receipt = RenderClient(**render), StackReceipt.read(align)
     client.require(receipt)
     pairs = read_table(worst)
@@ -42,8 +44,11 @@ def main(
     bad = found["worst_layers"][:MOST_LAYERS]
     tiles = _tiles(client, receipt.stack, {float(r[s]) for r in drawn for s in ("p_z", "q_z")})
     beside = _tiles(client, receipt.stack, _and_next([r["z"] for r in bad], rows))
-    pictures = [*overlays.draw(tiles, drawn), *overlays.draw_layers(beside, bad)]
-    write_text(out, page.render(found, pairs, pictures, plots.of_layers({"solve": rows})))
+    of_pairs, of_layers = overlays.draw(tiles, drawn), overlays.draw_layers(beside, bad)
+    shown = [*of_pairs, *of_layers]
+    write_text(out["page"], page.render(found, pairs, shown, plots.of_layers({"solve": rows})))
+    few = [*of_pairs[:OF_EACH], *of_layers[:OF_EACH]]
+    write_json(out["pictures"], [one.small() for one in few])
 
 
 def _tiles(client: RenderClient, stack: str, z_values: Iterable[float]) -> TileSet:
@@ -64,6 +69,6 @@ if __name__ == "__main__":
             layers=snakemake.input.layers,
             worst=snakemake.input.worst,
             figures=snakemake.input.figures,
-            out=snakemake.output[0],
+            out=dict(snakemake.output.items()),
             render=snakemake.params.render,
         )

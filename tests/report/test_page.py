@@ -85,6 +85,21 @@ def test_pictures_have_alternative_texts(html):
     assert all(re.search(r'alt="[^"]{3,}"', image) for image in images)
 
 
+def test_worst_pairs_and_layers_of_the_solve_are_shown_as_large_as_they_are(run, drawn):
+    one = {"uri": "data:,", "width_px": 52, "height_px": 200, "title": "layer 2", "caption": "3 px"}
+    shown = album.overlays([one])
+    assert album.overlays(None) == []
+    text = page.page(
+        summary.summarise(run[2], volume="small"),
+        findings=[],
+        album=drawn | {"solve": [*drawn["solve"], *shown]},
+        plots=("", {}),
+    )
+    assert '<img src="data:," width="52" height="200"' in text
+    assert 'style="max-width: 52px"' in text
+    assert "<b>large error · layer 2</b> 3 px" in text
+
+
 def test_quarantined_tile_and_hole_are_on_the_page(html):
     assert "Tiles in quarantine" in html
     assert "Declared holes" in html

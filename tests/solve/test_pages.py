@@ -1,9 +1,12 @@
 """Tables, page and pictures of a solve."""
 
+import base64
+import io
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from scripts.lib.compose import Picture
 from scripts.lib.geometry import Box
@@ -54,7 +57,8 @@ def test_the_page_holds_figures_pairs_pictures_and_plots(wrong):
     rows = residuals.worst_pairs(wrong.case.tiles, wrong.graph, wrong.solved)
     rows = [{k: str(int(v) if isinstance(v, bool) else v) for k, v in row.items()} for row in rows]
     layers = residuals.per_layer(wrong.case.tiles, wrong.graph, wrong.solved)
-    picture = overlays.Overlay("layers 1 and 2", "a (magenta), b (green)", "data:image/png;base64,")
+    colors = np.zeros((4, 6, 3), np.uint8)
+    picture = overlays.Overlay("layers 1 and 2", "a (magenta), b (green)", colors)
     one = page.render(figures, rows, [picture], plots.of_layers({"solve": layers}))
     assert rows[0]["p_id"] in one
     assert f"{figures['pairs_wrong']} of them wrong" in one
@@ -73,6 +77,17 @@ def test_overlays_show_the_common_part_and_agreement_is_grey():
     assert colors.shape == (30, 40, 3)
     assert np.abs(colors[:, :20].astype(int) - colors[:, :20, 1:2]).max() < 40
     assert (colors[:, 20:, 1] == overlays.NO_DATA).all()
+
+
+def test_pictures_for_the_report_keep_single_pixels_of_pairs_and_the_whole_of_layers():
+    colors = np.zeros((480, 400, 3), np.uint8)
+    colors[90:390, 50:350] = 255  # the middle
+    for whole, shape in ((False, (300, 300)), (True, (300, 250))):
+        small = overlays.Overlay("t", "c", colors, whole=whole).small()
+        data = base64.b64decode(small["uri"].partition(",")[2])
+        pixels = np.asarray(Image.open(io.BytesIO(data)))
+        assert pixels.shape[:2] == shape == (small["height_px"], small["width_px"])
+        assert (pixels.min() > 250) != whole
 
 
 def test_a_bad_layer_is_drawn_over_the_next_one_there_is(tmp_path):
