@@ -103,7 +103,7 @@ def proposals(document: Sequence[Mapping[str, Any]] | None) -> list[Shown]:
 
 def overlays(document: Sequence[Mapping[str, Any]] | None) -> list[Shown]:
     """Give the worst pairs and layers of the solve, as they lie over one another."""
-    return [Shown(**one | {"title": f"large error · {one['title']}"}) for one in document or []]
+    return [Shown(**{**one, "title": f"large error · {one['title']}"}) for one in document or []]
 
 
 def _layer(service: Stacks, stack: str, z: int) -> TileSet:

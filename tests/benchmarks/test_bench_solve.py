@@ -9,7 +9,8 @@ included. CPU seconds and peak begin with the moments as arrays and end with the
   by plain `scipy.sparse.linalg.splu` with its defaults.
 * robust: moments gathered from the embedded service by two processes, the whole robust solve with
   all its re-weightings, the stack saved.
-* wide: the linear solve of a montage of 12 x 12 tiles in 188 layers.
+* wide: the linear solve of a montage of 12 x 12 tiles in 188 layers, and the robust one of the same
+  montage with wrong pairs.
 """
 
 import json
@@ -148,6 +149,16 @@ def test_wide_montage(bench, tmp_path_factory):
     cpu_s, peak, placement = own_process(bench, solve_linear, folder)
     bench.row("solve.wide.cpu_s", cpu_s, "CPU s", better="lower")
     bench.row("solve.wide.peak_mb", peak, "MB", better="lower")
+    assert error_px(case, placement) < 0.5
+
+
+def test_wide_montage_with_wrong_pairs(bench, tmp_path_factory):
+    shape = WIDE[bench.measuring]
+    case, folder = case_folder(tmp_path_factory, shape, wrong=0.05, seed=3)
+    cpu_s, peak, placement, iterations = own_process(bench, solve_robust, folder)
+    beside = {"reweightings": sum(iterations.values())}
+    bench.row("solve.wide_robust.cpu_s", cpu_s, "CPU s", better="lower", **beside)
+    bench.row("solve.wide_robust.peak_mb", peak, "MB", better="lower")
     assert error_px(case, placement) < 0.5
 
 
