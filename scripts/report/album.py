@@ -106,6 +106,17 @@ def overlays(document: Sequence[Mapping[str, Any]] | None) -> list[Shown]:
     return [Shown(**{**one, "title": f"large error · {one['title']}"}) for one in document or []]
 
 
+def of_stages(documents: Mapping[str, Any], drawn: Album) -> Album:
+    """Add to what is `drawn` the pictures that stages made of what they found."""
+    out = drawn | {
+        "review": proposals(documents["proposals"]),
+        "zcorr": proposals(documents["thickness"]),
+    }
+    if "solve" in out:
+        out["solve"] = [*out["solve"], *overlays(documents["overlays"])]
+    return out
+
+
 def _layer(service: Stacks, stack: str, z: int) -> TileSet:
     return service.tiles(stack, z, z)
 

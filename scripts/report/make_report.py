@@ -49,12 +49,9 @@ def main(
         holes=holes,
         volume=places.level(evidence),
     )
-    for stage, document in (("review", "proposals"), ("zcorr", "thickness")):
-        drawn[stage] = album.proposals(evidence.documents[document])
-    if "solve" in drawn:
-        drawn["solve"] += album.overlays(evidence.documents["overlays"])
     plotted = embed(plots.all_plots(evidence))
-    text = page.page(figures, findings=found, album=drawn, plots=plotted)
+    shown = album.of_stages(evidence.documents, drawn)
+    text = page.page(figures, findings=found, album=shown, plots=plotted)
     facts = places.facts(evidence, render, names)
     files.write_json(outputs["summary"], figures)
     files.write_text(outputs["issue"], issue.issue(figures, page.cards(figures), found, facts))
