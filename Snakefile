@@ -46,6 +46,7 @@ localrules:
     report,
     preview,
     promote,
+    promote_region,
     cleanup_listing,
     cleanup,
 
@@ -55,7 +56,7 @@ rule all:
     input:
         "report/index.html",
         "export/volume.json",
-        [f"exports/channel_{k}/volume.json" for k in CHANNELS[1:]],
+        channel_files("volume.json"),
 
 
 rule transfer:
@@ -100,7 +101,7 @@ rule correct:
 rule export:
     input:
         "export/volume.json",
-        [f"exports/channel_{k}/volume.json" for k in CHANNELS[1:]],
+        channel_files("volume.json"),
 
 
 rule region:
@@ -122,6 +123,11 @@ rule preview:
 rule promote:
     input:
         "export/promoted.json",
+
+
+rule promote_region:
+    input:
+        f"exports/{region_name()}/promoted.json",
 
 
 rule cleanup_listing:

@@ -3,8 +3,9 @@
 
 rule promote_volume:
     input:
-        plan="export/plan.json",
-        volume="export/volume.json",
+        # the channels go with the whole: all of them can be renamed, or none is
+        plans=["export/plan.json", *channel_files("plan.json")],
+        volumes=["export/volume.json", *channel_files("volume.json")],
     output:
         "export/promoted.json",
     log:
@@ -21,6 +22,18 @@ rule promote_volume:
         promote_root=resolved(EXPORT["promote_root"]),
     script:
         "../scripts/export/promote_volume.py"
+
+
+use rule promote_volume as promote_part with:
+    input:
+        plans=["exports/{part}/plan.json"],
+        volumes=["exports/{part}/volume.json"],
+    output:
+        "exports/{part}/promoted.json",
+    log:
+        "logs/promote_part/{part}.log",
+    benchmark:
+        "benchmarks/promote_part/{part}.tsv"
 
 
 rule list_leftovers:

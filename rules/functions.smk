@@ -189,6 +189,11 @@ def export_parts():
     return parts
 
 
+def channel_files(name):
+    """A file of the export of each channel beside the first."""
+    return [f"exports/channel_{k}/{name}" for k in CHANNELS[1:]]
+
+
 def region_name():
     """Name of the region of export.box and export.scale: another region is another folder."""
     ranges = (config["export"]["box"] or {}).items()

@@ -2,7 +2,8 @@
 """Move the validated volumes to their place by rename, and leave links.
 
 Inputs
-    ``export/plan.json``; ``export/volume.json``, which is there only when every block was read back
+    ``export/plan.json`` and those of the other channels; each ``volume.json``, which is there only
+    when every block was read back
 Outputs
     ``export/promoted.json``: format and path of each
     Side effect: ``<promote_root>/<volume>.n5/em/fibsem-uint8`` and so on; groups above are made
@@ -10,6 +11,7 @@ Outputs
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.export import promotion, slabs
@@ -19,12 +21,13 @@ from scripts.lib.job import UserError, job
 log = logging.getLogger(__name__)
 
 
-def main(*, plan: str, out: str, root: str | None) -> None:
-    """Check all, then rename one after another."""
+def main(*, plans: Sequence[str], out: str, root: str | None) -> None:
+    """Check all of all plans, then rename one after another."""
     if root is None:
         raise UserError("export.promote_root is not set: expected the folder of finished volumes")
-    what = slabs.Plan.from_json(files.read_json(plan))
-    targets = [target for each in what.kinds.values() for target in each.targets]
+    exports = [slabs.Plan.from_json(files.read_json(plan)) for plan in plans]
+    kinds = [each for export in exports for each in export.kinds.values()]
+    targets = [target for each in kinds for target in each.targets]
     promotion.check(targets, Path(root))
     found = [
         {"format": target.format, "path": str(promotion.promote(target, Path(root)))}
@@ -36,4 +39,8 @@ def main(*, plan: str, out: str, root: str | None) -> None:
 
 if __name__ == "__main__":
     with job(snakemake):
-        main(plan=snakemake.input.plan, out=snakemake.output[0], root=snakemake.params.promote_root)
+        main(
+            plans=snakemake.input.plans,
+            out=snakemake.output[0],
+            root=snakemake.params.promote_root,
+        )

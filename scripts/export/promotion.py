@@ -12,11 +12,24 @@ from scripts.lib.job import UserError
 from scripts.lib.volumes import Target
 
 _GROUP_FILES = ("attributes.json", ".zgroup", ".zattrs", "zarr.json")
+_SUFFIXES = (".v3.zarr", ".zarr", ".n5")
+
+
+def container(target: Target, root: Path) -> Path:
+    """Give the container of `target` below `root`; one of ``exports/<part>`` is named by its part.
+
+    In its own folder a region has the name of the whole volume: ``v.n5``; here ``v.<part>.n5``.
+    """
+    path = Path(target.container)
+    if path.parent == Path():
+        return root / path.name
+    suffix = next(one for one in _SUFFIXES if path.name.endswith(one))
+    return root / f"{path.name.removesuffix(suffix)}.{path.parent.name}{suffix}"
 
 
 def goal(target: Target, root: Path) -> Path:
     """Give the folder that the multiscale group of `target` gets below `root`."""
-    return root / Path(target.container).name / target.dataset
+    return container(target, root) / target.dataset
 
 
 def check(targets: Sequence[Target], root: Path) -> None:
@@ -66,7 +79,7 @@ def promote(target: Target, root: Path) -> Path:
 
 def _copy_metadata(target: Target, root: Path) -> None:
     """Write the few lines that make the folders above a group N5 or Zarr groups."""
-    here, there = Path(target.container), root / Path(target.container).name
+    here, there = Path(target.container), container(target, root)
     for part in (Path(), *reversed(Path(target.dataset).parents[:-1])):
         (there / part).mkdir(parents=True, exist_ok=True)
         for name in _GROUP_FILES:
@@ -86,6 +99,6 @@ def refuse_promoted(plan: Plan) -> None:
         if target.group.is_symlink():
             raise UserError(
                 f"export: {target.group} was promoted to {target.group.resolve()}, which must not"
-                f" change. To export anew beside it, remove the link {target.group} and"
-                " export/promoted.json and run again."
+                f" change. To export anew beside it, remove the link {target.group} and the"
+                " promoted.json of this export (of channels: export/promoted.json) and run again."
             )

@@ -1,5 +1,6 @@
 """After a good export: the volume is renamed to its place; what is not needed goes when told."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -27,19 +28,28 @@ VOXELS = np.arange(8 * 16 * 32, dtype=np.uint16).reshape(8, 16, 32).astype(np.ui
 def volume(workdir, monkeypatch):
     """A volume in all formats with one block, and its plan."""
     monkeypatch.setitem(PLANNED, "formats", ["n5", "zarr", "zarr3"])
+    (workdir / "finished").mkdir()
+    return made("export", "v")
+
+
+def made(folder, name):
     what = planned()
+    targets = tuple(
+        replace(t, container=name + t.container.removeprefix("v")) for t in what.targets
+    )
+    what = replace(what, targets=targets)
     for target in what.targets:
         volumes.create(target, what.spec)
         block = np.zeros((8, 32, 32), np.uint8)
         block[:, :16] = VOXELS
         volumes.open_level(target, 0).write((slice(0, 8), slice(0, 32), slice(0, 32)), block)
-    files.write_json("export/plan.json", what.to_json())
-    (workdir / "finished").mkdir()
+    files.write_json(f"{folder}/plan.json", what.to_json())
     return what
 
 
-def promote():
-    promote_volume.main(plan="export/plan.json", out="export/promoted.json", root="finished")
+def promote(*parts):
+    plans = ["export/plan.json", *(f"exports/{part}/plan.json" for part in parts)]
+    promote_volume.main(plans=plans, out="export/promoted.json", root="finished")
 
 
 def read(group):
@@ -80,6 +90,40 @@ def test_what_is_there_is_never_replaced_and_nothing_is_half_done(volume):
     with pytest.raises(UserError, match=r"finished/v.v3.zarr.*exists already.*Nothing was changed"):
         promote()
     assert not any(target.group.is_symlink() for target in volume.targets)
+
+
+def test_channels_go_with_the_volume_each_into_its_own_container(volume):
+    channel = made("exports/channel_1", "v.channel-1")
+    promote()
+    assert not any(target.group.is_symlink() for target in channel.targets)
+    promote("channel_1")  # a channel that came later joins
+    promote("channel_1")
+    for target in channel.targets:
+        assert target.group.is_symlink()
+        assert target.group.resolve() == (Path("finished") / target.group).resolve()
+    assert np.array_equal(read(Path("finished/v.channel-1.n5/em/fibsem-uint8")), VOXELS)
+    assert len(files.read_json("export/promoted.json")["targets"]) == 6
+
+
+def test_a_channel_that_cannot_be_renamed_keeps_the_volume_where_it_is(volume):
+    channel = made("exports/channel_1", "v.channel-1")
+    Path("finished/v.channel-1.zarr/recon-1/em/fibsem-uint8").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"v\.channel-1\.zarr.*exists already.*Nothing was changed"):
+        promote("channel_1")
+    assert not any(t.group.is_symlink() for what in (volume, channel) for t in what.targets)
+
+
+def test_a_region_is_named_by_its_part_and_never_takes_the_volumes_place(volume):
+    part = "region_x0to32_by2"
+    region = made(f"exports/{part}", f"exports/{part}/v")
+    where = {"out": f"exports/{part}/promoted.json", "root": "finished"}
+    promote_volume.main(plans=[f"exports/{part}/plan.json"], **where)
+    assert not any(target.group.is_symlink() for target in volume.targets)
+    promote()
+    names = {f"v{part}{end}" for part in ("", f".{part}") for end in (".n5", ".zarr", ".v3.zarr")}
+    assert {path.name for path in Path("finished").iterdir()} == names
+    with pytest.raises(UserError, match="was promoted"):
+        promotion.refuse_promoted(region)
 
 
 def test_an_interrupted_promotion_is_completed(volume):

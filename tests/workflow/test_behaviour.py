@@ -101,11 +101,11 @@ def test_a_changed_solve_parameter_reruns_solve_and_what_follows_only(history):
 
 def test_a_region_is_beside_the_whole_and_takes_its_own_chunks_alone(history):
     dry = history.volume.snakemake(
-        *("--dry-run", "region", "promote", "--config"),
+        *("--dry-run", "promote_region", "promote", "--config"),
         "export={box: {z_px: [1, 4]}, scale: 0.5, promote_root: finished}",
     )
     assert dry.returncode == 0, dry.stdout
-    assert {"plan_part", "close_part", "promote_volume"} <= rules_of(dry)
+    assert {"plan_part", "close_part", "promote_part", "promote_volume"} <= rules_of(dry)
     assert re.search(r"render_part +1\b", dry.stdout)  # one chunk of two holds these layers
     assert rules_of(dry) & {"render_slab", "plan_export", "make_report"} == set()
 
