@@ -19,7 +19,15 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted(ROOT.glob("scripts/**/*.py"))
 RULES = [*sorted(ROOT.glob("rules/*.smk")), ROOT / "Snakefile"]
 STAGES = {"transfer", "ingest", "match", "review", "solve", "zcorr", "correct", "export", "report"}
-TARGETS = STAGES | {"all", "preview", "region", "promote", "cleanup_listing", "cleanup"}  # no job
+TARGETS = STAGES | {
+    "all",
+    "preview",
+    "region",
+    "promote",
+    "promote_region",
+    "cleanup_listing",
+    "cleanup",
+}  # no job
 # A module of lib names its layer in its docstring: """L0 · Files: ...
 LEVEL = {
     path.stem: int(found[1])
