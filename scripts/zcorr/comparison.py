@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scripts.zcorr import correlation, isotropy, regions
-from scripts.zcorr.correlation import Array, Field
+from scripts.zcorr.correlation import Array, Bytes, Field
 from scripts.zcorr.isotropy import LAGS_PX, Grain
 
 
@@ -16,7 +16,7 @@ from scripts.zcorr.isotropy import LAGS_PX, Grain
 class Seen:
     """A layer ready for all comparisons."""
 
-    region: regions.Map
+    pixels: Bytes  # (h, w), 0 = no data
     field: Field
     grain: Grain
 
@@ -54,6 +54,10 @@ def compare(
             for k, other in enumerate(reversed(held)):
                 if j - k - 1 < count and other is not None:
                     _pair(out, j - k - 1, k, other, layer)
+                    if k == 0:
+                        out.regional[j - 1] = regions.correlate(
+                            other.pixels, layer.pixels, region_px
+                        )
         held = [*held, layer][-reach:]
     return out
 
@@ -63,8 +67,6 @@ def _pair(out: Compared, i: int, k: int, a: Seen, b: Seen) -> None:
     grain = isotropy.alike(a.grain, b.grain)
     out.band[i, k], out.band_share[i, k] = grain.value, grain.share
     out.shift[i, k], out.bend[i, k] = grain.shift, grain.bend
-    if k == 0:
-        out.regional[i] = regions.correlate(a.region, b.region)
 
 
 def _nothing(count: int, reach: int, shape: tuple[int, int], region_px: float) -> Compared:

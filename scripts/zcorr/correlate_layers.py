@@ -31,9 +31,8 @@ from scripts.lib import compose, files
 from scripts.lib.geometry import Box
 from scripts.lib.job import job
 from scripts.lib.receipts import StackReceipt
-from scripts.lib.records import TileSpec
 from scripts.lib.render import RenderClient
-from scripts.zcorr import comparison, correlation, isotropy, region_volume, regions, windows
+from scripts.zcorr import comparison, correlation, isotropy, region_volume, windows
 from scripts.zcorr.comparison import Compared, Seen
 
 
@@ -103,48 +102,33 @@ def _seen(
         if z not in placed:
             yield None
             continue
-        # windows and the picture may want the same tile
-        source = _remembered()
         own = [one for one in placed[z] if not one.tile.is_copy]
-        picture = compose.render(own, view.box, scale=view.scale, source=source)
+        picture = compose.render(own, view.box, scale=view.scale, dtype="uint8")
         shown = picture
         if len(own) < len(placed[z]):
-            shown = compose.render(placed[z], view.box, scale=view.scale, source=source)
+            shown = compose.render(placed[z], view.box, scale=view.scale, dtype="uint8")
         kept[z] = correlation.keepsake(shown, picture_px)
         if not own:
             yield None
             continue
         mask = correlation.textured(picture, view.scale, view.texture)
-        centred = correlation.about_zero(picture)
+        whole = compose.Picture(picture.pixels, mask)
         yield Seen(
-            regions.prepare(centred, view.region_px),
-            correlation.prepare(centred, mask),
-            isotropy.grain(_windows(own, view, compose.Picture(picture.pixels, mask), source)),
+            picture.pixels,
+            correlation.prepare(picture, mask),
+            isotropy.grain(_windows(own, view, whole)),
         )
 
 
-def _remembered() -> compose.Source:
-    """Read images, each once."""
-    known: dict[tuple[str, int], Any] = {}
-
-    def source(tile: TileSpec, level: int) -> Any:  # noqa: ANN401 - what file_source gives
-        key = (tile.tile_id, level)
-        if key not in known:
-            known[key] = compose.file_source(tile, level)
-        return known[key]
-
-    return source
-
-
 def _windows(
-    placed: list[compose.Placed], view: View, whole: compose.Picture, source: compose.Source
+    placed: list[compose.Placed], view: View, whole: compose.Picture
 ) -> list[compose.Picture]:
     """Give the pictures whose grain is looked at, without resin; `whole` when it will do."""
     if view.grain_boxes == (view.box,) and view.grain_scale == view.scale:
         return [whole]
     seen = []
     for box in view.grain_boxes:
-        picture = compose.render(placed, box, scale=view.grain_scale, source=source)
+        picture = compose.render(placed, box, scale=view.grain_scale, dtype="uint8")
         mask = correlation.textured(picture, view.grain_scale, view.texture)
         seen.append(compose.Picture(picture.pixels, mask))
     return seen

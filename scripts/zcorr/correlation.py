@@ -3,12 +3,16 @@
 Every layer is rendered over the same box at the same scale, so that pixel grids coincide and no
 search for a shift is needed. Where there is no texture (empty resin) pixels say nothing about
 distance and are left out. Facts: spec solve-export 3.2 (render's LayerDistancePlanner).
+
+Pictures are of whole grey levels, as the layers are stored and as the reference renders them, and 0
+where there is no data: so they are small, and their sums are exact.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,10 +20,13 @@ from numpy.typing import NDArray
 
 from scripts.lib.compose import Picture
 from scripts.lib.geometry import Box
+from scripts.zcorr import kernels
 
 Array = NDArray[np.float64]
 Bool = NDArray[np.bool_]
+Bytes = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
+Image = NDArray[Any]
 
 _TEXTURE_SCALE = 0.22  # texture is judged at about the reference's scale: pixel noise is none there
 _FINE_SD = 4.0  # px
@@ -56,16 +63,10 @@ def textured(picture: Picture, scale: float, options: Texture) -> Bool:
     if not options.enabled or not data.any():
         return data
     # halves: they are quick
-    shrink = 1 / max(1, 2 ** round(math.log2(scale / _TEXTURE_SCALE)))
-    weight = None
-    if data.all():
-        small = _shrunk(picture.pixels.astype(np.float32, copy=False), shrink)
-    else:
-        weight = _shrunk(data.astype(np.float32), shrink)
-        filled = _shrunk(np.where(data, picture.pixels, 0).astype(np.float32), shrink)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            small = np.asarray(np.nan_to_num(filled / weight), np.float32)
-    sigma = min(options.sigma_px * scale * shrink, min(small.shape) / _SPANS)
+    size = max(1, 2 ** round(math.log2(scale / _TEXTURE_SCALE)))
+    small, share = kernels.block_means(picture.pixels, size)
+    weight = None if data.all() else share
+    sigma = min(options.sigma_px * scale / size, min(small.shape) / _SPANS)
     excess = np.maximum(0, small - _local_mean(small, weight, sigma))
     content = _local_mean(excess.astype(np.float32), weight, sigma)
     if content.min() >= options.threshold:
@@ -76,19 +77,21 @@ def textured(picture: Picture, scale: float, options: Texture) -> Bool:
 
 
 def halved(image: Float32) -> Float32:
-    """Mean of 2 x 2 pixels; of an odd side as nearly so as it divides."""
+    """Mean of 2 x 2 pixels; a last odd row or column is left out, but of a single one."""
     h, w = (max(1, n // 2) for n in image.shape)
-    return np.asarray(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA), np.float32)
+    even = image[: 2 * h, : 2 * w]
+    return np.asarray(cv2.resize(even, (w, h), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _shrunk(image: Float32, factor: float) -> Float32:
+def _shrunk(image: Image, factor: float) -> Image:
     """Area means at a scale of `factor` < 1, by halves as far as they go: that is faster."""
     h, w = (max(1, round(n * factor)) for n in image.shape)
     while image.shape[0] >= 2 * h and image.shape[1] >= 2 * w:
-        image = halved(image)
+        half = (image.shape[1] // 2, image.shape[0] // 2)
+        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA))
     if image.shape == (h, w):
         return image
-    return np.asarray(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA), np.float32)
+    return np.asarray(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA))
 
 
 def _local_mean(image: Float32, weight: Float32 | None, sigma: float) -> Float32:
@@ -118,90 +121,44 @@ class Field:
     of all pixels and a look at the few.
     """
 
-    values: Float32  # (p,)
-    valid: Bool  # (p,)
-    invalid: NDArray[np.intp]  # where valid is False
-    sum: float
-    squares: float
-
-    @staticmethod
-    def of(values: Float32, valid: Bool) -> Field:
-        """Lay pixels flat; `values` must be 0 where not valid."""
-        flat, there = np.ascontiguousarray(values, np.float32).ravel(), valid.ravel()
-        invalid = np.flatnonzero(~there)
-        return Field(flat, there, invalid, float(flat.sum(dtype=np.float64)), float(flat @ flat))
-
-    @property
-    def count(self) -> int:
-        """Number of valid pixels."""
-        return self.values.size - len(self.invalid)
+    values: Bytes  # (p,)
+    invalid: NDArray[np.intp]  # where it is 0
+    sum: int
+    squares: int
 
 
-@dataclass(frozen=True)
-class Sums:
-    """Sums of two fields over the pixels valid in both."""
-
-    count: float
-    share: float  # of all pixels
-    one: float
-    other: float
-    one_squares: float
-    other_squares: float
-    products: float
-
-    @staticmethod
-    def of(a: Field, b: Field) -> Sums:
-        """Sum over the pixels valid in both."""
-        left, right = a.values[b.invalid], b.values[a.invalid]
-        neither = len(b.invalid) - int(np.count_nonzero(a.valid[b.invalid]))
-        count = a.values.size - len(a.invalid) - len(b.invalid) + neither
-        return Sums(
-            count=float(count),
-            share=count / a.values.size,
-            one=a.sum - float(left.sum(dtype=np.float64)),
-            other=b.sum - float(right.sum(dtype=np.float64)),
-            one_squares=a.squares - float(left @ left),
-            other_squares=b.squares - float(right @ right),
-            products=float(a.values @ b.values),
-        )
-
-
-def about_zero(picture: Picture) -> Picture:
-    """Give the pixels less their mean, for precision, 0 where there is no data; mask: has data."""
-    data = picture.mask & (picture.pixels != 0)
-    if data.all():
-        return Picture(picture.pixels - np.float32(cv2.mean(picture.pixels)[0]), data)
-    middle = cv2.mean(picture.pixels, data.view(np.uint8))[0]
-    return Picture(np.where(data, picture.pixels - np.float32(middle), np.float32(0)), data)
-
-
-def prepare(centred: Picture, mask: Bool) -> Field:
-    """Lay a picture of `about_zero` flat; `mask` tells which of its pixels take part."""
-    values = centred.pixels
-    return Field.of(values if mask.all() else np.where(mask, values, np.float32(0)), mask)
+def prepare(picture: Picture, mask: Bool) -> Field:
+    """Lay a picture flat; `mask` tells which of its pixels take part."""
+    pixels = picture.pixels if mask.all() else picture.pixels * mask
+    flat: Bytes = np.ascontiguousarray(pixels, np.uint8).ravel()
+    return Field(
+        flat, np.flatnonzero(flat == 0), int(flat.sum(dtype=np.int64)), kernels.products(flat, flat)
+    )
 
 
 def pearson(a: Field, b: Field) -> tuple[float, float]:
     """Correlation over the pixels valid in both (NaN when there are too few) and their share."""
-    sums = Sums.of(a, b)
-    if sums.share < LEAST_COMMON:
-        return math.nan, sums.share
-    va = sums.count * sums.one_squares - sums.one**2
-    vb = sums.count * sums.other_squares - sums.other**2
-    least = FLAT * sums.count**2
+    left, right = (one.values[two.invalid].astype(np.int64) for one, two in ((a, b), (b, a)))
+    neither = len(b.invalid) - int(np.count_nonzero(left))
+    count = a.values.size - len(a.invalid) - len(b.invalid) + neither
+    share = count / a.values.size
+    if share < LEAST_COMMON:
+        return math.nan, share
+    p, q = a.sum - int(left.sum()), b.sum - int(right.sum())
+    va = count * (a.squares - int(left @ left)) - p * p
+    vb = count * (b.squares - int(right @ right)) - q * q
+    least = FLAT * count**2
     if va <= least or vb <= least:
-        return math.nan, sums.share
-    # 6 decimals: the last bits of float32 sums depend on the machine
-    top = sums.count * sums.products - sums.one * sums.other
-    return round(top / math.sqrt(va * vb), 6), sums.share
+        return math.nan, share
+    top = count * kernels.products(a.values, b.values) - p * q
+    return round(top / math.sqrt(va * vb), 6), share
 
 
 def keepsake(picture: Picture, longer_px: int) -> NDArray[np.uint8]:
     """Give the 8-bit picture kept for reports: longer side at most `longer_px`, 0 = no data."""
     factor = min(1.0, longer_px / max(picture.pixels.shape))
     full = bool(picture.mask.all())
-    data = picture.pixels if full else np.where(picture.mask, picture.pixels, 0)
-    small = np.clip(_shrunk(data.astype(np.float32, copy=False), factor).round(), 0, 255)
+    small = _shrunk(picture.pixels, factor)
     there = True if full else _shrunk(picture.mask.astype(np.float32), factor) > 0
     return np.where(there, np.maximum(small, 1), 0).astype(np.uint8)
 

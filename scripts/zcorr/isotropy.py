@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib.compose import Picture
-from scripts.zcorr.correlation import FLAT, LEAST_COMMON, Array, Bool, Field, Float32, Sums, halved
+from scripts.zcorr import kernels
+from scripts.zcorr.correlation import FLAT, LEAST_COMMON, Array, Bool, Float32, halved
 
 # sd of the two Gaussians of the band: there tissue is well above noise (nine tenths, FIB-25)
 BAND_SD_PX = (1.5, 2.4)
@@ -54,76 +55,75 @@ def _lags() -> NDArray[np.int64]:
 LAGS_PX = _lags()  # (m, 2) x, y; one half plane, as covariance is even
 _REACH = int(np.abs(LAGS_PX).max()) + 1
 _BLOCK = 60  # rows; a multiple of every `each`
-Stripes = tuple[Float32, Float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Band:
+    """The band of one window, a pixel of it two of the picture."""
+
+    values: Float32  # (h, w), 0 where not inside
+    inside: Bool  # (h, w)
 
 
 @dataclass(frozen=True, eq=False)
 class Grain:
-    """A layer ready to be compared: the values of all its windows in a row."""
+    """A layer ready to be compared: the bands of all its windows."""
 
-    band: Field  # 0 where not valid
-    slopes: Float32  # (2, p) change of the band per pixel along x and y; 0 where not known
-    tensor: Array  # (2, 2) sum of their outer products
+    bands: tuple[Band, ...]
+    pixels: int
+    count: int  # of pixels inside
+    squares: float
+    tensor: Array  # (2, 2) sum of the outer products of the bands' slopes
     inplane: Array  # (m,) covariance at `LAGS_PX`, grey levels²; NaN where too few pixels
 
     @property
     def variance(self) -> float:
         """Variance of the band, noise included, grey levels²."""
-        return self.band.squares / self.band.count if self.band.count else float("nan")
+        return self.squares / self.count if self.count else math.nan
 
 
 def grain(windows: Sequence[Picture]) -> Grain:
-    """Take the grain of a layer from one or more pictures of it; pixels in grey levels."""
+    """Take the grain of a layer from one or more pictures of it; uint8 grey levels, 0 = no data."""
     pixels = sum(picture.pixels.size for picture in windows)
     each = max(1, min(_ROWS, pixels // _PRODUCTS))
     step = _BLOCK if pixels < _ROWS * _PRODUCTS else 2 * _BLOCK
     parts = [_window(picture, each, step) for picture in windows]
-    values = np.concatenate([part[0].ravel() for part in parts])
-    valid = np.concatenate([part[1].ravel() for part in parts])
-    slopes = np.concatenate([_slopes(*part[:2]) for part in parts], axis=1)
-    sums = np.sum([part[2] for part in parts], axis=0)
+    sums = np.sum([part[1] for part in parts], axis=0)
     inplane = np.full(len(LAGS_PX), np.nan)
-    enough = sums[1] > LEAST_COMMON * values.size
+    enough = sums[1] > LEAST_COMMON * (pixels / 4)
     inplane[enough] = sums[0][enough] / sums[1][enough]
-    tensor = np.asarray(slopes @ slopes.T, float)
-    return Grain(Field.of(values, valid), slopes, tensor, inplane)
+    bands = tuple(part[0] for part in parts)
+    xx, yy, xy = np.sum([kernels.tensor(one.values, one.inside) for one in bands], axis=0)
+    return Grain(
+        bands,
+        pixels=sum(one.inside.size for one in bands),
+        count=sum(int(np.count_nonzero(one.inside)) for one in bands),
+        squares=sum(float(np.vdot(one.values, one.values)) for one in bands),
+        tensor=np.array([[xx, xy], [xy, yy]]),
+        inplane=inplane,
+    )
 
 
-def _slopes(band: Float32, inside: Bool) -> Float32:
-    """(2, p) central differences of a band along x and y, where all of it is data."""
-    out = np.zeros((2, *band.shape), np.float32)
-    out[0, :, 1:-1] = (band[:, 2:] - band[:, :-2]) / 2
-    out[1, 1:-1] = (band[2:] - band[:-2]) / 2
-    if not inside.all():
-        out *= cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8))
-    return out.reshape(2, -1)
-
-
-def _window(picture: Picture, each: int, step: int) -> tuple[Float32, Bool, Array]:
-    """Band and its mask, and (2, m) sums of products and pixels at all lags."""
-    valid = picture.mask & (picture.pixels != 0)
-    weight = None if valid.all() else valid.astype(np.float32)
-    values = picture.pixels.astype(np.float32, copy=False)
-    row, column = _stripes(values, weight)
+def _window(picture: Picture, each: int, step: int) -> tuple[Band, Array]:
+    """Band, and (2, m) sums of products and pixels at all lags."""
+    pixels = picture.pixels
+    if not picture.mask.all():
+        pixels = pixels * picture.mask
+    row, column = kernels.stripes(pixels)
     # the band has no finer grain than two pixels: half the size says the same
-    if weight is None:
-        small, share = halved(values) - halved(row) - halved(column), None
-    else:
-        small, share = halved((values - row - column) * weight), halved(weight)
-    level, gain = _surroundings(small, share)
-    even = _grown(level, small)
-    if share is not None:
-        even *= share
-    np.subtract(small, even, out=even)
-    even *= _grown(gain, small)
-    inner, outer = (_mean(even, share, math.sqrt(s**2 - _HALVING) / 2) for s in BAND_SD_PX)
+    small, share = kernels.halved(pixels, row, column)
+    known = None if share.all() and (share == 1).all() else share
+    level, gain = _surroundings(small, known)
+    kernels.evened(small, share, level, gain)
+    inner, outer = (_mean(small, known, math.sqrt(s**2 - _HALVING) / 2) for s in BAND_SD_PX)
     band, inside = inner - outer, np.ones(small.shape, bool)
-    if share is not None:  # the mean at the edge of the data leans to one side
+    if known is not None:  # the mean at the edge of the data leans to one side
         reach = 2 * round(BAND_SD_PX[1]) + 1
-        whole = (share > 1 - 1e-3).astype(np.uint8)
+        whole = (known > 1 - 1e-3).astype(np.uint8)
         inside = cv2.erode(whole, np.ones((reach, reach), np.uint8)) > 0
         band *= inside
-    return band, inside, _lag_sums(values, weight, (row, column), (level, gain), (each, step))
+    sums = kernels.lag_sums(pixels, row, column, level, gain, LAGS_PX, each, _BLOCK, step)
+    return Band(band, inside), sums
 
 
 def _surroundings(small: Float32, share: Float32 | None) -> tuple[Float32, Float32]:
@@ -144,94 +144,16 @@ def _surroundings(small: Float32, share: Float32 | None) -> tuple[Float32, Float
     return mean, np.sqrt(whole / np.maximum(variance + _LEAST_CONTRAST * whole, np.float32(1e-12)))
 
 
-def _grown(small: Float32, like: Float32) -> Float32:
-    h, w = like.shape
-    return np.asarray(cv2.resize(small, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _stripes(values: Float32, weight: Float32 | None) -> tuple[Float32, Float32]:
-    """Mean of rows (h, 1), then of columns (1, w): row noise and curtains."""
-    if weight is None:
-        row = np.asarray(cv2.reduce(values, 1, cv2.REDUCE_AVG), np.float32)
-        return row, np.asarray(cv2.reduce(values, 0, cv2.REDUCE_AVG) - row.mean(), np.float32)
-    across, down = (
-        np.maximum(cv2.reduce(weight, axis, cv2.REDUCE_SUM), np.float32(1)) for axis in (1, 0)
-    )
-    row = np.asarray(cv2.reduce(values * weight, 1, cv2.REDUCE_SUM) / across, np.float32)
-    column = cv2.reduce((values - row) * weight, 0, cv2.REDUCE_SUM) / down
-    return row, np.asarray(column, np.float32)
-
-
 def _mean(values: Float32, weight: Float32 | None, sigma: float) -> Float32:
     """Gaussian mean over valid pixels, cut at three standard deviations."""
-    size = 2 * math.ceil(3 * sigma) + 1
-    total = cv2.GaussianBlur(values, (size, size), sigma, borderType=cv2.BORDER_REFLECT)
+    reach = math.ceil(3 * sigma)
+    bell = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    taps = (bell / bell.sum()).astype(np.float32)
+    total: Float32 = kernels.blurred(values, taps)
     if weight is None:
-        return np.asarray(total)
-    norm = cv2.GaussianBlur(weight, (size, size), sigma, borderType=cv2.BORDER_REFLECT)
+        return total
+    norm = kernels.blurred(weight, taps)
     return np.asarray(np.divide(total, norm, out=np.zeros_like(total), where=norm > 1e-3))
-
-
-def _lag_sums(
-    values: Float32,
-    weight: Float32 | None,
-    stripes: Stripes,
-    around: Stripes,
-    rows_used: tuple[int, int],
-) -> Array:
-    """Sum products and pixels of pairs a lag apart; (2, m).
-
-    The upper one lies in each ``rows_used[0]``-th row of a block; blocks begin ``rows_used[1]``
-    rows apart.
-    Of the values less their `stripes` and the level, times the gain (`around`, smaller pictures).
-    A few rows at a time, which stay in the processor's cache.
-    """
-    h, w = values.shape
-    each, step = rows_used
-    level, gain = (_grown(one, values) for one in around)
-    sums = np.zeros((2, len(LAGS_PX)))
-    for start in range(0, h, step):
-        rows = slice(start, min(start + _BLOCK + _REACH, h))
-        even = values[rows] - level[rows]
-        even -= stripes[0][rows]
-        even -= stripes[1]
-        even *= gain[rows]
-        count = min(_BLOCK, h - start)
-        if weight is None:
-            sums[0] += _lag_products(even, count, each)
-            sums[1] += _lag_pixels(len(even), w, count, each)
-        else:
-            even *= weight[rows]
-            sums += [_lag_products(one, count, each) for one in (even, weight[rows])]
-    return sums
-
-
-def _lag_pixels(h: int, w: int, count: int, each: int) -> Array:
-    """(m,) pairs of pixels that `_lag_products` sums of (h, w) values."""
-    x, y = np.abs(LAGS_PX).T
-    rows = np.maximum(-(-np.minimum(h - y, count) // each), 0)
-    return np.asarray(rows * np.maximum(w - x, 0), float)
-
-
-def _lag_products(values: Float32, count: int, each: int) -> Array:
-    """(m,) sums of products at all lags, upper rows 0, `each`, ... below `count`.
-
-    Rows k, k + each, ... lie one after the other, zeros between them: a lag is one offset.
-    """
-    h, w = values.shape
-    upper, wide = -(-count // each), w + _REACH
-    parts = np.zeros((each, _REACH + (upper + _REACH // each + 1) * wide), np.float32)
-    for k in range(each):
-        lines = values[k::each][: upper + _REACH // each]
-        parts[k, _REACH : _REACH + len(lines) * wide].reshape(-1, wide)[:, :w] = lines
-    size = upper * wide
-    one = parts[0, _REACH : _REACH + size]
-    out = np.zeros(len(LAGS_PX))
-    for n, (x, y) in enumerate(LAGS_PX.tolist()):
-        if abs(x) < w and y < h:
-            start = _REACH + (y // each) * wide + x
-            out[n] = float(one @ parts[y % each, start : start + size])
-    return out
 
 
 @dataclass(frozen=True)
@@ -249,20 +171,27 @@ def alike(a: Grain, b: Grain) -> Alike:
 
     The shift is one step of Newton's method; without any slope it is 0.
     """
-    sums = Sums.of(a.band, b.band)
-    norm = sums.one_squares * sums.other_squares
-    if sums.share < LEAST_COMMON or norm <= 0:
-        return Alike(math.nan, sums.share, (math.nan, math.nan), (0.0, 0.0, 0.0))
+    complete = a.count == a.pixels and b.count == b.pixels
+    one, other, products, x, y, count = np.sum(
+        [
+            kernels.alike(p.values, q.values, p.inside, q.inside, complete)
+            for p, q in zip(a.bands, b.bands, strict=True)
+        ],
+        axis=0,
+    ).tolist()
+    share, norm = count / a.pixels, one * other
+    if share < LEAST_COMMON or norm <= 0:
+        return Alike(math.nan, share, (math.nan, math.nan), (0.0, 0.0, 0.0))
     root = math.sqrt(norm)
-    value = sums.products / root
-    uphill = np.asarray(b.slopes @ a.band.values - a.slopes @ b.band.values, float) / (2 * root)
-    bend = max(value, 0.0) * (a.tensor + b.tensor) / (2 * root)
-    steep = bool(np.linalg.det(bend) > FLAT**2)
-    x, y = np.linalg.solve(bend, uphill) if steep else (0.0, 0.0)
-    bends = (bend[0, 0], bend[1, 1], bend[0, 1])
+    value = products / root
+    xx, xy, _, yy = (max(value, 0.0) * (a.tensor + b.tensor) / (2 * root)).ravel().tolist()
+    steep = xx * yy - xy * xy
+    shift = (0.0, 0.0)
+    if steep > FLAT**2:
+        shift = ((yy * x - xy * y) / (2 * root * steep), (xx * y - xy * x) / (2 * root * steep))
     return Alike(
         round(value, 6),
-        sums.share,
-        (round(float(x), 5), round(float(y), 5)),
-        (round(float(bends[0]), 6), round(float(bends[1]), 6), round(float(bends[2]), 6)),
+        share,
+        (round(shift[0], 5), round(shift[1], 5)),
+        (round(xx, 6), round(yy, 6), round(xy, 6)),
     )

@@ -7,13 +7,12 @@ the pixels that have data in both. No resin is left out: a hole in the map would
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import csr_array
+from numpy.typing import NDArray
 
-from scripts.lib.compose import Picture
-from scripts.zcorr.correlation import FLAT, Array, Bool, Float32
+from scripts.zcorr import kernels
+from scripts.zcorr.correlation import FLAT, Array, Bytes
 
 _LEAST_SHARE = 0.01  # of a region's pixels; fewer give no value
 
@@ -24,56 +23,24 @@ def cells(shape: tuple[int, int], region_px: float) -> tuple[int, int]:
     return rows, columns
 
 
-@dataclass(frozen=True, eq=False)
-class Map:
-    """A layer ready to be compared by regions; what needs one layer alone is summed once."""
+def correlate(a: Bytes, b: Bytes, region_px: float) -> Array:
+    """Correlate each region of two (h, w) pictures, 0 = no data; (rows, columns).
 
-    values: Float32  # (h, w) about 0, 0 where there is no data
-    valid: Bool | None  # (h, w); None = data everywhere
-    rows: csr_array  # (rows, h) shares of pixels in regions
-    columns: csr_array  # (columns, w)
-    mean: Array  # (rows, columns)
-    square: Array  # (rows, columns) mean square
-
-    def average(self, values: Float32) -> Array:
-        """Give the mean of a picture in each region."""
-        return np.asarray((self.columns @ (self.rows @ values).T).T, np.float64)
-
-
-def prepare(centred: Picture, region_px: float) -> Map:
-    """Make a layer ready, of which `correlation.about_zero` took the mean.
-
-    About 0, for the mean square would else lose the variance in float32.
+    Pearson; NaN where there is too little data. A pixel belongs to the region of its centre.
     """
-    values, valid = centred.pixels, centred.mask
     rows, columns = (
-        _members(n, cell)
-        for n, cell in zip(valid.shape, cells(valid.shape, region_px), strict=True)
+        _edges(n, count) for n, count in zip(a.shape, cells(a.shape, region_px), strict=True)
     )
-    empty = np.zeros((0, 0))
-    bare = Map(values, None if valid.all() else valid, rows, columns, empty, empty)
-    return replace(bare, mean=bare.average(values), square=bare.average(values * values))
-
-
-def correlate(a: Map, b: Map) -> Array:
-    """(rows, columns) Pearson correlation of each region; NaN where there is too little data."""
-    if a.valid is None and b.valid is None:
-        n, p, q, pp, qq = np.ones_like(a.mean), a.mean, b.mean, a.square, b.square
-    else:
-        both = np.ones(a.values.shape, np.float32)
-        for one in (a, b):
-            both *= 1 if one.valid is None else one.valid
-        n, left, right = a.average(both), a.values * both, b.values * both
-        p, q, pp, qq = (a.average(v) for v in (left, right, left * left, right * right))
+    sums = np.moveaxis(kernels.regions(a, b, rows, columns), 2, 0).astype(float)
+    n, p, q, pp, qq, pq = sums
     vp, vq = n * pp - p * p, n * qq - q * q
     with np.errstate(invalid="ignore", divide="ignore"):
-        value = (n * a.average(a.values * b.values) - p * q) / np.sqrt(vp * vq)
-    enough = (n >= _LEAST_SHARE) & (vp > FLAT) & (vq > FLAT)
+        value = (n * pq - p * q) / np.sqrt(vp * vq)
+    pixels = np.outer(np.diff(rows), np.diff(columns))
+    enough = (n >= _LEAST_SHARE * pixels) & (np.minimum(vp, vq) > FLAT * np.maximum(n, 1) ** 2)
     return np.where(enough, np.round(np.clip(value, -1, 1), 5), np.nan)
 
 
-def _members(size: int, count: int) -> csr_array:
-    """(count, size) share of each pixel in each of `count` even parts; rows sum to 1."""
-    edge = np.arange(count + 1)[:, None] * (size / count)
-    inside = np.clip(np.arange(1, size + 1) - edge, 0, 1)
-    return csr_array(np.asarray((inside[:-1] - inside[1:]) * (count / size), np.float32))
+def _edges(size: int, count: int) -> NDArray[np.int64]:
+    """(count + 1,) first pixels of even parts."""
+    return np.asarray(np.ceil(np.arange(count + 1) * (size / count) - 0.5 - 1e-9), np.int64)

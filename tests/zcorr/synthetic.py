@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from scripts.lib.compose import Picture
-from scripts.zcorr import comparison, correlation, isotropy, regions
+from scripts.zcorr import comparison, correlation, isotropy
 from scripts.zcorr.measured import Measured
 
 
@@ -27,13 +27,17 @@ def cut(volume, z, noise=0.0, seed=1):
     return layers + noise * np.random.default_rng(seed).standard_normal(layers.shape)
 
 
+def whole(pixels):
+    """Whole grey levels, none of them 0, which is no data."""
+    return np.clip(np.rint(pixels), 1, 255).astype(np.uint8)
+
+
 def seen(pixels, mask=None):
     """Make one layer ready for all comparisons."""
     mask = np.ones(pixels.shape, bool) if mask is None else mask
-    picture = Picture(pixels.astype(np.float32), mask)
-    centred = correlation.about_zero(picture)
-    field = correlation.prepare(centred, mask)
-    return comparison.Seen(regions.prepare(centred, 40.0), field, isotropy.grain([picture]))
+    picture = Picture(whole(pixels) * mask, mask)
+    field = correlation.prepare(picture, mask)
+    return comparison.Seen(picture.pixels, field, isotropy.grain([picture]))
 
 
 def measured(layers, reach=3, first=1):

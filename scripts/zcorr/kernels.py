@@ -1,0 +1,375 @@
+"""Sums over the pixels of layers, compiled by Numba: one pass for each step, nothing kept between.
+
+Pictures are uint8, 0 = no data. Their sums are integers and exact. Sums of the grain are float32
+along a row and float64 from row to row; the order within a row is that of the processor's vectors,
+so the last digits may depend on it (results are rounded to fewer).
+
+Numba takes a second to import and a machine's first job some seconds to compile: see `lib.kernels`.
+"""
+
+# ruff: noqa: ANN001, ANN201, ANN202 - Numba takes the types from what it is given
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+_F = np.float32
+_I = np.int32
+_PART = 8192  # pixels; so many products of two bytes fit into 32 bits
+QUARTER = 4  # px of a picture for one of its surroundings
+_compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+_fused = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+_summed = numba.njit(
+    cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
+)
+
+
+@_compiled
+def _products(a, b):  # type: ignore[no-untyped-def]
+    total = _I(0)
+    for j in range(a.size):
+        total = _I(total + _I(_I(a[j]) * _I(b[j])))
+    return total
+
+
+@_compiled
+def products(a, b):  # type: ignore[no-untyped-def]
+    """Sum of products of two (p,) rows of uint8."""
+    total = 0
+    for start in range(0, a.size, _PART):
+        total += _products(a[start : start + _PART], b[start : start + _PART])
+    return total
+
+
+@_compiled
+def _add_common(a, b, out):  # type: ignore[no-untyped-def]
+    """Add what `regions` gives of two rows, at most `_PART` long."""
+    n, s, t, ss, tt, st = _I(0), _I(0), _I(0), _I(0), _I(0), _I(0)
+    for j in range(a.size):
+        u, v = _I(a[j]), _I(b[j])
+        u, v = (u if v != 0 else _I(0)), (v if u != 0 else _I(0))
+        n = _I(n + _I(u != 0))
+        s = _I(s + u)
+        t = _I(t + v)
+        ss = _I(ss + _I(u * u))
+        tt = _I(tt + _I(v * v))
+        st = _I(st + _I(u * v))
+    out[0] += n
+    out[1] += s
+    out[2] += t
+    out[3] += ss
+    out[4] += tt
+    out[5] += st
+
+
+@_compiled
+def regions(a, b, rows, columns):  # type: ignore[no-untyped-def]
+    """Sum each region of two (h, w) pictures over the pixels that have data in both.
+
+    `rows` and `columns` are the edges of regions. Gives (rows, columns, 6) pixels, sums of a, b,
+    a², b² and a b.
+    """
+    out = np.zeros((rows.size - 1, columns.size - 1, 6), np.int64)
+    for r in range(rows.size - 1):
+        for i in range(rows[r], rows[r + 1]):
+            for c in range(columns.size - 1):
+                for start in range(columns[c], columns[c + 1], _PART):
+                    part = slice(start, min(start + _PART, columns[c + 1]))
+                    _add_common(a[i, part], b[i, part], out[r, c])
+    return out
+
+
+@_compiled
+def block_means(pixels, size):  # type: ignore[no-untyped-def]
+    """Mean of what has data in blocks of `size` x `size`, 0 = nothing, and its share of a block."""
+    h, w = pixels.shape
+    tall, wide = -(-h // size), -(-w // size)
+    mean, share = np.zeros((tall, wide), np.float32), np.zeros((tall, wide), np.float32)
+    line, known = np.zeros(wide * size, np.int32), np.zeros(wide * size, np.int32)
+    for k in range(tall):
+        line[:] = 0
+        known[:] = 0
+        for i in range(k * size, min((k + 1) * size, h)):
+            for j in range(w):
+                value = _I(pixels[i, j])
+                line[j] = _I(line[j] + value)
+                known[j] = _I(known[j] + _I(value != 0))
+        for m in range(wide):
+            total, count = _I(0), _I(0)
+            for j in range(m * size, (m + 1) * size):
+                total = _I(total + line[j])
+                count = _I(count + known[j])
+            if count:
+                mean[k, m] = total / _F(count)
+                share[k, m] = count / _F(size * size)
+    return mean, share
+
+
+@_compiled
+def stripes(pixels):  # type: ignore[no-untyped-def]
+    """Mean of rows (h,), of columns without it (w,): row noise and curtains."""
+    h, w = pixels.shape
+    row, column = np.zeros(h, np.float32), np.zeros(w, np.float32)
+    counts = np.zeros(w, np.int32)
+    for i in range(h):
+        total, count = _I(0), _I(0)
+        for j in range(w):
+            value = _I(pixels[i, j])
+            total = _I(total + value)
+            count = _I(count + _I(value != 0))
+        row[i] = total / (count if count else 1)
+        mean = row[i]
+        for j in range(w):
+            value = _I(pixels[i, j])
+            column[j] += (_F(value) - mean) if value != 0 else _F(0)
+            counts[j] = _I(counts[j] + _I(value != 0))
+    for j in range(w):
+        column[j] /= _F(counts[j] if counts[j] else 1)
+    return row, column
+
+
+@_compiled
+def halved(pixels, row, column):  # type: ignore[no-untyped-def]
+    """Mean of 2 x 2 pixels less their stripes, 0 where there is no data, and the share of data.
+
+    A last odd row or column is left out.
+    """
+    h, w = pixels.shape[0] // 2, pixels.shape[1] // 2
+    out, share = np.empty((h, w), np.float32), np.empty((h, w), np.float32)
+    line, known = np.empty(2 * w, np.float32), np.empty(2 * w, np.float32)
+    for i in range(h):
+        upper, lower = row[2 * i], row[2 * i + 1]
+        for j in range(2 * w):
+            a, b = _I(pixels[2 * i, j]), _I(pixels[2 * i + 1, j])
+            line[j] = (_F(a) - upper - column[j]) if a != 0 else _F(0)
+            line[j] += (_F(b) - lower - column[j]) if b != 0 else _F(0)
+            known[j] = _F(_I(a != 0) + _I(b != 0))
+        for j in range(w):
+            out[i, j] = (line[2 * j] + line[2 * j + 1]) * _F(0.25)
+            share[i, j] = (known[2 * j] + known[2 * j + 1]) * _F(0.25)
+    return out, share
+
+
+@_fused
+def _add(values, factor, out):  # type: ignore[no-untyped-def]
+    for j in range(out.size):
+        out[j] += values[j] * factor
+
+
+@_compiled
+def _mirrored(i, n):  # type: ignore[no-untyped-def]
+    """Place in [0, n) that is shown at `i`; the border pixel is shown twice."""
+    i = i % (2 * n)
+    return i if i < n else 2 * n - 1 - i
+
+
+@_compiled
+def blurred(image, taps):  # type: ignore[no-untyped-def]
+    """Convolve (h, w) by an odd number of taps, down and then across; mirrored ends."""
+    h, w = image.shape
+    reach = taps.size // 2
+    out, line = np.zeros((h, w), np.float32), np.zeros(w + 2 * reach, np.float32)
+    for i in range(h):
+        line[:] = 0
+        inner = line[reach : reach + w]
+        for t in range(taps.size):
+            _add(image[_mirrored(i + t - reach, h)], taps[t], inner)
+        for j in range(1, reach + 1):
+            line[reach - j] = inner[_mirrored(-j, w)]
+            line[reach + w - 1 + j] = inner[_mirrored(w - 1 + j, w)]
+        for t in range(taps.size):
+            _add(line[t : t + w], taps[t], out[i])
+    return out
+
+
+@_compiled
+def _line(surroundings, i, factor, line, out):  # type: ignore[no-untyped-def]
+    """Interpolate row `i` of what is `factor` (2 or 4) times as large as the surroundings.
+
+    `line` is room for a row of the surroundings.
+    """
+    at = (i + 0.5) / factor - 0.5
+    low = min(max(int(np.floor(at)), 0), surroundings.shape[0] - 1)
+    high = min(low + 1, surroundings.shape[0] - 1)
+    share = _F(min(max(at - low, 0.0), 1.0))
+    above, below = surroundings[low], surroundings[high]
+    for k in range(line.size):
+        line[k] = above[k] + (below[k] - above[k]) * share
+    half = factor // 2
+    out[:half] = line[0]
+    out[factor * (line.size - 1) + half :] = line[line.size - 1]
+    inner = out[half : factor * (line.size - 1) + half].reshape((line.size - 1, factor))
+    if factor == 2:
+        for k in range(line.size - 1):
+            step = line[k + 1] - line[k]
+            inner[k, 0] = line[k] + step * _F(0.25)
+            inner[k, 1] = line[k] + step * _F(0.75)
+    else:
+        for k in range(line.size - 1):
+            step = line[k + 1] - line[k]
+            inner[k, 0] = line[k] + step * _F(0.125)
+            inner[k, 1] = line[k] + step * _F(0.375)
+            inner[k, 2] = line[k] + step * _F(0.625)
+            inner[k, 3] = line[k] + step * _F(0.875)
+
+
+@_compiled
+def evened(small, share, level, gain):  # type: ignore[no-untyped-def]
+    """Give a half-size picture its surroundings' level and contrast, in place; both a quarter."""
+    h, w = small.shape
+    here = np.empty(max(w, 2 * level.shape[1]), np.float32)
+    factor, line = np.empty_like(here), np.empty(level.shape[1], np.float32)
+    for i in range(h):
+        _line(level, i, 2, line, here)
+        _line(gain, i, 2, line, factor)
+        for j in range(w):
+            small[i, j] = (small[i, j] - here[j] * share[i, j]) * factor[j]
+
+
+@_summed
+def _dot(a, b):  # type: ignore[no-untyped-def]
+    total = _F(0)
+    for j in range(a.size):
+        total += a[j] * b[j]
+    return total
+
+
+@_compiled
+def _even_row(pixels, row, column, level, gain, out, there):  # type: ignore[no-untyped-def]
+    """Even out one row as `lag_sums` says; tell whether all of it has data."""
+    count = 0
+    for j in range(pixels.size):
+        known = _F(pixels[j] != 0)
+        out[j] = (_F(pixels[j]) - row - column[j] - level[j]) * gain[j] * known
+        there[j] = known
+        count += pixels[j] != 0
+    return count == pixels.size
+
+
+@_compiled
+def lag_sums(pixels, row, column, level, gain, lags, each, block, step):  # type: ignore[no-untyped-def]
+    """Sum products and pixels of pairs a lag (m, 2) x, y apart; (2, m).
+
+    Of the pixels less their stripes (`row`, `column`) and `level`, times `gain` (both a quarter the
+    size). The upper one of a pair lies in each `each`-th row of a block; blocks of `block` rows
+    begin `step` rows apart. Only one block is evened out at a time.
+    """
+    h, w = pixels.shape
+    reach = 0
+    for n in range(len(lags)):
+        reach = max(reach, abs(lags[n, 0]), abs(lags[n, 1]))
+    here = np.empty(max(w, QUARTER * level.shape[1]), np.float32)
+    factor, line = np.empty_like(here), np.empty(level.shape[1], np.float32)
+    even = np.zeros((block + reach, w + 2 * reach), np.float32)
+    there = np.zeros((block + reach, w + 2 * reach), np.float32)
+    out = np.zeros((2, len(lags)))
+    for start in range(0, h, step):
+        stop = min(start + block + reach, h)
+        complete = True
+        for i in range(start, stop):
+            _line(level, i, QUARTER, line, here)
+            _line(gain, i, QUARTER, line, factor)
+            inside = slice(reach, reach + w)
+            one, other = even[i - start, inside], there[i - start, inside]
+            complete &= _even_row(pixels[i], row[i], column, here, factor, one, other)
+        for i in range(0, min(block, h - start), each):
+            for n in range(len(lags)):
+                x, y = lags[n, 0], lags[n, 1]
+                if i + y >= stop - start:
+                    continue
+                upper, lower = slice(reach, reach + w), slice(reach + x, reach + x + w)
+                out[0, n] += _dot(even[i, upper], even[i + y, lower])
+                if complete:
+                    out[1, n] += max(w - abs(x), 0)
+                else:
+                    out[1, n] += _dot(there[i, upper], there[i + y, lower])
+    return out
+
+
+@_summed
+def _row_tensor(above, row, below, around, out):  # type: ignore[no-untyped-def]
+    """Add products of the slopes along x and y of one row; `around` is 0 where not all is data."""
+    xx, yy, xy = _F(0), _F(0), _F(0)
+    for j in range(1, row.size - 1):
+        x = (row[j + 1] - row[j - 1]) * _F(0.5) * around[j]
+        y = (below[j] - above[j]) * _F(0.5) * around[j]
+        xx += x * x
+        yy += y * y
+        xy += x * y
+    out[0] += xx
+    out[1] += yy
+    out[2] += xy
+
+
+@_compiled
+def tensor(band, inside):  # type: ignore[no-untyped-def]
+    """Sum products xx, yy, xy of the slopes of a band where all around is `inside`; (3,).
+
+    As many as pixels: those at the border, which have none, count as the mean of the others.
+    """
+    h, w = band.shape
+    sums, around = np.zeros(3), np.zeros(w, np.float32)
+    for i in range(1, h - 1):
+        for j in range(1, w - 1):
+            beside = inside[i, j - 1] & inside[i, j + 1]
+            around[j] = _F(beside & inside[i - 1, j] & inside[i + 1, j])
+        _row_tensor(band[i - 1], band[i], band[i + 1], around, sums)
+    return sums * (h * w / (max(h - 2, 1) * max(w - 2, 1)))
+
+
+@_summed
+def _row_alike(a, b, c, d, out):  # type: ignore[no-untyped-def]
+    """Add what `alike` sums of one row of both bands; c and d are the next row of them."""
+    aa, bb, ab, x, y = _F(0), _F(0), _F(0), _F(0), _F(0)
+    for j in range(a.size - 1):
+        aa += a[j] * a[j]
+        bb += b[j] * b[j]
+        ab += a[j] * b[j]
+        x += a[j] * b[j + 1] - a[j + 1] * b[j]
+        y += a[j] * d[j] - c[j] * b[j]
+    j = a.size - 1
+    out[0] += aa + a[j] * a[j]
+    out[1] += bb + b[j] * b[j]
+    out[2] += ab + a[j] * b[j]
+    out[3] += x
+    out[4] += y + (a[j] * d[j] - c[j] * b[j])
+
+
+@_compiled
+def _common(a, b, in_a, in_b, out, other):  # type: ignore[no-untyped-def]
+    """Copy a row of both bands where both have data; count it."""
+    count = 0
+    for j in range(a.size):
+        there = in_a[j] & in_b[j]
+        out[j] = a[j] * _F(there)
+        other[j] = b[j] * _F(there)
+        count += there
+    return count
+
+
+@_compiled
+def alike(a, b, in_a, in_b, complete):  # type: ignore[no-untyped-def]
+    """Sum two (h, w) bands over pixels inside both: a², b², a b, slopes along x and y, pixels.
+
+    The slope sums are those of ``a (db/dx) - b (da/dx)``, halved, with central differences.
+    """
+    h, w = a.shape
+    out = np.zeros(6)
+    nothing = np.zeros(w, np.float32)
+    if complete:
+        for i in range(h):
+            c, d = (a[i + 1], b[i + 1]) if i + 1 < h else (nothing, nothing)
+            _row_alike(a[i], b[i], c, d, out)
+        out[5] = h * w
+        return out
+    lines = np.zeros((4, w), np.float32)
+    out[5] = _common(a[0], b[0], in_a[0], in_b[0], lines[0], lines[1])
+    for i in range(h):
+        here, after = 2 * (i % 2), 2 - 2 * (i % 2)
+        if i + 1 < h:
+            n, m = lines[after], lines[after + 1]
+            out[5] += _common(a[i + 1], b[i + 1], in_a[i + 1], in_b[i + 1], n, m)
+        else:
+            lines[after : after + 2] = 0
+        _row_alike(lines[here], lines[here + 1], lines[after], lines[after + 1], out)
+    return out
