@@ -58,6 +58,7 @@ RUNS = {
 
 wildcard_constraints:
     chunk=r"\d\d\d\d+",  # not {4,}: Snakemake's wildcards know {n} and {n,m} only
+    span=r"\d\d\d\d+",
     run="|".join(RUNS),
     round=r"[1-3]",
     step="|".join(corrections.SUFFIX),

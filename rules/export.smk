@@ -85,10 +85,31 @@ rule check_slab:
         "../scripts/export/check_slab.py"
 
 
+rule build_span:
+    input:
+        plan="export/plan.json",
+        slabs=span_chunks("export/slabs/{chunk}.json"),
+    output:
+        "export/spans/{span}.json",
+    log:
+        "logs/build_span/{span}.log",
+    benchmark:
+        "benchmarks/build_span/{span}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: pyramid_mb(attempt),
+        runtime=120,
+    script:
+        "../scripts/export/build_span.py"
+
+
 rule build_pyramid:
     input:
         plan="export/plan.json",
         slabs=chunks("export/slabs/{chunk}.json"),
+        spans=spans("export/spans/{span}.json"),
     output:
         "export/pyramid.json",
     log:
@@ -99,7 +120,7 @@ rule build_pyramid:
         "../envs/pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wc, attempt: 3000 * attempt,
+        mem_mb=lambda wc, attempt: pyramid_mb(attempt),
         runtime=240,
     script:
         "../scripts/export/build_pyramid.py"
@@ -110,6 +131,7 @@ rule close_export:
         plan="export/plan.json",
         slabs=chunks("export/slabs/{chunk}.json"),
         checked=chunks("export/checked/{chunk}.json"),
+        spans=spans("export/spans/{span}.json"),
         pyramid="export/pyramid.json",
     output:
         "export/volume.json",
@@ -121,7 +143,7 @@ rule close_export:
         "../envs/pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wc, attempt: 2000 * attempt,
+        mem_mb=lambda wc, attempt: pyramid_mb(attempt),
         runtime=240,
     params:
         volume=config["volume"],
@@ -181,10 +203,23 @@ use rule check_slab as check_part with:
         notes="exports/{part}/journals/{chunk}.jsonl",
 
 
+use rule build_span as build_part_span with:
+    input:
+        plan="exports/{part}/plan.json",
+        slabs=span_chunks("exports/{part}/slabs/{chunk}.json"),
+    output:
+        "exports/{part}/spans/{span}.json",
+    log:
+        "logs/build_part_span/{part}/{span}.log",
+    benchmark:
+        "benchmarks/build_part_span/{part}/{span}.tsv"
+
+
 use rule build_pyramid as build_part with:
     input:
         plan="exports/{part}/plan.json",
-        slabs=part_chunks("slabs"),
+        slabs=part_chunks("exports/{part}/slabs/{chunk}.json"),
+        spans=spans("exports/{part}/spans/{span}.json"),
     output:
         "exports/{part}/pyramid.json",
     log:
@@ -196,8 +231,9 @@ use rule build_pyramid as build_part with:
 use rule close_export as close_part with:
     input:
         plan="exports/{part}/plan.json",
-        slabs=part_chunks("slabs"),
-        checked=part_chunks("checked"),
+        slabs=part_chunks("exports/{part}/slabs/{chunk}.json"),
+        checked=part_chunks("exports/{part}/checked/{chunk}.json"),
+        spans=spans("exports/{part}/spans/{span}.json"),
         pyramid="exports/{part}/pyramid.json",
     output:
         "exports/{part}/volume.json",

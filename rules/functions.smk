@@ -167,6 +167,43 @@ def slab_mb(attempt):
     return int((500 + task * (VOXEL_BYTES * depth * voxels + 16)) * attempt)
 
 
+def pyramid_mb(attempt):
+    """Memory of a pyramid's job, MB: a task of level 1, the files of one depth that it is made of
+    (four times as many voxels, twice while they are read), and 500 for the program.
+    """
+    export = config["export"]
+    depth = export["block_zyx_px"][0]
+    if "zarr3" in export["formats"]:
+        depth *= export["shard_blocks_zyx"][0]
+    task = export["task_px"] ** 2 / 4e6 * depth * VOXEL_BYTES
+    return int((500 + task * 9) * attempt)
+
+
+# the pyramid of so many layers is one job: 10 to 20 CPU minutes of a volume 10,000 px wide
+SPAN_LAYERS = 1024
+
+
+def span_runs(found):
+    """Chunks of each span, by its first chunk: about SPAN_LAYERS layers. None for a single one."""
+    size = max(1, SPAN_LAYERS // config["chunks"]["layers"])
+    runs = [found[i : i + size] for i in range(0, len(found), size)]
+    return {run[0]: run for run in runs} if len(runs) > 1 else {}
+
+
+def spans(pattern):
+    """Input function: `pattern` for every span of the volume, or of a part."""
+    return lambda wc: expand(
+        pattern, span=span_runs(exported_chunks(wc)), allow_missing=True
+    )
+
+
+def span_chunks(pattern):
+    """Input function: `pattern` for every chunk of a span of the volume, or of a part."""
+    return lambda wc: expand(
+        pattern, chunk=span_runs(exported_chunks(wc))[wc.span], allow_missing=True
+    )
+
+
 def export_parts():
     """Exports beside the whole: name -> stack, volume (path without suffix), part of the stack."""
     parts = {
@@ -202,26 +239,18 @@ def region_name():
     return "_".join(["region", *pieces, *([f"by{step}"] if step > 1 else [])])
 
 
-def part_chunks(records):
-    """Input function: records of the chunks that hold a layer of a part."""
+def exported_chunks(wildcards):
+    """Chunks of the volume, or those that hold a layer of a part."""
+    table = checkpoints.plan_chunks.get().output[0]
+    part = PARTS[wildcards.part] if hasattr(wildcards, "part") else {"cut": {}}
+    low, high = (part["cut"].get("box") or {}).get("z_px") or (0, sys.maxsize)
+    rows = zip(*(column(table, key) for key in ("chunk", "z_first", "z_last")))
+    return [c for c, first, last in rows if int(last) >= low and int(first) < high]
 
-    def paths(wildcards):
-        table = checkpoints.plan_chunks.get().output[0]
-        low, high = (PARTS[wildcards.part]["cut"].get("box") or {}).get("z_px") or (
-            0,
-            sys.maxsize,
-        )
-        rows = zip(*(column(table, key) for key in ("chunk", "z_first", "z_last")))
-        inside = [
-            c for c, first, last in rows if int(last) >= low and int(first) < high
-        ]
-        return expand(
-            f"exports/{{part}}/{records}/{{chunk}}.json",
-            part=wildcards.part,
-            chunk=inside,
-        )
 
-    return paths
+def part_chunks(pattern):
+    """Input function: `pattern` for every chunk that holds a layer of a part."""
+    return lambda wc: expand(pattern, chunk=exported_chunks(wc), allow_missing=True)
 
 
 PARTS = export_parts()

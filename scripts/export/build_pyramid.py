@@ -1,9 +1,10 @@
 # mypy: disable-error-code="name-defined"
-"""Build what the slabs left of the lower resolutions of the exported volumes.
+"""Build what slabs and spans left of the lower resolutions of the exported volumes.
 
 Inputs
     ``export/plan.json``; ``export/slabs/{chunk}.json`` of all chunks (level 0 is complete, and of
-    the next levels what lies within single slabs)
+    the next levels what lies within single slabs); ``export/spans/{span}.json`` of long volumes
+    (see build_span)
 Outputs
     ``export/pyramid.json``: records of the tasks of level 1, 2 … that were made here (as in
     export/slabs, and what each was made of). When it is there already (a preview, which grows),
@@ -13,18 +14,12 @@ Outputs
     digest of the former, which is gone while the former is not up to date.
 """
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from scripts.export import promotion, pyramid, slabs, storing
 from scripts.lib import files
 from scripts.lib.job import job
-
-Row = dict[str, Any]
-
-log = logging.getLogger(__name__)
 
 
 def main(*, plan: str, slab_records: Sequence[str], out: str, made: str | None = None) -> None:
@@ -35,7 +30,7 @@ def main(*, plan: str, slab_records: Sequence[str], out: str, made: str | None =
     known = files.read_json(out) if Path(out).exists() else {}
     with storing.told():
         built = {
-            kind: _levels(each, kind, records, known.get(kind, []))
+            kind: pyramid.levels(each, kind, records, known.get(kind, []))
             for kind, each in what.kinds.items()
         }
     storing.flush(what)
@@ -44,34 +39,11 @@ def main(*, plan: str, slab_records: Sequence[str], out: str, made: str | None =
         files.write_json(made, {"digest": files.digest_of_file(out)})
 
 
-def _levels(
-    plan: slabs.Plan, kind: str, records: Sequence[Row], known: Sequence[Sequence[Row]]
-) -> list[list[Row]]:
-    """Build level after level of one pyramid; gives the records of what was made here."""
-    levels: list[list[Row]] = []
-    below = pyramid.made(plan, 0, records)
-    for level in range(1, plan.spec.levels):
-        earlier = known[level - 1] if level <= len(known) else ()
-        there = pyramid.made(plan, level, records, kind)
-        levels.append(list(pyramid.build(plan, level, below, there, earlier)))
-        below = [*there, *levels[-1]]
-        fresh = len(levels[-1]) - sum(row in earlier for row in levels[-1])
-        log.info(
-            "%s: level %d: %d tasks by the slabs, %d here, %d of them made now",
-            kind,
-            level,
-            len(there),
-            len(levels[-1]),
-            fresh,
-        )
-    return levels
-
-
 if __name__ == "__main__":
     with job(snakemake):
         main(
             plan=snakemake.input.plan,
-            slab_records=snakemake.input.slabs,
+            slab_records=[*snakemake.input.slabs, *snakemake.input.get("spans", [])],
             out=snakemake.output[0],
             made=snakemake.output.get("made"),
         )

@@ -3,7 +3,7 @@
 
 Inputs
     ``export/plan.json``, ``export/slabs/{chunk}.json`` and ``export/checked/{chunk}.json`` of all
-    chunks, ``export/pyramid.json``
+    chunks, ``export/pyramid.json``, ``export/spans/{span}.json`` of long volumes
 Outputs
     ``export/volume.json``: stack, voxels, shape, origin and voxel size, and for each target its
     path, the shape and number of stored blocks of each level, and the neuroglancer state and link
@@ -28,11 +28,16 @@ def main(
     out: str,
     volume: str,
     export: Mapping[str, Any],
+    span_records: Sequence[str] = (),
 ) -> None:
     """Check all levels of all targets, then describe them."""
     what = slabs.Plan.from_json(files.read_json(plan))
     records = [files.read_json(path) for path in slab_records]
-    built = files.read_json(pyramid)
+    spans = [files.read_json(path) for path in span_records]
+    alone = files.read_json(pyramid)
+    built = {
+        kind: closing.joined(each, alone[kind], spans, kind) for kind, each in what.kinds.items()
+    }
     found = {
         kind: closing.levels(each, records, built[kind], kind) for kind, each in what.kinds.items()
     }
@@ -48,6 +53,7 @@ if __name__ == "__main__":
             plan=snakemake.input.plan,
             slab_records=snakemake.input.slabs,
             pyramid=snakemake.input.pyramid,
+            span_records=snakemake.input.get("spans", []),
             out=snakemake.output[0],
             volume=snakemake.params.volume,
             export=snakemake.params.export,

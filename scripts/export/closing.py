@@ -30,6 +30,16 @@ def levels(
     ]
 
 
+def joined(
+    plan: Plan, built: Sequence[Rows], spans: Sequence[Mapping[str, Any]], kind: str = "levels"
+) -> list[Rows]:
+    """Give all records of s1, s2 … that spans and the pyramid's job made."""
+    return [
+        [*pyramid.made(plan, level, spans, kind), *rows]
+        for level, rows in enumerate(built, start=1)
+    ]
+
+
 def check(plan: Plan, found: Sequence[Rows], built: Sequence[Rows]) -> None:
     """Check that all voxels of all levels were written and all files are there.
 
@@ -57,8 +67,9 @@ def check(plan: Plan, found: Sequence[Rows], built: Sequence[Rows]) -> None:
     if lines:
         shown = "\n  ".join(lines[:_MOST_LINES])
         raise UserError(
-            f"export: {len(lines)} faults\n  {shown}\nRemove export/pyramid.json (for s0 and blocks"
-            " of slabs: export/checked/<chunk>.json) and run again: the blocks are then rewritten."
+            f"export: {len(lines)} faults\n  {shown}\nRemove export/pyramid.json and export/spans"
+            " (for s0 and blocks of slabs: export/checked/<chunk>.json) and run again: the blocks"
+            " are then rewritten."
         )
 
 

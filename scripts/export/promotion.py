@@ -21,7 +21,7 @@ def container(target: Target, root: Path) -> Path:
     In its own folder a region has the name of the whole volume: ``v.n5``; here ``v.<part>.n5``.
     """
     path = Path(target.container)
-    if path.parent == Path():
+    if path.parent.parent != Path("exports"):
         return root / path.name
     suffix = next(one for one in _SUFFIXES if path.name.endswith(one))
     return root / f"{path.name.removesuffix(suffix)}.{path.parent.name}{suffix}"

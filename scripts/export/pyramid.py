@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from scripts.export.room import Room, Shape
 from scripts.export.slabs import Plan
 from scripts.lib import files, kernels, volumes
 from scripts.lib.volumes import Level, Region
+
+log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 Rows = dict[str, list[list[Row]]]  # records by pyramid and level
@@ -134,8 +137,48 @@ def made(
     return [row for part in rows for row in part if _place(slabs.region_of(row)) in wanted]
 
 
+def levels(
+    plan: Plan,
+    kind: str,
+    records: Sequence[Mapping[str, Any]],
+    known: Sequence[Sequence[Row]] = (),
+    *,
+    within: tuple[int, int] | None = None,
+) -> list[list[Row]]:
+    """Build level after level of one pyramid; gives the records of what was made here, from s1 on.
+
+    `records` are those of slabs and spans, `known` as of `build`, level by level. `within` is a
+    range of z of level 0: what is not made of its layers alone is left.
+    """
+    out: list[list[Row]] = []
+    below = made(plan, 0, records)
+    for level in range(1, plan.spec.levels):
+        earlier = known[level - 1] if level <= len(known) else ()
+        there = made(plan, level, records, kind)
+        out.append(list(build(plan, level, below, there, earlier, within=within)))
+        below = [*there, *out[-1]]
+        fresh = len(out[-1]) - sum(row in earlier for row in out[-1])
+        log.info(
+            "%s: level %d: %d tasks there, %d here, %d of them made now",
+            *(kind, level, len(there), len(out[-1]), fresh),
+        )
+    return out
+
+
+def z_range(records: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """Give the layers of level 0 that the slabs of some records wrote, half open."""
+    spans = [row["zyx"][0] for one in records for row in one["levels"][0]]
+    return min((z for z, _ in spans), default=0), max((z for _, z in spans), default=0)
+
+
 def build(
-    plan: Plan, level: int, below: Sequence[Row], there: Sequence[Row], known: Sequence[Row] = ()
+    plan: Plan,
+    level: int,
+    below: Sequence[Row],
+    there: Sequence[Row],
+    known: Sequence[Row] = (),
+    *,
+    within: tuple[int, int] | None = None,
 ) -> Iterator[Row]:
     """Make what is missing of a level (>= 1) in all targets; gives the records as they are written.
 
@@ -154,22 +197,41 @@ def build(
     known
         Records of this level from an earlier run: a task that would be made of the same voxels is
         left as it is.
+    within
+        Only tasks made of these layers of level 0 alone.
     """
     source = volumes.open_level(plan.targets[0], level - 1)
     goals = [volumes.open_level(target, level) for target in plan.targets]
     done = {row["made_of"]: row for row in known}
     written = {_place(slabs.region_of(row)) for row in there}
     for region in slabs.tasks(plan, level):
-        if _place(region) in written:
+        if _place(region) in written or not _is_within(plan, level, region, within):
             continue
         made_of = _made_of(plan, region, below)
         yield done.get(made_of) or _one(source, goals, region, plan) | {"made_of": made_of}
 
 
+def _is_within(plan: Plan, level: int, region: Region, within: tuple[int, int] | None) -> bool:
+    """Tell whether all that a region is made of lies in a range of z of level 0."""
+    if within is None:
+        return True
+    factor, depth = plan.spec.factors_zyx(level)[0], plan.spec.level_shape(level)[0]
+    start, stop = region[0].start * factor, region[0].stop * factor
+    if region[0].stop == depth:  # an odd end is dropped
+        stop = plan.spec.shape_zyx[0]
+    return bool(within[0] <= start and stop <= within[1])
+
+
 def _one(source: Level, goals: list[Level], region: Region, plan: Plan) -> Row:
-    below = source.read(_doubled(plan, region))
-    voxels = np.empty([part.stop - part.start for part in region], below.dtype)
-    _halve_into(voxels, below, halves_z=plan.spec.halves_z)
+    """Make one task; of the level below the files of one depth at a time are in memory."""
+    z, y, x = region
+    voxels = np.empty([part.stop - part.start for part in region], plan.spec.dtype)
+    planes = max(1, plan.unit_zyx[0] // plan.spec.factors_zyx(1)[0])  # of one depth below
+    for first in range(z.start, z.stop, planes):
+        part = slice(first, min(first + planes, z.stop))
+        out = voxels[part.start - z.start : part.stop - z.start]
+        below = _doubled(plan, (part, y, x))
+        _halve_into(out, source.read(below), halves_z=plan.spec.halves_z)
     for goal in goals:
         goal.write(region, voxels)
     return slabs.record(region, voxels, plan)

@@ -5,7 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.export import build_pyramid, check_slab, close_export, plan_export, render_slab, slabs
+from scripts.export import (
+    build_pyramid,
+    build_span,
+    check_slab,
+    close_export,
+    plan_export,
+    render_slab,
+    slabs,
+)
 from scripts.lib import files, volumes
 from scripts.lib.job import UserError
 from tests.export.synthetic import RENDER, publish, smooth
@@ -16,10 +24,13 @@ from tests.export.test_slabs import VOXEL
 BOX = {"x_px": [17, 95], "y_px": [5, 51], "z_px": [6, 17]}
 
 
-def export(folder, *, again=False, **settings):
-    """Run all jobs of an export into `folder`, or with `again` those not done; gives the plan."""
+def export(folder, *, again=False, span=0, **settings):
+    """Run all jobs of an export into `folder`, or with `again` those not done; gives the plan.
+
+    `span`: number of chunks whose pyramid is one job.
+    """
     at = Path(folder)
-    plan, closed = str(at / "plan.json"), str(at / "volume.json")
+    plan = str(at / "plan.json")
     if not (again and Path(plan).exists()):
         plan_export.main(
             receipt="stacks/s.json",
@@ -48,11 +59,28 @@ def export(folder, *, again=False, **settings):
         checked = str(at / f"checked/{row['chunk']}.json")
         if not (again and Path(checked).exists()):
             check_slab.main(plan=plan, slab=records[-1], notes=notes, out=checked)
-    build_pyramid.main(plan=plan, slab_records=records, out=pyramid)
-    close_export.main(
-        plan=plan, slab_records=records, pyramid=pyramid, out=closed, volume="v", export=VIEWER
-    )
+    spans = []
+    for i in range(0, len(records) if span else 0, span or 1):
+        spans.append(str(at / f"spans/{i:04d}.json"))
+        of_span = records[i : i + span]
+        build_span.main(plan=plan, slab_records=of_span, out=spans[-1], span=f"{i:04d}")
+    build_pyramid.main(plan=plan, slab_records=[*records, *spans], out=pyramid)
+    close(at)
     return slabs.Plan.from_json(files.read_json(plan))
+
+
+def close(at):
+    """Close an export of which all records are there."""
+    records, spans = (sorted(str(p) for p in (at / n).glob("*")) for n in ("slabs", "spans"))
+    close_export.main(
+        plan=str(at / "plan.json"),
+        slab_records=records,
+        pyramid=str(at / "pyramid.json"),
+        out=str(at / "volume.json"),
+        volume="v",
+        export=VIEWER,
+        span_records=spans,
+    )
 
 
 def voxels(plan, level=0):
@@ -112,3 +140,43 @@ def test_a_box_without_any_of_the_stack_is_refused_in_its_words(whole, monkeypat
     monkeypatch.chdir(whole[0])
     with pytest.raises(UserError, match=words):
         export("exports/none", box=box)
+
+
+@pytest.mark.parametrize(
+    ("span", "layers", "settings"),
+    [
+        (1, 7, {"formats": ["n5", "zarr3"], "review": True}),  # spans end within files of s1
+        (4, 4, {"formats": ["n5"]}),
+    ],
+)
+def test_a_pyramid_made_span_by_span_has_the_same_files(
+    tmp_path, monkeypatch, span, layers, settings
+):
+    """Every task is made once, by a span or by the last job."""
+    settings |= {"task_px": 32, "block_zyx_px": [4, 16, 16], "shard_blocks_zyx": [1, 2, 2]}
+    monkeypatch.chdir(tmp_path)
+    publish(tmp_path, LAYERS, chunk=layers)
+    coordinates(LAYERS, shift=0.3)
+    export("whole", **settings)
+    plan = export("spans", span=span, **settings)
+    assert contents("spans") == contents("whole")
+    made = [files.read_json(path)["levels"] for path in sorted(Path("spans/spans").glob("*"))]
+    assert sum(len(levels[1]) for levels in made) > 0
+    places = [str(row["zyx"]) for levels in made for row in levels[1]]
+    rest = files.read_json("spans/pyramid.json")["levels"][0]
+    places += [str(row["zyx"]) for row in rest]
+    assert len(places) == len(set(places))
+    folder = plan.targets[0].folder(1)
+    next(p for p in folder.rglob("*") if p.is_file() and p.name.isdigit()).unlink()
+    with pytest.raises(UserError, match="export/spans"):  # spans are read back, too
+        close(Path("spans"))
+
+
+def contents(folder):
+    """Bytes of all files of the volumes below a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for store in Path(folder).glob("v.*")
+        for path in store.rglob("*")
+        if path.is_file()
+    }
