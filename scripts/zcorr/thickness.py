@@ -31,7 +31,7 @@ _CAUCHY = 2.385  # standard deviations; 95 % efficient for Gaussian errors
 _MAD_TO_SD = 1.4826
 _SLACK = 1e-4  # weight of "one layer thick" beside measured distances: decides where nothing else
 _LOST_RATIO = 1.5  # of the layers around; one lost slice makes 2
-_LOST_DEVIATIONS = 4.0
+_LOST_SHARE = 0.01  # of layers that follow a lost slice; a third or three times of it: the same
 _AROUND = 9  # layers; the running median that a lost slice is seen against
 _LEAST_DEVIATION = 1e-3  # layers; no real distance is known better
 _LEAST = 0.05  # layers; thinner is not believed
@@ -60,7 +60,8 @@ def positions(distance: Array, trust: Array) -> Positions:
     known = np.isfinite(distance) & (trust > 0)
     columns = zip(distance.T, known.T, strict=True)
     middle = np.array([np.median(d[k]) if k.any() else np.nan for d, k in columns])
-    scale = middle / offsets
+    scale = np.where(middle > 0, middle / offsets, np.nan)  # 0: alike as far as one can see
+    known &= np.isfinite(scale)
     measured = np.where(known, distance / scale, 0.0)
     # errors grow with distance, those that pairs of one layer share a little less
     usual = np.where(known, trust, 0.0) / offsets
@@ -160,11 +161,24 @@ def believed(
     usual = median_filter(log, size=_AROUND, mode="nearest")
     spread = _MAD_TO_SD * float(np.median(np.abs(log - usual)))
     jump = log - usual
-    lost = known & (jump > np.log(_LOST_RATIO)) & (jump > _LOST_DEVIATIONS * spread)
+    lost = known & (jump > np.log(_LOST_RATIO)) & (_lost_odds(jump, spread) > 1)
     calm = np.where(lost, usual, log)
     error = error_spectrum(len(log), lean, noise, floor)
     kept, belief = _wiener(calm, error)
     return np.exp(kept + np.where(lost, jump, 0.0)), lost, belief
+
+
+def _lost_odds(jump: Array, spread: float) -> Array:
+    """Odds that a gap is two layers rather than one, from the log of its ratio to those around.
+
+    One layer is lognormal, of sd `spread`; two of them are twice as thick, of half that variance.
+    """
+    spread = max(spread, _LEAST_DEVIATION)
+    one = -0.5 * (jump / spread) ** 2
+    two = -((jump - np.log(2)) ** 2) / spread**2 + 0.5 * np.log(2)
+    # what is wider than two layers is no more likely one of them
+    two = np.where(jump > np.log(2), 0.5 * np.log(2), two)
+    return np.asarray(np.exp(np.clip(two - one + np.log(_LOST_SHARE), -50, 50)))
 
 
 def _bridged(values: Array, known: Bool) -> Array:

@@ -269,6 +269,23 @@ def test_only_changes_that_stand_out_of_the_error_are_believed():
     assert np.corrcoef(np.log(kept), true)[0, 1] > 0.95
 
 
+def test_a_gap_of_two_layers_is_a_lost_slice_and_a_thick_layer_is_none():
+    """However uneven the stack: thickness of sd 20 % and a gap of 2.1 layers among it, or none."""
+    rng = np.random.default_rng(2)
+    log, known = np.clip(0.2 * rng.standard_normal(300), -0.5, 0.5), np.ones(300, bool)
+    lean, error = np.zeros(301), (0.08, 3.0)
+    _, lost, _ = thickness.believed(np.exp(log), known, lean, 0.03, error)
+    assert not lost.any()
+    log[[60, 200]] = np.log([2.1, 1.9])
+    _, lost, _ = thickness.believed(np.exp(log), known, lean, 0.03, error)
+    assert np.flatnonzero(lost).tolist() == [60, 200]
+
+
+def test_layers_that_are_all_alike_say_nothing():
+    distance = np.zeros((6, 2))
+    assert thickness.positions(distance, np.ones((6, 2))).z == pytest.approx(np.arange(6.0))
+
+
 def test_windows_are_spread_over_a_large_layer_and_a_small_one_is_seen_whole():
     box = Box(-100, 0, 7900, 4000)
     boxes = windows.spread(box, 512, 16)
