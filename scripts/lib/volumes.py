@@ -210,15 +210,20 @@ def n5_group(spec: VolumeSpec) -> dict[str, Any]:
 
 
 def n5_level(spec: VolumeSpec, level: int) -> dict[str, Any]:
-    """Attributes of one level beside those of the array; nm, without the export's origin."""
-    factors = spec.factors_zyx(level)[::-1]
-    pairs = list(zip(factors, spec.voxel_nm_zyx[::-1], strict=True))
+    """Attributes of one level beside those of the array; nm, without the export's origin.
+
+    Readers multiply ``pixelResolution`` by ``downsamplingFactors`` (x, y, z): n5-viewer, Fiji, and
+    neuroglancer where it opens a level alone. Of ``transform``, which Fiji and n5-viewer prefer,
+    they take scale and translate as z, y, x whatever its axes and ordering say.
+    """
+    factors = spec.factors_zyx(level)
+    pairs = list(zip(factors, spec.voxel_nm_zyx, strict=True))
     return {
-        "downsamplingFactors": list(factors),
-        "pixelResolution": {"dimensions": [f * v for f, v in pairs], "unit": "nm"},
+        "downsamplingFactors": list(factors[::-1]),
+        "pixelResolution": {"dimensions": list(spec.voxel_nm_zyx[::-1]), "unit": "nm"},
         "transform": {
-            "axes": ["x", "y", "z"],
-            "ordering": "F",
+            "axes": ["z", "y", "x"],
+            "ordering": "C",
             "units": ["nm", "nm", "nm"],
             "scale": [f * v for f, v in pairs],
             "translate": [(f - 1) / 2 * v for f, v in pairs],

@@ -64,7 +64,7 @@ def test_metadata_say_that_z_is_not_halved(stack):
     assert group["scales"][:3] == [[1, 1, 1], [2, 2, 1], [4, 4, 1]]
     level = files.read_json(n5 / "s2/attributes.json")
     assert level["downsamplingFactors"] == [4, 4, 1]
-    assert level["transform"]["translate"] == [7.5, 7.5, 0.0]
+    assert level["transform"]["translate"] == [0.0, 7.5, 7.5]
     multiscale = files.read_json(ome / ".zattrs")["multiscales"][0]
     scale, shift = multiscale["datasets"][1]["coordinateTransformations"]
     assert scale["scale"] == [8.0, 10.0, 10.0]

@@ -1,6 +1,7 @@
 """Volumes: the same voxels and the right places in N5 and OME-Zarr, read by other libraries."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,8 +106,35 @@ def test_n5_attributes_are_ordered_x_y_z_with_origin_in_pixels(tmp_path):
     assert level["dimensions"] == [35, 25, 10]
     assert level["blockSize"] == [32, 16, 8]
     assert level["downsamplingFactors"] == [2, 2, 2]
-    assert level["transform"]["scale"] == [10, 8, 16]
-    assert level["transform"]["translate"] == [2.5, 2.0, 4.0]
+    assert level["transform"]["axes"] == ["z", "y", "x"]
+    assert level["transform"]["scale"] == [16, 8, 10]
+    assert level["transform"]["translate"] == [4.0, 2.0, 2.5]
+
+
+def fiji_reads(level):
+    """Scale and offset of x, y, z (nm), each as the two parsers of n5-universe find them.
+
+    Fiji and n5-viewer ask N5CosemMetadataParser first, which takes the numbers of ``transform`` as
+    z, y, x without a look at ``axes`` and ``ordering``; N5SingleScaleMetadataParser multiplies
+    ``pixelResolution`` by ``downsamplingFactors`` and adds half a voxel less half a small one.
+    """
+    cosem = level["transform"]["scale"][::-1], level["transform"]["translate"][::-1]
+    factors, size = level["downsamplingFactors"], level["pixelResolution"]["dimensions"]
+    pairs = list(zip(factors, size, strict=True))
+    return cosem, ([f * v for f, v in pairs], [(f - 1) / 2 * v for f, v in pairs])
+
+
+@pytest.mark.parametrize("halves_z", [True, False])
+def test_fiji_and_n5_viewer_find_the_true_place_of_every_level(tmp_path, halves_z):
+    spec = replace(SPEC, halves_z=halves_z, origin_px_zyx=(0, 0, 0))
+    n5, _ = targets(tmp_path)
+    create(n5, spec)
+    for k in range(spec.levels):
+        level = json.loads((n5.folder(k) / "attributes.json").read_text())
+        scale, first = (values[::-1] for values in volumes.level_geometry_nm(spec, k))
+        for found in fiji_reads(level):
+            assert found == (list(scale), list(first))
+        assert level["pixelResolution"]["unit"] == level["transform"]["units"][0] == "nm"
 
 
 @pytest.mark.parametrize(
