@@ -131,9 +131,9 @@ def prepare(picture: Picture, mask: Bool) -> Field:
     """Lay a picture flat; `mask` tells which of its pixels take part."""
     pixels = picture.pixels if mask.all() else picture.pixels * mask
     flat: Bytes = np.ascontiguousarray(pixels, np.uint8).ravel()
-    return Field(
-        flat, np.flatnonzero(flat == 0), int(flat.sum(dtype=np.int64)), kernels.products(flat, flat)
-    )
+    some = cv2.countNonZero(flat) < flat.size
+    invalid = np.flatnonzero(flat == 0) if some else np.zeros(0, np.intp)
+    return Field(flat, invalid, round(cv2.sumElems(flat)[0]), kernels.products(flat, flat))
 
 
 def pearson(a: Field, b: Field) -> tuple[float, float]:

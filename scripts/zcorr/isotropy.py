@@ -112,8 +112,8 @@ def _window(picture: Picture, each: int, step: int) -> tuple[Band, Array]:
     row, column = kernels.stripes(pixels)
     # the band has no finer grain than two pixels: half the size says the same
     small, share = kernels.halved(pixels, row, column)
-    known = None if share.all() and (share == 1).all() else share
-    level, gain = _surroundings(small, known)
+    known = None if share.min() == 1 else share
+    level, gain = _surroundings(small, share, whole=known is None)
     kernels.evened(small, share, level, gain)
     inner, outer = (_mean(small, known, math.sqrt(s**2 - _HALVING) / 2) for s in BAND_SD_PX)
     band, inside = inner - outer, np.ones(small.shape, bool)
@@ -126,33 +126,27 @@ def _window(picture: Picture, each: int, step: int) -> tuple[Band, Array]:
     return Band(band, inside), sums
 
 
-def _surroundings(small: Float32, share: Float32 | None) -> tuple[Float32, Float32]:
+def _surroundings(small: Float32, share: Float32, *, whole: bool) -> tuple[Float32, Float32]:
     """Local mean, and the factor to the contrast of the whole from the local one.
 
-    `small` is of half size, 0 where there is no data. Of a quarter the size: they change slowly.
+    `small` is of half size, 0 where there is no data; `whole`: there is data everywhere. Of a
+    quarter the size: they change slowly.
     """
+    part = None if whole else halved(share)
     sigma = SURROUNDINGS_PX / 4
-    squares = small * small
-    if share is None:
-        mean, square = (_mean(halved(one), None, sigma) for one in (small, squares))
-    else:
-        squares = np.divide(squares, share, out=np.zeros_like(small), where=share > 0)
-        part = halved(share)
-        mean, square = (_mean(halved(one), part, sigma) for one in (small, squares))
+    mean, square = (_mean(one, part, sigma) for one in kernels.moments(small, share))
     variance = np.maximum(square - mean * mean, 0)
-    whole = variance.mean() if share is None else (variance * part).sum() / max(part.sum(), 1)
-    return mean, np.sqrt(whole / np.maximum(variance + _LEAST_CONTRAST * whole, np.float32(1e-12)))
+    usual = variance.mean() if part is None else (variance * part).sum() / max(part.sum(), 1)
+    return mean, np.sqrt(usual / np.maximum(variance + _LEAST_CONTRAST * usual, np.float32(1e-12)))
 
 
 def _mean(values: Float32, weight: Float32 | None, sigma: float) -> Float32:
     """Gaussian mean over valid pixels, cut at three standard deviations."""
-    reach = math.ceil(3 * sigma)
-    bell = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    taps = (bell / bell.sum()).astype(np.float32)
-    total: Float32 = kernels.blurred(values, taps)
+    size = 2 * math.ceil(3 * sigma) + 1
+    total = cv2.GaussianBlur(values, (size, size), sigma, borderType=cv2.BORDER_REFLECT)
     if weight is None:
-        return total
-    norm = kernels.blurred(weight, taps)
+        return np.asarray(total)
+    norm = cv2.GaussianBlur(weight, (size, size), sigma, borderType=cv2.BORDER_REFLECT)
     return np.asarray(np.divide(total, norm, out=np.zeros_like(total), where=norm > 1e-3))
 
 

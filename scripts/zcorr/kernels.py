@@ -18,7 +18,6 @@ _I = np.int32
 _PART = 8192  # pixels; so many products of two bytes fit into 32 bits
 QUARTER = 4  # px of a picture for one of its surroundings
 _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
-_fused = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 _summed = numba.njit(
     cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
 )
@@ -150,36 +149,26 @@ def halved(pixels, row, column):  # type: ignore[no-untyped-def]
     return out, share
 
 
-@_fused
-def _add(values, factor, out):  # type: ignore[no-untyped-def]
-    for j in range(out.size):
-        out[j] += values[j] * factor
-
-
 @_compiled
-def _mirrored(i, n):  # type: ignore[no-untyped-def]
-    """Place in [0, n) that is shown at `i`; the border pixel is shown twice."""
-    i = i % (2 * n)
-    return i if i < n else 2 * n - 1 - i
+def moments(small, share):  # type: ignore[no-untyped-def]
+    """Average 2 x 2 pixels of `halved`, and their squares per share of data.
 
-
-@_compiled
-def blurred(image, taps):  # type: ignore[no-untyped-def]
-    """Convolve (h, w) by an odd number of taps, down and then across; mirrored ends."""
-    h, w = image.shape
-    reach = taps.size // 2
-    out, line = np.zeros((h, w), np.float32), np.zeros(w + 2 * reach, np.float32)
+    A last odd row or column is left out.
+    """
+    h, w = small.shape[0] // 2, small.shape[1] // 2
+    mean, square = np.empty((h, w), np.float32), np.empty((h, w), np.float32)
+    squares = np.empty(2 * w, np.float32)
     for i in range(h):
-        line[:] = 0
-        inner = line[reach : reach + w]
-        for t in range(taps.size):
-            _add(image[_mirrored(i + t - reach, h)], taps[t], inner)
-        for j in range(1, reach + 1):
-            line[reach - j] = inner[_mirrored(-j, w)]
-            line[reach + w - 1 + j] = inner[_mirrored(w - 1 + j, w)]
-        for t in range(taps.size):
-            _add(line[t : t + w], taps[t], out[i])
-    return out
+        upper, lower = small[2 * i], small[2 * i + 1]
+        over, under = share[2 * i], share[2 * i + 1]
+        for j in range(2 * w):
+            squares[j] = upper[j] * upper[j] / max(over[j], _F(0.25))
+            squares[j] += lower[j] * lower[j] / max(under[j], _F(0.25))
+        for j in range(w):
+            k = 2 * j
+            mean[i, j] = (upper[k] + upper[k + 1] + lower[k] + lower[k + 1]) * _F(0.25)
+            square[i, j] = (squares[k] + squares[k + 1]) * _F(0.25)
+    return mean, square
 
 
 @_compiled
@@ -237,12 +226,14 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
 @_compiled
 def _even_row(pixels, row, column, level, gain, out, there):  # type: ignore[no-untyped-def]
     """Even out one row as `lag_sums` says; tell whether all of it has data."""
-    count = 0
     for j in range(pixels.size):
-        known = _F(pixels[j] != 0)
-        out[j] = (_F(pixels[j]) - row - column[j] - level[j]) * gain[j] * known
+        even = (_F(pixels[j]) - row - column[j] - level[j]) * gain[j]
+        out[j] = even if pixels[j] != 0 else _F(0)
+    count = _I(0)  # in a loop of its own: of too many arrays no vector code is made
+    for j in range(pixels.size):
+        known = _I(pixels[j] != 0)
         there[j] = known
-        count += pixels[j] != 0
+        count = _I(count + known)
     return count == pixels.size
 
 
