@@ -32,6 +32,7 @@ _MAD_TO_SD = 1.4826
 _SLACK = 1e-4  # weight of "one layer thick" beside measured distances: decides where nothing else
 _LOST_RATIO = 1.5  # of the layers around; one lost slice makes 2
 _LOST_SHARE = 0.01  # of layers that follow a lost slice; a third or three times of it: the same
+_MOST_LEAN = 4.0  # robust standard deviations; one layer in 16,000 of a Gaussian lies beyond
 _AROUND = 9  # layers; the running median that a lost slice is seen against
 _LEAST_DEVIATION = 1e-3  # layers; no real distance is known better
 _LEAST = 0.05  # layers; thinner is not believed
@@ -209,7 +210,11 @@ def _lean_process(lean: Array) -> tuple[float, float]:
     values = lean[np.isfinite(lean)]
     if len(values) < 3:
         return 0.0, 1.0
-    values = values - values.mean()
+    # a damaged layer leans anyhow: it must not make the error of all
+    values = values - np.median(values)
+    most = _MOST_LEAN * _MAD_TO_SD * float(np.median(np.abs(values)))
+    values = np.clip(values, -most, most)
+    values -= values.mean()
     power = float(np.mean(values**2))
     if power == 0:
         return 0.0, 1.0

@@ -11,9 +11,11 @@ from scripts.lib.geometry import Box
 from scripts.zcorr import (
     correlation,
     decay,
+    infer_z,
     isotropy,
     methods,
     misalignment,
+    qc,
     regions,
     thickness,
     windows,
@@ -115,6 +117,31 @@ def test_a_missing_layer_keeps_the_true_z_of_those_behind_it(volume):
     assert score(result.z[there], true[there]) < 0.8 * score(np.flatnonzero(there), true[there])
     assert result.z[-1] == pytest.approx(N - 1)
     assert (np.diff(result.z) > 0).all()
+
+
+def test_lost_slices_and_problems_are_found_beside_gaps_and_patches(volume):
+    """A lost slice, a declared gap of two layers, a layer of patches alone, and a damaged one."""
+    each = steps()
+    each[29] *= 2
+    true = coordinates(each)
+    layers = list(cut(volume, true, noise=6))
+    layers[44] = np.random.default_rng(3).uniform(60, 200, layers[0].shape)
+    layers[12] = layers[13] = layers[36] = None  # what is patched takes no part
+    present = np.array([one is not None for one in layers])
+    present[36] = True
+    found = replace(measured(layers), present=present)
+    result = solve(found)
+    assert np.flatnonzero(result.lost).tolist() == [30]
+    report = infer_z.report_of(found, result, ZCORR)
+    assert report["figures"]["lost_slices"] == [31]
+    said = {row["z"]: row["problem"] for row in report["layers"] if row["problem"] is not None}
+    assert [z for z, problem in said.items() if problem == "no image"] == [13, 14]
+    assert {30, 45} <= set(said) <= {13, 14, 30, 44, 45}  # 30: the lost slice behind it
+    proposed = qc.proposals(report["layers"], found.regional, (1, 1), ZCORR["problem_deviations"])
+    assert {(one["z_first"], one["z_last"]) for one in proposed} == {(45, 45)}
+    shown = np.flatnonzero([one is not None for one in layers])
+    assert score(result.z[shown], true[shown]) < 0.8 * score(shown, true[shown])
+    assert result.z[-1] == pytest.approx(N - 1)
 
 
 def test_a_damaged_layer_does_not_move_its_neighbours(volume):
