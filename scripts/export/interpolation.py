@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib import kernels
-from scripts.lib.compose import Picture
 from scripts.lib.job import UserError
+from scripts.lib.mosaic import Drawn
 
 Voxels = NDArray[np.generic]
 
@@ -93,14 +93,14 @@ def _mixture(
 
 
 def weave(
-    made_of: Sequence[Mixture | None], picture_of: Callable[[int], Picture], out: Voxels
+    made_of: Sequence[Mixture | None], picture_of: Callable[[int], Drawn], out: Voxels
 ) -> None:
     """Make the output layers of an area, (n, h, w); layers are rendered once, in order of z.
 
     `picture_of` renders an input layer over the area (h, w) in the volume's type; at most two are
     held.
     """
-    held: dict[int, Picture] = {}
+    held: dict[int, Drawn] = {}
     for k, mixture in enumerate(made_of):
         if mixture is None:
             out[k] = 0
@@ -111,7 +111,7 @@ def weave(
         mix(held[mixture.a], held[mixture.b], mixture.share, out[k])
 
 
-def mix(a: Picture, b: Picture, share: float, out: Voxels) -> None:
+def mix(a: Drawn, b: Drawn, share: float, out: Voxels) -> None:
     """Mix two pictures, ``share`` of `a`, into `out` of the same type, rounded (halves to even).
 
     Where one has no data the other alone is shown, where both have none 0. (The reference cuts
@@ -120,4 +120,4 @@ def mix(a: Picture, b: Picture, share: float, out: Voxels) -> None:
     if a is b:
         np.copyto(out, a.pixels)
     else:
-        kernels.mix(a.pixels, a.mask, b.pixels, b.mask, share, out)
+        kernels.mix(a.pixels, a.spans, b.pixels, b.spans, share, out)

@@ -130,9 +130,9 @@ def _column(
 
 def _picture(
     placed: Layers, box: Box, export: Mapping[str, Any], scale: float, dtype: str, z: int
-) -> compose.Picture:
+) -> compose.Drawn:
     how = {key: export[key] for key in ("blend", "interpolation")}
-    return compose.render(placed.get(z, []), box, scale=scale, dtype=dtype, **how)
+    return compose.draw(placed.get(z, []), box, scale=scale, dtype=dtype, **how)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ class Room:
     """
 
     def __init__(self, size: int) -> None:
-        self._map = mmap.mmap(-1, size)
+        # private: the system gives a shared map no huge pages, and `forget` would keep its content
+        self._map = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if hasattr(mmap, "MADV_HUGEPAGE"):
             self._map.madvise(mmap.MADV_HUGEPAGE)
 

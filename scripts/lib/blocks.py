@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zstandard
@@ -23,15 +23,24 @@ ISAL_MOST = 3  # ISA-L's highest level; its levels 1 to 3 pack images alike, wit
 def n5_file(block: Voxels, codec: str, level: int) -> tuple[bytes, bytes]:
     """Give head and packed voxels of an N5 block; (z, y, x), cut at the volume's border."""
     head = struct.pack(">HHIII", 0, 3, *block.shape[::-1])
-    return head, pack(np.ascontiguousarray(block, block.dtype.newbyteorder(">")), codec, level)
+    return head, pack(_in_one_piece(block, ">"), codec, level)
 
 
 def zarr_file(
     block: Voxels, unit: tuple[int, int, int], codec: str, level: int
 ) -> tuple[bytes, bytes]:
     """Give the file of a Zarr 2 chunk, filled up with zeros at the volume's border."""
-    little = np.asarray(block, block.dtype.newbyteorder("<"))
-    return b"", pack(filled(little, unit), codec, level)
+    little = _in_one_piece(block, "<")
+    return b"", pack(little if block.shape == unit else filled(little, unit), codec, level)
+
+
+def _in_one_piece(block: Voxels, order: Literal["<", ">"]) -> Voxels:
+    """Give a block contiguous and in a byte order, copied once."""
+    if block.itemsize == 1 and not block.flags.c_contiguous:
+        from scripts.lib import kernels  # a second to import, for jobs that pack volumes
+
+        return kernels.contiguous(block)
+    return np.ascontiguousarray(block, block.dtype.newbyteorder(order))
 
 
 def filled(block: Voxels, unit: tuple[int, ...]) -> Voxels:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +19,22 @@ from numpy.typing import NDArray
 from scripts.lib import filters, maps, mosaic, pixels, warp
 from scripts.lib.geometry import Box
 from scripts.lib.maps import Grid, Placed, Window
+from scripts.lib.mosaic import Drawn
 from scripts.lib.records import TileSet, TileSpec
 from scripts.lib.transforms import Chain
 from scripts.lib.warp import Source, Warped
 
-__all__ = ["Picture", "Placed", "Source", "canvas", "place", "place_layers", "render"]
+__all__ = [
+    "Drawn",
+    "Picture",
+    "Placed",
+    "Source",
+    "canvas",
+    "draw",
+    "place",
+    "place_layers",
+    "render",
+]
 
 Image = NDArray[np.generic]
 Float32 = NDArray[np.float32]
@@ -36,12 +46,9 @@ _FUZZ = 1e-6  # px by which a coordinate may miss the tile through rounding
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """Rendered pixels: ``pixels`` (h, w), ``mask`` (h, w) False where no tile has data.
+    """Rendered pixels (h, w), 0 where no tile has data; ``mask`` (h, w) is False there."""
 
-    Pixels are float32, or the integers that `render` was asked for; 0 where there is no data.
-    """
-
-    pixels: NDArray[Any]
+    pixels: Float32
     mask: Bool
 
 
@@ -75,9 +82,8 @@ def render(
     blend: str = "feather",
     source: Source | None = None,
     interpolation: str = "linear",
-    dtype: str = "float32",
 ) -> Picture:
-    """Render the tiles inside `box`.
+    """Render the tiles inside `box`, in float32.
 
     Output pixel (i, j) shows ``(box.x0 + i / scale, box.y0 + j / scale)`` of the output frame; the
     size is ``trunc(scale * width)`` by ``trunc(scale * height)``. Source pixels come from the
@@ -99,32 +105,59 @@ def render(
         that the tile's URLs name, of which only the part inside `box` is read.
     interpolation
         ``"linear"`` or ``"cubic"`` (OpenCV's kernel, a = -0.75, which may overshoot).
-    dtype
-        ``"float32"``, or ``"uint8"`` or ``"uint16"``: rounded half up and clipped. Tiles that are
-        stored in this type and moved by a scan correction and affines are drawn a few times faster
-        then (`mosaic`).
 
     Raises
     ------
     ValueError
         For an unknown `blend` or `interpolation`, or a scale that is not positive.
     """
+    _check(blend, interpolation)
+    grid, level, ordered = Grid(box, scale), pixels.level_for(scale), _ordered(placed)
+    found = (warp.warp(one, grid, level, source=source, how=interpolation) for one in ordered)
+    tiles = [one for one in found if one is not None]
+    return _put_together(tiles, grid.shape, _BLENDS[blend])
+
+
+def draw(
+    placed: Sequence[Placed],
+    box: Box,
+    *,
+    dtype: str,
+    scale: float = 1.0,
+    blend: str = "feather",
+    interpolation: str = "linear",
+) -> Drawn:
+    """Render as `render` does, into ``"uint8"`` or ``"uint16"``: rounded half up and clipped.
+
+    Tiles that are moved by affines, before them by a scan correction or not, are drawn a few times
+    faster (`mosaic`) than by `render`.
+
+    Raises
+    ------
+    ValueError
+        As `render`.
+    """
+    _check(blend, interpolation)
+    grid, level, ordered = Grid(box, scale), pixels.level_for(scale), _ordered(placed)
+    if interpolation == "linear" and mosaic.suits(ordered, level):
+        drawn = mosaic.draw(ordered, grid, level, last=blend == "last", dtype=dtype)
+        if drawn is not None:
+            return drawn
+    exact = render(placed, box, scale=scale, blend=blend, interpolation=interpolation)
+    return _rounded(exact, dtype)
+
+
+def _check(blend: str, interpolation: str) -> None:
     for name, value, known in (
         ("blend", blend, _BLENDS),
         ("interpolation", interpolation, warp.INTERPOLATIONS),
     ):
         if value not in known:
             raise ValueError(f"{name} must be one of {sorted(known)}, found {value!r}")
-    grid, level = Grid(box, scale), pixels.level_for(scale)
-    ordered = sorted(placed, key=lambda one: one.tile.tile_id)
-    quick = dtype != "float32" and interpolation == "linear"
-    if quick and mosaic.suits(ordered, level, source):
-        drawn = mosaic.draw(ordered, grid, level, last=blend == "last", dtype=dtype)
-        if drawn is not None:
-            return Picture(*drawn)
-    found = (warp.warp(one, grid, level, source=source, how=interpolation) for one in ordered)
-    tiles = [one for one in found if one is not None]
-    return _rounded(_put_together(tiles, grid.shape, _BLENDS[blend]), dtype)
+
+
+def _ordered(placed: Sequence[Placed]) -> list[Placed]:
+    return sorted(placed, key=lambda one: one.tile.tile_id)
 
 
 def canvas(
@@ -218,11 +251,12 @@ def _put_together(tiles: Sequence[Warped], shape: tuple[int, int], blend: _Blend
     return Picture(out, mask)
 
 
-def _rounded(picture: Picture, dtype: str) -> Picture:
-    if picture.pixels.dtype == dtype:
-        return picture
+def _rounded(picture: Picture, dtype: str) -> Drawn:
+    from scripts.lib import kernels  # a second to import
+
     nearest = np.floor(picture.pixels + np.float32(0.5))
-    return Picture(np.clip(nearest, 0, np.iinfo(dtype).max).astype(dtype), picture.mask)
+    whole = np.clip(nearest, 0, np.iinfo(dtype).max).astype(dtype)
+    return Drawn(whole, kernels.spans_of(picture.mask))
 
 
 def _cells(tiles: Sequence[Warped]) -> Iterator[tuple[Window, list[Warped]]]:

@@ -26,7 +26,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage
 
 from scripts.lib.records import TileSpec
 
@@ -306,6 +305,8 @@ def _without_streaks(image: Float32, values: Sequence[float], grid: _Grid) -> Fl
     fft_width, fft_height, cutoff, band, angle = values[:5]
     if band <= 0:
         return image
+    from scipy import fft  # 30 MB that most jobs need not have
+
     step = float(1 << grid.level)  # bins of full-scale pixels -> cycles per level pixel
     bins = (2 * (fft_width - 1) / step, fft_height / step)
     # the picture is mirrored as far as the filter reaches: three sigma of its answer to a point
@@ -332,6 +333,8 @@ def band_mask(
     the angle, in bins; `bins` says how many a cycle per pixel has in x and y. Angle 0 removes
     vertical streaks, 90 horizontal ones.
     """
+    from scipy import fft
+
     x = (fft.rfftfreq(shape[1]) * bins[0])[None, :]
     y = (fft.fftfreq(shape[0]) * bins[1])[:, None]
     cos, sin = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
@@ -367,6 +370,8 @@ def _apply_background(image: Float32, parameters: Mapping[str, str], grid: _Grid
     size = (max(1, round(w * shrink)), max(1, round(h * shrink)))
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
     if parameters.get("smoothMethod", "GAUSSIAN").upper() == "MEDIAN":
+        from scipy import ndimage
+
         smooth = ndimage.median_filter(small, 2 * round(radius * shrink) + 1, mode="reflect")
     else:
         smooth = _blurred(small, radius * shrink)

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 
 Image = NDArray[Any]
 Float32 = NDArray[np.float32]
+Spans = NDArray[np.int32]
 
 _F = np.float32
+_D = np.float64
 _I = np.int32
 # Places are whole multiples of 2^-23 px, the finest step that float32 holds below 1: so positions
 # and weights are exact, and a pixel has the same value however the picture is cut into areas.
@@ -30,6 +32,7 @@ ONE = 1 << BITS
 _UNIT = np.float32(1 / ONE)
 _PIECES = (128, 32, 8)  # columns of a scan-corrected tile that are drawn straight, where they are
 _STRAIGHT = ONE // 250  # px by which they may miss in their middle: 0.004
+_WEIGHT_STEP = 1 / (1 << (BITS - 8))  # from places to the steps of weights, 1/256 px
 EDGE_WEIGHT = 1e-3  # px; a border pixel counts only where no other tile has data
 _compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
 _fused = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -167,20 +170,33 @@ def _cover(i, matrices, data, width, starts, stops, cuts):  # type: ignore[no-un
         c, e = _between(m[1, 1] * i + m[1, 2], m[1, 0], d[0, 1], d[1, 1], width)
         starts[t], stops[t] = max(a, c), min(b, e)
         if starts[t] < stops[t]:
-            cuts[count], cuts[count + 1] = starts[t], stops[t]
-            count += 2
-    cuts[:count].sort()
+            count = _insert(cuts, _insert(cuts, count, starts[t]), stops[t])
     return count
+
+
+@_compiled
+def _insert(cuts, count, new):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Put a number in its place among the first `count`, sorted; gives their number then."""
+    k = count
+    while k > 0 and cuts[k - 1] > new:
+        cuts[k] = cuts[k - 1]
+        k -= 1
+    cuts[k] = new
+    return count + 1
 
 
 @_compiled
 def _weigh(values, x, dx, y, dy, data, scale, total, weight):  # type: ignore[no-untyped-def]  # noqa: ANN202
     """Add values times the distance (full-scale px, in steps of 1/256) to the border of `data`."""
-    left, right, top, bottom = x - data[0, 0], data[1, 0] - x, y - data[0, 1], data[1, 1] - y
+    # float64 holds all of these whole numbers, and has vector code that int64 lacks
+    left, right = _D(x - data[0, 0]), _D(data[1, 0] - x)
+    top, bottom = _D(y - data[0, 1]), _D(data[1, 1] - y)
+    step_x, step_y = _D(dx), _D(dy)
     for k in range(values.size):
-        near_x = min(left + dx * k, right - dx * k)
-        near_y = min(top + dy * k, bottom - dy * k)
-        steps = max(min(near_x, near_y), 0) >> (BITS - 8)
+        j = _D(_I(k))
+        near_x = min(left + step_x * j, right - step_x * j)
+        near_y = min(top + step_y * j, bottom - step_y * j)
+        steps = np.floor(max(min(near_x, near_y), 0.0) * _WEIGHT_STEP)
         here = _F(steps) * scale + _F(EDGE_WEIGHT)
         total[k] += here * values[k]
         weight[k] += here
@@ -220,14 +236,14 @@ def draw(  # type: ignore[no-untyped-def]  # noqa: ANN201
     scale,
     last,
     out,
-    mask,
+    spans,
 ):
-    """Draw tiles over each other, in their order, into integers `out` and `mask`, both (h, w).
+    """Draw tiles over each other, in their order, into integers `out`, (h, w).
 
     Parameters
     ----------
     pool, offsets, shapes
-        Image t is ``pool[offsets[t]:]`` as (h, w) = ``shapes[t]``; of the type of `out`.
+        Image t is ``pool[offsets[t]:]`` as (h, w) = ``shapes[t]``; values that `out` can hold.
     matrices
         (n, 2, 3) integers: column and row of the output to x, y of the image, times `ONE`.
     bounds
@@ -247,6 +263,8 @@ def draw(  # type: ignore[no-untyped-def]  # noqa: ANN201
     last
         Whether the last tile alone is shown where several have data; else their mean, weighted by
         the distance to the border of their data.
+    spans
+        (h, n, 2), n at least the number of tiles: written as `mix` takes them.
     """
     count, width = len(offsets), out.shape[1]
     starts, stops = np.empty(count, np.int64), np.empty(count, np.int64)
@@ -255,7 +273,8 @@ def draw(  # type: ignore[no-untyped-def]  # noqa: ANN201
     values = np.empty(width, np.float32)
     for i in range(out.shape[0]):
         out[i] = 0
-        mask[i] = False
+        spans[i] = width
+        parts = 0
         edges = _cover(i, matrices, bounds, width, starts, stops, cuts)
         for k in range(edges - 1):
             a, b = cuts[k], cuts[k + 1]
@@ -267,7 +286,11 @@ def draw(  # type: ignore[no-untyped-def]  # noqa: ANN201
                     present, top = present + 1, t
             if top < 0:
                 continue
-            mask[i, a:b] = True
+            if parts and spans[i, parts - 1, 1] == a:
+                spans[i, parts - 1, 1] = b
+            else:
+                spans[i, parts, 0], spans[i, parts, 1] = a, b
+                parts += 1
             alone = present == 1 or last
             sums, weights, piece = total[: b - a], weight[: b - a], values[: b - a]
             if not alone:
@@ -311,29 +334,77 @@ def draw(  # type: ignore[no-untyped-def]  # noqa: ANN201
 
 
 @_compiled
-def _mix(a, mask_a, b, mask_b, share, out):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _part_of(spans, i, k, at):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Find the span of row `i`, from number `k` on, that holds column `at` or comes next.
+
+    Gives its number, whether it holds the column, and where that changes.
+    """
+    count = spans.shape[1]
+    while k < count and spans[i, k, 1] <= at:
+        k += 1
+    if k == count:
+        return k, False, np.iinfo(np.int64).max
+    held = spans[i, k, 0] <= at
+    return k, held, np.int64(spans[i, k, 1] if held else spans[i, k, 0])
+
+
+@_fused
+def _mix_row(a, b, share, out):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    for j in range(out.size):
+        p, q = _F(a[j]), _F(b[j])
+        out[j] = _I(np.rint(q + (p - q) * share))
+
+
+@_compiled
+def _mix(a, spans_a, b, spans_b, share, out):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    width = out.shape[1]
     for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            has_a, has_b = mask_a[i, j], mask_b[i, j]
-            p, q = _F(a[i, j]), _F(b[i, j])
-            mixed = q + (p - q) * share
-            alone = p if has_a else q
-            out[i, j] = _I(np.rint(mixed if has_a and has_b else alone))
+        at, k, m = 0, 0, 0
+        while at < width:
+            k, has_a, end_a = _part_of(spans_a, i, k, at)
+            m, has_b, end_b = _part_of(spans_b, i, m, at)
+            end = min(end_a, end_b, width)
+            if has_a and has_b:
+                _mix_row(a[i, at:end], b[i, at:end], share, out[i, at:end])
+            elif has_a:
+                out[i, at:end] = a[i, at:end]
+            else:
+                out[i, at:end] = b[i, at:end]
+            at = end
 
 
-def mix(
-    a: Image,
-    mask_a: NDArray[np.bool_],
-    b: Image,
-    mask_b: NDArray[np.bool_],
-    share: float,
-    out: Image,
-) -> None:
+def mix(a: Image, spans_a: Spans, b: Image, spans_b: Spans, share: float, out: Image) -> None:
     """Write ``share * a + (1 - share) * b``, rounded (halves to even), into `out`; all (h, w).
 
-    Where one has no data (mask False, value 0) the other alone is shown.
+    Where one has no data the other alone is shown. Spans are (h, n, 2): first and end of the
+    columns of each row that have data, ascending, those not used (w, w); `a` and `b` are 0 outside.
     """
-    _mix(a, mask_a, b, mask_b, _F(share), out)
+    _mix(a, spans_a, b, spans_b, _F(share), out)
+
+
+@_compiled
+def _spans(mask, out):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Write the spans of a mask as far as there is room; gives the most that a row has."""
+    most = 0
+    for i in range(mask.shape[0]):
+        count, inside = 0, False
+        for j in range(mask.shape[1]):
+            if mask[i, j] == inside:
+                continue
+            inside = mask[i, j]
+            if count < out.shape[1]:
+                out[i, count, 0 if inside else 1] = j
+            count += 0 if inside else 1
+        most = max(most, count + (1 if inside else 0))
+    return most
+
+
+def spans_of(mask: NDArray[np.bool_]) -> Spans:
+    """Give the spans of a (h, w) mask, as `mix` takes them."""
+    none = np.empty((len(mask), 0, 2), np.int32)
+    out = np.full((len(mask), _spans(mask, none), 2), mask.shape[1], np.int32)
+    _spans(mask, out)
+    return out
 
 
 @_compiled
@@ -347,3 +418,18 @@ def halve(lower, upper, out):  # type: ignore[no-untyped-def]  # noqa: ANN201
             total += _I(upper[k, m]) + _I(upper[k, m + 1])
             total += _I(upper[k + 1, m]) + _I(upper[k + 1, m + 1])
             out[i, j] = (total + _I(4)) >> _I(3)
+
+
+@_compiled
+def _copy(values, out):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                out[i, j, k] = values[i, j, k]
+
+
+def contiguous(block: Image) -> Image:
+    """Give a copy of a (z, y, x) block of bytes in one piece, in half of numpy's time."""
+    out = np.empty(block.shape, block.dtype)
+    _copy(block, out)
+    return out

@@ -1,6 +1,7 @@
 """L1 · Mosaic: the tiles of a layer drawn as integers in one compiled pass, for exports.
 
-The same picture as `compose.render` gives in float32, rounded once. Row by row the tiles' borders
+The same picture as `compose.render` gives in float32, rounded once (and filtered values clipped
+before they are interpolated, not after). Row by row the tiles' borders
 cut the output into pieces; where one tile alone has data it is interpolated straight into the
 output, and only elsewhere weights are computed. Places are rounded to 2^-23 px and affines so that
 they err by less than 0.002 px over a tile; what a pixel shows does not depend on the area that is
@@ -23,7 +24,6 @@ from scripts.lib.geometry import Array
 from scripts.lib.maps import Grid, Placed, Window
 from scripts.lib.records import TileSpec
 from scripts.lib.transforms import AxisOffset, Chain
-from scripts.lib.warp import Source
 
 Image = NDArray[Any]
 Int64 = NDArray[np.int64]
@@ -33,6 +33,27 @@ _BITS = 23  # of the fraction of a place; see `kernels`
 _ONE = 1 << _BITS
 _WEIGHT_STEPS = 256  # per px
 _NO_TABLE = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A layer as integers: ``pixels`` (h, w), 0 where no tile has data.
+
+    ``spans`` (h, n, 2): first and end of the columns of each row that have data, ascending; those
+    not used are (w, w). Small beside a mask, and what lies within one is gone over without asking.
+    """
+
+    pixels: Image
+    spans: NDArray[np.int32]
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(h, w), False where no tile has data."""
+        column = np.arange(self.pixels.shape[1])
+        within = np.zeros(self.pixels.shape, bool)
+        for first, end in np.moveaxis(self.spans, 0, -1):
+            within |= (first[:, None] <= column) & (column < end[:, None])
+        return within
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,42 +88,38 @@ def _split(chain: Chain) -> tuple[AxisOffset | None, Array] | None:
     return None if affine is None else (offset, affine)
 
 
-def suits(placed: Sequence[Placed], level: int, source: Source | None) -> bool:
+def suits(placed: Sequence[Placed], level: int) -> bool:
     """Tell whether `draw` can show the tiles.
 
-    They must be stored at this level, without filters, and moved by an affine, before which a scan
-    correction may move one axis.
+    They must be moved by an affine, before which a scan correction may move one axis.
     """
-    return source is None and all(
-        _split(one.chain) is not None
-        and not filters.filters_of(one.tile)
-        and min(one.tile.width, one.tile.height) >> level > 0
+    return all(
+        _split(one.chain) is not None and min(one.tile.width, one.tile.height) >> level > 0
         for one in placed
     )
 
 
 def draw(
     placed: Sequence[Placed], grid: Grid, level: int, *, last: bool, dtype: str
-) -> tuple[Image, NDArray[np.bool_]] | None:
-    """Draw tiles, later ones over earlier ones; None when a tile is stored in another type.
+) -> Drawn | None:
+    """Draw tiles, later ones over earlier ones.
 
-    Gives pixels and mask. `last`: the last tile that has data is shown, else a mean of all weighted
-    by the distance to the borders of their data.
+    None when a tile without filters is stored in another type than `dtype`, or not at this level.
+    `last`: the last tile that has data is shown, else a mean of all weighted by the distance to the
+    borders of their data.
     """
     from scripts.lib import kernels  # a second to import
 
     parts = [part for one in placed if (part := _part(one, grid, level)) is not None]
     shapes = [tuple(span.stop - span.start for span in part.crop) for part in parts]
-    ends = np.cumsum([0, *(h * w for h, w in shapes)])
-    pool = np.empty(ends[-1], dtype)
-    for part, shape, start, end in zip(parts, shapes, ends, ends[1:], strict=False):
-        view = pool[start:end].reshape(shape)
-        if not pixels.read_into(view, part.tile.image_url, level, part.crop):
-            return None
-    out, mask = np.empty(grid.shape, dtype), np.empty(grid.shape, bool)
+    pool = _pool(parts, shapes, level, dtype)
+    if pool is None:
+        return None
+    out = np.empty(grid.shape, dtype)
+    spans = np.empty((grid.shape[0], len(parts), 2), np.int32)
     kernels.draw(
         pool,
-        ends[:-1],
+        np.cumsum([0, *(h * w for h, w in shapes)])[:-1],
         _stacked(shapes, 2),
         _stacked([part.matrix for part in parts], 2, 3),
         _stacked([part.bounds for part in parts], 2, 2),
@@ -113,9 +130,26 @@ def draw(
         np.float32((1 << level) / _WEIGHT_STEPS),
         last,
         out,
-        mask,
+        spans,
     )
-    return out, mask
+    return Drawn(out, spans)
+
+
+def _pool(
+    parts: Sequence[_Part], shapes: Sequence[tuple[int, ...]], level: int, dtype: str
+) -> Image | None:
+    """Read the crops of all parts behind each other: float32 where there are filters."""
+    filtered = any(filters.filters_of(part.tile) for part in parts)
+    ends = np.cumsum([0, *(h * w for h, w in shapes)])
+    pool = np.empty(ends[-1], np.float32 if filtered else dtype)
+    for part, shape, start, end in zip(parts, shapes, ends, ends[1:], strict=False):
+        view = pool[start:end].reshape(shape)
+        if filtered:
+            image = warp.read(part.tile, level, part.crop)
+            np.clip(image, 0, np.iinfo(dtype).max, out=view, casting="unsafe")
+        elif not pixels.read_into(view, part.tile.image_url, level, part.crop):
+            return None
+    return pool
 
 
 def _stacked(values: Sequence[Any], *shape: int) -> Int64:

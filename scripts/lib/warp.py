@@ -76,13 +76,16 @@ def warp(
         return _from_arrays(one, grid, window, level, locator, *source(tile, level), how)
     data = data_of(tile, level, masked=tile.mask_url)
     crop = needed(locator, window, tile, level, INTERPOLATIONS[how])
-    image = _read(tile, level, crop)
+    image = read(tile, level, crop)
     values = _values(locator, image, (crop[1].start, crop[0].start), window, how)
     return Warped(window, _inner(one, grid, window, data), values, locator, data)
 
 
-def _read(tile: TileSpec, level: int, crop: Window) -> Image:
-    """Read a part of a level; a filter may need the whole tile to know what to do with a part."""
+def read(tile: TileSpec, level: int, crop: Window) -> Image:
+    """Read rows and columns `crop` of a level, filtered; float32 when the tile has filters.
+
+    A filter may need the whole tile to know what to do with a part.
+    """
     if filters.pointwise(tile):
         corner = (crop[0].start, crop[1].start)
         part = pixels.read_image(tile.image_url, level, crop)

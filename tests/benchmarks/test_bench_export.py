@@ -11,9 +11,10 @@ absent. The tiles are stored as the transfer stores them: HDF5, chunks of 512²,
 """
 
 import json
-import multiprocessing
-import resource
+import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -25,14 +26,14 @@ import yaml
 from isal import isal_zlib
 from scipy import ndimage
 
-from scripts.export import plan_export, render_slab
+from scripts.export import plan_export
 from scripts.export.slabs import Plan
 from scripts.lib import blocks, files, pixels, volumes
 from scripts.lib.records import Leaf, Ref, TileSet, TileSpec
 from scripts.lib.render import RenderClient
 from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A, affine_data
+from tests.benchmarks.slab_job import RENDER, slab
 
-RENDER = {"owner": "o", "project": "p"}
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared/data/fib25/fib25_250.h5"
 TOP = {"uint8": 255, "uint16": 60000}
@@ -141,28 +142,13 @@ def plan(**changes):
     )
 
 
-def slab():
-    render_slab.main(
-        plan="export/plan.json",
-        receipt="stacks/s.json",
-        chunks="ingest/chunks.tsv",
-        coordinates="zcorr/Zcoords.txt",
-        out="export/slabs/0000.json",
-        notes="export/journals/0000.jsonl",
-        chunk="0000",
-        render=RENDER,
-        export=EXPORT,
-    )
-    return json.loads(Path("export/slabs/0000.json").read_text())["voxels"]
-
-
 def rate(bench, repeats):
     """Voxels and CPU seconds of a slab that is written for the first time, machine code ready."""
     voxels, seconds = [], []
     for _ in range(1 + repeats if bench.measuring else 1):
         for path in Path("v.n5").rglob("s*/*/"):
             shutil.rmtree(path, ignore_errors=True)
-        seconds.append(bench.cpu_s(lambda: voxels.append(slab()), repeats=1))
+        seconds.append(bench.cpu_s(lambda: voxels.append(slab(EXPORT)), repeats=1))
     return voxels[0], min(seconds)
 
 
@@ -250,23 +236,16 @@ def test_gzip(bench, volume):
     bench.row("export.gzip.mb_per_cpu_s", voxels / 1e6 / seconds, "MB/CPU s", better="higher")
 
 
-def _peak_mb(queue):
-    slab()
-    queue.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
-
-
 def test_memory_of_a_slab(bench, volume):
     """Peak of a job with tasks of 4096², two blocks deep, in a process of its own."""
     assert EXPORT["task_px"] == 4096
     volume(2124, 128)  # 4,090 px wide and high
     if not bench.measuring:
-        slab()
+        slab(EXPORT)
         return
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=_peak_mb, args=(queue,))
-    process.start()
+    command = [sys.executable, "-m", "tests.benchmarks.slab_job", json.dumps(EXPORT)]
+    paths = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=paths, capture_output=True, text=True, check=True)
     # docs/export.md; one voxel a byte, level 1 alone begun
     formula = 280 + 4096**2 / 1e6 * (9 / 8 * EXPORT["block_zyx_px"][0] + 3.2 + 2)
-    bench.row("export.peak_mb", queue.get(timeout=600), "MB", better="lower", by_formula=formula)
-    process.join()
+    bench.row("export.peak_mb", float(done.stdout), "MB", better="lower", by_formula=formula)

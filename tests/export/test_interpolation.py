@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from scripts.export.interpolation import Mixture, mix, mixtures, read_coordinates, weave
-from scripts.lib.compose import Picture
+from scripts.lib import kernels
 from scripts.lib.job import UserError
+from scripts.lib.mosaic import Drawn
 
 
 def picture(value, mask=None, shape=(2, 3), dtype="uint8"):
     mask = np.ones(shape, bool) if mask is None else np.asarray(mask)
-    return Picture(np.where(mask, value, 0).astype(dtype), mask)
+    return Drawn(np.where(mask, value, 0).astype(dtype), kernels.spans_of(mask))
 
 
 def mixed(a, b, share):
@@ -95,6 +96,24 @@ def test_where_one_layer_has_no_data_the_other_stands_in():
     assert mixed(a, b, 0.5) == [[150, 100, 200]]
     nothing = picture(0, [[False, False, False]], (1, 3))
     assert mixed(nothing, picture(0, [[False, False, False]], (1, 3)), 0.5) == [[0, 0, 0]]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_any_masks_mix_as_the_rule_says_pixel_by_pixel(dtype, seed):
+    rng = np.random.default_rng(seed)
+    masks = [rng.random((9, 40)) < share for share in (0.1 + 0.25 * seed, 0.6)]
+    masks[0][3], masks[1][4], masks[0][5], masks[1][6] = True, True, False, False
+    a, b = (
+        Drawn(np.where(m, rng.integers(1, 255, m.shape), 0).astype(dtype), kernels.spans_of(m))
+        for m in masks
+    )
+    assert np.array_equal(a.mask, masks[0])
+    out = np.full(a.pixels.shape, 77, dtype)
+    mix(a, b, 0.25, out)
+    p, q = a.pixels.astype(float), b.pixels.astype(float)
+    both = masks[0] & masks[1]
+    assert np.array_equal(out, np.rint(np.where(both, 0.25 * p + 0.75 * q, p + q)))
 
 
 @pytest.mark.parametrize(("dtype", "values"), [("uint8", (250, 255)), ("uint16", (65000, 65535))])

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from scripts.lib import compose, geometry, maps, mosaic, pixels
+from scripts.lib import compose, filters, geometry, maps, mosaic, pixels
 from scripts.lib.compose import Placed
 from scripts.lib.geometry import Box
 from scripts.lib.records import Leaf, Ref, TileSet, TileSpec
@@ -262,7 +262,7 @@ def test_pixels_do_not_depend_on_how_the_area_is_cut(four_files):
 def test_integers_are_what_float_values_round_to(four_files, scale, blend):
     placed, box = compose.place(four_files), Box(31, 20, 403, 331)
     exact = compose.render(placed, box, scale=scale, blend=blend)
-    found = compose.render(placed, box, scale=scale, blend=blend, dtype="uint8")
+    found = compose.draw(placed, box, scale=scale, blend=blend, dtype="uint8")
     assert found.pixels.dtype == np.uint8
     assert np.array_equal(found.mask, exact.mask)
     assert np.abs(found.pixels - exact.pixels).max() <= 0.52
@@ -275,14 +275,14 @@ def test_integers_of_scan_corrected_tiles_are_those_of_floats(four_files, scale,
     tiles = [replace(one, transforms=(Ref("scan"), *one.transforms)) for one in four_files.tiles]
     placed, box = compose.place(tile_set(*tiles, scan=scan)), Box(32, 20, 404, 332)
     exact = compose.render(placed, box, scale=scale, blend=blend)
-    found = compose.render(placed, box, scale=scale, blend=blend, dtype="uint8")
+    found = compose.draw(placed, box, scale=scale, blend=blend, dtype="uint8")
     assert (found.mask == exact.mask).mean() > 0.9999
     # noise from pixel to pixel: 0.02 px is up to 5 grey values; at a tile's very border the two may
     # round to different sides of it
     apart = np.abs(found.pixels - exact.pixels)[found.mask & exact.mask] > 5
     assert apart.mean() < 1e-4
     halves = [
-        compose.render(placed, part, scale=scale, blend=blend, dtype="uint8")
+        compose.draw(placed, part, scale=scale, blend=blend, dtype="uint8")
         for part in (Box(32, 20, 204, 332), Box(204, 20, 404, 332))
     ]
     assert np.array_equal(np.hstack([part.pixels for part in halves]), found.pixels)
@@ -299,8 +299,8 @@ def test_integer_pixels_show_their_place_within_a_fiftieth_pixel(tmp_path, axis,
     values = (250 * ramp(axis)(tile(), 0)[0]).astype(np.uint16)  # grey values per px
     spec = stored(tmp_path, tile(affine=affine, scan=scan), values)
     placed = compose.place(tile_set(spec, scan=scan))
-    assert mosaic.suits(placed, 0, None)
-    picture = compose.render(placed, Box(-20, -20, W + 20, H + 20), dtype="uint16")
+    assert mosaic.suits(placed, 0)
+    picture = compose.draw(placed, Box(-20, -20, W + 20, H + 20), dtype="uint16")
     rows, columns = np.nonzero(picture.mask)
     at = placed[0].chain.invert(np.column_stack([columns, rows]) - 20.0)
     assert len(at) > 0.65 * W * H
@@ -308,18 +308,43 @@ def test_integer_pixels_show_their_place_within_a_fiftieth_pixel(tmp_path, axis,
     assert np.abs(error).max() < 0.02
 
 
-def test_filtered_and_overshooting_values_are_clipped_to_the_type():
-    values = np.where(np.arange(W) < W // 2, 3.0, 300.0) * np.ones((H, 1), np.float32)
-    picture = compose.render(
-        compose.place(tile_set(tile(affine=geometry.translation(0.5, 0)))),
+@pytest.mark.parametrize("interpolation", ["linear", "cubic"])
+def test_filtered_and_overshooting_values_are_clipped_to_the_type(tmp_path, interpolation):
+    values = np.where(np.arange(W) < W // 2, 3, 250) * np.ones((H, 1), int)
+    spec = stored(tmp_path, tile(affine=geometry.translation(0.5, 0)), values.astype(np.uint8))
+    brighter = filters.intensity(np.array([[[1.2, 0.0]]]), 255.0)
+    picture = compose.draw(
+        compose.place(tile_set(filters.with_filters(spec, [brighter]))),
         Box(1, 0, W, H),
-        source=lambda *_: (values.astype(np.float32), None),
-        interpolation="cubic",
+        interpolation=interpolation,
         dtype="uint8",
     )
-    assert picture.pixels.min() == 0  # -12 beside the edge
+    if interpolation == "cubic":
+        assert picture.pixels.min() == 0  # -12 beside the edge
     assert picture.pixels.max() == 255
-    assert picture.pixels[5, 5] == 3
+    assert picture.pixels[5, 5] == 4
+
+
+FILTERS = {
+    "intensity": filters.intensity(np.array([[[0.9, 0.02], [0.8, 0.05]]]), 255.0),
+    "shading": filters.shading([4.0, 3.0, -5.0, 2.0, 1.0, 6.0]),
+    "streaks": filters.streaks(0.01, 0.02, 0.0),
+}
+
+
+@pytest.mark.parametrize("kind", FILTERS)
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_integers_of_filtered_tiles_are_those_of_floats(four_files, kind, scale):
+    """One tile of the four has a filter: the others are read with it."""
+    first, *rest = four_files.tiles
+    flatter = filters.intensity(np.array([[[0.6, 0.2]]]), 255.0)  # so that nothing is clipped
+    first = filters.with_filters(first, [flatter, FILTERS[kind]])
+    placed, box = compose.place(tile_set(first, *rest)), Box(31, 20, 403, 331)
+    exact = compose.render(placed, box, scale=scale)
+    assert mosaic.suits(placed, scale == 0.5)
+    found = compose.draw(placed, box, scale=scale, dtype="uint8")
+    assert np.array_equal(found.mask, exact.mask)
+    assert np.abs(found.pixels - exact.pixels).max() <= 0.52
 
 
 def test_a_tile_alone_gives_its_very_values_where_nothing_is_interpolated(tmp_path):
@@ -332,7 +357,7 @@ def test_a_tile_alone_gives_its_very_values_where_nothing_is_interpolated(tmp_pa
         assert picture.mask.all()
         assert np.array_equal(picture.pixels, values)
     placed = [Placed(stored(tmp_path, one.tile, values), one.chain) for one in placed]
-    exact = compose.render(placed, Box(7, -3, 7 + W, H - 3), dtype="uint16")
+    exact = compose.draw(placed, Box(7, -3, 7 + W, H - 3), dtype="uint16")
     assert exact.mask.all()
     assert np.array_equal(exact.pixels, values)
 

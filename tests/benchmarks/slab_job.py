@@ -1,0 +1,34 @@
+"""One slab of an export as its job renders it; imports no more than the job does.
+
+As a program it prints the peak of its resident memory (MB).
+"""
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+from scripts.export import render_slab
+
+RENDER = {"owner": "o", "project": "p"}
+
+
+def slab(export):
+    """Give the number of voxels."""
+    render_slab.main(
+        plan="export/plan.json",
+        receipt="stacks/s.json",
+        chunks="ingest/chunks.tsv",
+        coordinates="zcorr/Zcoords.txt",
+        out="export/slabs/0000.json",
+        notes="export/journals/0000.jsonl",
+        chunk="0000",
+        render=RENDER,
+        export=export,
+    )
+    return json.loads(Path("export/slabs/0000.json").read_text())["voxels"]
+
+
+if __name__ == "__main__":
+    slab(json.loads(sys.argv[1]))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
