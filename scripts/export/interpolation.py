@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib import kernels
+from scripts.lib.compose import Drawn, Layer
 from scripts.lib.job import UserError
-from scripts.lib.mosaic import Drawn
 
 Voxels = NDArray[np.generic]
 
 _PIN = 0.5  # layers; the ends may be so far from their nominal z, as in the reference
+_BAND_ROWS = 128  # drawn at a time: of 4,096 columns they fit a processor's second cache
 _HIT = 1e-6  # layers; a share below this is none
 _REMEDY = "Set zcorr.regularization: BORDER, or export.z_correction: false."
 
@@ -92,23 +93,47 @@ def _mixture(
     return Mixture(b, b, 1.0) if share < _HIT else Mixture(a, b, float(share))
 
 
-def weave(
-    made_of: Sequence[Mixture | None], picture_of: Callable[[int], Drawn], out: Voxels
-) -> None:
-    """Make the output layers of an area, (n, h, w); layers are rendered once, in order of z.
+def weave(made_of: Sequence[Mixture | None], layer_of: Callable[[int], Layer], out: Voxels) -> None:
+    """Make the output layers of an area, (n, h, w); layers are drawn once, in order of z.
 
-    `picture_of` renders an input layer over the area (h, w) in the volume's type; at most two are
-    held.
+    `layer_of` gives an input layer over the area (h, w) in the volume's type. A layer that is drawn
+    is mixed in bands that the processor's cache still holds, and takes the place of the layer
+    before when that is done with: mostly one is held.
     """
     held: dict[int, Drawn] = {}
     for k, mixture in enumerate(made_of):
         if mixture is None:
             out[k] = 0
             continue
-        wanted = dict.fromkeys((mixture.a, mixture.b))
-        held = {z: held[z] for z in wanted if z in held}  # the former goes before one is drawn
-        held |= {z: picture_of(z) for z in wanted if z not in held}
-        mix(held[mixture.a], held[mixture.b], mixture.share, out[k])
+        a, b = mixture.a, mixture.b
+        held = {z: held[z] for z in (a, b) if z in held}  # the former goes before one is drawn
+        if a not in held:
+            held[a] = layer_of(a).rows(slice(None))
+        if b in held:
+            mix(held[a], held[b], mixture.share, out[k])
+            continue
+        done_with = a not in _next(made_of, k)
+        room = held[a].pixels if done_with else np.empty_like(held[a].pixels)
+        held[b] = _mix_new(held[a], layer_of(b), mixture.share, out[k], room)
+        if done_with:
+            del held[a]
+
+
+def _next(made_of: Sequence[Mixture | None], k: int) -> tuple[int, ...]:
+    """Give the layers of the next output layer that has any."""
+    return next(((one.a, one.b) for one in made_of[k + 1 :] if one is not None), ())
+
+
+def _mix_new(a: Drawn, layer: Layer, share: float, out: Voxels, room: Voxels) -> Drawn:
+    """Draw a layer and mix it with `a` into `out`; gives it, in `room` (may be that of `a`)."""
+    spans = []
+    for first in range(0, len(room), _BAND_ROWS):
+        band = slice(first, first + _BAND_ROWS)
+        new = layer.rows(band)
+        mix(a.rows(band), new, share, out[band])
+        room[band] = new.pixels
+        spans.append(new.spans)
+    return Drawn(room, np.concatenate(spans))
 
 
 def mix(a: Drawn, b: Drawn, share: float, out: Voxels) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.export import slabs
+from scripts.export import room, slabs
 from scripts.export.room import Room, Shape
 from scripts.export.slabs import Plan
 from scripts.lib import files, kernels, volumes
@@ -22,8 +22,6 @@ Row = dict[str, Any]
 Rows = dict[str, list[list[Row]]]  # records by pyramid and level
 Voxels = NDArray[Any]
 Place = tuple[tuple[int, int], ...]
-
-_AT_ONCE = 4  # planes halved before those above are given back
 
 
 class Column:
@@ -51,6 +49,7 @@ class Column:
 
     def put(self, level: int, region: Region, voxels: Voxels) -> None:
         """Write the voxels of a region one file deep, and what they complete at lower levels."""
+        room.trim()
         for goal in self._open["levels"][level]:
             goal.write(region, voxels)
         self.rows["levels"][level].append(slabs.record(region, voxels, self._plan))
@@ -82,11 +81,10 @@ class Column:
             self._held[level] = np.zeros(shape, voxels.dtype)
         first = below[0].start // 2 - goal[0].start
         half = self._held[level][first : first + len(voxels) // 2]
-        for start in range(0, len(half), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            _halve_into(half[part], voxels[2 * start :])
-            if level == 1:
-                self._room.forget(voxels, 2 * min(part.stop, len(half)))
+        for k in range(len(half)):
+            _halve_into(half[k : k + 1], voxels[2 * k :])
+            if level == 1:  # at once: what is written is new memory as well
+                self._room.forget(voxels, 2 * k + 2)
         if below[0].stop // 2 >= goal[0].stop:
             self.put(level, goal, self._held.pop(level))
 

@@ -120,19 +120,19 @@ def _column(
         region = (depth, *area)
         box = slabs.area(plan.spec, region, plan.step_px)
         dtype = plan.spec.dtype
-        picture = functools.partial(_picture, placed, box, export, 1 / plan.step_px, dtype)
+        layer = functools.partial(_layer, placed, box, export, 1 / plan.step_px, dtype)
         mine = mixed[depth.start - z_range[0] : depth.stop - z_range[0]]
         voxels = column.voxels(depth.stop - depth.start)
-        interpolation.weave(mine, picture, voxels)
+        interpolation.weave(mine, layer, voxels)
         column.put(0, region, voxels)
     return column.rows
 
 
-def _picture(
+def _layer(
     placed: Layers, box: Box, export: Mapping[str, Any], scale: float, dtype: str, z: int
-) -> compose.Drawn:
+) -> compose.Layer:
     how = {key: export[key] for key in ("blend", "interpolation")}
-    return compose.draw(placed.get(z, []), box, scale=scale, dtype=dtype, **how)
+    return compose.prepare(placed.get(z, []), box, scale=scale, dtype=dtype, **how)
 
 
 if __name__ == "__main__":

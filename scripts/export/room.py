@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import mmap
 from typing import Any
@@ -34,3 +35,10 @@ class Room:
         stop = planes * voxels[0].nbytes // mmap.PAGESIZE * mmap.PAGESIZE
         if stop and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED, 0, stop)
+
+
+def trim() -> None:
+    """Give back what Python has freed: glibc would keep two planes for the next layer."""
+    release = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if release is not None:  # glibc
+        release(0)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +27,14 @@ from scripts.lib.warp import Source, Warped
 
 __all__ = [
     "Drawn",
+    "Layer",
     "Picture",
     "Placed",
     "Source",
     "canvas",
-    "draw",
     "place",
     "place_layers",
+    "prepare",
     "render",
 ]
 
@@ -50,6 +52,19 @@ class Picture:
 
     pixels: Float32
     mask: Bool
+
+
+class Layer(Protocol):
+    """A layer as integers, given by rows."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width."""
+        ...
+
+    def rows(self, part: slice) -> Drawn:
+        """Give some rows."""
+        ...
 
 
 def place(tiles: TileSet) -> list[Placed]:
@@ -118,7 +133,7 @@ def render(
     return _put_together(tiles, grid.shape, _BLENDS[blend])
 
 
-def draw(
+def prepare(
     placed: Sequence[Placed],
     box: Box,
     *,
@@ -126,11 +141,11 @@ def draw(
     scale: float = 1.0,
     blend: str = "feather",
     interpolation: str = "linear",
-) -> Drawn:
-    """Render as `render` does, into ``"uint8"`` or ``"uint16"``: rounded half up and clipped.
+) -> Layer:
+    """Prepare what `render` shows, as ``"uint8"`` or ``"uint16"``: rounded half up and clipped.
 
-    Tiles that are moved by affines, before them by a scan correction or not, are drawn a few times
-    faster (`mosaic`) than by `render`.
+    Tiles that are moved by affines, before them by a scan correction or not, are drawn when rows
+    are asked for, a few times faster than by `render` (`mosaic`); others are rendered here.
 
     Raises
     ------
@@ -140,9 +155,9 @@ def draw(
     _check(blend, interpolation)
     grid, level, ordered = Grid(box, scale), pixels.level_for(scale), _ordered(placed)
     if interpolation == "linear" and mosaic.suits(ordered, level):
-        drawn = mosaic.draw(ordered, grid, level, last=blend == "last", dtype=dtype)
-        if drawn is not None:
-            return drawn
+        layer = mosaic.prepare(ordered, grid, level, last=blend == "last", dtype=dtype)
+        if layer is not None:
+            return layer
     exact = render(placed, box, scale=scale, blend=blend, interpolation=interpolation)
     return _rounded(exact, dtype)
 

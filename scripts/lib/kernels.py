@@ -232,6 +232,7 @@ def draw(  # type: ignore[no-untyped-def]  # noqa: ANN201
     tables,
     bends,
     span,
+    row,
     column,
     scale,
     last,
@@ -256,6 +257,8 @@ def draw(  # type: ignore[no-untyped-def]  # noqa: ANN201
         first node, and the axis (0 = x, 1 = y) whose place in the image is looked up in it.
     span
         Nodes of `tables` are ``2 ** span`` apart.
+    row
+        First row of the output in the picture that `matrices` are of.
     column
         First column of the output in the whole volume.
     scale
@@ -275,7 +278,7 @@ def draw(  # type: ignore[no-untyped-def]  # noqa: ANN201
         out[i] = 0
         spans[i] = width
         parts = 0
-        edges = _cover(i, matrices, bounds, width, starts, stops, cuts)
+        edges = _cover(row + i, matrices, bounds, width, starts, stops, cuts)
         for k in range(edges - 1):
             a, b = cuts[k], cuts[k + 1]
             if a == b:
@@ -303,7 +306,8 @@ def draw(  # type: ignore[no-untyped-def]  # noqa: ANN201
                 image = pool[offsets[t] : offsets[t] + h * w].reshape((h, w))
                 m, bend = matrices[t], bends[t]
                 dx, dy = m[0, 0], m[1, 0]
-                x, y = dx * a + m[0, 1] * i + m[0, 2], dy * a + m[1, 1] * i + m[1, 2]
+                at = row + i
+                x, y = dx * a + m[0, 1] * at + m[0, 2], dy * a + m[1, 1] * at + m[1, 2]
                 table = tables[bend[0] : bend[1]]
                 if alone and table.size:
                     _bent(image, x, dx, y, dy, table, bend, span, column + a, _F(0.5), out[i, a:b])

@@ -47,6 +47,15 @@ class Drawn:
     spans: NDArray[np.int32]
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width."""
+        return self.pixels.shape
+
+    def rows(self, part: slice) -> Drawn:
+        """Give a view of some rows."""
+        return Drawn(self.pixels[part], self.spans[part])
+
+    @property
     def mask(self) -> NDArray[np.bool_]:
         """(h, w), False where no tile has data."""
         column = np.arange(self.pixels.shape[1])
@@ -80,6 +89,12 @@ class _Part:
     data: Int64  # (2, 2): the same of the crop, behind the bend
     bend: _Bend
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the crop."""
+        rows, columns = self.crop
+        return rows.stop - rows.start, columns.stop - columns.start
+
 
 def _split(chain: Chain) -> tuple[AxisOffset | None, Array] | None:
     """Give the scan correction of a chain, and the affine of the rest; None for any other chain."""
@@ -89,7 +104,7 @@ def _split(chain: Chain) -> tuple[AxisOffset | None, Array] | None:
 
 
 def suits(placed: Sequence[Placed], level: int) -> bool:
-    """Tell whether `draw` can show the tiles.
+    """Tell whether a `Layer` can show the tiles.
 
     They must be moved by an affine, before which a scan correction may move one axis.
     """
@@ -99,51 +114,67 @@ def suits(placed: Sequence[Placed], level: int) -> bool:
     )
 
 
-def draw(
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Tiles that are read and wait to be drawn, as many rows at a time as are wanted."""
+
+    shape: tuple[int, int]
+    dtype: str
+    _last: bool
+    _parts: Sequence[_Part]
+    _pool: Image  # the pixels of all parts, behind each other
+    _level: int
+    _column: int  # first of the picture, in the whole volume
+
+    def rows(self, part: slice) -> Drawn:
+        """Draw some rows."""
+        from scripts.lib import kernels  # a second to import
+
+        first, end, _ = part.indices(self.shape[0])
+        out = np.empty((end - first, self.shape[1]), self.dtype)
+        spans = np.empty((end - first, len(self._parts), 2), np.int32)
+        shapes = [one.shape for one in self._parts]
+        kernels.draw(
+            self._pool,
+            np.cumsum([0, *(h * w for h, w in shapes)])[:-1],
+            _stacked(shapes, 2),
+            _stacked([one.matrix for one in self._parts], 2, 3),
+            _stacked([one.bounds for one in self._parts], 2, 2),
+            _stacked([one.data for one in self._parts], 2, 2),
+            *_bends([one.bend for one in self._parts]),
+            _BITS - self._level,
+            first,
+            self._column,
+            np.float32((1 << self._level) / _WEIGHT_STEPS),
+            self._last,
+            out,
+            spans,
+        )
+        return Drawn(out, spans)
+
+
+def prepare(
     placed: Sequence[Placed], grid: Grid, level: int, *, last: bool, dtype: str
-) -> Drawn | None:
-    """Draw tiles, later ones over earlier ones.
+) -> Layer | None:
+    """Read tiles that are to be drawn, later ones over earlier ones.
 
     None when a tile without filters is stored in another type than `dtype`, or not at this level.
     `last`: the last tile that has data is shown, else a mean of all weighted by the distance to the
     borders of their data.
     """
-    from scripts.lib import kernels  # a second to import
-
     parts = [part for one in placed if (part := _part(one, grid, level)) is not None]
-    shapes = [tuple(span.stop - span.start for span in part.crop) for part in parts]
-    pool = _pool(parts, shapes, level, dtype)
-    if pool is None:
-        return None
-    out = np.empty(grid.shape, dtype)
-    spans = np.empty((grid.shape[0], len(parts), 2), np.int32)
-    kernels.draw(
-        pool,
-        np.cumsum([0, *(h * w for h, w in shapes)])[:-1],
-        _stacked(shapes, 2),
-        _stacked([part.matrix for part in parts], 2, 3),
-        _stacked([part.bounds for part in parts], 2, 2),
-        _stacked([part.data for part in parts], 2, 2),
-        *_bends([part.bend for part in parts]),
-        _BITS - level,
-        round(grid.box.x0 * grid.scale),
-        np.float32((1 << level) / _WEIGHT_STEPS),
-        last,
-        out,
-        spans,
-    )
-    return Drawn(out, spans)
+    pool = _pool(parts, level, dtype)
+    column = round(grid.box.x0 * grid.scale)
+    return None if pool is None else Layer(grid.shape, dtype, last, parts, pool, level, column)
 
 
-def _pool(
-    parts: Sequence[_Part], shapes: Sequence[tuple[int, ...]], level: int, dtype: str
-) -> Image | None:
+def _pool(parts: Sequence[_Part], level: int, dtype: str) -> Image | None:
     """Read the crops of all parts behind each other: float32 where there are filters."""
     filtered = any(filters.filters_of(part.tile) for part in parts)
-    ends = np.cumsum([0, *(h * w for h, w in shapes)])
-    pool = np.empty(ends[-1], np.float32 if filtered else dtype)
-    for part, shape, start, end in zip(parts, shapes, ends, ends[1:], strict=False):
-        view = pool[start:end].reshape(shape)
+    sizes = [math.prod(part.shape) for part in parts]
+    pool = np.empty(sum(sizes), np.float32 if filtered else dtype)
+    for part, piece in zip(parts, np.split(pool, np.cumsum(sizes)), strict=False):
+        view = piece.reshape(part.shape)
         if filtered:
             image = warp.read(part.tile, level, part.crop)
             np.clip(image, 0, np.iinfo(dtype).max, out=view, casting="unsafe")

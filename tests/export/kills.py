@@ -79,7 +79,8 @@ def warm():
     """Have the compiled kernels loaded before any fork: each child would pay a second for it."""
     layers = compose.place_layers(RenderClient(**RENDER).tiles("s"))
     z = min(layers)
-    a, b = (compose.draw(layers[k], Box(0, 0, 140, 60), dtype="uint8") for k in (z, z + 1))
+    both = (compose.prepare(layers[k], Box(0, 0, 140, 60), dtype="uint8") for k in (z, z + 1))
+    a, b = (layer.rows(slice(None)) for layer in both)
     out = np.zeros(a.pixels.shape, np.uint8)
     interpolation.mix(a, b, 0.5, out)
     kernels.contiguous(out[None, :, ::2])

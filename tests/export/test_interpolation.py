@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from scripts.export import interpolation
 from scripts.export.interpolation import Mixture, mix, mixtures, read_coordinates, weave
 from scripts.lib import kernels
 from scripts.lib.job import UserError
@@ -12,6 +13,11 @@ from scripts.lib.mosaic import Drawn
 def picture(value, mask=None, shape=(2, 3), dtype="uint8"):
     mask = np.ones(shape, bool) if mask is None else np.asarray(mask)
     return Drawn(np.where(mask, value, 0).astype(dtype), kernels.spans_of(mask))
+
+
+def copied(one):
+    """`weave` may write into what it gets."""
+    return Drawn(one.pixels.copy(), one.spans)
 
 
 def mixed(a, b, share):
@@ -116,11 +122,31 @@ def test_any_masks_mix_as_the_rule_says_pixel_by_pixel(dtype, seed):
     assert np.array_equal(out, np.rint(np.where(both, 0.25 * p + 0.75 * q, p + q)))
 
 
+def test_every_pattern_of_mixtures_gives_each_output_its_own(monkeypatch):
+    """A layer mixed in bands takes the place of the one before only when that is done with."""
+    monkeypatch.setattr(interpolation, "_BAND_ROWS", 4)
+    rng = np.random.default_rng(8)
+    masks = [rng.random((11, 7)) < 0.7 for _ in range(4)]
+    layers = [
+        Drawn(np.where(m, rng.integers(1, 255, m.shape), 0).astype("uint8"), kernels.spans_of(m))
+        for m in masks
+    ]
+    pairs = [(0, 0), (0, 1), (0, 1), None, (1, 1), (1, 2), (2, 3), None, (2, 3), (3, 3)]
+    made_of = [pair and Mixture(*pair, 0.25 if pair[0] < pair[1] else 1.0) for pair in pairs]
+    out = woven(made_of, lambda z: copied(layers[z]), (11, 7), "uint8")
+    for one, plane in zip(made_of, out, strict=True):
+        expected = np.zeros_like(plane)
+        if one is not None:
+            mix(layers[one.a], layers[one.b], one.share, expected)
+        assert np.array_equal(plane, expected)
+
+
 @pytest.mark.parametrize(("dtype", "values"), [("uint8", (250, 255)), ("uint16", (65000, 65535))])
 def test_mixtures_are_rounded_to_the_nearest_value(dtype, values):
     a, b = (picture(value, dtype=dtype) for value in values)
+    layers = {1: a, 2: b}
     for share in (0.1, 0.3, 0.5, 0.77):
         exact = share * values[0] + (1 - share) * values[1]
-        out = woven([Mixture(1, 2, share)], {1: a, 2: b}.get, (2, 3), dtype)
+        out = woven([Mixture(1, 2, share)], lambda z: copied(layers[z]), (2, 3), dtype)
         assert out.dtype == dtype
         assert np.abs(out - exact).max() <= 0.5 + 0.01

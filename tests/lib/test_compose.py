@@ -257,12 +257,21 @@ def test_pixels_do_not_depend_on_how_the_area_is_cut(four_files):
         assert np.abs(part.pixels - whole.pixels[y0:y1, x0:x1]).max() < 0.02
 
 
+def drawn(placed, box, **how):
+    """Draw in bands of different heights, as the export may."""
+    layer = compose.prepare(placed, box, **how)
+    high = layer.shape[0]
+    bands = [layer.rows(slice(a, b)) for a, b in ((0, 1), (1, 50), (50, high))]
+    spans = np.concatenate([band.spans for band in bands])
+    return compose.Drawn(np.concatenate([band.pixels for band in bands]), spans)
+
+
 @pytest.mark.parametrize("blend", ["feather", "last"])
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_integers_are_what_float_values_round_to(four_files, scale, blend):
     placed, box = compose.place(four_files), Box(31, 20, 403, 331)
     exact = compose.render(placed, box, scale=scale, blend=blend)
-    found = compose.draw(placed, box, scale=scale, blend=blend, dtype="uint8")
+    found = drawn(placed, box, scale=scale, blend=blend, dtype="uint8")
     assert found.pixels.dtype == np.uint8
     assert np.array_equal(found.mask, exact.mask)
     assert np.abs(found.pixels - exact.pixels).max() <= 0.52
@@ -275,14 +284,14 @@ def test_integers_of_scan_corrected_tiles_are_those_of_floats(four_files, scale,
     tiles = [replace(one, transforms=(Ref("scan"), *one.transforms)) for one in four_files.tiles]
     placed, box = compose.place(tile_set(*tiles, scan=scan)), Box(32, 20, 404, 332)
     exact = compose.render(placed, box, scale=scale, blend=blend)
-    found = compose.draw(placed, box, scale=scale, blend=blend, dtype="uint8")
+    found = drawn(placed, box, scale=scale, blend=blend, dtype="uint8")
     assert (found.mask == exact.mask).mean() > 0.9999
     # noise from pixel to pixel: 0.02 px is up to 5 grey values; at a tile's very border the two may
     # round to different sides of it
     apart = np.abs(found.pixels - exact.pixels)[found.mask & exact.mask] > 5
     assert apart.mean() < 1e-4
     halves = [
-        compose.draw(placed, part, scale=scale, blend=blend, dtype="uint8")
+        drawn(placed, part, scale=scale, blend=blend, dtype="uint8")
         for part in (Box(32, 20, 204, 332), Box(204, 20, 404, 332))
     ]
     assert np.array_equal(np.hstack([part.pixels for part in halves]), found.pixels)
@@ -300,7 +309,7 @@ def test_integer_pixels_show_their_place_within_a_fiftieth_pixel(tmp_path, axis,
     spec = stored(tmp_path, tile(affine=affine, scan=scan), values)
     placed = compose.place(tile_set(spec, scan=scan))
     assert mosaic.suits(placed, 0)
-    picture = compose.draw(placed, Box(-20, -20, W + 20, H + 20), dtype="uint16")
+    picture = drawn(placed, Box(-20, -20, W + 20, H + 20), dtype="uint16")
     rows, columns = np.nonzero(picture.mask)
     at = placed[0].chain.invert(np.column_stack([columns, rows]) - 20.0)
     assert len(at) > 0.65 * W * H
@@ -313,7 +322,7 @@ def test_filtered_and_overshooting_values_are_clipped_to_the_type(tmp_path, inte
     values = np.where(np.arange(W) < W // 2, 3, 250) * np.ones((H, 1), int)
     spec = stored(tmp_path, tile(affine=geometry.translation(0.5, 0)), values.astype(np.uint8))
     brighter = filters.intensity(np.array([[[1.2, 0.0]]]), 255.0)
-    picture = compose.draw(
+    picture = drawn(
         compose.place(tile_set(filters.with_filters(spec, [brighter]))),
         Box(1, 0, W, H),
         interpolation=interpolation,
@@ -342,7 +351,7 @@ def test_integers_of_filtered_tiles_are_those_of_floats(four_files, kind, scale)
     placed, box = compose.place(tile_set(first, *rest)), Box(31, 20, 403, 331)
     exact = compose.render(placed, box, scale=scale)
     assert mosaic.suits(placed, scale == 0.5)
-    found = compose.draw(placed, box, scale=scale, dtype="uint8")
+    found = drawn(placed, box, scale=scale, dtype="uint8")
     assert np.array_equal(found.mask, exact.mask)
     assert np.abs(found.pixels - exact.pixels).max() <= 0.52
 
@@ -357,7 +366,7 @@ def test_a_tile_alone_gives_its_very_values_where_nothing_is_interpolated(tmp_pa
         assert picture.mask.all()
         assert np.array_equal(picture.pixels, values)
     placed = [Placed(stored(tmp_path, one.tile, values), one.chain) for one in placed]
-    exact = compose.draw(placed, Box(7, -3, 7 + W, H - 3), dtype="uint16")
+    exact = drawn(placed, Box(7, -3, 7 + W, H - 3), dtype="uint16")
     assert exact.mask.all()
     assert np.array_equal(exact.pixels, values)
 
