@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ __all__ = [
     "place_layers",
     "prepare",
     "render",
+    "render_whole",
 ]
 
 Image = NDArray[np.generic]
@@ -48,9 +49,12 @@ _FUZZ = 1e-6  # px by which a coordinate may miss the tile through rounding
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """Rendered pixels (h, w), 0 where no tile has data; ``mask`` (h, w) is False there."""
+    """Rendered pixels (h, w), 0 where no tile has data; ``mask`` (h, w) is False there.
 
-    pixels: Float32
+    Pixels are float32, or the integers that `render_whole` was asked for.
+    """
+
+    pixels: NDArray[Any]
     mask: Bool
 
 
@@ -160,6 +164,20 @@ def prepare(
             return layer
     exact = render(placed, box, scale=scale, blend=blend, interpolation=interpolation)
     return _rounded(exact, dtype)
+
+
+def render_whole(
+    placed: Sequence[Placed], box: Box, *, dtype: str, scale: float = 1.0, blend: str = "feather"
+) -> Picture:
+    """Render as `prepare` does, all rows.
+
+    Raises
+    ------
+    ValueError
+        As `render`.
+    """
+    drawn = prepare(placed, box, dtype=dtype, scale=scale, blend=blend).rows(slice(None))
+    return Picture(drawn.pixels, drawn.mask)
 
 
 def _check(blend: str, interpolation: str) -> None:

@@ -412,6 +412,20 @@ def spans_of(mask: NDArray[np.bool_]) -> Spans:
 
 
 @_compiled
+def _show(spans, mask):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    for i in range(spans.shape[0]):
+        for k in range(spans.shape[1]):
+            mask[i, spans[i, k, 0] : spans[i, k, 1]] = True
+
+
+def mask_of(spans: Spans, width: int) -> NDArray[np.bool_]:
+    """Give the mask of spans: what `spans_of` undoes."""
+    mask = np.zeros((len(spans), width), bool)
+    _show(spans, mask)
+    return mask
+
+
+@_compiled
 def halve(lower, upper, out):  # type: ignore[no-untyped-def]  # noqa: ANN201
     """Average 2×2×2 voxels of two planes of even sides, rounded half up, into `out`."""
     for i in range(out.shape[0]):

@@ -58,11 +58,9 @@ class Drawn:
     @property
     def mask(self) -> NDArray[np.bool_]:
         """(h, w), False where no tile has data."""
-        column = np.arange(self.pixels.shape[1])
-        within = np.zeros(self.pixels.shape, bool)
-        for first, end in np.moveaxis(self.spans, 0, -1):
-            within |= (first[:, None] <= column) & (column < end[:, None])
-        return within
+        from scripts.lib import kernels  # a second to import
+
+        return kernels.mask_of(self.spans, self.pixels.shape[1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ be left alone, for review layer by layer), so voxel i of it is centred on full-r
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import shutil
@@ -22,7 +23,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import tensorstore
 from numpy.typing import NDArray
 
 from scripts.lib import blocks, files
@@ -33,6 +33,7 @@ Voxels = NDArray[Any]
 Format = Literal["n5", "zarr", "zarr3"]
 FORMATS = ("n5", "zarr", "zarr3")
 DTYPES = {"uint8": "|u1", "uint16": "<u2"}
+_ONE_THREAD = {"data_copy_concurrency": {"limit": 1}, "file_io_concurrency": {"limit": 4}}
 _META = {"n5": "attributes.json", "zarr": ".zarray", "zarr3": "zarr.json"}
 
 
@@ -342,20 +343,35 @@ def level_geometry_nm(spec: VolumeSpec, level: int) -> tuple[tuple[float, ...], 
 class Level:
     """One open level of a volume; z, y, x."""
 
-    store: Any  # tensorstore, already turned to z, y, x
+    shape_zyx: Zyx
     unit_zyx: Zyx  # voxels of one file: a block, or a shard of several
     folder: Path
     target: Target
 
-    @property
-    def shape_zyx(self) -> Zyx:
-        """Voxels of this level."""
-        z, y, x = self.store.shape
-        return z, y, x
+    @functools.cached_property
+    def _store(self) -> Any:  # noqa: ANN401 - tensorstore has no types
+        """Opened by tensorstore when it is needed, turned to z, y, x."""
+        import tensorstore  # 16 MB that jobs which only write blocks need not have
+
+        store = tensorstore.open(
+            {
+                "driver": self.target.format,
+                "kvstore": {"driver": "file", "path": f"{self.folder.absolute()}/"},
+                "context": _ONE_THREAD,
+            },
+            open=True,
+        ).result()
+        return store.T if self.target.format == "n5" else store
 
     def read(self, region: Region) -> Voxels:
-        """Read voxels; blocks that are not stored are zeros."""
-        return np.ascontiguousarray(self.store[region].read().result())
+        """Read voxels; blocks that are not stored are zeros.
+
+        Raises
+        ------
+        ValueError
+            For a block that cannot be unpacked.
+        """
+        return np.ascontiguousarray(self._store[region].read().result())
 
     def write(self, region: Region, voxels: Voxels) -> None:
         """Write whole blocks (whole shards where there are any); `flush` brings them to the disk.
@@ -370,12 +386,12 @@ class Level:
             self._write_blocks(region, voxels)
             return
         try:
-            self.store[region].write(voxels).result()
+            self._store[region].write(voxels).result()
         except ValueError:
             # shards that reach beyond the volume are read first; a torn one must not stay for ever
             for path, _ in self._files(region):
                 Path(path).unlink(missing_ok=True)
-            self.store[region].write(voxels).result()
+            self._store[region].write(voxels).result()
 
     def count_files(self, region: Region) -> int:
         """Count the stored files (blocks or shards) of a region."""
@@ -432,29 +448,33 @@ class Level:
                 )
 
 
-def open_level(target: Target, level: int, *, threads: int = 1) -> Level:
+def open_level(target: Target, level: int) -> Level:
     """Open an existing level.
 
     Raises
     ------
     FileNotFoundError
         When the level has no metadata; the message names its folder.
+    ValueError
+        When they are no JSON.
     """
     folder = target.folder(level)
-    if not (folder / _META[target.format]).exists():
+    path = folder / _META[target.format]
+    if not path.exists():
         raise FileNotFoundError(f"{folder} holds no {target.format} array")
-    context = {"data_copy_concurrency": {"limit": threads}, "file_io_concurrency": {"limit": 4}}
-    store = tensorstore.open(
-        {
-            "driver": target.format,
-            "kvstore": {"driver": "file", "path": f"{folder.absolute()}/"},
-            "context": context,
-        },
-        open=True,
-    ).result()
-    turned = store.T if target.format == "n5" else store
-    z, y, x = turned.chunk_layout.write_chunk.shape or (1, 1, 1)
-    return Level(turned, (int(z or 1), int(y or 1), int(x or 1)), folder, target)
+    meta = files.read_json(path)
+    if target.format == "n5":
+        shape, unit = meta["dimensions"][::-1], meta["blockSize"][::-1]
+    elif target.format == "zarr":
+        shape, unit = meta["shape"], meta["chunks"]
+    else:
+        shape, unit = meta["shape"], meta["chunk_grid"]["configuration"]["chunk_shape"]
+    return Level(_zyx(shape), _zyx(unit), folder, target)
+
+
+def _zyx(values: Sequence[int]) -> Zyx:
+    z, y, x = map(int, values)
+    return z, y, x
 
 
 def flush(target: Target) -> None:

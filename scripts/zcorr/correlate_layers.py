@@ -103,10 +103,10 @@ def _seen(
             yield None
             continue
         own = [one for one in placed[z] if not one.tile.is_copy]
-        picture = compose.render(own, view.box, scale=view.scale, dtype="uint8")
+        picture = compose.render_whole(own, view.box, scale=view.scale, dtype="uint8")
         shown = picture
         if len(own) < len(placed[z]):
-            shown = compose.render(placed[z], view.box, scale=view.scale, dtype="uint8")
+            shown = compose.render_whole(placed[z], view.box, scale=view.scale, dtype="uint8")
         kept[z] = correlation.keepsake(shown, picture_px)
         if not own:
             yield None
@@ -128,7 +128,7 @@ def _windows(
         return [whole]
     seen = []
     for box in view.grain_boxes:
-        picture = compose.render(placed, box, scale=view.grain_scale, dtype="uint8")
+        picture = compose.render_whole(placed, box, scale=view.grain_scale, dtype="uint8")
         mask = correlation.textured(picture, view.grain_scale, view.texture)
         seen.append(compose.Picture(picture.pixels, mask))
     return seen
