@@ -16,7 +16,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from scripts.lib import files, volumes
+from scripts.lib import blocks, files, volumes
 from scripts.lib.geometry import Box
 from scripts.lib.job import UserError
 from scripts.lib.volumes import Region, Target, VolumeSpec, Zyx
@@ -279,11 +279,11 @@ def record(region: Region, voxels: NDArray[Any], plan: Plan) -> Json:
     row: Json = {
         "zyx": [[part.start, part.stop] for part in region],
         "crc32": isal_zlib.crc32(np.ascontiguousarray(voxels).data),
-        "blocks": volumes.count_nonzero_blocks(voxels, block),
+        "blocks": blocks.count_nonzero(voxels, block),
     }
     for target in plan.targets:
         if target.unit_zyx(block) != block:
-            row["shards"] = volumes.count_nonzero_blocks(voxels, target.unit_zyx(block))
+            row["shards"] = blocks.count_nonzero(voxels, target.unit_zyx(block))
     return row
 
 

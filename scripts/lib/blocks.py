@@ -7,6 +7,7 @@ half of tensorstore's, where voxels are copied once more.
 from __future__ import annotations
 
 import functools
+import itertools
 import struct
 from typing import Any, Literal
 
@@ -68,3 +69,12 @@ def _zstd(level: int) -> zstandard.ZstdCompressor:
 def is_empty(block: Voxels) -> bool:
     """Tell whether a block is all zeros; one edge of it mostly shows that it is not."""
     return not (block[0, 0].any() or block.any())
+
+
+def count_nonzero(voxels: Voxels, block_zyx: tuple[int, int, int]) -> int:
+    """Count the blocks of a block-aligned array that hold anything but zeros: those stored."""
+    starts = [range(0, size, n) for size, n in zip(voxels.shape, block_zyx, strict=True)]
+    return sum(
+        not is_empty(voxels[z : z + block_zyx[0], y : y + block_zyx[1], x : x + block_zyx[2]])
+        for z, y, x in itertools.product(*starts)
+    )

@@ -486,28 +486,3 @@ def count_blocks(target: Target, level: int) -> int:
     """Count the stored files of a level: blocks, or shards of blocks."""
     pattern = "c/*/*/*" if target.format == "zarr3" else "*/*/*"
     return sum(1 for path in target.folder(level).glob(pattern) if path.name.isdigit())
-
-
-def count_nonzero_blocks(voxels: Voxels, block_zyx: Zyx) -> int:
-    """Count the blocks of a block-aligned array that hold anything but zeros: those stored."""
-    starts = [range(0, size, n) for size, n in zip(voxels.shape, block_zyx, strict=True)]
-    return sum(
-        not blocks.is_empty(
-            voxels[z : z + block_zyx[0], y : y + block_zyx[1], x : x + block_zyx[2]]
-        )
-        for z, y, x in itertools.product(*starts)
-    )
-
-
-def halve(voxels: Voxels) -> Voxels:
-    """Average 2×2×2 voxels, rounded half up; (z, y, x) of even sizes, same type.
-
-    The sums are exact in a type four times as wide as needed, one output plane at a time.
-    """
-    wide = np.uint16 if voxels.dtype == np.uint8 else np.uint32
-    out = np.empty([n // 2 for n in voxels.shape], voxels.dtype)
-    for k in range(len(out)):
-        pair = np.add(voxels[2 * k], voxels[2 * k + 1], dtype=wide)
-        rows = pair[0::2] + pair[1::2]
-        out[k] = (rows[:, 0::2] + rows[:, 1::2] + wide(4)) >> 3
-    return out

@@ -22,7 +22,7 @@ import waitress
 from scripts.export import viewer
 from scripts.lib import volumes
 from scripts.render_ws.app import create_app
-from tests.export.synthetic import smooth
+from tests.export.synthetic import halved, smooth
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "build/neuroglancer/page"
@@ -70,7 +70,7 @@ def folder(tmp_path_factory):
         patch.chdir(folder)
         for target in TARGETS.values():
             volumes.create(target, SPEC)
-            for level, content in enumerate((voxels, volumes.halve(voxels))):
+            for level, content in enumerate((voxels, halved(voxels))):
                 whole = tuple(slice(0, n) for n in SPEC.level_shape(level))
                 volumes.open_level(target, level).write(whole, content)
     return folder

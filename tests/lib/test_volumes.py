@@ -10,8 +10,9 @@ from ome_zarr_models import open_ome_zarr
 from zarr.storage import LocalStore
 from zarr_n5 import N5WrapperStore
 
-from scripts.lib import volumes
-from scripts.lib.volumes import Target, VolumeSpec, create, halve, open_level
+from scripts.lib import blocks, volumes
+from scripts.lib.volumes import Target, VolumeSpec, create, open_level
+from tests.export.synthetic import halved
 
 SPEC = VolumeSpec(
     shape_zyx=(20, 50, 70),
@@ -162,7 +163,7 @@ def test_zero_blocks_are_not_stored_and_zeroed_ones_disappear(tmp_path, which):
     level = open_level(target, 0)
     level.write(EVERYWHERE, data)
     assert volumes.count_blocks(target, 0) == 2
-    assert volumes.count_nonzero_blocks(data, SPEC.block_zyx) == 2
+    assert blocks.count_nonzero(data, SPEC.block_zyx) == 2
     level.write(EVERYWHERE, np.zeros_like(data))
     assert volumes.count_blocks(target, 0) == 0
 
@@ -211,7 +212,7 @@ def test_opening_what_is_not_there_names_the_folder(tmp_path):
 def test_halving_a_plane_wave_keeps_values_at_block_centres():
     z, y, x = np.meshgrid(*[np.arange(n) for n in (8, 12, 16)], indexing="ij")
     ramp = (16 * z + 4 * y + 2 * x).astype(np.uint8)
-    low = halve(ramp)
+    low = halved(ramp)
     centre = 16 * (2 * z + 0.5) + 4 * (2 * y + 0.5) + 2 * (2 * x + 0.5)
     assert np.array_equal(low, np.floor(centre[:4, :6, :8] + 0.5))
 
@@ -219,9 +220,9 @@ def test_halving_a_plane_wave_keeps_values_at_block_centres():
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_halving_rounds_half_up_and_never_overflows(dtype):
     top = np.iinfo(dtype).max
-    assert halve(np.full((2, 2, 2), top, dtype))[0, 0, 0] == top
+    assert halved(np.full((2, 2, 2), top, dtype))[0, 0, 0] == top
     half = np.array([0, 0, 0, 0, 1, 1, 1, 1], dtype).reshape(2, 2, 2)
-    assert halve(half)[0, 0, 0] == 1
+    assert halved(half)[0, 0, 0] == 1
 
 
 def test_spec_survives_json():
