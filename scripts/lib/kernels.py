@@ -222,6 +222,26 @@ def _divide(total, weight, out):  # type: ignore[no-untyped-def]  # noqa: ANN202
 
 
 @_compiled
+def _present(starts, stops, first, end):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Count the tiles that cover these columns, and find the last of them (-1: none)."""
+    count, last = 0, -1
+    for t in range(len(starts)):
+        if starts[t] <= first and end <= stops[t]:
+            count, last = count + 1, t
+    return count, last
+
+
+@_compiled
+def _covered(spans, count, first, end):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Add columns to the spans of a row, the last of which goes on; gives their number."""
+    if count and spans[count - 1, 1] == first:
+        spans[count - 1, 1] = end
+        return count
+    spans[count, 0], spans[count, 1] = first, end
+    return count + 1
+
+
+@_compiled
 def draw(  # type: ignore[no-untyped-def]  # noqa: ANN201
     pool,
     offsets,
@@ -283,17 +303,10 @@ def draw(  # type: ignore[no-untyped-def]  # noqa: ANN201
             a, b = cuts[k], cuts[k + 1]
             if a == b:
                 continue
-            present, top = 0, -1
-            for t in range(count):
-                if starts[t] <= a and b <= stops[t]:
-                    present, top = present + 1, t
+            present, top = _present(starts, stops, a, b)
             if top < 0:
                 continue
-            if parts and spans[i, parts - 1, 1] == a:
-                spans[i, parts - 1, 1] = b
-            else:
-                spans[i, parts, 0], spans[i, parts, 1] = a, b
-                parts += 1
+            parts = _covered(spans[i], parts, a, b)
             alone = present == 1 or last
             sums, weights, piece = total[: b - a], weight[: b - a], values[: b - a]
             if not alone:
