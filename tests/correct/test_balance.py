@@ -32,7 +32,7 @@ def evidence_of(world, folder, tiles=None, top=255.0, regions=4):
     save_arrays(folder / "layers.npz", {"z": z, "pixels": pixels})
     placed = compose.place_layers(tiles)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(warp, "_read", world.read)
+        patch.setattr(warp, "read", world.read)
         table = overlaps.measure(placed, (regions, regions), 0.5, top)
     save_arrays(folder / "overlaps.npz", table)
     return Evidence(8, 8, layers=(folder / "layers.npz",), overlaps=(folder / "overlaps.npz",))
@@ -190,7 +190,7 @@ def test_sixteen_bit_values_are_balanced_in_their_own_range(tmp_path):
     layers = known.layers
     placed = compose.place_layers(world.tiles)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(warp, "_read", world.read)
+        patch.setattr(warp, "read", world.read)
         save_arrays(tmp_path / "deep.npz", overlaps.measure(placed, (4, 4), 0.5, 65535.0))
     z = np.array(list(world.clean))
     ranges = {

@@ -29,7 +29,7 @@ def field(shape, coefficients):
 
 def corrected(world, **changes):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(warp, "_read", world.read)
+        patch.setattr(warp, "read", world.read)
         found = shading.estimate(world.tiles, SETTINGS | changes, FACTS)
     return shading.apply(world.tiles, found), found
 
