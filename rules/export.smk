@@ -81,6 +81,7 @@ rule check_slab:
         runtime=60,
     params:
         notes="export/journals/{chunk}.jsonl",
+        finished="export/volume.json",
     script:
         "../scripts/export/check_slab.py"
 
@@ -201,6 +202,7 @@ use rule check_slab as check_part with:
         "benchmarks/check_part/{part}/{chunk}.tsv"
     params:
         notes="exports/{part}/journals/{chunk}.jsonl",
+        finished="exports/{part}/volume.json",
 
 
 use rule build_span as build_part_span with:

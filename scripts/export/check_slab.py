@@ -18,11 +18,12 @@ from scripts.lib import files
 from scripts.lib.job import UserError, job
 
 
-def main(*, plan: str, slab: str, notes: str, out: str) -> None:
+def main(*, plan: str, slab: str, notes: str, finished: str, out: str) -> None:
     """Compare every record with what is stored."""
     what, record = slabs.Plan.from_json(files.read_json(plan)), files.read_json(slab)
     faults = recheck.faults(what, record)
     if faults:
+        Path(finished).unlink(missing_ok=True)
         recheck.withdraw(what, record, faults, journal.Journal(Path(notes), record["key"]))
         Path(slab).unlink()
         raise UserError(recheck.message(record["chunk"], faults))
@@ -35,5 +36,6 @@ if __name__ == "__main__":
             plan=snakemake.input.plan,
             slab=snakemake.input.slab,
             notes=snakemake.params.notes,
+            finished=snakemake.params.finished,
             out=snakemake.output[0],
         )

@@ -79,6 +79,7 @@ def check(chunk):
         plan="export/plan.json",
         slab=f"export/slabs/{chunk}.json",
         notes=f"export/journals/{chunk}.jsonl",
+        finished="export/volume.json",
         out=f"export/checked/{chunk}.json",
     )
 

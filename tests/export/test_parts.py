@@ -58,7 +58,13 @@ def export(folder, *, again=False, span=0, **settings):
             )
         checked = str(at / f"checked/{row['chunk']}.json")
         if not (again and Path(checked).exists()):
-            check_slab.main(plan=plan, slab=records[-1], notes=notes, out=checked)
+            check_slab.main(
+                plan=plan,
+                slab=records[-1],
+                notes=notes,
+                finished=f"{folder}/volume.json",
+                out=checked,
+            )
     spans = []
     for i in range(0, len(records) if span else 0, span or 1):
         spans.append(str(at / f"spans/{i:04d}.json"))

@@ -99,6 +99,20 @@ def test_a_changed_solve_parameter_reruns_solve_and_what_follows_only(history):
     assert rules_of(dry) & BEFORE_SOLVE == set()
 
 
+def test_a_block_damaged_after_the_end_is_named_and_written_again(history):
+    block = min(history.volume.work.glob("*.n5/em/fibsem-uint8/s0/*/*/*"))
+    whole = block.read_bytes()
+    block.write_bytes(whole[:100])
+    check = history.volume.snakemake("--forcerun", "check_slab")
+    assert check.returncode != 0
+    assert "fibsem-uint8/s0 voxels z, y, x" in check.stdout
+    mended = history.volume.snakemake()
+    assert mended.returncode == 0, mended.stdout
+    assert block.read_bytes() == whole
+    assert {"render_slab", "close_export"} <= set(executed(mended))
+    assert set(executed(mended)) & BEFORE_SOLVE == set()
+
+
 def test_a_region_is_beside_the_whole_and_takes_its_own_chunks_alone(history):
     dry = history.volume.snakemake(
         *("--dry-run", "promote_region", "promote", "--config"),
