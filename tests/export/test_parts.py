@@ -77,7 +77,9 @@ def export(folder, *, again=False, span=0, **settings):
 
 def close(at):
     """Close an export of which all records are there."""
-    records, spans = (sorted(str(p) for p in (at / n).glob("*")) for n in ("slabs", "spans"))
+    # killed jobs leave files that begin with a dot
+    found = (sorted((at / name).glob("[0-9]*.json")) for name in ("slabs", "spans"))
+    records, spans = ([str(path) for path in part] for part in found)
     close_export.main(
         plan=str(at / "plan.json"),
         slab_records=records,
