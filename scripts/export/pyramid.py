@@ -82,7 +82,7 @@ class Column:
         first = below[0].start // 2 - goal[0].start
         half = self._held[level][first : first + len(voxels) // 2]
         for k in range(len(half)):
-            _halve_into(half[k : k + 1], voxels[2 * k :])
+            kernels.halve(voxels[2 * k], voxels[2 * k + 1], half[k])
             if level == 1:  # at once: what is written is new memory as well
                 self._room.forget(voxels, 2 * k + 2)
         if below[0].stop // 2 >= goal[0].stop:

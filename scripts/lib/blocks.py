@@ -31,8 +31,7 @@ def zarr_file(
     block: Voxels, unit: tuple[int, int, int], codec: str, level: int
 ) -> tuple[bytes, bytes]:
     """Give the file of a Zarr 2 chunk, filled up with zeros at the volume's border."""
-    little = _in_one_piece(block, "<")
-    return b"", pack(little if block.shape == unit else filled(little, unit), codec, level)
+    return b"", pack(filled(_in_one_piece(block, "<"), unit), codec, level)
 
 
 def _in_one_piece(block: Voxels, order: Literal["<", ">"]) -> Voxels:

@@ -61,11 +61,6 @@ class Picture:
 class Layer(Protocol):
     """A layer as integers, given by rows."""
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Height and width."""
-        ...
-
     def rows(self, part: slice) -> Drawn:
         """Give some rows."""
         ...

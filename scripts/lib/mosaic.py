@@ -46,11 +46,6 @@ class Drawn:
     pixels: Image
     spans: NDArray[np.int32]
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Height and width."""
-        return self.pixels.shape
-
     def rows(self, part: slice) -> Drawn:
         """Give a view of some rows."""
         return Drawn(self.pixels[part], self.spans[part])
@@ -124,6 +119,19 @@ class Layer:
     _level: int
     _column: int  # first of the picture, in the whole volume
 
+    @functools.cached_property
+    def _places(self) -> tuple[Int64, Int64, Int64, Int64, Int64, Int64, Int64]:
+        """Where images lie in the pool and in the picture: what `kernels.draw` takes after it."""
+        shapes = [one.shape for one in self._parts]
+        return (
+            np.cumsum([0, *(h * w for h, w in shapes)])[:-1],
+            _stacked(shapes, 2),
+            _stacked([one.matrix for one in self._parts], 2, 3),
+            _stacked([one.bounds for one in self._parts], 2, 2),
+            _stacked([one.data for one in self._parts], 2, 2),
+            *_bends([one.bend for one in self._parts]),
+        )
+
     def rows(self, part: slice) -> Drawn:
         """Draw some rows."""
         from scripts.lib import kernels  # a second to import
@@ -131,15 +139,9 @@ class Layer:
         first, end, _ = part.indices(self.shape[0])
         out = np.empty((end - first, self.shape[1]), self.dtype)
         spans = np.empty((end - first, len(self._parts), 2), np.int32)
-        shapes = [one.shape for one in self._parts]
         kernels.draw(
             self._pool,
-            np.cumsum([0, *(h * w for h, w in shapes)])[:-1],
-            _stacked(shapes, 2),
-            _stacked([one.matrix for one in self._parts], 2, 3),
-            _stacked([one.bounds for one in self._parts], 2, 2),
-            _stacked([one.data for one in self._parts], 2, 2),
-            *_bends([one.bend for one in self._parts]),
+            *self._places,
             _BITS - self._level,
             first,
             self._column,
