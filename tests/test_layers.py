@@ -1,11 +1,13 @@
 """The laws of the layout, read from the source: who may import whom, and what a job looks like.
 
-L5  Snakefile, rules/*.smk     name scripts by path
-L4  scripts/<stage>/           lib and their own folder
-L3  scripts/lib/render         L0, L1 and, for the embedded transport, render_ws
-L2  scripts/render_ws/         L0, L1
-L1  scripts/lib/...            L0 and other L1 modules
-L0  scripts/lib/...            other L0 modules
+Imports go down only (docs/design.md):
+
+Snakefile, rules/*.smk         name scripts by path
+scripts/<stage>/               lib and their own folder
+scripts/lib/service/client     lib and, for the embedded transport, render_ws
+scripts/render_ws/             lib without the client
+scripts/lib/<floor>/           their own floor and the floors below it, in the order of FLOORS
+scripts/lib/*.py               the ground floor: each other
 """
 
 import ast
@@ -28,12 +30,9 @@ TARGETS = STAGES | {
     "cleanup_listing",
     "cleanup",
 }  # no job
-# A module of lib names its layer in its docstring: """L0 · Files: ...
-LEVEL = {
-    path.stem: int(found[1])
-    for path in ROOT.glob("scripts/lib/*.py")
-    if (found := re.match(r'"""L([013]) · ', path.read_text()))
-}
+# the floors of lib from the ground up; modules of scripts/lib itself are the ground floor
+FLOORS = ["", "numerics", "service", "drawing", "volumes", "pages"]
+CLIENT = ("lib", "service", "client")
 # Roots of real file systems; "/0-0-1/mipmap.0" (HDF5) and "/v1/owner" (routes) are no such paths.
 MACHINE_PATH = re.compile(
     r"^/(home|users|groups|nrs|nearline|misc|scratch|mnt|media|data|tmp|var|usr|opt|etc|root|srv|work)\b",
@@ -76,25 +75,34 @@ def imports(syntax):
 
 
 def ours(target):
-    """scripts.lib.x.name -> ("lib", "x"); None for what is not ours or is a folder alone."""
+    """scripts.lib.drawing.warp -> ("lib", "drawing", "warp"); None for what is not ours."""
     parts = target.split(".")
-    return tuple(parts[1:3]) if parts[0] == "scripts" and len(parts) > 2 else None
+    while len(parts) > 2:
+        path = ROOT.joinpath(*parts)
+        if path.with_suffix(".py").is_file():
+            return tuple(parts[1:])
+        parts = parts[:-1]
+    return None
+
+
+def floor(where):
+    """Number of the floor of a module of lib: 0 is the ground."""
+    return FLOORS.index(where[1] if len(where) > 2 else "")
 
 
 def may_import(importer, target):
     """Tell whether module `importer` may import `target`; both like ("lib", "files")."""
-    folder, _ = importer
-    if importer == ("lib", "render"):
-        return target[0] == "render_ws" or (target[0] == "lib" and LEVEL.get(target[1], 9) < 3)
-    if folder == "lib":
-        return target[0] == "lib" and LEVEL.get(target[1], 9) <= LEVEL.get(importer[1], -1)
-    if folder == "render_ws":
-        return target[0] == "render_ws" or (target[0] == "lib" and LEVEL.get(target[1], 9) < 2)
-    return target[0] in ("lib", folder)
+    if target == CLIENT and (importer[0] in ("lib", "render_ws")):
+        return False
+    if importer == CLIENT and target[0] == "render_ws":
+        return True
+    if importer[0] == "lib":
+        return target[0] == "lib" and floor(target) <= floor(importer)
+    return target[0] in ("lib", importer[0])
 
 
 def broken_imports(path, syntax):
-    importer = tuple(module(path).split(".")[1:3])
+    importer = tuple(module(path).split(".")[1:])
     found = {ours(target) for target in imports(syntax)} - {None}
     return sorted(
         f"{name(path)} must not import scripts.{'.'.join(target)}"
@@ -167,13 +175,13 @@ def test_imports_go_down_only():
         ("ingest/number_layers", "from scripts.solve.system import build"),
         ("ingest/number_layers", "from scripts.solve import system"),
         ("report/make_report", "import scripts.render_ws.store"),
-        ("render_ws/app", "from scripts.lib.render import RenderClient"),
-        ("render_ws/app", "from scripts.lib import render"),
-        ("lib/files", "from scripts.lib.records import TileSpec"),
-        ("lib/pixels", "from scripts.lib.render import RenderClient"),
-        ("lib/compose", "from scripts.render_ws.images import box"),
-        ("lib/unlisted", "from scripts.lib.files import read_json"),
-        ("lib/render", "from scripts.match.features import detect"),
+        ("render_ws/app", "from scripts.lib.service.client import RenderClient"),
+        ("render_ws/app", "from scripts.lib.service import client"),
+        ("lib/files", "from scripts.lib.service.records import TileSpec"),
+        ("lib/drawing/pixels", "from scripts.lib.service.client import RenderClient"),
+        ("lib/drawing/compose", "from scripts.render_ws.images import box_image"),
+        ("lib/drawing/kernels", "from scripts.lib.volumes.blocks import pack"),
+        ("lib/service/client", "from scripts.match.sift import detect"),
     ],
 )
 def test_a_planted_import_upwards_is_found(importer, line):
@@ -187,8 +195,8 @@ def test_a_planted_import_upwards_is_found(importer, line):
         ("ingest/number_layers", "from scripts.ingest.layers import number"),
         ("report/make_report", "from scripts.lib.truth import score"),
         ("render_ws/app", "from scripts.render_ws.store import Store"),
-        ("render_ws/images", "from scripts.lib.compose import render"),
-        ("lib/render", "from scripts.render_ws.app import create_app"),
+        ("render_ws/images", "from scripts.lib.drawing.compose import render"),
+        ("lib/service/client", "from scripts.render_ws.app import create_app"),
         ("lib/geometry", "import numpy"),
     ],
 )
@@ -197,24 +205,21 @@ def test_an_allowed_import_is_allowed(importer, line):
 
 
 def test_lib_modules_do_not_import_each_other_in_circles():
-    libs = {path.stem: path for path in SCRIPTS if path.parent.name == "lib"}
+    libs = {tuple(module(p).split(".")[1:]): p for p in SCRIPTS if module(p).split(".")[1] == "lib"}
     graph = {
-        stem: {ours(each)[1] for each in imports(tree(path)) if (ours(each) or "x")[0] == "lib"}
-        for stem, path in libs.items()
+        where: {ours(each) for each in imports(tree(path))} & (libs.keys() - {where})
+        for where, path in libs.items()
     }
     while graph:
-        free = {stem for stem, needs in graph.items() if not needs & graph.keys()}
+        free = {where for where, needs in graph.items() if not needs & graph.keys()}
         assert free, f"import circle among {sorted(graph)}"
-        graph = {stem: needs for stem, needs in graph.items() if stem not in free}
+        graph = {where: needs for where, needs in graph.items() if where not in free}
 
 
-def test_every_lib_module_has_a_layer_and_every_folder_is_a_stage():
-    assert {path.stem for path in SCRIPTS if path.parent.name == "lib"} <= LEVEL.keys()
-    assert {path.parts[len(ROOT.parts) + 1] for path in SCRIPTS} <= STAGES | {
-        "lib",
-        "render_ws",
-        "demo",
-    }
+def test_every_folder_is_a_stage_or_a_floor():
+    inside = {path.parent.relative_to(ROOT / "scripts").as_posix() for path in SCRIPTS}
+    floors = {f"lib/{each}".rstrip("/") for each in FLOORS}
+    assert inside <= STAGES | floors | {"render_ws", "demo"}
 
 
 def test_no_relative_imports():
@@ -232,9 +237,9 @@ def test_only_the_client_speaks_http():
         name(path)
         for path, syntax in sources()
         if "requests" in {target.split(".")[0] for target in imports(syntax)}
-        and name(path) not in ("scripts/lib/render.py", "scripts/lib/wsgi.py")
+        and name(path) not in ("scripts/lib/service/client.py", "scripts/lib/service/transport.py")
     ]
-    assert broken == [], "use scripts.lib.render.RenderClient"
+    assert broken == [], "use scripts.lib.service.client.RenderClient"
 
 
 def test_snakemake_config_is_read_by_no_script():

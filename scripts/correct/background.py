@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from scripts.correct.evidence import Evidence, Found
-from scripts.lib import filters
-from scripts.lib.records import TileSet
+from scripts.lib.drawing import filters
+from scripts.lib.service.records import TileSet
 
 
 def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) -> Found:
@@ -27,7 +27,7 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
 
 
 def apply(tiles: TileSet, found: Found) -> TileSet:
-    """Give the tiles with the filter appended."""
+    """Return the tiles with the filter appended."""
     values = found.parameters
     new = filters.background(values["radius_px"], values["shrink"], values["method"])
     return replace(tiles, tiles=tuple(filters.appended(tile, new) for tile in tiles.tiles))

@@ -104,7 +104,7 @@ class _System:
     weights: Weights
 
     def solve(self, step: Array, pull: Array) -> Array:
-        """Give x (count, rows, columns); `pull` is the weight of each link."""
+        """Return x (count, rows, columns); `pull` is the weight of each link."""
         size, k = self.grid[0] * self.grid[1], len(self.p)
         ones, number = np.ones(k), np.arange(k)
         at = (np.concatenate([number, number]), np.concatenate([self.q, self.p]))

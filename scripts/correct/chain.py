@@ -44,7 +44,7 @@ def check(steps: Sequence[str]) -> None:
 
 
 def stacks(align: str, steps: Sequence[str]) -> list[str]:
-    """Give the stack that each step makes, in order."""
+    """Return the stack that each step makes, in order."""
     names = [align]
     for step in steps:
         names.append(names[-1] + SUFFIX[step])

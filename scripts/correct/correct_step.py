@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Measure the parameters of one correction step on the stack before it.
 
 Inputs
@@ -19,8 +18,8 @@ from scripts.correct import sixteen_bit, steps
 from scripts.correct.evidence import Evidence, save_arrays
 from scripts.lib import files
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 
 
 def main(

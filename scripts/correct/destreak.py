@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from scripts.correct.evidence import Evidence, Found
-from scripts.lib import filters
-from scripts.lib.records import TileSet, TileSpec
+from scripts.lib.drawing import filters
+from scripts.lib.service.records import TileSet, TileSpec
 
 LEVELS_16 = 257  # 65535 / 255: grey values of 16 bit for one of 8 bit
 
@@ -40,7 +40,7 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
 
 
 def apply(tiles: TileSet, found: Found) -> TileSet:
-    """Give the tiles with the filter appended."""
+    """Return the tiles with the filter appended."""
     new = spectral_filter(found.parameters)
     return replace(tiles, tiles=tuple(filters.appended(tile, new) for tile in tiles.tiles))
 

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Propose the parameters of step destreak from a sample of tiles, and show what they would do.
 
 Inputs
@@ -14,10 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from scripts.correct import proposal_page
-from scripts.lib import compose, files
+from scripts.lib import files
+from scripts.lib.drawing import compose
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 
 
 def main(

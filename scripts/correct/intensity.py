@@ -22,9 +22,9 @@ from scripts.correct import balance, overlaps
 from scripts.correct.balance import LayerLinks, Weights
 from scripts.correct.destreak import is_deep
 from scripts.correct.evidence import Evidence, Found, load_arrays
-from scripts.lib import filters
+from scripts.lib.drawing import filters
 from scripts.lib.geometry import Array
-from scripts.lib.records import TileSet, TileSpec
+from scripts.lib.service.records import TileSet, TileSpec
 
 Pixels = NDArray[np.uint8]
 _REACH = 2  # layers are compared with so many that follow
@@ -67,7 +67,7 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
 
 
 def apply(tiles: TileSet, found: Found) -> TileSet:
-    """Give the tiles with their map as a filter; the identity adds none."""
+    """Return the tiles with their map as a filter; the identity adds none."""
     columns = (found.arrays[name].tolist() for name in ("z", "row", "column"))
     maps = dict(zip(zip(*columns, strict=True), found.arrays["maps"], strict=True))
 
@@ -101,7 +101,7 @@ def _on(z: Sequence[int], known: Sequence[int], maps: Array) -> Array:
 
 
 def _pictures(paths: Sequence[Path]) -> Iterator[tuple[int, Pixels]]:
-    """Give z and the thinned picture of each layer, file by file."""
+    """Return z and the thinned picture of each layer, file by file."""
     for path in paths:
         stored = load_arrays(path)
         step = max(1, max(stored["pixels"].shape[1:]) // _PICTURE_PX)
@@ -211,7 +211,7 @@ class _Window:
     links: overlaps.Table
 
     def between(self, cells: Mapping[tuple[int, int], int]) -> overlaps.Table:
-        """Give the links whose two cells are there, with tile numbers as ``p`` and ``q``."""
+        """Return the links whose two cells are there, with tile numbers as ``p`` and ``q``."""
         table = self.links
         sides = {}
         for side in "pq":
@@ -259,7 +259,7 @@ def _tiles(
 
 
 def _normal(table: overlaps.Table) -> tuple[overlaps.Table, float, float]:
-    """Give the links with the usual range of grey values as 0 to 1; then its start and length.
+    """Return the links with the usual range of grey values as 0 to 1; then its start and length.
 
     The range is four spreads about the mean of all overlaps, as of the 8-bit images: 16-bit values
     fill a small part of theirs, and maps are tied at both ends of the range.

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Measure what tiles of a layer show of the same places, for one chunk of layers.
 
 Inputs
@@ -12,10 +11,11 @@ from typing import Any
 
 from scripts.correct import overlaps
 from scripts.correct.evidence import save_arrays
-from scripts.lib import compose, files
+from scripts.lib import files
+from scripts.lib.drawing import compose
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 
 
 def main(

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib import compose, maps
-from scripts.lib.compose import Placed
+from scripts.lib.drawing import compose, maps
+from scripts.lib.drawing.compose import Placed
 from scripts.lib.geometry import Box
 
 COLUMNS = {

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """List the raw 16-bit files of step 16bit, checked to exist, with their sizes.
 
 Inputs
@@ -16,8 +15,8 @@ from typing import Any
 from scripts.correct import sixteen_bit
 from scripts.lib import files
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 
 log = logging.getLogger(__name__)
 

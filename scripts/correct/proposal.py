@@ -52,7 +52,7 @@ class Spectrum:
     y: Array
 
     def turned(self, angle_deg: float) -> tuple[Array, Array]:
-        """Give frequencies along and across the direction of the band."""
+        """Return frequencies along and across the direction of the band."""
         cos, sin = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
         return self.x * cos - self.y * sin, self.x * sin + self.y * cos
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from scripts.correct import destreak, proposal
 from scripts.correct.proposal import Proposal, Spectrum
-from scripts.lib import filters
-from scripts.lib.records import TileSpec
+from scripts.lib.drawing import filters
+from scripts.lib.service.records import TileSpec
 
 Image = NDArray[Any]
 SHOWN = 3  # tiles on the page
@@ -33,13 +33,13 @@ class Result:
 
 
 def sample(z: Sequence[float], count: int) -> list[float]:
-    """Give `count` layers evenly spread over all."""
+    """Return `count` layers evenly spread over all."""
     at = np.unique(np.linspace(0, len(z) - 1, min(count, len(z))).round().astype(int))
     return [z[k] for k in at]
 
 
 def one_each(layers: Sequence[Sequence[TileSpec]]) -> list[TileSpec]:
-    """Give one tile of each layer, the next of its grid in the next layer."""
+    """Return one tile of each layer, the next of its grid in the next layer."""
     return [tiles[k % len(tiles)] for k, tiles in enumerate(layers)]
 
 
@@ -77,7 +77,7 @@ def result(
 
 
 def page(volume: str, result: Result) -> str:
-    """Give the page."""
+    """Return the page."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
         loader=loader,

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Make the stack of another channel: transforms of the finished stack, raw data of the channel.
 
 Inputs
@@ -15,8 +14,8 @@ from scripts.correct import publishing, sixteen_bit
 from scripts.correct.evidence import Found
 from scripts.lib import files
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 
 
 def main(

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Make the stack of one correction step.
 
 Inputs
@@ -15,8 +14,8 @@ from scripts.correct import publishing, steps
 from scripts.correct.evidence import Found, load_arrays
 from scripts.lib import files
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 
 
 def main(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scripts.lib import filters
+from scripts.lib.drawing import filters
 from scripts.lib.job import UserError
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.records import TileSet
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
+from scripts.lib.service.records import TileSet
 
 
 def publish(

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Copy the archived raw files of one chunk of layers back into the working directory.
 
 Inputs

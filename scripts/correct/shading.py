@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from scripts.correct.evidence import Evidence, Found
-from scripts.lib import compose, filters
-from scripts.lib.compose import Picture
+from scripts.lib.drawing import compose, filters
+from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Array, Box
-from scripts.lib.records import TileSet, TileSpec
+from scripts.lib.service.records import TileSet, TileSpec
 
 Json = dict[str, Any]
 COUNTS = {"none": 0, "quadratic": 6, "fourthOrder": 9}
@@ -41,7 +41,7 @@ _LEAST_PIXELS = 200  # a model is not fitted to fewer
 
 
 def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) -> Found:
-    """Give the models: as configured, or fitted to sample layers of each range of z.
+    """Return the models: as configured, or fitted to sample layers of each range of z.
 
     ``models``: z, modelType, coefficients (grey values); of fitted ones also ``range_grey``, from
     darkest to brightest, ``pixels`` and ``residual_grey``. ``bounds`` is the square, world px.
@@ -64,7 +64,7 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
 
 
 def apply(tiles: TileSet, found: Found) -> TileSet:
-    """Give the tiles with the model of their layer as a filter; a model of zeros adds none."""
+    """Return the tiles with the model of their layer as a filter; a model of zeros adds none."""
     box, models = Box(*found.parameters["bounds"]), found.parameters["models"]
 
     def shaded(tile: TileSpec) -> TileSpec:
@@ -92,14 +92,14 @@ def ranges(z: Sequence[int], range_layers: int, count: int) -> list[list[int]]:
 
 
 def zero_mean(coefficients: Array) -> Array:
-    """Give the model with the mean over [-1, 1] x [-1, 1] taken out of its constant."""
+    """Return the model with the mean over [-1, 1] x [-1, 1] taken out of its constant."""
     out = np.array(coefficients, float)
     out[0] -= out @ _MEANS[: len(out)]
     return out
 
 
 def at_z(models: Sequence[Mapping[str, Any]], z: float) -> Array:
-    """Give the nine coefficients at z: mixed linearly between models, constant beyond the ends."""
+    """Return nine coefficients at z: mixed linearly between models, constant beyond the ends."""
     ordered = sorted(models, key=lambda model: float(model["z"]))
     at = [float(model["z"]) for model in ordered]
     table = np.array([_nine(model["coefficients"]) for model in ordered])
@@ -118,7 +118,7 @@ def in_tile(tiles: TileSet, tile: TileSpec, model: Array, box: Box) -> Array:
 
 
 def basis(x: Array, y: Array, count: int = 9) -> Array:
-    """Give the (n, count) values of the basis at n places."""
+    """Return the (n, count) values of the basis at n places."""
     return np.column_stack([x**px * y**py for px, py in filters.POWERS[:count]])
 
 

@@ -23,9 +23,9 @@ import h5py
 import numpy as np
 
 from scripts.correct.evidence import Evidence, Found
-from scripts.lib import filters
+from scripts.lib.drawing import filters
 from scripts.lib.job import UserError
-from scripts.lib.records import TileSet, TileSpec
+from scripts.lib.service.records import TileSet, TileSpec
 
 TOP = 65535.0
 SIGNED = 32768
@@ -122,7 +122,7 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
 
 
 def apply(tiles: TileSet, found: Found) -> TileSet:
-    """Give the tiles with the raw data of the first channel as their images."""
+    """Return the tiles with the raw data of the first channel as their images."""
     columns = (found.arrays[name].tolist() for name in ("image", "raw"))
     raw = dict(zip(*columns, strict=True))
     channel, values = found.parameters["channels"][0], counts_filter(found.parameters)
@@ -137,7 +137,7 @@ def apply(tiles: TileSet, found: Found) -> TileSet:
 
 
 def of_channel(tiles: TileSet, found: Found, channel: int) -> TileSet:
-    """Give the tiles of a finished stack with another channel's data; transforms are reused.
+    """Return the tiles of a finished stack with another channel's data; transforms are reused.
 
     Filters that were measured on the values of the first channel (shading, intensity) are left out;
     those that set frequencies or lengths (destreak, background) hold for any channel.
@@ -155,7 +155,7 @@ def of_channel(tiles: TileSet, found: Found, channel: int) -> TileSet:
 
 
 def counts_filter(parameters: Mapping[str, Any]) -> filters.Filter | None:
-    """Give the filter that turns stored counts into 16-bit grey values; None when they are."""
+    """Return the filter that turns stored counts into 16-bit grey values; None when they are."""
     start = SIGNED if parameters["signed"] else 0
     if not (start or parameters["invert"]):
         return None

@@ -13,7 +13,7 @@ from typing import Any
 
 from scripts.correct import background, chain, destreak, intensity, shading, sixteen_bit, straighten
 from scripts.correct.evidence import Evidence, Found
-from scripts.lib.records import TileSet
+from scripts.lib.service.records import TileSet
 
 Settings = Mapping[str, Any]
 
@@ -77,7 +77,7 @@ STEPS = {
 
 
 def find(name: str) -> Step:
-    """Give a step by name.
+    """Return a step by name.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from scipy.linalg import solveh_banded
 from scripts.correct.evidence import Evidence, Found
 from scripts.lib import geometry, transforms
 from scripts.lib.geometry import Array, Box
-from scripts.lib.records import Leaf, TileSet, TileSpec
+from scripts.lib.service.records import Leaf, TileSet, TileSpec
 
 
 def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) -> Found:
@@ -55,7 +55,7 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
 
 
 def apply(tiles: TileSet, found: Found) -> TileSet:
-    """Give the tiles moved as `estimate` found, bounds included.
+    """Return the tiles moved as `estimate` found, bounds included.
 
     Raises
     ------

@@ -31,7 +31,7 @@ RESIN_SHARE = 0.5  # a tile that shows more resin than this is no tissue tile
 def resin_corner(
     settings: Settings, motion: Motion, shape_zyx: tuple[int, int, int]
 ) -> tissue.ResinCorner | None:
-    """Give the resin that hides tile (0, 0) in the first layers."""
+    """Return the resin that hides tile (0, 0) in the first layers."""
     if settings.resin_layers == 0 or settings.rows * settings.columns == 1:
         return None
     width, height = settings.field_xy
@@ -48,7 +48,7 @@ def resin_corner(
 
 
 def resin_share(tile: dict[str, Any], bare: NDArray[np.bool_], settings: Settings) -> float:
-    """Give the share of a tile's area that shows resin; `bare` is (y, x) at its layer."""
+    """Return the share of a tile's area that shows resin; `bare` is (y, x) at its layer."""
     points = np.stack(
         np.meshgrid(
             np.linspace(0, settings.tile_width - 1, 24),

@@ -22,7 +22,7 @@ RECIPE = b"synthetic acquisition recipe: X size (px), Y size (px), Scan rate (Hz
 
 
 def _fields(settings: Settings, tile: Mapping[str, Any]) -> list[tuple[int, str, tuple[Any, ...]]]:
-    """Give (offset, struct format, values) of every field that is set."""
+    """Return (offset, struct format, values) of every field that is set."""
     w, h = settings.tile_width, settings.tile_height
     x, y = (int(v) for v in tile["stage_xy"])
     # the working distance grows as the face recedes
@@ -50,7 +50,7 @@ def _fields(settings: Settings, tile: Mapping[str, Any]) -> list[tuple[int, str,
 
 
 def header(settings: Settings, tile: Mapping[str, Any]) -> bytes:
-    """Give the 1024-byte header of a tile."""
+    """Return the 1024-byte header of a tile."""
     out = bytearray(HEADER_BYTES)
     for offset, form, values in _fields(settings, tile):
         struct.pack_into(">" + form, out, offset, *values)
@@ -58,7 +58,7 @@ def header(settings: Settings, tile: Mapping[str, Any]) -> bytes:
 
 
 def encode(counts: NDArray[np.int16], settings: Settings, tile: Mapping[str, Any]) -> bytes:
-    """Give the whole file of a tile from its (h, w) counts; a truncated tile ends early."""
+    """Return the whole file of a tile from its (h, w) counts; a truncated tile ends early."""
     fault = tile["corrupt"]
     if fault and fault["kind"] == "truncated":
         return header(settings, tile) + counts[: fault["first_row"]].astype(">i2").tobytes()

@@ -25,7 +25,7 @@ MIRROR = "mirror"
 
 
 def face(block: NDArray[np.float32], z: float, depth_response: float) -> Image:
-    """Give the spline coefficients of the milled face at true `z`, as the beam sees it.
+    """Return the spline coefficients of the milled face at true `z`, as the beam sees it.
 
     The beam integrates over a Gaussian in depth of sd `depth_response`.
     """
@@ -38,7 +38,7 @@ def face(block: NDArray[np.float32], z: float, depth_response: float) -> Image:
 
 
 def expose(coefficients: Image, tile: Mapping[str, Any], settings: Settings) -> Image:
-    """Give the specimen as a tile shows it, (h, w) in 0..1, without noise."""
+    """Return the specimen as a tile shows it, (h, w) in 0..1, without noise."""
     u = np.arange(settings.tile_width, dtype=float)
     a, b, c, d = settings.scan
     x = u + a * np.exp(-u / b) + c * np.exp(-u / d)
@@ -54,7 +54,7 @@ def expose(coefficients: Image, tile: Mapping[str, Any], settings: Settings) -> 
 def count(
     image: Image, tile: Mapping[str, Any], gain: float, settings: Settings
 ) -> NDArray[np.int16]:
-    """Give the raw counts, (h, w) int16: inverted, shaded, with curtains and noise."""
+    """Return the raw counts, (h, w) int16: inverted, shaded, with curtains and noise."""
     h, w = image.shape
     rng = stream(settings.seed, "counts", tile["layer"], tile["row"], tile["column"])
     # shading belongs to the grid position: the same in every layer, as on a real scope

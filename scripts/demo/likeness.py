@@ -1,4 +1,4 @@
-"""L4 · Likeness: the exported volume beside the source volume its acquisition was cut from.
+"""Likeness: the exported volume beside the source volume its acquisition was cut from.
 
 The ceiling is what the true geometry gives: the same tiles, filters and mixing of layers, rendered
 with the true affines at the true z. Both are compared with the source voxel by voxel (Pearson
@@ -19,11 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from scripts.lib import compose, files, geometry, truth, volumes
+from scripts.lib import files, geometry, truth
+from scripts.lib.drawing import compose
 from scripts.lib.geometry import Box
-from scripts.lib.records import Leaf, TileSet
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.records import Leaf, TileSet
 from scripts.lib.transforms import AFFINE, affine_data
+from scripts.lib.volumes import multiscale
 
 Array = NDArray[np.float64]
 Plane = tuple[Array, NDArray[np.bool_]]  # values, where there are any
@@ -64,13 +66,13 @@ class Run:
         return Run(plan, known, depth, float(slope), float(shift))
 
     def true_z(self) -> Array:
-        """Give the true z of every layer of the exported volume."""
+        """Return the true z of every layer of the exported volume."""
         first, count = self.plan["spec"]["origin_px_zyx"][0], self.plan["spec"]["shape_zyx"][0]
         return np.asarray(self.slope * np.arange(first, first + count) + self.shift)
 
 
 def compare(run: Run, tiles: TileSet, source: NDArray[Any], work_dir: Path) -> dict[str, float]:
-    """Give the mean correlations with the source and with the next layer, and their ceilings.
+    """Return the mean correlations with the source and with the next layer, and their ceilings.
 
     `tiles` are those of the exported stack; `source` is (z, y, x).
     """
@@ -99,9 +101,9 @@ def compare(run: Run, tiles: TileSet, source: NDArray[Any], work_dir: Path) -> d
 
 
 def _exported(run: Run, work_dir: Path) -> Iterator[Plane]:
-    target = volumes.Target.from_json(run.plan["targets"][0])
+    target = multiscale.Target.from_json(run.plan["targets"][0])
     here = dataclasses.replace(target, container=str(work_dir / target.container))
-    store = volumes.open_level(here, 0)
+    store = multiscale.open_level(here, 0)
     for k in range(store.shape_zyx[0]):
         rows, columns = (slice(0, n) for n in store.shape_zyx[1:])
         plane = store.read((slice(k, k + 1), rows, columns))[0]
@@ -167,7 +169,7 @@ def _gauge(run: Run, tiles: TileSet) -> Array:
 
 
 def _grid_of_export(run: Run, gauge: Array) -> Grid:
-    """Give, for a true z, the true (x, y) of the voxels of a layer of the export."""
+    """Return, for a true z, the true (x, y) of the voxels of a layer of the export."""
     _, rows, columns = run.plan["spec"]["shape_zyx"]
     _, y0, x0 = run.plan["spec"]["origin_px_zyx"]
     y, x = np.mgrid[y0 : y0 + rows, x0 : x0 + columns].astype(float)
@@ -206,7 +208,7 @@ def _pearson(a: Plane, b: Plane) -> float:
 
 
 def of_run(work_dir: Path, truth_path: Path, source_path: Path) -> dict[str, float]:
-    """Give `compare` of a working directory with its own embedded service."""
+    """Return `compare` of a working directory with its own embedded service."""
     run = Run.read(work_dir, truth_path)
     stack = files.read_json(work_dir / f"stacks/{run.plan['stack']}.json")
     service = f"sqlite:///{(work_dir / DATABASE).absolute()}"

@@ -111,7 +111,7 @@ def plan_motion(settings: Settings) -> Motion:
 
 
 def _depths(settings: Settings) -> Array:
-    """Give the true z of each layer: steps of mean 1 that remember their neighbour."""
+    """Return the true z of each layer: steps of mean 1 that remember their neighbour."""
     rng, memory = stream(settings.seed, "thickness"), settings.thickness_memory
     step = np.empty(settings.layers)
     state = rng.standard_normal()
@@ -123,7 +123,7 @@ def _depths(settings: Settings) -> Array:
 
 
 def _slow(rng: np.random.Generator, n: int, length: float, count: int) -> Array:
-    """Give (n, count) smooth noise of unit variance with a correlation `length` in samples."""
+    """Return (n, count) smooth noise of unit variance with a correlation `length` in samples."""
     margin = int(4 * length)
     rough = rng.standard_normal((n + 2 * margin, count))
     smooth = ndimage.gaussian_filter1d(rough, length, axis=0)[margin : margin + n]
@@ -131,7 +131,7 @@ def _slow(rng: np.random.Generator, n: int, length: float, count: int) -> Array:
 
 
 def block_shape(settings: Settings, motion: Motion) -> tuple[int, int, int]:
-    """Give (z, y, x) of the specimen block that holds all that is ever seen."""
+    """Return (z, y, x) of the specimen block that holds all that is ever seen."""
     width, height = settings.field_xy
     margin = int(np.ceil(np.abs(motion.shift).max() + 4 * settings.stage_error)) + 8
     depth = int(np.ceil(motion.z[-1])) + 4
@@ -240,7 +240,7 @@ def _layer_matrix(motion: Motion, layer: int) -> Array:
 
 
 def pick_corrupt(settings: Settings, tile: dict[str, Any]) -> dict[str, Any] | None:
-    """Give the fault of a tile: the last cell of `corrupt_layer` is cut off at a third."""
+    """Return the fault of a tile: the last cell of `corrupt_layer` is cut off at a third."""
     last = (settings.corrupt_layer, settings.rows - 1, settings.columns - 1)
     if settings.corrupt_layer == 0 or (tile["layer"], tile["row"], tile["column"]) != last:
         return None

@@ -8,6 +8,6 @@ import numpy as np
 
 
 def stream(seed: int, *key: str | int) -> np.random.Generator:
-    """Give the generator of `seed` for a purpose and the numbers of its case."""
+    """Return the generator of `seed` for a purpose and the numbers of its case."""
     words = [part if isinstance(part, int) else zlib.crc32(part.encode()) for part in key]
     return np.random.default_rng([seed, *words])

@@ -25,7 +25,7 @@ REPORT = "report/index.html"
 
 
 def score_run(work_dir: Path, truth_path: Path) -> dict[str, Any]:
-    """Give the figures of `lib.truth.figures` for a working directory.
+    """Return the figures of `lib.truth.figures` for a working directory.
 
     Raises
     ------

@@ -64,7 +64,7 @@ def grow(shape_zyx: tuple[int, int, int], *, seed: int, resin: ResinCorner | Non
 
 
 def _field(shape_zyx: tuple[int, int, int], scale_px: float, seed: int, name: str) -> Volume:
-    """Give Gaussian noise smoothed by `scale_px`, unit variance, drawn in frequency space.
+    """Return Gaussian noise smoothed by `scale_px`, unit variance, drawn in frequency space.
 
     Only the few low frequencies that survive the smoothing are drawn, and each axis is transformed
     before the next one is filled up with zeros: a tenth of the time of one whole transform.
@@ -94,7 +94,7 @@ def _spread(
 
 
 def _cells(shape_zyx: tuple[int, int, int], seed: int) -> tuple[Volume, NDArray[np.uint8]]:
-    """Give the distance to the nearest cell wall, px, and the kind of cell of each voxel."""
+    """Return the distance to the nearest cell wall, px, and the kind of cell of each voxel."""
     first = np.full(shape_zyx, -np.inf, np.float32)
     second = first.copy()
     kind = np.zeros(shape_zyx, np.uint8)
@@ -111,7 +111,7 @@ def _cells(shape_zyx: tuple[int, int, int], seed: int) -> tuple[Volume, NDArray[
 
 
 def _steepness(field: Volume) -> Volume:
-    """Give |gradient| per px, by differences over two voxels."""
+    """Return |gradient| per px, by differences over two voxels."""
     square = np.zeros_like(field)
     for axis in range(3):
         front, back = np.roll(field, -1, axis), np.roll(field, 1, axis)
@@ -158,7 +158,7 @@ def _vesicles(grey: Volume, wall: Volume, seed: int) -> None:
 
 
 def _radius(corner: NDArray[np.int_], centre: NDArray[np.float64], reach: int) -> Volume:
-    """Give the distance from `centre`, px, over the box that starts at `corner`."""
+    """Return the distance from `centre`, px, over the box that starts at `corner`."""
     z, y, x = np.ogrid[: 2 * reach + 1, : 2 * reach + 1, : 2 * reach + 1]
     dz, dy, dx = corner - centre
     return np.asarray(np.sqrt((z + dz) ** 2 + (y + dy) ** 2 + (x + dx) ** 2), np.float32)
@@ -207,7 +207,7 @@ class _Mitochondrion:
     def box(
         self, at: tuple[int, ...], size: NDArray[np.int_]
     ) -> tuple[tuple[slice, ...], list[NDArray[np.int_]]]:
-        """Give the box it fills, cut to the block, and the offsets from its centre (z, y, x)."""
+        """Return the box it fills, cut to the block, and the offsets from its centre (z, y, x)."""
         reach = np.sqrt(self.axis**2 * self.long_px**2 + (1 - self.axis**2) * self.short_px**2)
         low = np.maximum(np.floor(at - reach), 0).astype(int)
         high = np.minimum(np.ceil(at + reach) + 1, size).astype(int)
@@ -224,13 +224,13 @@ class _Mitochondrion:
         return np.asarray(np.sqrt(np.maximum(square, 0.0)), np.float32)
 
     def depth(self, offset: list[NDArray[np.int_]]) -> Volume:
-        """Give the depth below its surface, px, about."""
+        """Return the depth below its surface, px, about."""
         long = (self._along(offset) / np.float32(self.long_px)) ** 2
         across = (self._across(offset) / np.float32(self.short_px)) ** 2
         return np.asarray(self.short_px * (1 - np.sqrt(long + across)), np.float32)
 
     def shade(self, offset: list[NDArray[np.int_]], depth: Volume) -> Volume:
-        """Give its grey: rim, matrix, and bent cristae that do not touch the rim."""
+        """Return its grey: rim, matrix, and bent cristae that do not touch the rim."""
         bend = self._along(offset) + 1.6 * np.sin(self._across(offset) / 2.6 + self.phase)
         cristae = np.clip(np.cos(2 * np.pi * bend / self.pitch_px + self.phase), 0.0, 1.0) ** 2
         rim = np.exp(-(((depth - 0.8) / 1.1) ** 2))

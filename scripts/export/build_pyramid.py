@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Build what slabs and spans left of the lower resolutions of the exported volumes.
 
 Inputs

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Build the lower resolutions of a run of slabs of a long volume, as far as they lie wholly in it.
 
 Inputs

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Read back every block that one slab job wrote.
 
 Inputs

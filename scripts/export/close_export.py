@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Check that the export is whole and say where the volumes are.
 
 Inputs

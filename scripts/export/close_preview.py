@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Check that a preview is whole and up to date, and say where it is.
 
 Inputs

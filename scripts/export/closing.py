@@ -8,9 +8,9 @@ from typing import Any
 
 from scripts.export import pyramid, slabs, viewer
 from scripts.export.slabs import Plan
-from scripts.lib import volumes
 from scripts.lib.job import UserError
-from scripts.lib.volumes import Target
+from scripts.lib.volumes import multiscale
+from scripts.lib.volumes.multiscale import Target
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -23,7 +23,7 @@ def levels(
     built: Sequence[Rows],
     kind: str = "levels",
 ) -> list[list[Mapping[str, Any]]]:
-    """Give all records of each level: those of the slabs and those of the pyramid."""
+    """Return all records of each level: those of the slabs and those of the pyramid."""
     return [
         [*pyramid.made(plan, level, records, kind), *(built[level - 1] if level else ())]
         for level in range(plan.spec.levels)
@@ -33,7 +33,7 @@ def levels(
 def joined(
     plan: Plan, built: Sequence[Rows], spans: Sequence[Mapping[str, Any]], kind: str = "levels"
 ) -> list[Rows]:
-    """Give all records of s1, s2 … that spans and the pyramid's job made."""
+    """Return all records of s1, s2 … that spans and the pyramid's job made."""
     return [
         [*pyramid.made(plan, level, spans, kind), *rows]
         for level, rows in enumerate(built, start=1)
@@ -79,7 +79,7 @@ def _miscounted(plan: Plan, found: Sequence[Rows]) -> list[str]:
     for target in plan.targets:
         for level, rows in enumerate(found):
             expected = sum(slabs.stored_files(row, target) for row in rows)
-            stored = volumes.count_blocks(target, level)
+            stored = multiscale.count_blocks(target, level)
             if stored != expected:
                 out.append(
                     f"{target.folder(level)}: {stored} files are stored, expected {expected}"
@@ -92,7 +92,7 @@ def description(
 ) -> dict[str, Any]:
     """Describe the exported volumes."""
     spec = plan.spec
-    origin_nm = volumes.level_geometry_nm(spec, 0)[1]
+    origin_nm = multiscale.level_geometry_nm(spec, 0)[1]
     shown = viewer.contrast(plan.targets[0], spec)
     return {
         "volume": volume,

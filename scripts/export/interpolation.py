@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib import kernels
-from scripts.lib.compose import Drawn, Layer
+from scripts.lib.drawing import kernels
+from scripts.lib.drawing.compose import Drawn, Layer
 from scripts.lib.job import UserError
 
 Voxels = NDArray[np.generic]
@@ -120,7 +120,7 @@ def weave(made_of: Sequence[Mixture | None], layer_of: Callable[[int], Layer], o
 
 
 def _next(made_of: Sequence[Mixture | None], k: int) -> tuple[int, ...]:
-    """Give the layers of the next output layer that has any."""
+    """Return the layers of the next output layer that has any."""
     return next(((one.a, one.b) for one in made_of[k + 1 :] if one is not None), ())
 
 

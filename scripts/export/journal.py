@@ -27,7 +27,7 @@ class Journal:
     key: str
 
     def finished(self, plan: Plan) -> dict[tuple[int, int], Rows]:
-        """Give the records of columns whose files are all there; by first y and x."""
+        """Return the records of columns whose files are all there; by first y and x."""
         lines = self._lines()
         if not lines or lines[0] != {"key": self.key}:
             self.path.unlink(missing_ok=True)

@@ -91,7 +91,7 @@ def _fault(row: Mapping[str, str], archive_root: Path) -> str:
 
 
 def confirmation(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Give the word that confirms exactly this listing: the start of its digest."""
+    """Return the word that confirms exactly this listing: the start of its digest."""
     return files.digest([[str(row[key]) for key in COLUMNS] for row in rows])[:12]
 
 

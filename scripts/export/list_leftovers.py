@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """List what the finished volume no longer needs, with sizes; nothing is removed here.
 
 Inputs

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Plan the export and write the metadata of the volumes, before any job writes a block.
 
 Inputs
@@ -14,9 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from scripts.export import promotion, slabs, storing
-from scripts.lib import files, volumes
+from scripts.lib import files
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
+from scripts.lib.service.receipts import StackReceipt
+from scripts.lib.volumes import multiscale
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +40,11 @@ def main(
     made_of = {k: getattr(stack, k) for k in ("owner", "project", "stack", "digest")}
     with storing.told():
         for target in plan.targets:
-            volumes.create(target, plan.spec, {"renderExport": made_of})
+            multiscale.create(target, plan.spec, {"renderExport": made_of})
         if plan.review:
             for target, source in zip(plan.review.targets, plan.targets, strict=True):
                 slabs.link_level_0(target, source)
-                volumes.create(target, plan.review.spec, {"renderExport": made_of})
+                multiscale.create(target, plan.review.spec, {"renderExport": made_of})
     log.info("%s: %s voxels in %d levels", volume, plan.spec.shape_zyx, plan.spec.levels)
     files.write_json(out, plan.to_json())
 

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Say what each slab of a preview is made of, so that only slabs with something new are rendered.
 
 Inputs
@@ -17,8 +16,8 @@ from typing import Any
 from scripts.export import preview, slabs
 from scripts.lib import files
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 
 log = logging.getLogger(__name__)
 

@@ -8,16 +8,18 @@ from typing import Any
 
 from scripts.export import slabs
 from scripts.export.slabs import Plan
-from scripts.lib import files, receipts, volumes
+from scripts.lib import files
 from scripts.lib.job import UserError
-from scripts.lib.records import TileSet
+from scripts.lib.service import receipts
+from scripts.lib.service.records import TileSet
+from scripts.lib.volumes import multiscale
 
 COLUMNS = ("chunk", "z_first", "z_last", "made_of")
 _ANEW = "Remove the folder preview/ and run again: it is then made anew."
 
 
 def slab_rows(plan: Plan, chunks: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Give chunk, z_first and z_last (inclusive) of the whole blocks that each chunk owns."""
+    """Return chunk, z_first and z_last (inclusive) of the whole blocks that each chunk owns."""
     rows = []
     origin = plan.spec.origin_px_zyx[0]
     for chunk in chunks:
@@ -47,7 +49,7 @@ def image_path(url: str) -> Path:
 
 
 def coordinates(layers: Iterable[Mapping[str, str]]) -> str:
-    """Give ``z z`` lines of all layers that have tiles."""
+    """Return ``z z`` lines of all layers that have tiles."""
     found = sorted(int(row["z"]) for row in layers if row["status"] != "gap")
     return "".join(f"{z} {float(z)}\n" for z in found)
 
@@ -82,7 +84,7 @@ def check_blocks(plan: Plan, levels: Sequence[Sequence[Mapping[str, Any]]]) -> N
     for target in plan.targets:
         for level, rows in enumerate(levels):
             expected = sum(slabs.stored_files(row, target) for row in rows)
-            stored = volumes.count_blocks(target, level)
+            stored = multiscale.count_blocks(target, level)
             if stored != expected:
                 raise UserError(
                     f"preview: {target.folder(level)} has {stored} blocks, expected {expected}. "

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Move the validated volumes to their place by rename, and leave links.
 
 Inputs

@@ -9,14 +9,14 @@ from pathlib import Path
 from scripts.export.slabs import Plan
 from scripts.lib import files
 from scripts.lib.job import UserError
-from scripts.lib.volumes import Target
+from scripts.lib.volumes.multiscale import Target
 
 _GROUP_FILES = ("attributes.json", ".zgroup", ".zattrs", "zarr.json")
 _SUFFIXES = (".v3.zarr", ".zarr", ".n5")
 
 
 def container(target: Target, root: Path) -> Path:
-    """Give the container of `target` below `root`; one of ``exports/<part>`` is named by its part.
+    """Return container of `target` below `root`; one of ``exports/<part>`` is named by its part.
 
     In its own folder a region has the name of the whole volume: ``v.n5``; here ``v.<part>.n5``.
     """
@@ -28,7 +28,7 @@ def container(target: Target, root: Path) -> Path:
 
 
 def goal(target: Target, root: Path) -> Path:
-    """Give the folder that the multiscale group of `target` gets below `root`."""
+    """Return the folder that the multiscale group of `target` gets below `root`."""
     return container(target, root) / target.dataset
 
 

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from scripts.export import room, slabs
 from scripts.export.room import Room, Shape
 from scripts.export.slabs import Plan
-from scripts.lib import files, kernels, volumes
-from scripts.lib.volumes import Level, Region
+from scripts.lib import files
+from scripts.lib.drawing import kernels
+from scripts.lib.volumes import multiscale
+from scripts.lib.volumes.multiscale import Level, Region
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class Column:
         self._review = plan.review
 
     def voxels(self, depth: int) -> Voxels:
-        """Give memory for `depth` planes of level 0; the one before, and its content, is gone."""
+        """Return memory for `depth` planes of level 0; the one before, and its content, is gone."""
         return self._room.array((depth, *self._shape[1:]), self._plan.spec.dtype)
 
     def put(self, level: int, region: Region, voxels: Voxels) -> None:
@@ -89,7 +91,7 @@ class Column:
             self.put(level, goal, self._held.pop(level))
 
     def _goal(self, level: int, below: Region) -> Region | None:
-        """Give the region of `level` that `below` belongs to, if all of it lies in the slab."""
+        """Return the region of `level` that `below` belongs to, if all of it lies in the slab."""
         unit, shape = self._plan.unit_zyx[0], self._plan.spec.level_shape(level)
         start = below[0].start // (2 * unit) * unit
         z, y, x = (
@@ -111,7 +113,7 @@ class Column:
 def _open(plan: Plan) -> list[list[Level]]:
     """Open the levels that are made with level 0."""
     levels = range(plan.levels_at_once)
-    return [[volumes.open_level(t, level) for t in plan.targets] for level in levels]
+    return [[multiscale.open_level(t, level) for t in plan.targets] for level in levels]
 
 
 def _halve_into(out: Voxels, voxels: Voxels, *, halves_z: bool = True) -> None:
@@ -124,7 +126,7 @@ def _halve_into(out: Voxels, voxels: Voxels, *, halves_z: bool = True) -> None:
 def made(
     plan: Plan, level: int, records: Sequence[Mapping[str, Any]], kind: str = "levels"
 ) -> list[Row]:
-    """Give the records of a level that slabs wrote and that are still files of the volume.
+    """Return the records of a level that slabs wrote and that are still files of the volume.
 
     A preview grows: what was the volume's end, and cut, no longer is. `kind` review: those of the
     second pyramid, whose level 0 is that of the first.
@@ -164,7 +166,7 @@ def levels(
 
 
 def z_range(records: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
-    """Give the layers of level 0 that the slabs of some records wrote, half open."""
+    """Return the layers of level 0 that the slabs of some records wrote, half open."""
     spans = [row["zyx"][0] for one in records for row in one["levels"][0]]
     return min((z for z, _ in spans), default=0), max((z for _, z in spans), default=0)
 
@@ -198,8 +200,8 @@ def build(
     within
         Only tasks made of these layers of level 0 alone.
     """
-    source = volumes.open_level(plan.targets[0], level - 1)
-    goals = [volumes.open_level(target, level) for target in plan.targets]
+    source = multiscale.open_level(plan.targets[0], level - 1)
+    goals = [multiscale.open_level(target, level) for target in plan.targets]
     done = {row["made_of"]: row for row in known}
     written = {_place(slabs.region_of(row)) for row in there}
     for region in slabs.tasks(plan, level):
@@ -251,7 +253,7 @@ def _made_of(plan: Plan, region: Region, below: Sequence[Row]) -> str:
 
 
 def _doubled(plan: Plan, region: Region) -> Region:
-    """Give the region of the level below that a region is made of."""
+    """Return the region of the level below that a region is made of."""
     z, y, x = (
         slice(factor * part.start, factor * part.stop)
         for factor, part in zip(plan.spec.factors_zyx(1), region, strict=True)

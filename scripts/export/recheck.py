@@ -15,7 +15,7 @@ _MOST_LINES = 20
 
 
 def faults(plan: Plan, record: Mapping[str, Any]) -> list[Row]:
-    """Give the records of all levels and targets that are not as stored, with level and fault."""
+    """Return the records of all levels and targets that are not as stored, with level and fault."""
     return [
         fault | {"level": level}
         for kind, each in plan.kinds.items()

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Remove what was listed, when the config names the word of the listing.
 
 Inputs

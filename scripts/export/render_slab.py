@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Render the blocks of level 0 whose first z lies in one chunk of layers, and their lower levels.
 
 Inputs
@@ -22,11 +21,12 @@ from typing import Any
 
 from scripts.export import interpolation, promotion, pyramid, slabs, storing
 from scripts.export.journal import Journal
-from scripts.lib import compose, files
+from scripts.lib import files
+from scripts.lib.drawing import compose
 from scripts.lib.geometry import Box
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 
 log = logging.getLogger(__name__)
 

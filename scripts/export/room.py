@@ -27,18 +27,18 @@ class Room:
             self._map.madvise(mmap.MADV_HUGEPAGE)
 
     def array(self, shape: Shape, dtype: str) -> NDArray[Any]:
-        """Give the memory as (z, y, x) of any content."""
+        """Return the memory as (z, y, x) of any content."""
         return np.frombuffer(self._map, dtype, count=math.prod(shape)).reshape(shape)
 
     def forget(self, voxels: NDArray[Any], planes: int) -> None:
-        """Give back the first `planes` of an array of `array`, whose content is lost."""
+        """Return back the first `planes` of an array of `array`, whose content is lost."""
         stop = planes * voxels[0].nbytes // mmap.PAGESIZE * mmap.PAGESIZE
         if stop and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED, 0, stop)
 
 
 def trim() -> None:
-    """Give back what Python has freed: glibc would keep two planes for the next layer."""
+    """Return back what Python has freed: glibc would keep two planes for the next layer."""
     release = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if release is not None:  # glibc
         release(0)

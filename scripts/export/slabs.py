@@ -16,10 +16,11 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from scripts.lib import blocks, files, volumes
+from scripts.lib import files
 from scripts.lib.geometry import Box
 from scripts.lib.job import UserError
-from scripts.lib.volumes import Region, Target, VolumeSpec, Zyx
+from scripts.lib.volumes import blocks, multiscale
+from scripts.lib.volumes.multiscale import Region, Target, VolumeSpec, Zyx
 
 Json = dict[str, Any]
 
@@ -36,7 +37,7 @@ class Plan:
     with_review: bool = False  # a second pyramid that keeps every layer
 
     def to_json(self) -> Json:
-        """Give plain JSON values."""
+        """Return plain JSON values."""
         return {
             "stack": self.stack,
             "spec": self.spec.to_json(),
@@ -94,7 +95,7 @@ class Plan:
 
     @property
     def frame(self) -> Json:
-        """Give all that blocks depend on and that stays the same while a volume grows in z."""
+        """Return all that blocks depend on and that stays the same while a volume grows in z."""
         value = self.to_json()
         spec = self.spec.to_json()
         _, *shape_yx = spec.pop("shape_zyx")
@@ -151,7 +152,7 @@ def plan(
         dtype=export.get("dtype", "uint8"),
         voxel_nm_zyx=(voxel_nm["z_nm"], voxel_nm["pixel_nm"] * step, voxel_nm["pixel_nm"] * step),
         origin_px_zyx=(first, y0, x0),
-        levels=min(export["levels"], volumes.most_levels(shape)) if export["levels"] else most,
+        levels=min(export["levels"], multiscale.most_levels(shape)) if export["levels"] else most,
     )
     targets = [_target(name, volume, spec.dtype, export) for name in sorted(export["formats"])]
     review = export.get("review", False)
@@ -161,7 +162,7 @@ def plan(
 def sensible_levels(shape: Sequence[int], block: Sequence[int]) -> int:
     """Count the levels until one block holds everything, or an axis would have no voxel."""
     ratio = max(n / b for n, b in zip(shape, block, strict=True))
-    return min(volumes.most_levels(shape), 1 + max(0, math.ceil(math.log2(ratio))))
+    return min(multiscale.most_levels(shape), 1 + max(0, math.ceil(math.log2(ratio))))
 
 
 def _cut(
@@ -207,7 +208,7 @@ def _target(name: str, volume: str, dtype: str, export: Mapping[str, Any]) -> Ta
 
 
 def link_level_0(target: Target, source: Target) -> None:
-    """Give `target` the level 0 of `source`, in the same container, by a link; safe to repeat."""
+    """Return `target` the level 0 of `source`, in the same container, by a link; safe to repeat."""
     folder = target.folder(0)
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not folder.is_symlink():
@@ -215,7 +216,7 @@ def link_level_0(target: Target, source: Target) -> None:
 
 
 def owned(plan: Plan, z_first: int, z_last: int) -> tuple[int, int]:
-    """Give the voxel range in z (half-open, whole files) of a chunk of layers; may be empty."""
+    """Return the voxel range in z (half-open, whole files) of a chunk of layers; may be empty."""
     unit, origin = plan.unit_zyx[0], plan.spec.origin_px_zyx[0]
     size = plan.spec.shape_zyx[0]
     start, stop = (
@@ -288,19 +289,19 @@ def record(region: Region, voxels: NDArray[Any], plan: Plan) -> Json:
 
 
 def stored_files(row: Mapping[str, Any], target: Target) -> int:
-    """Give the number of files that a record says a target has."""
+    """Return the number of files that a record says a target has."""
     return int(row["blocks" if target.shard_blocks_zyx == (1, 1, 1) else "shards"])
 
 
 def region_of(row: Mapping[str, Any]) -> Region:
-    """Give the region of a record."""
+    """Return the region of a record."""
     z, y, x = (slice(start, stop) for start, stop in row["zyx"])
     return z, y, x
 
 
 def faults(plan: Plan, target: Target, level: int, rows: Sequence[Mapping[str, Any]]) -> list[Json]:
     """Read back what records say and give those that are not so, each with a ``fault``."""
-    store = volumes.open_level(target, level)
+    store = multiscale.open_level(target, level)
     out = []
     for row in rows:
         try:
@@ -322,6 +323,7 @@ def faults(plan: Plan, target: Target, level: int, rows: Sequence[Mapping[str, A
 def is_stored(plan: Plan, level: int, row: Mapping[str, Any]) -> bool:
     """Tell whether every target has as many files of a record's region as it says."""
     return all(
-        volumes.open_level(target, level).count_files(region_of(row)) == stored_files(row, target)
+        multiscale.open_level(target, level).count_files(region_of(row))
+        == stored_files(row, target)
         for target in plan.targets
     )

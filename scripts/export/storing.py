@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scripts.export.slabs import Plan
-from scripts.lib import volumes
 from scripts.lib.job import UserError
+from scripts.lib.volumes import multiscale
 
 _MENDABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 _TENSORSTORE_CODE = re.compile(r"os_error_code='(\d+)'")
@@ -59,7 +59,7 @@ def flush(plan: Plan) -> None:
     """
     with told():
         for target in plan.targets:
-            volumes.flush(target)
+            multiscale.flush(target)
 
 
 def sweep(plan: Plan) -> int:

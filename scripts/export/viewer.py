@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 import numpy as np
 
-from scripts.lib import files, volumes
-from scripts.lib.volumes import Target, VolumeSpec
+from scripts.lib import files
+from scripts.lib.volumes import multiscale
+from scripts.lib.volumes.multiscale import Target, VolumeSpec
 
 Json = dict[str, Any]
 Range = tuple[int, int]
@@ -19,7 +20,7 @@ _DARK_BRIGHT_PCT = (0.5, 99.5)
 
 
 def contrast(target: Target, spec: VolumeSpec) -> Range:
-    """Give the grey values to show as black and white: percentiles of voxels that hold anything.
+    """Return the grey values to show as black and white: percentiles of voxels that hold anything.
 
     They are those of the lowest level that still has a million voxels, of its middle layers.
     """
@@ -29,7 +30,7 @@ def contrast(target: Target, spec: VolumeSpec) -> Range:
     layers = min(z, max(1, _ENOUGH_VOXELS // (y * x)))
     first = (z - layers) // 2
     part = (slice(first, first + layers), slice(0, y), slice(0, x))
-    voxels = volumes.open_level(target, level).read(part)
+    voxels = multiscale.open_level(target, level).read(part)
     low, high = np.percentile(voxels[voxels > 0], _DARK_BRIGHT_PCT) if voxels.any() else (0, 1)
     return math.floor(low), max(math.ceil(high), math.floor(low) + 1)
 
@@ -37,7 +38,7 @@ def contrast(target: Target, spec: VolumeSpec) -> Range:
 def state(
     target: Target, spec: VolumeSpec, *, data_url: str, name: str, shown: Range | None = None
 ) -> Json:
-    """Give the viewer's state: one image layer, centred, in nm; x, y, z.
+    """Return the viewer's state: one image layer, centred, in nm; x, y, z.
 
     OME-Zarr says itself where it lies; for N5 the origin is put into the source's transform. The
     viewer's N5 voxels begin at whole numbers, its OME-Zarr voxels are centred on them, as ours are:
@@ -65,5 +66,5 @@ def state(
 
 
 def link(value: Json, *, neuroglancer_url: str) -> str:
-    """Give the address that opens `value`."""
+    """Return the address that opens `value`."""
     return f"{neuroglancer_url.rstrip('/')}/#!{quote(files.canonical_json(value), safe='')}"

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Read the headers of all align HDF5 files once; later runs read those of new or changed files.
 
 Input: `transfer/layers.tsv`. Output: `ingest/headers.tsv`, one row per layer that has a file, in

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Check all layers and tiles, and find the restarts of the microscope.
 
 Inputs: `ingest/layers.tsv`, `ingest/headers.tsv` and the cached headers beside it. Outputs:

@@ -49,7 +49,7 @@ class Declarations:
     inserts: Mapping[str, Entry]
 
     def names(self) -> set[str]:
-        """Give all layer ids that entries name."""
+        """Return all layer ids that entries name."""
         return {*self.drops, *self.gaps, *self.inserts}
 
     def note(self, layer_id: str) -> str:

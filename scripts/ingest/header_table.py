@@ -43,18 +43,18 @@ class HeaderTable:
         return len(self.z)
 
     def number(self, name: str) -> NDArray[np.float64]:
-        """Give a numeric field of all tiles."""
+        """Return a numeric field of all tiles."""
         return self.numbers[:, NUMBERS.index(name)]
 
     def codes(self, name: str) -> NDArray[np.float64]:
-        """Give a field as numbers that are equal where it is; NaN where there is none."""
+        """Return a field as numbers that are equal where it is; NaN where there is none."""
         if name not in TEXTS:
             return self.number(name)
         found = self.texts[:, TEXT_FIELDS.index(name)].astype(float)
         return np.where(found < 0, np.nan, found)
 
     def shown(self, name: str, code: float) -> str:
-        """Give the text of one value of `codes`."""
+        """Return the text of one value of `codes`."""
         if np.isnan(code):
             return ""
         return self.words[int(code)] if name in TEXTS else f"{code:.9g}"

@@ -113,13 +113,13 @@ def _fresh(folder: Path, day: str, rows: Sequence[Mapping[str, str]]) -> Shard:
 
 
 def digest_of_stamps(rows: Sequence[Mapping[str, str]]) -> str:
-    """Give the digest of path, size and time of change of all align files of `rows`."""
+    """Return the digest of path, size and time of change of all align files of `rows`."""
     stamps = [_stamp(row["align_h5"]) for row in rows if row["align_h5"]]
     return hashlib.sha256(repr(stamps).encode()).hexdigest()
 
 
 def shards(folder: Path) -> list[tuple[str, int, int]]:
-    """Give name, size (bytes) and time of change (ns) of the shards of a cache."""
+    """Return name, size (bytes) and time of change (ns) of the shards of a cache."""
     found = [(path.name, path.stat()) for path in sorted(folder.glob("*.npz"))]
     return [(name, status.st_size, status.st_mtime_ns) for name, status in found]
 
@@ -191,7 +191,7 @@ class Part:
 
 
 def parts(rows: Sequence[Mapping[str, str]], folder: Path) -> Iterator[Part]:
-    """Give the tiles of the layers of `ingest/layers.tsv`, one day at a time, z ascending.
+    """Return the tiles of the layers of `ingest/layers.tsv`, one day at a time, z ascending.
 
     Raises
     ------
@@ -230,7 +230,7 @@ class Prior:
 
 
 def with_prior(volume: Iterator[Part]) -> Iterator[tuple[Part, Prior]]:
-    """Give each part with the prior tile of every tile."""
+    """Return each part with the prior tile of every tile."""
     last_z, last = np.empty(0, np.int64), np.empty(0, TILE)
     for part in volume:
         z, tiles = np.concatenate([last_z, part.z]), np.concatenate([last, part.tiles])

@@ -16,7 +16,7 @@ MOST_CHANGES = 100  # listed per field; the number of all is given
 
 
 def summarise(table: HeaderTable) -> Json:
-    """Give the figures of the page; z in layers, values in the unit given beside them."""
+    """Return the figures of the page; z in layers, values in the unit given beside them."""
     changes = {name: found for name in CONSTANTS if (found := changes_of(table, name))}
     return {
         "tiles": len(table),
@@ -36,7 +36,7 @@ def summarise(table: HeaderTable) -> Json:
 
 
 def changes_of(table: HeaderTable, name: str) -> list[Json]:
-    """Give z, tiles (row-column), value before and after, wherever a tile's value changed.
+    """Return z, tiles (row-column), value before and after, wherever a tile's value changed.
 
     A tile is compared with the tile of the same cell in the last layer that has one, so that tiles
     of permanently different sizes are no change. Tiles of a layer with the same change are one.
@@ -57,7 +57,7 @@ def changes_of(table: HeaderTable, name: str) -> list[Json]:
 
 
 def _constant(table: HeaderTable, name: str) -> Json | None:
-    """Give the values of a constant, the most frequent first; None when no header has it."""
+    """Return the values of a constant, the most frequent first; None when no header has it."""
     codes = table.codes(name)
     values, counts = np.unique(codes[~np.isnan(codes)], return_counts=True)
     if not len(values):
@@ -99,7 +99,7 @@ def differs_in_layer(table: HeaderTable, values: NDArray[np.float64]) -> bool:
 def envelope(
     z: NDArray[np.int64], values: NDArray[np.float64], most: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Give about `most` points: least and greatest of groups of neighbors, so that peaks stay."""
+    """Return about `most` points: least and greatest of groups of neighbors, so that peaks stay."""
     known = np.isfinite(values)
     z, values = z[known], values[known]
     if len(z) <= most:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from scripts.ingest import metadata
 from scripts.ingest.header_fields import CONSTANTS, PLOTS, TEXTS, UNITS, Plotted
 from scripts.ingest.header_table import HeaderTable
-from scripts.lib.plots import CYCLE, MARKS, embed, frame, legend_above
+from scripts.lib.pages.plots import CYCLE, MARKS, embed, frame, legend_above
 
 TEMPLATES = Path(__file__).parent
 POINTS_PER_PLOT = 6000
@@ -22,7 +22,7 @@ MOST_LINES = 40
 
 
 def page(table: HeaderTable, summary: Mapping[str, Any], *, volume: str) -> str:
-    """Give the page as HTML that needs no network."""
+    """Return the page as HTML that needs no network."""
     figures = {plot.title: _figure(table, plot) for plot in _plots(table, summary)}
     script, parts = embed(figures)
     loader = jinja2.FileSystemLoader(TEMPLATES)
@@ -39,7 +39,7 @@ def page(table: HeaderTable, summary: Mapping[str, Any], *, volume: str) -> str:
 
 
 def _plots(table: HeaderTable, summary: Mapping[str, Any]) -> list[Plotted]:
-    """Give what is plotted: the varying fields that are there, and constants that changed."""
+    """Return what is plotted: the varying fields that are there, and constants that changed."""
     there = {one["field"] for one in summary["varying"]}
     changed = {one["field"] for one in summary["changed"]}
     out = [
@@ -74,7 +74,7 @@ def _figure(table: HeaderTable, plot: Plotted) -> Any:  # noqa: ANN401 - a Bokeh
 
 
 def _lines(table: HeaderTable, name: str) -> list[tuple[str, Any, str]]:
-    """Give (label, mask of tiles, field) of each line."""
+    """Return (label, mask of tiles, field) of each line."""
     if metadata.differs_in_layer(table, table.number(name)):
         cells = np.unique(table.cell).tolist()
         return [(f"{name} {cell}", table.cell == cell, name) for cell in cells]

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Number the layers: z, frozen at the first time a layer is seen.
 
 Inputs: `transfer/layers.tsv`, `ingest/headers.tsv`. Output, read first where it exists:

@@ -66,7 +66,7 @@ def _bound(key: str, value: str | None) -> tuple[str, str] | None:
 
 
 def place(layer_ids: Iterable[str], declared: Declarations) -> list[str]:
-    """Give the layer id of z = 1, 2, 3 …, `RESERVED` where a gap is declared.
+    """Return the layer id of z = 1, 2, 3 …, `RESERVED` where a gap is declared.
 
     Raises
     ------
@@ -98,13 +98,13 @@ def place(layer_ids: Iterable[str], declared: Declarations) -> list[str]:
 
 
 def _disorder(layer_ids: Sequence[str]) -> set[str]:
-    """Give the layers that are not in order of time with their neighbours."""
+    """Return the layers that are not in order of time with their neighbours."""
     pairs = zip(layer_ids, layer_ids[1:], strict=False)
     return {i for pair in pairs if _order(pair[0]) > _order(pair[1]) for i in pair}
 
 
 def _order(layer_id: str) -> tuple[str, str]:
-    """Give `LayerName.order` of a layer id that was read before, in a tenth of the time."""
+    """Return `LayerName.order` of a layer id that was read before, in a tenth of the time."""
     return layer_id[-15:], layer_id[:-16]
 
 
@@ -122,7 +122,7 @@ def number(
     declared: Declarations,
     last_dat: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Give the table of layers.
+    """Return the table of layers.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ def _checked(frozen: _Frozen, ids: Iterable[str], declared: Declarations) -> lis
 def _without_renumbering(
     frozen: _Frozen, pending: set[str], declared: Declarations
 ) -> Declarations:
-    """Give the declarations as if the entries that renumber had done so before, or never."""
+    """Return the declarations as if the entries that renumber had done so before, or never."""
     gaps = {
         i: replace(entry, count=frozen.reserved[i])
         if entry.renumber and i in frozen.reserved
@@ -253,7 +253,7 @@ class _Missing:
         self._known: dict[str, str] = {}
 
     def of(self, keys: str) -> str:
-        """Give the missing keys, by comma, of a file that holds `keys`."""
+        """Return the missing keys, by comma, of a file that holds `keys`."""
         if keys not in self._known:
             there = {key.partition("-")[2] for key in keys.split(",")}
             absent = [f"0-{cell}" for cell in self._cells if cell not in there]

@@ -21,7 +21,7 @@ def render(
     found: Mapping[int, str],
     table: str,
 ) -> str:
-    """Give the page as HTML.
+    """Return the page as HTML.
 
     `problems` are rows of `ingest/problems.tsv` (whose path is `table`), sorted by severity and
     check; `layers` is the layer table, `found` z -> reason of the restarts.
@@ -56,7 +56,7 @@ def _group(severity: str, check: str, rows: Sequence[Mapping[str, Any]]) -> dict
 
 
 def spans(values: Iterable[int]) -> str:
-    """Give z values as text: ``3, 7 to 9``."""
+    """Return z values as text: ``3, 7 to 9``."""
     out: list[list[int]] = []
     for z in sorted(set(values)):
         if out and z == out[-1][1] + 1:

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Cut the volume into chunks of z, the unit of work of match, solve, zcorr and export.
 
 Input: `ingest/layers.tsv`. Output: `ingest/chunks.tsv` with chunk, z_first, z_last (inclusive);

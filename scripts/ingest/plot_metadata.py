@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Plot the header fields of all tiles over z, and name settings that changed.
 
 Inputs

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Publish stack v1_acquire: one tile spec per readable tile, at its stage position.
 
 Inputs: `ingest/layers.tsv`, `ingest/headers.tsv` and the cached headers beside it,
@@ -14,7 +13,7 @@ from typing import Any
 from scripts.ingest import restarts, specs, validation
 from scripts.lib.files import read_table
 from scripts.lib.job import job
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
 
 
 def main(

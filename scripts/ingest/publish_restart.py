@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Publish stack v1_acquire_restart: the layers around every restart of the microscope.
 
 Inputs: receipt `stacks/v1_acquire.json`, `ingest/restarts.tsv`. Outputs: the stack, COMPLETE, with
@@ -13,9 +12,9 @@ from typing import Any
 from scripts.ingest import restarts
 from scripts.ingest.specs import resolution_nm
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.records import TileSet
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
+from scripts.lib.service.records import TileSet
 
 
 def main(

@@ -59,7 +59,7 @@ def _choice(words: str, lines: Sequence[str]) -> list[str]:
 def _free(
     late: Sequence[str], frozen: Sequence[str], own: set[str], order: Order
 ) -> dict[str, tuple[int, int]]:
-    """Give late layer -> (slot, z) reserved between its neighbours, as far as there are any."""
+    """Return late layer -> (slot, z) reserved between its neighbours, as far as there are any."""
     found: dict[str, tuple[int, int]] = {}
     places = [(order(i), z) for z, i in enumerate(frozen, start=1) if i]
     gaps = [place for place in places if frozen[place[1] - 1] in own]

@@ -34,13 +34,13 @@ class Watch:
         self._changed: dict[int, str] = {}
 
     def over(self, days: Iterable[tuple[Part, Prior]]) -> Iterator[tuple[Part, Prior]]:
-        """Give `days` as they are."""
+        """Return `days` as they are."""
         for part, prior in days:
             self._changed |= _header_changes(part, prior, self._tolerance_nm)
             yield part, prior
 
     def found(self, layers: Sequence[Row], max_gap_s: float = 900) -> dict[int, str]:
-        """Give z -> reason of every layer with tiles that follows a restart.
+        """Return z -> reason of every layer with tiles that follows a restart.
 
         `layers` is the layer table. Reasons, the first that holds: ``change_tile_count``,
         ``acquisition_delay``, ``change_header_<field>``.
@@ -51,7 +51,7 @@ class Watch:
 
 
 def rows(found: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Give the rows of `ingest/restarts.tsv`."""
+    """Return the rows of `ingest/restarts.tsv`."""
     return [{"z": z, "reason": reason} for z, reason in found.items()]
 
 
@@ -61,14 +61,14 @@ def read(path: str | Path) -> dict[int, str]:
 
 
 def groups(layers: Sequence[Row], found: Mapping[int, str]) -> set[int]:
-    """Give z of the layers of group "restart": restart layers and the layer with tiles before."""
+    """Return z of the layers of group "restart": restart layers and the layer with tiles before."""
     values = [int(row["z"]) for row in layers if _has_tiles(row)]
     before = {b for b, after in zip(values, values[1:], strict=False) if after in found}
     return before | set(found)
 
 
 def spans(found: Iterable[int], context_layers: int) -> list[tuple[int, int]]:
-    """Give first and last z of the layers within `context_layers` of a restart, joined."""
+    """Return first and last z of the layers within `context_layers` of a restart, joined."""
     out: list[tuple[int, int]] = []
     for z in sorted(found):
         first, last = z - context_layers, z + context_layers

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from scripts.lib import transforms
-from scripts.lib.records import Leaf
+from scripts.lib.service.records import Leaf
 
 CORRECTION = "FIBSEM_correct"
 
@@ -63,12 +63,12 @@ class Settings:
         return Settings(corrections, masks, ingest["tile_overlap_um"])
 
     def correction_at(self, z: float) -> Leaf | None:
-        """Give the scan correction of a layer."""
+        """Return the scan correction of a layer."""
         found = _at(self.corrections, z)
         return found.leaf if isinstance(found, Correction) else None
 
     def mask_at(self, z: float) -> Mask | None:
-        """Give the mask of a layer."""
+        """Return the mask of a layer."""
         found = _at(self.masks, z)
         return found if isinstance(found, Mask) else None
 

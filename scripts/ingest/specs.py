@@ -20,7 +20,7 @@ from scripts.ingest.settings import Mask, Settings
 from scripts.lib import transforms
 from scripts.lib.files import digest, read_table
 from scripts.lib.geometry import Bounds, TileId, tile_extent
-from scripts.lib.records import Leaf, Ref, Spec, TileSet, TileSpec
+from scripts.lib.service.records import Leaf, Ref, Spec, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 
 STAGE_MARGIN_PX = 400  # of tiles that are placed by the computed grid
@@ -29,7 +29,7 @@ MIPMAP_PATTERN = r"(.*dataSet=.*mipmap\.)\d+(.*)"
 
 
 def resolution_nm(acquisition: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Give the size of a voxel x, y, z in nm from section `acquisition` of the config."""
+    """Return the size of a voxel x, y, z in nm from section `acquisition` of the config."""
     return acquisition["pixel_nm"], acquisition["pixel_nm"], acquisition["z_nm"]
 
 
@@ -45,7 +45,7 @@ def tile_ids(part: Part) -> list[str]:
 
 
 def stage_positions(tiles: NDArray[np.void], tile_overlap_um: float) -> NDArray[np.int64]:
-    """Give x, y (n, 2) px of tiles: FirstX and FirstY, or by grid and overlap for old headers."""
+    """Return x, y (n, 2) px of tiles: FirstX and FirstY, or by grid and overlap for old headers."""
     placed = np.isfinite(tiles["first_x"]) & np.isfinite(tiles["first_y"])
     with np.errstate(divide="ignore", invalid="ignore"):
         overlap_px = tile_overlap_um * 1000 / tiles["pixel_nm"]
@@ -58,7 +58,7 @@ def stage_positions(tiles: NDArray[np.void], tile_overlap_um: float) -> NDArray[
 
 @functools.cache
 def mask_url(width: int, height: int, left_px: int, top_px: int) -> str:
-    """Give the URL of the mask that hides the left and top strips of a tile."""
+    """Return the URL of the mask that hides the left and top strips of a tile."""
     box = f"minX={left_px}&minY={top_px}&maxX={width}&maxY={height}"
     return f"mask://outside-box?{box}&width={width}&height={height}"
 
@@ -71,7 +71,7 @@ def distances_z_nm(part: Part, prior: Prior) -> list[float | None]:
 
 
 def bounds(part: Part, at: NDArray[np.int64], settings: Settings) -> list[Bounds]:
-    """Give the bounding box of every tile at its position, as `TileSet.with_bounds` derives it."""
+    """Return bounding box of every tile at its position, as `TileSet.with_bounds` derives it."""
     sizes = np.column_stack([part.tiles["width"], part.tiles["height"], part.z])
     for index, each in enumerate(settings.corrections):  # z -> the correction of that layer
         inside = (part.z >= each.z_first) & (part.z <= each.z_last)
@@ -113,11 +113,11 @@ class Acquired:
         return Acquired(lambda: parts(rows, folder), rows, found, Settings.of(ingest))
 
     def ids(self) -> set[str]:
-        """Give the ids of all tiles."""
+        """Return the ids of all tiles."""
         return {tile_id for part in self.volume() for tile_id in tile_ids(part)}
 
     def batches(self, size: int) -> Iterator[TileSet]:
-        """Give all tile specs, with bounds, `size` at a time."""
+        """Return all tile specs, with bounds, `size` at a time."""
         grouped = restarts.groups(self.rows, self.found)
         layers = _Layers(self.settings, self.found, grouped)
         days = with_prior(self.volume())
@@ -139,7 +139,7 @@ class _Layers:
         return {str(each.leaf.id): each.leaf for each in self.settings.corrections}
 
     def common(self, z: int) -> tuple[tuple[Spec, ...], Mask | None, dict[str, Any]]:
-        """Give the transforms before the stage, the mask, and group and labels of a layer."""
+        """Return the transforms before the stage, the mask, and group and labels of a layer."""
         leaf = self.settings.correction_at(z)
         first: tuple[Spec, ...] = (Ref(str(leaf.id)),) if leaf else ()
         labels = (restarts.GROUP, self.found[z]) if z in self.found else ()
@@ -190,7 +190,7 @@ def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
 
 
 def mipmap_builder(volume: Iterator[Part]) -> dict[str, Any] | None:
-    """Give the rule for mipmap URLs, up to the level that every file has; None without levels."""
+    """Return the rule for mipmap URLs, up to the level that every file has; None without levels."""
     levels = min((int(part.tiles["levels"].min()) for part in volume if len(part)), default=0)
     if levels == 0:
         return None

@@ -104,7 +104,7 @@ class Problem:
     severity: str = ERROR
 
     def row(self, layer_ids: Mapping[int, str]) -> dict[str, Any]:
-        """Give the row of `ingest/problems.tsv`."""
+        """Return the row of `ingest/problems.tsv`."""
         layer_id = "" if self.z is None else layer_ids.get(self.z, "")
         values = (self.severity, self.check, self.z, layer_id, self.tile, self.problem)
         return dict(zip(COLUMNS, values, strict=True))
@@ -140,7 +140,7 @@ def find(
 
 
 def usable(layers: Sequence[Row], headers: Sequence[Row]) -> list[Row]:
-    """Give the rows of the layer table whose file was read."""
+    """Return the rows of the layer table whose file was read."""
     good = {row["layer_id"] for row in headers if not row["problem"]}
     return [row for row in layers if row["layer_id"] in good]
 
@@ -188,7 +188,7 @@ def _table(layers: Sequence[Row]) -> Iterator[Problem]:
 
 
 def absent_files(layers: Sequence[Row]) -> list[str]:
-    """Give the align HDF5 files of the layer table that are not there."""
+    """Return the align HDF5 files of the layer table that are not there."""
     there: dict[str, set[str]] = {}  # names by folder: a tenth of the time of a look at each file
     gone = []
     for path in (row["align_h5"] for row in layers):
@@ -203,7 +203,7 @@ def absent_files(layers: Sequence[Row]) -> list[str]:
 def _files(
     layers: Sequence[Row], headers: Sequence[Row], gone: Collection[str]
 ) -> Iterator[Problem]:
-    """Give what is wrong with whole files; they exist now, and hold what the transfer wrote."""
+    """Return what is wrong with whole files; they exist now, and hold what the transfer wrote."""
     known = {row["layer_id"]: row for row in headers}
     for row in layers:
         if not row["align_h5"]:
@@ -263,7 +263,7 @@ def _each(
     severity: str = ERROR,
     **columns: NDArray[Any],
 ) -> Iterator[Problem]:
-    """Give a problem for each tile where `wrong`; `text` is formatted with its columns."""
+    """Return a problem for each tile where `wrong`; `text` is formatted with its columns."""
     indices = np.flatnonzero(wrong)
     keys = tile_keys(part.tiles[indices])
     for index, key in zip(indices.tolist(), keys, strict=True):
@@ -384,7 +384,7 @@ def _apart(part: Part, settings: Settings) -> Iterator[Problem]:
 
 
 def _positions(among: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the row of `among` that equals each row of `wanted`, -1 where none does."""
+    """Return the row of `among` that equals each row of `wanted`, -1 where none does."""
     keys, searched = (rows @ (1 << 40, 1 << 20, 1) for rows in (among, wanted))
     order = np.argsort(keys, kind="stable")
     near = order[np.searchsorted(keys, searched, sorter=order).clip(max=len(keys) - 1)]

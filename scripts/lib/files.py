@@ -1,4 +1,4 @@
-"""L0 · Files: atomic writes, JSON and tables.
+"""Files: atomic writes, JSON and tables.
 
 Nothing in the project opens a final path for writing in any other way: a reader sees the old
 content or the new, never half of it.
@@ -22,7 +22,7 @@ from typing import Any
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it replaces `path`, on error it is removed.
+    """Return a temporary path beside `path`; on success it replaces `path`, on error it is removed.
 
     The temporary file is flushed to disk before the rename, so that a power cut cannot publish
     an empty file under the final name.

@@ -1,4 +1,4 @@
-"""L0 · Geometry: the conventions of the whole project, boxes and least-squares models.
+"""Geometry: the conventions of the whole project, boxes and least-squares models.
 
 Conventions, stated once
 ------------------------
@@ -58,7 +58,7 @@ class Box:
         )
 
     def union(self, other: Box) -> Box:
-        """Give the smallest box that holds both."""
+        """Return the smallest box that holds both."""
         return Box(
             min(self.x0, other.x0),
             min(self.y0, other.y0),
@@ -68,7 +68,7 @@ class Box:
 
     @staticmethod
     def around(boxes: Iterable[Box]) -> Box:
-        """Give the smallest box that holds all of `boxes` (at least one)."""
+        """Return the smallest box that holds all of `boxes` (at least one)."""
         first, *rest = boxes
         for box in rest:
             first = first.union(box)
@@ -81,12 +81,12 @@ def section_id(z: float) -> str:
 
 
 def identity() -> Array:
-    """Give the (2, 3) identity affine."""
+    """Return the (2, 3) identity affine."""
     return np.eye(2, 3)
 
 
 def translation(x: float, y: float) -> Array:
-    """Give the (2, 3) affine that adds (x, y)."""
+    """Return the (2, 3) affine that adds (x, y)."""
     return np.array([[1.0, 0.0, x], [0.0, 1.0, y]])
 
 
@@ -96,13 +96,13 @@ def apply(affine: Array, xy: ArrayLike) -> Array:
 
 
 def compose(outer: Array, inner: Array) -> Array:
-    """Give the affine that applies `inner` first, then `outer`."""
+    """Return the affine that applies `inner` first, then `outer`."""
     linear = outer[:, :2] @ inner[:, :2]
     return np.column_stack([linear, outer[:, :2] @ inner[:, 2] + outer[:, 2]])
 
 
 def invert(affine: Array) -> Array:
-    """Give the inverse of a (2, 3) affine.
+    """Return the inverse of a (2, 3) affine.
 
     Raises
     ------
@@ -117,17 +117,17 @@ def invert(affine: Array) -> Array:
 
 
 def to_wire(affine: Array) -> list[float]:
-    """Give ``[m00, m10, m01, m11, m02, m12]``."""
+    """Return ``[m00, m10, m01, m11, m02, m12]``."""
     return [float(v) for v in affine.T.reshape(-1)]
 
 
 def from_wire(values: ArrayLike) -> Array:
-    """Give the (2, 3) affine of ``m00, m10, m01, m11, m02, m12``."""
+    """Return the (2, 3) affine of ``m00, m10, m01, m11, m02, m12``."""
     return np.asarray(values, float).reshape(3, 2).T.copy()
 
 
 def corners(width: float, height: float) -> Array:
-    """Give the (4, 2) centres of the corner pixels of an image."""
+    """Return the (4, 2) centres of the corner pixels of an image."""
     w, h = width - 1, height - 1
     return np.array([[0, 0], [w, 0], [0, h], [w, h]], float)
 
@@ -154,7 +154,7 @@ def tile_extent(
 
 
 def tile_border(width: float, height: float, cell: float = 64.0) -> Array:
-    """Give (n, 2) points of a tile's border, sampled as render does."""
+    """Return (n, 2) points of a tile's border, sampled as render does."""
     nx = max(2, math.floor(width / cell + 0.5))
     ny = max(2, math.floor(height / cell + 0.5))
     x = np.arange(nx) * (width - 1) / (nx - 1)
@@ -170,7 +170,7 @@ def tile_border(width: float, height: float, cell: float = 64.0) -> Array:
 
 
 def extent(points: Array) -> Bounds:
-    """Give (min x, min y, max x, max y) of (n, 2) points."""
+    """Return (min x, min y, max x, max y) of (n, 2) points."""
     x, y = np.ascontiguousarray(points.T)  # a third of the time of minima along the first axis
     return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 

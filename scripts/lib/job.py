@@ -1,4 +1,4 @@
-"""L0 · Jobs: what every job script does around its `main`: a log file and uncaught errors in it."""
+"""Jobs: what every job script does around its `main`: a log file and uncaught errors in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L0 · Names: the grammar of acquired files, and of what is derived from them.
+"""Names: the grammar of acquired files, and of what is derived from them.
 
 ``<scope>_<yy-mm-dd>_<HHMMSS>_<section>-<row>-<column>[anything].dat`` is one tile; its *layer id*
 is ``<scope>_<yy-mm-dd>_<HHMMSS>``, its *tile key* ``<section>-<row>-<column>``. Times are local to
@@ -110,7 +110,7 @@ def _checked(scope: str, stamp: str, text: str) -> LayerName:
 
 @functools.lru_cache(maxsize=100_000)
 def _known(scope: str, stamp: str) -> LayerName:
-    """Give the layer name of all tiles of one layer: each dry run reads 100,000 names."""
+    """Return the layer name of all tiles of one layer: each dry run reads 100,000 names."""
     layer = LayerName(scope, stamp)
     # the scope becomes a folder and a cell of tables: no "..", no line break
     if scope.startswith(".") or not scope.isprintable():

@@ -1,4 +1,4 @@
-"""L0 · Schema: fill in the defaults of a config and name everything in it that is wrong.
+"""Schema: fill in the defaults of a config and name everything in it that is wrong.
 
 The schema is JSON schema (draft 2020-12) with one keyword of our own, ``unit``. An object that
 lists ``properties`` is closed: a key it does not list is a mistake, since a misspelt key that
@@ -100,7 +100,7 @@ def _read_text(value: Any, schema: Schema) -> Any:  # noqa: ANN401 - any JSON va
 
 
 def closed(schema: Any) -> Any:  # noqa: ANN401 - a schema or a part of one
-    """Give a copy in which every object with ``properties`` refuses other keys."""
+    """Return a copy in which every object with ``properties`` refuses other keys."""
     if isinstance(schema, list):
         return [closed(each) for each in schema]
     if not isinstance(schema, Mapping):

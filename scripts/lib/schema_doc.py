@@ -1,4 +1,4 @@
-"""L0 · Schema page: the reference of all config keys, as Markdown, from `config/schema.yaml`.
+"""Schema page: the reference of all config keys, as Markdown, from `config/schema.yaml`.
 
 ``python -m scripts.lib.schema_doc`` rewrites `config/README.md`; a test fails when it is stale.
 """
@@ -34,7 +34,7 @@ COLUMNS = "| key | expected | default | what it is |\n|---|---|---|---|\n"
 
 
 def render(schema: Mapping[str, Any]) -> str:
-    """Give the whole page as Markdown: top-level keys first, then one chapter per section."""
+    """Return the whole page as Markdown: top-level keys first, then one chapter per section."""
     top: Mapping[str, Any] = schema.get("properties", {})
     plain = [_row(key, sub) for key, sub in top.items() if "properties" not in sub]
     parts = [HEAD, "\n## The volume\n\n", COLUMNS, *plain]

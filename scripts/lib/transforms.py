@@ -1,4 +1,4 @@
-"""L0 · Transforms: the transform classes of a FIB-SEM tile spec and their mathematics.
+"""Transforms: the transform classes of a FIB-SEM tile spec and their mathematics.
 
 Each class maps (n, 2) points forward (tile to world) and, where the renderer needs it, backward.
 Class names and data strings are those of render (spec render-ws 1.4); p = (x, y).
@@ -97,7 +97,7 @@ class Chain(Transform):
         return out
 
     def as_affine(self) -> Array | None:
-        """Give the product as one (2, 3) affine when all parts are affine, else None."""
+        """Return the product as one (2, 3) affine when all parts are affine, else None."""
         product = geometry.identity()
         for part in self.parts:
             if not isinstance(part, Affine):
@@ -194,5 +194,5 @@ def parse(class_name: str, data: str) -> Transform:
 
 
 def affine_data(affine: Array) -> str:
-    """Give the data string of a (2, 3) affine: ``m00 m10 m01 m11 m02 m12``, exact."""
+    """Return the data string of a (2, 3) affine: ``m00 m10 m01 m11 m02 m12``, exact."""
     return " ".join(repr(v) for v in geometry.to_wire(affine))

@@ -1,4 +1,4 @@
-"""L1 · Truth: how far a solution is from the known geometry of a simulated acquisition.
+"""Truth: how far a solution is from the known geometry of a simulated acquisition.
 
 A ``truth.json`` (format ``misaligned-fibsem-truth/1``) lists the true affine of every tile after
 the scan correction, in world px, and the true z of every layer. Images alone fix a solution only
@@ -32,7 +32,7 @@ Wire = Sequence[float]
 
 
 def find_truth(dat_root: str | Path) -> Path | None:
-    """Give the ``truth.json`` in `dat_root` or in its parent folder; None when there is none."""
+    """Return the ``truth.json`` in `dat_root` or in its parent folder; None when there is none."""
     root = Path(dat_root)
     places = (root / "truth.json", root.absolute().parent / "truth.json")
     return next((path for path in places if path.is_file()), None)
@@ -58,7 +58,7 @@ def read_truth(path: str | Path) -> dict[str, Any]:
 
 
 def truth_tile_id(tile_id: str) -> str:
-    """Give the truth's name of a tile: ``stamp_s-r-c.z.0`` without its z."""
+    """Return the truth's name of a tile: ``stamp_s-r-c.z.0`` without its z."""
     return tile_id.rsplit(".", 2)[0]
 
 
@@ -70,7 +70,7 @@ def solved_tiles(transforms: Mapping[str, Wire]) -> dict[str, Wire]:
 def solved_z(
     truth: Truth, layers: Iterable[tuple[int, str]], corrected: Mapping[int, float]
 ) -> dict[str, float]:
-    """Give the corrected z of each layer of the truth, keyed by the text of its layer number.
+    """Return the corrected z of each layer of the truth, keyed by the text of its layer number.
 
     `layers` holds (z, layer id) of the ingest table; the time stamp in the layer id, not the
     position in the table, tells which layer of the truth it is.
@@ -85,7 +85,7 @@ def solved_z(
 
 
 def nominal_tiles(truth: Truth, names: Iterable[str]) -> dict[str, Wire]:
-    """Give the stage positions of the tiles `names` as if they were a solution."""
+    """Return the stage positions of the tiles `names` as if they were a solution."""
     wanted = set(names)
     return {
         tile["tile_id"]: geometry.to_wire(geometry.translation(*tile["stage_xy"]))
@@ -165,7 +165,7 @@ def _score_tiles(truth: Truth, affines: Mapping[str, Wire]) -> dict[str, Any]:
 
 
 def _control_points(parameters: Mapping[str, Any]) -> Array:
-    """Give (16, 2) points of a tile, scan-corrected."""
+    """Return (16, 2) points of a tile, scan-corrected."""
     n = CONTROL_POINTS
     u, v = np.meshgrid(
         np.linspace(0, parameters["tile_width"] - 1, n),
@@ -176,12 +176,12 @@ def _control_points(parameters: Mapping[str, Any]) -> Array:
 
 
 def _positions(points: Array, wires: Sequence[Wire]) -> Array:
-    """Give (tiles, points, 2) world positions."""
+    """Return (tiles, points, 2) world positions."""
     return np.stack([geometry.apply(geometry.from_wire(wire), points) for wire in wires])
 
 
 def _without_gauge(solved_xy: Array, true_xy: Array, z: Array) -> Array:
-    """Give (tiles, points, 2) errors left after the best affine of (x, y) with a lean in z."""
+    """Return (tiles, points, 2) errors left after the best affine of (x, y) with a lean in z."""
     depth = np.repeat(z, solved_xy.shape[1])
     terms = np.column_stack([solved_xy.reshape(-1, 2), depth, np.ones_like(depth)])
     target = true_xy.reshape(-1, 2)
@@ -190,7 +190,7 @@ def _without_gauge(solved_xy: Array, true_xy: Array, z: Array) -> Array:
 
 
 def _steps(tiles: Sequence[Mapping[str, Any]], error: Array) -> Array:
-    """Give the change of the error, px, from each tile to the same tile of the next layer."""
+    """Return the change of the error, px, from each tile to the same tile of the next layer."""
     index = {(tile["layer"], tile["row"], tile["column"]): i for i, tile in enumerate(tiles)}
     pairs = [
         (i, index[layer + 1, row, column])

@@ -19,7 +19,7 @@ Bool = NDArray[np.bool_]
 
 
 def correlation(p: Bytes, q: Bytes, p_mask: Bool, q_mask: Bool, affine: Array) -> float:
-    """Give Pearson's coefficient of p and q over their overlap, -1..1; NaN for a tiny or flat one.
+    """Return Pearson's coefficient of p and q over the overlap, -1..1; NaN for a tiny or flat one.
 
     `affine` (2, 3) takes p's canvas px to q's; images and masks are (h, w), False = masked.
     """

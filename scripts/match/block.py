@@ -115,7 +115,7 @@ def _tolerance(params: BlockParams, scale: float) -> float:
 
 
 def _at_level(affine: Array, step: float) -> Array:
-    """Give an affine of canvas px in px that are `step` of them, or back with 1 / step."""
+    """Return an affine of canvas px in px that are `step` of them, or back with 1 / step."""
     middle = (step - 1) / 2
     to_canvas = np.array([[step, 0, middle], [0, step, middle]])
     inside = geometry.compose(affine, to_canvas)
@@ -123,7 +123,7 @@ def _at_level(affine: Array, step: float) -> Array:
 
 
 def _where(p: BlockFeatures, q: BlockFeatures, expected: Array) -> tuple[Array, float]:
-    """Give the shift (canvas px) of the best whole correlation, and log10 of its chance."""
+    """Return the shift (canvas px) of the best whole correlation, and log10 of its chance."""
     params, step = p.params, p.small_step
     one, other = p.small, q.small
     x, y = np.rint(expected / step).astype(int)
@@ -232,7 +232,7 @@ def _refined(p: BlockFeatures, q: BlockFeatures, affine: Array, level: int) -> _
 
 
 def _overlap(p: tuple[int, int], q: tuple[int, int], affine: Array) -> tuple[Index, Index]:
-    """Give the first px (x, y) of p that q reaches, and the first beyond the last."""
+    """Return the first px (x, y) of p that q reaches, and the first beyond the last."""
     corners = geometry.apply(geometry.invert(affine), geometry.corners(q[1], q[0]))
     low = np.maximum(np.floor(corners.min(axis=0)), 0).astype(np.intp)
     high = np.minimum(np.ceil(corners.max(axis=0)) + 1, p[::-1]).astype(np.intp)

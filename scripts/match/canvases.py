@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib import compose, pixels
-from scripts.lib.compose import Source
+from scripts.lib.drawing import compose, pixels
+from scripts.lib.drawing.compose import Source
 from scripts.lib.geometry import Array, Box
-from scripts.lib.records import TileSet, TileSpec
+from scripts.lib.service.records import TileSet, TileSpec
 from scripts.match import descriptors, filters, ransac, sift
 from scripts.match.descriptors import Blobs
 from scripts.match.levels import BlockFeatures, BlockParams
@@ -88,7 +88,7 @@ class Canvases:
         self._held = 0
 
     def get(self, tile_id: str, stage: Stage, position: str = "") -> Canvas:
-        """Give the canvas of a tile as `stage` wants it; `position` selects the clip."""
+        """Return the canvas of a tile as `stage` wants it; `position` selects the clip."""
         tile = self.by_id[tile_id]
         box = _clip_box(self.tiles, tile, stage.clip, position)
         wants_image = stage.min_correlation is not None
@@ -100,7 +100,7 @@ class Canvases:
         return canvas
 
     def peaks(self, tile_id: str, stage: Stage, how: Descriptors, position: str = "") -> Peaks:
-        """Give the peaks of a tile that the geometric descriptors of a stage are made of."""
+        """Return the peaks of a tile that the geometric descriptors of a stage are made of."""
         tile = self.by_id[tile_id]
         box = _clip_box(self.tiles, tile, stage.clip, position)
         key = (tile_id, how.render, how.blobs, box, False)
@@ -115,14 +115,14 @@ class Canvases:
     def picture(
         self, tile_id: str, stage: Stage, position: str = ""
     ) -> tuple[NDArray[np.uint8], Array]:
-        """Give the pixels of a tile as `stage` sees it, and the full-scale place of pixel 0."""
+        """Return the pixels of a tile as `stage` sees it, and the full-scale place of pixel 0."""
         tile = self.by_id[tile_id]
         box = _clip_box(self.tiles, tile, stage.clip, position)
         drawn, origin = self._picture(tile, stage, box)
         return sift.byte_image(drawn, 0.0), np.array(origin)
 
     def blocks(self, tile_id: str, stage: Stage, position: str = "") -> BlockFeatures:
-        """Give what the block matcher needs of a tile."""
+        """Return what the block matcher needs of a tile."""
         tile = self.by_id[tile_id]
         box = _clip_box(self.tiles, tile, stage.clip, position)
         key = (tile_id, stage.render, stage.block, box, False)
@@ -188,7 +188,7 @@ def _clip_box(tiles: TileSet, tile: TileSpec, clip: Clip, position: str) -> Box 
 
 
 def _prepared(source: Source, how: Rendering) -> Source:
-    """Give a source whose images are filtered and whose masks are those of the stage."""
+    """Return a source whose images are filtered and whose masks are those of the stage."""
 
     def read(tile: TileSpec, level: int) -> tuple[Image, Image | None]:
         image, mask = source(tile, level)

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Close the match collection: the sums of all chunks agree, or the job stops.
 
 Reads all ``match/pairs/{run}/{chunk}.tsv.gz`` and ``match/results/{run}/{chunk}.tsv.gz``.
@@ -14,7 +13,7 @@ from typing import Any
 
 from scripts.lib import files
 from scripts.lib.job import job
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
 from scripts.match import closing
 
 log = logging.getLogger(__name__)

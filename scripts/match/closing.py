@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.lib.files import digest
-from scripts.lib.receipts import CollectionReceipt
+from scripts.lib.service.receipts import CollectionReceipt
 from scripts.match.tables import key
 
 Row = Mapping[str, str]
@@ -74,7 +74,7 @@ def add_up(planned: Sequence[Sequence[Row]], results: Sequence[Sequence[Row]]) -
 
 
 def strays(stored: Sequence[tuple[str, str, str, str, int]], sums: Sums) -> list[Key]:
-    """Give the stored pairs that no chunk saved."""
+    """Return the stored pairs that no chunk saved."""
     keys = [(pg, p, qg, q) for pg, p, qg, q, _ in stored]
     return [pair for pair in keys if pair not in sums.saved]
 
@@ -82,7 +82,7 @@ def strays(stored: Sequence[tuple[str, str, str, str, int]], sums: Sums) -> list
 def receipt(
     owner: str, collection: str, sums: Sums, inputs: Mapping[str, str], params: Mapping[str, Any]
 ) -> CollectionReceipt:
-    """Give the receipt of the closed collection."""
+    """Return the receipt of the closed collection."""
     return CollectionReceipt(
         owner=owner,
         collection=collection,

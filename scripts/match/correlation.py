@@ -161,7 +161,7 @@ def correlation_area(p: Complex64, q: Complex64, padded: tuple[int, ...]) -> flo
 
 
 def _normalized(shared: Float32, energy_p: Float32, energy_q: Float32, enough: Bool) -> Float32:
-    """Give the correlation coefficient; 0 where there is no energy or not `enough` overlap."""
+    """Return the correlation coefficient; 0 where there is no energy or not `enough` overlap."""
     product = np.maximum(energy_p, 0) * np.maximum(energy_q, 0)
     # rounding of the transforms leaves some energy where there is none
     usable = enough & (product > 1e-8 * max(float(product.max(initial=0)), 1e-20))
@@ -223,7 +223,7 @@ def block_surfaces(
 
 
 def centroids(field: Field, corners: Index, size: tuple[int, int]) -> Array:
-    """Give the places (n, 2) x, y at which blocks measure, px from their first pixel.
+    """Return the places (n, 2) x, y at which blocks measure, px from their first pixel.
 
     Where the motion varies inside a block, the correlation feels that of its strongest structures:
     the measured lag belongs to the centroid of the energy, not to the middle.
@@ -316,14 +316,14 @@ def _grown(field: Field, corners: Index, size: tuple[int, int]) -> tuple[Float32
 
 
 def _box_sums(image: Float32, corners: Index, size: tuple[int, int], lags: int) -> Float32:
-    """Give sums (n, lags, lags) over boxes whose first pixels start at `corners`."""
+    """Return sums (n, lags, lags) over boxes whose first pixels start at `corners`."""
     border = cv2.BORDER_CONSTANT
     sums = cv2.boxFilter(image, -1, size[::-1], anchor=(0, 0), normalize=False, borderType=border)
     return _cut(np.asarray(sums), corners, (lags, lags))
 
 
 def _cut(image: Float32, corners: Index, size: tuple[int, int]) -> Float32:
-    """Give (n, h, w) copies of the blocks of `size` that start at `corners` (x, y)."""
+    """Return (n, h, w) copies of the blocks of `size` that start at `corners` (x, y)."""
     windows = np.lib.stride_tricks.sliding_window_view(image, size)
     return windows[corners[:, 1], corners[:, 0]]
 
@@ -371,7 +371,7 @@ def find_peaks(rho: Float32, apart_px: float) -> Peaks:
 
 
 def _around(rho: Float32, y: Index, x: Index) -> Array:
-    """Give the spline coefficients (n, 9, 9) around the given pixels."""
+    """Return the spline coefficients (n, 9, 9) around the given pixels."""
     smooth = ndimage.spline_filter1d(rho, _DEGREE, axis=1, mode="mirror", output=np.float64)
     smooth = ndimage.spline_filter1d(smooth, _DEGREE, axis=2, mode="mirror")
     padded = np.pad(smooth, ((0, 0), (_TAPS, _TAPS), (_TAPS, _TAPS)), mode="reflect")
@@ -399,7 +399,7 @@ def _spline(x: Array) -> Array:
 
 
 def _paraboloid(c: Array) -> tuple[Array, Array, Array]:
-    """Give shift (n, 2), height (n,) and smaller curvature (n,) of (n, 3, 3) values."""
+    """Return shift (n, 2), height (n,) and smaller curvature (n,) of (n, 3, 3) values."""
     gx, gy = (c[:, 1, 2] - c[:, 1, 0]) / 2, (c[:, 2, 1] - c[:, 0, 1]) / 2
     xx = 2 * c[:, 1, 1] - c[:, 1, 2] - c[:, 1, 0]
     yy = 2 * c[:, 1, 1] - c[:, 2, 1] - c[:, 0, 1]

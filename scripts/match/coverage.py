@@ -13,7 +13,7 @@ Bool = NDArray[np.bool_]
 
 
 def percentage(p: Array, q: Array, p_mask: Bool, q_mask: Bool, radius_px: float) -> float:
-    """Give the share, in percent, of the overlap that is within `radius_px` of a match in p.
+    """Return the share, in percent, of the overlap that is within `radius_px` of a match in p.
 
     The overlap is the unmasked p pixels that an affine fitted to the matches takes onto unmasked q
     pixels. All in canvas px; the distance comes from one distance transform, exact to the rounding

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Derive the pairs of tiles that one run compares in one chunk.
 
 Reads the stack `v1_acquire` from the chunk's first layer to `z_distance` beyond its last.
@@ -14,8 +13,8 @@ from typing import Any
 
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 from scripts.match import pairs, presets, tables
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
-from scripts.lib.compose import Picture
+from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Array
 from scripts.match import sift
 
@@ -49,7 +49,7 @@ class Neighborhood:
 
 
 def peaks(picture: Picture, how: Blobs) -> Array:
-    """Give the places (n, 2) x, y of the blobs, strongest first; none within 1 px of the mask."""
+    """Return the places (n, 2) x, y of the blobs, strongest first; none within 1 px of the mask."""
     if min(picture.mask.shape, default=0) < 8 or not picture.mask.any():
         return np.zeros((0, 2))
     image = sift.byte_image(picture, 0.0).astype(np.float32) / np.float32(255)
@@ -71,7 +71,7 @@ def peaks(picture: Picture, how: Blobs) -> Array:
 
 
 def _extrema(difference: NDArray[np.float32], how: Blobs) -> tuple[Array, Array]:
-    """Give places and heights of the maxima."""
+    """Return places and heights of the maxima."""
     highest = ndimage.maximum_filter(difference, 3) == difference
     highest &= difference >= how.threshold / 4
     highest[[0, -1]] = highest[:, [0, -1]] = False
@@ -116,7 +116,7 @@ def away_from(places: Array, others: Array, radius_px: float | None) -> Array:
 
 
 def candidates(p: Array, q: Array, how: Neighborhood) -> Index:
-    """Give the (n, 2) indices of peaks of p and q whose neighborhoods match."""
+    """Return the (n, 2) indices of peaks of p and q whose neighborhoods match."""
     none = np.zeros((0, 2), np.intp)
     least = how.neighbors + how.redundancy + 1
     if len(p) < least or len(q) < least:

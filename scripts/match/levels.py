@@ -101,7 +101,7 @@ class BlockFeatures:
         return self.sharp[0].shape
 
     def spectra(self, padded: tuple[int, int]) -> Spectra:
-        """Give the transforms of the small field; the last ones are kept."""
+        """Return the transforms of the small field; the last ones are kept."""
         if self._spectra is None or self._spectra.padded != padded:
             self._spectra = correlation.spectra(self.small, padded)
         return self._spectra
@@ -131,11 +131,11 @@ class _Level:
         return self.image.size > side**2 and min(self.image.shape) >= 32
 
     def halved(self) -> _Level:
-        """Give the level of half the size."""
+        """Return the level of half the size."""
         return _Level(*_halved(self.image, self.valid), 2 * self.step)
 
     def field(self, band_px: tuple[float, float]) -> Field:
-        """Give the band-passed level."""
+        """Return the band-passed level."""
         return _field(self.image, None if self.valid.all() else self.valid, band_px)
 
 

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Find the point matches of the pairs of one run and chunk, stage by stage.
 
 Reads ``match/pairs/{run}/{chunk}.tsv.gz``, the stack `v1_acquire` and the tiles' images.
@@ -21,8 +20,8 @@ import cv2
 
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 from scripts.match import presets, reuse, stages, storing, tables
 from scripts.match.canvases import Canvases
 

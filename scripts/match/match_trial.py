@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Try variants of the first stage of each run on a sample of the planned pairs.
 
 Reads ``match/pairs/{run}/{chunk}.tsv.gz``, the stack `v1_acquire` and the tiles' images; touches no
@@ -18,8 +17,8 @@ import yaml
 
 from scripts.lib import files
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 from scripts.match import trial
 from scripts.match.trying import Trial
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib.geometry import Array
-from scripts.lib.records import TileSpec
+from scripts.lib.service.records import TileSpec
 
 Index = NDArray[np.intp]
 Bool = NDArray[np.bool_]
@@ -74,7 +74,7 @@ class _Table:
 
 
 def derive(tiles: Sequence[TileSpec], rules: Rules, z_first: float, z_last: float) -> list[Pair]:
-    """Give the pairs whose lower tile lies in ``z_first <= z <= z_last``, that tile's order.
+    """Return the pairs whose lower tile lies in ``z_first <= z <= z_last``, that tile's order.
 
     `tiles` must hold the layers up to ``z_last + rules.z_distance``; each has its bounds.
     """
@@ -113,7 +113,7 @@ def _gridded(z: Array, cell: NDArray[np.int64]) -> Bool:
 
 
 def _neighbors(table: _Table, rules: Rules, source: Bool, target: Bool) -> tuple[Index, Index]:
-    """Give the indices of all neighbors, the first in the lower layer; sorted."""
+    """Return the indices of all neighbors, the first in the lower layer; sorted."""
     found: list[tuple[Index, Index]] = []
     if not rules.exclude_same_layer:
         found.extend(

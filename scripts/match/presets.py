@@ -96,7 +96,7 @@ class Run:
 
 
 def choose(tables: Sequence[Json], tile_side_px: float) -> Json:
-    """Give the first table meant for tiles of this longer side, else the last."""
+    """Return the first table meant for tiles of this longer side, else the last."""
     for table in tables:
         limit = table.get("max_tile_px")
         if limit is None or tile_side_px <= limit:
@@ -444,7 +444,7 @@ def _fields(raw: Json, where: str, known: set[str], refused: Mapping[str, str]) 
 
 
 def _merged(base: Json, over: Json) -> dict[str, Any]:
-    """Give `base` with the values of `over`; mappings are merged, all else is replaced."""
+    """Return `base` with the values of `over`; mappings are merged, all else is replaced."""
     out = dict(base)
     for key, value in over.items():
         old = out.get(key)

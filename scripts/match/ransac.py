@@ -40,7 +40,7 @@ class Consensus:
 
 
 def generator(*names: str) -> np.random.Generator:
-    """Give the random stream of one pair and stage: the same in whatever job and order."""
+    """Return the random stream of one pair and stage: the same in whatever job and order."""
     seed = hashlib.sha256("\x1f".join(names).encode()).digest()
     return np.random.default_rng(int.from_bytes(seed[:16], "big"))
 
@@ -108,7 +108,7 @@ def fit(how: Consensus, p: Array, q: Array) -> Array:
 def _search(
     p: Array, q: Array, how: Consensus, rng: np.random.Generator, max_trust: float
 ) -> tuple[Index, int]:
-    """Give the inliers of the best model, none when too few, and their number all the same."""
+    """Return the inliers of the best model, none when too few, and their number all the same."""
     nothing = np.zeros(0, np.intp)
     minimum = geometry.MODELS[how.model].minimum
     if len(p) < minimum:

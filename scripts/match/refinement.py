@@ -50,7 +50,7 @@ class Blocks:
 
 
 def window(p: Field, q: Field, affine: Array) -> Slices | None:
-    """Give the rows and columns of p that q covers, as far as interpolation looks; None = none."""
+    """Return rows, columns of p that q covers, as far as interpolation looks, or None."""
     h, w = q.shape
     reach = _EDGE_PX + 1
     seen = geometry.corners(w - 1 - 2 * reach, h - 1 - 2 * reach) + reach
@@ -102,7 +102,7 @@ def compare(p: Field, q: Field, affine: Array, window: Slices, side: int) -> Blo
 
 
 def _pieces(window: slice, side: int) -> tuple[int, int, int]:
-    """Give number, length and first pixel of equal pieces that fill the window but for a few px."""
+    """Return number, length and first pixel of equal pieces that fill the window but a few px."""
     extent = window.stop - window.start
     number = max(1, round(extent / side))
     length = extent // number
@@ -228,7 +228,7 @@ class _Fitting:
         self.model = model
 
     def solve(self, along: Array, weights: Array) -> tuple[Array, Array]:
-        """Give the affine step (2, 3), and what it is along the axes (n, 2)."""
+        """Return the affine step (2, 3), and what it is along the axes (n, 2)."""
         weighted = self.design * weights.reshape(-1, 1)
         right = weighted.T @ along.ravel()
         found = np.linalg.lstsq(weighted.T @ self.design, right, rcond=1e-9)[0]
@@ -239,7 +239,7 @@ class _Fitting:
 
 
 def _basis(places: Array, model: str) -> NDArray[np.float64]:
-    """Give the steps (n, 2, k) of the k parameters of a model at (n, 2) places."""
+    """Return the steps (n, 2, k) of the k parameters of a model at (n, 2) places."""
     x, y = places.T
     one, zero = np.ones(len(places)), np.zeros(len(places))
     terms = [(one, zero), (zero, one)]

@@ -12,9 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from scripts.lib import pixels
+from scripts.lib.drawing import pixels
 from scripts.lib.files import digest, read_table
-from scripts.lib.records import TileSet, TileSpec
+from scripts.lib.service.records import TileSet, TileSpec
 from scripts.match import tables
 from scripts.match.pairs import Pair
 from scripts.match.presets import Stage
@@ -36,12 +36,12 @@ class Making:
         self._by_id = {str(tile.tile_id): tile for tile in tiles.tiles}
 
     def digest(self, pair: Pair, asked: int) -> str:
-        """Give the digest of a pair's result after its first `asked` stages."""
+        """Return the digest of a pair's result after its first `asked` stages."""
         both = [self._tile(pair.p_id), self._tile(pair.q_id)]
         return digest([both, tables.pair_row(pair), self.stages[:asked]])
 
     def row(self, attempt: Attempt, run: str, tiles: Mapping[str, TileSpec]) -> dict[str, Any]:
-        """Give the row of an attempt, with what a later run needs to tell whether it stands."""
+        """Return the row of an attempt, with what a later run needs to tell whether it stands."""
         made_of = self.digest(attempt.pair, attempt.asked)
         return tables.result_row(attempt, run, tiles) | {
             "asked": attempt.asked,
@@ -80,7 +80,7 @@ def _file(url: str) -> Any:  # noqa: ANN401 - a JSON value
 
 
 def earlier(path: str | Path | None) -> dict[Key, Row]:
-    """Give the rows that the last run of this job left, by pair; none without such a file."""
+    """Return the rows that the last run of this job left, by pair; none without such a file."""
     if path is None or not Path(path).is_file():
         return {}
     rows = read_table(path)
@@ -91,7 +91,7 @@ def earlier(path: str | Path | None) -> dict[Key, Row]:
 def standing(
     plan: Iterable[Pair], rows: Mapping[Key, Row], making: Making, stored: Mapping[Key, int]
 ) -> dict[Key, Mapping[str, Any]]:
-    """Give the earlier rows that still hold; `stored` are counts of the collection, by pair."""
+    """Return the earlier rows that still hold; `stored` are counts of the collection, by pair."""
     out: dict[Key, Mapping[str, Any]] = {}
     for pair in plan:
         row = rows.get(pair.key)

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from scripts.lib.compose import Picture
+from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Array
 
 DESCRIPTOR_SIZE = 4  # OpenCV's is 4 x 4 x 8 and cannot be changed
@@ -81,7 +81,7 @@ def extract(picture: Picture, how: Extraction) -> Features:
 
 
 def byte_image(picture: Picture, preblur_px: float) -> NDArray[np.uint8]:
-    """Give the canvas as uint8; masked pixels take the nearest value, so no edge appears."""
+    """Return the canvas as uint8; masked pixels take the nearest value, so no edge appears."""
     image = picture.pixels
     if not picture.mask.all():
         _, nearest = ndimage.distance_transform_edt(~picture.mask, return_indices=True)
@@ -112,7 +112,7 @@ def _used_octaves(
 def candidates(
     p: Features, q: Features, rod: float, near: NDArray[np.bool_] | None = None
 ) -> NDArray[np.intp]:
-    """Give the (n, 2) indices of p and q that match by the ratio of distances.
+    """Return the (n, 2) indices of p and q that match by the ratio of distances.
 
     For each feature of p the nearest q counts when it is nearer than `rod` times the second
     nearest; q locations that several features of p claim are dropped (mpicbg `matchFeatures`).

@@ -15,7 +15,7 @@ import numpy as np
 from scripts.lib import geometry
 from scripts.lib.geometry import Array, Box, TileId
 from scripts.lib.job import UserError
-from scripts.lib.records import CanvasMatches
+from scripts.lib.service.records import CanvasMatches
 from scripts.match import agreement, block, coverage, descriptors, ransac, sift
 from scripts.match.canvases import Canvas, Canvases
 from scripts.match.pairs import Pair
@@ -142,7 +142,7 @@ def _candidates(
 
 
 def _world(canvases: Canvases, tile_id: str, canvas: Canvas, xy: Array) -> Array:
-    """Give the places in the world, by the stage position, of points in canvas px."""
+    """Return the places in the world, by the stage position, of points in canvas px."""
     last = canvases.tiles.chain(canvases.by_id[tile_id]).parts[-1]
     return last.apply(canvas.to_full(xy))
 
@@ -150,7 +150,7 @@ def _world(canvases: Canvases, tile_id: str, canvas: Canvas, xy: Array) -> Array
 def _facing(
     canvases: Canvases, tile_id: str, other_id: str, canvas: Canvas, margin: float
 ) -> sift.Features:
-    """Give the features that the stage positions put into the other's box, `margin` px more."""
+    """Return the features that the stage positions put into the other's box, `margin` px more."""
     features, box = canvas.features, canvases.by_id[other_id].box
     world = _world(canvases, tile_id, canvas, features.xy)
     low, high = np.array([box.x0, box.y0]) - margin, np.array([box.x1, box.y1]) + margin
@@ -237,7 +237,7 @@ def _with_descriptors(
 def _described_matches(
     pair: Pair, stage: Stage, how: Descriptors, canvases: Canvases, inliers: Sequence[Array]
 ) -> tuple[Array, Array]:
-    """Give matches of geometric descriptors, full-scale px, away from the inliers of SIFT."""
+    """Return matches of geometric descriptors, full-scale px, away from the inliers of SIFT."""
     one, other = (
         descriptors.away_from(canvases.peaks(tile, stage, how, position).xy, near, radius)
         for tile, position, near, radius in (
@@ -277,7 +277,7 @@ def block_matches(pair: Pair, stage: Stage, canvases: Canvases) -> Outcome:
 
 
 def start_position_matches(pair: Pair, stage: Stage, canvases: Canvases) -> Outcome:
-    """Give four matches at the corners of the overlap of the two world boxes, at low weight."""
+    """Return four matches at the corners of the overlap of the two world boxes, at low weight."""
     one, other = canvases.by_id[pair.p_id], canvases.by_id[pair.q_id]
     shared = _overlap(one.box, other.box)
     if shared is None or stage.start_position_weight is None:

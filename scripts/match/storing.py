@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Protocol
 
-from scripts.lib.records import CanvasMatches, TileSet
+from scripts.lib.service.records import CanvasMatches, TileSet
 from scripts.match.pairs import Pair
 from scripts.match.stages import Attempt
 from scripts.match.tables import p_groups
@@ -55,7 +55,7 @@ def store(
 
 
 def counts(client: Collections, collection: str, plan: Sequence[Pair]) -> dict[Key, int]:
-    """Give the number of points of each stored pair, in the p groups of the plan."""
+    """Return the number of points of each stored pair, in the p groups of the plan."""
     return {
         (group_p, id_p, group_q, id_q): count
         for group in p_groups(plan)

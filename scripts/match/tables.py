@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from scripts.lib.records import TileSpec
+from scripts.lib.service.records import TileSpec
 from scripts.match.pairs import Pair
 from scripts.match.stages import Attempt
 
@@ -30,7 +30,7 @@ TIMING_COLUMNS = (*RESULT_COLUMNS, "asked", "made_of", "cpu_s")
 
 
 def pair_row(pair: Pair) -> dict[str, Any]:
-    """Give the row of a pair."""
+    """Return the row of a pair."""
     return {name: getattr(pair, name) for name in PAIR_COLUMNS}
 
 
@@ -40,7 +40,7 @@ def read_pair(row: Mapping[str, str]) -> Pair:
 
 
 def result_row(attempt: Attempt, run: str, tiles: Mapping[str, TileSpec]) -> dict[str, Any]:
-    """Give the row of an attempted pair; figures are empty where no stage saved it."""
+    """Return the row of an attempted pair; figures are empty where no stage saved it."""
     pair, out = attempt.pair, attempt.outcome
     saved = attempt.matches is not None
     return {

@@ -86,7 +86,7 @@ def sample(rows: Sequence[Mapping[str, str]], count: int) -> list[Mapping[str, s
 
 
 def variants(table: Json, run: str, sweep: Mapping[str, Sequence[Any]]) -> list[Variant]:
-    """Give every combination, each laid over the run's first stage of its method."""
+    """Return every combination, each laid over the run's first stage of its method."""
     body = table["runs"][run]
     known = presets.read_run(table, run).stages
     found = []
@@ -111,7 +111,7 @@ def _with(raw: Json, path: Sequence[str], value: Any) -> dict[str, Any]:  # noqa
 
 
 def judged(run: str, tried: Sequence[Tried], side_px: float) -> list[dict[str, Any]]:
-    """Give a row of COLUMNS for each variant; exactly one is chosen, unless none saves a pair."""
+    """Return a row of COLUMNS for each variant; exactly one is chosen, unless none saves a pair."""
     models = np.stack([[_corners(a, side_px) for a in one.attempts] for one in tried])
     with np.errstate(all="ignore"):
         middle = np.stack([_median(column) for column in models.swapaxes(0, 1)])
@@ -170,7 +170,7 @@ def _merit(row: Mapping[str, Any]) -> tuple[float, float, float]:
 
 
 def with_choice(table: Json, run: str, chosen: Variant) -> dict[str, Any]:
-    """Give the table with the chosen stage before the stages of the run."""
+    """Return the table with the chosen stage before the stages of the run."""
     body = table["runs"][run]
     limits = [s.get("maxNeighborDistance") for s in body["stages"]]
     first = dict(chosen.raw)
@@ -214,7 +214,7 @@ def picture(attempt: Attempt, stage: Stage, canvases: Canvases) -> bytes:
 def page(
     rows: Sequence[Mapping[str, Any]], pictures: Sequence[tuple[str, bytes]], lines: str
 ) -> str:
-    """Give the HTML page: table, pictures of the chosen variants, and the preset."""
+    """Return the HTML page: table, pictures of the chosen variants, and the preset."""
     head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in COLUMNS)
     body = "".join(
         f"<tr{' class=chosen' if row['chosen'] else ''}>"
@@ -251,7 +251,7 @@ def _text(value: Any) -> str:  # noqa: ANN401 - a cell
 
 
 def sampled(rows: Sequence[Mapping[str, str]]) -> list[Pair]:
-    """Give the pairs of sampled rows."""
+    """Return the pairs of sampled rows."""
     names = Pair.__dataclass_fields__
     own = [{k: v for k, v in row.items() if k in names} for row in rows]
     return [tables.read_pair(row) for row in own]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scripts.lib.compose import Source
-from scripts.lib.records import TileSet
+from scripts.lib.drawing.compose import Source
+from scripts.lib.service.records import TileSet
 from scripts.match import presets, stages, trial
 from scripts.match.canvases import Canvases
 from scripts.match.trial import Tried

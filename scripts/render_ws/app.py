@@ -61,7 +61,7 @@ class Service:
 def create_app(
     db_path: str | os.PathLike[str], *, files: str | os.PathLike[str] | None = None
 ) -> Service:
-    """Give the WSGI application over the SQLite file `db_path`, and the volumes below `files`."""
+    """Return the WSGI application over the SQLite file `db_path`, and the volumes below `files`."""
     # absolute, so that a later change of the working directory does not change the database
     folder = None if files is None else Path(files).resolve()
     return Service(Store(Path(db_path).absolute()), folder)

@@ -22,7 +22,7 @@ _VOLUMES = (".n5", ".zarr")
 
 @files.get("/<path:path>")
 def file(path: str) -> Response:
-    """Give a file, or the part of it that the header ``Range`` asks for (206)."""
+    """Return a file, or the part of it that the header ``Range`` asks for (206)."""
     folder = cast("Path | None", request.environ.get(FOLDER))
     found = None if folder is None else _volume_file(folder, path)
     if found is None:
@@ -35,7 +35,7 @@ def file(path: str) -> Response:
 
 
 def _volume_file(folder: Path, path: str) -> Path | None:
-    """Give the file below `folder`; None when there is none, or it is not to be served."""
+    """Return the file below `folder`; None when there is none, or it is not to be served."""
     found = (folder / path).resolve()
     if not found.is_relative_to(folder) or not found.is_file():
         return None

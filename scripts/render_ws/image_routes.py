@@ -28,7 +28,7 @@ _LAYER_SCALE = 0.01
 @image.get(f"z/<number:z>/box/<numbers(5):box>/{_FORMAT}")
 @image.get(f"group/<group>/z/<number:z>/box/<numbers(5):box>/{_FORMAT}")
 def box_image(z: float, box: list[float], kind: str, group: str | None = None) -> Response:
-    """Give a picture of a box of a layer, of one group only if named."""
+    """Return a picture of a box of a layer, of one group only if named."""
     with store().reading() as db:
         plan = parameter_routes.of_box(db, z, box, group)
         etag = _etag(stacks.find(db, stack_key()))
@@ -37,7 +37,7 @@ def box_image(z: float, box: list[float], kind: str, group: str | None = None) -
 
 @image.get(f"tile/<tile_id>/{_FORMAT}")
 def tile_image(tile_id: str, kind: str) -> Response:
-    """Give a picture of a tile."""
+    """Return a picture of a tile."""
     with store().reading() as db:
         plan = parameter_routes.of_tile(db, tile_id)
         etag = _etag(stacks.find(db, stack_key()))
@@ -46,7 +46,7 @@ def tile_image(tile_id: str, kind: str) -> Response:
 
 @image.get(f"z/<number:z>/{_FORMAT}")
 def layer_image(z: float, kind: str) -> Response:
-    """Give a small picture of a layer."""
+    """Return a small picture of a layer."""
     with store().reading() as db:
         plan = parameter_routes.of_layer(db, z, _LAYER_SCALE)
         etag = _etag(stacks.find(db, stack_key()))
@@ -55,7 +55,7 @@ def layer_image(z: float, kind: str) -> Response:
 
 @owner_image.put(_FORMAT)
 def parameters_image(owner: str, kind: str) -> Response:
-    """Give the picture of the render parameters in the body."""
+    """Return the picture of the render parameters in the body."""
     return _drawn(model.mapping(required_body("render parameters")), kind)
 
 

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib import compose
+from scripts.lib.drawing import compose
 from scripts.lib.geometry import Box
-from scripts.lib.records import TileSet, TileSpec
+from scripts.lib.service.records import TileSet, TileSpec
 from scripts.render_ws import model, resolve
 from scripts.render_ws.errors import BadRequest
 from scripts.render_ws.model import Json

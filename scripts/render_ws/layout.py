@@ -10,7 +10,7 @@ from scripts.render_ws.model import Json
 
 
 def text(kind: str, metadata: Json, tiles: Sequence[Json], stack_url: str) -> str:
-    """Give the layout file of flattened tiles in the format `kind`.
+    """Return the layout file of flattened tiles in the format `kind`.
 
     Raises
     ------
@@ -68,7 +68,7 @@ _FORMATS: dict[str, Callable[[Json, Sequence[Json], str], str]] = {
 
 
 def _affine(tile: Json, separator: str) -> str | None:
-    """Give m00 m01 m02 m10 m11 m12 of the last transform; longer data as they are, counted."""
+    """Return m00 m01 m02 m10 m11 m12 of the last transform; longer data as they are, counted."""
     leaves = tile["transforms"]["specList"]
     data = leaves[-1].get("dataString", "").split() if leaves else []
     if len(data) == 6:

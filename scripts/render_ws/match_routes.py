@@ -78,31 +78,31 @@ def _groups(*columns: str, consensus: bool = False) -> Response:
 
 @match.get("pGroupIds")
 def p_group_ids() -> Response:
-    """Give the groups of the p sides."""
+    """Return the groups of the p sides."""
     return _groups("p_group")
 
 
 @match.get("qGroupIds")
 def q_group_ids() -> Response:
-    """Give the groups of the q sides."""
+    """Return the groups of the q sides."""
     return _groups("q_group")
 
 
 @match.get("groupIds")
 def group_ids() -> Response:
-    """Give all groups."""
+    """Return all groups."""
     return _groups("p_group", "q_group")
 
 
 @match.get("multiConsensusGroupIds")
 def multi_consensus_group_ids() -> Response:
-    """Give the groups of pairs that carry consensus set data."""
+    """Return the groups of pairs that carry consensus set data."""
     return _groups("p_group", "q_group", consensus=True)
 
 
 @match.get("multiConsensusPGroupIds")
 def multi_consensus_p_group_ids() -> Response:
-    """Give the p groups of pairs that carry consensus set data."""
+    """Return the p groups of pairs that carry consensus set data."""
     return _groups("p_group", consensus=True)
 
 
@@ -128,13 +128,13 @@ def _wanted() -> bool:
 
 @match.get("pGroup/<group>/matches")
 def p_group_matches(group: str) -> Response:
-    """Give the pairs whose p lies in the group."""
+    """Return the pairs whose p lies in the group."""
     return _select(matches.of_p_group(group), details=_wanted())
 
 
 @match.get("pGroup/<group>/matchCounts")
 def p_group_match_counts(group: str) -> Response:
-    """Give the pairs whose p lies in the group, without points."""
+    """Return the pairs whose p lies in the group, without points."""
     return _select(matches.of_p_group(group), details=False)
 
 
@@ -146,13 +146,13 @@ def delete_p_group_matches(group: str) -> Response:
 
 @match.get("group/<group>/matchesWithinGroup")
 def matches_within_group(group: str) -> Response:
-    """Give the pairs with both sides in the group."""
+    """Return the pairs with both sides in the group."""
     return _select(matches.within(group), details=_wanted())
 
 
 @match.get("group/<group>/matchesOutsideGroup")
 def matches_outside_group(group: str) -> Response:
-    """Give the pairs with one side in the group."""
+    """Return the pairs with one side in the group."""
     return _select(matches.outside(group), details=_wanted())
 
 
@@ -164,7 +164,7 @@ def delete_matches_outside_group(group: str) -> Response:
 
 @match.get(_BETWEEN)
 def matches_between_groups(p_group: str, q_group: str) -> Response:
-    """Give the pairs between two groups."""
+    """Return the pairs between two groups."""
     return _select(matches.between(p_group, q_group), details=_wanted())
 
 
@@ -176,13 +176,13 @@ def delete_matches_between_groups(p_group: str, q_group: str) -> Response:
 
 @match.get("group/<group>/id/<canvas>/matchesWith/<other>")
 def matches_of_canvas_with_group(group: str, canvas: str, other: str) -> Response:
-    """Give the pairs of one canvas with a group."""
+    """Return the pairs of one canvas with a group."""
     return _select(matches.of_canvas_and_group(group, canvas, other), details=_wanted())
 
 
 @match.get(_PAIR)
 def matches_of_pair(p_group: str, p_id: str, q_group: str, q_id: str) -> Response:
-    """Give a list with the one pair of two canvases, or an empty one."""
+    """Return a list with the one pair of two canvases, or an empty one."""
     return _select(matches.of_pair((p_group, p_id, q_group, q_id)), details=True)
 
 
@@ -194,7 +194,7 @@ def delete_pair(p_group: str, p_id: str, q_group: str, q_id: str) -> Response:
 
 @match.get("group/<group>/id/<canvas>")
 def matches_of_canvas(group: str, canvas: str) -> Response:
-    """Give the pairs that have the canvas on either side."""
+    """Return the pairs that have the canvas on either side."""
     return _select(matches.of_canvas(group, canvas), details=True)
 
 

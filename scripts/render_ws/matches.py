@@ -32,7 +32,7 @@ class CollectionKey(NamedTuple):
     name: str
 
     def __str__(self) -> str:
-        """Give the form used in messages."""
+        """Return the form used in messages."""
         return f"{self.owner}/{self.name}"
 
 
@@ -48,7 +48,7 @@ def pack(points: Points) -> bytes:
 
 
 def unpack(data: bytes, count: int) -> Points:
-    """Give the (m, n) array that `pack` compressed; n = `count` (2 + 2 + 1 rows when it is 0)."""
+    """Return the (m, n) array that `pack` compressed; n = `count` (2 + 2 + 1 rows when it is 0)."""
     if count == 0:
         return np.empty((5, 0))
     planes = np.frombuffer(isal_zlib.decompress(data), np.uint8).reshape(8, -1)
@@ -93,7 +93,7 @@ def _sort_key(group: str, item: str) -> tuple[bytes, bytes]:
 
 
 def ordered(pair: Pair) -> tuple[Pair, bool]:
-    """Give the pair with p before q in text order, and whether they were exchanged."""
+    """Return the pair with p before q in text order, and whether they were exchanged."""
     p_group, p_id, q_group, q_id = pair
     if _sort_key(p_group, p_id) > _sort_key(q_group, q_id):
         return (q_group, q_id, p_group, p_id), True
@@ -174,12 +174,12 @@ def find(db: sqlite3.Connection, key: CollectionKey) -> int:
 
 
 def owners(db: sqlite3.Connection) -> list[str]:
-    """Give all owners of match collections."""
+    """Return all owners of match collections."""
     return [row[0] for row in db.execute("SELECT DISTINCT owner FROM collection ORDER BY owner")]
 
 
 def listing(db: sqlite3.Connection, owner: str) -> list[Json]:
-    """Give the MatchCollectionMetaData of an owner's collections."""
+    """Return the MatchCollectionMetaData of an owner's collections."""
     rows = db.execute(
         "SELECT name, (SELECT count(*) FROM pair WHERE collection=collection.id)"
         " FROM collection WHERE owner=? ORDER BY name",
@@ -198,7 +198,7 @@ def delete(db: sqlite3.Connection, key: CollectionKey) -> None:
 
 
 def rename(db: sqlite3.Connection, key: CollectionKey, target: CollectionKey) -> None:
-    """Give a collection another name or owner."""
+    """Return a collection another name or owner."""
     number = find(db, key)
     if search(db, target) is not None:
         raise BadRequest(f"match collection {target} exists already")
@@ -208,7 +208,7 @@ def rename(db: sqlite3.Connection, key: CollectionKey, target: CollectionKey) ->
 def groups(
     db: sqlite3.Connection, key: CollectionKey, columns: Sequence[str], *, consensus: bool = False
 ) -> list[str]:
-    """Give the distinct group ids of `columns` (p_group, q_group), sorted as text."""
+    """Return the distinct group ids of `columns` (p_group, q_group), sorted as text."""
     number = find(db, key)
     term = " AND consensus IS NOT NULL" if consensus else ""
     found: set[str] = set()
@@ -295,7 +295,7 @@ def remove(db: sqlite3.Connection, key: CollectionKey, query: Query) -> None:
 def select(
     db: sqlite3.Connection, keys: Sequence[CollectionKey], query: Query, *, details: bool = True
 ) -> list[Json]:
-    """Give CanvasMatches sorted by p group, q group, p id, q id, without points if not `details`.
+    """Return CanvasMatches sorted by p group, q group, p id, q id, without points if not `details`.
 
     Equal pairs of several collections are joined by appending their points.
     """

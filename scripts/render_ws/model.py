@@ -111,7 +111,7 @@ def timestamp(value: Any) -> str:  # noqa: ANN401 - any JSON value
 
 
 def from_millis(millis: int) -> str:
-    """Give the date text of `millis` ms since 1970."""
+    """Return the date text of `millis` ms since 1970."""
     return _date_text(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis))
 
 
@@ -301,7 +301,7 @@ def tile_spec(value: Any) -> Json:  # noqa: ANN401 - any JSON value
 
 
 def with_box(tile: Json, box: Sequence[float]) -> Json:
-    """Give a copy of a tile spec with another bounding box, fields in their order."""
+    """Return a copy of a tile spec with another bounding box, fields in their order."""
     values = {**tile, **dict(zip(BOX, box, strict=True))}
     return {name: values[name] for name, _, _ in _TILE if name in values}
 
@@ -329,7 +329,7 @@ def stack_version(value: Any) -> Json:  # noqa: ANN401 - any JSON value
 
 
 def changed_version(version: Json, **changes: Any) -> Json:  # noqa: ANN401 - any field
-    """Give a copy of a StackVersion with other values (None removes), fields in their order."""
+    """Return a copy of a StackVersion with other values (None removes), fields in their order."""
     values = version | changes
     return {name: values[name] for name, _, _ in _STACK_VERSION if values.get(name) is not None}
 

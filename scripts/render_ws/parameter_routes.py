@@ -73,7 +73,7 @@ def _exclude() -> dict[str, object] | None:
 
 
 def of_tile(db: sqlite3.Connection, tile_id: str) -> Json:
-    """Give the render parameters of a tile."""
+    """Return the render parameters of a tile."""
     found = stacks.find(db, stack_key())
     body = tiles.body(db, stack_key(), tile_id)
     (tile,) = tiles.flatten_all(db, found, [body])
@@ -81,7 +81,7 @@ def of_tile(db: sqlite3.Connection, tile_id: str) -> Json:
 
 
 def of_box(db: sqlite3.Connection, z: float, box: list[float], group: str | None) -> Json:
-    """Give the render parameters of the box x, y, width, height, scale of a layer."""
+    """Return the render parameters of the box x, y, width, height, scale of a layer."""
     x, y, width, height, scale = box
     if width != int(width) or height != int(height):
         raise NotFound(f"width {width} and height {height} must be whole numbers")
@@ -100,7 +100,7 @@ def of_box(db: sqlite3.Connection, z: float, box: list[float], group: str | None
 
 
 def of_layer(db: sqlite3.Connection, z: float, scale: float) -> Json:
-    """Give the render parameters of a whole layer."""
+    """Return the render parameters of a whole layer."""
     bounds = tiles.layer_bounds(db, stacks.find(db, stack_key()), z)
     x, y = bounds["minX"], bounds["minY"]
     width, height = int(bounds["maxX"] - x), int(bounds["maxY"] - y)
@@ -109,7 +109,7 @@ def of_layer(db: sqlite3.Connection, z: float, scale: float) -> Json:
 
 @parameter.get("tile/<tile_id>/render-parameters")
 def tile_render_parameters(tile_id: str) -> Response:
-    """Give the render parameters of a tile."""
+    """Return the render parameters of a tile."""
     with store().reading() as db:
         return answer(of_tile(db, tile_id))
 
@@ -117,21 +117,21 @@ def tile_render_parameters(tile_id: str) -> Response:
 @parameter.get("z/<number:z>/box/<numbers(5):box>/render-parameters")
 @parameter.get("group/<group>/z/<number:z>/box/<numbers(5):box>/render-parameters")
 def box_render_parameters(z: float, box: list[float], group: str | None = None) -> Response:
-    """Give the render parameters of a box of a layer, of one group only if named."""
+    """Return the render parameters of a box of a layer, of one group only if named."""
     with store().reading() as db:
         return answer(of_box(db, z, box, group))
 
 
 @parameter.get("z/<number:z>/render-parameters")
 def layer_render_parameters(z: float) -> Response:
-    """Give the render parameters of a layer."""
+    """Return the render parameters of a layer."""
     with store().reading() as db:
         return answer(of_layer(db, z, 1.0))
 
 
 @parameter.get("tile/<tile_id>/source/scale/<number:scale>/render-parameters")
 def tile_source_render_parameters(tile_id: str, scale: float) -> Response:
-    """Give the render parameters of the untransformed source of a tile."""
+    """Return the render parameters of the untransformed source of a tile."""
     with store().reading() as db:
         found = stacks.find(db, stack_key())
         tile = orjson.loads(tiles.body(db, stack_key(), tile_id))

@@ -49,7 +49,7 @@ def of_box(
     version: Json,
     options: Options,
 ) -> Json:
-    """Give the RenderParameters of a box of the world; `tiles` are flattened."""
+    """Return the RenderParameters of a box of the world; `tiles` are flattened."""
     out: dict[str, Any] = {
         "meshCellSize": 64.0,
         "minMeshCellSize": 0.0,
@@ -79,7 +79,7 @@ def of_box(
 
 
 def of_tile(tile: Json, version: Json, options: TileOptions) -> Json:
-    """Give the RenderParameters of one flattened tile, normalised as spec 2.4.1 says."""
+    """Return the RenderParameters of one flattened tile, normalised as spec 2.4.1 says."""
     leaves = tile["transforms"]["specList"]
     if options.exclude is not None:
         tile = _with_leaves(tile, resolve.excluded_leaves(leaves, **options.exclude))

@@ -22,7 +22,7 @@ MAX_PASSES = 10  # of following references, as the reference does
 
 
 def references(spec: Json) -> Iterator[str]:
-    """Give the ids of the shared transforms that a spec refers to itself."""
+    """Return the ids of the shared transforms that a spec refers to itself."""
     kind = spec["type"]
     if kind == "ref":
         yield spec.get("refId", "")
@@ -40,7 +40,7 @@ def references(spec: Json) -> Iterator[str]:
 def gather(
     wanted: set[str], look_up: Callable[[Sequence[str]], Mapping[str, Json]]
 ) -> dict[str, Json]:
-    """Give the shared transforms of `wanted` and all they refer to, by id.
+    """Return the shared transforms of `wanted` and all they refer to, by id.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def gather(
 
 
 def flatten(spec: Json, shared: Mapping[str, Json], depth: int = 0) -> list[Json]:
-    """Give the leaves (and interpolated specs) of a spec, first applied first.
+    """Return the leaves (and interpolated specs) of a spec, first applied first.
 
     References are replaced, lists spliced, a list's labels go to its children.
 
@@ -113,12 +113,12 @@ def _labelled(spec: Json, labels: list[str]) -> Json:
 
 
 def flat_tile(tile: Json, shared: Mapping[str, Json]) -> Json:
-    """Give a copy of a tile spec with flattened transforms."""
+    """Return a copy of a tile spec with flattened transforms."""
     return with_transforms(tile, flatten(tile["transforms"], shared))
 
 
 def with_transforms(tile: Json, leaves: Sequence[Json]) -> Json:
-    """Give a copy of a tile spec with another list of transforms."""
+    """Return a copy of a tile spec with another list of transforms."""
     return {**tile, "transforms": {"type": model.LIST, "specList": list(leaves)}}
 
 
@@ -151,7 +151,7 @@ def _parsed(class_name: str, data: str) -> Transform:
 
 
 def chain(leaves: Sequence[Json]) -> Chain:
-    """Give the map of flattened specs.
+    """Return the map of flattened specs.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def _transform(spec: Json) -> Transform:
 
 
 def with_derived_box(tile: Json, leaves: Sequence[Json]) -> Json:
-    """Give a copy of `tile` whose bounding box follows from `leaves` by render's rule."""
+    """Return a copy of `tile` whose bounding box follows from `leaves` by render's rule."""
     name = tile["tileId"]
     if "width" not in tile or "height" not in tile:
         raise BadRequest(f"tile {name!r} has no width or height, its box cannot be derived")
@@ -194,7 +194,7 @@ def with_derived_box(tile: Json, leaves: Sequence[Json]) -> Json:
 
 
 def matching_leaves(leaves: Sequence[Json]) -> list[Json]:
-    """Give the transforms of the matching frame.
+    """Return the transforms of the matching frame.
 
     With labels "lens": up to the last one so labelled. Otherwise without the last one, and at
     most two.

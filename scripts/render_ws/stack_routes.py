@@ -39,40 +39,40 @@ _RESOLUTIONS = ("stackResolutionX", "stackResolutionY", "stackResolutionZ")
 
 @service.get("likelyUniqueId")
 def likely_unique_id() -> Response:
-    """Give a token of 24 hexadecimal digits."""
+    """Return a token of 24 hexadecimal digits."""
     return plain(secrets.token_hex(12))
 
 
 @service.get("versionInfo")
 def version_info() -> Response:
-    """Give nothing: there is no build information."""
+    """Return nothing: there is no build information."""
     return answer(None)
 
 
 @service.get("owners")
 def owners() -> Response:
-    """Give all owners of stacks."""
+    """Return all owners of stacks."""
     with store().reading() as db:
         return answer(stacks.owners(db))
 
 
 @service.get("matchCollectionOwners")
 def match_collection_owners() -> Response:
-    """Give all owners of match collections."""
+    """Return all owners of match collections."""
     with store().reading() as db:
         return answer(matches.owners(db))
 
 
 @service.get("owner/<owner>/matchCollections")
 def match_collections(owner: str) -> Response:
-    """Give the match collections of an owner with their sizes."""
+    """Return the match collections of an owner with their sizes."""
     with store().reading() as db:
         return answer(matches.listing(db, owner))
 
 
 @service.get("owner/<owner>/projects")
 def projects(owner: str) -> Response:
-    """Give the projects of an owner."""
+    """Return the projects of an owner."""
     with store().reading() as db:
         return answer(stacks.projects(db, owner))
 
@@ -80,7 +80,7 @@ def projects(owner: str) -> Response:
 @service.get("owner/<owner>/stackIds")
 @service.get("owner/<owner>/project/<project>/stackIds")
 def stack_ids(owner: str, project: str | None = None) -> Response:
-    """Give the ids of the stacks of an owner or project."""
+    """Return the ids of the stacks of an owner or project."""
     with store().reading() as db:
         return answer([s.key._asdict() for s in stacks.listing(db, owner, project)])
 
@@ -88,7 +88,7 @@ def stack_ids(owner: str, project: str | None = None) -> Response:
 @service.get("owner/<owner>/stacks")
 @service.get("owner/<owner>/project/<project>/stacks")
 def stack_list(owner: str, project: str | None = None) -> Response:
-    """Give the metadata of the stacks of an owner or project."""
+    """Return the metadata of the stacks of an owner or project."""
     with store().reading() as db:
         return answer([s.metadata() for s in stacks.listing(db, owner, project)])
 
@@ -98,7 +98,7 @@ def stack_list(owner: str, project: str | None = None) -> Response:
 
 @stack.get("")
 def get_stack() -> Response:
-    """Give the metadata of a stack."""
+    """Return the metadata of a stack."""
     with store().reading() as db:
         return answer(stacks.find(db, stack_key()).metadata())
 
@@ -177,7 +177,7 @@ def put_stack_id() -> Response:
 
 @stack.get("bounds")
 def get_bounds() -> Response:
-    """Give the bounds of a stack that has statistics."""
+    """Return the bounds of a stack that has statistics."""
     with store().reading() as db:
         found = stacks.find(db, stack_key())
     if found.stats is None:
@@ -187,7 +187,7 @@ def get_bounds() -> Response:
 
 @stack.get("tileIds")
 def get_tile_ids() -> Response:
-    """Give the ids of all tiles."""
+    """Return the ids of all tiles."""
     region = Region(z_min=number("minZ"), z_max=number("maxZ"))
     with store().reading() as db:
         return answer(tiles.ids(db, stack_key(), region, request.args.get("matchPattern")))
@@ -210,7 +210,7 @@ def _change(**changes: Any) -> Response:  # noqa: ANN401 - any field
 
 @stack.get("resolutionValues")
 def get_resolution() -> Response:
-    """Give nm per pixel in x, y, z."""
+    """Return nm per pixel in x, y, z."""
     version = _version()
     return answer([version.get(name) for name in _RESOLUTIONS])
 
@@ -230,7 +230,7 @@ def delete_resolution() -> Response:
 
 @stack.get("mipmapPathBuilder")
 def get_mipmap_builder() -> Response:
-    """Give the rule by which mipmap URLs are derived."""
+    """Return the rule by which mipmap URLs are derived."""
     return answer(_version().get("mipmapPathBuilder"))
 
 
@@ -249,7 +249,7 @@ def delete_mipmap_builder() -> Response:
 
 @stack.get("cycle")
 def get_cycle() -> Response:
-    """Give the reconstruction cycle."""
+    """Return the reconstruction cycle."""
     version = _version()
     names = {"number": "cycleNumber", "stepNumber": "cycleStepNumber"}
     return answer({name: version[field] for name, field in names.items() if field in version})

@@ -24,7 +24,7 @@ class StackKey(NamedTuple):
     stack: str
 
     def __str__(self) -> str:
-        """Give the form used in messages."""
+        """Return the form used in messages."""
         return f"{self.owner}/{self.project}/{self.stack}"
 
 
@@ -42,7 +42,7 @@ class Stack:
     has_sections: bool
 
     def metadata(self) -> Json:
-        """Give the StackMetaData; ``stackId`` comes first, scripts depend on it."""
+        """Return the StackMetaData; ``stackId`` comes first, scripts depend on it."""
         out = {
             "stackId": self.key._asdict(),
             "state": self.state,
@@ -114,18 +114,18 @@ def find(db: sqlite3.Connection, key: StackKey) -> Stack:
 
 
 def owners(db: sqlite3.Connection) -> list[str]:
-    """Give all owners of stacks."""
+    """Return all owners of stacks."""
     return [row[0] for row in db.execute("SELECT DISTINCT owner FROM stack ORDER BY owner")]
 
 
 def projects(db: sqlite3.Connection, owner: str) -> list[str]:
-    """Give the projects of an owner."""
+    """Return the projects of an owner."""
     query = "SELECT DISTINCT project FROM stack WHERE owner=? ORDER BY project"
     return [row[0] for row in db.execute(query, (owner,))]
 
 
 def listing(db: sqlite3.Connection, owner: str, project: str | None = None) -> list[Stack]:
-    """Give the stacks of an owner: project, cycle number, cycle step ascending, newest first."""
+    """Return the stacks of an owner: project, cycle number, cycle step ascending, newest first."""
     condition, values = where(("owner=?", owner), ("project=?", project))
     query = f"SELECT {_COLUMNS} FROM stack WHERE {condition} ORDER BY name"
     found = [_stack(row) for row in db.execute(query, values)]
@@ -182,7 +182,7 @@ def _drop_data(db: sqlite3.Connection, stack: Stack) -> None:
 
 
 def rename(db: sqlite3.Connection, key: StackKey, target: StackKey) -> None:
-    """Give a stack another name, project or owner."""
+    """Return a stack another name, project or owner."""
     stack = find(db, key)
     if stack.state in ("READ_ONLY", "OFFLINE"):
         raise BadRequest(f"stack {key} is {stack.state} and cannot be renamed")
@@ -332,7 +332,7 @@ def _channel_names(db: sqlite3.Connection, stack: Stack) -> list[str]:
 def bounds(
     min_x: float, min_y: float, min_z: float, max_x: float, max_y: float, max_z: float
 ) -> Json:
-    """Give a Bounds record."""
+    """Return a Bounds record."""
     return {
         "minX": min_x,
         "minY": min_y,
@@ -358,7 +358,7 @@ def _write_sections(db: sqlite3.Connection, stack: Stack) -> None:
 
 
 def live_sections(db: sqlite3.Connection, stack: Stack, z: float | None = None) -> list[Json]:
-    """Give the SectionData of all layers, or of one, from the tiles; sorted by section as text."""
+    """Return SectionData of all layers, or of one, from the tiles; sorted by section as text."""
     condition, values = where(("stack=?", stack.id), ("z=?", z))
     rows = db.execute(
         "SELECT section, z, count(*), min(min_x), max(max_x), min(min_y), max(max_y) FROM tile"
@@ -372,7 +372,7 @@ def live_sections(db: sqlite3.Connection, stack: Stack, z: float | None = None) 
 def saved_sections(
     db: sqlite3.Connection, stack: Stack, z_min: float | None, z_max: float | None
 ) -> list[Json]:
-    """Give the section data as they were when the stack became COMPLETE."""
+    """Return the section data as they were when the stack became COMPLETE."""
     if not stack.has_sections:
         raise BadRequest(
             f"section data does not exist for stack {stack.key} because it was never COMPLETE"

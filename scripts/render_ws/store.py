@@ -81,13 +81,13 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection that sees one state of the database to the end of the block."""
+        """Return a connection that sees one state of the database to the end of the block."""
         with _transaction(self._connection(), "BEGIN") as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection for one transaction: all of the block is stored, or nothing."""
+        """Return a connection for one transaction: all of the block is stored, or nothing."""
         with _transaction(self._connection(), "BEGIN IMMEDIATE") as connection:
             yield connection
 

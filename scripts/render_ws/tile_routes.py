@@ -35,7 +35,7 @@ def _z_range() -> Region:
 
 @tile.get("zValues")
 def z_values() -> Response:
-    """Give the z of all layers, from the tiles as they are."""
+    """Return the z of all layers, from the tiles as they are."""
     region = _z_range()
     with store().reading() as db:
         return answer(tiles.z_values(db, stacks.find(db, stack_key()), region))
@@ -43,7 +43,7 @@ def z_values() -> Response:
 
 @tile.get("sectionData")
 def section_data() -> Response:
-    """Give the sections as they were when the stack became COMPLETE."""
+    """Return the sections as they were when the stack became COMPLETE."""
     z_min, z_max = number("minZ"), number("maxZ")
     with store().reading() as db:
         return answer(stacks.saved_sections(db, stacks.find(db, stack_key()), z_min, z_max))
@@ -51,28 +51,28 @@ def section_data() -> Response:
 
 @tile.get("z/<number:z>/sectionData")
 def layer_section_data(z: float) -> Response:
-    """Give the sections of a layer, from the tiles as they are."""
+    """Return the sections of a layer, from the tiles as they are."""
     with store().reading() as db:
         return answer(stacks.live_sections(db, stacks.find(db, stack_key()), z))
 
 
 @tile.get("z/<number:z>/bounds")
 def layer_bounds(z: float) -> Response:
-    """Give the bounds of a layer."""
+    """Return the bounds of a layer."""
     with store().reading() as db:
         return answer(tiles.layer_bounds(db, stacks.find(db, stack_key()), z))
 
 
 @tile.get("z/<number:z>/tileBounds")
 def layer_tile_bounds(z: float) -> Response:
-    """Give the boxes of the tiles of a layer."""
+    """Return the boxes of the tiles of a layer."""
     with store().reading() as db:
         return answer(tiles.tile_bounds(db, stacks.find(db, stack_key()), "z=?", z))
 
 
 @tile.get("section/<section>/tileBounds")
 def section_tile_bounds(section: str) -> Response:
-    """Give the boxes of the tiles of a section."""
+    """Return the boxes of the tiles of a section."""
     with store().reading() as db:
         found = stacks.find(db, stack_key())
         return answer(tiles.tile_bounds(db, found, "section=?", section))
@@ -89,7 +89,7 @@ def put_layer_tile_ids(z: float) -> Response:
 
 @tile.get("section/<section>/z")
 def section_z(section: str) -> Response:
-    """Give the z of a section."""
+    """Return the z of a section."""
     with store().reading() as db:
         return answer(tiles.z_of_section(db, stacks.find(db, stack_key()), section))
 
@@ -124,14 +124,14 @@ def delete_section(section: str) -> Response:
 
 @tile.get("z/<number:z>/resolvedTiles")
 def layer_resolved_tiles(z: float) -> Response:
-    """Give the tiles of a layer with the shared transforms they refer to."""
+    """Return the tiles of a layer with the shared transforms they refer to."""
     with store().reading() as db:
         return raw(tiles.resolved(db, stack_key(), Region.layer(z)))
 
 
 @tile.get("resolvedTiles")
 def resolved_tiles() -> Response:
-    """Give tiles of a z range, group or box with the shared transforms they refer to."""
+    """Return tiles of a z range, group or box with the shared transforms they refer to."""
     region = Region(
         z_min=number("minZ"),
         z_max=number("maxZ"),
@@ -165,7 +165,7 @@ def put_resolved_tiles(z: float | None = None) -> Response:
 
 @tile.put("tile-specs-with-ids")
 def tile_specs_with_ids() -> Response:
-    """Give the flattened specs of the tiles named in the body."""
+    """Return the flattened specs of the tiles named in the body."""
     ids = model.texts(required_body("tile ids"))
     with store().reading() as db:
         return answer(tiles.flattened_by_id(db, stack_key(), ids))
@@ -173,7 +173,7 @@ def tile_specs_with_ids() -> Response:
 
 @tile.get("z/<number:z>/tile-specs")
 def layer_tile_specs(z: float) -> Response:
-    """Give the flattened specs of the tiles of a layer."""
+    """Return the flattened specs of the tiles of a layer."""
     with store().reading() as db:
         specs = tiles.flattened(db, stacks.find(db, stack_key()), Region.layer(z))
     if not specs:
@@ -183,7 +183,7 @@ def layer_tile_specs(z: float) -> Response:
 
 @tile.get("z/<number:z>/last-tile-transforms")
 def last_tile_transforms(z: float) -> Response:
-    """Give the last transform of each tile of a layer."""
+    """Return the last transform of each tile of a layer."""
     with store().reading() as db:
         specs = tiles.flattened(db, stacks.find(db, stack_key()), Region.layer(z))
     lists = [(spec["tileId"], spec["transforms"]["specList"]) for spec in specs]
@@ -192,7 +192,7 @@ def last_tile_transforms(z: float) -> Response:
 
 @tile.get("z/<number:z>/box/<numbers(4):box>/tile-count")
 def box_tile_count(z: float, box: list[float]) -> Response:
-    """Give the number of tiles that a box touches; width and height are whole numbers."""
+    """Return the number of tiles that a box touches; width and height are whole numbers."""
     x, y, width, height = box
     if width != int(width) or height != int(height):
         raise NotFound(f"width {width} and height {height} must be whole numbers")
@@ -205,7 +205,7 @@ def box_tile_count(z: float, box: list[float]) -> Response:
 @tile.get("zRange/<number:low>,<number:high>/layoutFile")
 @tile.get("z/<number:low>/layoutFile", defaults={"high": None})
 def layout_file(low: float | None, high: float | None) -> Response:
-    """Give one line of text a tile."""
+    """Return one line of text a tile."""
     region = _z_range() if low is None else Region(z_min=low, z_max=low if high is None else high)
     base = request.base_url.split(f"/stack/{stack_key().stack}/")[0] + f"/stack/{stack_key().stack}"
     kind = request.args.get("format", "KARSH")
@@ -220,7 +220,7 @@ def layout_file(low: float | None, high: float | None) -> Response:
 
 @tile.get("tile/<tile_id>")
 def get_tile(tile_id: str) -> Response:
-    """Give a tile spec as stored."""
+    """Return a tile spec as stored."""
     with store().reading() as db:
         return raw(tiles.body(db, stack_key(), tile_id))
 
@@ -235,7 +235,7 @@ def delete_tile(tile_id: str) -> Response:
 
 @tile.get("transform/<transform_id>")
 def get_transform(transform_id: str) -> Response:
-    """Give a shared transform as stored."""
+    """Return a shared transform as stored."""
     with store().reading() as db:
         found = stacks.find(db, stack_key())
         return raw(tiles.transform_body(db, found, transform_id))

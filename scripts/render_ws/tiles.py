@@ -43,7 +43,7 @@ class Region:
         return Region(z, z, None, x, x + width, y, y + height)
 
     def condition(self, stack: Stack) -> tuple[str, list[object]]:
-        """Give the SQL condition and its values."""
+        """Return the SQL condition and its values."""
         one_layer = self.z_min is not None and self.z_min == self.z_max
         return where(
             ("stack=?", stack.id),
@@ -109,7 +109,7 @@ def read_shared(specs: Mapping[str, Any]) -> dict[str, Json]:
 
 
 def shared_rows(shared: Mapping[str, Json]) -> list[Row]:
-    """Give the rows of shared transforms."""
+    """Return the rows of shared transforms."""
     return [(spec["id"], orjson.dumps(spec)) for spec in shared.values()]
 
 
@@ -202,7 +202,7 @@ def _bodies(db: sqlite3.Connection, stack: Stack, ids: Sequence[str]) -> list[by
 
 
 def body(db: sqlite3.Connection, key: StackKey, tile_id: str) -> bytes:
-    """Give the JSON of one tile, references intact."""
+    """Return the JSON of one tile, references intact."""
     row = db.execute(
         "SELECT body FROM tile WHERE id=? AND stack="
         "(SELECT id FROM stack WHERE owner=? AND project=? AND name=?)",
@@ -214,7 +214,7 @@ def body(db: sqlite3.Connection, key: StackKey, tile_id: str) -> bytes:
 
 
 def ids(db: sqlite3.Connection, key: StackKey, region: Region, pattern: str | None) -> list[str]:
-    """Give tile ids sorted as text; none for a stack that does not exist."""
+    """Return tile ids sorted as text; none for a stack that does not exist."""
     stack = stacks.search(db, key)
     if stack is None:
         return []
@@ -228,14 +228,14 @@ def ids(db: sqlite3.Connection, key: StackKey, region: Region, pattern: str | No
 
 
 def z_values(db: sqlite3.Connection, stack: Stack, region: Region) -> list[float]:
-    """Give the distinct z of tiles, ascending."""
+    """Return the distinct z of tiles, ascending."""
     condition, values = region.condition(stack)
     query = f"SELECT DISTINCT z FROM tile WHERE {condition} AND z IS NOT NULL ORDER BY z"
     return [row[0] for row in db.execute(query, values)]
 
 
 def z_of_section(db: sqlite3.Connection, stack: Stack, section: str) -> float:
-    """Give the z of any tile of a section."""
+    """Return the z of any tile of a section."""
     query = "SELECT z FROM tile WHERE stack=? AND section=? ORDER BY z LIMIT 1"
     row = db.execute(query, (stack.id, section)).fetchone()
     if row is None:
@@ -244,7 +244,7 @@ def z_of_section(db: sqlite3.Connection, stack: Stack, section: str) -> float:
 
 
 def layer_bounds(db: sqlite3.Connection, stack: Stack, z: float) -> Json:
-    """Give the Bounds of a layer."""
+    """Return the Bounds of a layer."""
     row = db.execute(
         "SELECT min(min_x), min(min_y), z, max(max_x), max(max_y), z FROM tile"
         " WHERE stack=? AND z=?",
@@ -256,7 +256,7 @@ def layer_bounds(db: sqlite3.Connection, stack: Stack, z: float) -> Json:
 
 
 def tile_bounds(db: sqlite3.Connection, stack: Stack, term: str, value: object) -> list[Json]:
-    """Give the TileBounds of the tiles for which the SQL `term` holds, sorted by tile id."""
+    """Return the TileBounds of the tiles for which the SQL `term` holds, sorted by tile id."""
     names = ("minX", "minY", "maxX", "maxY", "tileId", "sectionId", "z")
     rows = db.execute(
         "SELECT min_x, min_y, max_x, max_y, id, section, z FROM tile"
@@ -267,14 +267,14 @@ def tile_bounds(db: sqlite3.Connection, stack: Stack, term: str, value: object) 
 
 
 def count(db: sqlite3.Connection, stack: Stack, region: Region) -> int:
-    """Give the number of tiles."""
+    """Return the number of tiles."""
     condition, values = region.condition(stack)
     query = f"SELECT count(*) FROM tile WHERE {condition}"
     return int(db.execute(query, values).fetchone()[0])
 
 
 def shared_transforms(db: sqlite3.Connection, stack: Stack, wanted: set[str]) -> dict[str, Json]:
-    """Give shared transforms and all they refer to, by id."""
+    """Return shared transforms and all they refer to, by id."""
 
     def look_up(ids: Sequence[str]) -> dict[str, Json]:
         query = "SELECT body FROM transform WHERE stack=? AND id=?"
@@ -285,7 +285,7 @@ def shared_transforms(db: sqlite3.Connection, stack: Stack, wanted: set[str]) ->
 
 
 def transform_body(db: sqlite3.Connection, stack: Stack, transform_id: str) -> bytes:
-    """Give the JSON of one shared transform."""
+    """Return the JSON of one shared transform."""
     query = "SELECT body FROM transform WHERE stack=? AND id=?"
     row = db.execute(query, (stack.id, transform_id)).fetchone()
     if row is None:
@@ -294,7 +294,7 @@ def transform_body(db: sqlite3.Connection, stack: Stack, transform_id: str) -> b
 
 
 def resolved(db: sqlite3.Connection, key: StackKey, region: Region) -> bytes:
-    """Give the JSON of a ResolvedTileSpecCollection: stored tiles, the transforms they refer to.
+    """Return the JSON of a ResolvedTileSpecCollection: stored tiles, the transforms they refer to.
 
     The stored texts are joined, not read and written again: a layer takes well under 1 ms.
     """
@@ -317,14 +317,14 @@ def resolved(db: sqlite3.Connection, key: StackKey, region: Region) -> bytes:
 
 
 def flattened(db: sqlite3.Connection, stack: Stack, region: Region) -> list[Json]:
-    """Give tile specs with flattened transforms, sorted by tile id."""
+    """Return tile specs with flattened transforms, sorted by tile id."""
     condition, values = region.condition(stack)
     rows = db.execute(f"SELECT body FROM tile WHERE {condition} ORDER BY id", values)
     return flatten_all(db, stack, [row[0] for row in rows])
 
 
 def flattened_by_id(db: sqlite3.Connection, key: StackKey, tile_ids: Iterable[str]) -> list[Json]:
-    """Give the flattened tile specs of these ids, sorted; unknown ids are left out."""
+    """Return the flattened tile specs of these ids, sorted; unknown ids are left out."""
     stack = stacks.search(db, key)
     if stack is None:
         return []
@@ -332,7 +332,7 @@ def flattened_by_id(db: sqlite3.Connection, key: StackKey, tile_ids: Iterable[st
 
 
 def flatten_all(db: sqlite3.Connection, stack: Stack, bodies: Iterable[bytes]) -> list[Json]:
-    """Give flattened tile specs of stored ones."""
+    """Return flattened tile specs of stored ones."""
     tiles = [orjson.loads(body) for body in bodies]
     wanted = {i for tile in tiles for i in resolve.references(tile["transforms"])}
     shared = shared_transforms(db, stack, wanted)

@@ -89,17 +89,17 @@ def take_collection(_: str | None, values: dict[str, Any] | None) -> None:
 
 
 def stack_key() -> StackKey:
-    """Give the stack that this request names."""
+    """Return the stack that this request names."""
     return cast(StackKey, g.key)
 
 
 def collection_key() -> CollectionKey:
-    """Give the match collection that this request names."""
+    """Return the match collection that this request names."""
     return cast(CollectionKey, g.key)
 
 
 def store() -> Store:
-    """Give the database that this request is for."""
+    """Return the database that this request is for."""
     return cast(Store, request.environ[STORE])
 
 
@@ -109,7 +109,7 @@ def store() -> Store:
 
 
 def body() -> Any:  # noqa: ANN401 - any JSON value
-    """Give the request's JSON, None when there is none; the content type does not matter."""
+    """Return the request's JSON, None when there is none; the content type does not matter."""
     data = request.get_data(cache=False)
     if not data.strip():
         return None
@@ -120,7 +120,7 @@ def body() -> Any:  # noqa: ANN401 - any JSON value
 
 
 def required_body(what: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Give the request's JSON or raise `BadRequest` when there is none."""
+    """Return the request's JSON or raise `BadRequest` when there is none."""
     value = body()
     if value is None:
         raise BadRequest(f"the request has no {what}")
@@ -157,29 +157,29 @@ def whole(name: str) -> int | None:
 
 
 def answer(value: Any) -> Response:  # noqa: ANN401 - any JSON value
-    """Give a value as JSON; None is 204."""
+    """Return a value as JSON; None is 204."""
     if value is None:
         return _empty(204)
     return raw(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
 def raw(data: bytes) -> Response:
-    """Give JSON that is text already."""
+    """Return JSON that is text already."""
     return Response(data, content_type="application/json")
 
 
 def plain(value: str, status: int = 200) -> Response:
-    """Give plain text."""
+    """Return plain text."""
     return Response(value, status, content_type="text/plain")
 
 
 def done() -> Response:
-    """Give 200 without a body."""
+    """Return 200 without a body."""
     return _empty(200)
 
 
 def created() -> Response:
-    """Give 201 without a body; the Location is the URI of the request."""
+    """Return 201 without a body; the Location is the URI of the request."""
     response = _empty(201)
     response.headers["Location"] = iri_to_uri(request.url)
     return response

@@ -11,11 +11,12 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from scripts.lib import compose, geometry
-from scripts.lib.compose import Picture
+from scripts.lib import geometry
+from scripts.lib.drawing import compose
+from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
-from scripts.lib.records import CanvasMatches, TileSet, TileSpec
-from scripts.lib.volumes import Level
+from scripts.lib.service.records import CanvasMatches, TileSet, TileSpec
+from scripts.lib.volumes.multiscale import Level
 from scripts.report import pictures
 from scripts.report.pictures import Shown
 
@@ -41,13 +42,13 @@ class Stacks(Protocol):
     """The part of `RenderClient` that the album needs."""
 
     def z_values(self, stack: str) -> list[float]:
-        """Give all z of a stack."""
+        """Return all z of a stack."""
 
     def tiles(self, stack: str, z_min: float | None = None, z_max: float | None = None) -> TileSet:
-        """Give the tiles of a range of z."""
+        """Return the tiles of a range of z."""
 
     def matches(self, collection: str, p_group: str) -> list[CanvasMatches]:
-        """Give all pairs whose p lies in a group."""
+        """Return all pairs whose p lies in a group."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,12 @@ def draw(
 
 
 def proposals(document: Sequence[Mapping[str, Any]] | None) -> list[Shown]:
-    """Give the first pictures of the review's proposals; all are on its own page."""
+    """Return the first pictures of the review's proposals; all are on its own page."""
     return [Shown(**one, wide=True) for one in (document or [])[:MOST_PROPOSALS]]
 
 
 def overlays(document: Sequence[Mapping[str, Any]] | None) -> list[Shown]:
-    """Give the worst pairs and layers of the solve, as they lie over one another."""
+    """Return the worst pairs and layers of the solve, as they lie over one another."""
     return [Shown(**{**one, "title": f"large error · {one['title']}"}) for one in document or []]
 
 

@@ -26,13 +26,13 @@ class Finding:
 
 
 def findings(evidence: Evidence) -> list[Finding]:
-    """Give all findings in data order."""
+    """Return all findings in data order."""
     parts = (_quarantined, _gaps, _weak_matches, _loose_tiles, _residuals, _problems, _dips)
     return [finding for part in parts for finding in part(evidence)]
 
 
 def outliers(values: NDArray[np.float64], *, high: bool) -> NDArray[np.intp]:
-    """Give the indices of robust outliers, worst first; none among fewer than eight values."""
+    """Return the indices of robust outliers, worst first; none among fewer than eight values."""
     known = np.isfinite(values)
     if known.sum() < 8:
         return np.empty(0, np.intp)
@@ -138,7 +138,7 @@ def _dips(evidence: Evidence) -> Iterator[Finding]:
 
 
 def spans(z: list[int]) -> str:
-    """Give sorted whole numbers as runs: ``1-7, 20, 30-31``."""
+    """Return sorted whole numbers as runs: ``1-7, 20, 30-31``."""
     runs: list[list[int]] = []
     for value in z:
         if runs and value <= runs[-1][1] + 1:

@@ -104,11 +104,11 @@ class Table:
         return len(next(iter(self.columns.values()), ()))
 
     def where(self, mask: Column) -> Table:
-        """Give the rows where `mask` is true."""
+        """Return the rows where `mask` is true."""
         return Table({name: column[mask] for name, column in self.columns.items()}, self.found)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give one dict of plain values per row."""
+        """Return one dict of plain values per row."""
         lists = [column.tolist() for column in self.columns.values()]
         return [dict(zip(self.columns, row, strict=True)) for row in zip(*lists, strict=True)]
 

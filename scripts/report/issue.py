@@ -84,7 +84,7 @@ def issue(
     findings: Sequence[Finding],
     facts: Facts,
 ) -> str:
-    """Give the Markdown text; `rows` are the headline figures as (name, value)."""
+    """Return the Markdown text; `rows` are the headline figures as (name, value)."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
     return environment.from_string(TEMPLATE).render(
         volume=figures["volume"],
@@ -97,7 +97,7 @@ def issue(
 
 
 def links(facts: Facts) -> dict[str, str]:
-    """Give links into the render service: its stacks, the restart tiles, the match collection."""
+    """Return links into the render service: its stacks, the restart tiles, the match collection."""
     if not facts.url.startswith("http"):
         return {}
     base = facts.url.rstrip("/")
@@ -112,7 +112,7 @@ def links(facts: Facts) -> dict[str, str]:
 
 
 def labels(figures: Mapping[str, Any]) -> list[tuple[str, bool]]:
-    """Give the steps of the tracking board and whether the run has done them."""
+    """Return the steps of the tracking board and whether the run has done them."""
 
     def done(stage: str) -> bool:
         return figures[stage]["status"] not in ("absent", "failed")

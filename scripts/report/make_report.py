@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Make the report of a run: what happened, is it good, where to look next.
 
 Inputs
@@ -16,8 +15,8 @@ from typing import Any
 
 from scripts.lib import files
 from scripts.lib.job import job
-from scripts.lib.plots import embed
-from scripts.lib.render import RenderClient
+from scripts.lib.pages.plots import embed
+from scripts.lib.service.client import RenderClient
 from scripts.report import album, findings, gather, issue, page, places, plots, summary
 
 

@@ -45,7 +45,7 @@ def page(
     album: Album,
     plots: tuple[str, Mapping[str, str]],
 ) -> str:
-    """Give the page; `plots` are the script and the elements of `plots.embed`."""
+    """Return the page; `plots` are the script and the elements of `plots.embed`."""
     loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(
         loader=loader,
@@ -115,14 +115,14 @@ def verdict(figures: Figures, findings: int) -> str:
 
 
 def number(value: float | None, digits: int = 0, unit: str = "") -> str:
-    """Give a number with thousands separated, a dash for none."""
+    """Return a number with thousands separated, a dash for none."""
     if value is None:
         return "–"
     return f"{value:,.{digits}f}{' ' + unit if unit else ''}"
 
 
 def duration(seconds: float | None) -> str:
-    """Give seconds as ``41 s``, ``3 min 05 s`` or ``2 h 10 min``."""
+    """Return seconds as ``41 s``, ``3 min 05 s`` or ``2 h 10 min``."""
     if seconds is None:
         return "–"
     if seconds < 60:
@@ -134,7 +134,7 @@ def duration(seconds: float | None) -> str:
 
 
 def _range(quantiles: Figures, digits: int, unit: str = "") -> str:
-    """Give median, 95th percentile and maximum as one text."""
+    """Return median, 95th percentile and maximum as one text."""
     if not quantiles.get("count"):
         return "–"
     parts = (f"{quantiles[k]:.{digits}f}" for k in ("p50", "p95", "max"))
@@ -142,7 +142,7 @@ def _range(quantiles: Figures, digits: int, unit: str = "") -> str:
 
 
 def cards(figures: Figures) -> Rows:
-    """Give the headline figures as (name, value)."""
+    """Return the headline figures as (name, value)."""
     out = [("layers", number(figures["ingest"].get("layers")))]
     out.append(("tiles", number(figures["ingest"].get("tiles"))))
     match, zcorr, score = figures["match"], figures["zcorr"], figures.get("score")
@@ -222,7 +222,7 @@ def _match(figures: Figures) -> Rows:
 
 
 def _link(path: str) -> Markup:
-    """Give a link to a file of the volume's folder."""
+    """Return a link to a file of the volume's folder."""
     return Markup('<a href="../{0}">{0}</a>').format(path)  # noqa: S704 - escaped by format
 
 
@@ -343,7 +343,7 @@ def _quarantine_table(f: Figures) -> TableRows | None:
 
 
 def _faults_table(f: Figures) -> TableRows | None:
-    """Give the faults tried on this version's transfer by its tests, not in this run."""
+    """Return the faults tried on this version's transfer by its tests, not in this run."""
     if f["status"] == "absent":
         return None
     rows = [list(row.values()) for row in files.read_table(TEMPLATES / "faults.tsv")]
@@ -434,7 +434,7 @@ FOLDED = {"transfer": _faults_table}  # shown when asked for
 
 
 def cost_rows(costs: Figures) -> list[dict[str, Any]]:
-    """Give one row per rule, with the width of its bar in percent of the largest."""
+    """Return one row per rule, with the width of its bar in percent of the largest."""
     largest = max((rule["seconds"] for rule in costs["rules"].values()), default=0) or 1
     return [
         {

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from scripts.lib import compose, geometry
-from scripts.lib.compose import Picture, Placed
+from scripts.lib import geometry
+from scripts.lib.drawing import compose
+from scripts.lib.drawing.compose import Picture, Placed
 from scripts.lib.geometry import Box
-from scripts.lib.records import TileSet
-from scripts.lib.volumes import Level
+from scripts.lib.service.records import TileSet
+from scripts.lib.volumes.multiscale import Level
 
 WIDTH_PX = 1200  # of a picture that fills the page
 MOST_LAYERS = 600  # in a section across layers
@@ -72,7 +73,7 @@ def stretch(picture: Picture, low: float, high: float) -> Picture:
 
 
 def contrast(pictures: Iterable[Picture]) -> tuple[float, float]:
-    """Give the grey values of the 0.1th and 99.9th percentile over all pictures."""
+    """Return the grey values of the 0.1th and 99.9th percentile over all pictures."""
     values = [picture.pixels[picture.mask] for picture in pictures]
     pooled = np.concatenate(values) if values else np.empty(0)
     if not pooled.size:
@@ -143,7 +144,7 @@ def shrink(picture: Picture, width_px: int) -> Picture:
 
 
 def middle_layers(z: Sequence[int]) -> list[int]:
-    """Give at most `MOST_LAYERS` layers without a gap, from the middle of the stack."""
+    """Return at most `MOST_LAYERS` layers without a gap, from the middle of the stack."""
     if len(z) <= MOST_LAYERS:
         return list(z)
     start = (len(z) - MOST_LAYERS) // 2
@@ -151,12 +152,12 @@ def middle_layers(z: Sequence[int]) -> list[int]:
 
 
 def fit_scale(box: Box, width_px: int = WIDTH_PX) -> float:
-    """Give the scale at which `box` is at most `width_px` wide and no larger than it is."""
+    """Return the scale at which `box` is at most `width_px` wide and no larger than it is."""
     return min(1.0, width_px / box.width, width_px / box.height)
 
 
 def seam(placed: Sequence[Placed]) -> Box | None:
-    """Give a small box on the border of two overlapping tiles of a layer; None without overlap.
+    """Return a small box on the border of two overlapping tiles of a layer; None without overlap.
 
     The tile with the greater id, the right or lower one, lies on top: a step shows at its edge.
     """
@@ -228,7 +229,7 @@ def slices(level: Level, *, most_layers: int = MOST_LAYERS) -> Slices:
 
 
 def contact(level: Level, count: int = 8) -> list[tuple[int, Picture]]:
-    """Give `count` evenly spaced layers of a level of the exported volume, with their z index."""
+    """Return `count` evenly spaced layers of a level of the exported volume, with their z index."""
     depth, height, width = level.shape_zyx
     at = np.unique(np.linspace(0, depth - 1, count + 2).astype(int)[1:-1])
     whole = (slice(0, height), slice(0, width))

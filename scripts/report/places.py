@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.lib import truth, volumes
+from scripts.lib import truth
 from scripts.lib.job import UserError
-from scripts.lib.volumes import Level, Target
+from scripts.lib.volumes import multiscale
+from scripts.lib.volumes.multiscale import Level, Target
 from scripts.report.album import Names
 from scripts.report.gather import Evidence
 from scripts.report.issue import Facts
@@ -18,7 +19,7 @@ LEVEL_PX = 1400  # the exported volume is shown at the first level no larger tha
 
 
 def truth_file(configured: str | None, dat_root: str) -> Path | None:
-    """Give the truth of a simulated acquisition: as configured, else found beside the files.
+    """Return the truth of a simulated acquisition: as configured, else found beside the files.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def truth_file(configured: str | None, dat_root: str) -> Path | None:
 
 
 def album_names(names: Mapping[str, Any]) -> Names:
-    """Give the names of stacks and collection from the job's parameters."""
+    """Return the names of stacks and collection from the job's parameters."""
     return Names(
         acquire=names["acquire"],
         align=names["align"],
@@ -56,11 +57,11 @@ def level(evidence: Evidence) -> tuple[Level, float] | None:
     k = next((k for k, size in enumerate(sizes) if size <= LEVEL_PX), len(sizes) - 1)
     first = document["targets"][0]
     target = Target(first["format"], first["path"], "", first["codec"], 1)
-    return volumes.open_level(target, k), 0.5**k
+    return multiscale.open_level(target, k), 0.5**k
 
 
 def facts(evidence: Evidence, render: Mapping[str, str], names: Mapping[str, Any]) -> Facts:
-    """Give what the issue text prints; a service is named only when one is configured."""
+    """Return what the issue text prints; a service is named only when one is configured."""
     document = evidence.documents["volume"] or {}
     listed = document.get("targets", [])
     origin_zyx = document.get("origin_px_zyx", (0, 0, 0))
@@ -81,7 +82,7 @@ def facts(evidence: Evidence, render: Mapping[str, str], names: Mapping[str, Any
 
 
 def _container(path: str) -> str:
-    """Give container and dataset as viewers take them: ``x.n5 -d /em/fibsem-uint8``."""
+    """Return container and dataset as viewers take them: ``x.n5 -d /em/fibsem-uint8``."""
     parts = Path(path).parts
     ends = (i for i, part in enumerate(parts) if part.endswith((".n5", ".zarr")))
     at = next(ends, len(parts) - 1)

@@ -13,7 +13,7 @@ from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper
 from bokeh.models.annotations import ColorBar, Span
 from numpy.typing import NDArray
 
-from scripts.lib.plots import (
+from scripts.lib.pages.plots import (
     BLUE,
     CYCLE,
     FONT,
@@ -56,7 +56,7 @@ def all_plots(evidence: Evidence) -> dict[str, Any]:
 
 
 def thin(z: NDArray[Any], values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Give at most `MOST_POINTS` points: medians of equal groups of neighbors in z."""
+    """Return at most `MOST_POINTS` points: medians of equal groups of neighbors in z."""
     order = np.argsort(z, kind="stable")
     z, values = z[order], values[order]
     if len(z) <= MOST_POINTS:
@@ -71,7 +71,7 @@ def thin(z: NDArray[Any], values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[A
 
 
 def _cells(table: Table) -> list[str]:
-    """Give the name of each row's grid cell, ``row-column``."""
+    """Return the name of each row's grid cell, ``row-column``."""
     return [f"{r}-{c}" for r, c in zip(table["row"], table["column"], strict=True)]
 
 
@@ -190,7 +190,7 @@ def _map(
 
 
 def _bins(z: NDArray[Any]) -> NDArray[np.int64]:
-    """Give edges of whole-number bins over z: one layer each, wider for long stacks."""
+    """Return edges of whole-number bins over z: one layer each, wider for long stacks."""
     low, high = int(z.min()), int(z.max()) + 1
     width = max(1, -(-(high - low) // MOST_BINS))
     edges = np.arange(low, high + width, width)

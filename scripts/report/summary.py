@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib.receipts import CODE_VERSION
+from scripts.lib.service.receipts import CODE_VERSION
 from scripts.report.gather import Evidence, Table
 
 Figures = dict[str, Any]
@@ -25,7 +25,7 @@ _FAILURE = re.compile(r"([A-Za-z0-9_.-]+):([A-Za-z_]+)")  # "crossPass1:few_inli
 
 
 def summarise(evidence: Evidence, *, volume: str) -> Figures:
-    """Give all figures of a run."""
+    """Return all figures of a run."""
     made = {
         "transfer": transfer,
         "ingest": ingest,
@@ -45,7 +45,7 @@ def summarise(evidence: Evidence, *, volume: str) -> Figures:
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Give JSON values only: numpy scalars become numbers, what is not finite becomes None."""
+    """Return JSON values only: numpy scalars become numbers, what is not finite becomes None."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -58,7 +58,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def quantiles(values: NDArray[np.float64]) -> Figures:
-    """Give count, min, max, mean and quantiles of the finite values; only a count when none is."""
+    """Return count, min, max, mean and quantiles of finite values; only a count when none is."""
     known = values[np.isfinite(values)]
     if not len(known):
         return {"count": 0}
@@ -116,7 +116,7 @@ def ingest(evidence: Evidence) -> Figures:
 
 
 def _settings_changed(metadata: Figures | None) -> list[Figures] | None:
-    """Give field, number of changes and z of the first; None without ingest/metadata.json."""
+    """Return field, number of changes and z of the first; None without ingest/metadata.json."""
     if metadata is None:
         return None
     return [
@@ -126,7 +126,7 @@ def _settings_changed(metadata: Figures | None) -> list[Figures] | None:
 
 
 def holes_of(layers: Table) -> list[Figures]:
-    """Give every layer that lacks tiles: z, layer id, status and the keys of missing tiles."""
+    """Return every layer that lacks tiles: z, layer id, status and the keys of missing tiles."""
     lacking = layers.where((layers["missing"] != "") | (layers["status"] == "gap"))
     return [
         {
@@ -227,7 +227,7 @@ def review(evidence: Evidence) -> Figures:
 
 
 def warnings_of(gate: Any) -> list[str]:  # noqa: ANN401 - the gate's document or None
-    """Give the messages of the gate's checks that passed with a warning."""
+    """Return the messages of the gate's checks that passed with a warning."""
     checks = [] if gate is None else gate["checks"]
     return [check["message"] for check in checks if check["status"] == "warning"]
 
@@ -274,13 +274,13 @@ def zcorr(evidence: Evidence) -> Figures:
 
 
 def _inferred(evidence: Evidence) -> Figures:
-    """Give what qc.json says of the whole inference, beside its layers."""
+    """Return what qc.json says of the whole inference, beside its layers."""
     document = evidence.documents["qc"]
     return dict(document.get("figures", document)) if isinstance(document, Mapping) else {}
 
 
 def qc_layers(evidence: Evidence) -> list[Figures] | None:
-    """Give the rows of zcorr/qc.json in order of z; None when there is none."""
+    """Return the rows of zcorr/qc.json in order of z; None when there is none."""
     document = evidence.documents["qc"]
     if document is None:
         return None
@@ -289,7 +289,7 @@ def qc_layers(evidence: Evidence) -> list[Figures] | None:
 
 
 def qc_column(layers: list[Figures], name: str) -> NDArray[np.float64]:
-    """Give one column of the layers' quality table; NaN where it has no value."""
+    """Return one column of the layers' quality table; NaN where it has no value."""
     return np.array([np.nan if row.get(name) is None else row[name] for row in layers], float)
 
 

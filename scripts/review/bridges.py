@@ -1,4 +1,4 @@
-"""L4 · Bridges: matches for a gap of an edge, derived from the same edge in layers near it.
+"""Bridges: matches for a gap of an edge, derived from the same edge in layers near it.
 
 Tiles may be joined through z while the seam between two cells has no match for many layers: the
 seam then drifts. The offset of the two tiles is interpolated from the layers around the gap that
@@ -16,7 +16,7 @@ import numpy as np
 
 from scripts.lib.geometry import Array
 from scripts.lib.job import UserError
-from scripts.lib.records import CanvasMatches, TileSpec
+from scripts.lib.service.records import CanvasMatches, TileSpec
 from scripts.review.edges import Edge
 from scripts.review.patches import Place
 
@@ -48,7 +48,7 @@ class Offset:
 def wishes(
     gaps: Iterable[Mapping[str, Any]], asked: Sequence[Mapping[str, Any]], *, auto: bool, least: int
 ) -> list[Wish]:
-    """Give the ranges to bridge: those a person asked for and, with `auto`, gaps of `least` layers.
+    """Return ranges to bridge: those a person asked for and, with `auto`, gaps of `least` layers.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def bridge(
     window: int,
     missing: set[float],
 ) -> Iterator[tuple[CanvasMatches, dict[str, Any]]]:
-    """Give the derived record and its row (`COLUMNS`) for each layer of `wish` in `missing`.
+    """Return the derived record and its row (`COLUMNS`) for each layer of `wish` in `missing`.
 
     `matches` gives the record of two tiles of a layer or None; `window` layers before and after
     the gap are looked at. Nothing is given when none of them has matches.
@@ -116,7 +116,7 @@ def _offset(z: float, a: TileSpec, found: CanvasMatches) -> Offset:
 def interpolated(
     z: float, offsets: Sequence[Offset], *, most: int = 10
 ) -> tuple[Array, float, int]:
-    """Give the offset at `z`, its spread (px, sd of a layer) and the number of layers used.
+    """Return the offset at `z`, its spread (px, sd of a layer) and the number of layers used.
 
     A straight line through up to `most` layers on either side; their mean where all are on one.
     """

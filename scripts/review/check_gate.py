@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Stop before the solve when the match graph is not fit for it.
 
 Inputs
@@ -18,7 +17,7 @@ from typing import Any
 
 from scripts.lib.files import read_json, read_table, write_json
 from scripts.lib.job import UserError, job
-from scripts.lib.receipts import CollectionReceipt
+from scripts.lib.service.receipts import CollectionReceipt
 from scripts.review import gate
 
 log = logging.getLogger(__name__)

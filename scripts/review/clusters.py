@@ -1,4 +1,4 @@
-"""L4 · Clusters: which tiles the matches join, by one union-find over all pairs at once.
+"""Clusters: which tiles the matches join, by one union-find over all pairs at once.
 
 No slabs: a tile whose only partners lie beyond a slab's border is no orphan (the reference counts
 in slabs of 1000 layers and reports such tiles, spec match-review 16.7).
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from scripts.lib.records import TileSpec
+from scripts.lib.service.records import TileSpec
 
 Index = NDArray[np.int64]
 
@@ -33,18 +33,18 @@ class Net:
     dz: NDArray[np.float64]
 
     def without(self, gone: NDArray[np.bool_]) -> Net:
-        """Give the net with the pairs of tiles marked in (n,) `gone` removed; the tiles stay."""
+        """Return the net with the pairs of tiles marked in (n,) `gone` removed; the tiles stay."""
         keep = ~(gone[self.p] | gone[self.q])
         return Net(self.tiles, self.p[keep], self.q[keep], self.dz[keep])
 
 
 def net_of(tiles: Sequence[TileSpec], saved: Iterable[Mapping[str, str]]) -> Net:
-    """Give the net of `tiles` and rows with p_id and q_id; pairs of other tiles are left out."""
+    """Return the net of `tiles` and rows with p_id and q_id; pairs of other tiles are left out."""
     return net_of_ids(tiles, ((row["p_id"], row["q_id"]) for row in saved))
 
 
 def net_of_ids(tiles: Sequence[TileSpec], pairs: Iterable[tuple[str, str]]) -> Net:
-    """Give the net of `tiles` and pairs of tile ids; pairs of other tiles are left out."""
+    """Return the net of `tiles` and pairs of tile ids; pairs of other tiles are left out."""
     ordered = sorted(tiles, key=lambda t: (t.z, t.row, t.column, t.tile_id))
     at: dict[str, int] = {tile.tile_id: i for i, tile in enumerate(ordered)}
     found = (at.get(one, -1) for pair in pairs for one in pair)
@@ -55,7 +55,7 @@ def net_of_ids(tiles: Sequence[TileSpec], pairs: Iterable[tuple[str, str]]) -> N
 
 
 def degrees(net: Net) -> tuple[Index, Index]:
-    """Give the (n,) numbers of montage and of cross pairs of each tile."""
+    """Return the (n,) numbers of montage and of cross pairs of each tile."""
     n = len(net.tiles)
     montage = net.dz == 0
     both = np.concatenate([net.p, net.q])
@@ -64,7 +64,7 @@ def degrees(net: Net) -> tuple[Index, Index]:
 
 
 def labels(net: Net, gone: NDArray[np.bool_]) -> Index:
-    """Give the (n,) cluster of each tile: 1 the largest, 2 the next ..., 0 for unconnected or gone.
+    """Return (n,) cluster of each tile: 1 the largest, 2 the next ..., 0 for unconnected or gone.
 
     A cluster has at least two tiles; of two alike the one with the earlier tile comes first. A
     volume of one tile is one cluster.
@@ -84,7 +84,7 @@ def labels(net: Net, gone: NDArray[np.bool_]) -> Index:
 
 
 def described(net: Net, label: Index) -> list[dict[str, object]]:
-    """Give size, z range and cells of each cluster, largest first."""
+    """Return size, z range and cells of each cluster, largest first."""
     out: list[dict[str, object]] = []
     members: dict[int, list[TileSpec]] = {}
     for tile, number in zip(net.tiles, label.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""L4 · Collected: everything the review knows, put together, and what follows from it."""
+"""Collected: everything the review knows, put together, and what follows from it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from scripts.lib.files import digest, read_table
-from scripts.lib.receipts import CollectionReceipt, digests
-from scripts.lib.records import CanvasMatches, TileSet, TileSpec
+from scripts.lib.service.receipts import CollectionReceipt, digests
+from scripts.lib.service.records import CanvasMatches, TileSet, TileSpec
 from scripts.review import bridges, edges, findings, patches, statistics, suspects
 from scripts.review.clusters import Net, net_of_ids
 from scripts.review.decisions import Decided, as_yaml, decide
@@ -30,19 +30,19 @@ class Service(Protocol):
     owner: str
 
     def tiles(self, stack: str) -> TileSet:
-        """Give all tiles of a stack."""
+        """Return all tiles of a stack."""
 
     def p_groups(self, collection: str) -> list[str]:
-        """Give the p groups of a collection."""
+        """Return the p groups of a collection."""
 
     def match_keys(self, collection: str, p_group: str) -> list[tuple[str, str, str, str, int]]:
-        """Give the keys of a p group."""
+        """Return the keys of a p group."""
 
     def match_ids(self, collection: str) -> Iterator[tuple[str, str]]:
-        """Give the two tile ids of every pair of a collection."""
+        """Return the two tile ids of every pair of a collection."""
 
     def matches_between(self, collection: str, p_group: str, q_group: str) -> list[CanvasMatches]:
-        """Give the records between two groups."""
+        """Return the records between two groups."""
 
     def put_matches(self, collection: str, pairs: Sequence[CanvasMatches]) -> None:
         """Upsert records."""
@@ -181,7 +181,7 @@ def _patch_reason(row: Mapping[str, Any]) -> str:
 def _undecided(
     joined: Joined, decided: Decided, verdicts: Mapping[str, Verdict], params: Mapping[str, Any]
 ) -> list[str]:
-    """Give the ids of spoilt tiles that go into the solve without anybody having said so."""
+    """Return the ids of spoilt tiles that go into the solve without anybody having said so."""
     kept = decide(joined.net, params["keep"], auto=False).gone
     out = decided.gone | kept
     return [

@@ -1,4 +1,4 @@
-"""L4 · Condition: what the pixels of one tile say of it, without any other tile.
+"""Condition: what the pixels of one tile say of it, without any other tile.
 
 Ways in which a tile goes bad that its own rows tell: values beyond the detector's or the
 conversion's range (saturation, a file that ends early), lines without signal, noise.
@@ -30,7 +30,7 @@ class Condition:
 
 
 def level_of(width: int, height: int) -> int:
-    """Give the deepest mipmap level whose shorter side is still `SIDE_PX` px."""
+    """Return the deepest mipmap level whose shorter side is still `SIDE_PX` px."""
     return max(0, (min(width, height) // SIDE_PX).bit_length() - 1)
 
 
@@ -43,7 +43,7 @@ def condition(image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Condition
 
 
 def saturated(pixels: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
-    """Give the share of the area in which all pixels of `AREA_PX` are at 0, or all at 255."""
+    """Return the share of the area in which all pixels of `AREA_PX` are at 0, or all at 255."""
     return int(flat(pixels, valid).sum()) / int(valid.sum())
 
 
@@ -59,7 +59,7 @@ def flat(pixels: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.bo
 
 
 def dead(pixels: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
-    """Give the share of rows, or of columns if that is more, that have no signal."""
+    """Return the share of rows, or of columns if that is more, that have no signal."""
     return max(_dead(pixels, valid), _dead(pixels.T, valid.T))
 
 
@@ -76,7 +76,7 @@ def _dead(pixels: Array | NDArray[np.float32], valid: NDArray[np.bool_]) -> floa
 
 
 def noise(pixels: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
-    """Give the sd of the pixel noise (Immerkaer 1996, doi 10.1006/cviu.1996.0060).
+    """Return the sd of the pixel noise (Immerkaer 1996, doi 10.1006/cviu.1996.0060).
 
     The kernel is blind to constant and linear parts of the picture.
     """

@@ -1,4 +1,4 @@
-"""L4 · Decisions: which tiles leave the solve, by the config or automatically, and proposals.
+"""Decisions: which tiles leave the solve, by the config or automatically, and proposals.
 
 A person decides in the config (``review.exclude``, ``keep``, ``patch``, ``bridge``) and
 ``review.auto`` applies the safe kinds. A tile of the largest cluster leaves only when it is spoilt
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib.job import UserError
-from scripts.lib.records import TileSpec
+from scripts.lib.service.records import TileSpec
 from scripts.review.clusters import Index, Net, labels
 from scripts.review.edges import runs
 from scripts.review.suspects import RESIN, SPOILT, Verdict
@@ -94,7 +94,7 @@ def _auto_reason(label: int, size: int, verdict: Verdict | None) -> str:
 
 
 def by_config(tiles: Sequence[TileSpec], entries: Entries, *, key: str = "exclude") -> list[str]:
-    """Give the (n,) reasons of the entries that name each tile, "" for none (the first one wins).
+    """Return the (n,) reasons of the entries that name each tile, "" for none (the first one wins).
 
     Raises
     ------
@@ -131,7 +131,7 @@ def _check_entry(where: str, entry: Mapping[str, Any], tiles: Sequence[TileSpec]
 def proposals(
     tiles: Sequence[TileSpec], wanted: Mask, stay: Mask, kinds: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Give entries for ``review.exclude`` that take out the (n,) `wanted` tiles and no other.
+    """Return entries for ``review.exclude`` that take out the (n,) `wanted` tiles and no other.
 
     Runs of z of one cell become one entry where no tile that should stay (``stay`` (n,)) lies in
     between; `kinds` (tile id -> resin, tissue without matches ...) goes into the reason.
@@ -173,7 +173,7 @@ def _entry(cell: str, tiles: Sequence[TileSpec], kinds: Mapping[str, str]) -> di
 def as_yaml(
     entries: Entries, patches: Entries = (), bridges: Entries = (), *, bare: Collection[str] = ()
 ) -> str:
-    """Give entries as lines to paste under ``review:``; keys in `bare` are left out when empty."""
+    """Return lines to paste under ``review:``; keys in `bare` are left out when empty."""
     lines = []
     for key, some in (("exclude", entries), ("patch", patches), ("bridge", bridges)):
         if some:

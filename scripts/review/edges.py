@@ -1,4 +1,4 @@
-"""L4 · Edges: where neighboring cells of a layer have no match between them, as ranges of z.
+"""Edges: where neighboring cells of a layer have no match between them, as ranges of z.
 
 Tiles may be one cluster through z while a seam has no match for many layers: the seam then drifts.
 All ranges are given (the reference keeps only those over its limit and the latest, spec
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib.records import TileSpec
+from scripts.lib.service.records import TileSpec
 from scripts.review.clusters import Net
 
 COLUMNS = ("row_a", "column_a", "row_b", "column_b", "z_first", "z_last", "layers",
@@ -24,7 +24,7 @@ Edge = tuple[Cell, Cell]
 
 
 def expected(cells: Iterable[Cell]) -> Iterator[Edge]:
-    """Give the edges between neighboring cells present in a layer, smaller cell first."""
+    """Return the edges between neighboring cells present in a layer, smaller cell first."""
     present = set(cells)
     for row, column in sorted(present):
         for other in ((row, column + 1), (row + 1, column)):
@@ -33,7 +33,7 @@ def expected(cells: Iterable[Cell]) -> Iterator[Edge]:
 
 
 def gaps(net: Net, gone: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """Give the ranges of consecutive layers in which an edge has no saved pair (`COLUMNS`).
+    """Return the ranges of consecutive layers in which an edge has no saved pair (`COLUMNS`).
 
     Tiles marked in (n,) `gone` are not expected to have edges. A layer in which one of the two
     cells is absent ends a range no more than a layer in which both are: only a matched edge, or
@@ -60,7 +60,7 @@ def gaps(net: Net, gone: NDArray[np.bool_]) -> list[dict[str, Any]]:
 
 
 def layers_of(gaps: Iterable[Mapping[str, Any]], edge: Edge) -> set[float]:
-    """Give the layers in which `edge` has no match."""
+    """Return the layers in which `edge` has no match."""
     names = ("row_a", "column_a", "row_b", "column_b")
     return {
         z

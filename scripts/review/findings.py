@@ -1,4 +1,4 @@
-"""L4 · Findings: the tables of the review, put together from net, decisions and verdicts."""
+"""Findings: the tables of the review, put together from net, decisions and verdicts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def proposed(
     verdicts: Mapping[str, Verdict],
     replaced: Collection[str] = (),
 ) -> list[dict[str, Any]]:
-    """Give entries for ``review.exclude`` for all that is outside the largest cluster.
+    """Return entries for ``review.exclude`` for all that is outside the largest cluster.
 
     Tiles in `replaced` are left out: a patch is proposed for them.
     """
@@ -45,7 +45,7 @@ def per_tile(
     verdicts: Mapping[str, Verdict],
     patched: Mapping[str, str] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Give one row per tile (`COLUMNS`); pairs are counted before the decisions.
+    """Return one row per tile (`COLUMNS`); pairs are counted before the decisions.
 
     `patched` gives the reason of each tile that is a patch, by its id.
     """
@@ -88,7 +88,7 @@ def figures(
     patches: Sequence[Mapping[str, Any]] = (),
     derived: int = 0,
 ) -> dict[str, Any]:
-    """Give the content of ``review/clusters.json``.
+    """Return the content of ``review/clusters.json``.
 
     `attempted` counts the pairs tried, `saved` them by kind (`statistics.saved_counts`), `derived`
     the pairs of bridges.

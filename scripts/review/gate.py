@@ -1,4 +1,4 @@
-"""L4 · Gate: is the match graph fit to be solved? Checks with thresholds, told in words.
+"""Gate: is the match graph fit to be solved? Checks with thresholds, told in words.
 
 G1 no invalid tile, no spoilt one undecided; G2 attempted pairs = planned pairs; G3 share of saved
 pairs; G4 one cluster; G5 no unconnected tile; G6 longest edge gap; G7 shares of patched, derived
@@ -46,7 +46,7 @@ class Check:
     message: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Give the form of ``review/gate.json``."""
+        """Return the form of ``review/gate.json``."""
         return {
             "name": self.name,
             "found": self.found,
@@ -69,7 +69,7 @@ class Evidence:
 
 
 def checks(found: Evidence, limits: Limits) -> list[Check]:
-    """Give all checks, G1 to G7."""
+    """Return all checks, G1 to G7."""
     return [
         check_invalid(found.figures.get("invalid_tiles", []), limits),
         check_spoilt(found.figures.get("spoilt_tiles", []), found, limits),
@@ -251,7 +251,7 @@ def check_auto(tiles: Sequence[Row], limits: Limits) -> list[Check]:
 
 
 def failure(found: Sequence[Check]) -> str | None:
-    """Give what a failing gate says, None when it passes."""
+    """Return what a failing gate says, None when it passes."""
     failed = [check for check in found if check.status == "failed"]
     if not failed:
         return None
@@ -302,7 +302,7 @@ def _entry(key: str, ids: Iterable[str], reason: str) -> str:
 
 
 def _lines(text: str) -> str:
-    """Give the lines to add, ready to paste."""
+    """Return the lines to add, ready to paste."""
     body = "".join(f"  {line}\n" for line in text.splitlines())
     return f" add to the config of the volume:\n\nreview:\n{body}\n"
 

@@ -1,4 +1,4 @@
-"""L4 · Likeness: how every part of a tile resembles the same cell of the layers around it.
+"""Likeness: how every part of a tile resembles the same cell of the layers around it.
 
 A face of the specimen lies between the one before and the one after it. So where those two
 resemble each other, a face that resembles neither is spoilt there, whatever spoilt it: a band
@@ -57,7 +57,7 @@ class Likeness:
     block: tuple[float, float]  # height, width of a block, px
 
     def turned(self) -> Likeness:
-        """Give the same seen from b."""
+        """Return the same seen from b."""
         return Likeness((-self.shift[0], -self.shift[1]), self.of_b, self.of_a, self.block)
 
 
@@ -95,7 +95,7 @@ def compare(a: Look, b: Look) -> Likeness:
 
 
 def shift_between(a: Look, b: Look) -> tuple[float, float]:
-    """Give x, y such that ``a(u, v)`` shows what ``b(u + x, v + y)`` does; sub-pixel."""
+    """Return x, y such that ``a(u, v)`` shows what ``b(u + x, v + y)`` does; sub-pixel."""
     h, w = (min(m, n) for m, n in zip(a.band.shape, b.band.shape, strict=True))
     size = [fft.next_fast_len(2 * n, real=True) for n in (h, w)]
     f, g = (fft.rfft2(one.band[:h, :w], size) for one in (a, b))
@@ -112,7 +112,7 @@ def shift_between(a: Look, b: Look) -> tuple[float, float]:
 
 
 def _vertex(values: NDArray[np.generic], at: int) -> float:
-    """Give the offset of a parabola's top from the largest of three values."""
+    """Return the offset of a parabola's top from the largest of three values."""
     if at in (0, len(values) - 1):
         return 0.0
     left, middle, right = (float(v) for v in values[at - 1 : at + 2])
@@ -121,7 +121,7 @@ def _vertex(values: NDArray[np.generic], at: int) -> float:
 
 
 def band_shifts(a: Look, b: Look, shift: tuple[float, float]) -> Array:
-    """Give x, y of what bands of rows of a show in b, against `shift`, px; (`BANDS`, 2).
+    """Return x, y of what bands of rows of a show in b, against `shift`, px; (`BANDS`, 2).
 
     A beam that jumps in mid frame displaces all rows after it. NaN where a band is not found again
     (correlation below `LEAST_LIKE`).
@@ -149,7 +149,7 @@ def band_shifts(a: Look, b: Look, shift: tuple[float, float]) -> Array:
 
 
 def displaced(shifts: Mapping[int, Array]) -> tuple[float, float]:
-    """Give how far the rows of a tile are displaced among themselves, px, and from where (0..1).
+    """Return how far the rows of a tile are displaced among themselves, px, and from where (0..1).
 
     `shifts` holds `band_shifts` against the neighbor at each distance. It counts what most of the
     neighbors, and two at least, say alike: a neighbor that is displaced itself stands alone.
@@ -173,7 +173,7 @@ def displaced(shifts: Mapping[int, Array]) -> tuple[float, float]:
 
 
 def local_correlation(a: Float32, b: Float32, valid: Bool) -> Float32:
-    """Give the (h, w) correlation of two pictures in a window of 1/8 of the side around each px.
+    """Return the (h, w) correlation of two pictures in a window of 1/8 of the side around each px.
 
     NaN where less than half of the window is valid; 0 where one of them is flat.
     """
@@ -253,7 +253,7 @@ def judge(own: Mapping[int, Likeness], around: Mapping[tuple[int, int], Likeness
 
 
 def _most(fields: list[Array]) -> Array:
-    """Give the largest of some (G, G) fields; NaN where none has a value."""
+    """Return the largest of some (G, G) fields; NaN where none has a value."""
     if not fields:
         return np.full((GRID, GRID), np.nan)
     stack = np.stack(fields)

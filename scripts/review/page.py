@@ -1,4 +1,4 @@
-"""L4 · Page: the review as one HTML file that needs no network; also there when the gate fails."""
+"""Page: the review as one HTML file that needs no network; also there when the gate fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from scripts.lib.records import CanvasMatches, TileSpec
+from scripts.lib.service.records import CanvasMatches, TileSpec
 from scripts.review import pictures
 from scripts.review.patches import Place
 from scripts.review.pictures import Shown
@@ -75,7 +75,7 @@ def thickness_strips(
 
 
 def thickness_part(shown: Sequence[Shown], count: int, lines: str) -> str:
-    """Give the script that fills the page's place for `count` proposals; `lines` are their YAML.
+    """Return the script that fills the page's place for `count` proposals; `lines` are their YAML.
 
     A script, since pages opened from a disk may read nothing else of the files beside them.
     """
@@ -85,7 +85,7 @@ def thickness_part(shown: Sequence[Shown], count: int, lines: str) -> str:
 
 
 def worst(pairs: Pairs) -> list[int]:
-    """Give the rows of the saved pairs of one layer or the next with the fewest matches."""
+    """Return the rows of the saved pairs of one layer or the next with the fewest matches."""
     near = np.flatnonzero((pairs["saved"] == 1) & (pairs["dz"] <= 1))
     chosen: list[int] = []
     for kind in (0, 1):
@@ -112,7 +112,7 @@ def page(
     proposals: str,
     plots: tuple[str, Mapping[str, str]],
 ) -> str:
-    """Give the page; `plots` are the script and the elements of `lib.plots.embed`."""
+    """Return the page; `plots` are the script and the elements of `lib.plots.embed`."""
     script, parts = plots
     return (
         _environment()
@@ -158,7 +158,7 @@ def tables(
     edges: Sequence[Row],
     statistics: Sequence[Row],
 ) -> list[tuple[str, list[str], list[list[Any]]]]:
-    """Give the tables of the page: (caption, header, rows)."""
+    """Return the tables of the page: (caption, header, rows)."""
     shown = ["by", "run", "key", "planned", "saved", "saved_pct", "matches_median", "rms_px_median"]
     clusters = [
         [c["cluster"], f"{c['tiles']:,}", f"{c['z_first']:g} to {c['z_last']:g}",

@@ -1,4 +1,4 @@
-"""L4 · Patches: a spoilt or missing tile is replaced by the same cell of an adjacent layer.
+"""Patches: a spoilt or missing tile is replaced by the same cell of an adjacent layer.
 
 The tile that takes its place has the source's image and stage position, and the layer of the tile
 it replaces (spec match-review 12.4). Up to three rounds: a patch that finds no match but to its own
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scripts.lib.geometry import TileId, section_id
-from scripts.lib.records import PATCH, TileSpec
+from scripts.lib.service.records import PATCH, TileSpec
 
 DISTANCES = (-1, 1, -2, 2)  # layers to the source
 COLUMNS = (
@@ -39,12 +39,12 @@ class Wanted:
 
 
 def places(tiles: Iterable[TileSpec]) -> dict[Place, TileSpec]:
-    """Give tiles by z, row and column."""
+    """Return tiles by z, row and column."""
     return {(tile.z, *tile.cell): tile for tile in tiles}
 
 
 def ranked(place: Place, at: Mapping[Place, TileSpec], quality: Mapping[str, float]) -> list[int]:
-    """Give the distances of usable sources, best first.
+    """Return the distances of usable sources, best first.
 
     `quality` holds the tiles that may serve (tissue, joined, not spoilt) with their likeness to the
     layers around them. The nearer layer wins, of two alike the better one, then the one before.
@@ -61,7 +61,7 @@ def ranked(place: Place, at: Mapping[Place, TileSpec], quality: Mapping[str, flo
 def first_round(
     wanted: Iterable[Wanted], at: Mapping[Place, TileSpec], quality: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """Give the rows (`COLUMNS`) of the first round; what has no usable source is left out."""
+    """Return the rows (`COLUMNS`) of the first round; what has no usable source is left out."""
     out = []
     for one in sorted(wanted, key=lambda one: one.place):
         usable = ranked(one.place, at, quality)
@@ -94,7 +94,7 @@ def _row(
 
 
 def place_of(row: Row) -> Place:
-    """Give z, row and column of a row of the patch table."""
+    """Return z, row and column of a row of the patch table."""
     return float(row["z"]), int(row["row"]), int(row["column"])
 
 
@@ -110,7 +110,7 @@ def settled(row: Row, saved: Iterable[Row]) -> bool:
 def next_round(
     rows: Sequence[Row], results: Sequence[Row], at: Mapping[Place, TileSpec], *, number: int
 ) -> list[dict[str, Any]]:
-    """Give the rows of round `number`: patches that hold stay, others take their next source."""
+    """Return the rows of round `number`: patches that hold stay, others take their next source."""
     saved = [row for row in results if row["saved"] == "1"]
     out: list[dict[str, Any]] = []
     for row in rows:
@@ -123,7 +123,7 @@ def next_round(
 
 
 def new_tile(row: Row, at: Mapping[Place, TileSpec]) -> TileSpec:
-    """Give the spec of a patch: the source's image and position in the layer of `row`."""
+    """Return the spec of a patch: the source's image and position in the layer of `row`."""
     place = place_of(row)
     source = at[place[0] + int(row["from"]), place[1], place[2]]
     old = at.get(place)
@@ -135,7 +135,7 @@ def new_tile(row: Row, at: Mapping[Place, TileSpec]) -> TileSpec:
 
 
 def patched(at: Mapping[Place, TileSpec], rows: Iterable[Row]) -> dict[Place, TileSpec]:
-    """Give all tiles by place with the patches in the places of those they replace."""
+    """Return all tiles by place with the patches in the places of those they replace."""
     return {**at, **{place_of(row): new_tile(row, at) for row in rows}}
 
 
@@ -147,7 +147,7 @@ Step = tuple[int, int, int, str, str]  # row, column of the other, layers to it,
 
 
 def steps(plan: Iterable[Row], known: Mapping[str, TileSpec]) -> dict[Cell, set[Step]]:
-    """Give what the plan of one run compares a tile of each cell with."""
+    """Return what the plan of one run compares a tile of each cell with."""
     out: dict[Cell, set[Step]] = defaultdict(set)
     for row in plan:
         p, q = known[row["p_id"]], known[row["q_id"]]
@@ -161,7 +161,7 @@ def pairs(
     rows: Sequence[Row], now: Mapping[Place, TileSpec], plan: Mapping[Cell, set[Step]], *,
     number: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Give the pairs (`PAIR_COLUMNS`) of one run that touch a patch new in round `number`."""
+    """Return the pairs (`PAIR_COLUMNS`) of one run that touch a patch new in round `number`."""
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in rows:
         if int(row["round"]) != number:

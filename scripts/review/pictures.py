@@ -1,4 +1,4 @@
-"""L4 · Pictures: a tile beside its neighbors, and two tiles with their matches, as small JPEGs."""
+"""Pictures: a tile beside its neighbors, and two tiles with their matches, as small JPEGs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib.records import CanvasMatches, TileSpec
+from scripts.lib.service.records import CanvasMatches, TileSpec
 from scripts.review.patches import Place
 from scripts.review.survey import Read
 
@@ -34,7 +34,7 @@ class Shown:
     caption: str
 
     def to_json(self) -> dict[str, Any]:
-        """Give the form of ``review/pictures.json``."""
+        """Return the form of ``review/pictures.json``."""
         return asdict(self)
 
 

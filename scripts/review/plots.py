@@ -1,4 +1,4 @@
-"""L4 · Plots: saved shares and match counts over the layers; restarts are drawn in.
+"""Plots: saved shares and match counts over the layers; restarts are drawn in.
 
 Long stacks are put into at most `MOST_BINS` bins of layers, and of outliers the worst are shown, so
 that a page of 25,000 layers opens as fast as one of sixty.
@@ -14,7 +14,7 @@ from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper
 from bokeh.models.annotations import ColorBar, Span
 from numpy.typing import NDArray
 
-from scripts.lib.plots import BLUE, CYCLE, FONT, GRAY, MARKS, VERMILION, frame, legend_above
+from scripts.lib.pages.plots import BLUE, CYCLE, FONT, GRAY, MARKS, VERMILION, frame, legend_above
 from scripts.review.statistics import Pairs
 
 MOST_BINS = 500
@@ -42,7 +42,7 @@ def all_plots(pairs: Pairs, restarts: Sequence[float]) -> dict[str, Any]:
 
 
 def bins(z: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give edges of bins over z: one layer each, wider for long stacks."""
+    """Return edges of bins over z: one layer each, wider for long stacks."""
     low, high = float(z.min()), float(z.max()) + 1
     width = max(1.0, np.ceil((high - low) / MOST_BINS))
     return np.arange(low, high + width, width)
@@ -104,7 +104,7 @@ def _mark(plot: Any, restarts: Sequence[float]) -> None:  # noqa: ANN401 - a Bok
 
 
 def outliers(count: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Give the places of counts far below those around them, worst first; counts in order of z."""
+    """Return places of counts far below those around them, worst first; counts in order of z."""
     if len(count) < 8:
         return np.empty(0, np.intp)
     half = min(NEIGHBORHOOD, len(count)) // 2

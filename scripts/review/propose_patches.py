@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Name the tiles that should be replaced by those of an adjacent layer, and from which.
 
 What
@@ -21,8 +20,8 @@ from typing import Any
 
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 from scripts.review import clusters, patches, proposing, suspects
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""L4 · Proposing: tiles that should be replaced, by verdicts, clusters and what a person says."""
+"""Proposing: tiles that should be replaced, by verdicts, clusters and what a person says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scripts.lib.job import UserError
-from scripts.lib.records import TileSpec
+from scripts.lib.service.records import TileSpec
 from scripts.review.clusters import Net, labels
 from scripts.review.decisions import by_config
 from scripts.review.patches import DISTANCES, Place, Wanted, places
@@ -22,7 +22,7 @@ Entries = Sequence[Mapping[str, Any]]
 def wanted(
     net: Net, verdicts: Mapping[str, Verdict], *, exclude: Entries, keep: Entries
 ) -> tuple[list[Wanted], dict[str, float]]:
-    """Give the tiles to replace, and the likeness of the tiles that may serve as sources.
+    """Return the tiles to replace, and the likeness of the tiles that may serve as sources.
 
     Spoilt tiles; tissue that no match joins to the largest cluster; tiles missing between others.
     """
@@ -51,7 +51,7 @@ def wanted(
 
 
 def missing(at: Mapping[Place, TileSpec]) -> Iterator[Place]:
-    """Give the places without a tile in layers that have others, between tiles of the same cell."""
+    """Return places without a tile in layers that have others, between tiles of the same cell."""
     layers = np.unique([z for z, _, _ in at])
     cells: dict[tuple[int, int], list[float]] = defaultdict(list)
     for z, row, column in at:
@@ -65,7 +65,7 @@ def missing(at: Mapping[Place, TileSpec]) -> Iterator[Place]:
 
 
 def asked(entries: Entries, at: Mapping[Place, TileSpec]) -> list[Wanted]:
-    """Give the patches that ``review.patch`` names.
+    """Return the patches that ``review.patch`` names.
 
     Raises
     ------
@@ -88,14 +88,14 @@ def asked(entries: Entries, at: Mapping[Place, TileSpec]) -> list[Wanted]:
 
 
 def merged(found: Sequence[Wanted], by_hand: Sequence[Wanted]) -> list[Wanted]:
-    """Give one wish per place; what a person asked for goes first."""
+    """Return one wish per place; what a person asked for goes first."""
     out = {one.place: one for one in found}
     out |= {one.place: one for one in by_hand}
     return [out[place] for place in sorted(out)]
 
 
 def entry_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a row of the patch table as an entry of ``review.patch``."""
+    """Return a row of the patch table as an entry of ``review.patch``."""
     return {
         "cell": f"{row['row']},{row['column']}",
         "z": float(row["z"]),

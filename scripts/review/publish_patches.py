@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Publish the tiles of one round of patches with those they are compared with, and their pairs.
 
 Inputs
@@ -17,9 +16,9 @@ from typing import Any
 
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.records import TileSet, TileSpec
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
+from scripts.lib.service.records import TileSet, TileSpec
 from scripts.review import patches
 
 log = logging.getLogger(__name__)

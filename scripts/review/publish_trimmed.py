@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Publish the trimmed stack: the acquired tiles without those the review excluded or replaced.
 
 Inputs
@@ -17,9 +16,9 @@ from typing import Any
 
 from scripts.lib.files import read_table
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.records import TileSet
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
+from scripts.lib.service.records import TileSet
 from scripts.review import patches
 
 log = logging.getLogger(__name__)
@@ -28,7 +27,7 @@ log = logging.getLogger(__name__)
 def trimmed(
     tiles: TileSet, excluded: set[str], patch_rows: Sequence[Mapping[str, str]] = ()
 ) -> TileSet:
-    """Give the tiles that are not in `excluded`, with the patches that hold in their places."""
+    """Return the tiles that are not in `excluded`, with the patches that hold in their places."""
     held = [row for row in patch_rows if row["state"] == "patched"]
     now = patches.patched(patches.places(tiles.tiles), held) if held else None
     kept = tiles.tiles if now is None else now.values()

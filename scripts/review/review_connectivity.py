@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Look at what the matches join, after patches, and decide which tiles leave the solve.
 
 What
@@ -29,8 +28,8 @@ from typing import Any
 
 from scripts.lib.files import write_json, write_table, write_text
 from scripts.lib.job import job
-from scripts.lib.receipts import CollectionReceipt, StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
 from scripts.review import bridges, edges, findings, statistics
 from scripts.review.collected import Files, Joined, collect, conclude
 

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Make the page of the review: proposals with pictures, plots over the layers, tables.
 
 Inputs
@@ -19,9 +18,9 @@ import yaml
 
 from scripts.lib.files import read_json, read_table, write_json, write_text
 from scripts.lib.job import job
-from scripts.lib.plots import embed
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.pages.plots import embed
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 from scripts.review import page, patches, plots, statistics
 from scripts.review.pictures import Shown
 from scripts.review.survey import read_pixels
@@ -32,7 +31,7 @@ log = logging.getLogger(__name__)
 def pairs_shown(
     client: RenderClient, collection: str, pairs: statistics.Pairs, tiles: Mapping[str, Any]
 ) -> list[Shown]:
-    """Give the pictures of the worst pairs."""
+    """Return the pictures of the worst pairs."""
     out = []
     for i in page.worst(pairs):
         found = client.matches_between(collection, pairs["p_group"][i], pairs["q_group"][i])

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Show on the review page what the thickness proposes: tiles of layers that fit neither neighbor.
 
 Inputs
@@ -20,8 +19,8 @@ import yaml
 
 from scripts.lib.files import write_json, write_text
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 from scripts.review import page, patches
 from scripts.review.survey import read_pixels
 
@@ -31,7 +30,7 @@ Entries = Sequence[Mapping[str, Any]]
 
 
 def around(client: RenderClient, stack: str, entries: Entries) -> dict[patches.Place, Any]:
-    """Give the tiles of the layers of `entries` that are shown, and of those beside them."""
+    """Return the tiles of the layers of `entries` that are shown, and of those beside them."""
     layers = sorted({float(one["z_first"]) for one in entries[: page.MOST_PROPOSALS]})
     return patches.places(tile for z in layers for tile in client.tiles(stack, z - 1, z + 1).tiles)
 

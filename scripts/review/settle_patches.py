@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """See which patches of a round hold; those that match nothing but their own source try another.
 
 Inputs
@@ -16,8 +15,8 @@ from typing import Any
 
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 from scripts.review import patches
 
 log = logging.getLogger(__name__)

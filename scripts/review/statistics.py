@@ -1,4 +1,4 @@
-"""L4 · Statistics: saved pairs by run and stage, distance, cell, edge and layer (spec 8 and 17)."""
+"""Statistics: saved pairs by run and stage, distance, cell, edge and layer (spec 8 and 17)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Pairs:
         return len(self.columns["dz"])
 
     def where(self, mask: NDArray[np.bool_]) -> Pairs:
-        """Give the rows where `mask` (m,) is true."""
+        """Return the rows where `mask` (m,) is true."""
         return Pairs({name: column[mask] for name, column in self.columns.items()})
 
 
@@ -59,7 +59,7 @@ def _text(path: Path) -> io.TextIOBase:
 
 
 def of_columns(found: Mapping[str, Sequence[str]]) -> Pairs:
-    """Give the pairs of columns of text."""
+    """Return the pairs of columns of text."""
     out: dict[str, NDArray[Any]] = {name: np.array(found[name], dtype=object) for name in TEXTS}
     for name, kind in KINDS.items():
         number = np.array([float(cell) if cell else np.nan for cell in found[name]], float)
@@ -92,7 +92,7 @@ def saved_counts(pairs: Pairs, gone: set[str]) -> dict[str, dict[str, int]]:
 
 
 def table(pairs: Pairs) -> Iterator[dict[str, Any]]:
-    """Give the rows (`COLUMNS`) by stage, dz, cell, edge and z, each within its run.
+    """Return the rows (`COLUMNS`) by stage, dz, cell, edge and z, each within its run.
 
     A pair of two cells counts for both; a stage is the one that saved a pair or was tried last.
     """

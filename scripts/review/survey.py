@@ -1,4 +1,4 @@
-"""L4 · Survey: every tile looked at once, beside the same cell of the layers around it."""
+"""Survey: every tile looked at once, beside the same cell of the layers around it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib.pixels import read_image, read_mask
-from scripts.lib.records import TileSpec
+from scripts.lib.drawing.pixels import read_image, read_mask
+from scripts.lib.service.records import TileSpec
 from scripts.review import condition, likeness, texture
 from scripts.review.likeness import Likeness, Look
 
@@ -53,7 +53,7 @@ class _Window:
     pairs: dict[tuple[float, float], Likeness] = field(default_factory=dict)
 
     def likeness(self, a: float, b: float) -> Likeness | None:
-        """Give the likeness of the tiles at z `a` and `b`, None when one is absent."""
+        """Return the likeness of the tiles at z `a` and `b`, None when one is absent."""
         if a not in self.seen or b not in self.seen:
             return None
         low, high = min(a, b), max(a, b)
@@ -72,7 +72,7 @@ class _Window:
 def survey(
     tiles: Sequence[TileSpec], z_first: float, z_last: float, *, read: Read = read_pixels
 ) -> Iterator[dict[str, Any]]:
-    """Give a row (`COLUMNS`) for each tile with ``z_first <= z <= z_last``, cell by cell.
+    """Return a row (`COLUMNS`) for each tile with ``z_first <= z <= z_last``, cell by cell.
 
     `tiles` also holds those of `REACH` layers on either side. A few tiles of one cell are in
     memory at a time.
@@ -119,7 +119,7 @@ def _small(image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Pixels:
 def _displaced(
     window: _Window, tile: TileSpec, own: Mapping[int, Likeness | None]
 ) -> tuple[float, float]:
-    """Give how far rows of a tile are displaced, as a share of its shorter side, and from where."""
+    """Return how far tile rows are displaced, as a share of its shorter side, and from where."""
     mine = window.seen[tile.z].look
     shifts = {
         d: likeness.band_shifts(mine, window.seen[tile.z + d].look, one.shift)

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Look at every tile of one chunk beside the same cell of the layers around it.
 
 Inputs
@@ -19,8 +18,8 @@ import cv2
 
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 from scripts.review import survey
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""L4 · Suspects: resin, tissue or spoilt, by what the survey measured.
+"""Suspects: resin, tissue or spoilt, by what the survey measured.
 
 A figure of a tile is compared with that of the same cell in the layers around it wherever the
 specimen or the settings of the microscope may change it slowly; a spoilt tile differs from those
@@ -47,7 +47,7 @@ class Verdict:
 
 
 def tissue_texture(rows: Sequence[Row]) -> float:
-    """Give the texture of tissue: the median of the tiles whose structure goes on in z."""
+    """Return the texture of tissue: the median of the tiles whose structure goes on in z."""
     value = np.array([float(row["texture"]) for row in rows], float)
     like = np.array([float(row["like"]) for row in rows], float)
     goes_on = like >= Limits().resin_likeness
@@ -55,7 +55,7 @@ def tissue_texture(rows: Sequence[Row]) -> float:
 
 
 def verdicts(rows: Sequence[Row], limits: Limits) -> dict[str, Verdict]:
-    """Give the verdict of each surveyed tile by its id."""
+    """Return the verdict of each surveyed tile by its id."""
     tissue = tissue_texture(rows)
     cells: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
@@ -116,7 +116,7 @@ def _beside(z: NDArray[np.float64], i: int) -> Beside:
 def _faults(
     row: Row, figure: Mapping[str, NDArray[np.float64]], i: int, beside: Beside, limits: Limits
 ) -> list[tuple[float, str]]:
-    """Give (measure over its limit, words) of everything that is wrong with a tile."""
+    """Return (measure over its limit, words) of everything that is wrong with a tile."""
     found = []
     unlike = float(row["unlike_share"])
     if int(row["judged_blocks"]) >= LEAST_BLOCKS and unlike > limits.max_unlike_share:

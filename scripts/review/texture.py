@@ -1,4 +1,4 @@
-"""L4 · Texture: how much structure a tile shows, from a small mipmap level: tissue or bare resin.
+"""Texture: how much structure a tile shows, from a small mipmap level: tissue or bare resin.
 
 The score is the robust spread of a band of sizes (2 to 8 px of the small level): pixel noise is
 averaged away by the level and the blur, shading and charging clouds are wider than the band.
@@ -17,12 +17,12 @@ FINE, COARSE = 1.0, 4.0  # px of the small level; sigmas of the band
 
 
 def level_of(width: int, height: int) -> int:
-    """Give the deepest mipmap level whose shorter side is still `SHORT_SIDE` px."""
+    """Return the deepest mipmap level whose shorter side is still `SHORT_SIDE` px."""
     return max(0, (min(width, height) // SHORT_SIDE).bit_length() - 1)
 
 
 def score(image: NDArray[np.generic], valid: NDArray[np.bool_]) -> float:
-    """Give the texture of a picture in its grey levels; 0 for a flat or wholly masked one.
+    """Return the texture of a picture in its grey levels; 0 for a flat or wholly masked one.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""L4 · Comparison: the same tiles and pairs solved with two sets of parameters."""
+"""Comparison: the same tiles and pairs solved with two sets of parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Parameters = Mapping[str, Any]
 
 
 def parameter_sets(section: Parameters) -> tuple[Parameters, Parameters]:
-    """Give what the solver takes of ``solve``, and again with the values of ``solve.compare``.
+    """Return what the solver takes of ``solve``, and again with the values of ``solve.compare``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""L4 · Forces: what each pair of matched tiles pulls, and the sums of it at the tiles.
+"""Forces: what each pair of matched tiles pulls, and the sums of it at the tiles.
 
 A pair's moments about its centroids are enough: with placements [A a] of p and [B b] of q,
 d = A mp + a - B mq - b is the distance of the centroids, and the mean square distance of the points
@@ -54,7 +54,7 @@ class Sums:
             self._second[rows, 5] = 1
 
     def of(self, weight: Array, pull: Array) -> tuple[Array, Array]:
-        """Give weighted second moments (n, 3, 3) and gradients (n, 2, 3) for weights (m,)."""
+        """Return weighted second moments (n, 3, 3) and gradients (n, 2, 3) for weights (m,)."""
         self._incidence.data[:] = weight[self._pair]
         flat = self._incidence @ self._second
         moments = flat[:, [[0, 1, 3], [1, 2, 4], [3, 4, 5]]]
@@ -62,7 +62,7 @@ class Sums:
 
 
 def forces(graph: Graph, placement: Array) -> Forces:
-    """Give gradients and residuals of all pairs at (n, 2, 3) placements."""
+    """Return gradients and residuals of all pairs at (n, 2, 3) placements."""
     m = len(graph)
     pull, square = np.empty((2 * m, 6)), np.empty(m)
     flat = np.ascontiguousarray(placement.reshape(-1, 6).T)
@@ -73,18 +73,18 @@ def forces(graph: Graph, placement: Array) -> Forces:
 
 
 def residuals(graph: Graph, placement: Array) -> Array:
-    """Give the (m,) root-mean-square distance, px, of the matched points of each pair."""
+    """Return the (m,) root-mean-square distance, px, of the matched points of each pair."""
     return forces(graph, placement).residual
 
 
 def blocks(m: int) -> Iterator[slice]:
-    """Give slices of at most `BLOCK` pairs that cover m."""
+    """Return slices of at most `BLOCK` pairs that cover m."""
     for start in range(0, m, BLOCK):
         yield slice(start, min(start + BLOCK, m))
 
 
 def _block(graph: Graph, flat: Array, some: slice) -> tuple[Array, Array, Array]:
-    """Give pulls (6, k) of p and q and squares (k,) of the k pairs of a block."""
+    """Return pulls (6, k) of p and q and squares (k,) of the k pairs of a block."""
     a, b = (flat.take(side[some], axis=1).reshape(2, 3, -1) for side in (graph.p, graph.q))
     mp, mq = graph.mp[:, some], graph.mq[:, some]
     spp, sqq, spq = graph.spp[:, :, some], graph.sqq[:, :, some], graph.spq[:, :, some]
@@ -112,7 +112,7 @@ def _times(placement: Array, vector: Array) -> Array:
 
 
 def couplings(graph: Graph, weight: Array) -> Array:
-    """Give the (3, 3, m) off-diagonal blocks of the normal equations: rows of p, columns of q."""
+    """Return the (3, 3, m) off-diagonal blocks of the normal equations: rows of p, columns of q."""
     out = np.empty((3, 3, len(graph)))
     out[:2, :2] = graph.spq + graph.mp[:, None] * graph.mq[None]
     out[:2, 2], out[2, :2], out[2, 2] = graph.mp, graph.mq, 1

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Gather the moments of the matches of one chunk, so that the solve need not read all points.
 
 What
@@ -21,8 +20,8 @@ from typing import Any
 
 from scripts.lib.files import read_table
 from scripts.lib.job import job
-from scripts.lib.receipts import CollectionReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import CollectionReceipt
 from scripts.solve import moments
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""L4 · Graph: tiles and pairs as arrays, in coordinates centred and scaled per tile.
+"""Graph: tiles and pairs as arrays, in coordinates centred and scaled per tile.
 
 A tile's *placement* is (2, 3): world x and y = ``placement @ (u, v, 1)`` with u, v = (matching
 frame point - tile centre) / scale. All three columns are then in px and of like influence, which
@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 
 from scripts.lib.geometry import Array, to_wire
 from scripts.lib.job import UserError
-from scripts.lib.records import TileSet, TileSpec
+from scripts.lib.service.records import TileSet, TileSpec
 from scripts.lib.transforms import Affine
 from scripts.solve.moments import Moments
 
@@ -45,7 +45,7 @@ class Tiles:
     image_z: Array
 
     def __len__(self) -> int:
-        """Give the number of tiles."""
+        """Return the number of tiles."""
         return len(self.ids)
 
     @property
@@ -54,13 +54,13 @@ class Tiles:
         return np.asarray((self.extent / self.scale) ** 2 / 12)
 
     def affines(self, placement: Array) -> Array:
-        """Give the (n, 2, 3) affines, matching frame to world, of (n, 2, 3) placements."""
+        """Return the (n, 2, 3) affines, matching frame to world, of (n, 2, 3) placements."""
         linear = placement[:, :, :2] / self.scale
         offset = placement[:, :, 2] - np.einsum("nij,nj->ni", linear, self.centre)
         return np.concatenate([linear, offset[:, :, None]], axis=2)
 
     def placements(self, affines: Array) -> Array:
-        """Give the placements of affines: the inverse of `affines`."""
+        """Return the placements of affines: the inverse of `affines`."""
         linear = affines[:, :, :2]
         offset = affines[:, :, 2] + np.einsum("nij,nj->ni", linear, self.centre)
         return np.concatenate([linear * self.scale, offset[:, :, None]], axis=2)
@@ -92,7 +92,7 @@ class Graph:
     spq: Array
 
     def __len__(self) -> int:
-        """Give the number of pairs."""
+        """Return the number of pairs."""
         return len(self.p)
 
 
@@ -107,19 +107,19 @@ class Weighting:
     )
 
     def of(self, moments: Moments, apart: Array) -> Array:
-        """Give the (m,) base weight of each pair, whose images are `apart` (m,) layers."""
+        """Return the (m,) base weight of each pair, whose images are `apart` (m,) layers."""
         distance = np.maximum(apart, 1.0) ** -self.dz_exponent
         kind = np.where(moments.dz == 0, self.montage_weight, distance)
         return np.asarray(self.votes(moments) * kind)
 
     def votes(self, moments: Moments) -> Array:
-        """Give the (m,) weight of each pair by its points alone, whatever its distance."""
+        """Return the (m,) weight of each pair by its points alone, whatever its distance."""
         points = moments.count / (1 + moments.count / self.saturation_points)
         return np.asarray(points * moments.weight / np.maximum(moments.count, 1))
 
 
 def tiles_of(tile_set: TileSet) -> Tiles:
-    """Give the arrays of `tile_set`; its last transforms are the stage positions.
+    """Return the arrays of `tile_set`; its last transforms are the stage positions.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def _image_z(specs: Sequence[TileSpec]) -> Array:
 
 
 def _matching_box(tile_set: TileSet, spec: TileSpec) -> Array:
-    """Give [[x0, y0], [x1, y1]] of the tile's corners in its matching frame."""
+    """Return [[x0, y0], [x1, y1]] of the tile's corners in its matching frame."""
     w, h = spec.width - 1, spec.height - 1
     border = np.array([[0, 0], [w, 0], [0, h], [w, h]], float)
     moved = tile_set.scan_chain(spec).apply(border)
@@ -174,7 +174,7 @@ def _last_affine(tile_set: TileSet, spec: TileSpec) -> Array:
 
 
 def graph_of(tiles: Tiles, moments: Moments, weighting: Weighting) -> Graph:
-    """Give the pairs between `tiles`; pairs with another tile or of weight zero are left out.
+    """Return the pairs between `tiles`; pairs with another tile or of weight zero are left out.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def _apart(tiles: Tiles, p: NDArray[np.int64], q: NDArray[np.int64], dz: Array) 
 
 
 def _first_of_each(low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the positions of the pairs by tile numbers, the first of those that are given twice."""
+    """Return positions of the pairs by tile numbers, the first of those that are given twice."""
     order = np.lexsort((high, low))
     low, high = low[order], high[order]
     again = (np.diff(low) == 0) & (np.diff(high) == 0)
@@ -266,6 +266,6 @@ def require_connected(tiles: Tiles, graph: Graph) -> None:
 
 
 def solution(tiles: Tiles, placement: Array) -> Mapping[str, Sequence[float]]:
-    """Give ``{tile id: [m00, m10, m01, m11, m02, m12]}`` in the order of the tiles."""
+    """Return ``{tile id: [m00, m10, m01, m11, m02, m12]}`` in the order of the tiles."""
     affines = tiles.affines(placement)
     return {str(name): to_wire(one) for name, one in zip(tiles.ids, affines, strict=True)}

@@ -1,4 +1,4 @@
-"""L4 · Moments: all the solve needs to know of a pair's points, in fifteen numbers.
+"""Moments: all the solve needs to know of a pair's points, in fifteen numbers.
 
 Weights, centroids and centred second moments of the points of a pair hold everything that a
 least-squares fit of affines, rigid fits and the root-mean-square residual need: the points
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scripts.lib import files
 from scripts.lib.geometry import Array
 from scripts.lib.job import UserError
-from scripts.lib.records import CanvasMatches, Json
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.records import CanvasMatches, Json
 from scripts.solve import points
 
 AT_ONCE = 100_000  # points
@@ -48,11 +48,11 @@ class Moments:
     pq: Array
 
     def __len__(self) -> int:
-        """Give the number of pairs."""
+        """Return the number of pairs."""
         return len(self.p_id)
 
     def take(self, index: NDArray[np.bool_] | NDArray[np.int64]) -> Moments:
-        """Give the pairs of `index` (a mask or positions)."""
+        """Return the pairs of `index` (a mask or positions)."""
         return Moments(*(getattr(self, f.name)[index] for f in fields(self)))
 
 
@@ -113,12 +113,12 @@ class Points:
 
 
 def of_matches(pairs: Sequence[CanvasMatches], cutoff: float = points.CUTOFF) -> Moments:
-    """Give the moments of `pairs` (see `of_points`)."""
+    """Return the moments of `pairs` (see `of_points`)."""
     return of_points(Points.of_matches(pairs), cutoff)
 
 
 def of_points(found: Points, cutoff: float = points.CUTOFF) -> Moments:
-    """Give the moments of pairs, wrong points weighted down (`scripts.solve.points`).
+    """Return the moments of pairs, wrong points weighted down (`scripts.solve.points`).
 
     A pair without points of weight above zero is left out.
 
@@ -144,7 +144,7 @@ def of_points(found: Points, cutoff: float = points.CUTOFF) -> Moments:
 
 
 def _of_points(size: NDArray[np.int64], p: Array, q: Array, w: Array) -> dict[str, Array]:
-    """Give weights, centroids and second moments of pairs of `size` points, none zero."""
+    """Return weights, centroids and second moments of pairs of `size` points, none zero."""
     start = np.cumsum(size) - size
     xy = np.concatenate([p.T, q.T])  # the long axis last
     (total,) = _sums(w[None], start)
@@ -175,7 +175,7 @@ def gathered(
     reach: float,
     cutoff: float = points.CUTOFF,
 ) -> Moments:
-    """Give the moments of the pairs whose lower z lies in the chunk, sorted by key in each layer.
+    """Return the moments of the pairs whose lower z lies in the chunk, sorted by key in each layer.
 
     The points of some layers are in memory at a time.
     """
@@ -192,7 +192,7 @@ def gathered(
 
 
 def in_chunk(pairs: Iterable[Json], z_first: float, z_last: float) -> list[Json]:
-    """Give the pairs (wire form) whose lower z lies in the chunk, whichever side is p, sorted.
+    """Return the pairs (wire form) whose lower z lies in the chunk, whichever side is p, sorted.
 
     p and q are in text order of their section ids ("10.0" before "9.0"), which says nothing about
     the order of their z.
@@ -210,7 +210,7 @@ def in_chunk(pairs: Iterable[Json], z_first: float, z_last: float) -> list[Json]
 def groups_of_chunk(
     p_groups: Iterable[str], z_first: float, z_last: float, reach: float
 ) -> list[str]:
-    """Give the p groups that may hold pairs of a chunk: those of its layers and `reach` further."""
+    """Return p groups that may hold pairs of a chunk: those of its layers and `reach` further."""
     return [group for group in p_groups if z_first <= float(group) <= z_last + reach]
 
 

@@ -1,4 +1,4 @@
-"""L4 · Offsets: what the stage did not report at restarts, as unknowns of the solve.
+"""Offsets: what the stage did not report at restarts, as unknowns of the solve.
 
 The stage prior epsilon |M - S|^2 becomes epsilon |M - S - o_g|^2 with an offset o_g for each group
 g of layers between restarts. The offsets border the system of the tiles,
@@ -49,7 +49,7 @@ class Border:
         return out
 
     def solve(self, rhs: Array, moved: Array, offsets: Array) -> tuple[Array, Array]:
-        """Give the change (n, k, r) of the tiles and the shift (g, 2) of the offsets.
+        """Return the change (n, k, r) of the tiles and the shift (g, 2) of the offsets.
 
         `rhs` (n, k, r) of the tiles with the present `offsets` (g, 2) in their reference, `moved`
         (n, 2) the tiles' translations relative to the stage.
@@ -77,7 +77,7 @@ class Border:
         return out
 
     def _of_tiles(self, change: Array) -> Array:
-        """Give the sums E' (g axes, r) of the translations of changes (n, k, r)."""
+        """Return the sums E' (g axes, r) of the translations of changes (n, k, r)."""
         g = len(self.size)
         out = np.empty((self.axes, g, change.shape[2]))
         for axis in range(self.axes):

@@ -1,4 +1,4 @@
-"""L4 · Overlays: two matched tiles, one over the other where they overlap after the alignment."""
+"""Overlays: two matched tiles, one over the other where they overlap after the alignment."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from scripts.lib import compose
-from scripts.lib.compose import Picture
+from scripts.lib.drawing import compose
+from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
-from scripts.lib.records import TileSet
+from scripts.lib.service.records import TileSet
 
 SIDE_PX = 480  # of a picture, and at most of the tile's own pixels that it shows
 SMALL_PX = 300  # of a picture of the report
@@ -38,7 +38,7 @@ class Overlay:
         return _uri(self.colors, "PNG", optimize=True)
 
     def small(self) -> dict[str, Any]:
-        """Give it as a picture of the report: whole ones smaller, of others the middle."""
+        """Return it as a picture of the report: whole ones smaller, of others the middle."""
         h, w = self.colors.shape[:2]
         colors = self.colors
         if self.whole:
@@ -92,7 +92,7 @@ def draw_layers(tiles: TileSet, worst: Iterable[Mapping[str, Any]]) -> list[Over
 
 
 def common(a: Box, b: Box) -> Box | None:
-    """Give the middle of the part two boxes share, at most `SIDE_PX` wide and high."""
+    """Return the middle of the part two boxes share, at most `SIDE_PX` wide and high."""
     x0, y0, x1, y1 = max(a.x0, b.x0), max(a.y0, b.y0), min(a.x1, b.x1), min(a.y1, b.y1)
     if x1 - x0 < 2 or y1 - y0 < 2:
         return None
@@ -102,7 +102,7 @@ def common(a: Box, b: Box) -> Box | None:
 
 
 def over(one: Picture, other: Picture) -> NDArray[np.uint8]:
-    """Give (h, w, 3) colors: the first in magenta, the second in green, grey where they agree."""
+    """Return (h, w, 3) colors: the first in magenta, the second in green, grey where they agree."""
     a, b = _levels(one), _levels(other)
     return np.stack([a, b, a], axis=2)
 

@@ -1,4 +1,4 @@
-"""L4 · Page of a solve, and of two side by side: one file without references to others."""
+"""Page of a solve, and of two side by side: one file without references to others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from scripts.lib.plots import embed
+from scripts.lib.pages.plots import embed
 from scripts.solve.overlays import Overlay
 
 MOST_ROWS = 30  # of a table; all are in the files beside
@@ -22,7 +22,7 @@ Table = dict[str, Any]
 def render(
     figures: Figures, worst: Sequence[Row], pictures: Sequence[Overlay], plots: Mapping[str, Any]
 ) -> str:
-    """Give the page of one solve: `worst` are rows of ``worst_pairs.tsv``, `plots` figures."""
+    """Return the page of one solve: `worst` are rows of ``worst_pairs.tsv``, `plots` figures."""
     return _page(
         "Solve",
         [_sentence(figures)],
@@ -38,7 +38,7 @@ def compare(
     figures: Sequence[Figures],
     plots: Mapping[str, Any],
 ) -> str:
-    """Give the page of two solves side by side."""
+    """Return the page of two solves side by side."""
     note = (
         "Residuals tell how well matches agree, not which solve is right: a freer model always"
         " agrees better. Look at scale, rotation and the distance from the stage as well."
@@ -133,7 +133,7 @@ def _compared(figures: Figures) -> Figures:
 
 
 def flat(value: Figures, prefix: str = "") -> dict[str, str]:
-    """Give nested figures as dotted key -> text."""
+    """Return nested figures as dotted key -> text."""
     out: dict[str, str] = {}
     for key, each in value.items():
         if isinstance(each, Mapping):

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Draw the page of the solve: plots along z, worst layers and pairs, the worst ones with pictures.
 
 Inputs
@@ -16,9 +15,9 @@ from typing import Any
 
 from scripts.lib.files import read_json, read_table, write_json, write_text
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.records import TileSet
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
+from scripts.lib.service.records import TileSet
 from scripts.solve import overlays, page, plots
 
 MOST_PICTURES = 12  # of pairs
@@ -56,7 +55,7 @@ def _tiles(client: RenderClient, stack: str, z_values: Iterable[float]) -> TileS
 
 
 def _and_next(z_values: Iterable[float], rows: Sequence[Mapping[str, str]]) -> set[float]:
-    """Give layers and the one that follows each in ``layers.tsv``."""
+    """Return layers and the one that follows each in ``layers.tsv``."""
     known = [float(row["z"]) for row in rows]
     after = dict(zip(known, known[1:], strict=False))
     return {z for one in z_values for z in (float(one), after.get(float(one), float(one)))}

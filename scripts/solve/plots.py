@@ -1,4 +1,4 @@
-"""L4 · Plots of a solve, or of two side by side: layers against z."""
+"""Plots of a solve, or of two side by side: layers against z."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from bokeh.models import ColumnDataSource, HoverTool
 
-from scripts.lib.plots import BLUE, CYCLE, GRAY, ORANGE, frame, legend_above
+from scripts.lib.pages.plots import BLUE, CYCLE, GRAY, ORANGE, frame, legend_above
 
 MOST_POINTS = 4000  # of a line; longer ones show the mean of each bin
 DASHES = ("solid", "dashed")
@@ -28,7 +28,7 @@ TRACKS: dict[str, tuple[str, str, dict[str, str]]] = {
 
 
 def of_layers(solves: Mapping[str, Rows]) -> dict[str, Any]:
-    """Give one figure per track of the rows of ``layers.tsv`` of one or more solves, by name."""
+    """Return one figure per track of the rows of ``layers.tsv`` of one or more solves, by name."""
     return {name: _track(*track, solves) for name, track in TRACKS.items()}
 
 

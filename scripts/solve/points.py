@@ -1,4 +1,4 @@
-"""L4 · Points: a wrong point among the right ones of a pair loses its say.
+"""Points: a wrong point among the right ones of a pair loses its say.
 
 The points of a pair are judged by the affine they agree on, where all of them are in memory: while
 moments are gathered. Iteratively re-weighted least squares, Huber's weights first
@@ -23,7 +23,7 @@ Owner = NDArray[np.int64]
 
 
 def factors(p: Array, q: Array, w: Array, size: Owner, cutoff: float = CUTOFF) -> Array:
-    """Give the (points,) factors 0..1 of the points of some pairs.
+    """Return the (points,) factors 0..1 of the points of some pairs.
 
     Parameters
     ----------

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Publish the align stack: the trimmed stack with every last transform replaced by the solved one.
 
 Inputs
@@ -17,16 +16,16 @@ from typing import Any
 from scripts.lib import geometry
 from scripts.lib.files import read_json
 from scripts.lib.job import UserError, job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.records import Leaf, TileSet
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
+from scripts.lib.service.records import Leaf, TileSet
 from scripts.lib.transforms import AFFINE, affine_data
 
 log = logging.getLogger(__name__)
 
 
 def aligned(tiles: TileSet, affines: Mapping[str, Sequence[float]]) -> TileSet:
-    """Give the tiles with the solved affine as last transform, and their new bounds.
+    """Return the tiles with the solved affine as last transform, and their new bounds.
 
     Raises
     ------

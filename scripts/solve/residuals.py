@@ -1,4 +1,4 @@
-"""L4 · Residuals: what a person needs to judge a solve, per tile, per pair and in a few figures."""
+"""Residuals: what a person needs to judge a solve, per tile, per pair and in a few figures."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def shapes(linear: Array) -> dict[str, Array]:
 
 
 def _tile_columns(tiles: Tiles, graph: Graph, solved: Solved) -> dict[str, Array]:
-    """Give (n,) figures of the tiles; rms over a tile's pairs as they weigh."""
+    """Return (n,) figures of the tiles; rms over a tile's pairs as they weigh."""
     n = len(tiles)
     weight = graph.weight * solved.factor
     total, square = np.zeros(n), np.zeros(n)
@@ -64,7 +64,7 @@ def _tile_columns(tiles: Tiles, graph: Graph, solved: Solved) -> dict[str, Array
 
 
 def per_tile(tiles: Tiles, graph: Graph, solved: Solved) -> Iterator[Row]:
-    """Give one row per tile (`TILE_COLUMNS`); rms over the tile's pairs as they weigh."""
+    """Return one row per tile (`TILE_COLUMNS`); rms over the tile's pairs as they weigh."""
     n = len(tiles)
     pairs = np.bincount(graph.p, minlength=n) + np.bincount(graph.q, minlength=n)
     columns = _tile_columns(tiles, graph, solved)
@@ -75,7 +75,7 @@ def per_tile(tiles: Tiles, graph: Graph, solved: Solved) -> Iterator[Row]:
 
 
 def per_layer(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
-    """Give one row per layer (`LAYER_COLUMNS`): means of its tiles, the root of it for the rms."""
+    """Return one row per layer (`LAYER_COLUMNS`): means of its tiles, its root for the rms."""
     z, layer = np.unique(tiles.z, return_inverse=True)
     count = np.bincount(layer)
     columns = _tile_columns(tiles, graph, solved)
@@ -91,7 +91,7 @@ def per_layer(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
 
 
 def worst_pairs(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
-    """Give the wrong pairs and some more of the largest error (`WORST_COLUMNS`), worst first.
+    """Return the wrong pairs and some more of the largest error (`WORST_COLUMNS`), worst first.
 
     ``typical_px`` is the median residual at that distance in z, ``share_of_error`` the pair's
     part of the sum of weight x residual^2 as it would be without re-weighting.
@@ -121,7 +121,7 @@ def worst_pairs(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
 
 
 def per_pair(tiles: Tiles, graph: Graph, solved: Solved) -> Iterator[Row]:
-    """Give one row per pair (`PAIR_COLUMNS`); ``weight`` is the robust factor, 0 when wrong."""
+    """Return one row per pair (`PAIR_COLUMNS`); ``weight`` is the robust factor, 0 when wrong."""
     for k in range(len(graph)):
         yield {
             "p_id": tiles.ids[graph.p[k]],
@@ -136,7 +136,7 @@ def per_pair(tiles: Tiles, graph: Graph, solved: Solved) -> Iterator[Row]:
 def tables(
     tiles: Tiles, graph: Graph, solved: Solved
 ) -> dict[str, tuple[tuple[str, ...], Iterable[Row]]]:
-    """Give columns and rows of all tables of a solve."""
+    """Return columns and rows of all tables of a solve."""
     return {
         "tiles": (TILE_COLUMNS, per_tile(tiles, graph, solved)),
         "layers": (LAYER_COLUMNS, per_layer(tiles, graph, solved)),
@@ -146,7 +146,7 @@ def tables(
 
 
 def figures(tiles: Tiles, graph: Graph, solved: Solved, options: Options, ignored: int) -> Row:
-    """Give the figures of ``solve/solve.json``; `ignored` pairs had a tile outside the stack."""
+    """Return the figures of ``solve/solve.json``; `ignored` pairs had a tile outside the stack."""
     good = solved.factor > 0
     moved = solved.placement[:, :, 2] - tiles.stage[:, :, 2]
     return {

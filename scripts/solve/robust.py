@@ -1,4 +1,4 @@
-"""L4 · Robust: weights of pairs by their residual, so that a wrong match does not bend the volume.
+"""Robust: weights of pairs by their residual, so that a wrong match does not bend the volume.
 
 Iteratively re-weighted least squares on the root-mean-square residual of each pair. The unit of
 residual is the median of the pairs at the same distance in z: layers further apart match less
@@ -36,7 +36,7 @@ FUNCTIONS: dict[str, Callable[[Array], Array]] = {
 
 
 def scales(residual: Array, dz: Array) -> Array:
-    """Give the (m,) typical residual, px, of pairs at each pair's distance in z.
+    """Return the (m,) typical residual, px, of pairs at each pair's distance in z.
 
     Parameters
     ----------
@@ -54,13 +54,13 @@ def scales(residual: Array, dz: Array) -> Array:
 
 
 def _classes(dz: Array) -> Iterator[NDArray[np.bool_]]:
-    """Give masks of the pairs at each distance of which there are enough."""
+    """Return masks of the pairs at each distance of which there are enough."""
     masks = (dz == value for value in np.unique(dz))
     return (mine for mine in masks if mine.sum() >= SMALL_CLASS)
 
 
 def weights(kind: str, residual: Array, dz: Array, *, cutoff: float) -> Array:
-    """Give the (m,) factors 0..1 of the pairs; `cutoff` is in multiples of the typical residual."""
+    """Return (m,) factors 0..1 of the pairs; `cutoff` is in multiples of the typical residual."""
     return FUNCTIONS[kind](residual / (cutoff * scales(residual, dz)))
 
 

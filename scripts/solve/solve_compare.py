@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Solve with two sets of parameters and put them side by side; the align stack stays as it is.
 
 Inputs
@@ -14,8 +13,8 @@ from typing import Any
 
 from scripts.lib.files import read_table, write_text
 from scripts.lib.job import job
-from scripts.lib.receipts import CollectionReceipt, StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
 from scripts.solve import comparison
 from scripts.solve.graph import tiles_of
 from scripts.solve.solve_transforms import gathered

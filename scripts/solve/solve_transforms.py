@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Solve the transforms of all tiles at once.
 
 What
@@ -27,8 +26,8 @@ from typing import Any
 
 from scripts.lib.files import read_table, write_json, write_table
 from scripts.lib.job import UserError, job
-from scripts.lib.receipts import CollectionReceipt, StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
 from scripts.solve import moments, residuals, solver
 from scripts.solve.graph import graph_of, solution, tiles_of
 

@@ -1,4 +1,4 @@
-"""L4 · Solver: one global, robust, regularised least-squares solve of all tiles.
+"""Solver: one global, robust, regularised least-squares solve of all tiles.
 
 Minimised over the placements M (spec solve-export 2.2, in a direct form):
 
@@ -70,7 +70,7 @@ class Options:
 
     @staticmethod
     def of_config(section: dict[str, object]) -> Options:
-        """Give the options of the config section ``solve``."""
+        """Return the options of the config section ``solve``."""
         names = {"dz_exponent", "montage_weight", "saturation_points"}
         weighting = Weighting(**{k: v for k, v in section.items() if k in names})  # type: ignore[arg-type]
         rest = {k: v for k, v in section.items() if k not in {*names, "z_range"}}
@@ -165,7 +165,7 @@ def _solve(tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[floa
 
 
 def linear(tiles: Tiles, graph: Graph, options: Options) -> Array:
-    """Give the (n, 2, 3) placements of one plain, weighted least-squares solve from the stage."""
+    """Return the (n, 2, 3) placements of one plain, weighted least-squares solve from the stage."""
     sums, model = Sums(len(tiles), graph), MODELS[options.model]
     wavelength = options.stage_wavelength_layers
     terms = _Terms(tiles, graph, sums, options, graph.weight, wavelength, tiles.stage)
@@ -203,7 +203,7 @@ def _epsilon(terms: _Terms, weight: Array) -> float:
 
 
 def _groups(tiles: Tiles, placement: Array, restarts: Sequence[float]) -> Index:
-    """Give the (n,) number of the run of layers between restarts each tile belongs to.
+    """Return the (n,) number of the run of layers between restarts each tile belongs to.
 
     A restart is a layer of `restarts`, or one before which the matches jump and the stage does not.
     """
@@ -264,7 +264,7 @@ def _wrong(terms: _Terms, kind: str, residual: Array) -> Mask:
 
 
 def _step(terms: _Terms, layout: Layout, model: SolveModel, at: _At, factor: Array) -> Array:
-    """Give the placements after one solve."""
+    """Return the placements after one solve."""
     solver, rhs = _factors(terms, layout, model, at, factor)
     moved = model.step(at.placement, solver(rhs))
     if not np.isfinite(moved).all():
@@ -275,7 +275,7 @@ def _step(terms: _Terms, layout: Layout, model: SolveModel, at: _At, factor: Arr
 def _factors(
     terms: _Terms, layout: Layout, model: SolveModel, at: _At, factor: Array
 ) -> tuple[Solve, Array]:
-    """Give the factorised system and its right-hand side."""
+    """Return the factorised system and its right-hand side."""
     graph, placement = terms.graph, at.placement
     diagonal, gradient = _sums(terms, at, factor)
     normal = Normal(diagonal, couplings(graph, terms.weight * factor), gradient)
@@ -336,12 +336,12 @@ def _precision(terms: _Terms, model: SolveModel, at: _At, factor: Array) -> floa
 
 
 def _noise(weight: Array, residual: Array) -> float:
-    """Give the square residual at unit weight, px^2 per axis."""
+    """Return the square residual at unit weight, px^2 per axis."""
     return float(weight @ residual**2) / max(float(weight.sum()), 1e-300) / 2
 
 
 def _sums(terms: _Terms, at: _At, factor: Array) -> tuple[Array, Array]:
-    """Give diagonal blocks (n, 3, 3) and gradients (n, 2, 3) at a placement, priors included."""
+    """Return diagonal blocks (n, 3, 3) and gradients (n, 2, 3) at a placement, priors included."""
     n, placement = len(terms.tiles), at.placement
     weight = terms.weight * factor
     diagonal, gradient = terms.sums.of(weight, at.forces.pull)

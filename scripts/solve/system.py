@@ -1,4 +1,4 @@
-"""L4 · System: symmetric positive definite block systems, factorised directly.
+"""System: symmetric positive definite block systems, factorised directly.
 
 A z chain couples a tile only with the few layers around it: ordered by z the matrix is a narrow
 band, and a banded Cholesky solves 324,465 unknowns in a second on one core (spec solve-export 7).
@@ -134,7 +134,7 @@ def _factorise_sparse(layout: Layout, diagonal: Array, off: Array) -> Solve:
 
 
 def matrix_of(layout: Layout, diagonal: Array, off: Array) -> csc_array:
-    """Give the whole matrix (n k, n k) of the blocks of `factorise`."""
+    """Return the whole matrix (n k, n k) of the blocks of `factorise`."""
     n, k = diagonal.shape[:2]
     tile = layout.place[np.arange(n)]
     p, q = layout.place[layout.p], layout.place[layout.q]

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Move the raw HDF5 of one chunk to the archive, and remove `.dat` files that are safe.
 
 Inputs: `transfer/plan.tsv`, `transfer/converted/{chunk}.tsv` (layers that failed there are left

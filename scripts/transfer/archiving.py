@@ -179,7 +179,7 @@ def _remove_dats(layer: Layer, keeper: Path) -> str:
 def stored_anywhere(
     layer: LayerName, work_dir: Path, archive_root: Path | None
 ) -> dict[str, tuple[str, int]]:
-    """Give tile key -> (name of the `.dat`, bytes) of a layer's raw HDF5 and its archive file.
+    """Return tile key -> (name of the `.dat`, bytes) of a layer's raw HDF5 and its archive file.
 
     A file that cannot be read counts as none: its layer fails later, in words.
     """

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """The gate: end the run, with names, when the transfer is not as it must be.
 
 Inputs: `transfer/layers.tsv`, `transfer/quarantine.tsv`, `transfer/misfits.tsv` and, with a scope,

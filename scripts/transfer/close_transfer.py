@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Close the transfer: one row per layer, one row and one link per tile that could not be read.
 
 Inputs: `transfer/converted/*.tsv`, `transfer/archived/*.tsv`, `transfer/copied.tsv`. Outputs:

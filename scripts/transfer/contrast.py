@@ -59,7 +59,7 @@ class Fill:
 
 
 def filled(pixels: NDArray[Any], tile_key: str, fills: Sequence[Fill]) -> NDArray[Any]:
-    """Give (y, x) pixels with the rectangles of `tile_key` filled; the input is not changed."""
+    """Return (y, x) pixels with the rectangles of `tile_key` filled; the input is not changed."""
     mine = [fill for fill in fills if tile_key in fill.tiles]
     if not mine:
         return pixels
@@ -71,7 +71,7 @@ def filled(pixels: NDArray[Any], tile_key: str, fills: Sequence[Fill]) -> NDArra
 
 
 def codes(pixels: NDArray[Any]) -> NDArray[np.uint16]:
-    """Give int16 pixels of any byte order as flat unsigned codes 0..65535."""
+    """Return int16 pixels of any byte order as flat unsigned codes 0..65535."""
     return np.ascontiguousarray(pixels, np.int16).view(np.uint16).reshape(-1)
 
 
@@ -86,7 +86,7 @@ def histogram(images: Iterable[NDArray[Any]]) -> Counts:
 
 
 def stretch(counts: Counts) -> Range | None:
-    """Give the range of a layer from its histogram; None when every pixel is saturated."""
+    """Return the range of a layer from its histogram; None when every pixel is saturated."""
     good = (_LEVELS >= _LOW + MARGIN) & (_LEVELS < _HIGH - MARGIN)
     values, numbers = _LEVELS[good], counts[good]
     # exact: 64-bit sums hold 8e9 pixels, the Python integers below anything
@@ -102,7 +102,7 @@ def stretch(counts: Counts) -> Range | None:
 
 
 def table(limits: Range | None) -> NDArray[np.uint8]:
-    """Give the (65536,) 8-bit value of every code for a range."""
+    """Return the (65536,) 8-bit value of every code for a range."""
     if limits is None:
         return np.where(_LEVELS >= 0, 0, 255).astype(np.uint8)
     if limits.black == limits.white:
@@ -114,7 +114,7 @@ def table(limits: Range | None) -> NDArray[np.uint8]:
 
 
 def convert(pixels: NDArray[Any], levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give the 8-bit image of int16 (y, x) pixels by a table of `table`."""
+    """Return the 8-bit image of int16 (y, x) pixels by a table of `table`."""
     flat = codes(pixels)
     out = np.empty(flat.shape, np.uint8)
     for start in range(0, len(flat), _BLOCK):

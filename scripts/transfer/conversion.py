@@ -116,7 +116,7 @@ class Layer:
         return Layer(name, tuple(tiles), dat_root, raw, align, archive)
 
     def stored(self) -> dict[str, tuple[Path, Stored]]:
-        """Give the tiles that are safe in HDF5, with the file that holds them.
+        """Return the tiles that are safe in HDF5, with the file that holds them.
 
         Raises
         ------
@@ -244,7 +244,7 @@ def _update(layer: Layer, sources: Mapping[str, Source], settings: Settings) -> 
 
 
 def _image(tile: Dat, settings: Settings, name: str) -> tuple[dat.Header, NDArray[Any]]:
-    """Give header and a copy of the channel that the 8-bit images are made of."""
+    """Return header and a copy of the channel that the 8-bit images are made of."""
     count = tile.pixels.shape[2]
     if settings.channel >= count:
         raise UserError(
@@ -330,7 +330,7 @@ def _sweep(path: Path) -> None:
 
 
 def by_layer(plan: Sequence[Mapping[str, str]]) -> dict[str, list[Mapping[str, str]]]:
-    """Give the rows of the plan by layer id."""
+    """Return the rows of the plan by layer id."""
     rows: dict[str, list[Mapping[str, str]]] = {}
     for row in plan:
         rows.setdefault(row["layer_id"], []).append(row)

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Convert the layers of one chunk: `.dat` files to raw 16-bit and 8-bit align HDF5.
 
 Inputs: `transfer/plan.tsv`; the `.dat` files under `dat_root`. Output:

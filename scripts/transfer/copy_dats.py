@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Copy from the scope what has a keep flag, and what is missing; remove the flags.
 
 Reads the scope's folders and, beside it, what is here (`.dat` files, names of HDF5 files,

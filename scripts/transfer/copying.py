@@ -45,7 +45,7 @@ class Errand:
     flag: str | None
 
     def target(self, dat_root: Path) -> Path:
-        """Give the final path: hour folders bound the number of files in each."""
+        """Return the final path: hour folders bound the number of files in each."""
         return dat_root / self.tile.layer.time.strftime("%Y/%m/%d/%H") / self.dat_name
 
 
@@ -74,7 +74,7 @@ class Outcome:
 
 
 def flagged(flags: Sequence[Flag], root: str, sizes: Mapping[str, int]) -> list[Errand]:
-    """Give an errand per flag."""
+    """Return an errand per flag."""
     paths = [flag.path_below(root) for flag in flags]
     return [
         Errand(flag.tile, flag.dat_name, path, sizes.get(path), flag.file_name)
@@ -96,7 +96,7 @@ def missing(
     here: Mapping[str, int],
     wanted: Callable[[DatName], bool],
 ) -> list[Errand]:
-    """Give an errand per file of the scope that has neither a flag nor a whole copy here.
+    """Return an errand per file of the scope that has neither a flag nor a whole copy here.
 
     Parameters
     ----------

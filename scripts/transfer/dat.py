@@ -156,7 +156,7 @@ class Dat:
 
 @cache
 def placements(version: int) -> tuple[Placement, ...]:
-    """Give the fields of a version in the order of the table; later versions are as the newest."""
+    """Return fields of a version in the order of the table; later versions are as the newest."""
     version = min(version, NEWEST_VERSION)
     found = []
     for line in FIELDS.strip().splitlines():

@@ -64,7 +64,7 @@ def order(tile: DatName) -> tuple[tuple[str, str], int, int, int]:
 
 
 def choose(names: Iterable[str], data_set: str) -> tuple[list[Flag], list[str]]:
-    """Give the flags of a data set in acquisition order, and the names that are no flag at all."""
+    """Return flags of a data set in acquisition order, and the names that are no flag at all."""
     flags, strange = [], []
     for name in names:
         flag = parse_flag(name)

@@ -25,7 +25,7 @@ def faults(
     quarantine: Sequence[Row],
     allowed: Allowed,
 ) -> list[str]:
-    """Give what keeps the gate shut, a paragraph per kind; [] when it is open."""
+    """Return what keeps the gate shut, a paragraph per kind; [] when it is open."""
     failed = [f"{r['layer_id']}: {r['message']}" for r in layers if r["status"] == "failed"]
     strange = [f"{row['dat']}: {row['reason']}" for row in misfits if row["reason"]]
     bad = sum(int(row["bad"]) for row in layers)
@@ -54,7 +54,7 @@ def _paragraph(head: str, lines: Sequence[str]) -> list[str]:
 
 
 def receipt(layers: Sequence[Row]) -> dict[str, Any]:
-    """Give the figures of a transfer that passed."""
+    """Return the figures of a transfer that passed."""
     states = ("ok", "partial", "empty")
     return {
         "layers": len(layers),

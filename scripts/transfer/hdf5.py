@@ -29,7 +29,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from scripts.lib import blocks
+from scripts.lib.volumes import blocks
 from scripts.transfer import dat, mipmaps
 from scripts.transfer.contrast import Range
 from scripts.transfer.dat import Dat, Header
@@ -62,7 +62,7 @@ class Stored:
 
 
 def element_size_um(header: Mapping[str, Any], level: int = 0) -> NDArray[np.float64]:
-    """Give [z, y, x] of a pixel in µm: whole nm, doubled per level; z is -1, not known here."""
+    """Return [z, y, x] of a pixel in µm: whole nm, doubled per level; z is -1, not known here."""
     size = float(header["PixelSize"])
     pixel = math.floor(size + 0.5) / 1000 * 2**level if math.isfinite(size) else -1.0
     return np.array([-1.0, pixel, pixel])
@@ -132,7 +132,7 @@ def _attribute_type(value: int | float | str | list[list[float]]) -> Any:  # noq
 
 
 def rebuild_dat(group: h5py.Group) -> bytes:
-    """Give the bytes of the `.dat` from which a raw group was made.
+    """Return the bytes of the `.dat` from which a raw group was made.
 
     Raises
     ------
@@ -160,7 +160,7 @@ class Hdf5Error(Exception):
 
 
 def stored_tiles(path: Path) -> dict[str, Stored]:
-    """Give the tiles of a raw HDF5 by key, {} when there is no file; reads no pixels.
+    """Return the tiles of a raw HDF5 by key, {} when there is no file; reads no pixels.
 
     Raises
     ------
@@ -213,7 +213,7 @@ def write_align(
 
 
 def align_conversion(path: Path) -> str | None:
-    """Give the conversion that an align HDF5 was made with, None when there is no readable one."""
+    """Return conversion that an align HDF5 was made with, None when there is no readable one."""
     try:
         with h5py.File(path, "r") as file:
             return str(file.attrs["conversion"])
@@ -232,13 +232,13 @@ def align_differences(path: Path, images: Mapping[str, NDArray[np.uint8]]) -> li
 
 
 def headers(path: Path) -> dict[str, dict[str, Any]]:
-    """Give the attributes of every group of a raw or align HDF5, by tile key."""
+    """Return the attributes of every group of a raw or align HDF5, by tile key."""
     with h5py.File(path, "r") as file:
         return {key: dict(group.attrs) for key, group in file.items()}
 
 
 def tile_keys(path: Path) -> Sequence[str]:
-    """Give the tile keys of an HDF5 file."""
+    """Return the tile keys of an HDF5 file."""
     with h5py.File(path, "r") as file:
         return sorted(file)
 

@@ -66,7 +66,7 @@ def rows(tiles: Iterable[Tile], fields: Sequence[str]) -> Iterator[list[str]]:
 
 
 def cell(value: Any) -> str:  # noqa: ANN401 - a header value
-    """Give the text of a value, without anything that would break a line of the table."""
+    """Return the text of a value, without anything that would break a line of the table."""
     text = str(value.tolist()) if hasattr(value, "tolist") else str(value)
     return "".join(letter if letter.isprintable() else " " for letter in text)
 

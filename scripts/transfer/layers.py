@@ -53,7 +53,7 @@ class Grid:
         return self.rows * self.columns
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """Give the keys ``0-row-column`` of the cells that no key of `keys` fills."""
+        """Return the keys ``0-row-column`` of the cells that no key of `keys` fills."""
         there = {tuple(key.split("-")[1:]) for key in keys}
         cells = ((str(r), str(c)) for r in range(self.rows) for c in range(self.columns))
         return [f"0-{r}-{c}" for r, c in cells if (r, c) not in there]
@@ -151,7 +151,7 @@ def name_files(found: Iterable[Found]) -> tuple[list[DatFile], list[Misfit]]:
 
 
 def group(files: Iterable[DatFile]) -> dict[LayerName, list[DatFile]]:
-    """Give the files of each layer by row and column; layers in order of time."""
+    """Return the files of each layer by row and column; layers in order of time."""
     layers: dict[LayerName, list[DatFile]] = {}
     for file in files:
         layers.setdefault(file.name.layer, []).append(file)

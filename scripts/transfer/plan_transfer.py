@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Plan the transfer: which tiles belong to the volume, and which job converts which layer.
 
 Reads the `.dat` files below `dat_root`, the raw HDF5 files and those of the archive, and the tables

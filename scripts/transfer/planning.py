@@ -111,7 +111,7 @@ def due(
     shelf: Shelf,
     limits: Limits,
 ) -> Due:
-    """Give what is to be done, by layer id; {} when all is as the last plan left it."""
+    """Return what is to be done, by layer id; {} when all is as the last plan left it."""
     found = {file.found.path: (layer, file.found) for layer, f in layers.items() for file in f}
     planned = {row["dat"]: row for row in memory.plan}
     todo: Due = {}
@@ -185,7 +185,7 @@ def plan(
     stored: Callable[[LayerName], Mapping[str, tuple[str, int]]],
     layers_per_job: int,
 ) -> list[Row]:
-    """Give the rows of the plan, layers in order of time.
+    """Return the rows of the plan, layers in order of time.
 
     `stored` gives the tiles of a layer that are in its raw HDF5 or in the archive: tile key ->
     (name of the `.dat`, size in bytes); {} when there is no such file or it cannot be read.
@@ -233,7 +233,7 @@ def _row(key: str, dat: str, size: int) -> Row:
 def _kept(
     before: Sequence[Row], stored: Mapping[str, tuple[str, int]], converted: bool
 ) -> dict[str, Row]:
-    """Give rows of tiles without a `.dat`: those in HDF5; all, when those files cannot be read."""
+    """Return rows of tiles without a `.dat`: those in HDF5; all, when these cannot be read."""
     if not stored:
         return {row["tile_key"]: row for row in before} if converted else {}
     known = {row["tile_key"]: row for row in before}
@@ -262,7 +262,7 @@ def _in_chunks(
 
 
 def misfit_rows(misfits: Iterable[Misfit]) -> list[Row]:
-    """Give one row per file that is no tile of the volume; an empty reason marks a mere copy."""
+    """Return one row per file that is no tile of the volume; an empty reason marks a mere copy."""
     return [
         {
             "dat": each.found.path,

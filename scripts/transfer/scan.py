@@ -10,7 +10,7 @@ from scripts.transfer.layers import Found
 
 
 def dat_files(root: Path) -> list[Found]:
-    """Give all `.dat` files in and below a folder, sorted by path; none when it is not there."""
+    """Return all `.dat` files in and below a folder, sorted by path; none when it is not there."""
     return sorted(_walk(root), key=lambda found: found.path)
 
 

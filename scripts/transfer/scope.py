@@ -85,7 +85,7 @@ class Scope(Protocol):
 
 
 def open_scope(settings: ScopeSettings) -> Scope:
-    """Give the way to the scope that the config asks for."""
+    """Return the way to the scope that the config asks for."""
     return Folder(settings) if settings.host is None else Ssh(settings, settings.host)
 
 

@@ -107,7 +107,7 @@ def _is_whole(path: Path) -> bool:
 def plan_ticket(
     dat_root: Path, acquisition: Mapping[str, Any], quiet_time_s: float, work_dir: Path = Path()
 ) -> str:
-    """Give the param of `plan_transfer`: the last one while every layer is as it was left."""
+    """Return the param of `plan_transfer`: the last one while every layer is as it was left."""
     try:
         view = look(dat_root, acquisition, quiet_time_s, work_dir=work_dir)
     except UserError as error:
@@ -120,7 +120,7 @@ def plan_ticket(
 def known_dats(
     dat_root: Path, *, work_dir: Path = Path(), archive_root: Path | None = None
 ) -> dict[str, int]:
-    """Give name -> size (bytes) of the `.dat` files that are here, or safe in an HDF5 file."""
+    """Return name -> size (bytes) of the `.dat` files that are here, or safe in an HDF5 file."""
     memory = Memory.read(work_dir / FOLDER)
     safe = scan.names_below(work_dir / "h5/raw", ".raw.h5")
     if archive_root:
@@ -144,7 +144,7 @@ def known_dats(
 def copy_ticket(
     scope: Mapping[str, Any], acquisition: Mapping[str, Any], work_dir: Path = Path()
 ) -> str:
-    """Give the param of `copy_dats`: the last one while nothing waits on the scope.
+    """Return the param of `copy_dats`: the last one while nothing waits on the scope.
 
     When imaging is over (`last_dat` is set) and a run has seen that nothing is missing up to there,
     the scope is not asked any more.
@@ -205,7 +205,7 @@ def nothing(dat_root: str, acquisition: Mapping[str, Any], misfits: int) -> str:
 
 
 def chunk_digest(plan: Path, chunk: str) -> str:
-    """Give the digest of a chunk's rows in the plan; the empty text when there is no plan."""
+    """Return the digest of a chunk's rows in the plan; the empty text when there is no plan."""
     if not plan.exists():
         return ""
     return _digests(plan, plan.stat().st_mtime_ns).get(chunk, "")

@@ -26,7 +26,7 @@ def layer_rows(
     copied: Sequence[Row] | None = None,
     archive_root: Path | None = None,
 ) -> list[dict[str, Any]]:
-    """Give one row per layer, in order of time.
+    """Return one row per layer, in order of time.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def layer_rows(
 
 
 def _files(layer_id: str, archived: Row | None, archive_root: Path | None) -> dict[str, str]:
-    """Give where the layer's HDF5 files are, and what archiving said."""
+    """Return where the layer's HDF5 files are, and what archiving said."""
     name, state = parse_layer(layer_id), archived["archived"] if archived else NONE
     raw = str(raw_path(name))
     if state == YES and archive_root is not None:
@@ -117,7 +117,7 @@ def _status(found: int, expected: int) -> str:
 
 
 def quarantine_rows(converted: Iterable[Row]) -> list[dict[str, str]]:
-    """Give one row per tile that could not be read, in order of its layer and tile key."""
+    """Return one row per tile that could not be read, in order of its layer and tile key."""
     bad = (row for row in converted if row["status"] == "bad")
     return sorted(
         ({name: row[name] for name in QUARANTINE_COLUMNS} for row in bad),

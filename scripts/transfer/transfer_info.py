@@ -64,7 +64,7 @@ _FILL = {
 def to_config(
     info: Mapping[str, Any], schema: Mapping[str, Any], *, volume: str, work_dir: str | None
 ) -> Json:
-    """Give the YAML of a volume; facts that the JSON lacks are left out.
+    """Return the YAML of a volume; facts that the JSON lacks are left out.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def _ingest(info: Mapping[str, Any]) -> Json:
 
 
 def _residue(info: Mapping[str, Any], known: Mapping[str, Any], schema: Mapping[str, Any]) -> Json:
-    """Give what `known` does not say and what is not the default of the JSON."""
+    """Return what `known` does not say and what is not the default of the JSON."""
     out: Json = {}
     for key, sub in schema["properties"].items():
         if key not in info:
@@ -164,7 +164,7 @@ def _residue(info: Mapping[str, Any], known: Mapping[str, Any], schema: Mapping[
 
 
 def from_config(config: Mapping[str, Any]) -> Json:
-    """Give the JSON of a volume's YAML, without the defaults of the JSON.
+    """Return the JSON of a volume's YAML, without the defaults of the JSON.
 
     `config` is as written: a section that is left out is left out here.
     """
@@ -186,7 +186,7 @@ def ordered(tasks: Iterable[str]) -> list[str]:
 
 
 def _known(config: Mapping[str, Any], dat_root_is_archive: bool) -> Json:
-    """Give what the mapped keys of a config say, in the words of the JSON."""
+    """Return what the mapped keys of a config say, in the words of the JSON."""
     transfer, ingest = config.get("transfer", {}), config.get("ingest", {})
     out: Json = {}
     scope = {

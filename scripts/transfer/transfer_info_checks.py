@@ -30,7 +30,7 @@ class Remark:
 
 
 def remarks(info: Info, now: datetime) -> list[Remark]:
-    """Give all remarks about one JSON (validated, defaults filled in)."""
+    """Return all remarks about one JSON (validated, defaults filled in)."""
     parts: tuple[Callable[[Info], Iterator[Remark]], ...] = (
         _sections,
         _tasks,
@@ -179,12 +179,12 @@ def _parsed(name: str | None) -> DatName | None:
 
 
 def nearest_task(task: str, known: Sequence[str]) -> str:
-    """Give the known task that was meant most likely."""
+    """Return the known task that was meant most likely."""
     return difflib.get_close_matches(task, known, n=1, cutoff=0.0)[0]
 
 
 def overlaps(infos: Mapping[str, Info]) -> dict[str, list[Remark]]:
-    """Give remarks by file about ranges of the same data set and scope that share a layer."""
+    """Return remarks by file about ranges of the same data set and scope that share a layer."""
     ranges = {name: found for name, info in infos.items() if (found := _layers(info))}
     out: dict[str, list[Remark]] = {}
     names = list(ranges)
@@ -198,7 +198,7 @@ def overlaps(infos: Mapping[str, Info]) -> dict[str, list[Remark]]:
 
 
 def _layers(info: Info) -> tuple[tuple[str, str], str, str] | None:
-    """Give (data set, scope), stamps of the first and the last layer; None when not known."""
+    """Return (data set, scope), stamps of the first and the last layer; None when not known."""
     scope = info["scope_data_set"]
     first = _parsed(scope["first_dat_name"]) if scope else None
     if scope is None or first is None:

@@ -29,7 +29,7 @@ class Visit:
     complete: bool  # nothing waits and nothing is missing up to the last .dat
 
     def state(self, ticket: str, before: Mapping[str, Any], last_dat: str | None) -> dict[str, Any]:
-        """Give what the next reading of the workflow wants to know."""
+        """Return what the next reading of the workflow wants to know."""
         return {
             "ticket": ticket,
             "visits": int(before.get("visits", 0)) + 1,
@@ -84,7 +84,7 @@ def _close(outcome: Outcome, before: Sequence[Row], limits: Limits) -> Visit:
 def todo(
     scope: Scope, settings: ScopeSettings, limits: Limits, here: Mapping[str, int]
 ) -> list[Errand]:
-    """Give what to fetch, in acquisition order: flagged files, and missing ones without a flag."""
+    """Return what to fetch in order: flagged files, and missing ones without a flag."""
     flags, strange = choose(scope.flag_names(), settings.data_set_id)
     if strange:
         log.warning("%d file(s) that are no keep flags, e.g. %s", len(strange), strange[0])

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Stop before the export when too many layers do not fit, and release the corrected z.
 
 Inputs

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Correlate each layer of a chunk with the layers that follow it.
 
 Inputs
@@ -27,11 +26,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib import compose, files
+from scripts.lib import files
+from scripts.lib.drawing import compose
 from scripts.lib.geometry import Box
 from scripts.lib.job import job
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 from scripts.zcorr import comparison, correlation, isotropy, region_volume, windows
 from scripts.zcorr.comparison import Compared, Seen
 
@@ -123,7 +123,7 @@ def _seen(
 def _windows(
     placed: list[compose.Placed], view: View, whole: compose.Picture
 ) -> list[compose.Picture]:
-    """Give the pictures whose grain is looked at, without resin; `whole` when it will do."""
+    """Return the pictures whose grain is looked at, without resin; `whole` when it will do."""
     if view.grain_boxes == (view.box,) and view.grain_scale == view.scale:
         return [whole]
     seen = []

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib.compose import Picture
+from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
 from scripts.zcorr import kernels
 
@@ -155,7 +155,7 @@ def pearson(a: Field, b: Field) -> tuple[float, float]:
 
 
 def keepsake(picture: Picture, longer_px: int) -> NDArray[np.uint8]:
-    """Give the 8-bit picture kept for reports: longer side at most `longer_px`, 0 = no data."""
+    """Return the 8-bit picture kept for reports: longer side at most `longer_px`, 0 = no data."""
     factor = min(1.0, longer_px / max(picture.pixels.shape))
     full = bool(picture.mask.all())
     small = _shrunk(picture.pixels, factor)

@@ -109,7 +109,7 @@ def _band_factors(widths: Array, size: Array) -> Array:
 
 
 def _running_median(values: Array) -> Array:
-    """Give the running median over known values; the rest take the one nearest."""
+    """Return the running median over known values; the rest take the one nearest."""
     known = np.flatnonzero(np.isfinite(values))
     if len(known) == 0:
         return np.ones_like(values)

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="name-defined"
 """Infer the thickness of all layers and list those that do not fit.
 
 Inputs
@@ -78,7 +77,7 @@ def _arrays(path: str) -> dict[str, NDArray[Any]]:
 
 
 def report_of(found: Measured, result: Result, zcorr: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the content of ``zcorr/qc.json``."""
+    """Return the content of ``zcorr/qc.json``."""
     corrected, cc_next = found.z[0] + result.z, found.corr[:, 0]
     limits = {k: zcorr[k] for k in ("problem_correlation", "problem_deviations")}
     low = qc.problems(cc_next, **limits)

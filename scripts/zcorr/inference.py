@@ -256,7 +256,7 @@ def _at_layers(curve: Array, centres: Array, n: int) -> Array:
 
 
 def _value(curves: Array, distance: Array) -> Array:
-    """Give f at (n, R) distances; NaN beyond R."""
+    """Return f at (n, R) distances; NaN beyond R."""
     reach = curves.shape[1] - 1
     if len(curves) == 1:
         value: Array = np.interp(distance, np.arange(reach + 1), curves[0], right=np.nan)
@@ -386,7 +386,7 @@ def bounded(z: Array, present: Index, options: Options) -> Array:
 
 
 def normalise_edges(z: Array, edge: int) -> Array:
-    """Give odd layers near both ends thickness 1 (the reference's rule for 30 layers).
+    """Return odd layers near both ends thickness 1 (the reference's rule for 30 layers).
 
     Acts only on more than ``3 * edge`` layers: thickness outside median ± a fifth becomes 1, then
     everything is rescaled so that the first and last coordinates stay.

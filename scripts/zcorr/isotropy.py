@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib.compose import Picture
+from scripts.lib.drawing.compose import Picture
 from scripts.zcorr import kernels
 from scripts.zcorr.correlation import FLAT, LEAST_COMMON, Array, Bool, Float32, halved
 

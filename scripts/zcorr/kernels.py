@@ -204,7 +204,7 @@ def _line(surroundings, i, factor, line, out):  # type: ignore[no-untyped-def]
 
 @_compiled
 def evened(small, share, level, gain):  # type: ignore[no-untyped-def]
-    """Give a half-size picture its surroundings' level and contrast, in place; both a quarter."""
+    """Return a half-size picture its surroundings' level and contrast, in place; both a quarter."""
     h, w = small.shape
     here = np.empty(max(w, 2 * level.shape[1]), np.float32)
     factor, line = np.empty_like(here), np.empty(level.shape[1], np.float32)

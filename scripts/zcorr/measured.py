@@ -59,7 +59,7 @@ class Measured:
         return whole
 
     def trimmed(self) -> Measured:
-        """Give the part between the first and the last layer that has an image."""
+        """Return the part between the first and the last layer that has an image."""
         there = np.flatnonzero(self.present)
         part = slice(there[0], there[-1] + 1) if len(there) else slice(0, 0)
         arrays = (each.name for each in fields(Measured) if each.name != "pixel_layers")

@@ -28,7 +28,7 @@ class Result:
 
 
 def reference(found: Measured, zcorr: Mapping[str, Any]) -> Result:
-    """Give Hanslovsky, Bogovic, Saalfeld 2017: one curve for all layers, found with them."""
+    """Return Hanslovsky, Bogovic, Saalfeld 2017: one curve for all layers, found with them."""
     weights = inference.trust(found.share)
     estimate = inference.infer(found.corr, found.present, Options.of(zcorr), weights)
     distance = np.arange(estimate.curve.shape[1], dtype=float)

@@ -17,7 +17,7 @@ MOST_SHIFT_PX = 1.0  # of the band, two pixels of the picture; more is no rest o
 
 
 def taken_off(band: Array, shift: Array, bend: Array, layers: float) -> Array:
-    """Give the (n, R) correlations of layers i and i + k + 1 without what is misaligned.
+    """Return the (n, R) correlations of layers i and i + k + 1 without what is misaligned.
 
     Parameters
     ----------

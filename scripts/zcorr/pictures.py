@@ -27,7 +27,7 @@ class Strip:
 def of(
     layers: Sequence[Mapping[str, Any]], kept: Sequence[Mapping[str, NDArray[Any]]]
 ) -> list[Strip]:
-    """Give strips of the worst layers, in order of z; `kept` are chunks of small layers."""
+    """Return strips of the worst layers, in order of z; `kept` are chunks of small layers."""
     bad = [row for row in layers if row["problem"] and row["cc_next"] is not None]
     worst = sorted(sorted(bad, key=lambda row: row["cc_next"])[:_MOST], key=lambda row: row["z"])
     wanted = {row["z"] + d for row in worst for d in (-1, 0, 1)}

@@ -13,7 +13,7 @@ from bokeh.models.mappers import LinearColorMapper
 from bokeh.palettes import Viridis256
 from numpy.typing import NDArray
 
-from scripts.lib import plots
+from scripts.lib.pages import plots
 from scripts.zcorr.methods import Result
 from scripts.zcorr.pictures import Strip
 
@@ -36,7 +36,7 @@ def page(
     strips: Sequence[Strip],
     proposals: str = "",
 ) -> str:
-    """Give the page as HTML with everything inline; equal content gives equal bytes.
+    """Return the page as HTML with everything inline; equal content gives equal bytes.
 
     `layers` are rows of `qc.rows`; `regional` is (n, rows, columns); `proposals` are lines of YAML.
     """
@@ -64,7 +64,7 @@ def _table(figures: Mapping[str, Any]) -> str:
 
 
 def _proposed(lines: str) -> str:
-    """Give what may be pasted into the config, below the pictures it is about."""
+    """Return what may be pasted into the config, below the pictures it is about."""
     if not lines:
         return ""
     return (

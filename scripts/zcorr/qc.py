@@ -41,7 +41,7 @@ def problems(
 
 
 def _falls(values: Array) -> tuple[Bool, Array, Array]:
-    """Give what is known, the running median, and the fall below it in robust deviations."""
+    """Return what is known, the running median, and the fall below it in robust deviations."""
     known = np.isfinite(values)
     usual, fall = np.full(len(values), np.nan), np.zeros(len(values))
     if known.any():
@@ -128,7 +128,7 @@ def rows(
 
 
 def culprits(layers: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Give positions of layers that fit neither neighbour; at an end of the stack, its only one.
+    """Return positions of layers that fit neither neighbour; at an end of the stack, its only one.
 
     One low correlation alone is a gap between two layers, each of which may be good.
     """
@@ -189,7 +189,7 @@ def _parts(size: int, count: int) -> list[slice]:
 
 
 def as_yaml(entries: Sequence[Mapping[str, Any]]) -> str:
-    """Give entries as lines to paste under ``review:``, in the form of review/proposals.yaml."""
+    """Return entries as lines to paste under ``review:``, in the form of review/proposals.yaml."""
     if not entries:
         return "exclude: []\n"
     lines = ["exclude:"]

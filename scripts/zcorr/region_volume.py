@@ -39,7 +39,7 @@ class Place:
     def of(
         box: Box, scale: float, shape: tuple[int, int], cells: tuple[int, int], version: Any  # noqa: ANN401
     ) -> Place:  # fmt: skip
-        """Give the place of `cells` (rows, columns) of a picture of `box`; `shape` its pixels.
+        """Return the place of `cells` (rows, columns) of a picture of `box`; `shape` its pixels.
 
         Pixel (0, 0) of a picture shows the corner of the box, so it reaches half a picture pixel
         beyond; `version` is that of the stack.
@@ -50,7 +50,7 @@ class Place:
         return Place((y, x), (box.y0 - half + y / 2, box.x0 - half + x / 2), nm)  # type: ignore[arg-type]
 
     def arrays(self) -> dict[str, Array]:
-        """Give what `of_arrays` reads."""
+        """Return what `of_arrays` reads."""
         return {f"region_{name}": np.array(value) for name, value in vars(self).items()}
 
     @staticmethod

@@ -98,7 +98,7 @@ def _differences(z: Array, reach: int) -> Array:
 def fit(
     measured: Array, weight: Array, pull: Array | None = None, target: Array | None = None
 ) -> Array:
-    """Give coordinates (n,) whose differences fit (n, R) distances best: banded least squares.
+    """Return coordinates (n,) whose differences fit (n, R) distances best: banded least squares.
 
     `pull` is the weight (n,) of their own `target`; without it the first is held at 0. Where
     nothing is measured layers are 1 apart.
@@ -225,7 +225,7 @@ def _lean_process(lean: Array) -> tuple[float, float]:
 
 
 def _wiener(log: Array, error: Array) -> tuple[Array, Belief]:
-    """Give the believable part of the log of thickness, mean taken off, and the belief."""
+    """Return the believable part of the log of thickness, mean taken off, and the belief."""
     power = dct(log - log.mean(), norm="ortho")
     best = (-np.inf, 0.0, 1.0)
     none = _likelihood(power, error)

@@ -26,7 +26,7 @@ def pixel_layers(version: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def grain_scale(pixel: float) -> float:
-    """Give the scale at which a pixel is about a layer: a power of two, a mipmap, at most 1."""
+    """Return the scale at which a pixel is about a layer: a power of two, a mipmap, at most 1."""
     return 1.0 if pixel >= 1 else 2.0 ** math.ceil(math.log2(pixel) - 0.5)
 
 
@@ -36,7 +36,7 @@ def picture_shape(box: Box, scale: float) -> tuple[int, int]:
 
 
 def spread(box: Box, size: float, count: int) -> tuple[Box, ...]:
-    """Give at most `count` squares of side `size` (world px), evenly over `box`, or all of it.
+    """Return at most `count` squares of side `size` (world px), evenly over `box`, or all of it.
 
     Rows and columns are as near to the shape of the box as the count allows.
     """
@@ -52,6 +52,6 @@ def spread(box: Box, size: float, count: int) -> tuple[Box, ...]:
 
 
 def _starts(low: float, high: float, size: float, count: int) -> list[float]:
-    """Give starts of `count` intervals of `size`, each in the middle of its even part."""
+    """Return starts of `count` intervals of `size`, each in the middle of its even part."""
     part = (high - low) / count
     return [float(v) for v in np.round(low + part * (np.arange(count) + 0.5) - size / 2)]

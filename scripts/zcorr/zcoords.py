@@ -9,7 +9,7 @@ Array = NDArray[np.float64]
 
 
 def to_text(z: NDArray[np.int64], corrected: Array) -> str:
-    """Give the file's text; 6 decimals of a layer are far below any claim.
+    """Return the file's text; 6 decimals of a layer are far below any claim.
 
     Raises
     ------

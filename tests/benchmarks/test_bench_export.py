@@ -29,10 +29,12 @@ from scipy import ndimage
 
 from scripts.export import plan_export
 from scripts.export.slabs import Plan
-from scripts.lib import blocks, files, filters, pixels, volumes
-from scripts.lib.records import Leaf, Ref, TileSet, TileSpec
-from scripts.lib.render import RenderClient
+from scripts.lib import files
+from scripts.lib.drawing import filters, pixels
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.records import Leaf, Ref, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A, affine_data
+from scripts.lib.volumes import blocks, multiscale
 from tests.benchmarks.slab_job import RENDER, slab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,7 +177,7 @@ def ceiling(size, voxels):
     """
     what = Plan.from_json(files.read_json("export/plan.json"))
     (target,), (z, y, x) = what.targets, what.spec.block_zyx
-    level = volumes.open_level(target, 0)
+    level = multiscale.open_level(target, 0)
     high, wide = level.shape_zyx[1:]
     part = level.read((slice(0, min(z, size.layers)), slice(0, high // 2), slice(0, wide // 2)))
     corners = itertools.product(range(0, high // 2, y), range(0, wide // 2, x))

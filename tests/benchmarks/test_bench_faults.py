@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.lib import volumes
 from scripts.lib.job import UserError
+from scripts.lib.volumes import multiscale
 from tests.export import kills, test_parts
 from tests.export.synthetic import publish
 from tests.export.test_export_jobs import coordinates
@@ -54,7 +54,7 @@ def interrupt(count):
     kills.export()
     whole = kills.content()
     shutil.rmtree("out")
-    rng, write, died = np.random.default_rng(7), volumes.Level.write, 0
+    rng, write, died = np.random.default_rng(7), multiscale.Level.write, 0
     for _ in range(count):
         left = int(rng.integers(1, 15))
 
@@ -66,7 +66,7 @@ def interrupt(count):
             write(self, region, voxels)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(volumes.Level, "write", dying)
+            patch.setattr(multiscale.Level, "write", dying)
             try:
                 kills.export()
             except KeyboardInterrupt:

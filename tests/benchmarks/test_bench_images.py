@@ -9,10 +9,10 @@ from scipy import ndimage
 from skimage import transform
 from skimage.feature import SIFT
 
-from scripts.lib import compose
-from scripts.lib.compose import Picture
+from scripts.lib.drawing import compose
+from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
-from scripts.lib.records import Leaf, TileSet, TileSpec
+from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, affine_data
 from scripts.match import sift
 

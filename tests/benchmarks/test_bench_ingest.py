@@ -14,7 +14,7 @@ import pytest
 from scripts.ingest import headers, specs
 from scripts.ingest.align import TILE
 from scripts.lib.job import look_for_cycles_seldom
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
 from tests.ingest import test_ingest_jobs as jobs
 from tests.ingest.synthetic_layers import make_tile, write_layer
 

@@ -22,8 +22,8 @@ from pystackreg import StackReg
 from scipy import ndimage
 
 from scripts.lib import geometry
-from scripts.lib.compose import Picture
-from scripts.lib.records import Leaf, TileSet, TileSpec
+from scripts.lib.drawing.compose import Picture
+from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 from scripts.match import pairs as planned
 from scripts.match import presets, ransac, sift, stages

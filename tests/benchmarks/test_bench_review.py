@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from scripts.lib.plots import embed
-from scripts.lib.records import CanvasMatches, TileSpec
-from scripts.lib.render import RenderClient
+from scripts.lib.pages.plots import embed
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.records import CanvasMatches, TileSpec
 from scripts.review import clusters, edges, page, plots, statistics
 
 TILES, PAIRS = 108_155, 715_143  # VNC Sec26, spec match-review 15

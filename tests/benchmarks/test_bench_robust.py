@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from scripts.lib import geometry
-from scripts.lib.records import Leaf, TileSet, TileSpec
+from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 from scripts.match import pairs as planned
 from scripts.match import presets, stages

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from scripts.lib.records import CanvasMatches, Leaf, TileSet, TileSpec
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.records import CanvasMatches, Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 
 POINTS = 100

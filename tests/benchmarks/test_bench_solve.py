@@ -27,9 +27,9 @@ import pytest
 from bokeh.plotting import output_file, save
 from scipy.sparse.linalg import splu
 
-from scripts.lib.plots import frame
-from scripts.lib.records import Leaf, TileSet, TileSpec
-from scripts.lib.render import RenderClient
+from scripts.lib.pages.plots import frame
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 from scripts.render_ws import matches
 from scripts.render_ws.store import Store

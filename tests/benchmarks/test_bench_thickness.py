@@ -26,7 +26,7 @@ import pytest
 import yaml
 from scipy import fft, ndimage
 
-from scripts.lib.compose import Picture
+from scripts.lib.drawing.compose import Picture
 from scripts.zcorr import (
     comparison,
     correlation,

@@ -16,8 +16,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.linalg import splu
 
 from scripts.lib import files, geometry
-from scripts.lib.records import Leaf, TileSet, TileSpec
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, affine_data
 from scripts.transfer import hdf5
 from scripts.transfer.hdf5 import Storage

@@ -7,7 +7,7 @@ import pytest
 
 from scripts.correct import balance, intensity, overlaps
 from scripts.correct.evidence import Evidence, Found, save_arrays
-from scripts.lib import compose, warp
+from scripts.lib.drawing import compose, warp
 from tests.correct.worlds import World, correlation
 
 SETTINGS = {

@@ -5,6 +5,7 @@ import json
 import h5py
 import numpy as np
 import pytest
+from tests.lib.test_filters import tissue
 
 from scripts.correct import (
     correct_step,
@@ -15,15 +16,15 @@ from scripts.correct import (
     publishing,
     restore_raw,
 )
-from scripts.lib import compose, files, filters
+from scripts.lib import files
+from scripts.lib.drawing import compose, filters
 from scripts.lib.geometry import Box
 from scripts.lib.job import UserError
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.records import Leaf, TileSet, TileSpec
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
+from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 from tests.export.synthetic import RENDER, publish
-from tests.lib.test_filters import tissue
 
 VOXEL_NM = {"pixel_nm": 5, "z_nm": 8}
 SETTINGS = {

@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 import yaml
 from scipy import ndimage
+from tests.lib.test_filters import tissue
 
 from scripts.correct import destreak_proposal, proposal, proposal_page
 from scripts.correct.evidence import Evidence
 from scripts.correct.steps import STEPS
-from scripts.lib import files, filters
-from scripts.lib.records import TileSet, TileSpec
+from scripts.lib import files
+from scripts.lib.drawing import filters
+from scripts.lib.service.records import TileSet, TileSpec
 from tests.correct.worlds import correlation
 from tests.export.synthetic import RENDER, publish
-from tests.lib.test_filters import tissue
 
 SHAPE = (260, 310)
 SETTINGS = {"variant": "smooth", "sample_tiles": 5}

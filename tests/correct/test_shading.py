@@ -5,9 +5,10 @@ import pytest
 
 from scripts.correct import shading
 from scripts.correct.evidence import Evidence
-from scripts.lib import compose, filters, geometry, warp
+from scripts.lib import geometry
+from scripts.lib.drawing import compose, filters, warp
 from scripts.lib.geometry import Box
-from scripts.lib.records import Leaf, TileSet, TileSpec
+from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, affine_data
 from tests.correct.worlds import World, correlation
 

@@ -6,7 +6,7 @@ import pytest
 from scripts.correct import straighten
 from scripts.correct.evidence import Evidence
 from scripts.lib import geometry
-from scripts.lib.records import Leaf, TileSet, TileSpec
+from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A, affine_data
 
 LINEAR = {"curve": "linear", "smooth_um": 10}

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from scripts.lib import compose, filters, geometry
-from scripts.lib.records import Leaf, TileSet, TileSpec
+from scripts.lib import geometry
+from scripts.lib.drawing import compose, filters
+from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, affine_data
 
 W, H, STEP = 120, 100, 96

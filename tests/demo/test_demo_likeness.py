@@ -6,7 +6,7 @@ import pytest
 
 from scripts.demo import likeness
 from scripts.lib import files, geometry
-from scripts.lib.records import Leaf
+from scripts.lib.service.records import Leaf
 from scripts.lib.transforms import AFFINE, affine_data
 from tests.export import synthetic, test_parts
 from tests.export.test_export_jobs import coordinates

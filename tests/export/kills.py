@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from scripts.export import interpolation
-from scripts.lib import compose, files, kernels, volumes
+from scripts.lib import files
+from scripts.lib.drawing import compose, kernels
 from scripts.lib.geometry import Box
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.volumes import multiscale
 from tests.export import test_parts
 from tests.export.synthetic import RENDER
 
@@ -40,7 +42,7 @@ def die_at(moment):
         return step
 
     os.replace, os.fsync = counted(os.replace), counted(os.fsync)
-    volumes.Level.write = counted(volumes.Level.write)
+    multiscale.Level.write = counted(multiscale.Level.write)
     for name in ("write_bytes", "replace_bytes"):
         if hasattr(files, name):
             setattr(files, name, counted(getattr(files, name)))

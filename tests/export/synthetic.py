@@ -7,9 +7,10 @@ known, so an export must give back ``f`` at its voxel centres.
 import h5py
 import numpy as np
 
-from scripts.lib import files, geometry, kernels
-from scripts.lib.records import Leaf, TileSet, TileSpec
-from scripts.lib.render import RenderClient
+from scripts.lib import files, geometry
+from scripts.lib.drawing import kernels
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, affine_data
 
 RENDER = {"owner": "o", "project": "p"}

@@ -8,10 +8,11 @@ import h5py
 import numpy as np
 import pytest
 
-from scripts.lib import files, volumes
-from scripts.lib.records import Leaf, TileSet, TileSpec
-from scripts.lib.render import RenderClient
+from scripts.lib import files
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A, affine_data
+from scripts.lib.volumes import multiscale
 from tests.export import test_parts
 from tests.export.synthetic import RENDER
 
@@ -169,5 +170,5 @@ def test_sixteen_bit_values_are_exact_where_nothing_is_interpolated(workdir):
     covered = ((y < H)[:, None] & (x < W)) | ((y >= 5)[:, None] & (x >= 60))
     assert np.array_equal(found, np.where(covered, expected, 0))
     for target in plan.targets[1:]:
-        store = volumes.open_level(target, 0)
+        store = multiscale.open_level(target, 0)
         assert np.array_equal(store.read(tuple(slice(0, n) for n in store.shape_zyx)), found)

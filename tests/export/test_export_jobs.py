@@ -18,8 +18,9 @@ from scripts.export import (
     render_slab,
     slabs,
 )
-from scripts.lib import files, volumes
+from scripts.lib import files
 from scripts.lib.job import UserError
+from scripts.lib.volumes import multiscale
 from tests.export.synthetic import RENDER, publish, smooth
 from tests.export.test_slabs import EXPORT as PLANNED
 from tests.export.test_slabs import VOXEL
@@ -263,7 +264,7 @@ def test_empty_blocks_are_not_stored_and_closing_knows(workdir):
     coordinates(LAYERS)
     found = export()
     description = files.read_json("export/volume.json")
-    assert description["levels"][0]["blocks"] == volumes.count_blocks(found.targets[0], 0)
+    assert description["levels"][0]["blocks"] == multiscale.count_blocks(found.targets[0], 0)
 
 
 def test_volume_json_tells_where_the_volume_lies_and_how_to_look_at_it(workdir):
@@ -291,4 +292,4 @@ def test_an_existing_export_of_another_shape_is_replaced(workdir):
     coordinates(range(3, 12))
     found = plan()
     assert found.spec.shape_zyx[0] == 9
-    assert volumes.count_blocks(found.targets[0], 0) == 0
+    assert multiscale.count_blocks(found.targets[0], 0) == 0

@@ -15,8 +15,9 @@ from scripts.export import (
     promotion,
     remove_leftovers,
 )
-from scripts.lib import files, volumes
+from scripts.lib import files
 from scripts.lib.job import UserError
+from scripts.lib.volumes import multiscale
 from tests.export.test_export_jobs import plan as plan_again
 from tests.export.test_slabs import EXPORT as PLANNED
 from tests.export.test_slabs import plan as planned
@@ -39,10 +40,10 @@ def made(folder, name):
     )
     what = replace(what, targets=targets)
     for target in what.targets:
-        volumes.create(target, what.spec)
+        multiscale.create(target, what.spec)
         block = np.zeros((8, 32, 32), np.uint8)
         block[:, :16] = VOXELS
-        volumes.open_level(target, 0).write((slice(0, 8), slice(0, 32), slice(0, 32)), block)
+        multiscale.open_level(target, 0).write((slice(0, 8), slice(0, 32), slice(0, 32)), block)
     files.write_json(f"{folder}/plan.json", what.to_json())
     return what
 
@@ -53,8 +54,8 @@ def promote(*parts):
 
 
 def read(group):
-    here = volumes.Target("n5", str(group.parents[1]), f"em/{group.name}", "gzip", 5)
-    return volumes.open_level(here, 0).read((slice(0, 8), slice(0, 16), slice(0, 32)))
+    here = multiscale.Target("n5", str(group.parents[1]), f"em/{group.name}", "gzip", 5)
+    return multiscale.open_level(here, 0).read((slice(0, 8), slice(0, 16), slice(0, 32)))
 
 
 def test_promoting_renames_every_format_and_leaves_links(volume):

@@ -5,9 +5,9 @@ import pytest
 
 from scripts.export import interpolation
 from scripts.export.interpolation import Mixture, mix, mixtures, read_coordinates, weave
-from scripts.lib import kernels
+from scripts.lib.drawing import kernels
+from scripts.lib.drawing.mosaic import Drawn
 from scripts.lib.job import UserError
-from scripts.lib.mosaic import Drawn
 
 
 def picture(value, mask=None, shape=(2, 3), dtype="uint8"):

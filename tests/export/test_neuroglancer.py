@@ -20,7 +20,7 @@ import pytest
 import waitress
 
 from scripts.export import viewer
-from scripts.lib import volumes
+from scripts.lib.volumes import multiscale
 from scripts.render_ws.app import create_app
 from tests.export.synthetic import halved, smooth
 
@@ -45,11 +45,13 @@ QUIET = [
 SOFTWARE = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")  # WebGL without a GPU
 
 ORIGIN = (40, -12, 25)  # z, y, x
-SPEC = volumes.VolumeSpec((24, 90, 120), (16, 32, 32), "uint8", (8.0, 5.0, 5.0), ORIGIN, 2)
+SPEC = multiscale.VolumeSpec((24, 90, 120), (16, 32, 32), "uint8", (8.0, 5.0, 5.0), ORIGIN, 2)
 TARGETS = {
-    "n5": volumes.Target("n5", "v.n5", "em/fibsem-uint8", "gzip", 3),
-    "zarr": volumes.Target("zarr", "v.zarr", "recon-1/em/fibsem-uint8", "zstd", 3),
-    "zarr3": volumes.Target("zarr3", "v.v3.zarr", "recon-1/em/fibsem-uint8", "zstd", 3, (1, 2, 2)),
+    "n5": multiscale.Target("n5", "v.n5", "em/fibsem-uint8", "gzip", 3),
+    "zarr": multiscale.Target("zarr", "v.zarr", "recon-1/em/fibsem-uint8", "zstd", 3),
+    "zarr3": multiscale.Target(
+        "zarr3", "v.v3.zarr", "recon-1/em/fibsem-uint8", "zstd", 3, (1, 2, 2)
+    ),
 }
 WINDOW = (800, 700)  # px of the browser
 ZOOM = 4  # px of the screen per voxel
@@ -69,10 +71,10 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for target in TARGETS.values():
-            volumes.create(target, SPEC)
+            multiscale.create(target, SPEC)
             for level, content in enumerate((voxels, halved(voxels))):
                 whole = tuple(slice(0, n) for n in SPEC.level_shape(level))
-                volumes.open_level(target, level).write(whole, content)
+                multiscale.open_level(target, level).write(whole, content)
     return folder
 
 

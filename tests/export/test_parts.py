@@ -14,8 +14,9 @@ from scripts.export import (
     render_slab,
     slabs,
 )
-from scripts.lib import files, volumes
+from scripts.lib import files
 from scripts.lib.job import UserError
+from scripts.lib.volumes import multiscale
 from tests.export.synthetic import RENDER, publish, smooth
 from tests.export.test_export_jobs import EXPORT, LAYERS, VIEWER, coordinates
 from tests.export.test_slabs import EXPORT as PLANNED
@@ -92,7 +93,7 @@ def close(at):
 
 
 def voxels(plan, level=0):
-    found = volumes.open_level(plan.targets[0], level)
+    found = multiscale.open_level(plan.targets[0], level)
     return found.read(tuple(slice(0, n) for n in found.shape_zyx))
 
 

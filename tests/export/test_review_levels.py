@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from scripts.export import promotion
-from scripts.lib import files, volumes
+from scripts.lib import files
 from scripts.lib.job import UserError
+from scripts.lib.volumes import multiscale
 from tests.export import kills, test_parts
 from tests.export.synthetic import publish
 from tests.export.test_export_jobs import coordinates
@@ -38,7 +39,7 @@ def test_every_layer_is_kept_at_every_level_and_in_every_format(stack, task_px):
     expected = test_parts.voxels(plan)
     for level in range(review.spec.levels):
         for target in review.targets:
-            store = volumes.open_level(target, level)
+            store = multiscale.open_level(target, level)
             found = store.read(tuple(slice(0, n) for n in store.shape_zyx))
             assert np.array_equal(found, expected)
         expected = by_hand(expected)

@@ -17,11 +17,11 @@ from scripts.ingest import (
     publish_restart,
 )
 from scripts.ingest import kept as kept_outputs
-from scripts.lib import pixels
+from scripts.lib.drawing import pixels
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import UserError
-from scripts.lib.receipts import StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 from scripts.transfer import conversion
 from tests.ingest.synthetic_layers import write_layer
 from tests.transfer.synthetic_dat import SHARED

@@ -7,7 +7,7 @@ import numpy as np
 
 from scripts.ingest import headers, specs
 from scripts.ingest.align import TILE
-from scripts.lib.receipts import Written
+from scripts.lib.service.receipts import Written
 from tests.ingest.synthetic_layers import make_tile
 from tests.ingest.test_ingest_jobs import SPECS
 

@@ -6,7 +6,7 @@ import pytest
 
 from scripts.ingest import specs
 from scripts.ingest.settings import CORRECTION, Settings
-from scripts.lib.records import TileSet
+from scripts.lib.service.records import TileSet
 from scripts.lib.transforms import SEM_DISTORTION_A
 from tests.ingest.synthetic_layers import Volume, make_tile
 

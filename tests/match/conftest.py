@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from scripts.lib import geometry, pixels
-from scripts.lib.records import Leaf, TileSet, TileSpec
+from scripts.lib import geometry
+from scripts.lib.drawing import pixels
+from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 
 

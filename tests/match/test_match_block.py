@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scripts.lib import geometry
-from scripts.lib.compose import Picture
+from scripts.lib.drawing.compose import Picture
 from scripts.match import correlation, pairs, refinement, stages
 from scripts.match.block import match_block
 from scripts.match.canvases import Canvases

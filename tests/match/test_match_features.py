@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scripts.lib.compose import Picture
+from scripts.lib.drawing.compose import Picture
 from scripts.match import coverage, filters, sift
 from scripts.match.sift import Extraction, Features
 

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from scripts.lib import files
-from scripts.lib.receipts import CollectionReceipt
-from scripts.lib.records import CanvasMatches, TileSet
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import CollectionReceipt
+from scripts.lib.service.records import CanvasMatches, TileSet
 from scripts.match import close_matches, closing, derive_pairs, match_pairs, stages
 
 TABLES = [

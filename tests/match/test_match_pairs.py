@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from scripts.lib.records import Leaf, TileSpec
+from scripts.lib.service.records import Leaf, TileSpec
 from scripts.lib.transforms import AFFINE
 from scripts.match import pairs, presets
 from scripts.match.pairs import Rules

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scripts.lib import geometry
-from scripts.lib.compose import Picture
+from scripts.lib.drawing.compose import Picture
 from scripts.match import descriptors, pairs, stages
 from scripts.match.canvases import Canvases
 from scripts.match.descriptors import Blobs, Neighborhood

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from scripts.lib.wsgi import WsgiAdapter
+from scripts.lib.service.transport import WsgiAdapter
 from scripts.render_ws.app import create_app
 from tests.render_ws.contract import RenderContract
 from tests.render_ws.service import Service

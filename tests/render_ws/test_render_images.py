@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import requests
 
-from scripts.lib.wsgi import WsgiAdapter
+from scripts.lib.service.transport import WsgiAdapter
 from scripts.render_ws import images
 from scripts.render_ws.app import create_app
 from tests.render_ws.service import Service, Url, fault, leaf, made, resolved, tile, value

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from scripts.lib.wsgi import WsgiAdapter
+from scripts.lib.service.transport import WsgiAdapter
 from scripts.render_ws import store, tiles
 from scripts.render_ws.app import create_app
 from scripts.render_ws.store import Store

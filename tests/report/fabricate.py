@@ -9,9 +9,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from scripts.lib import compose, files, geometry, records, transforms, volumes
+from scripts.lib import files, geometry, transforms
+from scripts.lib.drawing import compose
 from scripts.lib.geometry import Box
-from scripts.lib.records import CanvasMatches, Leaf, TileSet, TileSpec
+from scripts.lib.service import records
+from scripts.lib.service.records import CanvasMatches, Leaf, TileSet, TileSpec
+from scripts.lib.volumes import multiscale
 
 RUNS = ("montage_top_bottom", "montage_left_right", "cross")
 
@@ -361,7 +364,7 @@ def write_export(root, tiles, truth):
         by_z.setdefault(placed.tile.z, []).append(placed)
     zs = sorted(by_z)
     voxels = np.stack([compose.render(by_z[z], box).pixels for z in zs]).round().astype("u1")
-    spec = volumes.VolumeSpec(
+    spec = multiscale.VolumeSpec(
         shape_zyx=voxels.shape,
         block_zyx=(32, 64, 64),
         dtype="uint8",
@@ -369,10 +372,10 @@ def write_export(root, tiles, truth):
         origin_px_zyx=(int(zs[0]), int(box.y0), int(box.x0)),
         levels=1,
     )
-    target = volumes.Target("n5", str(root / "demo.n5"), "em/fibsem-uint8", "gzip", 1)
-    volumes.create(target, spec)
+    target = multiscale.Target("n5", str(root / "demo.n5"), "em/fibsem-uint8", "gzip", 1)
+    multiscale.create(target, spec)
     whole = tuple(slice(0, n) for n in voxels.shape)
-    volumes.open_level(target, 0).write(whole, voxels)
+    multiscale.open_level(target, 0).write(whole, voxels)
     listed = {
         "format": "n5",
         "path": str(target.group),

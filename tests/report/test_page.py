@@ -5,10 +5,10 @@ import pytest
 from markupsafe import escape
 
 from scripts.lib import files
-from scripts.lib import plots as lib_plots
-from scripts.lib.compose import Picture
+from scripts.lib.drawing.compose import Picture
 from scripts.lib.job import UserError
-from scripts.lib.plots import embed
+from scripts.lib.pages import plots as lib_plots
+from scripts.lib.pages.plots import embed
 from scripts.report import (
     album,
     findings,
@@ -162,7 +162,7 @@ def test_a_picture_is_transparent_where_nothing_was_imaged():
 
 def test_the_seam_box_lies_on_the_edge_of_the_upper_tile(run):
     _, service, _ = run
-    from scripts.lib import compose
+    from scripts.lib.drawing import compose
 
     tiles = service.tiles("v1_acquire", 5, 5)
     box = pictures.seam(compose.place(tiles))

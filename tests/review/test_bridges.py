@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from scripts.lib.job import UserError
-from scripts.lib.records import CanvasMatches, TileSpec
+from scripts.lib.service.records import CanvasMatches, TileSpec
 from scripts.review import bridges, edges, patches, plots, proposing, statistics
 from scripts.review.decisions import as_yaml
 

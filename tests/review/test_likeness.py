@@ -26,7 +26,7 @@ def stack(seed=0, jump_at=LAYERS):
 
 def verdicts(pictures, *, bad=None, limits=None):
     """Verdicts of a cell with `pictures` by z."""
-    from scripts.lib.records import TileSpec
+    from scripts.lib.service.records import TileSpec
 
     tiles = [TileSpec(f"t.{z}", float(z), SIDE, SIDE, "", ()) for z in pictures]
     valid = np.ones((SIDE, SIDE), bool)

@@ -9,7 +9,7 @@ import yaml
 from scipy import ndimage
 
 from scripts.lib.job import UserError
-from scripts.lib.records import TileSpec
+from scripts.lib.service.records import TileSpec
 from scripts.review import clusters, edges, findings, gate, statistics, texture
 from scripts.review.decisions import as_yaml, decide, proposals
 

@@ -12,9 +12,9 @@ from scipy import ndimage
 from scripts.lib import geometry, transforms
 from scripts.lib.files import read_json, read_table, write_table
 from scripts.lib.job import UserError
-from scripts.lib.receipts import CollectionReceipt, StackReceipt
-from scripts.lib.records import CanvasMatches, Leaf, TileSet, TileSpec
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
+from scripts.lib.service.records import CanvasMatches, Leaf, TileSet, TileSpec
 from scripts.review import (
     check_gate,
     propose_patches,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from scripts.lib import geometry, transforms
-from scripts.lib.records import CanvasMatches, Leaf, TileSet, TileSpec
+from scripts.lib.service.records import CanvasMatches, Leaf, TileSet, TileSpec
 
 Truth = dict[str, np.ndarray]
 

@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from scripts.lib.records import CanvasMatches
+from scripts.lib.service.records import CanvasMatches
 from scripts.solve import moments
 from tests.solve import synthetic
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.lib.compose import Picture
+from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
-from scripts.lib.records import TileSet
+from scripts.lib.service.records import TileSet
 from scripts.solve import overlays, page, picture_solve, plots, residuals
 from scripts.solve.graph import graph_of
 from scripts.solve.solver import Options, solve

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scripts.lib import geometry
-from scripts.lib.records import CanvasMatches, TileSet
+from scripts.lib.service.records import CanvasMatches, TileSet
 from scripts.solve.graph import Weighting, graph_of, tiles_of
 from scripts.solve.moments import of_matches
 from scripts.solve.solver import Options, solve

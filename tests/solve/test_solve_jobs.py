@@ -8,8 +8,8 @@ import pytest
 
 from scripts.lib.files import read_json, read_table, write_table
 from scripts.lib.job import UserError
-from scripts.lib.receipts import CollectionReceipt, StackReceipt
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
 from scripts.solve import gather_moments, publish_align, solve_compare, solve_transforms
 from tests.solve import synthetic
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scripts.lib import geometry, transforms
-from scripts.lib.records import Leaf, TileSet
+from scripts.lib.service.records import Leaf, TileSet
 from scripts.lib.truth import score
 from scripts.solve.graph import graph_of, solution, tiles_of
 from scripts.solve.moments import of_matches

@@ -5,7 +5,7 @@ import pytest
 
 from scripts.lib import geometry
 from scripts.lib.job import UserError
-from scripts.lib.records import TileSet
+from scripts.lib.service.records import TileSet
 from scripts.solve.forces import residuals
 from scripts.solve.graph import Weighting, graph_of, solution, tiles_of
 from scripts.solve.moments import of_matches

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from scripts.lib import files, volumes
-from scripts.lib.volumes import Target
+from scripts.lib import files
+from scripts.lib.volumes import multiscale
+from scripts.lib.volumes.multiscale import Target
 from tests.workflow.conftest import ROOT, make_volume
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
@@ -60,7 +61,7 @@ def voxels(growth, level, format_="n5"):
     document = files.read_json(growth.volume.work / "preview/volume.json")
     (one,) = [each for each in document["targets"] if each["format"] == format_]
     target = Target(format_, str(growth.volume.work / one["path"]), "", "gzip", 1)
-    store = volumes.open_level(target, level)
+    store = multiscale.open_level(target, level)
     return store.read(tuple(slice(0, n) for n in store.shape_zyx))
 
 

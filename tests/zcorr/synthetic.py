@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from scripts.lib.compose import Picture
+from scripts.lib.drawing.compose import Picture
 from scripts.zcorr import comparison, correlation, isotropy
 from scripts.zcorr.measured import Measured
 

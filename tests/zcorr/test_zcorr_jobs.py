@@ -9,8 +9,8 @@ import zarr
 from ome_zarr_models import open_ome_zarr
 
 from scripts.lib import files
-from scripts.lib.records import TileSet
-from scripts.lib.render import RenderClient
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.records import TileSet
 from scripts.zcorr import check_thickness, correlate_layers, infer_z
 from tests.export.synthetic import RENDER, publish
 

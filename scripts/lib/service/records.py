@@ -1,4 +1,4 @@
-"""L1 · Records: tile specs and matches as they travel to and from render-ws.
+"""Records: tile specs and matches as they travel to and from render-ws.
 
 Wire names (``tileId``, ``pGroupId`` …) exist only here. A record that came from the service goes
 back with everything it had: fields this project does not use are kept in `extra`.
@@ -39,7 +39,7 @@ class Leaf:
     labels: tuple[str, ...] = ()
 
     def to_json(self) -> Json:
-        """Give the wire form."""
+        """Return the wire form."""
         out: Json = {"type": "leaf", "className": self.class_name, "dataString": self.data}
         if self.id is not None:
             out = {"type": "leaf", "id": self.id} | out
@@ -55,7 +55,7 @@ class Ref:
     id: str
 
     def to_json(self) -> Json:
-        """Give the wire form."""
+        """Return the wire form."""
         return {"type": "ref", "refId": self.id}
 
 
@@ -139,11 +139,11 @@ class TileSpec:
         return Box(*self.bounds)
 
     def with_last(self, leaf: Leaf) -> TileSpec:
-        """Give a copy whose last transform is `leaf` (REPLACE_LAST); bounds are dropped."""
+        """Return a copy whose last transform is `leaf` (REPLACE_LAST); bounds are dropped."""
         return self.changed(transforms=(*self.transforms[:-1], leaf), bounds=None)
 
     def changed(self, **fields: Any) -> TileSpec:  # noqa: ANN401 - as dataclasses.replace
-        """Give a copy with some fields changed: `dataclasses.replace` takes ten times as long."""
+        """Return a copy with some fields changed: `dataclasses.replace` takes ten times as long."""
         if not fields.keys() <= self.__dict__.keys():
             raise TypeError(f"a tile has no {', '.join(fields.keys() - self.__dict__.keys())}")
         out = object.__new__(TileSpec)
@@ -152,7 +152,7 @@ class TileSpec:
         return out
 
     def to_json(self) -> Json:
-        """Give the wire form."""
+        """Return the wire form."""
         # fields that every tile has at once, the others one by one: half of the time of a look at
         # all of them for absent ones, by the ten thousand
         layout = {"sectionId": self.section_id, "imageRow": self.row, "imageCol": self.column}
@@ -255,11 +255,11 @@ class TileSource(Protocol):
     """Tiles that come in batches, so that not all of them are in memory at once."""
 
     def ids(self) -> set[str]:
-        """Give the ids of all tiles."""
+        """Return the ids of all tiles."""
         ...
 
     def batches(self, size: int) -> Iterator[TileSet]:
-        """Give all tiles, about `size` at a time."""
+        """Return all tiles, about `size` at a time."""
         ...
 
 
@@ -267,7 +267,7 @@ _IDENTITY = (["1", "0", "0", "1"], ["1.0", "0.0", "0.0", "1.0"])
 
 
 def _translation(specs: tuple[Spec, ...]) -> tuple[float, float] | None:
-    """Give x, y of a last transform that is written as a pure translation, else None."""
+    """Return x, y of a last transform that is written as a pure translation, else None."""
     last = specs[-1] if specs else None
     if not isinstance(last, Leaf) or last.class_name != AFFINE:
         return None
@@ -285,11 +285,11 @@ class TileSet:
     shared: Mapping[str, Leaf] = field(default_factory=dict)
 
     def chain(self, tile: TileSpec) -> Chain:
-        """Give the whole transform of `tile`, matching frame and world transform together."""
+        """Return the whole transform of `tile`, matching frame and world transform together."""
         return Chain(tuple(self._parsed(tile, spec) for spec in tile.transforms))
 
     def scan_chain(self, tile: TileSpec) -> Chain:
-        """Give the transforms before the last one: raw pixels to the matching frame."""
+        """Return the transforms before the last one: raw pixels to the matching frame."""
         return Chain(tuple(self._parsed(tile, spec) for spec in tile.transforms[:-1]))
 
     def _parsed(self, tile: TileSpec, spec: Spec) -> transforms.Transform:
@@ -300,7 +300,7 @@ class TileSet:
         return transforms.parse(spec.class_name, spec.data)
 
     def with_bounds(self, *, absent_only: bool = False) -> TileSet:
-        """Give a copy with every bounding box, or every absent one, derived by render's rule."""
+        """Return a copy with every bounding box, or every absent one, derived by render's rule."""
         borders: dict[object, tuple[Array, Bounds]] = {}  # scan-corrected, shared by most tiles
         tiles = (
             tile
@@ -323,21 +323,21 @@ class TileSet:
         return rounded_bounds(*extent(last.apply(border)))
 
     def ids(self) -> set[str]:
-        """Give the ids of all tiles."""
+        """Return the ids of all tiles."""
         return {tile.tile_id for tile in self.tiles}
 
     def batches(self, size: int) -> Iterator[TileSet]:
-        """Give the tiles in their order, at most `size` at a time."""
+        """Return the tiles in their order, at most `size` at a time."""
         for start in range(0, len(self.tiles), size):
             yield TileSet(self.tiles[start : start + size], self.shared)
 
     def used(self) -> dict[str, Json]:
-        """Give the wire form of the shared transforms that tiles refer to."""
+        """Return the wire form of the shared transforms that tiles refer to."""
         refs = {t.id for tile in self.tiles for t in tile.transforms if isinstance(t, Ref)}
         return {i: s.to_json() for i, s in self.shared.items() if i in refs}
 
     def to_json(self) -> Json:
-        """Give the wire form."""
+        """Return the wire form."""
         return {
             "transformIdToSpecMap": self.used(),
             "tileIdToSpecMap": {tile.tile_id: tile.to_json() for tile in self.tiles},
@@ -388,7 +388,7 @@ class CanvasMatches:
         return self.p_group, self.p_id, self.q_group, self.q_id
 
     def ordered(self) -> CanvasMatches:
-        """Give the pair with p before q in text order."""
+        """Return the pair with p before q in text order."""
         if (self.p_group, self.p_id) <= (self.q_group, self.q_id):
             return self
         return CanvasMatches(
@@ -396,7 +396,7 @@ class CanvasMatches:
         )
 
     def to_json(self) -> Json:
-        """Give the wire form."""
+        """Return the wire form."""
         return {
             "pGroupId": self.p_group,
             "pId": self.p_id,

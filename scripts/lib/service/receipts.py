@@ -1,4 +1,4 @@
-"""L1 · Receipts: files that stand for what a job left in render-ws.
+"""Receipts: files that stand for what a job left in render-ws.
 
 Snakemake sees files, render-ws holds the truth. A receipt is written last, holds no time and no
 host, and is therefore byte-identical when the same work is done again.
@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from scripts.lib import files
-from scripts.lib.records import Json, TileSet
+from scripts.lib.service.records import Json, TileSet
 
 CODE_VERSION = "0.1.0"
 
@@ -117,7 +117,7 @@ class TileDigest:
         self._shared |= {key: encoded(spec) for key, spec in shared.items()}
 
     def hexdigest(self) -> str:
-        """Give the digest of all that was added."""
+        """Return the digest of all that was added."""
         head = f"{self._count} {self._sum % 2**256:x}".encode()
         shared = [self._shared[key] for key in sorted(self._shared)]
         return hashlib.sha256(b"\n".join([head, *shared])).hexdigest()
@@ -159,7 +159,7 @@ class Written:
         return {"transformIdToSpecMap": shared, "tileIdToSpecMap": fragments}
 
     def figures(self) -> dict[str, Any]:
-        """Give the fields of a stack's receipt that follow from its tiles."""
+        """Return the fields of a stack's receipt that follow from its tiles."""
         # of nothing all are 0
         x0, y0, z_min = (min(values) for values in zip(*self._lows or [(0, 0, 0)], strict=True))
         x1, y1, z_max = (max(values) for values in zip(*self._highs or [(0, 0, 0)], strict=True))

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from werkzeug.serving import make_server
 
-from scripts.lib.receipts import CollectionReceipt, StackReceipt
-from scripts.lib.records import CanvasMatches, Leaf, TileSet, TileSpec
-from scripts.lib.render import (
+from scripts.lib.service.client import (
     ReceiptMismatch,
     RenderClient,
     RequestRefused,
@@ -17,6 +15,8 @@ from scripts.lib.render import (
     StackNotFound,
     is_embedded,
 )
+from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
+from scripts.lib.service.records import CanvasMatches, Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 from scripts.render_ws.app import create_app
 

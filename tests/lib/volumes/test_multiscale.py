@@ -10,8 +10,8 @@ from ome_zarr_models import open_ome_zarr
 from zarr.storage import LocalStore
 from zarr_n5 import N5WrapperStore
 
-from scripts.lib import blocks, volumes
-from scripts.lib.volumes import Target, VolumeSpec, create, open_level
+from scripts.lib.volumes import blocks, multiscale
+from scripts.lib.volumes.multiscale import Target, VolumeSpec, create, open_level
 from tests.export.synthetic import halved
 
 SPEC = VolumeSpec(
@@ -132,7 +132,7 @@ def test_fiji_and_n5_viewer_find_the_true_place_of_every_level(tmp_path, halves_
     create(n5, spec)
     for k in range(spec.levels):
         level = json.loads((n5.folder(k) / "attributes.json").read_text())
-        scale, first = (values[::-1] for values in volumes.level_geometry_nm(spec, k))
+        scale, first = (values[::-1] for values in multiscale.level_geometry_nm(spec, k))
         for found in fiji_reads(level):
             assert found == (list(scale), list(first))
         assert level["pixelResolution"]["unit"] == level["transform"]["units"][0] == "nm"
@@ -162,10 +162,10 @@ def test_zero_blocks_are_not_stored_and_zeroed_ones_disappear(tmp_path, which):
     data[19, 49, 69] = data[0, 0, 0] = 1
     level = open_level(target, 0)
     level.write(EVERYWHERE, data)
-    assert volumes.count_blocks(target, 0) == 2
+    assert multiscale.count_blocks(target, 0) == 2
     assert blocks.count_nonzero(data, SPEC.block_zyx) == 2
     level.write(EVERYWHERE, np.zeros_like(data))
-    assert volumes.count_blocks(target, 0) == 0
+    assert multiscale.count_blocks(target, 0) == 0
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -198,9 +198,9 @@ def test_creating_again_keeps_blocks_and_another_shape_drops_them(tmp_path, whic
     create(target, SPEC)
     open_level(target, 0).write(EVERYWHERE, noise())
     create(target, SPEC)
-    assert volumes.count_blocks(target, 0) > 0
+    assert multiscale.count_blocks(target, 0) > 0
     create(target, VolumeSpec(**{**SPEC.__dict__, "shape_zyx": (20, 50, 71), "levels": 2}))
-    assert volumes.count_blocks(target, 0) == 0
+    assert multiscale.count_blocks(target, 0) == 0
     assert not target.folder(2).exists()
 
 

@@ -1,4 +1,4 @@
-"""L1 · Warp: the pixels of one tile in a window of the output frame, resampled once."""
+"""Warp: the pixels of one tile in a window of the output frame, resampled once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib import filters, maps, pixels
+from scripts.lib.drawing import filters, maps, pixels
+from scripts.lib.drawing.maps import Grid, Locator, Placed, Window
 from scripts.lib.geometry import Array
-from scripts.lib.maps import Grid, Locator, Placed, Window
-from scripts.lib.records import TileSpec
+from scripts.lib.service.records import TileSpec
 
 Image = NDArray[np.generic]
 Float32 = NDArray[np.float32]
@@ -153,7 +153,7 @@ def _between(low: float, high: float, limits: slice) -> slice:
 
 
 def data_of(tile: TileSpec, level: int, *, masked: str | None) -> Data:
-    """Give the rectangle of the tile's data at a level.
+    """Return the rectangle of the tile's data at a level.
 
     An odd last row that the level does not hold is outside; the half level pixel between the
     tile's border and the first centre of the level is inside, and takes that centre's value. At

@@ -1,4 +1,4 @@
-"""L1 · Mosaic: the tiles of a layer drawn as integers in one compiled pass, for exports.
+"""Mosaic: the tiles of a layer drawn as integers in one compiled pass, for exports.
 
 The same picture as `compose.render` gives in float32, rounded once (and filtered values clipped
 before they are interpolated, not after). Row by row the tiles' borders
@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib import filters, geometry, pixels, warp
+from scripts.lib import geometry
+from scripts.lib.drawing import filters, pixels, warp
+from scripts.lib.drawing.maps import Grid, Placed, Window
 from scripts.lib.geometry import Array
-from scripts.lib.maps import Grid, Placed, Window
-from scripts.lib.records import TileSpec
+from scripts.lib.service.records import TileSpec
 from scripts.lib.transforms import AxisOffset, Chain
 
 Image = NDArray[Any]
@@ -47,13 +48,13 @@ class Drawn:
     spans: NDArray[np.int32]
 
     def rows(self, part: slice) -> Drawn:
-        """Give a view of some rows."""
+        """Return a view of some rows."""
         return Drawn(self.pixels[part], self.spans[part])
 
     @property
     def mask(self) -> NDArray[np.bool_]:
         """(h, w), False where no tile has data."""
-        from scripts.lib import kernels  # a second to import
+        from scripts.lib.drawing import kernels  # a second to import
 
         return kernels.mask_of(self.spans, self.pixels.shape[1])
 
@@ -90,7 +91,7 @@ class _Part:
 
 
 def _split(chain: Chain) -> tuple[AxisOffset | None, Array] | None:
-    """Give the scan correction of a chain, and the affine of the rest; None for any other chain."""
+    """Return scan correction of a chain, and the affine of the rest; None for any other chain."""
     offset = chain.parts[0] if chain.parts and isinstance(chain.parts[0], AxisOffset) else None
     affine = Chain(chain.parts[1:] if offset else chain.parts).as_affine()
     return None if affine is None else (offset, affine)
@@ -134,7 +135,7 @@ class Layer:
 
     def rows(self, part: slice) -> Drawn:
         """Draw some rows."""
-        from scripts.lib import kernels  # a second to import
+        from scripts.lib.drawing import kernels  # a second to import
 
         first, end, _ = part.indices(self.shape[0])
         out = np.empty((end - first, self.shape[1]), self.dtype)
@@ -258,7 +259,7 @@ def _undone(offset: AxisOffset, size: int, level: int) -> tuple[int, Int64]:
 
 
 def _matrix(affine: Array, tile: TileSpec, grid: Grid, level: int) -> Int64:
-    """Give the map from column and row of the output to x, y of a level, times _ONE.
+    """Return the map from column and row of the output to x, y of a level, times _ONE.
 
     It is rounded about the middle of the tile, on the grid of which every area's is a part: all
     areas have the same.

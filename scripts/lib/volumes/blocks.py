@@ -1,4 +1,4 @@
-"""L1 · Blocks: the files of N5 and Zarr 2 volumes, packed here.
+"""Blocks: the files of N5 and Zarr 2 volumes, packed here.
 
 ISA-L takes an eighth of the time of the zlib inside tensorstore, and libzstd with one kept context
 half of tensorstore's, where voxels are copied once more.
@@ -22,7 +22,7 @@ ISAL_MOST = 3  # ISA-L's highest level; its levels 1 to 3 pack images alike, wit
 
 
 def n5_file(block: Voxels, codec: str, level: int) -> tuple[bytes, bytes]:
-    """Give head and packed voxels of an N5 block; (z, y, x), cut at the volume's border."""
+    """Return head and packed voxels of an N5 block; (z, y, x), cut at the volume's border."""
     head = struct.pack(">HHIII", 0, 3, *block.shape[::-1])
     return head, pack(_in_one_piece(block, ">"), codec, level)
 
@@ -30,21 +30,21 @@ def n5_file(block: Voxels, codec: str, level: int) -> tuple[bytes, bytes]:
 def zarr_file(
     block: Voxels, unit: tuple[int, int, int], codec: str, level: int
 ) -> tuple[bytes, bytes]:
-    """Give the file of a Zarr 2 chunk, filled up with zeros at the volume's border."""
+    """Return the file of a Zarr 2 chunk, filled up with zeros at the volume's border."""
     return b"", pack(filled(_in_one_piece(block, "<"), unit), codec, level)
 
 
 def _in_one_piece(block: Voxels, order: Literal["<", ">"]) -> Voxels:
-    """Give a block contiguous and in a byte order, copied once."""
+    """Return a block contiguous and in a byte order, copied once."""
     if block.itemsize == 1 and not block.flags.c_contiguous:
-        from scripts.lib import kernels  # a second to import, for jobs that pack volumes
+        from scripts.lib.drawing import kernels  # a second to import, for jobs that pack volumes
 
         return kernels.contiguous(block)
     return np.ascontiguousarray(block, block.dtype.newbyteorder(order))
 
 
 def filled(block: Voxels, unit: tuple[int, ...]) -> Voxels:
-    """Give a contiguous array of shape `unit`: the block, and zeros behind its end."""
+    """Return a contiguous array of shape `unit`: the block, and zeros behind its end."""
     if block.shape == unit:
         return np.ascontiguousarray(block)
     whole = np.zeros(unit, block.dtype)

@@ -1,4 +1,4 @@
-"""L1 · Kernels: the inner loops of the export, compiled by Numba.
+"""Kernels: the inner loops of the export, compiled by Numba.
 
 Numba takes a second to import and a machine's first job some seconds to compile (the machine code
 is kept beside this file, or in the user's cache folder when that is read-only): so this module is
@@ -106,7 +106,7 @@ def _unbent(table, first, span, at):  # type: ignore[no-untyped-def]  # noqa: AN
 
 @_compiled
 def _place(table, bend, span, x, y):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """Give x, y of the image where the affine gives x, y: one of them follows its table."""
+    """Return x, y of the image where the affine gives x, y: one of them follows its table."""
     if bend[3] == 0:
         return _unbent(table, bend[2], span, x), y
     return x, _unbent(table, bend[2], span, y)
@@ -114,7 +114,7 @@ def _place(table, bend, span, x, y):  # type: ignore[no-untyped-def]  # noqa: AN
 
 @_compiled
 def _straightened(table, bend, span, x, dx, y, dy, column, most):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """Give x, y of the image at `column`, their steps, and for how many columns, at most `most`.
+    """Return x, y of the image at `column`, their steps, and for how many columns, at most `most`.
 
     The longest of `_PIECES` that goes straight serves, or one pixel. They begin at multiples of
     their length in the whole volume, so that a pixel is the same in every area.
@@ -150,7 +150,7 @@ def _bent(image, x, dx, y, dy, table, bend, span, column, half, out):  # type: i
 
 @_compiled
 def _between(at, slope, low, high, size):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """Give the first and end of the columns j of [0, size) with low <= at + slope j <= high."""
+    """Return the first and end of the columns j of [0, size) with low <= at + slope j <= high."""
     if slope == 0:
         return (0, size) if low <= at <= high else (0, 0)
     if slope < 0:
@@ -417,7 +417,7 @@ def _spans(mask, out):  # type: ignore[no-untyped-def]  # noqa: ANN202
 
 
 def spans_of(mask: NDArray[np.bool_]) -> Spans:
-    """Give the spans of a (h, w) mask, as `mix` takes them."""
+    """Return the spans of a (h, w) mask, as `mix` takes them."""
     none = np.empty((len(mask), 0, 2), np.int32)
     out = np.full((len(mask), _spans(mask, none), 2), mask.shape[1], np.int32)
     _spans(mask, out)
@@ -432,7 +432,7 @@ def _show(spans, mask):  # type: ignore[no-untyped-def]  # noqa: ANN202
 
 
 def mask_of(spans: Spans, width: int) -> NDArray[np.bool_]:
-    """Give the mask of spans: what `spans_of` undoes."""
+    """Return the mask of spans: what `spans_of` undoes."""
     mask = np.zeros((len(spans), width), bool)
     _show(spans, mask)
     return mask
@@ -460,7 +460,7 @@ def _copy(values, out):  # type: ignore[no-untyped-def]  # noqa: ANN202
 
 
 def contiguous(block: Image) -> Image:
-    """Give a copy of a (z, y, x) block of bytes in one piece, in half of numpy's time."""
+    """Return a copy of a (z, y, x) block of bytes in one piece, in half of numpy's time."""
     out = np.empty(block.shape, block.dtype)
     _copy(block, out)
     return out

@@ -7,10 +7,11 @@ import h5py
 import numpy as np
 import pytest
 
-from scripts.lib import compose, filters, geometry, maps, mosaic, pixels
-from scripts.lib.compose import Placed
+from scripts.lib import geometry
+from scripts.lib.drawing import compose, filters, maps, mosaic, pixels
+from scripts.lib.drawing.compose import Placed
 from scripts.lib.geometry import Box
-from scripts.lib.records import Leaf, Ref, TileSet, TileSpec
+from scripts.lib.service.records import Leaf, Ref, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A, affine_data, parse
 
 W, H = 240, 200

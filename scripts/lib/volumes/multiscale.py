@@ -1,4 +1,4 @@
-"""L1 · Volumes: N5, OME-Zarr 0.4 and sharded OME-Zarr 0.5 multiscale volumes, one content.
+"""Volumes: N5, OME-Zarr 0.4 and sharded OME-Zarr 0.5 multiscale volumes, one content.
 
 All arrays at this border are z, y, x and all tuples named ``_zyx`` too; N5 stores x, y, z and that
 stays inside this module. Every write covers whole blocks, so that jobs which own different blocks
@@ -25,7 +25,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib import blocks, files
+from scripts.lib import files
+from scripts.lib.volumes import blocks
 
 Zyx = tuple[int, int, int]
 Region = tuple[slice, slice, slice]  # z, y, x; explicit starts and stops
@@ -67,7 +68,7 @@ class VolumeSpec:
         return (1 << level if self.halves_z else 1), 1 << level, 1 << level
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain JSON values."""
+        """Return plain JSON values."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @staticmethod
@@ -284,7 +285,7 @@ def _create_zarr3(target: Target, spec: VolumeSpec, attributes: dict[str, Any]) 
 
 
 def _shards(target: Target, spec: VolumeSpec) -> dict[str, Any]:
-    """Give the codec of Zarr 3 that puts blocks into shards, with a checksum on the index."""
+    """Return the codec of Zarr 3 that puts blocks into shards, with a checksum on the index."""
     little = {"name": "bytes", "configuration": {"endian": "little"}}
     level: dict[str, Any] = {"level": target.codec_level}
     packed = {
@@ -412,14 +413,14 @@ class Level:
                 files.replace_bytes(path, *self._parts(block))
 
     def _parts(self, block: Voxels) -> tuple[bytes, bytes]:
-        """Give the bytes of a block file, in two parts."""
+        """Return the bytes of a block file, in two parts."""
         codec = (self.target.codec, self.target.codec_level)
         if self.target.format == "n5":
             return blocks.n5_file(block, *codec)
         return blocks.zarr_file(block, self.unit_zyx, *codec)
 
     def _files(self, region: Region) -> Iterator[tuple[str, Region]]:
-        """Give the files of a region, with the voxels of this level that each holds."""
+        """Return the files of a region, with the voxels of this level that each holds."""
         spans = [
             range(part.start // unit, -(-part.stop // unit))
             for part, unit in zip(region, self.unit_zyx, strict=True)

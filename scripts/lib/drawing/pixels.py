@@ -1,4 +1,4 @@
-"""L1 · Pixels: the image and the mask of one tile at a mipmap level.
+"""Pixels: the image and the mask of one tile at a mipmap level.
 
 An image URL is ``file://PATH.h5?dataSet=/0-0-1/mipmap.0&z=0``; PATH may be relative (to the working
 directory). Level k lies in data set ``mipmap.k`` beside ``mipmap.0``; a level that was not written
@@ -144,7 +144,7 @@ def _shared(part: slice, start: int, size: int) -> tuple[slice, slice]:
 
 
 def image_path(url: str) -> Path | None:
-    """Give the file of an image URL, None when the URL has another form."""
+    """Return the file of an image URL, None when the URL has another form."""
     try:
         return _parse(url)[0]
     except ValueError:
@@ -172,7 +172,7 @@ def _deepest(file: h5py.File, dataset: str, level: int) -> tuple[str, int]:
 
 
 def read_mask(url: str | None, shape: tuple[int, int], level: int = 0) -> NDArray[np.uint8] | None:
-    """Give the mask of `url` for an image of full-scale `shape` (h, w) at mipmap `level`.
+    """Return the mask of `url` for an image of full-scale `shape` (h, w) at mipmap `level`.
 
     255 inside the half-open box of ``mask://outside-box?minX=&minY=&maxX=&maxY=&width=&height=``,
     0 outside, area means between at deeper levels; shape ``(h >> level, w >> level)``. None when
@@ -192,7 +192,7 @@ def read_mask(url: str | None, shape: tuple[int, int], level: int = 0) -> NDArra
 
 
 def mask_box(url: str, shape: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Give (min x, min y, max x, max y) of the unmasked half-open box, full-scale px.
+    """Return (min x, min y, max x, max y) of the unmasked half-open box, full-scale px.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""L1 · Compose: tiles to pixels of a box, the one rendering path.
+"""Compose: tiles to pixels of a box, the one rendering path.
 
 Matching, correlation, export, report and the service's images all come through `render`. Every
 output pixel asks, by the inverse of a tile's transforms, where in the tile's own pixels it lies,
@@ -17,13 +17,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib import filters, maps, mosaic, pixels, warp
+from scripts.lib.drawing import filters, maps, mosaic, pixels, warp
+from scripts.lib.drawing.maps import Grid, Placed, Window
+from scripts.lib.drawing.mosaic import Drawn
+from scripts.lib.drawing.warp import Source, Warped
 from scripts.lib.geometry import Box
-from scripts.lib.maps import Grid, Placed, Window
-from scripts.lib.mosaic import Drawn
-from scripts.lib.records import TileSet, TileSpec
+from scripts.lib.service.records import TileSet, TileSpec
 from scripts.lib.transforms import Chain
-from scripts.lib.warp import Source, Warped
 
 __all__ = [
     "Drawn",
@@ -62,19 +62,19 @@ class Layer(Protocol):
     """A layer as integers, given by rows."""
 
     def rows(self, part: slice) -> Drawn:
-        """Give some rows."""
+        """Return some rows."""
         ...
 
 
 def place(tiles: TileSet) -> list[Placed]:
-    """Give all tiles with their whole chains (raw pixels to world), sorted by tile id."""
+    """Return all tiles with their whole chains (raw pixels to world), sorted by tile id."""
     return [
         Placed(tile, tiles.chain(tile)) for tile in sorted(tiles.tiles, key=lambda t: t.tile_id)
     ]
 
 
 def place_layers(tiles: TileSet) -> dict[int, list[Placed]]:
-    """Give `place` of each layer, by z in ascending order; z without tiles are absent."""
+    """Return `place` of each layer, by z in ascending order; z without tiles are absent."""
     out: dict[int, list[Placed]] = {}
     for one in sorted(place(tiles), key=lambda one: one.tile.z):
         out.setdefault(round(one.tile.z), []).append(one)
@@ -224,7 +224,7 @@ def level_canvas(
     clip: Box | None = None,
     source: Source | None = None,
 ) -> tuple[Picture, tuple[float, float]]:
-    """Give one tile in its matching frame, a canvas pixel on each pixel of a mipmap level.
+    """Return one tile in its matching frame, a canvas pixel on each pixel of a mipmap level.
 
     Where there is no scan correction these are the level's own pixels: none is interpolated, which
     would soften the finest structures, by another amount in each tile. The second result is the
@@ -252,7 +252,7 @@ def level_canvas(
 
 
 def matching_box(tile: TileSpec, scan_chain: Chain) -> Box:
-    """Give the box of `tile` in its matching frame: whole px around all its pixel centres."""
+    """Return the box of `tile` in its matching frame: whole px around all its pixel centres."""
     border = scan_chain.apply(maps.border(tile.width, tile.height))
     low, high = border.min(axis=0), border.max(axis=0)
     return Box(
@@ -280,7 +280,7 @@ def _put_together(tiles: Sequence[Warped], shape: tuple[int, int], blend: _Blend
 
 
 def _rounded(picture: Picture, dtype: str) -> Drawn:
-    from scripts.lib import kernels  # a second to import
+    from scripts.lib.drawing import kernels  # a second to import
 
     nearest = np.floor(picture.pixels + np.float32(0.5))
     whole = np.clip(nearest, 0, np.iinfo(dtype).max).astype(dtype)

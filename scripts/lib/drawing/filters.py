@@ -1,4 +1,4 @@
-"""L1 · Filters: corrections of a tile's grey values, kept as parameters on the tile spec.
+"""Filters: corrections of a tile's grey values, kept as parameters on the tile spec.
 
 A tile carries render's ``filterSpec``: a class name and parameters, several of them in a
 ``CompositeFilter`` (first to last). Whatever reads a tile's pixels to draw them calls
@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib.records import TileSpec
+from scripts.lib.service.records import TileSpec
 
 Float32 = NDArray[np.float32]
 Image = NDArray[Any]
@@ -59,7 +59,7 @@ class Filter:
     parameters: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """Give the wire form."""
+        """Return the wire form."""
         return {"className": self.class_name, "parameters": dict(self.parameters)}
 
 
@@ -85,7 +85,7 @@ class _Grid:
 
 
 def filters_of(tile: TileSpec) -> tuple[Filter, ...]:
-    """Give the filters of a tile, first to last.
+    """Return the filters of a tile, first to last.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def _flat(spec: Mapping[str, Any]) -> list[Filter]:
 
 
 def with_filters(tile: TileSpec, filters: Sequence[Filter]) -> TileSpec:
-    """Give the tile with exactly these filters; none removes the entry."""
+    """Return the tile with exactly these filters; none removes the entry."""
     extra = {key: value for key, value in tile.extra.items() if key != _KEY}
     if len(filters) == 1:
         extra[_KEY] = filters[0].to_json()
@@ -124,7 +124,7 @@ def with_filters(tile: TileSpec, filters: Sequence[Filter]) -> TileSpec:
 
 
 def appended(tile: TileSpec, new: Filter) -> TileSpec:
-    """Give the tile with one more filter, after those it has."""
+    """Return the tile with one more filter, after those it has."""
     return with_filters(tile, (*filters_of(tile), new))
 
 
@@ -201,7 +201,7 @@ def pointwise(tile: TileSpec) -> bool:
 def apply_filters(
     pixels: Image, tile: TileSpec, level: int = 0, corner: tuple[int, int] = (0, 0)
 ) -> Image:
-    """Give (h, w) `pixels` of `tile` at a mipmap level with its filters applied, in their order.
+    """Return (h, w) `pixels` of `tile` at a mipmap level with its filters applied, in their order.
 
     The type stays: float32 is not rounded, integers are rounded and clipped once, at the end. The
     very array is given back when the tile has no filter. Of a tile whose filters are `pointwise`
@@ -223,7 +223,7 @@ def apply_filters(
 def unrounded(
     pixels: Image, tile: TileSpec, level: int = 0, corner: tuple[int, int] = (0, 0)
 ) -> Image:
-    """Give `apply_filters` in float32 when the tile has filters, else `pixels` as they are."""
+    """Return `apply_filters` in float32 when the tile has filters, else `pixels` as they are."""
     if _KEY not in tile.extra:
         return pixels
     return apply_filters(pixels.astype(np.float32, copy=False), tile, level, corner)
@@ -327,7 +327,7 @@ def _without_streaks(image: Float32, values: Sequence[float], grid: _Grid) -> Fl
 def band_mask(
     shape: tuple[int, int], cutoff: float, band: float, angle_deg: float, bins: tuple[float, float]
 ) -> Float32:
-    """Give the factor of each value of a real spectrum, (h, w // 2 + 1), of a (h, w) picture.
+    """Return the factor of each value of a real spectrum, (h, w // 2 + 1), of a (h, w) picture.
 
     ``1 - (1 - exp(-u**2 / 2 cutoff**2)) exp(-v**2 / 2 band**2)``, u and v the frequency turned by
     the angle, in bins; `bins` says how many a cycle per pixel has in x and y. Angle 0 removes

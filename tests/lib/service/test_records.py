@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from scripts.lib.geometry import tile_bounds
-from scripts.lib.receipts import TileDigest, digest_tiles, encoded
-from scripts.lib.records import CanvasMatches, Leaf, Ref, TileSet, TileSpec
+from scripts.lib.service.receipts import TileDigest, digest_tiles, encoded
+from scripts.lib.service.records import CanvasMatches, Leaf, Ref, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A
 
 SCAN = Leaf(SEM_DISTORTION_A, "3 12 2 60 0", id="FIBSEM_correct")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from scripts.lib import compose, filters, pixels
-from scripts.lib.records import TileSet, TileSpec
+from scripts.lib.drawing import compose, filters, pixels
+from scripts.lib.service.records import TileSet, TileSpec
 from scripts.render_ws import model
 from tests.export.synthetic import tile as stored_tile
 

@@ -1,4 +1,4 @@
-"""L3 · RenderClient: the only module that speaks to render-ws.
+"""RenderClient: the only module that speaks to render-ws.
 
 One client, two transports (DESIGN §7): a base URL speaks HTTP; nothing, or ``sqlite:///path``,
 calls the embedded service in process over a SQLite file. No caller knows which it is.
@@ -32,11 +32,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
-from scripts.lib import receipts
 from scripts.lib.job import UserError
-from scripts.lib.receipts import CollectionReceipt, StackReceipt
-from scripts.lib.records import CanvasMatches, Json, TileSet, TileSource
-from scripts.lib.wsgi import WsgiAdapter
+from scripts.lib.service import receipts
+from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
+from scripts.lib.service.records import CanvasMatches, Json, TileSet, TileSource
+from scripts.lib.service.transport import WsgiAdapter
 
 log = logging.getLogger(__name__)
 
@@ -185,11 +185,11 @@ class RenderClient:
         self._request("POST", self._stack(stack), body={**body, "versionNotes": notes})
 
     def stack_metadata(self, stack: str) -> Json:
-        """Give state, version and statistics of a stack; raises `StackNotFound`."""
+        """Return state, version and statistics of a stack; raises `StackNotFound`."""
         return dict(self._get(self._stack(stack), missing=StackNotFound))
 
     def resolution(self, stack: str) -> tuple[float, float, float]:
-        """Give the x, y, z size of a voxel of a stack in nm; raises `StackNotFound`."""
+        """Return the x, y, z size of a voxel of a stack in nm; raises `StackNotFound`."""
         version = self.stack_metadata(stack)["currentVersion"]
         x, y, z = (float(version[f"stackResolution{axis}"]) for axis in "XYZ")
         return x, y, z
@@ -219,16 +219,16 @@ class RenderClient:
     def z_values(
         self, stack: str, z_min: float | None = None, z_max: float | None = None
     ) -> list[float]:
-        """Give the z values that have tiles, ascending; the limits are inclusive."""
+        """Return the z values that have tiles, ascending; the limits are inclusive."""
         path = self._stack(stack, "zValues")
         return list(self._get(path, missing=StackNotFound, minZ=z_min, maxZ=z_max))
 
     def tile_ids(self, stack: str) -> list[str]:
-        """Give the ids of all tiles of a stack, sorted as text."""
+        """Return the ids of all tiles of a stack, sorted as text."""
         return list(self._get(self._stack(stack, "tileIds")))
 
     def tiles(self, stack: str, z_min: float | None = None, z_max: float | None = None) -> TileSet:
-        """Give the tiles with z in the inclusive range; none gives an empty set.
+        """Return the tiles with z in the inclusive range; none gives an empty set.
 
         Raises
         ------
@@ -307,7 +307,7 @@ class RenderClient:
     def published(
         self, stack: str, *, inputs: Iterable[str | Path], params: Mapping[str, Any]
     ) -> StackReceipt | None:
-        """Give the receipt of a stack if it is COMPLETE and was made of these inputs and params."""
+        """Return receipt of a stack if it is COMPLETE and was made of these inputs and params."""
         try:
             found = self.stack_metadata(stack)
         except StackNotFound:
@@ -386,7 +386,7 @@ class RenderClient:
     # -- matches -------------------------------------------------------------------------------
 
     def pair_count(self, collection: str) -> int:
-        """Give the number of pairs in a collection, 0 when it does not exist."""
+        """Return the number of pairs in a collection, 0 when it does not exist."""
         for item in self._get(_path("owner", self.owner, "matchCollections")):
             if item["collectionId"]["name"] == collection:
                 return int(item["pairCount"])
@@ -399,25 +399,25 @@ class RenderClient:
             self._request("PUT", self._collection(collection, "matches"), body=body)
 
     def matches(self, collection: str, p_group: str) -> list[CanvasMatches]:
-        """Give all pairs whose p lies in `p_group`; none when the collection does not exist."""
+        """Return all pairs whose p lies in `p_group`; none when the collection does not exist."""
         return [CanvasMatches.from_json(v) for v in self._pairs(collection, p_group)]
 
     def match_keys(self, collection: str, p_group: str) -> list[tuple[str, str, str, str, int]]:
-        """Give (p group, p id, q group, q id, count) of the pairs whose p lies in `p_group`."""
+        """Return (p group, p id, q group, q id, count) of the pairs whose p lies in `p_group`."""
         return [
             (v["pGroupId"], v["pId"], v["qGroupId"], v["qId"], int(v["matchCount"]))
             for v in self._pairs(collection, p_group, details=False)
         ]
 
     def match_ids(self, collection: str) -> Iterator[tuple[str, str]]:
-        """Give tile ids p, q of every pair."""
+        """Return tile ids p, q of every pair."""
         for found in self.match_lists(collection, self.p_groups(collection), details=False):
             yield from ((pair["pId"], pair["qId"]) for pair in found)
 
     def match_lists(
         self, collection: str, p_groups: Iterable[str], *, details: bool = True
     ) -> Iterator[list[Json]]:
-        """Give the pairs of each p group (wire form), what requests share made once."""
+        """Return the pairs of each p group (wire form), what requests share made once."""
         start = f"{self._base}/{self._collection(collection, 'pGroup')}"
         common = self._session.prepare_request(requests.Request("GET", start))
         how: Any = self._session.merge_environment_settings(start, {}, None, None, None)
@@ -441,12 +441,12 @@ class RenderClient:
             return []
 
     def matches_between(self, collection: str, p_group: str, q_group: str) -> list[CanvasMatches]:
-        """Give the pairs between two groups, in either order."""
+        """Return the pairs between two groups, in either order."""
         path = self._collection(collection, "group", p_group, "matchesWith", q_group)
         return [CanvasMatches.from_json(v) for v in self._list(path)]
 
     def p_groups(self, collection: str) -> list[str]:
-        """Give all p groups of a collection; none when it does not exist."""
+        """Return all p groups of a collection; none when it does not exist."""
         return self._list(self._collection(collection, "pGroupIds"))
 
     def delete_pair(self, collection: str, key: Key) -> None:

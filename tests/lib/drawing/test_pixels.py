@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from scripts.lib import pixels
+from scripts.lib.drawing import pixels
 
 
 @pytest.fixture

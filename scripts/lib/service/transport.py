@@ -1,4 +1,4 @@
-"""L0 · WSGI: a requests transport that calls a WSGI application in process, without a socket."""
+"""WSGI: a requests transport that calls a WSGI application in process, without a socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L0 · Plots: the frame of interactive figures, and pages that hold them and need no network.
+"""Plots: the frame of interactive figures, and pages that hold them and need no network.
 
 Colors are those of Okabe and Ito, told apart by people of all color visions; nothing is said by
 color alone.
@@ -27,7 +27,7 @@ _MODEL = re.compile(r'(?<=")p\d{4,}(?=\\?")')
 
 
 def embed(figures: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """Give the page's script (with the library itself) and one HTML element per figure.
+    """Return the page's script (with the library itself) and one HTML element per figure.
 
     Bokeh marks its elements with random ids and counts its models on within a process; both are
     numbered here, so that the same run gives the same page.
@@ -50,7 +50,7 @@ def embed(figures: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
 
 
 def frame(title: str, x: str, y: str, *, height: int = 260, **options: Any) -> Any:  # noqa: ANN401
-    """Give an empty figure of the house style, as wide as its page; axis labels with units."""
+    """Return an empty figure of the house style, as wide as its page; axis labels with units."""
     plot: Any = figure(
         title=Title(text=title, text_font=FONT, text_font_size="14px", text_color="#20242b"),
         x_axis_label=x,

@@ -1,4 +1,4 @@
-"""L1 · Maps: where in a raw tile the pixels of a window of the output lie.
+"""Maps: where in a raw tile the pixels of a window of the output lie.
 
 An affine chain is an affine. A chain with a scan correction becomes maps that are exact on a coarse
 grid and linear between: the grid is refined until its error, measured half-way between nodes, is
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from scripts.lib import geometry
 from scripts.lib.geometry import Array, Box
-from scripts.lib.records import TileSpec
+from scripts.lib.service.records import TileSpec
 from scripts.lib.transforms import Affine, AxisOffset, Chain
 
 Float32 = NDArray[np.float32]
@@ -145,7 +145,7 @@ class _MapLocator:
     def _relative(
         self, window: Window, zero_x: float, zero_y: float, unit: int
     ) -> tuple[Float32, Float32]:
-        """Give maps of a window, less `zero`, in units of `unit` px."""
+        """Return maps of a window, less `zero`, in units of `unit` px."""
         spans = [self._span(part, first) for part, first in zip(window, self.first, strict=True)]
         (rows, cut_rows), (columns, cut_columns) = spans
         maps = []
@@ -256,7 +256,7 @@ def _map_error(one: Placed, grid: Grid, window: Window, step: int) -> float:
 
 
 def inverse_maps(chain: Chain, x: Array, y: Array, width: int, height: int) -> tuple[Array, Array]:
-    """Give raw pixel coordinates of the grid of output coordinates `x` (n,) by `y` (m,).
+    """Return raw pixel coordinates of the grid of output coordinates `x` (n,) by `y` (m,).
 
     Returns two (m, n) float64 maps, x and y. `width` and `height` of the raw tile bound the part of
     the plane where the inverse must be exact; outside it the maps only stay outside the tile.
@@ -344,5 +344,5 @@ def border(width: int, height: int) -> Array:
 
 
 def extent(xy: Array) -> tuple[Array, Array]:
-    """Give the low and the high corner of (n, 2) points."""
+    """Return the low and the high corner of (n, 2) points."""
     return xy.min(axis=0), xy.max(axis=0)
