@@ -76,12 +76,16 @@ $(VIEWER)/page/index.html: $(wildcard tests/neuroglancer/*)
 	npm ci --prefix $(VIEWER) --ignore-scripts --no-audit --no-fund --loglevel error
 	node tests/neuroglancer/bundle.mjs $(VIEWER) $(VIEWER)/page
 
+# modules whose public functions are documented in full: lib, and the methods of the stages
+METHODS := scripts/lib/geometry.py
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/codespell $$(git ls-files)
+	$(BIN)/numpydoc lint $(METHODS)
 	$(BIN)/snakemake --lint
 
 bench: $(STAMP)
