@@ -26,12 +26,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-Array = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from scripts.lib.arrays import Array, Int64
 
 _LEAST_PIXELS = 20  # of a pair of regions or layers
 _HUBER = 2.0  # links that miss by more than so many sd count less
@@ -53,7 +51,7 @@ class Weights:
 
 
 def tile_maps(
-    count: int, grid: tuple[int, int], links: Mapping[str, NDArray[np.float64]], weights: Weights
+    count: int, grid: tuple[int, int], links: Mapping[str, Array], weights: Weights
 ) -> Array:
     """Solve for the maps of the regions of one layer: (count, rows, columns, 2) a, b.
 
@@ -99,8 +97,8 @@ class _System:
 
     count: int
     grid: tuple[int, int]
-    p: Ints
-    q: Ints
+    p: Int64
+    q: Int64
     weights: Weights
 
     def solve(self, step: Array, pull: Array) -> Array:
@@ -158,8 +156,8 @@ def _moments(n: Array, total: Array, squares: Array) -> tuple[Array, Array]:
 class LayerLinks:
     """Pairs of layers with their moments over common pixels; columns of equal length."""
 
-    p: Ints  # index of the lower layer
-    q: Ints
+    p: Int64  # index of the lower layer
+    q: Int64
     p_mean: Array
     q_mean: Array
     p_spread: Array
@@ -186,7 +184,7 @@ def layer_maps(count: int, links: LayerLinks, hold_layers: float) -> Array:
     return out
 
 
-def _chain(count: int, p: Ints, q: Ints, step: Array, pull: float) -> Array:
+def _chain(count: int, p: Int64, q: Int64, step: Array, pull: float) -> Array:
     """Find x with x_q - x_p = step, each x held weakly to 0; far-off links count less (Huber)."""
     number = np.arange(len(p))
     ones = np.ones(len(p))

@@ -16,17 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.correct import balance, overlaps
 from scripts.correct.balance import LayerLinks, Weights
 from scripts.correct.destreak import is_deep
 from scripts.correct.evidence import Evidence, Found, load_arrays
+from scripts.lib.arrays import Array, Bytes
 from scripts.lib.drawing import filters
-from scripts.lib.geometry import Array
 from scripts.lib.service.records import TileSet, TileSpec
 
-Pixels = NDArray[np.uint8]
 _REACH = 2  # layers are compared with so many that follow
 _PICTURE_PX = 256  # pictures are thinned to about this side: their moments stay
 _LEAST_COMMON = 200  # pixels of a pair
@@ -100,7 +98,7 @@ def _on(z: Sequence[int], known: Sequence[int], maps: Array) -> Array:
     return np.array([found.get(value, [1.0, 0.0]) for value in z])
 
 
-def _pictures(paths: Sequence[Path]) -> Iterator[tuple[int, Pixels]]:
+def _pictures(paths: Sequence[Path]) -> Iterator[tuple[int, Bytes]]:
     """Return z and the thinned picture of each layer, file by file."""
     for path in paths:
         stored = load_arrays(path)
@@ -110,12 +108,12 @@ def _pictures(paths: Sequence[Path]) -> Iterator[tuple[int, Pixels]]:
 
 
 def neighbours(
-    pictures: Iterator[tuple[int, Pixels]], hold_layers: float
+    pictures: Iterator[tuple[int, Bytes]], hold_layers: float
 ) -> tuple[list[int], Array]:
     """Compare each layer with those that follow, over the pixels that both have, and solve."""
     z: list[int] = []
     rows: list[tuple[float, ...]] = []
-    held: list[tuple[int, Pixels]] = []
+    held: list[tuple[int, Bytes]] = []
     for number, (value, picture) in enumerate(pictures):
         z.append(value)
         for other, before in held:
@@ -128,7 +126,7 @@ def neighbours(
     return z, balance.layer_maps(len(z), links, hold_layers)
 
 
-def common_moments(p: Pixels, q: Pixels) -> tuple[float, float, float, float] | None:
+def common_moments(p: Bytes, q: Bytes) -> tuple[float, float, float, float] | None:
     """Means and spreads (p mean, q mean, p spread, q spread) over pixels where both have data.
 
     Pixels that changed between the layers (the difference stands out once means and spreads are
@@ -149,7 +147,7 @@ def common_moments(p: Pixels, q: Pixels) -> tuple[float, float, float, float] | 
 
 
 def statistics(
-    pictures: Iterator[tuple[int, Pixels]], cutoff_share: float
+    pictures: Iterator[tuple[int, Bytes]], cutoff_share: float
 ) -> tuple[list[int], Array]:
     """Bring mean and spread of each layer's own pixels to the median layer's.
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array, Bool, Int64
 from scripts.lib.drawing import compose, maps
 from scripts.lib.drawing.compose import Placed
 from scripts.lib.geometry import Box
@@ -72,7 +73,7 @@ def _pair(p: Placed, q: Placed, grid: tuple[int, int], scale: float, top: float)
     return _summed(p, q, regions, v[0][keep], v[1][keep], grid[0] * grid[1])
 
 
-def _usual(difference: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _usual(difference: Array) -> Bool:
     if not difference.size:
         return np.zeros(0, bool)
     off = np.abs(difference - np.median(difference))
@@ -81,7 +82,7 @@ def _usual(difference: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def _regions(
     one: Placed, box: Box, scale: float, shape: tuple[int, ...], grid: tuple[int, int]
-) -> NDArray[np.int64]:
+) -> Int64:
     """Flat number of the tile's region that each pixel of the drawing shows, (h, w)."""
     x = box.x0 + np.arange(shape[1]) / scale
     y = box.y0 + np.arange(shape[0]) / scale
@@ -95,9 +96,9 @@ def _regions(
 def _summed(
     p: Placed,
     q: Placed,
-    regions: Sequence[NDArray[np.int64]],
-    v_p: NDArray[np.float64],
-    v_q: NDArray[np.float64],
+    regions: Sequence[Int64],
+    v_p: Array,
+    v_q: Array,
     size: int,
 ) -> Table:
     keys, at = np.unique(regions[0] * size + regions[1], return_inverse=True)

@@ -10,14 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import fft
 
-Array = NDArray[np.float64]
-Image = NDArray[Any]
+from scripts.lib.arrays import Array, Bool, Image, Int64
 
 LEAST_EXCESS = 2.0  # power along the streaks' direction over the usual; below there are none
 _HIGHEST = 0.3  # cycles per px; above is noise
@@ -107,24 +104,24 @@ def _seen(band: float, bin_px: float) -> float:
     return math.hypot(band, _WINDOW_BINS * bin_px)
 
 
-def _beside(across: Array, band: float, bin_px: float) -> NDArray[np.bool_]:
+def _beside(across: Array, band: float, bin_px: float) -> Bool:
     wide = _seen(band, bin_px)
     return (np.abs(across) > _AROUND[0] * wide) & (np.abs(across) < _AROUND[1] * wide)
 
 
-def _grouped(values: Array, group: NDArray[np.int64]) -> list[Array]:
+def _grouped(values: Array, group: Int64) -> list[Array]:
     order = np.argsort(group.ravel(), kind="stable")
     ends = np.cumsum(np.bincount(group.ravel()))[:-1]
     return list(np.split(values.ravel()[order], ends))
 
 
-def _means(values: Array, group: NDArray[np.int64], where: NDArray[np.bool_], count: int) -> Array:
+def _means(values: Array, group: Int64, where: Bool, count: int) -> Array:
     total = np.bincount(group[where], values[where], count)
     number = np.bincount(group[where], minlength=count)
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
-def _direction(spectrum: Spectrum, white: Array, inside: NDArray[np.bool_]) -> float:
+def _direction(spectrum: Spectrum, white: Array, inside: Bool) -> float:
     """Angle in (-90, 90] at which the whitened power is greatest, to a tenth of a degree."""
     degrees = np.rad2deg(np.arctan2(-spectrum.y[inside], spectrum.x[inside]))
     degrees = np.mod(degrees + 90, 180) - 90
@@ -145,9 +142,7 @@ def _direction(spectrum: Spectrum, white: Array, inside: NDArray[np.bool_]) -> f
     return round(90.0 if abs(best + 90) < _FINE_DEG / 2 else best, 1)
 
 
-def _straightened(
-    spectrum: Spectrum, white: Array, inside: NDArray[np.bool_], angle: float
-) -> float:
+def _straightened(spectrum: Spectrum, white: Array, inside: Bool, angle: float) -> float:
     """Turn the direction to the line through the middle that fits the excess near it best."""
     bin_px = 1 / min(spectrum.power.shape)
     for _ in range(3):
@@ -162,7 +157,7 @@ def _straightened(
     return float(np.mod(angle + 90, 180)) - 90
 
 
-def _width(white: Array, across: Array, use: NDArray[np.bool_], bin_px: float) -> float:
+def _width(white: Array, across: Array, use: Bool, bin_px: float) -> float:
     """Sd of the band: that of the excess across it less the window's, at least half a bin.
 
     Half a bin keeps a streak as long as the tile, and takes nothing that bends within it.

@@ -12,14 +12,13 @@ import cv2
 import jinja2
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from scripts.correct import destreak, proposal
 from scripts.correct.proposal import Proposal, Spectrum
+from scripts.lib.arrays import Image
 from scripts.lib.drawing import filters
 from scripts.lib.service.records import TileSpec
 
-Image = NDArray[Any]
 SHOWN = 3  # tiles on the page
 WIDTH_PX = 420
 

@@ -18,13 +18,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from scripts.correct.evidence import Evidence, Found
+from scripts.lib.arrays import Array, Bool, Int64
 from scripts.lib.drawing import compose, filters
 from scripts.lib.drawing.compose import Picture
-from scripts.lib.geometry import Array, Box
+from scripts.lib.geometry import Box
 from scripts.lib.service.records import TileSet, TileSpec
 
 Json = dict[str, Any]
@@ -182,7 +182,7 @@ def fit_range(
     }
 
 
-def smooth(picture: Picture, share: float) -> NDArray[np.bool_]:
+def smooth(picture: Picture, share: float) -> Bool:
     """Tell the `share` of the pixels of a picture around which there is least texture."""
     size = _TEXTURE_PX
     inside = ndimage.binary_erosion(picture.mask, np.ones((size, size)), border_value=0)
@@ -194,7 +194,7 @@ def smooth(picture: Picture, share: float) -> NDArray[np.bool_]:
     return np.asarray(inside & (spread <= np.quantile(spread[inside], share)))
 
 
-def fit(terms: Array, grey: Array, layer: NDArray[np.int64]) -> tuple[Array, float]:
+def fit(terms: Array, grey: Array, layer: Int64) -> tuple[Array, float]:
     """Fit (n, k) `terms` and a level for each layer to grey values, robustly.
 
     Gives the k coefficients and the sd of what is left, grey values.
@@ -216,7 +216,7 @@ def fit(terms: Array, grey: Array, layer: NDArray[np.int64]) -> tuple[Array, flo
     return found, spread
 
 
-def _centred(values: Array, layer: NDArray[np.int64], weight: Array) -> Array:
+def _centred(values: Array, layer: Int64, weight: Array) -> Array:
     """Take the weighted mean of each layer out of (n,) or (n, k) values."""
     total = np.maximum(np.bincount(layer, weight), 1e-12)
     columns = values[:, None] if values.ndim == 1 else values

@@ -20,7 +20,8 @@ from scipy.linalg import solveh_banded
 
 from scripts.correct.evidence import Evidence, Found
 from scripts.lib import geometry, transforms
-from scripts.lib.geometry import Array, Box
+from scripts.lib.arrays import Array
+from scripts.lib.geometry import Box
 from scripts.lib.service.records import Leaf, TileSet, TileSpec
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.demo import dat, detector, plan, tissue
 from scripts.demo.plan import Motion, Settings
 from scripts.lib import files, geometry
+from scripts.lib.arrays import Bool, Float32
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def resin_corner(
     )
 
 
-def resin_share(tile: dict[str, Any], bare: NDArray[np.bool_], settings: Settings) -> float:
+def resin_share(tile: dict[str, Any], bare: Bool, settings: Settings) -> float:
     """Return the share of a tile's area that shows resin; `bare` is (y, x) at its layer."""
     points = np.stack(
         np.meshgrid(
@@ -82,8 +82,8 @@ def acquire(settings: Settings, out: Path) -> dict[str, Any]:
 
 
 def _image_layer(
-    block: NDArray[np.float32],
-    bare: NDArray[np.bool_] | None,
+    block: Float32,
+    bare: Bool | None,
     tiles: Sequence[dict[str, Any]],
     motion: Motion,
     settings: Settings,

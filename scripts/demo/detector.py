@@ -12,8 +12,7 @@ from scipy import ndimage
 from scripts.demo.plan import Settings
 from scripts.demo.random_streams import stream
 from scripts.lib import geometry
-
-Image = NDArray[np.float32]
+from scripts.lib.arrays import Float32
 
 BLACK = 1200.0  # counts of a white (unstained) voxel: the raw contrast is inverted
 SPAN = 3200.0  # counts from white to black
@@ -24,7 +23,7 @@ STREAKS = 0.005  # relative sd of the vertical curtains that the ion beam leaves
 MIRROR = "mirror"
 
 
-def face(block: NDArray[np.float32], z: float, depth_response: float) -> Image:
+def face(block: Float32, z: float, depth_response: float) -> Float32:
     """Return the spline coefficients of the milled face at true `z`, as the beam sees it.
 
     The beam integrates over a Gaussian in depth of sd `depth_response`.
@@ -37,7 +36,7 @@ def face(block: NDArray[np.float32], z: float, depth_response: float) -> Image:
     return np.asarray(ndimage.spline_filter(flat, order=3, output=np.float32, mode=MIRROR))
 
 
-def expose(coefficients: Image, tile: Mapping[str, Any], settings: Settings) -> Image:
+def expose(coefficients: Float32, tile: Mapping[str, Any], settings: Settings) -> Float32:
     """Return the specimen as a tile shows it, (h, w) in 0..1, without noise."""
     u = np.arange(settings.tile_width, dtype=float)
     a, b, c, d = settings.scan
@@ -52,7 +51,7 @@ def expose(coefficients: Image, tile: Mapping[str, Any], settings: Settings) -> 
 
 
 def count(
-    image: Image, tile: Mapping[str, Any], gain: float, settings: Settings
+    image: Float32, tile: Mapping[str, Any], gain: float, settings: Settings
 ) -> NDArray[np.int16]:
     """Return the raw counts, (h, w) int16: inverted, shaded, with curtains and noise."""
     h, w = image.shape

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from scripts.lib import files, geometry, truth
+from scripts.lib.arrays import Array, Bool
 from scripts.lib.drawing import compose
 from scripts.lib.geometry import Box
 from scripts.lib.service.client import RenderClient
@@ -27,8 +28,7 @@ from scripts.lib.service.records import Leaf, TileSet
 from scripts.lib.transforms import AFFINE, affine_data
 from scripts.lib.volumes import multiscale
 
-Array = NDArray[np.float64]
-Plane = tuple[Array, NDArray[np.bool_]]  # values, where there are any
+Plane = tuple[Array, Bool]  # values, where there are any
 Grid = Callable[[float], tuple[Array, Array]]
 
 PLAN = "export/plan.json"

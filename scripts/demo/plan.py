@@ -12,12 +12,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from scripts.demo.random_streams import stream
 from scripts.lib import geometry
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array
 from scripts.lib.transforms import SEM_DISTORTION_A
 from scripts.lib.truth import FORMAT
 
@@ -204,7 +203,7 @@ def _tile(
     motion: Motion,
     shape_zyx: tuple[int, int, int],
     cell: tuple[int, int, int],
-    stage_error: NDArray[np.float64],
+    stage_error: Array,
 ) -> dict[str, Any]:
     layer, row, column = cell
     rng = stream(settings.seed, "tile", layer, row, column)

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from scripts.demo.random_streams import stream
-
-Volume = NDArray[np.float32]
+from scripts.lib.arrays import Array, Bytes, Complex64, Float32, Index
 
 RESIN = 0.80
 CELL_SCALES_PX = (22.0, 22.0, 20.0, 14.0, 14.0, 14.0, 9.0, 9.0)  # smoothing of the fields
@@ -37,7 +36,7 @@ class ResinCorner:
     full_until_z: float
     gone_at_z: float
 
-    def distance(self, shape_zyx: tuple[int, int, int]) -> Volume:
+    def distance(self, shape_zyx: tuple[int, int, int]) -> Float32:
         """Signed distance from the resin's face, px: negative inside resin."""
         z, y, x = np.ogrid[: shape_zyx[0], : shape_zyx[1], : shape_zyx[2]]
         fade = (self.gone_at_z - z) / max(self.gone_at_z - self.full_until_z, 1e-6)
@@ -47,7 +46,7 @@ class ResinCorner:
         return np.asarray((norm - size) * self.height_px, np.float32)
 
 
-def grow(shape_zyx: tuple[int, int, int], *, seed: int, resin: ResinCorner | None) -> Volume:
+def grow(shape_zyx: tuple[int, int, int], *, seed: int, resin: ResinCorner | None) -> Float32:
     """Make the block, (z, y, x) float32 in 0..1."""
     wall, kind = _cells(shape_zyx, seed)
     grey = np.asarray(CYTOPLASM, np.float32)[kind]
@@ -63,7 +62,7 @@ def grow(shape_zyx: tuple[int, int, int], *, seed: int, resin: ResinCorner | Non
     return np.asarray(np.clip(grey, 0.0, 1.0), np.float32)
 
 
-def _field(shape_zyx: tuple[int, int, int], scale_px: float, seed: int, name: str) -> Volume:
+def _field(shape_zyx: tuple[int, int, int], scale_px: float, seed: int, name: str) -> Float32:
     """Return Gaussian noise smoothed by `scale_px`, unit variance, drawn in frequency space.
 
     Only the few low frequencies that survive the smoothing are drawn, and each axis is transformed
@@ -82,9 +81,7 @@ def _field(shape_zyx: tuple[int, int, int], scale_px: float, seed: int, name: st
     return np.asarray(out / out.std(), np.float32)
 
 
-def _spread(
-    values: NDArray[np.complex64], at: NDArray[np.intp], size: int, axis: int
-) -> NDArray[np.complex64]:
+def _spread(values: Complex64, at: Index, size: int, axis: int) -> Complex64:
     """Put `values` at the indices `at` of an `axis` of `size`, zeros elsewhere."""
     shape = list(values.shape)
     shape[axis] = size
@@ -93,7 +90,7 @@ def _spread(
     return out
 
 
-def _cells(shape_zyx: tuple[int, int, int], seed: int) -> tuple[Volume, NDArray[np.uint8]]:
+def _cells(shape_zyx: tuple[int, int, int], seed: int) -> tuple[Float32, Bytes]:
     """Return the distance to the nearest cell wall, px, and the kind of cell of each voxel."""
     first = np.full(shape_zyx, -np.inf, np.float32)
     second = first.copy()
@@ -110,7 +107,7 @@ def _cells(shape_zyx: tuple[int, int, int], seed: int) -> tuple[Volume, NDArray[
     return np.asarray(lead / np.maximum(_steepness(lead), 0.035), np.float32), kind
 
 
-def _steepness(field: Volume) -> Volume:
+def _steepness(field: Float32) -> Float32:
     """Return |gradient| per px, by differences over two voxels."""
     square = np.zeros_like(field)
     for axis in range(3):
@@ -120,7 +117,7 @@ def _steepness(field: Volume) -> Volume:
     return np.sqrt(square)
 
 
-def _membranes(grey: Volume, wall: Volume, seed: int) -> None:
+def _membranes(grey: Float32, wall: Float32, seed: int) -> None:
     """Darken cell walls; some stretches, like synapses, are thicker and darker."""
     dense = np.clip(_field(grey.shape, 7.0, seed, "synapse") - 1.7, 0.0, 1.0)
     width = 1.25 + 2.2 * dense
@@ -128,7 +125,7 @@ def _membranes(grey: Volume, wall: Volume, seed: int) -> None:
     grey -= line * np.minimum(0.48 + 0.35 * dense, grey - 0.07)
 
 
-def _reticulum(grey: Volume, wall: Volume, kind: NDArray[np.uint8], seed: int) -> None:
+def _reticulum(grey: Float32, wall: Float32, kind: Bytes, seed: int) -> None:
     """Draw thin inner membranes, away from the wall, in every other kind of cell."""
     field = np.abs(_field(grey.shape, 6.5, seed, "reticulum")) * 6.5
     patch = _field(grey.shape, 12.0, seed, "reticulum patch") > 0.5
@@ -136,7 +133,7 @@ def _reticulum(grey: Volume, wall: Volume, kind: NDArray[np.uint8], seed: int) -
     grey -= 0.24 * room * np.exp(-((field / 0.9) ** 2))
 
 
-def _vesicles(grey: Volume, wall: Volume, seed: int) -> None:
+def _vesicles(grey: Float32, wall: Float32, seed: int) -> None:
     """Set clusters of small round vesicles (dark shell, light lumen) into the cells."""
     rng = stream(seed, "vesicles")
     size = np.array(grey.shape)
@@ -157,14 +154,14 @@ def _vesicles(grey: Volume, wall: Volume, seed: int) -> None:
         grey[box] += 0.05 * (radius < 1.6) - 0.27 * shell
 
 
-def _radius(corner: NDArray[np.int_], centre: NDArray[np.float64], reach: int) -> Volume:
+def _radius(corner: NDArray[np.int_], centre: Array, reach: int) -> Float32:
     """Return the distance from `centre`, px, over the box that starts at `corner`."""
     z, y, x = np.ogrid[: 2 * reach + 1, : 2 * reach + 1, : 2 * reach + 1]
     dz, dy, dx = corner - centre
     return np.asarray(np.sqrt((z + dz) ** 2 + (y + dy) ** 2 + (x + dx) ** 2), np.float32)
 
 
-def _mitochondria(grey: Volume, wall: Volume, kind: NDArray[np.uint8], seed: int) -> None:
+def _mitochondria(grey: Float32, wall: Float32, kind: Bytes, seed: int) -> None:
     """Set dark ellipsoids with a double rim and cristae where a cell has room for them."""
     rng = stream(seed, "mitochondria")
     size = np.array(grey.shape)
@@ -187,7 +184,7 @@ def _mitochondria(grey: Volume, wall: Volume, kind: NDArray[np.uint8], seed: int
 
 @dataclass(frozen=True)
 class _Mitochondrion:
-    axis: NDArray[np.float64]  # unit vector z, y, x
+    axis: Array  # unit vector z, y, x
     long_px: float
     short_px: float
     phase: float
@@ -214,22 +211,22 @@ class _Mitochondrion:
         box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         return box, [axis - c for axis, c in zip(np.ogrid[box], at, strict=True)]
 
-    def _along(self, offset: list[NDArray[np.int_]]) -> Volume:
+    def _along(self, offset: list[NDArray[np.int_]]) -> Float32:
         dz, dy, dx = (np.float32(a) * o for a, o in zip(self.axis, offset, strict=True))
         return np.asarray(dz + dy + dx, np.float32)
 
-    def _across(self, offset: list[NDArray[np.int_]]) -> Volume:
+    def _across(self, offset: list[NDArray[np.int_]]) -> Float32:
         dz, dy, dx = (o.astype(np.float32) ** 2 for o in offset)
         square = dz + dy + dx - self._along(offset) ** 2
         return np.asarray(np.sqrt(np.maximum(square, 0.0)), np.float32)
 
-    def depth(self, offset: list[NDArray[np.int_]]) -> Volume:
+    def depth(self, offset: list[NDArray[np.int_]]) -> Float32:
         """Return the depth below its surface, px, about."""
         long = (self._along(offset) / np.float32(self.long_px)) ** 2
         across = (self._across(offset) / np.float32(self.short_px)) ** 2
         return np.asarray(self.short_px * (1 - np.sqrt(long + across)), np.float32)
 
-    def shade(self, offset: list[NDArray[np.int_]], depth: Volume) -> Volume:
+    def shade(self, offset: list[NDArray[np.int_]], depth: Float32) -> Float32:
         """Return its grey: rim, matrix, and bent cristae that do not touch the rim."""
         bend = self._along(offset) + 1.6 * np.sin(self._across(offset) / 2.6 + self.phase)
         cristae = np.clip(np.cos(2 * np.pi * bend / self.pitch_px + self.phase), 0.0, 1.0) ** 2
@@ -238,7 +235,7 @@ class _Mitochondrion:
         return np.asarray(0.50 - 0.20 * cristae * inner - 0.26 * rim, np.float32)
 
 
-def _embed(grey: Volume, resin: ResinCorner, seed: int) -> None:
+def _embed(grey: Float32, resin: ResinCorner, seed: int) -> None:
     """Replace a corner by bare resin; the tissue's face is a wavy dark line."""
     shape = grey.shape
     distance = resin.distance(shape) + 6.0 * _field(shape, 10.0, seed, "face")

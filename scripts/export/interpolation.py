@@ -11,13 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array, Int64, Voxels
 from scripts.lib.drawing import kernels
 from scripts.lib.drawing.compose import Drawn, Layer
 from scripts.lib.job import UserError
-
-Voxels = NDArray[np.generic]
 
 _PIN = 0.5  # layers; the ends may be so far from their nominal z, as in the reference
 _BAND_ROWS = 128  # drawn at a time: of 4,096 columns they fit a processor's second cache
@@ -76,9 +74,7 @@ def mixtures(
     return [_mixture(layers, at, z, fill_gaps=fill_gaps) for z in z_out]
 
 
-def _mixture(
-    layers: NDArray[np.int64], at: NDArray[np.float64], z: int, *, fill_gaps: bool
-) -> Mixture | None:
+def _mixture(layers: Int64, at: Array, z: int, *, fill_gaps: bool) -> Mixture | None:
     if not at[0] <= z <= at[-1]:
         return None
     i = min(int(np.searchsorted(at, z, side="right")) - 1, max(0, len(at) - 2))

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.export import room, slabs
 from scripts.export.room import Room, Shape
 from scripts.export.slabs import Plan
 from scripts.lib import files
+from scripts.lib.arrays import Voxels
 from scripts.lib.drawing import kernels
 from scripts.lib.volumes import multiscale
 from scripts.lib.volumes.multiscale import Level, Region
@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 Rows = dict[str, list[list[Row]]]  # records by pyramid and level
-Voxels = NDArray[Any]
 Place = tuple[tuple[int, int], ...]
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lib.arrays import Voxels
+
 Shape = tuple[int, int, int]
 
 
@@ -30,7 +32,7 @@ class Room:
         """Return the memory as (z, y, x) of any content."""
         return np.frombuffer(self._map, dtype, count=math.prod(shape)).reshape(shape)
 
-    def forget(self, voxels: NDArray[Any], planes: int) -> None:
+    def forget(self, voxels: Voxels, planes: int) -> None:
         """Return back the first `planes` of an array of `array`, whose content is lost."""
         stop = planes * voxels[0].nbytes // mmap.PAGESIZE * mmap.PAGESIZE
         if stop and hasattr(mmap, "MADV_DONTNEED"):

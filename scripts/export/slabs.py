@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 from isal import isal_zlib
-from numpy.typing import NDArray
 
 from scripts.lib import files
+from scripts.lib.arrays import Voxels
 from scripts.lib.geometry import Box
 from scripts.lib.job import UserError
 from scripts.lib.volumes import blocks, multiscale
@@ -274,7 +274,7 @@ def key(
 # ---------------------------------------------------------------------------------------------
 
 
-def record(region: Region, voxels: NDArray[Any], plan: Plan) -> Json:
+def record(region: Region, voxels: Voxels, plan: Plan) -> Json:
     """Describe written voxels: place, CRC-32, and how many files of each format hold them."""
     block = plan.spec.block_zyx
     row: Json = {

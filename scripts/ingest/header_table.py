@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.ingest.header_fields import LISTED, NUMBERS, TEXTS
+from scripts.lib.arrays import Array, Int64
 from scripts.lib.files import write_bytes
 
 log = logging.getLogger(__name__)
@@ -31,10 +32,10 @@ _VERSION = b"FileVersion"
 class HeaderTable:
     """Tiles in order of z, then tile key; `z` is known to the caller's layer table alone."""
 
-    z: NDArray[np.int64]  # (n,)
+    z: Int64  # (n,)
     cell: NDArray[np.str_]  # (n,) row-column
-    numbers: NDArray[np.float64]  # (n, len(NUMBERS))
-    texts: NDArray[np.int64]  # (n, len(TEXT_FIELDS)), -1 = none
+    numbers: Array  # (n, len(NUMBERS))
+    texts: Int64  # (n, len(TEXT_FIELDS)), -1 = none
     words: list[str]
     unreadable: list[str] = field(default_factory=list)
     unlisted: list[str] = field(default_factory=list)
@@ -42,11 +43,11 @@ class HeaderTable:
     def __len__(self) -> int:
         return len(self.z)
 
-    def number(self, name: str) -> NDArray[np.float64]:
+    def number(self, name: str) -> Array:
         """Return a numeric field of all tiles."""
         return self.numbers[:, NUMBERS.index(name)]
 
-    def codes(self, name: str) -> NDArray[np.float64]:
+    def codes(self, name: str) -> Array:
         """Return a field as numbers that are equal where it is; NaN where there is none."""
         if name not in TEXTS:
             return self.number(name)
@@ -70,7 +71,7 @@ class _Reader:
     )
     unlisted: set[str] = field(default_factory=set)
 
-    def tile(self, group: h5py.Group) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def tile(self, group: h5py.Group) -> tuple[Array, Int64]:
         numbers, texts = self._fields(group)
         values = np.full(len(NUMBERS), np.nan)
         one = np.empty(())
@@ -133,7 +134,7 @@ def read(rows: Iterable[Mapping[str, str]], cache: Path) -> HeaderTable:
     )
 
 
-Part = tuple[NDArray[np.str_], NDArray[np.float64], NDArray[np.int64]]
+Part = tuple[NDArray[np.str_], Array, Int64]
 
 
 def _read(path: Path, reader: _Reader) -> Part:
@@ -143,9 +144,7 @@ def _read(path: Path, reader: _Reader) -> Part:
     return _part([key.partition("-")[2] for key in keys], values)
 
 
-def _part(
-    cells: Sequence[str], values: Sequence[tuple[NDArray[np.float64], NDArray[np.int64]]]
-) -> Part:
+def _part(cells: Sequence[str], values: Sequence[tuple[Array, Int64]]) -> Part:
     numbers = np.array([v for v, _ in values]).reshape(-1, len(NUMBERS))
     texts = np.array([c for _, c in values], np.int64).reshape(-1, len(TEXT_FIELDS))
     return np.array(cells, dtype="U15"), numbers, texts

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.ingest.align import REMEDY, TILE, read_layer, tile_keys
+from scripts.lib.arrays import Int64
 from scripts.lib.files import write_bytes
 from scripts.lib.job import UserError
 from scripts.lib.names import parse_layer
@@ -40,7 +41,7 @@ class Shard:
     layers: NDArray[np.void]  # columns _LAYER_COLUMNS; count = number of tiles
     tiles: NDArray[np.void]  # of dtype TILE
 
-    def starts(self) -> NDArray[np.int64]:
+    def starts(self) -> Int64:
         """Index of the first tile of each layer, and the number of tiles."""
         return np.concatenate([[0], np.cumsum(self.layers["count"])])
 
@@ -180,8 +181,8 @@ class Part:
     ``paths``, its time stamp and align HDF5.
     """
 
-    z: NDArray[np.int64]
-    layer: NDArray[np.int64]
+    z: Int64
+    layer: Int64
     tiles: NDArray[np.void]
     stamps: Sequence[str]
     paths: Sequence[str]
@@ -225,7 +226,7 @@ def _part(shard: Shard, z: Mapping[bytes, int]) -> Part:
 class Prior:
     """The tile of the same cell in the last layer before that has it; z 0 where there is none."""
 
-    z: NDArray[np.int64]
+    z: Int64
     tiles: NDArray[np.void]
 
 

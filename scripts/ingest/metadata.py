@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.ingest.header_fields import CONSTANTS, PLOTS, UNITS
 from scripts.ingest.header_table import HeaderTable
+from scripts.lib.arrays import Array, Bool, Int64
 
 Json = dict[str, Any]
 MOST_CHANGES = 100  # listed per field; the number of all is given
@@ -85,20 +85,18 @@ def _varying(table: HeaderTable, name: str) -> Json | None:
     }
 
 
-def _only(values: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _only(values: Array, mask: Bool) -> Array:
     return np.where(mask, values, np.nan)
 
 
-def differs_in_layer(table: HeaderTable, values: NDArray[np.float64]) -> bool:
+def differs_in_layer(table: HeaderTable, values: Array) -> bool:
     """Tell whether tiles of one layer have different values anywhere."""
     same_layer = table.z[1:] == table.z[:-1]
     differs = (values[1:] != values[:-1]) & ~(np.isnan(values[1:]) & np.isnan(values[:-1]))
     return bool((same_layer & differs).any())
 
 
-def envelope(
-    z: NDArray[np.int64], values: NDArray[np.float64], most: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def envelope(z: Int64, values: Array, most: int) -> tuple[Int64, Array]:
     """Return about `most` points: least and greatest of groups of neighbors, so that peaks stay."""
     known = np.isfinite(values)
     z, values = z[known], values[known]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from scripts.ingest.align import CHECKED
 from scripts.ingest.headers import Part, Prior
+from scripts.lib.arrays import Bool
 from scripts.lib.files import read_table
 
 COLUMNS = ("z", "reason")
@@ -114,7 +115,7 @@ def _header_changes(part: Part, prior: Prior, tolerance_nm: float) -> dict[int, 
 
 def _differs(
     new: NDArray[np.generic], old: NDArray[np.generic], column: str, tolerance_nm: float
-) -> NDArray[np.bool_]:
+) -> Bool:
     if new.dtype.kind != "f":
         return np.asarray(new != old)
     if column == "pixel_nm":

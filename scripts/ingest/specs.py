@@ -18,6 +18,7 @@ from scripts.ingest.align import tile_keys
 from scripts.ingest.headers import Part, Prior, parts, with_prior
 from scripts.ingest.settings import Mask, Settings
 from scripts.lib import transforms
+from scripts.lib.arrays import Int64
 from scripts.lib.files import digest, read_table
 from scripts.lib.geometry import Bounds, TileId, tile_extent
 from scripts.lib.service.records import Leaf, Ref, Spec, TileSet, TileSpec
@@ -44,7 +45,7 @@ def tile_ids(part: Part) -> list[str]:
     return [f"{part.stamps[layer]}_{key}.{z}.0" for layer, key, z in names]
 
 
-def stage_positions(tiles: NDArray[np.void], tile_overlap_um: float) -> NDArray[np.int64]:
+def stage_positions(tiles: NDArray[np.void], tile_overlap_um: float) -> Int64:
     """Return x, y (n, 2) px of tiles: FirstX and FirstY, or by grid and overlap for old headers."""
     placed = np.isfinite(tiles["first_x"]) & np.isfinite(tiles["first_y"])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -70,7 +71,7 @@ def distances_z_nm(part: Part, prior: Prior) -> list[float | None]:
     return [v if k else None for v, k in zip(change.tolist(), known.tolist(), strict=True)]
 
 
-def bounds(part: Part, at: NDArray[np.int64], settings: Settings) -> list[Bounds]:
+def bounds(part: Part, at: Int64, settings: Settings) -> list[Bounds]:
     """Return bounding box of every tile at its position, as `TileSet.with_bounds` derives it."""
     sizes = np.column_stack([part.tiles["width"], part.tiles["height"], part.z])
     for index, each in enumerate(settings.corrections):  # z -> the correction of that layer

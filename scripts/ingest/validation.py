@@ -19,6 +19,7 @@ from scripts.ingest.align import REMEDY, tile_keys
 from scripts.ingest.headers import Part, Prior
 from scripts.ingest.settings import Settings
 from scripts.ingest.specs import stage_positions
+from scripts.lib.arrays import Bool, Int64
 from scripts.lib.job import UserError
 
 COLUMNS = ("severity", "check", "z", "layer_id", "tile", "problem")
@@ -78,7 +79,6 @@ CHECKS = {
     ),
 }
 Row = Mapping[str, str]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ def _cells(part: Part, layers: Sequence[Row], expected: Expected) -> Iterator[Pr
 
 def _each(
     part: Part,
-    wrong: Mask,
+    wrong: Bool,
     check: str,
     text: str,
     severity: str = ERROR,
@@ -383,7 +383,7 @@ def _apart(part: Part, settings: Settings) -> Iterator[Problem]:
         yield from _each(part, (beside >= 0) & (gap >= 0), "apart", text, NOTE, gap=gap)
 
 
-def _positions(among: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+def _positions(among: Int64, wanted: Int64) -> Int64:
     """Return the row of `among` that equals each row of `wanted`, -1 where none does."""
     keys, searched = (rows @ (1 << 40, 1 << 20, 1) for rows in (among, wanted))
     order = np.argsort(keys, kind="stable")

@@ -25,9 +25,10 @@ from dataclasses import dataclass
 from typing import NewType
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from scripts.lib.arrays import Array
+
 TileId = NewType("TileId", str)
 Z = NewType("Z", int)
 

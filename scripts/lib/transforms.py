@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scripts.lib import geometry
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array
 
 AFFINE = "mpicbg.trakem2.transform.AffineModel2D"
 SEM_DISTORTION_A = "org.janelia.alignment.transform.SEMDistortionTransformA"

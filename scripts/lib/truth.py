@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from scripts.lib import files, geometry
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array
 
 FORMAT = "misaligned-fibsem-truth/1"
 CONTROL_POINTS = 4  # per side of a tile

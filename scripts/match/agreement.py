@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array, Bool, Bytes
 
 _FEWEST = 100  # px of overlap below which the coefficient says nothing
-
-Bytes = NDArray[np.uint8]
-Bool = NDArray[np.bool_]
 
 
 def correlation(p: Bytes, q: Bytes, p_mask: Bool, q_mask: Bool, affine: Array) -> float:

@@ -25,9 +25,9 @@ import numpy as np
 from scipy import special
 
 from scripts.lib import geometry
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array, Bool, Float32, Index
 from scripts.match import correlation, refinement
-from scripts.match.correlation import Bool, Field, Float32, Index, Peaks
+from scripts.match.correlation import Field, Peaks
 from scripts.match.levels import BlockFeatures, BlockParams
 
 MIN_OVERLAP_PX = 8

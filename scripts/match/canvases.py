@@ -11,19 +11,17 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array, Bool, Bytes, Image
 from scripts.lib.drawing import compose, pixels
 from scripts.lib.drawing.compose import Source
-from scripts.lib.geometry import Array, Box
+from scripts.lib.geometry import Box
 from scripts.lib.service.records import TileSet, TileSpec
 from scripts.match import descriptors, filters, ransac, sift
 from scripts.match.descriptors import Blobs
 from scripts.match.levels import BlockFeatures, BlockParams
 from scripts.match.presets import Clip, Descriptors, Rendering, Stage
 from scripts.match.sift import Extraction, Features
-
-Image = NDArray[np.generic]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +30,13 @@ class Canvas:
 
     features: Features
     shape: tuple[int, int]  # h, w, canvas px
-    packed: NDArray[np.uint8] | None
+    packed: Bytes | None
     origin: Array  # full-scale x, y of canvas pixel 0 in the matching frame
     scale: float
-    image: NDArray[np.uint8] | None = None  # the pixels, for stages that compare them
+    image: Bytes | None = None  # the pixels, for stages that compare them
 
     @property
-    def mask(self) -> NDArray[np.bool_]:
+    def mask(self) -> Bool:
         """(h, w), False where a pixel is masked."""
         if self.packed is None:
             return np.ones(self.shape, bool)
@@ -112,9 +110,7 @@ class Canvases:
             self._keep(key, found)
         return found
 
-    def picture(
-        self, tile_id: str, stage: Stage, position: str = ""
-    ) -> tuple[NDArray[np.uint8], Array]:
+    def picture(self, tile_id: str, stage: Stage, position: str = "") -> tuple[Bytes, Array]:
         """Return the pixels of a tile as `stage` sees it, and the full-scale place of pixel 0."""
         tile = self.by_id[tile_id]
         box = _clip_box(self.tiles, tile, stage.clip, position)

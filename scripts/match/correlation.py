@@ -17,15 +17,10 @@ from functools import cached_property
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array, Bool, Complex64, Float32, Index
 
-Float32 = NDArray[np.float32]
-Complex64 = NDArray[np.complex64]
-Bool = NDArray[np.bool_]
-Index = NDArray[np.intp]
 Lag = tuple[int, int]  # dx, dy
 
 _TINY = np.float32(1e-6)

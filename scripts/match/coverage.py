@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.lib import geometry
-from scripts.lib.geometry import Array
-
-Bool = NDArray[np.bool_]
+from scripts.lib.arrays import Array, Bool, Float32
 
 
 def percentage(p: Array, q: Array, p_mask: Bool, q_mask: Bool, radius_px: float) -> float:
@@ -57,7 +54,7 @@ def _seen(affine: Array, shape: tuple[int, ...], q_mask: Bool) -> Bool:
     return inside
 
 
-def _distance(points: Array, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _distance(points: Array, shape: tuple[int, ...]) -> Float32:
     """Distance of each pixel to the nearest point."""
     empty = np.ones(shape, np.uint8)
     at = np.rint(points).astype(int)

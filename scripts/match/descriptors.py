@@ -13,14 +13,11 @@ from itertools import combinations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
+from scripts.lib.arrays import Array, Float32, Index
 from scripts.lib.drawing.compose import Picture
-from scripts.lib.geometry import Array
 from scripts.match import sift
-
-Index = NDArray[np.intp]
 
 _RATIO = 2 ** (1 / 4)  # of the two Gaussians
 _CAMERA_SIGMA = 0.5  # blur that a canvas is assumed to have
@@ -70,7 +67,7 @@ def peaks(picture: Picture, how: Blobs) -> Array:
     return _strongest(places[order], how.apart_px)
 
 
-def _extrema(difference: NDArray[np.float32], how: Blobs) -> tuple[Array, Array]:
+def _extrema(difference: Float32, how: Blobs) -> tuple[Array, Array]:
     """Return places and heights of the maxima."""
     highest = ndimage.maximum_filter(difference, 3) == difference
     highest &= difference >= how.threshold / 4

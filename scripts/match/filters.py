@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Float32 = NDArray[np.float32]
+from scripts.lib.arrays import Array, Float32, Image
 
 BLOCK_RADIUS_PX = 500.0  # full scale
 DEVIATIONS = 3.0
 _NOISE = (64, 192)  # half-open range of what replaces pixels of 0 and of 255
 
 
-def built_in(image: NDArray[np.generic], level: int, rng: np.random.Generator) -> Float32:
+def built_in(image: Image, level: int, rng: np.random.Generator) -> Float32:
     """Apply the list: noise for empty (0) and saturated (255) pixels, then local contrast."""
     out = image.astype(np.float32)
     dead = (out == 0) | (out == 255)
@@ -41,7 +40,7 @@ def local_contrast(image: Float32, radius_px: float, deviations: float = DEVIATI
     return np.clip(255 * (wide - mean + reach) / (2 * reach), 0, 255).astype(np.float32)
 
 
-def _box_sum(image: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np.float64]:
+def _box_sum(image: Array, size: tuple[int, ...]) -> Array:
     out = cv2.boxFilter(
         image, cv2.CV_64F, (size[0], size[1]), normalize=False, borderType=cv2.BORDER_CONSTANT
     )

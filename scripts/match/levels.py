@@ -9,9 +9,9 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array, Bool, Float32
 from scripts.match import correlation
-from scripts.match.correlation import Bool, Field, Float32, Spectra
+from scripts.match.correlation import Field, Spectra
 
 
 class Picture(Protocol):

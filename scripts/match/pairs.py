@@ -11,13 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array, Bool, Index, Int64
 from scripts.lib.service.records import TileSpec
-
-Index = NDArray[np.intp]
-Bool = NDArray[np.bool_]
 
 POSITIONS = ("TOP", "BOTTOM", "LEFT", "RIGHT")
 OPPOSITE = {"TOP": "BOTTOM", "BOTTOM": "TOP", "LEFT": "RIGHT", "RIGHT": "LEFT"}
@@ -64,7 +60,7 @@ class _Table:
     low: Array  # (n, 2) min x, min y
     high: Array  # (n, 2) max x, max y
     radius: Array
-    cell: NDArray[np.int64]  # (n, 2) row, column
+    cell: Int64  # (n, 2) row, column
     gridded: Bool  # of a layer whose tiles all have cells of their own
     rank: Index  # place in text order of (section id, tile id)
 
@@ -104,7 +100,7 @@ def _table(tiles: Sequence[TileSpec], rules: Rules) -> _Table:
     return _Table(tiles, z, bounds[:, :2], bounds[:, 2:], radius, cell, _gridded(z, cell), rank)
 
 
-def _gridded(z: Array, cell: NDArray[np.int64]) -> Bool:
+def _gridded(z: Array, cell: Int64) -> Bool:
     """Mark the tiles of layers in which no two tiles share a cell."""
     _, layer, tiles = np.unique(z, return_inverse=True, return_counts=True)
     cells = np.unique(np.column_stack([layer, cell]), axis=0)

@@ -12,12 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.lib import geometry
-from scripts.lib.geometry import Array
-
-Index = NDArray[np.intp]
+from scripts.lib.arrays import Array, Bool, Index
 
 LIBRARY_TRUST = 4.0  # of every consensus-set search, whatever the stage says (mpicbg default)
 _EXACT_PX = 1e-6  # errors of rounding are no reason to distrust
@@ -144,7 +141,7 @@ def _samples(n: int, size: int, count: int, rng: np.random.Generator) -> Index:
     return rows
 
 
-def _grown(p: Array, q: Array, how: Consensus, samples: Index) -> NDArray[np.bool_]:
+def _grown(p: Array, q: Array, how: Consensus, samples: Index) -> Bool:
     """Inliers (trials, n) of each sample's model, refitted as long as their number grows.
 
     Only samples with at least half the inliers of the best are refitted: a quarter of the cost, and
@@ -183,8 +180,8 @@ def _thinned(found: Index, how: Consensus, rng: np.random.Generator) -> Index:
     return np.sort(rng.choice(found, how.max_inliers, replace=False))
 
 
-def _within(p: Array, q: Array, models: Array, epsilon_px: float) -> NDArray[np.bool_]:
-    close: NDArray[np.bool_] = _errors(p, q, models) < epsilon_px
+def _within(p: Array, q: Array, models: Array, epsilon_px: float) -> Bool:
+    close: Bool = _errors(p, q, models) < epsilon_px
     return close
 
 

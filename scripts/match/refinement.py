@@ -18,11 +18,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.lib import geometry
-from scripts.lib.geometry import Array
-from scripts.match.correlation import Bool, Field, Float32
+from scripts.lib.arrays import Array, Bool, Float32
+from scripts.match.correlation import Field
 
 # of fourth order: at periods of 6 px the plain difference is 16 % too small, this one 3 %
 _DIFFERENCE = np.array([1, -8, 0, 8, -1], np.float32) / np.float32(12)
@@ -238,7 +237,7 @@ class _Fitting:
         return step, (self.design @ found).reshape(-1, 2)
 
 
-def _basis(places: Array, model: str) -> NDArray[np.float64]:
+def _basis(places: Array, model: str) -> Array:
     """Return the steps (n, 2, k) of the k parameters of a model at (n, 2) places."""
     x, y = places.T
     one, zero = np.ones(len(places)), np.zeros(len(places))

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from scripts.lib.arrays import Array, Bool, Bytes, Float32, Index
 from scripts.lib.drawing.compose import Picture
-from scripts.lib.geometry import Array
 
 DESCRIPTOR_SIZE = 4  # OpenCV's is 4 x 4 x 8 and cannot be changed
 _EDGE_RATIO = 10.0
@@ -50,7 +50,7 @@ class Features:
     """Features of a canvas: `xy` (n, 2) float64 canvas px, `descriptors` (n, 128) uint8."""
 
     xy: Array
-    descriptors: NDArray[np.uint8]
+    descriptors: Bytes
 
     @property
     def nbytes(self) -> int:
@@ -80,7 +80,7 @@ def extract(picture: Picture, how: Extraction) -> Features:
     return Features(xy[keep], descriptors[keep].astype(np.uint8))
 
 
-def byte_image(picture: Picture, preblur_px: float) -> NDArray[np.uint8]:
+def byte_image(picture: Picture, preblur_px: float) -> Bytes:
     """Return the canvas as uint8; masked pixels take the nearest value, so no edge appears."""
     image = picture.pixels
     if not picture.mask.all():
@@ -88,7 +88,7 @@ def byte_image(picture: Picture, preblur_px: float) -> NDArray[np.uint8]:
         image = image[tuple(nearest)]
     if preblur_px > 0:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), preblur_px), np.float32)
-    rounded: NDArray[np.uint8] = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    rounded: Bytes = np.clip(np.rint(image), 0, 255).astype(np.uint8)
     return rounded
 
 
@@ -98,20 +98,16 @@ def _octave(packed: int) -> int:
     return low - 256 if low >= 128 else low
 
 
-def _used_octaves(
-    octaves: NDArray[np.int_], shape: tuple[int, ...], how: Extraction
-) -> NDArray[np.bool_]:
+def _used_octaves(octaves: NDArray[np.int_], shape: tuple[int, ...], how: Extraction) -> Bool:
     shorter, longer = min(shape), max(shape)
     smallest = math.trunc(how.min_scale * shorter - 1)
     largest = math.floor(how.max_scale * longer + 0.5)
     reduction = np.exp2(-octaves.astype(float))
-    used: NDArray[np.bool_] = (longer * reduction <= largest) & (shorter * reduction > smallest - 1)
+    used: Bool = (longer * reduction <= largest) & (shorter * reduction > smallest - 1)
     return used
 
 
-def candidates(
-    p: Features, q: Features, rod: float, near: NDArray[np.bool_] | None = None
-) -> NDArray[np.intp]:
+def candidates(p: Features, q: Features, rod: float, near: Bool | None = None) -> Index:
     """Return the (n, 2) indices of p and q that match by the ratio of distances.
 
     For each feature of p the nearest q counts when it is nearer than `rod` times the second
@@ -127,13 +123,11 @@ def candidates(
         return none
     pairs = np.column_stack([chosen, best[chosen]])
     _, place, count = np.unique(q.xy[pairs[:, 1]], axis=0, return_inverse=True, return_counts=True)
-    single: NDArray[np.bool_] = count[place.ravel()] == 1
+    single: Bool = count[place.ravel()] == 1
     return pairs[single]
 
 
-def _two_nearest(
-    p: NDArray[np.uint8], q: NDArray[np.uint8], near: NDArray[np.bool_] | None
-) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+def _two_nearest(p: Bytes, q: Bytes, near: Bool | None) -> tuple[Index, Float32]:
     """Index of the nearest q of each p, and squared ratio of the nearest two distances."""
     targets = q.astype(np.float32)
     norms = np.einsum("ij,ij->i", targets, targets)

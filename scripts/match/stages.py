@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scripts.lib import geometry
-from scripts.lib.geometry import Array, Box, TileId
+from scripts.lib.arrays import Array
+from scripts.lib.geometry import Box, TileId
 from scripts.lib.job import UserError
 from scripts.lib.service.records import CanvasMatches
 from scripts.match import agreement, block, coverage, descriptors, ransac, sift

@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 from scripts.lib import geometry
+from scripts.lib.arrays import Array
 from scripts.lib.files import digest
-from scripts.lib.geometry import Array
 from scripts.match import presets, tables
 from scripts.match.canvases import Canvases
 from scripts.match.pairs import Pair

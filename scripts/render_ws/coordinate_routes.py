@@ -18,14 +18,7 @@ from scripts.render_ws.errors import BadRequest, ServiceError
 from scripts.render_ws.model import Json
 from scripts.render_ws.stacks import Stack
 from scripts.render_ws.tiles import Region
-from scripts.render_ws.web import (
-    STACK,
-    answer,
-    required_body,
-    stack_key,
-    store,
-    take_stack,
-)
+from scripts.render_ws.web import STACK, answer, required_body, stack_key, store, take_stack
 
 coordinate = Blueprint("coordinate", __name__, url_prefix=STACK)
 coordinate.url_value_preprocessor(take_stack)

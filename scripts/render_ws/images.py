@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lib.arrays import Bytes, Float32
 from scripts.lib.drawing import compose
 from scripts.lib.geometry import Box
 from scripts.lib.service.records import TileSet, TileSpec
@@ -23,7 +24,6 @@ from scripts.render_ws import model, resolve
 from scripts.render_ws.errors import BadRequest
 from scripts.render_ws.model import Json
 
-Bytes = NDArray[np.uint8]
 _JPEG_QUALITY = 85
 _UNCOMPRESSED = [cv2.IMWRITE_TIFF_COMPRESSION, 1]
 
@@ -36,7 +36,7 @@ class Drawing:
     ``alpha`` (h, w) uint8.
     """
 
-    values: NDArray[np.float32]
+    values: Float32
     gray: Bytes
     alpha: Bytes
     keep_gray: bool  # a JPEG with one channel was asked for
@@ -95,7 +95,7 @@ def _range(parameters: Json, tiles: list[Json]) -> tuple[float, float]:
     return float(given["minIntensity"]), float(given["maxIntensity"])
 
 
-def to_bytes(values: NDArray[np.float32], low: float, high: float) -> Bytes:
+def to_bytes(values: Float32, low: float, high: float) -> Bytes:
     """Map the range to 0..255 as ImageJ does: a range within 0..255 as 8-bit data, else 16-bit."""
     whole = np.rint(values).astype(np.float64)
     if high <= 255 and low >= 0:

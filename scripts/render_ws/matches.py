@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 from isal import isal_zlib
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array
 from scripts.render_ws import model
 from scripts.render_ws.errors import BadRequest, NotFound
 from scripts.render_ws.model import Json
 from scripts.render_ws.store import where
 
-Points = NDArray[np.float64]
 Pair = tuple[str, str, str, str]  # p group, p id, q group, q id
 
 
@@ -41,13 +40,13 @@ class CollectionKey(NamedTuple):
 # ---------------------------------------------------------------------------------------------
 
 
-def pack(points: Points) -> bytes:
+def pack(points: Array) -> bytes:
     """Compress an (m, n) array of doubles."""
     planes = np.ascontiguousarray(points, "<f8").view(np.uint8).reshape(-1, 8).T
     return isal_zlib.compress(planes.tobytes(), 1)
 
 
-def unpack(data: bytes, count: int) -> Points:
+def unpack(data: bytes, count: int) -> Array:
     """Return the (m, n) array that `pack` compressed; n = `count` (2 + 2 + 1 rows when it is 0)."""
     if count == 0:
         return np.empty((5, 0))
@@ -55,7 +54,7 @@ def unpack(data: bytes, count: int) -> Points:
     return np.ascontiguousarray(planes.T).view("<f8").reshape(-1, count)
 
 
-def _points(value: Any) -> Points:  # noqa: ANN401 - any JSON value
+def _points(value: Any) -> Array:  # noqa: ANN401 - any JSON value
     """Read ``{p: [[x…], [y…]], q: …, w: […]}`` as (2 d + 1, n): rows of p, rows of q, w."""
     source = model.mapping(value)
     try:
@@ -66,14 +65,14 @@ def _points(value: Any) -> Points:  # noqa: ANN401 - any JSON value
         raise BadRequest(f"matches need lists p, q, w of equal lengths: {error}") from error
 
 
-def _rows(value: Any, count: int) -> Points:  # noqa: ANN401 - any JSON value
+def _rows(value: Any, count: int) -> Array:  # noqa: ANN401 - any JSON value
     rows = np.asarray(value or np.empty((2, 0)), float)
     if rows.ndim != 2 or rows.shape[1] != count:
         raise ValueError(f"found {rows.shape} coordinates and {count} weights")
     return rows
 
 
-def _points_json(points: Points) -> dict[str, Points]:
+def _points_json(points: Array) -> dict[str, Array]:
     dims = len(points) // 2
     # orjson writes numpy arrays as they are, when contiguous
     return {"p": points[:dims], "q": points[dims : 2 * dims], "w": points[-1]}

@@ -12,16 +12,7 @@ from scripts.render_ws.errors import NotFound
 from scripts.render_ws.model import Json
 from scripts.render_ws.parameters import Options, TileOptions
 from scripts.render_ws.tiles import Region
-from scripts.render_ws.web import (
-    STACK,
-    answer,
-    flag,
-    number,
-    stack_key,
-    store,
-    take_stack,
-    whole,
-)
+from scripts.render_ws.web import STACK, answer, flag, number, stack_key, store, take_stack, whole
 
 parameter = Blueprint("parameter", __name__, url_prefix=STACK)
 parameter.url_value_preprocessor(take_stack)

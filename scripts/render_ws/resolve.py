@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.lib import transforms
-from scripts.lib.geometry import Array, tile_bounds
+from scripts.lib.arrays import Array
+from scripts.lib.geometry import tile_bounds
 from scripts.lib.transforms import Chain, Transform
 from scripts.render_ws import model
 from scripts.render_ws.errors import BadRequest, ServiceError

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array, Index
 from scripts.report import summary
 from scripts.report.gather import Evidence
 
@@ -31,7 +31,7 @@ def findings(evidence: Evidence) -> list[Finding]:
     return [finding for part in parts for finding in part(evidence)]
 
 
-def outliers(values: NDArray[np.float64], *, high: bool) -> NDArray[np.intp]:
+def outliers(values: Array, *, high: bool) -> Index:
     """Return the indices of robust outliers, worst first; none among fewer than eight values."""
     known = np.isfinite(values)
     if known.sum() < 8:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from scripts.lib import geometry
+from scripts.lib.arrays import Bytes
 from scripts.lib.drawing import compose
 from scripts.lib.drawing.compose import Picture, Placed
 from scripts.lib.geometry import Box
@@ -177,9 +178,7 @@ def seam(placed: Sequence[Placed]) -> Box | None:
     return Box(x - half, y - half, x + half, y + half)
 
 
-def outlined(
-    picture: Picture, placed: Sequence[Placed], box: Box, scale: float
-) -> NDArray[np.uint8]:
+def outlined(picture: Picture, placed: Sequence[Placed], box: Box, scale: float) -> Bytes:
     """Draw the tiles' outlines over a picture of a layer; (h, w, 3) red, green, blue."""
     canvas = np.dstack([np.clip(np.rint(picture.pixels), 0, 255).astype(np.uint8)] * 3)
     canvas[~picture.mask] = 255
@@ -191,7 +190,7 @@ def outlined(
     return np.asarray(canvas, np.uint8)
 
 
-def color(canvas: NDArray[np.uint8], title: str, caption: str = "") -> Shown:
+def color(canvas: Bytes, title: str, caption: str = "") -> Shown:
     """Make a picture of the page from (h, w, 3) red, green, blue."""
     out = io.BytesIO()
     Image.fromarray(canvas).save(out, "PNG", optimize=True)

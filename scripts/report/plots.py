@@ -13,6 +13,7 @@ from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper
 from bokeh.models.annotations import ColorBar, Span
 from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array, Int64
 from scripts.lib.pages.plots import (
     BLUE,
     CYCLE,
@@ -143,7 +144,7 @@ def _map(
     title: str,
     cells: NDArray[Any],
     z: NDArray[Any],
-    values: NDArray[np.float64],
+    values: Array,
     *,
     palette: Sequence[str],
     span: tuple[float, float],
@@ -189,7 +190,7 @@ def _map(
     return plot
 
 
-def _bins(z: NDArray[Any]) -> NDArray[np.int64]:
+def _bins(z: NDArray[Any]) -> Int64:
     """Return edges of whole-number bins over z: one layer each, wider for long stacks."""
     low, high = int(z.min()), int(z.max()) + 1
     width = max(1, -(-(high - low) // MOST_BINS))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array
 from scripts.lib.service.receipts import CODE_VERSION
 from scripts.report.gather import Evidence, Table
 
@@ -57,7 +58,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return value
 
 
-def quantiles(values: NDArray[np.float64]) -> Figures:
+def quantiles(values: Array) -> Figures:
     """Return count, min, max, mean and quantiles of finite values; only a count when none is."""
     known = values[np.isfinite(values)]
     if not len(known):
@@ -288,7 +289,7 @@ def qc_layers(evidence: Evidence) -> list[Figures] | None:
     return sorted(rows, key=lambda row: float(row["z"]))
 
 
-def qc_column(layers: list[Figures], name: str) -> NDArray[np.float64]:
+def qc_column(layers: list[Figures], name: str) -> Array:
     """Return one column of the layers' quality table; NaN where it has no value."""
     return np.array([np.nan if row.get(name) is None else row[name] for row in layers], float)
 

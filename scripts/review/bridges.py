@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array
 from scripts.lib.job import UserError
 from scripts.lib.service.records import CanvasMatches, TileSpec
 from scripts.review.edges import Edge

@@ -10,13 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from scripts.lib.arrays import Array, Bool, Int64
 from scripts.lib.service.records import TileSpec
-
-Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +26,11 @@ class Net:
     """
 
     tiles: Sequence[TileSpec]
-    p: Index
-    q: Index
-    dz: NDArray[np.float64]
+    p: Int64
+    q: Int64
+    dz: Array
 
-    def without(self, gone: NDArray[np.bool_]) -> Net:
+    def without(self, gone: Bool) -> Net:
         """Return the net with the pairs of tiles marked in (n,) `gone` removed; the tiles stay."""
         keep = ~(gone[self.p] | gone[self.q])
         return Net(self.tiles, self.p[keep], self.q[keep], self.dz[keep])
@@ -54,7 +52,7 @@ def net_of_ids(tiles: Sequence[TileSpec], pairs: Iterable[tuple[str, str]]) -> N
     return Net(ordered, p, q, np.abs(z[p] - z[q]))
 
 
-def degrees(net: Net) -> tuple[Index, Index]:
+def degrees(net: Net) -> tuple[Int64, Int64]:
     """Return the (n,) numbers of montage and of cross pairs of each tile."""
     n = len(net.tiles)
     montage = net.dz == 0
@@ -63,7 +61,7 @@ def degrees(net: Net) -> tuple[Index, Index]:
     return np.bincount(both[kind], minlength=n), np.bincount(both[~kind], minlength=n)
 
 
-def labels(net: Net, gone: NDArray[np.bool_]) -> Index:
+def labels(net: Net, gone: Bool) -> Int64:
     """Return (n,) cluster of each tile: 1 the largest, 2 the next ..., 0 for unconnected or gone.
 
     A cluster has at least two tiles; of two alike the one with the earlier tile comes first. A
@@ -83,7 +81,7 @@ def labels(net: Net, gone: NDArray[np.bool_]) -> Index:
     return np.where(gone, 0, number[piece])
 
 
-def described(net: Net, label: Index) -> list[dict[str, object]]:
+def described(net: Net, label: Int64) -> list[dict[str, object]]:
     """Return size, z range and cells of each cluster, largest first."""
     out: list[dict[str, object]] = []
     members: dict[int, list[TileSpec]] = {}

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array, Bool, Float32, Image
 
 SIDE_PX = 256  # px the shorter side keeps at least at the level that is read
 AREA_PX = 5  # a pixel counts as saturated when all around it, so wide, is: noise never does that
@@ -34,7 +33,7 @@ def level_of(width: int, height: int) -> int:
     return max(0, (min(width, height) // SIDE_PX).bit_length() - 1)
 
 
-def condition(image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Condition:
+def condition(image: Image, valid: Bool) -> Condition:
     """Measure an (h, w) image of grey levels 0..255 where `valid` (h, w) is true."""
     pixels = np.asarray(image, np.float32)
     if not valid.any():
@@ -42,12 +41,12 @@ def condition(image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Condition
     return Condition(saturated(pixels, valid), dead(pixels, valid), noise(pixels, valid))
 
 
-def saturated(pixels: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
+def saturated(pixels: Float32, valid: Bool) -> float:
     """Return the share of the area in which all pixels of `AREA_PX` are at 0, or all at 255."""
     return int(flat(pixels, valid).sum()) / int(valid.sum())
 
 
-def flat(pixels: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def flat(pixels: Float32, valid: Bool) -> Bool:
     """Mark (h, w) the areas of pure black or white."""
     found = np.zeros(valid.shape, bool)
     for extreme in (0.0, 255.0):
@@ -58,12 +57,12 @@ def flat(pixels: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.bo
     return found
 
 
-def dead(pixels: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
+def dead(pixels: Float32, valid: Bool) -> float:
     """Return the share of rows, or of columns if that is more, that have no signal."""
     return max(_dead(pixels, valid), _dead(pixels.T, valid.T))
 
 
-def _dead(pixels: Array | NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
+def _dead(pixels: Array | Float32, valid: Bool) -> float:
     count = valid.sum(axis=1)
     use = count >= 8
     mean = np.where(valid, pixels, 0).sum(axis=1) / np.maximum(count, 1)
@@ -75,7 +74,7 @@ def _dead(pixels: Array | NDArray[np.float32], valid: NDArray[np.bool_]) -> floa
     return float((spread < DEAD * usual).mean())
 
 
-def noise(pixels: NDArray[np.float32], valid: NDArray[np.bool_]) -> float:
+def noise(pixels: Float32, valid: Bool) -> float:
     """Return the sd of the pixel noise (Immerkaer 1996, doi 10.1006/cviu.1996.0060).
 
     The kernel is blind to constant and linear parts of the picture.

@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array, Bool, Int64
 from scripts.lib.job import UserError
 from scripts.lib.service.records import TileSpec
-from scripts.review.clusters import Index, Net, labels
+from scripts.review.clusters import Net, labels
 from scripts.review.edges import runs
 from scripts.review.suspects import RESIN, SPOILT, Verdict
 
-Mask = NDArray[np.bool_]
 Entries = Sequence[Mapping[str, Any]]
 
 
@@ -34,11 +33,11 @@ class Decided:
     """
 
     reason: list[str]
-    auto: Mask
-    label: Index
+    auto: Bool
+    label: Int64
 
     @property
-    def gone(self) -> Mask:
+    def gone(self) -> Bool:
         """(n,) tiles that are excluded."""
         return np.array([bool(text) for text in self.reason], bool)
 
@@ -80,7 +79,7 @@ def decide(
     return Decided(reason, taken, label)
 
 
-def _gone(reason: Sequence[str]) -> Mask:
+def _gone(reason: Sequence[str]) -> Bool:
     return np.array([bool(text) for text in reason], bool)
 
 
@@ -129,7 +128,7 @@ def _check_entry(where: str, entry: Mapping[str, Any], tiles: Sequence[TileSpec]
 
 
 def proposals(
-    tiles: Sequence[TileSpec], wanted: Mask, stay: Mask, kinds: Mapping[str, str]
+    tiles: Sequence[TileSpec], wanted: Bool, stay: Bool, kinds: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """Return entries for ``review.exclude`` that take out the (n,) `wanted` tiles and no other.
 
@@ -151,7 +150,7 @@ def proposals(
     ]
 
 
-def _spans(z_values: Sequence[float], kept: NDArray[np.float64]) -> list[list[float]]:
+def _spans(z_values: Sequence[float], kept: Array) -> list[list[float]]:
     """Split z values into runs between which a kept tile lies; gaps without one do not split."""
     between = np.searchsorted(kept, z_values)
     parts = [

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Bool
 from scripts.lib.service.records import TileSpec
 from scripts.review.clusters import Net
 
@@ -32,7 +32,7 @@ def expected(cells: Iterable[Cell]) -> Iterator[Edge]:
                 yield (row, column), other
 
 
-def gaps(net: Net, gone: NDArray[np.bool_]) -> list[dict[str, Any]]:
+def gaps(net: Net, gone: Bool) -> list[dict[str, Any]]:
     """Return the ranges of consecutive layers in which an edge has no saved pair (`COLUMNS`).
 
     Tiles marked in (n,) `gone` are not expected to have edges. A layer in which one of the two
@@ -79,7 +79,7 @@ def mark(gaps: Sequence[dict[str, Any]], bridges: Iterable[Mapping[str, Any]]) -
             gap["bridged"] += same and gap["z_first"] <= z <= gap["z_last"]
 
 
-def _layers(net: Net, gone: NDArray[np.bool_]) -> dict[float, list[TileSpec]]:
+def _layers(net: Net, gone: Bool) -> dict[float, list[TileSpec]]:
     layers: dict[float, list[TileSpec]] = defaultdict(list)
     for tile, absent in zip(net.tiles, gone, strict=True):
         if not absent:

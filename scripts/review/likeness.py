@@ -19,10 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from scripts.lib.geometry import Array
-
-Float32 = NDArray[np.float32]
-Bool = NDArray[np.bool_]
+from scripts.lib.arrays import Array, Bool, Float32, Image
 
 FINE_PX, COARSE_PX = 1.0, 6.0  # band: below it pixel noise, above it shading and charging clouds
 GRID = 8  # blocks along a side
@@ -61,7 +58,7 @@ class Likeness:
         return Likeness((-self.shift[0], -self.shift[1]), self.of_b, self.of_a, self.block)
 
 
-def look(image: NDArray[np.generic], valid: Bool) -> Look:
+def look(image: Image, valid: Bool) -> Look:
     """Band-pass an (h, w) image; pixels outside `valid` do not count."""
     pixels = np.asarray(image, np.float32)
     band = np.where(valid, _smooth(pixels, valid, FINE_PX) - _smooth(pixels, valid, COARSE_PX), 0)

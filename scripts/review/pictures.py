@@ -9,8 +9,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Bytes, Float32
 from scripts.lib.service.records import CanvasMatches, TileSpec
 from scripts.review.patches import Place
 from scripts.review.survey import Read
@@ -101,25 +101,25 @@ def _size(width: int, height: int, side: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _small(tile: TileSpec, read: Read, shape: tuple[int, int]) -> NDArray[np.float32]:
+def _small(tile: TileSpec, read: Read, shape: tuple[int, int]) -> Float32:
     image, _ = read(tile)
     size = (shape[1], shape[0])
     picture = cv2.resize(np.asarray(image, np.float32), size, interpolation=cv2.INTER_AREA)
     return np.asarray(picture, np.float32)
 
 
-def _grey(picture: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
+def _grey(picture: Float32, low: float, high: float) -> Bytes:
     value = np.clip((picture - low) / max(high - low, 1e-6) * 255, 0, 255)
     return np.dstack([value.astype(np.uint8)] * 3)
 
 
-def _absent(shape: tuple[int, int]) -> NDArray[np.uint8]:
+def _absent(shape: tuple[int, int]) -> Bytes:
     out = np.full((*shape, 3), 235, np.uint8)
     cv2.line(out, (0, 0), (shape[1], shape[0]), (170, 170, 170), 1, cv2.LINE_AA)
     return out
 
 
-def _beside(parts: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def _beside(parts: Sequence[Bytes]) -> Bytes:
     height = max(part.shape[0] for part in parts)
     width = sum(part.shape[1] for part in parts) + GAP_PX * (len(parts) - 1)
     canvas = np.full((height, width, 3), 255, np.uint8)
@@ -130,7 +130,7 @@ def _beside(parts: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return canvas
 
 
-def _shown(canvas: NDArray[np.uint8], title: str, caption: str) -> Shown:
+def _shown(canvas: Bytes, title: str, caption: str) -> Shown:
     data = cv2.imencode(".jpg", canvas[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
     uri = "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
     return Shown(uri, canvas.shape[1], canvas.shape[0], title, caption)

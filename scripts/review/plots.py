@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper
 from bokeh.models.annotations import ColorBar, Span
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array, Index, Int64
 from scripts.lib.pages.plots import BLUE, CYCLE, FONT, GRAY, MARKS, VERMILION, frame, legend_above
 from scripts.review.statistics import Pairs
 
@@ -41,7 +41,7 @@ def all_plots(pairs: Pairs, restarts: Sequence[float]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def bins(z: NDArray[np.float64]) -> NDArray[np.float64]:
+def bins(z: Array) -> Array:
     """Return edges of bins over z: one layer each, wider for long stacks."""
     low, high = float(z.min()), float(z.max()) + 1
     width = max(1.0, np.ceil((high - low) / MOST_BINS))
@@ -103,7 +103,7 @@ def _mark(plot: Any, restarts: Sequence[float]) -> None:  # noqa: ANN401 - a Bok
         )
 
 
-def outliers(count: NDArray[np.int64]) -> NDArray[np.intp]:
+def outliers(count: Int64) -> Index:
     """Return places of counts far below those around them, worst first; counts in order of z."""
     if len(count) < 8:
         return np.empty(0, np.intp)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lib.arrays import Bool, Int64
+
 COLUMNS = (
     "by", "run", "key", "planned", "saved", "saved_pct", "matches_median", "matches_low",
     "rms_px_median",
@@ -33,7 +35,7 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.columns["dz"])
 
-    def where(self, mask: NDArray[np.bool_]) -> Pairs:
+    def where(self, mask: Bool) -> Pairs:
         """Return the rows where `mask` (m,) is true."""
         return Pairs({name: column[mask] for name, column in self.columns.items()})
 
@@ -131,7 +133,7 @@ def _by(by: str, pairs: Pairs, key: str) -> Iterator[dict[str, Any]]:
         yield {"by": by, "run": runs[number // len(names)], "key": text} | _figures(pairs, part)
 
 
-def _figures(pairs: Pairs, part: NDArray[np.int64]) -> dict[str, Any]:
+def _figures(pairs: Pairs, part: Int64) -> dict[str, Any]:
     saved = part[pairs["saved"][part] == 1]
     count, rms = pairs["count"][saved], pairs["rms_px"][saved]
     rms = rms[np.isfinite(rms)]

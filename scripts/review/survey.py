@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lib.arrays import Bool, Image
 from scripts.lib.drawing.pixels import read_image, read_mask
 from scripts.lib.service.records import TileSpec
 from scripts.review import condition, likeness, texture
@@ -23,7 +24,7 @@ COLUMNS = (
     "displaced_from", "shift_px",
 )  # fmt: skip
 
-Pixels = tuple[NDArray[np.generic], NDArray[np.bool_]]
+Pixels = tuple[NDArray[np.generic], Bool]
 Read = Callable[[TileSpec], Pixels]
 
 
@@ -106,7 +107,7 @@ def _look(tile: TileSpec, read: Read) -> _Seen:
     return _Seen(tile, likeness.look(image, seen), figures)
 
 
-def _small(image: NDArray[np.generic], valid: NDArray[np.bool_]) -> Pixels:
+def _small(image: Image, valid: Bool) -> Pixels:
     """Average down to the size at which texture is judged."""
     step = 1 << texture.level_of(image.shape[1], image.shape[0])
     h, w = image.shape[0] // step, image.shape[1] // step

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from scripts.lib.arrays import Array, Bool
 
 Row = Mapping[str, str]
 TISSUE, RESIN, SPOILT = "tissue", "resin", "spoilt"
@@ -95,7 +96,7 @@ def _of_cell(rows: Sequence[Row], tissue: float, limits: Limits) -> dict[str, Ve
     return out
 
 
-def _short_runs(bare: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
+def _short_runs(bare: Bool, least: int) -> Bool:
     """Mark runs of bare tiles that are shorter than `least` and have others on both sides."""
     out = np.zeros_like(bare)
     edges = np.flatnonzero(np.diff(bare.astype(int)))
@@ -105,16 +106,16 @@ def _short_runs(bare: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
     return out
 
 
-Beside = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+Beside = tuple[Bool, Bool]
 
 
-def _beside(z: NDArray[np.float64], i: int) -> Beside:
+def _beside(z: Array, i: int) -> Beside:
     before = (z < z[i]) & (z >= z[i] - BESIDE)
     return before, (z > z[i]) & (z <= z[i] + BESIDE)
 
 
 def _faults(
-    row: Row, figure: Mapping[str, NDArray[np.float64]], i: int, beside: Beside, limits: Limits
+    row: Row, figure: Mapping[str, Array], i: int, beside: Beside, limits: Limits
 ) -> list[tuple[float, str]]:
     """Return (measure over its limit, words) of everything that is wrong with a tile."""
     found = []
@@ -148,5 +149,5 @@ def _faults(
     return [(float(score), text) for score, text in found]
 
 
-def _median(values: NDArray[np.float64], part: NDArray[np.bool_], absent: float) -> float:
+def _median(values: Array, part: Bool, absent: float) -> float:
     return float(np.median(values[part])) if part.any() else absent

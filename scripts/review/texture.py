@@ -7,10 +7,9 @@ averaged away by the level and the blur, shading and charging clouds are wider t
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array, Bool, Image
 
 SHORT_SIDE = 48  # px the shorter side keeps at least at the level that is read
 FINE, COARSE = 1.0, 4.0  # px of the small level; sigmas of the band
@@ -21,7 +20,7 @@ def level_of(width: int, height: int) -> int:
     return max(0, (min(width, height) // SHORT_SIDE).bit_length() - 1)
 
 
-def score(image: NDArray[np.generic], valid: NDArray[np.bool_]) -> float:
+def score(image: Image, valid: Bool) -> float:
     """Return the texture of a picture in its grey levels; 0 for a flat or wholly masked one.
 
     Parameters
@@ -40,7 +39,7 @@ def score(image: NDArray[np.generic], valid: NDArray[np.bool_]) -> float:
     return float(high - low) / 2.563  # the spread of a normal distribution between these quantiles
 
 
-def _blurred(pixels: Array, valid: NDArray[np.bool_], sigma: float) -> Array:
+def _blurred(pixels: Array, valid: Bool, sigma: float) -> Array:
     weight = ndimage.gaussian_filter(valid.astype(float), sigma, mode="nearest")
     total = ndimage.gaussian_filter(np.where(valid, pixels, 0.0), sigma, mode="nearest")
     return np.asarray(total / np.maximum(weight, 1e-6))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array
 from scripts.solve.graph import Graph
 
 BLOCK = 8192  # pairs

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from scripts.lib.geometry import Array, to_wire
+from scripts.lib.arrays import Array, Int64
+from scripts.lib.geometry import to_wire
 from scripts.lib.job import UserError
 from scripts.lib.service.records import TileSet, TileSpec
 from scripts.lib.transforms import Affine
@@ -36,8 +37,8 @@ class Tiles:
 
     ids: NDArray[np.str_]
     z: Array
-    row: NDArray[np.int64]
-    column: NDArray[np.int64]
+    row: Int64
+    column: Int64
     centre: Array
     extent: Array
     scale: float
@@ -78,11 +79,11 @@ class Graph:
     one: all arithmetic on pairs runs along it.
     """
 
-    p: NDArray[np.int64]
-    q: NDArray[np.int64]
+    p: Int64
+    q: Int64
     dz: Array
     apart: Array
-    count: NDArray[np.int64]
+    count: Int64
     weight: Array
     vote: Array
     mp: Array
@@ -212,7 +213,7 @@ def graph_of(tiles: Tiles, moments: Moments, weighting: Weighting) -> Graph:
     )
 
 
-def _apart(tiles: Tiles, p: NDArray[np.int64], q: NDArray[np.int64], dz: Array) -> Array:
+def _apart(tiles: Tiles, p: Int64, q: Int64, dz: Array) -> Array:
     """(m,) layers between the images of each pair: a patch matches as its source would.
 
     0 within a layer alone; a patch and its own source count as adjacent.
@@ -221,7 +222,7 @@ def _apart(tiles: Tiles, p: NDArray[np.int64], q: NDArray[np.int64], dz: Array) 
     return np.where(dz == 0, 0.0, away)
 
 
-def _first_of_each(low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
+def _first_of_each(low: Int64, high: Int64) -> Int64:
     """Return positions of the pairs by tile numbers, the first of those that are given twice."""
     order = np.lexsort((high, low))
     low, high = low[order], high[order]

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array, Int64
 from scripts.solve.forces import blocks
-from scripts.solve.system import Index
 
 TURN = np.array([[0.0, -1.0], [1.0, 0.0]])
 
@@ -48,7 +47,7 @@ class SolveModel:
     unknowns: int
     tied: bool  # x and y in one system, with one right-hand side
     right_side: Callable[[Array, Array], Array]  # (placement, gradient) -> (n, k, r)
-    reduce: Callable[[Normal, Array, Index, Index], Reduced]
+    reduce: Callable[[Normal, Array, Int64, Int64], Reduced]
     step: Callable[[Array, Array], Array]  # (placement, (n, k, r) solution) -> placement
 
 
@@ -69,7 +68,7 @@ def _split(first: int) -> tuple[Callable[..., Array], Callable[..., Reduced]]:
     def right_side(_placement: Array, gradient: Array) -> Array:
         return -gradient[:, :, first:].transpose(0, 2, 1)
 
-    def reduce(normal: Normal, placement: Array, _p: Index, _q: Index) -> Reduced:
+    def reduce(normal: Normal, placement: Array, _p: Int64, _q: Int64) -> Reduced:
         return Reduced(
             normal.diagonal[:, first:, first:],
             normal.off[first:, first:],
@@ -103,7 +102,7 @@ def _joint(*, scaled: bool) -> tuple[Callable[..., Array], Callable[..., Reduced
         turning = np.einsum("kijn,nij->nk", turns, gradient[:, :, :2])
         return -np.concatenate([turning, gradient[:, :, 2]], axis=1)[:, :, None]
 
-    def reduce(normal: Normal, placement: Array, p: Index, q: Index) -> Reduced:
+    def reduce(normal: Normal, placement: Array, p: Int64, q: Int64) -> Reduced:
         turns = _turns(placement, scaled=scaled)
         diagonal = _in_turns(turns, turns, normal.diagonal.transpose(1, 2, 0))
         off = np.empty((*diagonal.shape[:2], len(p)))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib import files
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array, Bool, Int64
 from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.records import CanvasMatches, Json
@@ -39,7 +39,7 @@ class Moments:
     p_id: NDArray[np.str_]
     q_id: NDArray[np.str_]
     dz: Array
-    count: NDArray[np.int64]
+    count: Int64
     weight: Array
     p: Array
     q: Array
@@ -51,7 +51,7 @@ class Moments:
         """Return the number of pairs."""
         return len(self.p_id)
 
-    def take(self, index: NDArray[np.bool_] | NDArray[np.int64]) -> Moments:
+    def take(self, index: Bool | Int64) -> Moments:
         """Return the pairs of `index` (a mask or positions)."""
         return Moments(*(getattr(self, f.name)[index] for f in fields(self)))
 
@@ -65,7 +65,7 @@ class Points:
     """
 
     keys: Sequence[Key]
-    size: NDArray[np.int64]
+    size: Int64
     p: Array
     q: Array
     w: Array
@@ -107,7 +107,7 @@ class Points:
         )
 
     @property
-    def owner(self) -> NDArray[np.int64]:
+    def owner(self) -> Int64:
         """(k,) pair of each point."""
         return np.repeat(np.arange(len(self.keys)), self.size)
 
@@ -143,7 +143,7 @@ def of_points(found: Points, cutoff: float = points.CUTOFF) -> Moments:
     )
 
 
-def _of_points(size: NDArray[np.int64], p: Array, q: Array, w: Array) -> dict[str, Array]:
+def _of_points(size: Int64, p: Array, q: Array, w: Array) -> dict[str, Array]:
     """Return weights, centroids and second moments of pairs of `size` points, none zero."""
     start = np.cumsum(size) - size
     xy = np.concatenate([p.T, q.T])  # the long axis last
@@ -161,7 +161,7 @@ def _of_points(size: NDArray[np.int64], p: Array, q: Array, w: Array) -> dict[st
     return {"weight": total, "p": mean[:2].T.copy(), "q": mean[2:].T.copy(), **squares}
 
 
-def _sums(values: Array, start: NDArray[np.int64]) -> Array:
+def _sums(values: Array, start: Int64) -> Array:
     """Sum (r, k) values from each start to the next: (r, m)."""
     return np.add.reduceat(values, start, axis=1) if len(start) else np.zeros((len(values), 0))
 

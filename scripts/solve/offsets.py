@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scripts.lib.geometry import Array
-from scripts.solve.system import Index, Solve
+from scripts.lib.arrays import Array, Int64
+from scripts.solve.system import Solve
 
 DRAW = 1e-6  # d: too weak to hold any group back
 AT_ONCE = 16  # groups whose responses are in memory together
@@ -29,7 +29,7 @@ class Border:
     """The border of a factorised system: `schur` (g r, g r) for g groups and r tied axes."""
 
     solver: Solve
-    groups: Index
+    groups: Int64
     size: Array
     epsilon: float
     schur: Array
@@ -37,7 +37,7 @@ class Border:
     axes: int  # systems with x and y tied have two translation rows, others one
 
     @staticmethod
-    def of(solver: Solve, groups: Index, epsilon: float, *, unknowns: int, tied: bool) -> Border:
+    def of(solver: Solve, groups: Int64, epsilon: float, *, unknowns: int, tied: bool) -> Border:
         """Find how the groups (n,) answer to their offsets; one group alone needs none."""
         size = np.bincount(groups).astype(float)
         axes, g = 2 if tied else 1, len(size)

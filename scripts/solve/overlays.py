@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from scripts.lib.arrays import Bytes
 from scripts.lib.drawing import compose
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
@@ -29,7 +29,7 @@ class Overlay:
 
     title: str
     caption: str
-    colors: NDArray[np.uint8]
+    colors: Bytes
     whole: bool = False  # all of it is of interest; else its single pixels are
 
     @property
@@ -101,13 +101,13 @@ def common(a: Box, b: Box) -> Box | None:
     return Box(x - w, y - h, x + w, y + h)
 
 
-def over(one: Picture, other: Picture) -> NDArray[np.uint8]:
+def over(one: Picture, other: Picture) -> Bytes:
     """Return (h, w, 3) colors: the first in magenta, the second in green, grey where they agree."""
     a, b = _levels(one), _levels(other)
     return np.stack([a, b, a], axis=2)
 
 
-def _levels(picture: Picture) -> NDArray[np.uint8]:
+def _levels(picture: Picture) -> Bytes:
     values = picture.pixels[picture.mask]
     if not values.size:
         return np.full(picture.mask.shape, NO_DATA, np.uint8)
@@ -131,7 +131,7 @@ def _caption(row: Mapping[str, str]) -> str:
     )
 
 
-def _uri(colors: NDArray[np.uint8], form: str, **options: Any) -> str:  # noqa: ANN401 - of the form
+def _uri(colors: Bytes, form: str, **options: Any) -> str:  # noqa: ANN401 - of the form
     out = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(colors), "RGB").save(out, form, **options)
     data = base64.b64encode(out.getvalue()).decode()

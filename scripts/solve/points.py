@@ -9,9 +9,8 @@ whose points agree on something wrong is for the solve to find out (`scripts.sol
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array, Int64
 from scripts.solve.robust import FLOOR_PX, FUNCTIONS
 
 ENOUGH = 8  # points; of fewer an affine, which takes three, leaves no opinion on the others
@@ -19,10 +18,9 @@ CUTOFF = 8.0  # multiples of the median residual: noise, which reaches three, ke
 SUSPECT = 3.0  # a pair whose worst residual is below this, in medians, holds noise alone
 # from weights that mistrust half of the points to those wanted: gross errors hide one another
 ROUNDS = (("huber", 1.0), ("huber", 1.0), ("huber", 1.0), ("cauchy", 2.0), ("cauchy", 4.0))
-Owner = NDArray[np.int64]
 
 
-def factors(p: Array, q: Array, w: Array, size: Owner, cutoff: float = CUTOFF) -> Array:
+def factors(p: Array, q: Array, w: Array, size: Int64, cutoff: float = CUTOFF) -> Array:
     """Return the (points,) factors 0..1 of the points of some pairs.
 
     Parameters
@@ -50,7 +48,7 @@ def factors(p: Array, q: Array, w: Array, size: Owner, cutoff: float = CUTOFF) -
     return factor
 
 
-def _judged(p: Array, q: Array, w: Array, size: Owner, cutoff: float) -> Array:
+def _judged(p: Array, q: Array, w: Array, size: Int64, cutoff: float) -> Array:
     factor = np.ones(len(w))
     if not len(size):
         return factor
@@ -62,7 +60,7 @@ def _judged(p: Array, q: Array, w: Array, size: Owner, cutoff: float) -> Array:
     return factor
 
 
-def _residual(p: Array, q: Array, w: Array, start: Owner, size: Owner) -> Array:
+def _residual(p: Array, q: Array, w: Array, start: Int64, size: Int64) -> Array:
     """Distance, px, of each point from the weighted affine fit of its pair."""
     x, y, u, v = np.ascontiguousarray(np.concatenate([p.T, q.T]))
     wx, wy = w * x, w * y
@@ -79,7 +77,7 @@ def _residual(p: Array, q: Array, w: Array, start: Owner, size: Owner) -> Array:
     return np.asarray(np.sqrt(left * left + right * right))
 
 
-def _scale(value: Array, start: Owner, size: Owner) -> Array:
+def _scale(value: Array, start: Int64, size: Int64) -> Array:
     """(pairs,) lower medians of the values of each pair, px, none below rounding."""
     if (size == size[0]).all():
         k = (int(size[0]) - 1) // 2

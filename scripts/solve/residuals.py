@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array, Bool
 from scripts.solve import robust
 from scripts.solve.graph import Graph, Tiles
 from scripts.solve.solver import Options, Solved
@@ -208,7 +207,7 @@ def _worst_layers(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
     ]
 
 
-def _share(graph: Graph, solved: Solved, some: NDArray[np.bool_]) -> float:
+def _share(graph: Graph, solved: Solved, some: Bool) -> float:
     error = graph.weight * solved.residual**2
     return round(float(error[some].sum() / max(float(error.sum()), 1e-300)), 6)
 

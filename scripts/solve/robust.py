@@ -12,12 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from scripts.lib.geometry import Array
-from scripts.solve.system import Index
+from scripts.lib.arrays import Array, Bool, Int64
 
 FLOOR_PX = 0.05  # below this a residual is rounding, not disagreement
 SMALL_CLASS = 20  # pairs; fewer give no median of their own
@@ -53,7 +51,7 @@ def scales(residual: Array, dz: Array) -> Array:
     return out
 
 
-def _classes(dz: Array) -> Iterator[NDArray[np.bool_]]:
+def _classes(dz: Array) -> Iterator[Bool]:
     """Return masks of the pairs at each distance of which there are enough."""
     masks = (dz == value for value in np.unique(dz))
     return (mine for mine in masks if mine.sum() >= SMALL_CLASS)
@@ -64,7 +62,7 @@ def weights(kind: str, residual: Array, dz: Array, *, cutoff: float) -> Array:
     return FUNCTIONS[kind](residual / (cutoff * scales(residual, dz)))
 
 
-def wrong(residual: Array, dz: Array, *, cutoff: float) -> NDArray[np.bool_]:
+def wrong(residual: Array, dz: Array, *, cutoff: float) -> Bool:
     """Tell which of the m pairs are wrong, not noisy (see `WRONG_SD`)."""
     typical = scales(residual, dz)
     away = np.abs(residual - typical)
@@ -75,7 +73,7 @@ def wrong(residual: Array, dz: Array, *, cutoff: float) -> NDArray[np.bool_]:
     return residual > np.clip(limit, cutoff * typical, WRONG * cutoff * typical)
 
 
-def bridges(good: NDArray[np.bool_], n: int, p: Index, q: Index) -> NDArray[np.bool_]:
+def bridges(good: Bool, n: int, p: Int64, q: Int64) -> Bool:
     """Tell which of the m pairs alone join parts of the graph that good pairs do not join.
 
     Such pairs are not outvoted by others, only strained: to drop them would tear the volume.

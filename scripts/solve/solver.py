@@ -29,21 +29,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, polar
 from threadpoolctl import threadpool_limits
 
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array, Bool, Int64
 from scripts.lib.job import UserError
 from scripts.solve import robust
 from scripts.solve.forces import Forces, Sums, couplings, forces, residuals
 from scripts.solve.graph import NAMED, Graph, Tiles, Weighting, require_connected
 from scripts.solve.models import MODELS, Normal, SolveModel, rotation_of
 from scripts.solve.offsets import Border
-from scripts.solve.system import Index, Layout, Solve, factorise, layout_of
+from scripts.solve.system import Layout, Solve, factorise, layout_of
 
 log = logging.getLogger(__name__)
-Mask = NDArray[np.bool_]
 JUMP_PX, JUMP_FACTOR = 5.0, 8.0  # a step of the layers beyond this, and times the median, is a jump
 FREE = (
     1e5  # layers; wavelength of the prior while pairs are judged: its strain is no fault of theirs
@@ -86,7 +84,7 @@ class Solved:
     factor: Array
     precision: float  # norm of the remaining gradient over that at the stage positions
     iterations: dict[str, int]  # phase -> number of re-weightings
-    groups: Index = field(default_factory=lambda: np.zeros(0, np.int64))  # (n,) between restarts
+    groups: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))  # (n,) between restarts
     offsets: Array = field(default_factory=lambda: np.zeros((0, 2)))  # of the groups, x y px
 
 
@@ -202,7 +200,7 @@ def _epsilon(terms: _Terms, weight: Array) -> float:
     return stiffness * (2 * math.pi / terms.wavelength) ** 2
 
 
-def _groups(tiles: Tiles, placement: Array, restarts: Sequence[float]) -> Index:
+def _groups(tiles: Tiles, placement: Array, restarts: Sequence[float]) -> Int64:
     """Return the (n,) number of the run of layers between restarts each tile belongs to.
 
     A restart is a layer of `restarts`, or one before which the matches jump and the stage does not.
@@ -254,7 +252,7 @@ def _phase(
     return at, factor, count
 
 
-def _wrong(terms: _Terms, kind: str, residual: Array) -> Mask:
+def _wrong(terms: _Terms, kind: str, residual: Array) -> Bool:
     """Tell which of the (m,) pairs leave: the wrong ones, but for those that alone join parts."""
     graph = terms.graph
     if kind == "none":
@@ -300,7 +298,7 @@ def _undetermined(terms: _Terms, factor: Array) -> str:
 
 
 def _polish(
-    terms: _Terms, layout: Layout, model: SolveModel, at: _At, factor: Array, groups: Index
+    terms: _Terms, layout: Layout, model: SolveModel, at: _At, factor: Array, groups: Int64
 ) -> tuple[_At, _Terms, Array]:
     """Let the rigid fits catch up with the weights fixed: the factors are used again.
 

@@ -13,16 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_solve_banded, cholesky_banded
 from scipy.sparse import coo_array, csc_array
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from scipy.sparse.linalg import splu
 
-from scripts.lib.geometry import Array
+from scripts.lib.arrays import Array, Int64
 
 log = logging.getLogger(__name__)
-Index = NDArray[np.int64]
 Solve = Callable[[Array], Array]
 
 
@@ -34,14 +32,14 @@ class Layout:
     largest distance of two coupled tiles in rows of tiles; ``banded`` how to store and factorise.
     """
 
-    place: Index
-    p: Index
-    q: Index
+    place: Int64
+    p: Int64
+    q: Int64
     width: int
     banded: bool
 
 
-def layout_of(n: int, p: Index, q: Index, *, unknowns: int, max_band_gb: float) -> Layout:
+def layout_of(n: int, p: Int64, q: Int64, *, unknowns: int, max_band_gb: float) -> Layout:
     """Choose order and method for n tiles coupled by pairs p - q.
 
     Tiles are expected in order of z. `unknowns` per tile decides the size of the band.
@@ -61,11 +59,11 @@ def layout_of(n: int, p: Index, q: Index, *, unknowns: int, max_band_gb: float) 
     return Layout(place, p, q, width, banded)
 
 
-def _width(place: Index, p: Index, q: Index) -> int:
+def _width(place: Int64, p: Int64, q: Int64) -> int:
     return int(np.abs(place[p] - place[q]).max(initial=0))
 
 
-def _cuthill_mckee(n: int, p: Index, q: Index) -> Index:
+def _cuthill_mckee(n: int, p: Int64, q: Int64) -> Int64:
     both = (np.concatenate([p, q]), np.concatenate([q, p]))
     link = coo_array((np.ones(2 * len(p), np.int8), both), shape=(n, n)).tocsr()
     order = reverse_cuthill_mckee(link, symmetric_mode=True)
@@ -148,7 +146,7 @@ def matrix_of(layout: Layout, diagonal: Array, off: Array) -> csc_array:
 METHODS = {"banded": _factorise_banded, "sparse": _factorise_sparse}
 
 
-def _entries(tile: Index, k: int, axis: int) -> Index:
+def _entries(tile: Int64, k: int, axis: int) -> Int64:
     """Row (axis 0) or column (axis 1) numbers of the (len, k, k) blocks at `tile`, flat."""
     inner = np.arange(k)[:, None] if axis == 0 else np.arange(k)[None, :]
     blocks = tile[:, None, None] * k + np.broadcast_to(inner, (k, k))

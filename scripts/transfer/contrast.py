@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lib.arrays import Bytes, Image, Int64
+
 VALUES = 65536
 SIGMAS = 4.0
 MARGIN = 3  # levels at both ends of the 16-bit range that count as saturated
 _LOW, _HIGH = -32768, 32767
 _BLOCK = 1 << 20  # px converted at once: bounds the 8-byte indices that numpy makes
 
-Counts = NDArray[np.int64]
 _LEVELS = np.arange(VALUES, dtype=np.uint16).view(np.int16).astype(np.int64)  # code -> pixel value
 
 
@@ -58,7 +59,7 @@ class Fill:
         return Fill(**{**value, "tiles": tuple(value["tiles"])})
 
 
-def filled(pixels: NDArray[Any], tile_key: str, fills: Sequence[Fill]) -> NDArray[Any]:
+def filled(pixels: Image, tile_key: str, fills: Sequence[Fill]) -> NDArray[Any]:
     """Return (y, x) pixels with the rectangles of `tile_key` filled; the input is not changed."""
     mine = [fill for fill in fills if tile_key in fill.tiles]
     if not mine:
@@ -70,12 +71,12 @@ def filled(pixels: NDArray[Any], tile_key: str, fills: Sequence[Fill]) -> NDArra
     return out
 
 
-def codes(pixels: NDArray[Any]) -> NDArray[np.uint16]:
+def codes(pixels: Image) -> NDArray[np.uint16]:
     """Return int16 pixels of any byte order as flat unsigned codes 0..65535."""
     return np.ascontiguousarray(pixels, np.int16).view(np.uint16).reshape(-1)
 
 
-def histogram(images: Iterable[NDArray[Any]]) -> Counts:
+def histogram(images: Iterable[NDArray[Any]]) -> Int64:
     """Count the values of int16 images of any shapes; (65536,) indexed by code."""
     counts = np.zeros(VALUES, np.int64)
     for image in images:
@@ -85,7 +86,7 @@ def histogram(images: Iterable[NDArray[Any]]) -> Counts:
     return counts
 
 
-def stretch(counts: Counts) -> Range | None:
+def stretch(counts: Int64) -> Range | None:
     """Return the range of a layer from its histogram; None when every pixel is saturated."""
     good = (_LEVELS >= _LOW + MARGIN) & (_LEVELS < _HIGH - MARGIN)
     values, numbers = _LEVELS[good], counts[good]
@@ -101,7 +102,7 @@ def stretch(counts: Counts) -> Range | None:
     )
 
 
-def table(limits: Range | None) -> NDArray[np.uint8]:
+def table(limits: Range | None) -> Bytes:
     """Return the (65536,) 8-bit value of every code for a range."""
     if limits is None:
         return np.where(_LEVELS >= 0, 0, 255).astype(np.uint8)
@@ -109,11 +110,11 @@ def table(limits: Range | None) -> NDArray[np.uint8]:
         value = 128 - 128 * np.sign(_LEVELS - limits.black)
     else:
         value = 255 * (_LEVELS - limits.black) / (limits.white - limits.black) + 0.5
-    out: NDArray[np.uint8] = value.clip(0, 255).astype(np.uint8)  # the cast truncates toward zero
+    out: Bytes = value.clip(0, 255).astype(np.uint8)  # the cast truncates toward zero
     return out
 
 
-def convert(pixels: NDArray[Any], levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def convert(pixels: Image, levels: Bytes) -> Bytes:
     """Return the 8-bit image of int16 (y, x) pixels by a table of `table`."""
     flat = codes(pixels)
     out = np.empty(flat.shape, np.uint8)
@@ -124,7 +125,7 @@ def convert(pixels: NDArray[Any], levels: NDArray[np.uint8]) -> NDArray[np.uint8
 
 def to_eight_bit(
     images: Mapping[str, NDArray[Any]], fills: Sequence[Fill] = ()
-) -> tuple[dict[str, NDArray[np.uint8]], Range | None]:
+) -> tuple[dict[str, Bytes], Range | None]:
     """Convert all tiles of a layer with one range.
 
     Parameters

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from scripts.lib.arrays import Image
 
 HEADER_BYTES = 1024
 MAGIC = 3555587570
@@ -149,7 +150,7 @@ class Dat:
     """One tile as read: parsed header, pixels (y, x, channel) `>i2` or `u1`, and both raw ends."""
 
     header: Header
-    pixels: NDArray[Any]
+    pixels: Image
     head: bytes
     footer: bytes
 

@@ -29,6 +29,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array, Bytes
 from scripts.lib.volumes import blocks
 from scripts.transfer import dat, mipmaps
 from scripts.transfer.contrast import Range
@@ -61,7 +62,7 @@ class Stored:
     size: int
 
 
-def element_size_um(header: Mapping[str, Any], level: int = 0) -> NDArray[np.float64]:
+def element_size_um(header: Mapping[str, Any], level: int = 0) -> Array:
     """Return [z, y, x] of a pixel in µm: whole nm, doubled per level; z is -1, not known here."""
     size = float(header["PixelSize"])
     pixel = math.floor(size + 0.5) / 1000 * 2**level if math.isfinite(size) else -1.0
@@ -191,7 +192,7 @@ def _stored(group: h5py.Group) -> Stored:
 
 def write_align(
     path: Path,
-    tiles: Mapping[str, tuple[str, Header, NDArray[np.uint8]]],
+    tiles: Mapping[str, tuple[str, Header, Bytes]],
     *,
     most_levels: int,
     storage: Storage,
@@ -221,7 +222,7 @@ def align_conversion(path: Path) -> str | None:
         return None
 
 
-def align_differences(path: Path, images: Mapping[str, NDArray[np.uint8]]) -> list[str]:
+def align_differences(path: Path, images: Mapping[str, Bytes]) -> list[str]:
     """Read an align HDF5 back and name the tiles that differ from `images` in any pixel."""
     with h5py.File(path, "r") as file:
         names = set(file) ^ set(images)

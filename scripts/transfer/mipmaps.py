@@ -12,23 +12,25 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lib.arrays import Bytes
+
 
 def level_count(height: int, width: int, most: int) -> int:
     """Count the levels besides full scale: min(most, floor(log2(shorter side)) - 1) or 0."""
     return max(0, min(most, min(height, width).bit_length() - 2))
 
 
-def levels(image: NDArray[np.uint8], most: int) -> Iterator[NDArray[np.uint8]]:
+def levels(image: Bytes, most: int) -> Iterator[Bytes]:
     """Yield level 0, 1, 2 … of a (y, x) image, `level_count` levels after the first."""
     yield image
-    sums: NDArray[np.uint8] | NDArray[np.uint32] = image
+    sums: Bytes | NDArray[np.uint32] = image
     for level in range(1, level_count(image.shape[0], image.shape[1], most) + 1):
         sums = _sum_2x2(sums)
         # 4**level pixels per sum; half of it rounds half up. uint32 is exact up to level 12
         yield ((sums + (1 << (2 * level - 1))) >> (2 * level)).astype(np.uint8)
 
 
-def _sum_2x2(values: NDArray[np.uint8] | NDArray[np.uint32]) -> NDArray[np.uint32]:
+def _sum_2x2(values: Bytes | NDArray[np.uint32]) -> NDArray[np.uint32]:
     h, w = values.shape[0] // 2 * 2, values.shape[1] // 2 * 2
     rows = values[0:h:2].astype(np.uint32) + values[1:h:2]
     out: NDArray[np.uint32] = rows[:, 0:w:2] + rows[:, 1:w:2]

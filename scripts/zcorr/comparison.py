@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scripts.lib.arrays import Array, Bytes
 from scripts.zcorr import correlation, isotropy, regions
-from scripts.zcorr.correlation import Array, Bytes, Field
+from scripts.zcorr.correlation import Field
 from scripts.zcorr.isotropy import LAGS_PX, Grain
 
 

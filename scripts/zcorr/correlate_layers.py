@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.lib import files
+from scripts.lib.arrays import Bytes
 from scripts.lib.drawing import compose
 from scripts.lib.geometry import Box
 from scripts.lib.job import job
@@ -80,7 +80,7 @@ def main(
     view = View.of(box, zcorr, float(np.sqrt(pixel[0] * pixel[1])))
     placed = compose.place_layers(client.tiles(stack.stack, first, last + reach))
     wanted = range(first, max([last, *placed]) + 1)
-    kept: dict[int, NDArray[np.uint8]] = {}
+    kept: dict[int, Bytes] = {}
     shape = windows.picture_shape(box, view.scale)
     seen = _seen(wanted, placed, view, zcorr["picture_px"], kept)
     found = comparison.compare(seen, last - first + 1, reach, shape, view.region_px)
@@ -95,7 +95,7 @@ def _seen(
     placed: Mapping[int, list[compose.Placed]],
     view: View,
     picture_px: int,
-    kept: dict[int, NDArray[np.uint8]],
+    kept: dict[int, Bytes],
 ) -> Iterator[Seen | None]:
     """Each wanted layer, ready to compare; its small picture goes to `kept` on the way."""
     for z in wanted:
@@ -165,7 +165,7 @@ def _keep(
     box: Box,
     scale: float,
     picture_px: int,
-    kept: Mapping[int, NDArray[np.uint8]],
+    kept: Mapping[int, Bytes],
 ) -> None:
     shape = correlation.keepsake_shape(box, scale, picture_px)
     z = np.arange(first, last + 1)

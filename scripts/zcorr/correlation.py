@@ -12,21 +12,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Bool, Bytes, Float32, Image, Index
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
 from scripts.zcorr import kernels
-
-Array = NDArray[np.float64]
-Bool = NDArray[np.bool_]
-Bytes = NDArray[np.uint8]
-Float32 = NDArray[np.float32]
-Image = NDArray[Any]
 
 _TEXTURE_SCALE = 0.22  # texture is judged at about the reference's scale: pixel noise is none there
 _FINE_SD = 4.0  # px
@@ -122,7 +115,7 @@ class Field:
     """
 
     values: Bytes  # (p,)
-    invalid: NDArray[np.intp]  # where it is 0
+    invalid: Index  # where it is 0
     sum: int
     squares: int
 
@@ -154,7 +147,7 @@ def pearson(a: Field, b: Field) -> tuple[float, float]:
     return round(top / math.sqrt(va * vb), 6), share
 
 
-def keepsake(picture: Picture, longer_px: int) -> NDArray[np.uint8]:
+def keepsake(picture: Picture, longer_px: int) -> Bytes:
     """Return the 8-bit picture kept for reports: longer side at most `longer_px`, 0 = no data."""
     factor = min(1.0, longer_px / max(picture.pixels.shape))
     full = bool(picture.mask.all())

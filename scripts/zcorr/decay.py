@@ -18,12 +18,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
+from scripts.lib.arrays import Array
 from scripts.zcorr.isotropy import BAND_SD_PX, LAGS_PX
-
-Array = NDArray[np.float64]
 
 _WIDTHS_PX = np.array([1.5, 2.2, 3.2, 4.6, 6.8, 10.0, 15.0])  # finer would be noise
 _NODES = 96  # of the curve; even in the square root of distance

@@ -27,12 +27,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array, Bool, Index
 from scripts.zcorr import thickness
-
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
 
 _AT_REST = 1e-4  # layers; no thickness changes by more in an iteration: far below any claim
 _POOR_POWER = 16  # a layer that fits a tenth worse than usual counts 0.19, a fifth worse 0.03
@@ -72,7 +69,7 @@ class Estimate:
     iterations: int
 
 
-def infer(corr: Array, present: NDArray[np.bool_], options: Options, weights: Array) -> Estimate:
+def infer(corr: Array, present: Bool, options: Options, weights: Array) -> Estimate:
     """Infer the coordinates of n layers.
 
     Parameters

@@ -26,11 +26,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array, Bool, Float32, Int64
 from scripts.lib.drawing.compose import Picture
 from scripts.zcorr import kernels
-from scripts.zcorr.correlation import FLAT, LEAST_COMMON, Array, Bool, Float32, halved
+from scripts.zcorr.correlation import FLAT, LEAST_COMMON, halved
 
 # sd of the two Gaussians of the band: there tissue is well above noise (nine tenths, FIB-25)
 BAND_SD_PX = (1.5, 2.4)
@@ -45,7 +45,7 @@ _ROWS = 4
 _PRODUCTS = 250_000
 
 
-def _lags() -> NDArray[np.int64]:
+def _lags() -> Int64:
     angle = np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS
     x = np.rint(np.outer(_RADII_PX, np.cos(angle))).astype(int).ravel()
     y = np.rint(np.outer(_RADII_PX, np.sin(angle))).astype(int).ravel()

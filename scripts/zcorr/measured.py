@@ -8,16 +8,16 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from scripts.lib.arrays import Array, Bool, Int64
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
     """The comparisons of all layers, over a contiguous grid of n; see `comparison.Compared`."""
 
-    z: NDArray[np.int64]  # (n,) true z, ascending by 1
-    present: NDArray[np.bool_]  # (n,) whether the layer has an image
-    own: NDArray[np.bool_]  # (n,) whether any of it is the layer's own, no copy of another's
+    z: Int64  # (n,) true z, ascending by 1
+    present: Bool  # (n,) whether the layer has an image
+    own: Bool  # (n,) whether any of it is the layer's own, no copy of another's
     corr: Array  # (n, R) correlation with the layers behind, NaN = none
     share: Array  # (n, R) part of the picture that it rests on
     band: Array  # (n, R) correlation of the grain

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array, Bool
 from scripts.zcorr import decay, inference, misalignment, thickness
 from scripts.zcorr.inference import Options
 from scripts.zcorr.measured import Measured
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +20,7 @@ class Result:
 
     z: Array  # (n,) corrected coordinate in layers, 0 = nominal position of the first layer
     weight: Array  # (n,) trust in each layer, 0..1
-    lost: NDArray[np.bool_]  # (n,) whether a slice was lost before the layer
+    lost: Bool  # (n,) whether a slice was lost before the layer
     curves: list[tuple[Array, Array]]  # distance in layers, correlation
     figures: dict[str, Any]  # what the method tells about itself
 

@@ -10,9 +10,9 @@ taken at its own shift less the mean shift of the pairs around it.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from scripts.lib.arrays import Array, Bool
+
 MOST_SHIFT_PX = 1.0  # of the band, two pixels of the picture; more is no rest of an alignment
 
 
@@ -46,7 +46,7 @@ def _mean(values: Array, layers: float) -> Array:
     """Gaussian mean of (n, 2) along z over what is known."""
     reach = int(np.ceil(3 * layers))
     weight = np.exp(-0.5 * (np.arange(-reach, reach + 1) / layers) ** 2)
-    known: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1))
+    known: Bool = np.asarray(np.isfinite(values).all(axis=1))
     filled = np.where(known[:, None], values, 0.0)
     total = np.stack([_convolved(filled[:, axis], weight) for axis in (0, 1)], axis=1)
     return total / np.maximum(_convolved(known.astype(float), weight), 1e-12)[:, None]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import cv2
-import numpy as np
 from numpy.typing import NDArray
+
+from scripts.lib.arrays import Bytes
 
 _MOST = 12  # layers shown; the table of qc.json names all
 _SIDE = 240  # px; three fit beside each other
@@ -52,7 +53,7 @@ def _small(kept: Sequence[Mapping[str, NDArray[Any]]], wanted: set[int]) -> dict
     return out
 
 
-def _png(pixels: NDArray[np.uint8]) -> str:
+def _png(pixels: Bytes) -> str:
     factor = min(1.0, _SIDE / max(pixels.shape))
     h, w = (max(1, round(n * factor)) for n in pixels.shape)
     small = cv2.resize(pixels, (w, h), interpolation=cv2.INTER_AREA)

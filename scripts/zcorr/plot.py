@@ -11,13 +11,11 @@ from bokeh.models import ColumnDataSource, HoverTool
 from bokeh.models.annotations import ColorBar
 from bokeh.models.mappers import LinearColorMapper
 from bokeh.palettes import Viridis256
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array
 from scripts.lib.pages import plots
 from scripts.zcorr.methods import Result
 from scripts.zcorr.pictures import Strip
-
-Array = NDArray[np.float64]
 
 _MOST_COLUMNS = 1500  # of the map: more than a screen shows; the worst of a run is drawn
 _STYLE = (

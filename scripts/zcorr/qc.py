@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-Array = NDArray[np.float64]
-Bool = NDArray[np.bool_]
+from scripts.lib.arrays import Array, Bool, Int64
+
 Rows = list[dict[str, Any]]
 
 _SURROUNDINGS = 31  # layers; long enough for a robust spread, short against changes of tissue
@@ -66,9 +65,7 @@ def uncompared(present: Bool, corr: Array) -> list[str | None]:
     return ["nothing in it correlates with any other layer" if one else None for one in lonely]
 
 
-def summary(
-    z: NDArray[np.int64], present: Bool, cc_next: Array, corrected: Array
-) -> dict[str, Any]:
+def summary(z: Int64, present: Bool, cc_next: Array, corrected: Array) -> dict[str, Any]:
     """Figures of the whole stack; z and corrected z of the grid, (n,).
 
     ``z_correction_layers`` is how far layers moved from nominal z.
@@ -97,7 +94,7 @@ def _quantiles(values: Array) -> dict[str, float | None]:
 
 
 def rows(
-    z: NDArray[np.int64],
+    z: Int64,
     present: Bool,
     cc_next: Array,
     corrected: Array,

@@ -17,9 +17,9 @@ from numcodecs import Zstd
 from numpy.typing import NDArray
 
 from scripts.lib import files
+from scripts.lib.arrays import Array
 from scripts.lib.geometry import Box
 
-Array = NDArray[np.float64]
 GROUP = "correlation"
 _CHUNK_Z = 1024  # layers in a file: a region or two of 500 px make kilobytes
 

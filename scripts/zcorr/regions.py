@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array, Bytes, Int64
 from scripts.zcorr import kernels
-from scripts.zcorr.correlation import FLAT, Array, Bytes
+from scripts.zcorr.correlation import FLAT
 
 _LEAST_SHARE = 0.01  # of a region's pixels; fewer give no value
 
@@ -41,6 +41,6 @@ def correlate(a: Bytes, b: Bytes, region_px: float) -> Array:
     return np.where(enough, np.round(np.clip(value, -1, 1), 5), np.nan)
 
 
-def _edges(size: int, count: int) -> NDArray[np.int64]:
+def _edges(size: int, count: int) -> Int64:
     """(count + 1,) first pixels of even parts."""
     return np.asarray(np.ceil(np.arange(count + 1) * (size / count) - 0.5 - 1e-9), np.int64)

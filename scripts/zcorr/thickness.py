@@ -18,13 +18,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.fft import dct, idct
 from scipy.linalg import solveh_banded
 from scipy.ndimage import median_filter
 
-Array = NDArray[np.float64]
-Bool = NDArray[np.bool_]
+from scripts.lib.arrays import Array, Bool
 
 _ROUNDS = 8  # of re-weighting; weights change by less than a percent afterwards
 _CAUCHY = 2.385  # standard deviations; 95 % efficient for Gaussian errors

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from scripts.lib.arrays import Array, Int64
 
 
-def to_text(z: NDArray[np.int64], corrected: Array) -> str:
+def to_text(z: Int64, corrected: Array) -> str:
     """Return the file's text; 6 decimals of a layer are far below any claim.
 
     Raises

@@ -12,11 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Bool, Float32, Image
 from scripts.lib.drawing import filters, maps, mosaic, pixels, warp
 from scripts.lib.drawing.maps import Grid, Placed, Window
 from scripts.lib.drawing.mosaic import Drawn
@@ -39,9 +39,6 @@ __all__ = [
     "render_whole",
 ]
 
-Image = NDArray[np.generic]
-Float32 = NDArray[np.float32]
-Bool = NDArray[np.bool_]
 _Blend = Callable[[Sequence[Warped], Window], tuple[Float32, Bool]]
 
 _FUZZ = 1e-6  # px by which a coordinate may miss the tile through rounding
@@ -54,7 +51,7 @@ class Picture:
     Pixels are float32, or the integers that `render_whole` was asked for.
     """
 
-    pixels: NDArray[Any]
+    pixels: Image
     mask: Bool
 
 

@@ -25,12 +25,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array, Float32, Image
 from scripts.lib.service.records import TileSpec
-
-Float32 = NDArray[np.float32]
-Image = NDArray[Any]
 
 _FILTER = "org.janelia.alignment.filter."
 _DESTREAK = "org.janelia.alignment.destreak."
@@ -72,7 +69,7 @@ class _Grid:
     level: int
     corner: tuple[int, int] = (0, 0)  # row, column of the image's first pixel in the level
 
-    def centres(self, count: int, axis: int) -> NDArray[np.float64]:
+    def centres(self, count: int, axis: int) -> Array:
         """Full-scale coordinates of `count` level pixels along an axis (0 = rows)."""
         step = float(1 << self.level)
         at = np.arange(self.corner[axis], self.corner[axis] + count)
@@ -154,7 +151,7 @@ def shading(coefficients: Sequence[float]) -> Filter:
     )
 
 
-def intensity(gain_offset: NDArray[np.float64], top: float) -> Filter:
+def intensity(gain_offset: Array, top: float) -> Filter:
     """Map I to ``a I + top b``; (rows, columns, 2) a, b at the centres of a grid over the tile.
 
     `top` is 255 or 65535, the brightest value of the tile's bit depth. Between centres a and b are
@@ -238,9 +235,7 @@ def _apply_shading(image: Float32, parameters: Mapping[str, str], grid: _Grid) -
     return image - polynomial(values, x, y)
 
 
-def polynomial(
-    coefficients: Sequence[float], x: NDArray[np.float64], y: NDArray[np.float64]
-) -> Float32:
+def polynomial(coefficients: Sequence[float], x: Array, y: Array) -> Float32:
     """Evaluate a shading model on the grid of x (w,) by y (h,): (h, w) float32."""
     table = np.zeros((5, 5))
     for value, (px, py) in zip(coefficients, POWERS, strict=False):
@@ -266,7 +261,7 @@ def _apply_intensity(
 
 def read_intensity(
     parameters: Mapping[str, str],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Array, Array]:
     """Read gains and offsets of an intensity map, each (rows, columns).
 
     Raises
@@ -282,10 +277,10 @@ def read_intensity(
     return values[..., 0], values[..., 1]
 
 
-def _weights(centres: NDArray[np.float64], size: int, count: int) -> NDArray[np.float64]:
+def _weights(centres: Array, size: int, count: int) -> Array:
     """Weights (n, count) of linear interpolation between the centres of `count` equal parts."""
     at = np.clip((centres + 0.5) * count / size - 0.5, 0, count - 1)
-    weights: NDArray[np.float64] = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(count)))
+    weights: Array = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(count)))
     return weights
 
 

@@ -12,14 +12,12 @@ otherwise.
 # ruff: noqa: ANN001 - Numba takes the types from what it is given
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[Any]
-Float32 = NDArray[np.float32]
+from scripts.lib.arrays import Bool, Image
+
 Spans = NDArray[np.int32]
 
 _F = np.float32
@@ -416,7 +414,7 @@ def _spans(mask, out):  # type: ignore[no-untyped-def]  # noqa: ANN202
     return most
 
 
-def spans_of(mask: NDArray[np.bool_]) -> Spans:
+def spans_of(mask: Bool) -> Spans:
     """Return the spans of a (h, w) mask, as `mix` takes them."""
     none = np.empty((len(mask), 0, 2), np.int32)
     out = np.full((len(mask), _spans(mask, none), 2), mask.shape[1], np.int32)
@@ -431,7 +429,7 @@ def _show(spans, mask):  # type: ignore[no-untyped-def]  # noqa: ANN202
             mask[i, spans[i, k, 0] : spans[i, k, 1]] = True
 
 
-def mask_of(spans: Spans, width: int) -> NDArray[np.bool_]:
+def mask_of(spans: Spans, width: int) -> Bool:
     """Return the mask of spans: what `spans_of` undoes."""
     mask = np.zeros((len(spans), width), bool)
     _show(spans, mask)

@@ -20,14 +20,13 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.lib import geometry
-from scripts.lib.geometry import Array, Box
+from scripts.lib.arrays import Array, Float32
+from scripts.lib.geometry import Box
 from scripts.lib.service.records import TileSpec
 from scripts.lib.transforms import Affine, AxisOffset, Chain
 
-Float32 = NDArray[np.float32]
 Window = tuple[slice, slice]  # rows, columns
 
 MAP_ERROR_PX = 0.01  # of a map between its nodes, far below what a match can tell

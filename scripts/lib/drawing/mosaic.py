@@ -17,17 +17,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.lib import geometry
+from scripts.lib.arrays import Array, Bool, Image, Int32, Int64
 from scripts.lib.drawing import filters, pixels, warp
 from scripts.lib.drawing.maps import Grid, Placed, Window
-from scripts.lib.geometry import Array
 from scripts.lib.service.records import TileSpec
 from scripts.lib.transforms import AxisOffset, Chain
-
-Image = NDArray[Any]
-Int64 = NDArray[np.int64]
 
 _FUZZ_PX = 1e-3  # by which a place may miss the tile through rounding; as in `warp`
 _BITS = 23  # of the fraction of a place; see `kernels`
@@ -45,14 +41,14 @@ class Drawn:
     """
 
     pixels: Image
-    spans: NDArray[np.int32]
+    spans: Int32
 
     def rows(self, part: slice) -> Drawn:
         """Return a view of some rows."""
         return Drawn(self.pixels[part], self.spans[part])
 
     @property
-    def mask(self) -> NDArray[np.bool_]:
+    def mask(self) -> Bool:
         """(h, w), False where no tile has data."""
         from scripts.lib.drawing import kernels  # a second to import
 

@@ -15,9 +15,9 @@ from urllib.parse import parse_qs, unquote
 import deflate
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
-Image = NDArray[np.generic]
+from scripts.lib.arrays import Array, Bytes, Float32, Image
+
 Window = tuple[slice, slice]  # rows, columns; explicit starts and stops
 
 _LEVEL = re.compile(r"(.*mipmap\.)\d+$")
@@ -37,7 +37,7 @@ def level_for(scale: float) -> int:
     return max(0, math.floor(1 / scale + 1e-9).bit_length() - 1)
 
 
-def halve(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def halve(image: Float32) -> Float32:
     """Mean of 2x2 pixels; an odd last row or column is dropped."""
     h, w = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
     even = image[:h, :w]
@@ -171,7 +171,7 @@ def _deepest(file: h5py.File, dataset: str, level: int) -> tuple[str, int]:
     return f"{pattern[1]}0", 0
 
 
-def read_mask(url: str | None, shape: tuple[int, int], level: int = 0) -> NDArray[np.uint8] | None:
+def read_mask(url: str | None, shape: tuple[int, int], level: int = 0) -> Bytes | None:
     """Return the mask of `url` for an image of full-scale `shape` (h, w) at mipmap `level`.
 
     255 inside the half-open box of ``mask://outside-box?minX=&minY=&maxX=&maxY=&width=&height=``,
@@ -211,9 +211,9 @@ def mask_box(url: str, shape: tuple[int, int]) -> tuple[float, float, float, flo
     )
 
 
-def _covered(low: float, high: float, size: int, level: int) -> NDArray[np.float64]:
+def _covered(low: float, high: float, size: int, level: int) -> Array:
     """Share of each level pixel that lies in [low, high), both in full-scale px."""
     edges = np.arange(size >> level, dtype=float) * (1 << level)
     inside = np.minimum(edges + (1 << level), high) - np.maximum(edges, low)
-    share: NDArray[np.float64] = np.maximum(inside, 0.0) / (1 << level)
+    share: Array = np.maximum(inside, 0.0) / (1 << level)
     return share

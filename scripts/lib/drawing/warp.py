@@ -8,16 +8,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from scripts.lib.arrays import Array, Bytes, Float32, Image
 from scripts.lib.drawing import filters, maps, pixels
 from scripts.lib.drawing.maps import Grid, Locator, Placed, Window
-from scripts.lib.geometry import Array
 from scripts.lib.service.records import TileSpec
 
-Image = NDArray[np.generic]
-Float32 = NDArray[np.float32]
-Bool = NDArray[np.bool_]
 Source = Callable[[TileSpec, int], tuple[Image, Image | None]]
 
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
@@ -237,12 +233,12 @@ def _masked_weights(
     return np.asarray(inside * distance, np.float32)
 
 
-def unmasked_pixels(mask: Image) -> NDArray[np.uint8]:
+def unmasked_pixels(mask: Image) -> Bytes:
     """1 where the whole level pixel is unmasked (True, or 255 of 255), else 0."""
     return np.equal(mask, True if mask.dtype == bool else 255).astype(np.uint8)
 
 
-def border_distance(unmasked: NDArray[np.uint8]) -> Float32:
+def border_distance(unmasked: Bytes) -> Float32:
     """Distance of each unmasked pixel to the nearest that is not, level px; the outermost 1."""
     ring = cv2.copyMakeBorder(unmasked, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     field = cv2.distanceTransform(ring, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

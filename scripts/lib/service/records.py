@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from scripts.lib import transforms
+from scripts.lib.arrays import Array
 from scripts.lib.geometry import (
-    Array,
     Bounds,
     Box,
     TileId,

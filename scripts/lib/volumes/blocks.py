@@ -9,14 +9,13 @@ from __future__ import annotations
 import functools
 import itertools
 import struct
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import zstandard
 from isal import igzip
-from numpy.typing import NDArray
 
-Voxels = NDArray[Any]
+from scripts.lib.arrays import Voxels
 
 ISAL_MOST = 3  # ISA-L's highest level; its levels 1 to 3 pack images alike, within 0.5 %
 

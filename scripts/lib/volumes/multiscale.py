@@ -23,14 +23,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.lib import files
+from scripts.lib.arrays import Voxels
 from scripts.lib.volumes import blocks
 
 Zyx = tuple[int, int, int]
 Region = tuple[slice, slice, slice]  # z, y, x; explicit starts and stops
-Voxels = NDArray[Any]
 Format = Literal["n5", "zarr", "zarr3"]
 FORMATS = ("n5", "zarr", "zarr3")
 DTYPES = {"uint8": "|u1", "uint16": "<u2"}
