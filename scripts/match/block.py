@@ -26,6 +26,7 @@ from scipy import special
 
 from scripts.lib import geometry
 from scripts.lib.arrays import Array, Bool, Float32, Index
+from scripts.lib.numerics.models import fit_affine, fit_rigid, fit_translation
 from scripts.match import correlation, refinement
 from scripts.match.correlation import Field, Peaks
 from scripts.match.levels import BlockFeatures, BlockParams
@@ -301,11 +302,11 @@ def _fit(p: Array, q: Array, affine: Array, weights: Array, richest: str) -> Arr
     """Correct `affine` by the richest model that the blocks determine."""
     before, spread = geometry.apply(affine, p), np.ptp(p, axis=0)
     if richest == "AFFINE" and len(p) >= 6 and spread.min() > 0.3 * spread.max():
-        step = geometry.fit_affine(before, q, weights)
+        step = fit_affine(before, q, weights)
     elif richest != "TRANSLATION" and len(p) >= 4:
-        step = geometry.fit_rigid(before, q, weights)
+        step = fit_rigid(before, q, weights)
     else:
-        step = geometry.fit_translation(before, q, weights)
+        step = fit_translation(before, q, weights)
     return geometry.compose(step, affine)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from scripts.lib import geometry
 from scripts.lib.arrays import Array, Bool, Float32
+from scripts.lib.numerics.models import fit_affine
 
 
 def percentage(p: Array, q: Array, p_mask: Bool, q_mask: Bool, radius_px: float) -> float:
@@ -33,7 +33,7 @@ def percentage(p: Array, q: Array, p_mask: Bool, q_mask: Bool, radius_px: float)
     if len(p) == 0:
         return 0.0
     try:
-        affine = geometry.fit_affine(p, q)
+        affine = fit_affine(p, q)
     except ValueError:
         return float("nan")
     overlap = p_mask & _seen(affine, p_mask.shape, q_mask)

@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scripts.lib.geometry import MODELS
 from scripts.lib.job import UserError
+from scripts.lib.numerics.models import MODELS
 from scripts.match import ransac, sift
 from scripts.match.descriptors import Blobs, Neighborhood
 from scripts.match.levels import BlockParams

@@ -2,7 +2,7 @@
 
 All trials run at once: a trial is a row of 0/1 weights over the candidates, and every model's least
 squares solution follows from eleven weighted sums, so one matrix product fits a thousand trials.
-Models are those of `geometry.MODELS`, p to q, in canvas px.
+Models are those of `MODELS`, p to q, in canvas px.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scripts.lib import geometry
 from scripts.lib.arrays import Array, Bool, Index
+from scripts.lib.numerics.models import MODELS
 
 LIBRARY_TRUST = 4.0  # of every consensus-set search, whatever the stage says (mpicbg default)
 _EXACT_PX = 1e-6  # errors of rounding are no reason to distrust
@@ -107,7 +107,7 @@ def _search(
 ) -> tuple[Index, int]:
     """Return the inliers of the best model, none when too few, and their number all the same."""
     nothing = np.zeros(0, np.intp)
-    minimum = geometry.MODELS[how.model].minimum
+    minimum = MODELS[how.model].minimum
     if len(p) < minimum:
         return nothing, 0
     # centred, so that the sums keep their digits

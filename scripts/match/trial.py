@@ -21,6 +21,7 @@ import numpy as np
 from scripts.lib import geometry
 from scripts.lib.arrays import Array
 from scripts.lib.files import digest
+from scripts.lib.numerics.models import fit_rigid, fit_translation
 from scripts.match import presets, tables
 from scripts.match.canvases import Canvases
 from scripts.match.pairs import Pair
@@ -136,7 +137,7 @@ def _corners(attempt: Attempt, side_px: float) -> Array:
     if record is None:
         return np.full((4, 2), np.nan)
     at = record.p.mean(axis=0) + geometry.corners(side_px / 2, side_px / 2) - side_px / 4
-    fit = geometry.fit_translation(record.p, record.q, record.w)
+    fit = fit_translation(record.p, record.q, record.w)
     return np.asarray(geometry.apply(fit, at) - at)
 
 
@@ -200,7 +201,7 @@ def picture(attempt: Attempt, stage: Stage, canvases: Canvases) -> bytes:
         out = cv2.cvtColor(np.hstack([p[:h], q[:h]]), cv2.COLOR_GRAY2BGR)
     else:
         at_p, at_q = (record.p - start_p) * scale, (record.q - start_q) * scale
-        model = geometry.fit_rigid(at_p, at_q, record.w)
+        model = fit_rigid(at_p, at_q, record.w)
         how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         moved = cv2.warpAffine(q, model, p.shape[::-1], flags=how)
         out = cv2.merge([moved, moved, p])

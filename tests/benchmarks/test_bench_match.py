@@ -23,6 +23,7 @@ from scipy import ndimage
 
 from scripts.lib import geometry
 from scripts.lib.drawing.compose import Picture
+from scripts.lib.numerics import models
 from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 from scripts.match import pairs as planned
@@ -124,7 +125,7 @@ def by_blocks(p, q):
     first = presets.read_run(TABLE, "cross").stages[:1]
     found = stages.match_pair(planned.Pair("1.0", "p", "2.0", "q", 1), first, canvases)
     record = found.matches
-    return None if record is None else geometry.fit_affine(record.p, record.q, record.w)
+    return None if record is None else models.fit_affine(record.p, record.q, record.w)
 
 
 def by_sift(p, q):
@@ -138,7 +139,7 @@ def by_sift(p, q):
     if not sets:
         return None
     found = sets[0]
-    return geometry.fit_affine(ours[found] / SCALE + origin, theirs[found] / SCALE + origin)
+    return models.fit_affine(ours[found] / SCALE + origin, theirs[found] / SCALE + origin)
 
 
 def by_turboreg(p, q):

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from scripts.lib import geometry
+from scripts.lib.numerics import models
 from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 from scripts.match import pairs as planned
@@ -136,7 +137,7 @@ def outcome(pictures, step, truth, table):
     if truth is None:
         return "false"
     line = np.ptp(found.p, axis=0).min() < 0.2 * np.ptp(found.p, axis=0).max()
-    fit = geometry.fit_rigid if line else geometry.fit_affine
+    fit = models.fit_rigid if line else models.fit_affine
     at = np.linspace(0, side - 1, 9)
     grid = np.stack(np.meshgrid(step + at * (1 - step / side), at), axis=-1).reshape(-1, 2)
     model = fit(found.p, found.q, found.w)

@@ -1,4 +1,4 @@
-"""Geometry: affines, boxes, bounds and fits."""
+"""Geometry: affines, boxes and bounds."""
 
 import numpy as np
 import pytest
@@ -38,31 +38,6 @@ def test_a_singular_affine_is_refused():
 def test_bounds_follow_renders_rule_on_its_own_example():
     bounds = g.tile_bounds(2560, 2160, lambda p: p + [10.5, -3.5])
     assert bounds == (10.0, -3.0, 2570.0, 2157.0)
-
-
-@pytest.mark.parametrize("name", ["TRANSLATION", "RIGID", "SIMILARITY", "AFFINE"])
-def test_each_model_recovers_a_transform_of_its_own_kind(name):
-    truth = {
-        "TRANSLATION": g.translation(3, -4),
-        "RIGID": np.array([[0.8, -0.6, 3], [0.6, 0.8, -4]]),
-        "SIMILARITY": 1.1 * np.array([[0.8, -0.6, 3], [0.6, 0.8, -4]]),
-        "AFFINE": np.array([[1.1, 0.2, 3], [-0.1, 0.9, -4]]),
-    }[name]
-    found = g.MODELS[name].fit(POINTS, g.apply(truth, POINTS), None)
-    np.testing.assert_allclose(found, truth, atol=1e-10)
-
-
-def test_a_point_of_weight_zero_does_not_count():
-    moved = POINTS + [5.0, 6.0]
-    moved[0] += 1000
-    found = g.fit_rigid(POINTS, moved, np.array([0.0, 1, 1, 1]))
-    np.testing.assert_allclose(found, g.translation(5, 6), atol=1e-10)
-
-
-def test_an_affine_through_points_on_a_line_is_refused():
-    line = np.array([[0.0, 0], [1, 1], [2, 2]])
-    with pytest.raises(ValueError, match="line"):
-        g.fit_affine(line, line)
 
 
 def test_section_id_has_one_decimal():

@@ -8,6 +8,7 @@ import pytest
 
 from scripts.lib import geometry
 from scripts.lib.drawing.compose import Picture
+from scripts.lib.numerics import models
 from scripts.match import correlation, pairs, refinement, stages
 from scripts.match.block import match_block
 from scripts.match.canvases import Canvases
@@ -66,7 +67,7 @@ def test_a_known_shift_is_recovered_to_a_fiftieth_px(shift):
 def test_a_known_affine_is_recovered_to_a_twentieth_px(angle):
     truth = rotation(angle, 1.004, (9.3, -6.1))
     found = matched(cut(SPECIMEN, truth))
-    fitted = geometry.fit_affine(found.p, found.q, found.weights)
+    fitted = models.fit_affine(found.p, found.q, found.weights)
     grid = geometry.corners(240, 240)
     assert np.abs(geometry.apply(fitted, grid) - geometry.apply(truth, grid)).max() < 0.1
     assert np.abs(errors(found, truth).mean(axis=0)).max() < 0.05
@@ -273,7 +274,7 @@ def test_comparing_pixels_finds_a_shift_to_a_fiftieth_px_wherever_between_px(shi
     truth = geometry.translation(*shift)
     p, q = cut(SPECIMEN, seed=1), cut(SPECIMEN, truth)
     found = matched(q, p=p, how=FINE)
-    fitted = geometry.fit_affine(found.p, found.q, found.weights)
+    fitted = models.fit_affine(found.p, found.q, found.weights)
     middle = np.array([[120.0, 120.0]])
     left = geometry.apply(fitted, middle) - geometry.apply(truth, middle)
     assert np.hypot(*left[0]) < 0.02
@@ -283,7 +284,7 @@ def test_comparing_pixels_finds_a_shift_to_a_fiftieth_px_wherever_between_px(shi
 def test_comparing_pixels_finds_an_affine_to_a_twentieth_px_in_the_corners(angle):
     truth = rotation(angle, 1.004, (9.3, -6.1))
     found = matched(cut(SPECIMEN, truth), how=FINE)
-    fitted = geometry.fit_affine(found.p, found.q, found.weights)
+    fitted = models.fit_affine(found.p, found.q, found.weights)
     grid = geometry.corners(240, 240)
     assert np.abs(geometry.apply(fitted, grid) - geometry.apply(truth, grid)).max() < 0.05
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from scripts.lib import geometry
+from scripts.lib.numerics import models
 from scripts.match import ransac
 from scripts.match.ransac import Consensus
 
@@ -46,7 +47,7 @@ def _near(model, p, q, k):
 @pytest.mark.parametrize("model", TRUE)
 def test_fit_from_sums_is_the_least_squares_fit(model):
     p, q, _ = scene(model, bad=0)
-    want = geometry.MODELS[model].fit(p, q, None)
+    want = models.MODELS[model].fit(p, q, None)
     assert np.allclose(ransac.fit(Consensus(model=model), p, q), want, atol=1e-9)
 
 
@@ -54,7 +55,7 @@ def test_an_interpolated_model_lies_between_its_two():
     p, q, _ = scene("AFFINE", bad=0)
     how = Consensus(model="AFFINE", regularizer="TRANSLATION", regularizer_lambda=0.25)
     mixed = ransac.fit(how, p, q)
-    free, shift = geometry.fit_affine(p, q), geometry.fit_translation(p, q)
+    free, shift = models.fit_affine(p, q), models.fit_translation(p, q)
     assert np.allclose(mixed[:, :2], 0.75 * free[:, :2] + 0.25 * shift[:, :2], atol=1e-9)
 
 

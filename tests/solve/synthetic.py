@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from scripts.lib import geometry, transforms
+from scripts.lib.numerics import models
 from scripts.lib.service.records import CanvasMatches, Leaf, TileSet, TileSpec
 
 Truth = dict[str, np.ndarray]
@@ -111,7 +112,7 @@ def deviation(tiles: TileSet, got: dict, truth: Truth) -> np.ndarray:
         mine.append(geometry.apply(geometry.from_wire(got[t.tile_id]), corners))
         wanted.append(geometry.apply(truth[t.tile_id], corners))
     a, b = np.concatenate(mine), np.concatenate(wanted)
-    move = geometry.fit_rigid(a, b)
+    move = models.fit_rigid(a, b)
     return (geometry.apply(move, a) - b).reshape(-1, 4, 2)
 
 

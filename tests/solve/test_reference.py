@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from scripts.lib import geometry
+from scripts.lib.numerics import models
 from scripts.lib.service.records import CanvasMatches, TileSet
 from scripts.solve.graph import Weighting, graph_of, tiles_of
 from scripts.solve.moments import of_matches
@@ -46,7 +47,7 @@ def relaxed(tiles, pairs, share, sweeps):
         for name in names:
             own = np.concatenate([points for points, _, _ in around[name]])
             there = np.concatenate([geometry.apply(model[o], xy) for _, o, xy in around[name]])
-            affine, rigid = geometry.fit_affine(own, there), geometry.fit_rigid(own, there)
+            affine, rigid = models.fit_affine(own, there), models.fit_rigid(own, there)
             model[name] = (1 - share) * affine + share * rigid
     return model
 

@@ -1,0 +1,33 @@
+"""Kernels: numerics compiled by Numba, which takes a second to import.
+
+So this module is imported where it is used, by jobs that go over gigabytes.
+"""
+
+# ruff: noqa: ANN001, ANN201 - Numba takes the types from what it is given
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+_I = np.int32
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def halve(lower, upper, out):  # type: ignore[no-untyped-def]
+    """Average 2 x 2 x 2 voxels of two planes, rounded half up.
+
+    Parameters
+    ----------
+    lower, upper
+        (2 h, 2 w) or one more, uint8 or uint16; the same plane twice averages 2 x 2 pixels.
+    out
+        (h, w) of the same dtype; is written.
+    """
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            k, m = 2 * i, 2 * j
+            total = _I(lower[k, m]) + _I(lower[k, m + 1])
+            total += _I(lower[k + 1, m]) + _I(lower[k + 1, m + 1])
+            total += _I(upper[k, m]) + _I(upper[k, m + 1])
+            total += _I(upper[k + 1, m]) + _I(upper[k + 1, m + 1])
+            out[i, j] = (total + _I(4)) >> _I(3)
