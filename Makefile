@@ -77,7 +77,7 @@ $(VIEWER)/page/index.html: $(wildcard tests/neuroglancer/*)
 	node tests/neuroglancer/bundle.mjs $(VIEWER) $(VIEWER)/page
 
 # modules whose public functions are documented in full: lib, and the methods of the stages
-METHODS := scripts/lib/geometry.py
+METHODS := scripts/lib/geometry.py $(wildcard scripts/lib/service/*.py)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Receipts: files that stand for what a job left in render-ws.
+"""Receipts: files that stand for what a job left in render-ws (docs/design.md).
 
 Snakemake sees files, render-ws holds the truth. A receipt is written last, holds no time and no
 host, and is therefore byte-identical when the same work is done again.
@@ -7,7 +7,7 @@ host, and is therefore byte-identical when the same work is done again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from scripts.lib import files
+from scripts.lib.service.errors import ReceiptMismatch
 from scripts.lib.service.records import Json, TileSet
 
 CODE_VERSION = "0.1.0"
@@ -22,7 +23,27 @@ CODE_VERSION = "0.1.0"
 
 @dataclass(frozen=True)
 class StackReceipt:
-    """What a stack held when its writer finished."""
+    """What a stack held when its writer finished.
+
+    Attributes
+    ----------
+    owner, project, stack
+        Identity of the stack.
+    tile_count
+        Number of tiles.
+    z_min, z_max
+        First and last z that has tiles.
+    bounds
+        Min x, min y, max x, max y of all tiles, world px.
+    digest
+        SHA-256 of all tile specs (`TileDigest`).
+    inputs
+        Digest of each file the tiles were made of, by its path.
+    params
+        Settings they were made with.
+    code_version
+        Version of the project that made them.
+    """
 
     owner: str
     project: str
@@ -30,23 +51,55 @@ class StackReceipt:
     tile_count: int
     z_min: float
     z_max: float
-    bounds: tuple[float, float, float, float]  # min x, min y, max x, max y, world px
-    digest: str  # of all tile specs
-    inputs: Mapping[str, str]  # receipt path -> its digest
+    bounds: tuple[float, float, float, float]
+    digest: str
+    inputs: Mapping[str, str]
     params: Mapping[str, Any]
     code_version: str = CODE_VERSION
 
     def write(self, path: str | Path) -> None:
-        """Write the receipt, atomically."""
+        """Write the receipt, atomically.
+
+        Parameters
+        ----------
+        path
+            File of the receipt, a declared output of its job.
+        """
         files.write_json(path, asdict(self))
 
     def made_of(self) -> str:
-        """Digest of inputs, params and code version: what the stack was made of."""
+        """Return what tells one making of the stack from another.
+
+        Returns
+        -------
+        str
+            Digest of inputs, params and code version.
+        """
         return files.digest([self.inputs, self.params, self.code_version])
+
+    def notes(self) -> str:
+        """Return the text that the service keeps with the stack's version.
+
+        Returns
+        -------
+        str
+            Count, digest of the tiles and digest of what they were made of; six words.
+        """
+        return f"{self.tile_count} tiles, digest {self.digest} of {self.made_of()}"
 
     @staticmethod
     def read(path: str | Path) -> StackReceipt:
         """Read a receipt.
+
+        Parameters
+        ----------
+        path
+            File that `write` made.
+
+        Returns
+        -------
+        StackReceipt
+            The receipt.
 
         Raises
         ------
@@ -62,25 +115,57 @@ class StackReceipt:
 
 @dataclass(frozen=True)
 class CollectionReceipt:
-    """What a match collection held when all match jobs were done."""
+    """What a match collection held when all match jobs were done.
+
+    Attributes
+    ----------
+    owner, collection
+        Identity of the collection.
+    pairs_planned, pairs_saved, pairs_failed
+        Pairs of tiles of all runs and chunks; each planned one is saved or failed.
+    digest
+        SHA-256 of the tables of results.
+    inputs
+        Digest of each file the matches were made of, by its path.
+    params
+        Settings they were made with.
+    code_version
+        Version of the project that made them.
+    """
 
     owner: str
     collection: str
     pairs_planned: int
     pairs_saved: int
     pairs_failed: int
-    digest: str  # of the chunk receipts
+    digest: str
     inputs: Mapping[str, str]
     params: Mapping[str, Any]
     code_version: str = CODE_VERSION
 
     def write(self, path: str | Path) -> None:
-        """Write the receipt, atomically."""
+        """Write the receipt, atomically.
+
+        Parameters
+        ----------
+        path
+            File of the receipt, a declared output of its job.
+        """
         files.write_json(path, asdict(self))
 
     @staticmethod
     def read(path: str | Path) -> CollectionReceipt:
         """Read a receipt.
+
+        Parameters
+        ----------
+        path
+            File that `write` made.
+
+        Returns
+        -------
+        CollectionReceipt
+            The receipt.
 
         Raises
         ------
@@ -94,8 +179,41 @@ class CollectionReceipt:
 
 
 def digests(paths: Iterable[str | Path]) -> dict[str, str]:
-    """SHA-256 of each file by path as given; of JSON and ``.gz`` files the content counts."""
+    """Compute the digest of each file.
+
+    Parameters
+    ----------
+    paths
+        Files; of JSON and ``.gz`` files the content counts, not how it is written.
+
+    Returns
+    -------
+    dict
+        SHA-256 by path as given.
+    """
     return {str(path): files.digest_of_file(path) for path in paths}
+
+
+def raise_problems(name: str, problems: Sequence[str]) -> None:
+    """Raise `ReceiptMismatch` when there are differences between a receipt and the service.
+
+    Parameters
+    ----------
+    name
+        What the receipt is of, in words.
+    problems
+        Each difference in words; none: all is well.
+
+    Raises
+    ------
+    ReceiptMismatch
+        With all differences, and what to run again.
+    """
+    if problems:
+        raise ReceiptMismatch(
+            f"{name} in render-ws is not what its receipt says: {'; '.join(problems)}. "
+            f"Remove the receipt and run again, so that its writer makes it anew."
+        )
 
 
 class TileDigest:
@@ -110,26 +228,62 @@ class TileDigest:
         self._shared: dict[str, bytes] = {}
 
     def add(self, specs: Iterable[bytes], shared: Mapping[str, Any]) -> None:
-        """Add tile specs as `encoded` gives them, and the shared transforms they refer to."""
+        """Add a batch of tiles.
+
+        Parameters
+        ----------
+        specs
+            Tile specs in wire form as `encoded` makes them.
+        shared
+            Wire form of the shared transforms that they refer to, by id.
+        """
         for data in specs:
             self._count += 1
             self._sum += int.from_bytes(hashlib.sha256(data).digest())
         self._shared |= {key: encoded(spec) for key, spec in shared.items()}
 
     def hexdigest(self) -> str:
-        """Return the digest of all that was added."""
+        """Return the digest of all that was added.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits.
+        """
         head = f"{self._count} {self._sum % 2**256:x}".encode()
         shared = [self._shared[key] for key in sorted(self._shared)]
         return hashlib.sha256(b"\n".join([head, *shared])).hexdigest()
 
 
 def encoded(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
-    """Serialise a wire record with sorted keys: equal records give equal bytes."""
+    """Serialise a wire record with sorted keys: equal records give equal bytes.
+
+    Parameters
+    ----------
+    value
+        Any JSON value; numpy scalars and arrays count as numbers and lists.
+
+    Returns
+    -------
+    bytes
+        JSON text.
+    """
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY)
 
 
 def digest_tiles(tiles: TileSet) -> str:
-    """SHA-256 over all tile specs and shared transforms, independent of their order."""
+    """Compute the digest of tiles, independent of their order.
+
+    Parameters
+    ----------
+    tiles
+        Tiles with the shared transforms they refer to.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits, as `TileDigest` gives them.
+    """
     digest = TileDigest()
     digest.add((encoded(tile.to_json()) for tile in tiles.tiles), tiles.used())
     return digest.hexdigest()
@@ -145,7 +299,18 @@ class Written:
         self._highs: list[tuple[float, ...]] = []
 
     def add(self, part: TileSet) -> Json:
-        """Count a batch of tiles with bounds; give its wire form."""
+        """Count a batch of tiles and return its wire form.
+
+        Parameters
+        ----------
+        part
+            Tiles that all have bounds.
+
+        Returns
+        -------
+        dict
+            Render's ResolvedTileSpecCollection; tiles that are serialised already.
+        """
         # encoded once, for the digest and for the request
         specs = {tile.tile_id: encoded(tile.to_json()) for tile in part.tiles}
         shared = part.used()
@@ -159,7 +324,13 @@ class Written:
         return {"transformIdToSpecMap": shared, "tileIdToSpecMap": fragments}
 
     def figures(self) -> dict[str, Any]:
-        """Return the fields of a stack's receipt that follow from its tiles."""
+        """Return the fields of a stack's receipt that follow from its tiles.
+
+        Returns
+        -------
+        dict
+            ``tile_count``, ``z_min``, ``z_max``, ``bounds``, ``digest``.
+        """
         # of nothing all are 0
         x0, y0, z_min = (min(values) for values in zip(*self._lows or [(0, 0, 0)], strict=True))
         x1, y1, z_max = (max(values) for values in zip(*self._highs or [(0, 0, 0)], strict=True))

@@ -1,4 +1,4 @@
-"""WSGI: a requests transport that calls a WSGI application in process, without a socket."""
+"""A transport of requests that calls a WSGI application in process, without a socket."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class WsgiAdapter(BaseAdapter):
-    """Answer every request of a session from `application`."""
+    """Answer every request of a session from a WSGI application.
+
+    Parameters
+    ----------
+    application
+        Called in the thread of the request.
+    """
 
     def __init__(self, application: Application) -> None:
         super().__init__()
@@ -30,19 +36,32 @@ class WsgiAdapter(BaseAdapter):
         cert: Any = None,  # noqa: ANN401
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Call the application and wrap its answer."""
+        """Call the application and wrap its answer.
+
+        Parameters
+        ----------
+        request
+            What to ask.
+        stream, timeout, verify, cert, proxies
+            Of no effect: there is no connection.
+
+        Returns
+        -------
+        requests.Response
+            The whole answer.
+        """
         response = requests.Response()
         response.request = request
         response.url = request.url or ""
 
-        def start_response(
+        def _start_response(
             status: str, headers: list[tuple[str, str]], exc_info: object = None
         ) -> None:
             code, _, response.reason = status.partition(" ")
             response.status_code = int(code)
             response.headers.update(dict(headers))
 
-        answer = self.application(_environ(request), start_response)
+        answer = self.application(_environ(request), _start_response)
         try:
             response.raw = io.BytesIO(b"".join(answer))
         finally:

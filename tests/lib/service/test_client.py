@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from werkzeug.serving import make_server
 
-from scripts.lib.service.client import (
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.errors import (
     ReceiptMismatch,
-    RenderClient,
     RequestRefused,
     ServiceUnreachable,
     StackNotFound,
-    is_embedded,
 )
 from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
 from scripts.lib.service.records import CanvasMatches, Leaf, TileSet, TileSpec
+from scripts.lib.service.session import is_embedded
 from scripts.lib.transforms import AFFINE
 from scripts.render_ws.app import create_app
 

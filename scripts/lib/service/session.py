@@ -1,0 +1,185 @@
+"""A session with render-ws: where requests go, what is tried again, which error a fault raises.
+
+One session, two transports: a base URL speaks HTTP; nothing, or ``sqlite:///path``, calls the
+embedded service in process over a SQLite file. No caller knows which it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from scripts.lib.service.errors import (
+    NotFound,
+    RenderError,
+    RequestRefused,
+    ServiceFailed,
+    ServiceUnreachable,
+)
+from scripts.lib.service.transport import WsgiAdapter
+
+_ENVIRONMENT = "RENDER_WS_URL"
+_EMBEDDED = "sqlite:///"
+_DEFAULT_DATABASE = "render-ws.db"
+_EMBEDDED_BASE = "http+embedded://render-ws/render-ws/v1"
+_RETRIES = Retry(
+    total=4,
+    backoff_factor=0.5,
+    status_forcelist=(502, 503, 504),
+    allowed_methods=frozenset({"GET", "PUT", "DELETE"}),  # all of them upserts or look-ups here
+    raise_on_status=False,
+)
+
+
+def is_embedded(url: str | None) -> bool:
+    """Tell whether a render URL names the embedded service.
+
+    Parameters
+    ----------
+    url
+        Base URL as in the config; None or empty: not given.
+
+    Returns
+    -------
+    bool
+        True for nothing and for ``sqlite:///path``.
+    """
+    return not url or url.startswith(_EMBEDDED)
+
+
+class Session:
+    """Requests to render-ws for one owner and project.
+
+    Parameters
+    ----------
+    owner, project
+        Identity; the match collections belong to `owner`.
+    base_url
+        ``http://host:port/render-ws/v1``, ``sqlite:///path`` or empty; None reads the environment
+        variable ``RENDER_WS_URL``.
+    timeout_s
+        Seconds to wait for a connection and for an answer.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        project: str,
+        *,
+        base_url: str | None = None,
+        timeout_s: tuple[float, float] = (10.0, 300.0),
+    ) -> None:
+        self.owner = owner
+        self.project = project
+        self._timeout = timeout_s
+        self._session = requests.Session()
+        self._base = self._connect(
+            os.environ.get(_ENVIRONMENT, "") if base_url is None else base_url
+        )
+
+    def _connect(self, url: str) -> str:
+        if not is_embedded(url):
+            for scheme in ("http://", "https://"):
+                self._session.mount(scheme, HTTPAdapter(max_retries=_RETRIES))
+            return url.rstrip("/")
+        # the embedded service is imported only where it is used
+        from scripts.render_ws.app import create_app
+
+        database = url.removeprefix(_EMBEDDED) or _DEFAULT_DATABASE
+        self._session.mount("http+embedded://", WsgiAdapter(create_app(database)))
+        self._session.trust_env = False  # no network: to look for proxies takes 2 ms a request
+        return _EMBEDDED_BASE
+
+    def close(self) -> None:
+        """Close the connections of the session."""
+        self._session.close()
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,  # noqa: ANN401 - any JSON value
+        params: Mapping[str, Any] | None = None,
+        missing: type[NotFound] = NotFound,
+    ) -> requests.Response:
+        """Send a request, `body` as JSON; `missing` is what a 404 raises."""
+        url = f"{self._base}/{path}"
+        data = None if body is None else orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+        headers = {"Content-Type": "application/json"} if method in ("PUT", "POST") else {}
+        how: dict[str, Any] = {"data": data, "params": params, "headers": headers}
+        send = partial(self._session.request, method, url, timeout=self._timeout, **how)
+        return _answer(send, method, url, missing)
+
+    def _get(self, path: str, *, missing: type[NotFound] = NotFound, **params: Any) -> Any:  # noqa: ANN401 - any JSON value
+        """Return the JSON of a GET; query parameters that are None are left out."""
+        query = {k: v for k, v in params.items() if v is not None}
+        return orjson.loads(self._request("GET", path, params=query, missing=missing).content)
+
+    def _list(self, path: str) -> list[Any]:
+        """Return the list of a GET; what does not exist has no items."""
+        try:
+            return list(self._get(path))
+        except NotFound:
+            return []
+
+    def _each(self, start: str, rests: Iterable[str]) -> Iterator[Any]:
+        """Return the JSON of a GET of each ``start/rest``; what the requests share is made once."""
+        url = f"{self._base}/{start}"
+        common = self._session.prepare_request(requests.Request("GET", url))
+        how: Any = self._session.merge_environment_settings(url, {}, None, None, None)
+        send = partial(self._session.get_adapter(url).send, timeout=self._timeout, **how)
+        for rest in rests:
+            one = common.copy()
+            one.url = f"{url}/{rest}"
+            yield orjson.loads(_answer(partial(send, one), "GET", one.url, NotFound).content)
+
+    def _stack(self, stack: str, *rest: str) -> str:
+        return path_of("owner", self.owner, "project", self.project, "stack", stack, *rest)
+
+    def _collection(self, collection: str, *rest: str) -> str:
+        return path_of("owner", self.owner, "matchCollection", collection, *rest)
+
+
+def path_of(*parts: str) -> str:
+    """Join the parts of a URL's path.
+
+    Parameters
+    ----------
+    *parts
+        Names as they are; whatever has a meaning in a URL is quoted.
+
+    Returns
+    -------
+    str
+        Path without a slash at its ends.
+    """
+    return "/".join(quote(part, safe="") for part in parts)
+
+
+def _answer(
+    send: Callable[[], requests.Response], method: str, url: str, missing: type[NotFound]
+) -> requests.Response:
+    try:
+        response = send()
+    except requests.RequestException as error:
+        raise ServiceUnreachable(f"{method} {url} -> no answer: {error}") from error
+    if response.ok:
+        return response
+    raise _error(response, method, missing)
+
+
+def _error(response: requests.Response, method: str, missing: type[NotFound]) -> RenderError:
+    line = (response.text.strip().splitlines() or ["(no body)"])[0]
+    message = f"{method} {response.url} -> {response.status_code}: {line}"
+    if response.status_code == 404:
+        return missing(message)
+    return RequestRefused(message) if response.status_code < 500 else ServiceFailed(message)
