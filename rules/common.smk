@@ -61,7 +61,7 @@ wildcard_constraints:
     span=r"\d\d\d\d+",
     run="|".join(RUNS),
     round=r"[1-3]",
-    step="|".join(corrections.SUFFIX),
+    step="|".join(corrections.STEPS),
     channel=r"\d",
     part=r"(channel|region)\w*",
     stack=r"[A-Za-z0-9_]+",

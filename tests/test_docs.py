@@ -1,13 +1,17 @@
 """The pages for users name what is there, and nothing that is not."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.test_layers import FLOORS
+
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DESIGN = ROOT / "docs/design.md"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHARED = {"common", "functions"}  # names and functions, no rules
 STAGES = sorted(path for path in ROOT.glob("rules/*.smk") if path.stem not in SHARED)
 SCHEMA = ROOT / "config/schema.yaml"
@@ -50,3 +54,38 @@ def test_targets_that_the_readme_names_are_in_the_makefile():
     )
     assert wanted <= made
     assert {"demo", "test", "lint", "bench", "clean"} <= made
+
+
+def rows_of(page, heading):
+    """First cells of the table under a heading."""
+    body = page.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return [line.split("|")[1].strip() for line in body.splitlines() if line.startswith("| ")]
+
+
+def test_the_design_names_every_stage_and_no_other():
+    cells = [re.sub(r"\[(\w+)\]\(\1\.md\)", r"\1", cell) for cell in rows_of(DESIGN, "Stages")]
+    folders = {path.name for path in ROOT.glob("scripts/*") if any(path.glob("*.py"))}
+    assert cells[0] == "stage"
+    assert set(cells[1:]) == folders - {"lib", "render_ws", "demo"}
+    drawn = set(re.findall(r"\b[A-Z]{5,}\b", DESIGN.read_text()))
+    assert {stage.upper() for stage in cells[1:]} <= drawn
+
+
+def test_the_design_names_every_floor_and_no_other():
+    drawn = re.findall(r"│ lib/(\w+) {2,}", DESIGN.read_text())
+    assert drawn == FLOORS[:0:-1]
+
+
+def test_the_design_names_every_top_folder_and_no_other():
+    there = {p.name for p in ROOT.iterdir() if p.is_dir() and not p.is_symlink()}
+    cells = " ".join(rows_of(DESIGN, "Layout")[1:])
+    named = set(re.findall(r"`(\w+)/`", cells))
+    assert named == {name for name in there if not name.startswith(".")} - {"build"}
+
+
+def test_the_citation_is_of_this_version():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {"cff-version", "message", "title", "authors"} <= cited.keys()
+    assert (str(cited["version"]), cited["license"]) == (project["version"], "BSD-3-Clause")
+    assert project["license"]["text"] == cited["license"]

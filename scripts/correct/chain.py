@@ -1,27 +1,94 @@
-"""The chain of corrections: known steps, the names of their stacks, the orders that make sense.
+"""The registry of corrections, the names of their stacks, and the orders that make sense.
 
-Read by the Snakefile at every start, so it imports nothing heavy.
+A correction is a module of this folder with two functions. `estimate` measures parameters on the
+stack before it (they go to a file and to the report); `apply` makes the tiles of the next stack
+with them. It never touches pixels: transforms, image URLs and filters of the tile specs change, and
+whatever draws a tile applies them. How to add one: docs/extending.md.
+
+The Snakefile reads this module at every start, so it imports nothing heavy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-# step -> what it appends to the name of the stack
-SUFFIX = {
-    "straighten": "_straight",
-    "16bit": "_16bit",
-    "destreak": "_destreak",
-    "shading": "_sc",
-    "intensity": "_ic",
-    "background": "_bc",
+if TYPE_CHECKING:
+    from scripts.correct.evidence import Evidence, Found
+    from scripts.lib.service.records import TileSet
+
+
+class Correction(Protocol):
+    """The functions of a correction's module."""
+
+    def estimate(self, tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) -> Found:
+        """Measure the parameters on the stack before; `settings` is the section of the config."""
+        ...
+
+    def apply(self, tiles: TileSet, found: Found) -> TileSet:
+        """Return the tiles of the next stack."""
+        ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """One correction, as the config names it in ``correct.steps``."""
+
+    module: str  # of this folder
+    suffix: str  # what it appends to the name of the stack
+    changes: str  # what it changes on tile specs, in words
+    grey: bool = True  # it writes filters of grey values: those of 8 bit mean nothing in 16 bit
+
+    def load(self) -> Correction:
+        """Import the module."""
+        return cast(Correction, importlib.import_module(f"scripts.correct.{self.module}"))
+
+
+STEPS = {
+    "straighten": Step(
+        "straighten",
+        "_straight",
+        "the last transform of every tile: one shift for each layer",
+        grey=False,
+    ),
+    "16bit": Step(
+        "sixteen_bit",
+        "_16bit",
+        "image URLs: the raw 16-bit data in place of the 8-bit images; transforms stay",
+        grey=False,
+    ),
+    "destreak": Step(
+        "destreak",
+        "_destreak",
+        "a filter that takes a narrow band out of the spectrum of every tile; its mean stays",
+    ),
+    "shading": Step(
+        "shading",
+        "_sc",
+        "a polynomial that is subtracted from every tile; its mean over the stack is zero",
+    ),
+    "intensity": Step(
+        "intensity",
+        "_ic",
+        "a map of gain and offset for every tile; on average over all it changes nothing",
+    ),
+    "background": Step(
+        "background",
+        "_bc",
+        "a filter that subtracts the smoothed picture of every tile less its mean",
+    ),
 }
-# steps that write filters of grey values; those of 8 bit mean nothing on 16-bit pixels
-GREY = ("destreak", "shading", "intensity", "background")
 
 
 def check(steps: Sequence[str]) -> None:
     """Refuse a chain that cannot work.
+
+    Parameters
+    ----------
+    steps
+        Names in their order, ``correct.steps`` of the config.
 
     Raises
     ------
@@ -30,12 +97,12 @@ def check(steps: Sequence[str]) -> None:
         message names the steps.
     """
     for step in steps:
-        if step not in SUFFIX:
-            raise ValueError(f"correct.steps: no step {step!r} (known: {', '.join(SUFFIX)})")
+        if step not in STEPS:
+            raise ValueError(f"correct.steps: no step {step!r} (known: {', '.join(STEPS)})")
         if steps.count(step) > 1:
             raise ValueError(f"correct.steps: {step} is there {steps.count(step)} times")
     if "16bit" in steps:
-        early = [step for step in steps[: steps.index("16bit")] if step in GREY]
+        early = [step for step in steps[: steps.index("16bit")] if STEPS[step].grey]
         if early:
             raise ValueError(
                 f"correct.steps: {', '.join(early)} before 16bit: grey values measured in 8 bit do"
@@ -44,8 +111,21 @@ def check(steps: Sequence[str]) -> None:
 
 
 def stacks(align: str, steps: Sequence[str]) -> list[str]:
-    """Return the stack that each step makes, in order."""
+    """Return the stack that each step makes.
+
+    Parameters
+    ----------
+    align
+        Name of the aligned stack.
+    steps
+        Names in their order.
+
+    Returns
+    -------
+    list of str
+        A name for each step.
+    """
     names = [align]
     for step in steps:
-        names.append(names[-1] + SUFFIX[step])
+        names.append(names[-1] + STEPS[step].suffix)
     return names[1:]

@@ -7,14 +7,14 @@ Outputs
     ``correct/{step}.json``: step, source, stack (to be made), changes (in words), the parameters
     ``correct/{step}.npz``: what the step found for each layer or tile (may hold nothing)
 Method
-    The step's module, by the registry `steps`.
+    The step's module, by the registry `chain`.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.correct import sixteen_bit, steps
+from scripts.correct import chain, sixteen_bit
 from scripts.correct.evidence import Evidence, save_arrays
 from scripts.lib import files
 from scripts.lib.job import job
@@ -34,9 +34,10 @@ def main(
     voxel_nm: Mapping[str, float],
 ) -> None:
     """Read the stack, measure, write."""
-    step, before, client = steps.find(name), StackReceipt.read(source), RenderClient(**render)
+    step, before, client = chain.STEPS[name], StackReceipt.read(source), RenderClient(**render)
     client.require(before)
-    found = step.estimate(client.tiles(before.stack), settings, _evidence(evidence, voxel_nm))
+    tiles = client.tiles(before.stack)
+    found = step.load().estimate(tiles, settings, _evidence(evidence, voxel_nm))
     save_arrays(arrays, found.arrays)
     summary: dict[str, Any] = {
         "step": name,

@@ -10,7 +10,7 @@ Outputs
 from collections.abc import Mapping
 from typing import Any
 
-from scripts.correct import publishing, steps
+from scripts.correct import chain, publishing
 from scripts.correct.evidence import Found, load_arrays
 from scripts.lib import files
 from scripts.lib.job import job
@@ -33,7 +33,7 @@ def main(
     client.require(before)
     summary = files.read_json(parameters)
     found = Found(summary["parameters"], load_arrays(arrays))
-    tiles = steps.find(summary["step"]).apply(client.tiles(before.stack), found)
+    tiles = chain.STEPS[summary["step"]].load().apply(client.tiles(before.stack), found)
     inputs, params = [source, parameters, arrays], {"step": summary["step"]}
     made = publishing.publish(client, stack, tiles, voxel_nm, inputs=inputs, params=params)
     made.write(receipt)

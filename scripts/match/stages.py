@@ -19,22 +19,9 @@ from scripts.lib.job import UserError
 from scripts.lib.service.records import CanvasMatches
 from scripts.match import agreement, block, coverage, descriptors, ransac, sift
 from scripts.match.canvases import Canvas, Canvases
+from scripts.match.outcomes import SIFT_WEIGHT, Outcome
 from scripts.match.pairs import Pair
 from scripts.match.presets import Descriptors, Stage
-
-SIFT_WEIGHT = 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What a stage found: points (n, 2) in full-scale matching frames, or why it found none."""
-
-    reason: str = ""  # empty when it saves
-    p: Array | None = None
-    q: Array | None = None
-    weight: float | Array = SIFT_WEIGHT  # one for all, or (n,)
-    rms_px: float = float("nan")  # of the stage's model, full scale
-    coverage_pct: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,16 +1,26 @@
 """Which chains of steps are allowed, and what their stacks are called."""
 
 import itertools
+from pathlib import Path
 
 import pytest
+import yaml
 
-from scripts.correct import chain, steps
+from scripts.correct import chain
 
 
-def test_every_step_of_the_chain_is_registered_and_every_registered_one_has_a_suffix():
-    assert list(steps.STEPS) == list(chain.SUFFIX)
-    assert len(set(chain.SUFFIX.values())) == len(chain.SUFFIX)
-    assert all(step.changes for step in steps.STEPS.values())
+def test_every_step_has_a_module_with_both_functions_and_a_suffix_of_its_own():
+    for step in chain.STEPS.values():
+        assert step.changes
+        assert callable(step.load().estimate)
+        assert callable(step.load().apply)
+    assert len({step.suffix for step in chain.STEPS.values()}) == len(chain.STEPS)
+
+
+def test_the_schema_knows_the_steps_in_their_order_and_a_section_for_each():
+    schema = yaml.safe_load(Path("config/schema.yaml").read_text())["properties"]["correct"]
+    listed, *sections = schema["properties"]
+    assert schema["properties"][listed]["items"]["enum"] == list(chain.STEPS) == sections
 
 
 def test_stacks_are_named_by_what_was_done():
@@ -23,7 +33,7 @@ def test_stacks_are_named_by_what_was_done():
 
 
 def test_every_order_with_16bit_before_grey_values_is_taken():
-    for order in itertools.permutations(chain.SUFFIX, 3):
+    for order in itertools.permutations(chain.STEPS, 3):
         early = "16bit" in order and set(order[: order.index("16bit")]) - {"straighten"}
         if early:
             with pytest.raises(ValueError, match="before 16bit"):
@@ -43,8 +53,3 @@ def test_every_order_with_16bit_before_grey_values_is_taken():
 def test_an_impossible_chain_is_refused_by_name(order, words):
     with pytest.raises(ValueError, match=words):
         chain.check(order)
-
-
-def test_unknown_step_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"'bend'.*straighten"):
-        steps.find("bend")
