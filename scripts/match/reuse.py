@@ -20,7 +20,8 @@ from scripts.match.pairs import Pair
 from scripts.match.presets import Stage
 from scripts.match.stages import Attempt
 
-VERSION = 1  # to be raised when a method gives other results from the same parameters
+# to be raised when a method gives other results from the same parameters
+VERSIONS = {"sift": 2, "block": 1, "start_position": 1}
 
 Key = tuple[str, str, str, str]
 Row = Mapping[str, str]
@@ -30,7 +31,7 @@ class Making:
     """What the results of one job are made of."""
 
     def __init__(self, stages: Sequence[Stage], tiles: TileSet) -> None:
-        self.stages = [digest([VERSION, asdict(stage)]) for stage in stages]
+        self.stages = [digest([VERSIONS[stage.method], asdict(stage)]) for stage in stages]
         self._tiles = tiles
         self._digests: dict[str, str] = {}
         self._by_id = {str(tile.tile_id): tile for tile in tiles.tiles}

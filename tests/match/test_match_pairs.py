@@ -1,5 +1,6 @@
 """Pair derivation: radius, corner rule, order, obscured tiles, chunks."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -148,6 +149,19 @@ def test_a_tile_that_others_cover_is_left_out():
     assert ids == {"b-10", "b45"}
     half = pairs.derive(tiles[:2], MONTAGE, 1, 1)
     assert len(half) == 1
+
+
+def test_a_tile_that_others_cover_to_the_very_edge_is_left_out():
+    old, *halves = tile(1, name="a"), *[tile(1, at=(x, 0), name=f"b{x}", w=50) for x in (0, 50)]
+    beside = tile(1, at=(100, 0), name="c")  # touches, covers nothing
+    found = pairs.derive([old, *halves, beside], MONTAGE, 1, 1)
+    assert not any("a" in (p.p_id, p.q_id) for p in found)
+    assert [(p.p_id, p.q_id) for p in found] == [("b0", "b50"), ("b50", "c")]
+    # acquired again at the same place: the later one is drawn on top
+    again = pairs.derive([old, tile(1, name="aa"), beside], MONTAGE, 1, 1)
+    assert [(p.p_id, p.q_id) for p in again] == [("aa", "c")]
+    kept = pairs.derive([old, *halves, beside], replace(MONTAGE, exclude_obscured=False), 1, 1)
+    assert any("a" in (p.p_id, p.q_id) for p in kept)
 
 
 def test_a_radius_in_pixels_overrides_the_factor():
