@@ -1,6 +1,9 @@
 """What holds for all tests: no service of the shell is reached, and no test depends on luck."""
 
 import os
+import resource
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,3 +20,20 @@ def no_service_of_the_shell():
     """Take RENDER_WS_URL away: tests work on their own embedded service, never on a site's."""
     os.environ.pop("RENDER_WS_URL", None)
     os.environ.pop("SNAKEMAKE_PROFILE", None)
+
+
+@pytest.fixture
+def few_files():
+    """Return a context in which this process may open forty files more than it has open."""
+
+    @contextmanager
+    def limited():
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        highest = max(int(one.name) for one in Path("/proc/self/fd").iterdir())
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 40, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    return limited

@@ -19,8 +19,7 @@ Method
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +50,7 @@ def main(
     result = methods.METHODS[zcorr["inference"]](found, zcorr)
     report = report_of(found, result, zcorr)
     log.info("%s", report["figures"])
-    with ExitStack() as files_open:  # of their many pictures few are read
-        kept = [files_open.enter_context(np.load(path)) for path in layers]
-        shown = pictures.of(report["layers"], kept)
+    shown = pictures.of(report["layers"], _opened(layers))
     proposed = qc.proposals(report["layers"], found.regional, grid, zcorr["problem_deviations"])
     lines = qc.as_yaml(proposed) if proposed else ""
     title = f"{volume}: thickness"
@@ -74,6 +71,13 @@ def main(
 def _arrays(path: str) -> dict[str, NDArray[Any]]:
     with np.load(path) as stored:
         return dict(stored)
+
+
+def _opened(paths: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """Open one file after the other, closed before the next: of many pictures few are read."""
+    for path in paths:
+        with np.load(path) as stored:
+            yield stored
 
 
 def report_of(found: Measured, result: Result, zcorr: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ class Strip:
 
 
 def of(
-    layers: Sequence[Mapping[str, Any]], kept: Sequence[Mapping[str, NDArray[Any]]]
+    layers: Sequence[Mapping[str, Any]], kept: Iterable[Mapping[str, NDArray[Any]]]
 ) -> list[Strip]:
     """Return strips of the worst layers, in order of z; `kept` are chunks of small layers."""
     bad = [row for row in layers if row["problem"] and row["cc_next"] is not None]
@@ -43,7 +43,7 @@ def of(
     ]
 
 
-def _small(kept: Sequence[Mapping[str, NDArray[Any]]], wanted: set[int]) -> dict[int, str]:
+def _small(kept: Iterable[Mapping[str, NDArray[Any]]], wanted: set[int]) -> dict[int, str]:
     out = {}
     for chunk in kept:
         here = [(i, int(z)) for i, z in enumerate(chunk["z"]) if int(z) in wanted]

@@ -58,6 +58,14 @@ def test_noisy_layers_are_corrected_by_quality_factors():
     assert np.corrcoef(with_factors.quality, 1 / gain)[0, 1] > 0.9
 
 
+def test_what_all_layers_lose_alike_stays_with_the_curve():
+    """Curve and factors leave a common factor free: the factors' mean is 1, and they settle."""
+    corr = correlations(uneven(100, seed=3), gain=np.random.default_rng(4).uniform(0.85, 1.0, 100))
+    found = run(corr, Options(scaling_factor_regularizer=0.1, iterations=600))
+    assert np.log(found.quality[6:-6]).mean() == pytest.approx(0, abs=0.01)  # ends fade to 1
+    assert found.iterations < 50
+
+
 def test_a_missing_layer_keeps_the_true_z_of_those_behind_it():
     true = uneven(80, seed=5)
     corr = correlations(true)
