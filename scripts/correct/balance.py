@@ -22,6 +22,7 @@ grey value stays, and the logarithm of the gain is 0.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from scripts.lib.arrays import Array, Int64
+from scripts.lib.numerics import robust
 
 _LEAST_PIXELS = 20  # of a pair of regions or layers
 _HUBER = 2.0  # links that miss by more than so many sd count less
@@ -195,14 +197,13 @@ def _chain(count: int, p: Int64, q: Int64, step: Array, pull: float) -> Array:
         ),
         (len(p), count),
     )
-    weight, found = ones, np.zeros(count)
-    for _ in range(_ROUNDS):
+
+    def solve(weight: Array) -> tuple[Array, Array]:
         scaled = sparse.diags(weight) @ matrix
         normal = (matrix.T @ scaled + pull * sparse.identity(count)).tocsc()
         found = np.asarray(splu(normal, permc_spec="MMD_AT_PLUS_A").solve(scaled.T @ step))
-        left = np.abs(matrix @ found - step)
-        spread = 1.4826 * float(np.median(left))
-        if spread < 1e-9:
-            break
-        weight = np.minimum(1.0, _HUBER * spread / np.maximum(left, 1e-12))
-    return found
+        return found, np.abs(matrix @ found - step)
+
+    scale = functools.partial(robust.deviation, centre=0.0)
+    rounds = [(robust.huber, _HUBER)] * _ROUNDS
+    return robust.reweighted(solve, scale, rounds, ones, least_scale=1e-9).fit

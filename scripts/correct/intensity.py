@@ -23,6 +23,7 @@ from scripts.correct.destreak import is_deep
 from scripts.correct.evidence import Evidence, Found, load_arrays
 from scripts.lib.arrays import Array, Bytes
 from scripts.lib.drawing import filters
+from scripts.lib.numerics import robust
 from scripts.lib.service.records import TileSet, TileSpec
 
 _REACH = 2  # layers are compared with so many that follow
@@ -138,8 +139,7 @@ def common_moments(p: Bytes, q: Bytes) -> tuple[float, float, float, float] | No
         if len(a) < _LEAST_COMMON or a.std() == 0 or b.std() == 0:
             return None
         left = (a - a.mean()) / a.std() - (b - b.mean()) / b.std()
-        spread = max(1.4826 * float(np.median(np.abs(left - np.median(left)))), 1e-6)
-        usual = np.abs(left - np.median(left)) <= _OUTLIER * spread
+        usual = robust.usual(left, _OUTLIER, 1e-6)
         a, b = a[usual], b[usual]
     if len(a) < _LEAST_COMMON or a.std() == 0 or b.std() == 0:
         return None

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib.arrays import Array, Bool, Int64
+from scripts.lib.arrays import Array, Int64
 from scripts.lib.drawing import compose, maps
 from scripts.lib.drawing.compose import Placed
 from scripts.lib.geometry import Box
+from scripts.lib.numerics import robust
 
 COLUMNS = {
     "z": np.int64,
@@ -34,6 +35,7 @@ COLUMNS = {
     "q_squares": np.float64,
 }
 Table = dict[str, NDArray[Any]]
+_LEAST_SPREAD = 1e-3  # of the range of grey levels; a smaller sd of the differences is none
 _OUTLIER = 4.0  # sd of the differences, told from their median
 _LEAST_SIDE = 16  # px of an overlap's drawing, where its tiles have them
 
@@ -68,16 +70,9 @@ def _pair(p: Placed, q: Placed, grid: tuple[int, int], scale: float, top: float)
     both = pictures[0].mask & pictures[1].mask
     rows, columns = np.nonzero(both)
     v = [picture.pixels[rows, columns].astype(float) / top for picture in pictures]
-    keep = _usual(v[0] - v[1])
+    keep = robust.usual(v[0] - v[1], _OUTLIER, _LEAST_SPREAD)
     regions = [_regions(one, box, scale, both.shape, grid)[rows, columns][keep] for one in (p, q)]
     return _summed(p, q, regions, v[0][keep], v[1][keep], grid[0] * grid[1])
-
-
-def _usual(difference: Array) -> Bool:
-    if not difference.size:
-        return np.zeros(0, bool)
-    off = np.abs(difference - np.median(difference))
-    return np.asarray(off <= _OUTLIER * max(1.4826 * float(np.median(off)), 1e-3))
 
 
 def _regions(

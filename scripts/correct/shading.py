@@ -25,6 +25,7 @@ from scripts.lib.arrays import Array, Bool, Int64
 from scripts.lib.drawing import compose, filters
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
+from scripts.lib.numerics import robust
 from scripts.lib.service.records import TileSet, TileSpec
 
 Json = dict[str, Any]
@@ -199,21 +200,23 @@ def fit(terms: Array, grey: Array, layer: Int64) -> tuple[Array, float]:
 
     Gives the k coefficients and the sd of what is left, grey values.
     """
-    weight: Array = np.ones(len(grey), np.float64)
-    found: Array = np.zeros(terms.shape[1], np.float64)
-    spread = 0.0
-    for _ in range(_ROUNDS):
+
+    def solve(weight: Array) -> tuple[Array, Array]:
         own_terms, own_grey = _centred(terms, layer, weight), _centred(grey, layer, weight)
         normal = (own_terms * weight[:, None]).T @ own_terms
         normal += np.eye(len(normal)) * 1e-9 * max(1.0, float(np.trace(normal)))
-        before = found
         found = np.asarray(np.linalg.solve(normal, own_terms.T @ (weight * own_grey)), np.float64)
-        left = own_grey - own_terms @ found
-        spread = 1.4826 * float(np.median(np.abs(left - np.median(left))))
-        if spread < 1e-9 or np.abs(found - before).max() < 1e-4:
-            break
-        weight = np.asarray(np.maximum(1 - (left / (_BIWEIGHT * spread)) ** 2, 0) ** 2, np.float64)
-    return found, spread
+        return found, own_grey - own_terms @ found
+
+    fitted = robust.reweighted(
+        solve,
+        robust.deviation,
+        [(robust.tukey, _BIWEIGHT)] * _ROUNDS,
+        np.ones(len(grey)),
+        least_scale=1e-9,
+        least_step=1e-4,
+    )
+    return fitted.fit, float(fitted.scale)
 
 
 def _centred(values: Array, layer: Int64, weight: Array) -> Array:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scripts.lib.arrays import Array, Index
+from scripts.lib.numerics import robust
 from scripts.report import summary
 from scripts.report.gather import Evidence
 
@@ -36,8 +37,8 @@ def outliers(values: Array, *, high: bool) -> Index:
     known = np.isfinite(values)
     if known.sum() < 8:
         return np.empty(0, np.intp)
-    centre = np.median(values[known])
-    spread = 1.4826 * np.median(np.abs(values[known] - centre))
+    centre = float(np.median(values[known]))
+    spread = robust.deviation(values[known], centre)
     far = np.where(known, (values - centre) * (1 if high else -1), -np.inf)
     order = np.argsort(-far, kind="stable")
     return np.asarray(order[far[order] > OUTLIER_SIGMAS * max(spread, 1e-9)])

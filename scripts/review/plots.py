@@ -14,6 +14,7 @@ from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper
 from bokeh.models.annotations import ColorBar, Span
 
 from scripts.lib.arrays import Array, Index, Int64
+from scripts.lib.numerics.robust import MAD_TO_SD
 from scripts.lib.pages.plots import BLUE, CYCLE, FONT, GRAY, MARKS, VERMILION, frame, legend_above
 from scripts.review.statistics import Pairs
 
@@ -111,7 +112,7 @@ def outliers(count: Int64) -> Index:
     padded = np.pad(count.astype(float), half, mode="reflect")
     around = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
     middle = np.median(around, axis=1)
-    spread = 1.4826 * np.median(np.abs(around - middle[:, None]), axis=1)
+    spread = MAD_TO_SD * np.median(np.abs(around - middle[:, None]), axis=1)
     # counts below twenty scatter as their root even where their neighbors are all alike
     far = (middle - count) / np.maximum(spread, np.sqrt(np.maximum(middle, 1)) / 2)
     order = np.argsort(-far, kind="stable")

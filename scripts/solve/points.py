@@ -11,13 +11,14 @@ from __future__ import annotations
 import numpy as np
 
 from scripts.lib.arrays import Array, Int64
-from scripts.solve.robust import FLOOR_PX, FUNCTIONS
+from scripts.lib.numerics.robust import cauchy, huber, reweighted
+from scripts.solve.robust import FLOOR_PX
 
 ENOUGH = 8  # points; of fewer an affine, which takes three, leaves no opinion on the others
 CUTOFF = 8.0  # multiples of the median residual: noise, which reaches three, keeps its say
 SUSPECT = 3.0  # a pair whose worst residual is below this, in medians, holds noise alone
 # from weights that mistrust half of the points to those wanted: gross errors hide one another
-ROUNDS = (("huber", 1.0), ("huber", 1.0), ("huber", 1.0), ("cauchy", 2.0), ("cauchy", 4.0))
+ROUNDS = (*[(huber, 1.0)] * 3, (cauchy, 2.0), (cauchy, 4.0))
 
 
 def factors(p: Array, q: Array, w: Array, size: Int64, cutoff: float = CUTOFF) -> Array:
@@ -40,7 +41,7 @@ def factors(p: Array, q: Array, w: Array, size: Int64, cutoff: float = CUTOFF) -
         return factor
     # about the first point of each pair: sums of squares then keep their digits
     p, q = (xy - np.repeat(xy[start], size, axis=0) for xy in (p, q))
-    residual = _residual(p, q, w, start, size)
+    residual = _residual(p, q, _fit(p, q, w, start, size), size)
     worst = np.maximum.reduceat(residual, start)
     suspect = (size >= ENOUGH) & (worst > SUSPECT * _scale(residual, start, size))
     some = np.repeat(suspect, size)
@@ -49,19 +50,22 @@ def factors(p: Array, q: Array, w: Array, size: Int64, cutoff: float = CUTOFF) -
 
 
 def _judged(p: Array, q: Array, w: Array, size: Int64, cutoff: float) -> Array:
-    factor = np.ones(len(w))
     if not len(size):
-        return factor
+        return np.ones(len(w))
     start = np.concatenate([[0], np.cumsum(size)[:-1]])
-    for kind, multiple in (*ROUNDS, ("cauchy", cutoff)):
-        residual = _residual(p, q, w * factor, start, size)
-        scale = np.repeat(_scale(residual, start, size), size)
-        factor = FUNCTIONS[kind](residual / (multiple * scale))
-    return factor
+
+    def solve(factor: Array) -> tuple[Array, Array]:
+        fit = _fit(p, q, w * factor, start, size)
+        return fit, _residual(p, q, fit, size)
+
+    def scale(residual: Array) -> Array:
+        return np.repeat(_scale(residual, start, size), size)
+
+    return reweighted(solve, scale, (*ROUNDS, (cauchy, cutoff)), np.ones(len(w))).weight
 
 
-def _residual(p: Array, q: Array, w: Array, start: Int64, size: Int64) -> Array:
-    """Distance, px, of each point from the weighted affine fit of its pair."""
+def _fit(p: Array, q: Array, w: Array, start: Int64, size: Int64) -> Array:
+    """(pairs, 3, 2) weighted affine of each pair: x, y, 1 to x, y."""
     x, y, u, v = np.ascontiguousarray(np.concatenate([p.T, q.T]))
     wx, wy = w * x, w * y
     terms = np.stack([wx * x, wx * y, wy * y, wx, wy, w, wx * u, wy * u, w * u,
@@ -70,7 +74,12 @@ def _residual(p: Array, q: Array, w: Array, start: Int64, size: Int64) -> Array:
     normal = sums[[[0, 1, 3], [1, 2, 4], [3, 4, 5]]].transpose(2, 0, 1)
     # collinear points leave one direction open: the least change answers
     normal[:, [0, 1, 2], [0, 1, 2]] += 1e-9 * sums[[0, 2, 5]].T + 1e-12
-    fit = np.linalg.solve(normal, sums[6:].reshape(2, 3, -1).transpose(2, 1, 0))
+    return np.asarray(np.linalg.solve(normal, sums[6:].reshape(2, 3, -1).transpose(2, 1, 0)))
+
+
+def _residual(p: Array, q: Array, fit: Array, size: Int64) -> Array:
+    """Distance, px, of each point from the affine of its pair."""
+    x, y, u, v = np.ascontiguousarray(np.concatenate([p.T, q.T]))
     at = np.repeat(fit.transpose(2, 1, 0).reshape(6, -1), size, axis=1)
     left = at[0] * x + at[1] * y + at[2] - u
     right = at[3] * x + at[4] * y + at[5] - v

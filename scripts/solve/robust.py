@@ -9,13 +9,14 @@ that is a little wrong, so a pair far outside the spread of its like leaves the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from scripts.lib.arrays import Array, Bool, Int64
+from scripts.lib.numerics.robust import MAD_TO_SD, Weighting, cauchy, geman_mcclure, huber
 
 FLOOR_PX = 0.05  # below this a residual is rounding, not disagreement
 SMALL_CLASS = 20  # pairs; fewer give no median of their own
@@ -25,11 +26,11 @@ WRONG_SD = 8.0
 WRONG = 2.0
 SPREAD = 4.0  # a class may differ from all pairs by this factor at most
 
-FUNCTIONS: dict[str, Callable[[Array], Array]] = {
-    "none": lambda x: np.ones_like(x),
-    "huber": lambda x: 1 / np.maximum(x, 1),
-    "cauchy": lambda x: 1 / (1 + x**2),
-    "geman_mcclure": lambda x: 1 / (1 + x**2) ** 2,
+FUNCTIONS: dict[str, Weighting] = {
+    "none": np.ones_like,
+    "huber": huber,
+    "cauchy": cauchy,
+    "geman_mcclure": geman_mcclure,
 }
 
 
@@ -69,7 +70,7 @@ def wrong(residual: Array, dz: Array, *, cutoff: float) -> Bool:
     spread = np.full(len(away), float(np.median(away)) if len(away) else 0.0)
     for mine in _classes(dz):
         spread[mine] = np.median(away[mine])
-    limit = typical + WRONG_SD * 1.4826 * spread
+    limit = typical + WRONG_SD * MAD_TO_SD * spread
     return residual > np.clip(limit, cutoff * typical, WRONG * cutoff * typical)
 
 

@@ -9,12 +9,12 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from scripts.lib.arrays import Array, Bool, Int64
+from scripts.lib.numerics import robust
 
 Rows = list[dict[str, Any]]
 
 _SURROUNDINGS = 31  # layers; long enough for a robust spread, short against changes of tissue
 _LEAST_SPREAD = 0.005  # correlation; noise-free stacks would else call everything an outlier
-_MAD_TO_SD = 1.4826
 NO_IMAGE = "no image"
 
 
@@ -46,7 +46,7 @@ def _falls(values: Array) -> tuple[Bool, Array, Array]:
     if known.any():
         usual[known] = median_filter(values[known], size=_SURROUNDINGS, mode="nearest")
         below = (usual - values)[known]
-        spread = max(_LEAST_SPREAD, _MAD_TO_SD * float(np.median(np.abs(below))))
+        spread = max(_LEAST_SPREAD, robust.deviation(below, 0.0))
         fall[known] = below / spread
     return known, usual, fall
 

@@ -23,10 +23,10 @@ from scipy.linalg import solveh_banded
 from scipy.ndimage import median_filter
 
 from scripts.lib.arrays import Array, Bool
+from scripts.lib.numerics import robust
 
 _ROUNDS = 8  # of re-weighting; weights change by less than a percent afterwards
 _CAUCHY = 2.385  # standard deviations; 95 % efficient for Gaussian errors
-_MAD_TO_SD = 1.4826
 _SLACK = 1e-4  # weight of "one layer thick" beside measured distances: decides where nothing else
 _LOST_RATIO = 1.5  # of the layers around; one lost slice makes 2
 _LOST_SHARE = 0.01  # of layers that follow a lost slice; a third or three times of it: the same
@@ -64,13 +64,20 @@ def positions(distance: Array, trust: Array) -> Positions:
     measured = np.where(known, distance / scale, 0.0)
     # errors grow with distance, those that pairs of one layer share a little less
     usual = np.where(known, trust, 0.0) / offsets
-    weight, z, deviation = usual, np.arange(n, dtype=float), 0.0
-    for _ in range(_ROUNDS if known.any() else 0):
-        z = fit(measured, weight)
-        left = np.where(known, measured - _differences(z, reach), np.nan) / np.sqrt(offsets)
-        deviation = max(_MAD_TO_SD * float(np.nanmedian(np.abs(left))), _LEAST_DEVIATION)
-        weight = usual / (1 + np.nan_to_num(left / (_CAUCHY * deviation)) ** 2)
-    return Positions(z - z[0], scale, deviation)
+    if not known.any():
+        return Positions(np.arange(n, dtype=float), scale, 0.0)
+
+    def solve(weight: Array) -> tuple[Array, Array]:
+        z = fit(measured, usual * weight)
+        left = np.where(known, measured - _differences(z, reach), 0.0)
+        return z, left / np.sqrt(offsets)
+
+    def deviation(left: Array) -> float:
+        return max(robust.deviation(left[known], 0.0), _LEAST_DEVIATION)
+
+    rounds = [(robust.cauchy, _CAUCHY)] * _ROUNDS
+    found = robust.reweighted(solve, deviation, rounds, np.ones_like(usual))
+    return Positions(found.fit - found.fit[0], scale, float(found.scale))
 
 
 def spanned(distance: Array, trust: Array) -> Bool:
@@ -158,7 +165,7 @@ def believed(
     log = np.log(np.maximum(thickness, _LEAST))
     log = _bridged(log, known)
     usual = median_filter(log, size=_AROUND, mode="nearest")
-    spread = _MAD_TO_SD * float(np.median(np.abs(log - usual)))
+    spread = robust.deviation(log - usual, 0.0)
     jump = log - usual
     lost = known & (jump > np.log(_LOST_RATIO)) & (_lost_odds(jump, spread) > 1)
     calm = np.where(lost, usual, log)
@@ -210,7 +217,7 @@ def _lean_process(lean: Array) -> tuple[float, float]:
         return 0.0, 1.0
     # a damaged layer leans anyhow: it must not make the error of all
     values = values - np.median(values)
-    most = _MOST_LEAN * _MAD_TO_SD * float(np.median(np.abs(values)))
+    most = _MOST_LEAN * robust.deviation(values, 0.0)
     values = np.clip(values, -most, most)
     values -= values.mean()
     power = float(np.mean(values**2))
