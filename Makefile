@@ -9,7 +9,7 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 # real volume and generator beside the project, for `make real`
 DATA ?= ../shared/data
 
-.PHONY: help env demo real real-single real-grid test neuroglancer viewer lint bench lock docs clean
+.PHONY: help env demo real real-single real-grid test neuroglancer viewer lint bench mutants lock docs clean
 
 help:
 	@echo "make demo    a synthetic acquisition through the whole workflow, with its score"
@@ -17,6 +17,7 @@ help:
 	@echo "make neuroglancer  draws exported volumes in neuroglancer itself (npm, Chromium)"
 	@echo "make lint    formats, types, spelling, Snakemake's own lint"
 	@echo "make bench   measure; figures in build/bench/"
+	@echo "make mutants test the tests: faults put in one at a time (SAMPLE=40 of them a module; hours without)"
 	@echo "make real    the workflow on acquisitions cut from a real volume in $(DATA)"
 	@echo "make docs    rewrite the pages that are made from the schema"
 	@echo "make lock    renew the exact versions in envs/ after a change of pyproject.toml"
@@ -91,6 +92,10 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/pytest -n 0 --benchmark-enable --benchmark-disable-gc -q tests/benchmarks
 	@ls build/bench/*.json
+
+# MODULES=review-gate takes some of tests/mutants/modules.toml; SAMPLE=0 takes every mutant
+mutants: $(STAMP)
+	nice $(BIN)/python tests/mutants/run.py --sample $(or $(SAMPLE),0) $(MODULES)
 
 # ---- keep ------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from scripts.lib.job import UserError
 from scripts.lib.service.records import TileSpec
 from scripts.review import clusters, edges, findings, gate, statistics, texture
 from scripts.review.decisions import as_yaml, decide, proposals
+from scripts.review.suspects import RESIN, SPOILT, Verdict
 
 
 def tile(z, row=0, column=0):
@@ -142,6 +143,43 @@ def test_auto_excludes_unconnected_tiles_and_small_clusters_and_nothing_else():
     assert gone == {(0, 0, 1.0), (1, 1, 5.0), (1, 1, 6.0)}
     assert set(np.unique(what.label[~what.gone])) == {1}
     assert any("cluster 2 of 2 tiles" in text for text in what.reason)
+
+
+def test_what_a_person_keeps_stays_although_nothing_joins_it():
+    tiles = grid(8)
+    apart = {(5, 1, 1), (6, 1, 1)}
+    pairs = pairs_of(tiles, without={(1, 0, 0)} | apart)
+    pairs.append(pair(tiles[5, 1, 1], tiles[6, 1, 1]))
+    keep = [{"tiles": ["t_0-0-0.1.0", "t_0-1-1.5.0"], "reason": "looked at"}]
+    net = net_of(tiles, pairs)
+    what = decide(net, [], auto=True, keep=keep)
+    found = {t.tile_id: text for t, text in zip(net.tiles, what.reason, strict=True) if text}
+    assert found == {"t_0-1-1.6.0": "auto: cluster 2 of 2 tiles"}
+    assert what.auto.tolist() == what.gone.tolist()
+
+
+def test_a_damaged_tile_leaves_unless_it_is_kept_or_excluded_by_hand():
+    tiles = grid(6, 1, 1)
+    words = dict.fromkeys((f"t_0-0-0.{z}.0" for z in (1, 5, 6)), Verdict(SPOILT, 2, "a band", 0, 0))
+    words["t_0-0-0.2.0"] = Verdict(RESIN, 1, "", 0, 0)
+    exclude = [{"tiles": ["t_0-0-0.6.0"], "reason": "mine"}]
+    net = net_of(tiles, [p for p in pairs_of(tiles) if p["p_id"] != "t_0-0-0.2.0"])
+    keep = [{"tiles": ["t_0-0-0.5.0"], "reason": "usable"}]
+    what = decide(net, exclude, auto=True, verdicts=words, keep=keep)
+    assert what.reason == [
+        "auto: spoilt, no patch for it: a band", "auto: resin (no match to any tile)",
+        "", "", "", "mine",
+    ]  # fmt: skip
+    assert what.auto.tolist() == [True, True, False, False, False, False]
+    nothing = decide(net, [], auto=False, verdicts=words)
+    assert not nothing.gone.any()
+
+
+def test_the_first_entry_that_names_a_tile_gives_the_reason():
+    tiles = grid(2, 1, 1)
+    entries = [{"cells": ["0,0"], "reason": "one"}, {"tiles": ["t_0-0-0.1.0"], "reason": "two"}]
+    _, what = decided(tiles, pairs_of(tiles), entries, auto=False)
+    assert what.reason == ["one", "one"]
 
 
 def test_without_auto_the_states_say_what_is_wrong():
@@ -341,6 +379,12 @@ def test_g2_a_planned_pair_without_a_row_fails():
     assert gate.failure(checked(grid(3), pairs_of(grid(3)), planned=1000, limits=limits)) is None
 
 
+def test_g2_more_rows_than_planned_pairs_fail_as_well():
+    found = only(checked(grid(3), pairs_of(grid(3)), planned=10), "attempted_pairs")
+    assert "each of the 10 planned pairs, found 20" in found.message
+    assert pasted(found.message) == [{"max_unattempted_pairs": 10}]
+
+
 @pytest.mark.parametrize(("kind", "dz"), [("montage", 0), ("dz1", 1)])
 def test_g3_a_low_share_of_saved_pairs_warns_or_fails_as_the_config_says(kind, dz):
     tiles = grid(5)
@@ -398,6 +442,103 @@ def test_g7_too_large_shares_fail_and_the_lines_accept_them():
     assert pasted(patched.message) == [{"max_patched_share": 0.07}]
     derived = only(checked(tiles, pairs_of(tiles), derived_pairs=4), "derived_share")
     assert pasted(derived.message) == [{"max_derived_share": 0.21}]
+
+
+def table(count, **columns):
+    return [{"tile_id": f"t{i}", "reason": "", "kind": "resin", "state": "ok", **columns}
+            for i in range(count)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "status"), [(5, "passed"), (6, "failed")])
+def test_g7_only_patches_that_hold_count_and_a_share_at_its_limit_passes(count, status):
+    others = [row for state in ("failed", "proposed", "wanted") for row in table(9, state=state)]
+    found = gate.Evidence({}, table(100), [], [*table(count, state="patched"), *others], "", 0)
+    check = gate.check_patched(found, gate.Limits())
+    assert (check.found, check.status) == (count / 100, status)
+    if status == "failed":
+        assert (
+            "6 of 100 tiles are copies from an adjacent layer (6.0%), the limit is 5.0%:"
+            in check.message
+        )
+        assert "t0, t1, t2, t3, t4, ... (6 in all)." in check.message
+
+
+@pytest.mark.parametrize(("derived", "status"), [(10, "passed"), (11, "failed")])
+def test_g7_derived_pairs_are_a_share_of_those_within_layers(derived, status):
+    figures = {"derived_pairs": derived, "saved": {"montage": {"saved": 100 - derived}}}
+    check = gate.check_derived(figures, gate.Limits())
+    assert (check.found, check.status) == (derived / 100, status)
+    assert (f"{derived} of 100 pairs within layers are derived" in check.message) == (derived > 10)
+    assert gate.check_derived({"saved": {}}, gate.Limits()).found == 0
+    assert gate.check_derived({"saved": {}, "derived_pairs": 1}, gate.Limits()).found == 1
+
+
+def test_g7_only_what_left_without_being_asked_counts():
+    rows = [*table(20, reason="auto: resin"), *table(40, reason="zz by hand"), *table(40)]
+    auto, lost = gate.check_auto(rows, gate.Limits())
+    assert (auto.found, auto.status, lost.found) == (0.2, "passed", 0)
+    rows[0]["kind"] = "tissue"
+    assert gate.check_auto(rows, gate.Limits())[1].status == "passed"
+    rows[1]["kind"] = "tissue"
+    assert gate.check_auto(rows, gate.Limits())[1].status == "failed"
+
+
+@pytest.mark.parametrize("kind", ["montage", "dz1"])
+def test_g3_a_share_at_its_limit_passes(kind):
+    limits = gate.Limits(min_saved_share_montage=0.75, min_saved_share_dz1=0.75)
+    for saved, status in ((75, "passed"), (74, "warning")):
+        (check,) = gate.check_shares({kind: {"planned": 100, "saved": saved}}, limits)
+        assert (check.found, check.status, bool(check.message)) == (saved / 100, status, saved < 75)
+    assert f"74 of 100 {kind} pairs were saved (74.0%), expected 75.0%" in check.message
+    assert pasted(check.message) == [{f"min_saved_share_{kind}": 0.74}]
+
+
+def test_g4_many_clusters_are_described_by_the_next_five_and_five_cells_of_each():
+    cells = [f"0,{c}" for c in range(7)]
+    after = {
+        "clusters": [{"tiles": 9 - k, "cells": cells, "z_first": k, "z_last": 8} for k in range(8)]
+    }
+    rows = [
+        *table(3, state="small_cluster"),
+        *table(2, state="unconnected"),
+        *table(4, state="excluded"),
+    ]
+    found = gate.Evidence({"after": after}, rows, [], [], "exclude: []\n", 0)
+    clusters_, lonely = gate.check_connected(found, gate.Limits())
+    assert "into 8 clusters, expected 1; 3 tiles are outside the largest" in clusters_.message
+    assert clusters_.message.count(" tiles of cells 0,0 0,1 0,2 0,3 0,4, z ") == 5
+    assert "(8 tiles of cells" in clusters_.message
+    assert lonely.found == 2
+
+
+def test_g6_edges_over_the_limit_alone_get_lines_and_the_longest_is_named():
+    names = ("row_a", "column_a", "row_b", "column_b")
+    gaps = [
+        dict(zip(names, "0001", strict=True)) | {"z_first": "1", "z_last": "60", "layers": "60"},
+        dict(zip(names, "0010", strict=True)) | {"z_first": "2", "z_last": "71", "layers": "70"},
+        dict(zip(names, "0111", strict=True)) | {"z_first": "3", "z_last": "12", "layers": "10"},
+    ]
+    found = gate.check_edges([row | {"bridged": ""} for row in gaps], gate.Limits())
+    assert found.found == 70
+    assert found.message.startswith("2 edges between neighboring cells")
+    assert "the longest: cells 0,0 and 1,0, z 2 to 71, 70 layers" in found.message
+    lines, accept = pasted(found.message)
+    assert [(e["cells"], e["z_first"], e["z_last"]) for e in lines["bridge"]] == [
+        (["0,0", "0,1"], 1, 60), (["0,0", "1,0"], 2, 71)]  # fmt: skip
+    assert accept == {"max_edge_gap_layers": 70}
+    assert gate.check_edges([], gate.Limits()).status == "passed"
+
+
+def test_a_failing_gate_counts_its_checks_and_writes_what_passed():
+    good = gate.Check("a", 1, "<= 1", "passed")
+    warned = gate.Check("b", 1, "<= 0", "warning", "careful")
+    bad = gate.Check("c", 2, "<= 1", "failed", "too many\n\n")
+    message = gate.failure([good, warned, bad])
+    assert "does not open (1 of 3 checks)" in message
+    assert message.endswith(":\n- c: too many\n")
+    assert gate.failure([good, warned]) is None
+    assert good.to_json() == {
+        "name": "a", "found": 1, "expected": "<= 1", "status": "passed", "message": ""}  # fmt: skip
 
 
 def test_no_match_at_all_fails():

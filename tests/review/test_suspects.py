@@ -1,0 +1,91 @@
+"""Verdicts from survey figures given by hand: each limit and each neighborhood taken by itself."""
+
+import pytest
+
+from scripts.review import suspects
+from scripts.review.suspects import Limits
+
+SOUND = {
+    "row": "0", "column": "0", "texture": "10", "noise": "4", "like": "0.9", "unlike_share": "0",
+    "judged_blocks": "64", "unlike_from": "0", "unlike_to": "0", "displaced_share": "0",
+    "displaced_from": "0", "saturated_share": "0", "dead_share": "0",
+}  # fmt: skip
+
+
+def verdicts(layers=11, **columns):
+    """Verdicts by z of one cell: `columns` gives figures by z where they differ from `SOUND`."""
+    rows = [{**SOUND, "tile_id": str(z), "z": str(z)} for z in range(layers)]
+    for name, values in columns.items():
+        for z, value in values.items():
+            rows[z][name] = str(value)
+    return {int(k): v for k, v in suspects.verdicts(rows, Limits()).items()}
+
+
+def damaged(**columns):
+    return {z for z, v in verdicts(**columns).items() if v.kind == suspects.SPOILT}
+
+
+def test_noise_counts_only_against_the_layers_before_and_those_after():
+    assert damaged(noise={5: 9}) == {5}
+    assert damaged(noise=dict.fromkeys(range(5, 11), 9)) == set()  # noisy from there on
+    assert damaged(noise=dict.fromkeys(range(6), 9)) == set()  # noisy until there
+    assert damaged(noise={0: 9, 10: 9}) == set()  # nothing lies on the other side
+
+
+def test_texture_counts_only_against_the_layers_before_and_those_after():
+    assert damaged(texture={5: 4}) == {5}
+    assert damaged(texture=dict.fromkeys(range(5, 11), 4)) == set()
+    assert damaged(texture=dict.fromkeys(range(6), 4)) == set()
+
+
+@pytest.mark.parametrize("name", ["saturated_share", "dead_share"])
+def test_a_share_that_one_side_has_as_well_is_no_damage(name):
+    assert damaged(**{name: {5: 0.2}}) == {5}
+    assert damaged(**{name: dict.fromkeys(range(5, 11), 0.2)}) == {5, 6}  # the first ones
+    assert damaged(**{name: dict.fromkeys(range(11), 0.2)}) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "at_limit"),
+    [("unlike_share", 0.1), ("displaced_share", 0.03),
+     ("saturated_share", 0.05), ("dead_share", 0.02)],
+)  # fmt: skip
+def test_what_is_at_its_limit_passes_and_what_is_above_has_its_ratio_as_score(name, at_limit):
+    assert damaged(**{name: {5: at_limit}}) == set()
+    assert verdicts(**{name: {5: 3 * at_limit}})[5].score == pytest.approx(3)
+
+
+def test_a_few_judged_blocks_say_nothing():
+    assert damaged(unlike_share={5: 0.5}, judged_blocks={5: 7}) == set()
+    assert damaged(unlike_share={5: 0.5}, judged_blocks={5: 8}) == {5}
+
+
+def test_bare_layers_are_resin_from_three_on_and_at_the_ends():
+    bare = {"texture": 2, "like": 0.1}
+
+    def kinds(at):
+        found = verdicts(**{name: dict.fromkeys(at, value) for name, value in bare.items()})
+        return {z: found[z].kind for z in at}
+
+    assert set(kinds([4, 5]).values()) == {suspects.SPOILT}
+    assert set(kinds([4, 5, 6]).values()) == {suspects.RESIN}
+    assert set(kinds([0]).values()) == {suspects.RESIN}
+    assert set(kinds([10]).values()) == {suspects.RESIN}
+
+
+def test_the_score_of_resin_is_what_it_lacks_of_the_texture_of_tissue():
+    assert verdicts(texture={0: 2}, like={0: 0.1})[0].score == pytest.approx(0.8)
+
+
+def test_the_texture_of_tissue_is_that_of_tiles_whose_structure_goes_on():
+    # most tiles are bare: the median of all of them would be theirs
+    figures = {"texture": dict.fromkeys(range(8), 2), "like": dict.fromkeys(range(8), 0.1)}
+    found = verdicts(**figures)
+    assert {found[z].kind for z in range(8)} == {suspects.RESIN}
+
+
+def test_the_cells_of_a_layer_are_judged_apart():
+    rows = [{**SOUND, "tile_id": f"{c}.{z}", "z": str(z), "column": str(c), "noise": 9 if c else 4}
+            for c in (0, 1) for z in range(11)]  # fmt: skip
+    rows = [{k: str(v) for k, v in row.items()} for row in rows]
+    assert {v.kind for v in suspects.verdicts(rows, Limits()).values()} == {suspects.TISSUE}
