@@ -106,7 +106,7 @@ rule export:
 
 rule region:
     input:
-        f"exports/{region_name()}/volume.json",
+        f"exports/{REGION}/volume.json",
 
 
 rule report:
@@ -127,7 +127,7 @@ rule promote:
 
 rule promote_region:
     input:
-        f"exports/{region_name()}/promoted.json",
+        f"exports/{REGION}/promoted.json",
 
 
 rule cleanup_listing:

@@ -10,6 +10,8 @@ ROOT = Path(workflow.basedir)
 # scripts find each other from the root; the Snakefile needs it too, for the schema alone
 sys.path.insert(0, str(ROOT))
 from scripts.correct import chain as corrections
+from scripts.lib import flow, resources
+from scripts.lib.flow import column
 from scripts.lib.job import UserError
 from scripts.lib.schema import validate
 
@@ -42,18 +44,8 @@ CHANNELS = config["correct"]["16bit"]["channels"] if "16bit" in STEPS else []
 STACK |= {f"channel_{k}": f"{STACK['final']}_channel_{k}" for k in CHANNELS[1:]}
 
 
-def layout(rows, columns):
-    """Name of the tile grid: single_tile, single_row or multi_row."""
-    if rows > 1:
-        return "multi_row"
-    return "single_row" if columns > 1 else "single_tile"
-
-
-RUNS = {
-    "single_tile": ["cross"],
-    "single_row": ["montage", "cross"],
-    "multi_row": ["montage_top_bottom", "montage_left_right", "cross"],
-}[layout(config["acquisition"]["rows"], config["acquisition"]["columns"])]
+GRID = {key: config["acquisition"][key] for key in ("rows", "columns")}
+RUNS = flow.RUNS[flow.layout(**GRID)]
 
 
 wildcard_constraints:
@@ -65,13 +57,6 @@ wildcard_constraints:
     channel=r"\d",
     part=r"(channel|region)\w*",
     stack=r"[A-Za-z0-9_]+",
-
-
-def column(table, name):
-    """Distinct values of one column of a TSV table, in order of appearance."""
-    header, *rows = Path(table).read_text().splitlines()
-    at = header.split("\t").index(name)
-    return list(dict.fromkeys(row.split("\t")[at] for row in rows))
 
 
 def chunks(pattern):

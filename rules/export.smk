@@ -5,7 +5,6 @@ EXPORT = config["export"]
 SHOWN = ("blend", "interpolation", "z_correction", "fill_gaps")  # what voxels depend on
 # 16 bit are those of the raw files, which step 16bit of the corrections puts in the tiles' place
 DTYPE = "uint16" if "16bit" in STEPS else "uint8"
-VOXEL_BYTES = {"uint8": 1, "uint16": 2}[DTYPE]
 PLANNED = (
     "formats block_zyx_px shard_blocks_zyx levels task_px"
     " n5_codec n5_codec_level zarr_codec zarr_codec_level review"
@@ -52,7 +51,7 @@ rule render_slab:
         "../envs/pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wc, attempt: slab_mb(attempt),
+        mem_mb=lambda wc, attempt: resources.slab_mb(EXPORT, DTYPE, attempt),
         runtime=120,
     params:
         render=RENDER,
@@ -77,7 +76,7 @@ rule check_slab:
         "../envs/pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wc, attempt: slab_mb(attempt),
+        mem_mb=lambda wc, attempt: resources.slab_mb(EXPORT, DTYPE, attempt),
         runtime=60,
     params:
         notes="export/journals/{chunk}.jsonl",
@@ -100,7 +99,7 @@ rule build_span:
         "../envs/pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wc, attempt: pyramid_mb(attempt),
+        mem_mb=lambda wc, attempt: resources.pyramid_mb(EXPORT, DTYPE, attempt),
         runtime=120,
     script:
         "../scripts/export/build_span.py"
@@ -121,7 +120,7 @@ rule build_pyramid:
         "../envs/pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wc, attempt: pyramid_mb(attempt),
+        mem_mb=lambda wc, attempt: resources.pyramid_mb(EXPORT, DTYPE, attempt),
         runtime=240,
     script:
         "../scripts/export/build_pyramid.py"
@@ -144,7 +143,7 @@ rule close_export:
         "../envs/pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wc, attempt: pyramid_mb(attempt),
+        mem_mb=lambda wc, attempt: resources.pyramid_mb(EXPORT, DTYPE, attempt),
         runtime=240,
     params:
         volume=config["volume"],
@@ -154,7 +153,7 @@ rule close_export:
 
 
 # Exports beside the whole one: other channels of a 16-bit volume, and a region. The same jobs with other
-# files; {part} names the export, see `export_parts` in functions.smk.
+# files; {part} names the export, see `export_parts` in scripts/lib/flow.py.
 
 
 use rule plan_export as plan_part with:

@@ -19,7 +19,7 @@ rule promote_volume:
         mem_mb=lambda wc, attempt: 500 * attempt,
         runtime=10,
     params:
-        promote_root=resolved(EXPORT["promote_root"]),
+        promote_root=flow.resolved(ROOT, EXPORT["promote_root"]),
     script:
         "../scripts/export/promote_volume.py"
 

@@ -1,7 +1,6 @@
 # ingest: layers get numbers, tiles get specs: stack v1_acquire in render-ws.
 
 INGEST = config["ingest"]
-GRID = ("rows", "columns")
 SPECS = ("scan_correction", "mask", "tile_overlap_um")  # what tile specs are made with
 
 
@@ -71,7 +70,7 @@ rule check_layers:
         runtime=30,
     params:
         ingest={key: INGEST[key] for key in SPECS + ("restart",)},
-        expected={key: config["acquisition"][key] for key in GRID + ("pixel_nm",)}
+        expected={key: config["acquisition"][key] for key in (*GRID, "pixel_nm")}
         | {key: INGEST[key] for key in ("pixel_deviation_pct", "sample_ids")},
     script:
         "../scripts/ingest/check_layers.py"

@@ -41,9 +41,9 @@ rule match_pairs:
         "../envs/pipeline.yaml"
     threads: 1
     resources:
-        # features kept + a base of 400 + one canvas of 25 Mpx at 60 bytes
-        mem_mb=lambda wc, attempt: (config["match"]["feature_cache_mb"] + 1900)
-        * attempt,
+        mem_mb=lambda wc, attempt: resources.match_mb(
+            config["match"]["feature_cache_mb"], attempt
+        ),
         runtime=240,
     params:
         render=RENDER,
@@ -95,8 +95,9 @@ rule match_trial:
         "../envs/pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wc, attempt: (config["match"]["feature_cache_mb"] + 1400)
-        * attempt,
+        mem_mb=lambda wc, attempt: resources.match_mb(
+            config["match"]["feature_cache_mb"], attempt
+        ),
         runtime=240,
     params:
         render=RENDER,

@@ -39,7 +39,7 @@ rule make_report:
     params:
         render=RENDER,
         dat_root=DAT_ROOT,
-        truth=configured_truth(),
+        truth=flow.resolved(ROOT, config["report"].get("truth")),
         names={
             "volume": config["volume"],
             "work_dir": config["work_dir"],

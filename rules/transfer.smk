@@ -3,8 +3,9 @@
 # layer, from what lies there, each time the workflow is read.
 
 TRANSFER = config["transfer"]
-ARCHIVE_ROOT = resolved(TRANSFER["archive_root"])
-SCOPE = resolved_scope(TRANSFER["scope"])
+ARCHIVE_ROOT = flow.resolved(ROOT, TRANSFER["archive_root"])
+SCOPE = flow.resolved_scope(ROOT, TRANSFER["scope"])
+QUIET_TIME_S = flow.quiet_time_s(TRANSFER)
 SETTLES = ARCHIVE_ROOT is not None or TRANSFER["remove_dats"]
 
 
@@ -61,7 +62,7 @@ checkpoint plan_transfer:
         dat_root=DAT_ROOT,
         acquisition=config["acquisition"],
         layers_per_job=TRANSFER["layers_per_job"],
-        quiet_time_s=quiet_time_s(),
+        quiet_time_s=QUIET_TIME_S,
         archive_root=ARCHIVE_ROOT,
         ticket=layers_to_do,
     script:
@@ -151,7 +152,7 @@ rule close_transfer:
     params:
         dat_root=DAT_ROOT,
         archive_root=ARCHIVE_ROOT,
-        grid={name: config["acquisition"][name] for name in ("rows", "columns")},
+        grid=GRID,
     script:
         "../scripts/transfer/close_transfer.py"
 

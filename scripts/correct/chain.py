@@ -129,3 +129,35 @@ def stacks(align: str, steps: Sequence[str]) -> list[str]:
     for step in steps:
         names.append(names[-1] + STEPS[step].suffix)
     return names[1:]
+
+
+def evidence(
+    step: str, steps: Sequence[str], settings: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Return what a step looks at besides the stack before it.
+
+    Parameters
+    ----------
+    step
+        The step.
+    steps
+        All steps of the volume.
+    settings
+        Section ``correct`` of the config: step -> its settings.
+
+    Returns
+    -------
+    list of str
+        Paths; those that hold ``{chunk}`` stand for a file of every chunk.
+    """
+    own = settings[step]
+    if step == "16bit":
+        return ["correct/16bit_plan.tsv", *["correct/restored/{chunk}.tsv"] * bool(own["restore"])]
+    if step != "intensity":
+        return []
+    wanted = {
+        "zcorr/layers/{chunk}.npz": own["layers"] != "none",
+        "correct/overlaps/{chunk}.npz": own["tiles"],
+        "correct/16bit.npz": "16bit" in steps,
+    }
+    return [path for path, used in wanted.items() if used]

@@ -1,0 +1,275 @@
+"""Flow: what the rules ask before any job runs, from the config and from tables of plans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.lib.job import UserError
+
+Config = Mapping[str, Any]
+# the pyramid of so many layers is one job: 10 to 20 CPU minutes of a volume 10,000 px wide
+SPAN_LAYERS = 1024
+QUIET_TIME_S = 3600  # of the newest layer, where a microscope still sends
+RUNS = {
+    "single_tile": ["cross"],
+    "single_row": ["montage", "cross"],
+    "multi_row": ["montage_top_bottom", "montage_left_right", "cross"],
+}
+
+
+def column(table: str | Path, name: str) -> list[str]:
+    """Return the distinct values of a column of a TSV table.
+
+    Parameters
+    ----------
+    table
+        Path of the table; its first line names the columns.
+    name
+        Name of the column.
+
+    Returns
+    -------
+    list of str
+        In order of appearance.
+    """
+    header, *rows = Path(table).read_text().splitlines()
+    at = header.split("\t").index(name)
+    return list(dict.fromkeys(row.split("\t")[at] for row in rows))
+
+
+def layout(rows: int, columns: int) -> str:
+    """Return the name of a grid of tiles.
+
+    Parameters
+    ----------
+    rows, columns
+        Tiles of a layer.
+
+    Returns
+    -------
+    str
+        ``single_tile``, ``single_row`` or ``multi_row``: a key of `RUNS`.
+    """
+    if rows > 1:
+        return "multi_row"
+    return "single_row" if columns > 1 else "single_tile"
+
+
+def resolved(root: Path, path: str | None) -> str | None:
+    """Return an absolute path.
+
+    Parameters
+    ----------
+    root
+        Folder at which relative paths start.
+    path
+        Path of the config, or None.
+
+    Returns
+    -------
+    str or None
+        None stays None.
+    """
+    return None if path is None else str((root / path).resolve())
+
+
+def resolved_scope(root: Path, scope: Config | None) -> Config | None:
+    """Return section ``transfer.scope`` with absolute folders, when they are of this computer.
+
+    Parameters
+    ----------
+    root
+        Folder at which relative paths start.
+    scope
+        The section, or None where nothing is copied.
+
+    Returns
+    -------
+    mapping or None
+        Unchanged when the folders are those of another host.
+    """
+    if scope is None or scope["host"] is not None:
+        return scope
+    names = ("root_dat_path", "keep_path", "lock")
+    return {**scope, **{name: resolved(root, scope[name]) for name in names}}
+
+
+def quiet_time_s(transfer: Config) -> float:
+    """Return how long the newest layer must be at rest before it is taken for whole.
+
+    Parameters
+    ----------
+    transfer
+        Section ``transfer`` of the config.
+
+    Returns
+    -------
+    float
+        Seconds: as configured, or an hour where a microscope still sends.
+    """
+    configured: float | None = transfer["quiet_time_s"]
+    if configured is not None:
+        return configured
+    return QUIET_TIME_S if transfer["scope"] else 0
+
+
+def stage_tables(preset: str, root: Path, *, rows: int, columns: int) -> list[Any]:
+    """Return the content of the match stage tables to choose from by the size of tiles.
+
+    Parameters
+    ----------
+    preset
+        ``auto``, ``reference``, a name in ``config/match_stages``, or the path of a YAML file.
+    root
+        Folder of the Snakefile.
+    rows, columns
+        Tiles of a layer.
+
+    Returns
+    -------
+    list
+        The parsed tables: they are a param of rules, so that an edit makes those run again.
+
+    Raises
+    ------
+    UserError
+        When there is no such table.
+    """
+    grid = layout(rows, columns)
+    reference = "small_cell" if grid == "single_tile" else grid
+    chosen = {"auto": ["small_tiles", "block"], "reference": [reference]}.get(preset, [preset])
+    return [_stage_table(name, root) for name in chosen]
+
+
+def _stage_table(name: str, root: Path) -> Any:  # noqa: ANN401 - parsed YAML, checked by its reader
+    own = root / "config" / "match_stages" / f"{name}.yaml"
+    path = own if own.exists() else root / name
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in own.parent.glob("*.yaml")))
+        raise UserError(
+            f"match.preset: found {name!r}, expected auto, reference, {known}, or the path of a"
+            " YAML file"
+        )
+    return yaml.safe_load(path.read_text())
+
+
+def rounds(most: int, table_of: Callable[[int], str | Path]) -> list[int]:
+    """Return the numbers of the rounds of patches that there is work for, as far as is known.
+
+    Parameters
+    ----------
+    most
+        Setting ``review.patch_rounds``.
+    table_of
+        Gives the table of patches that stands before round n + 1, for n from 0: where it is not
+        made yet, Snakemake's checkpoint stops here.
+
+    Returns
+    -------
+    list of int
+        1, 2 ...
+    """
+    found: list[int] = []
+    while len(found) < most and str(len(found) + 1) in column(table_of(len(found)), "round"):
+        found.append(len(found) + 1)
+    return found
+
+
+def spans(chunks: Sequence[str], layers: int) -> dict[str, list[str]]:
+    """Return the chunks of each span of about `SPAN_LAYERS` layers.
+
+    Parameters
+    ----------
+    chunks
+        All chunks of a volume, in order.
+    layers
+        Layers of a chunk.
+
+    Returns
+    -------
+    dict
+        First chunk of a span -> its chunks; empty where one span would hold all.
+    """
+    size = max(1, SPAN_LAYERS // layers)
+    runs = [list(chunks[i : i + size]) for i in range(0, len(chunks), size)]
+    return {run[0]: run for run in runs} if len(runs) > 1 else {}
+
+
+def chunks_within(table: str | Path, z_px: Sequence[int] | None) -> list[str]:
+    """Return the chunks that hold a layer of a range.
+
+    Parameters
+    ----------
+    table
+        ``chunks.tsv``: chunk, z_first, z_last (inclusive).
+    z_px
+        Half-open range of layers; None is all.
+
+    Returns
+    -------
+    list of str
+        In order.
+    """
+    rows = zip(*(column(table, name) for name in ("chunk", "z_first", "z_last")), strict=True)
+    return [
+        chunk
+        for chunk, first, last in rows
+        if z_px is None or (int(last) >= z_px[0] and int(first) < z_px[1])
+    ]
+
+
+def region_name(export: Config) -> str:
+    """Return the name of the region of ``export.box`` and ``export.scale``.
+
+    Parameters
+    ----------
+    export
+        Section ``export`` of the config.
+
+    Returns
+    -------
+    str
+        Another region has another name, and so another folder.
+    """
+    ranges = (export["box"] or {}).items()
+    pieces = [f"{key[0]}{r[0]}to{r[1]}" for key, r in sorted(ranges) if r]
+    step = round(1 / export["scale"])
+    return "_".join(["region", *pieces, *([f"by{step}"] if step > 1 else [])])
+
+
+def export_parts(
+    config: Config, stacks: Mapping[str, str], channels: Sequence[int]
+) -> dict[str, dict[str, Any]]:
+    """Return the exports beside the whole: further channels, and the region.
+
+    Parameters
+    ----------
+    config
+        The config.
+    stacks
+        Names of stacks: ``final``, and ``channel_<k>`` of every further channel.
+    channels
+        Channels of a 16-bit volume; the first is that of the whole.
+
+    Returns
+    -------
+    dict
+        Name -> stack, volume (path without suffix), and what of the stack: box, step_px.
+    """
+    parts: dict[str, dict[str, Any]] = {
+        f"channel_{k}": {
+            "stack": stacks[f"channel_{k}"],
+            "volume": f"{config['volume']}.channel-{k}",
+            "cut": {},
+        }
+        for k in channels[1:]
+    }
+    export = config["export"]
+    name = region_name(export)
+    cut = {"box": export["box"] or {}, "step_px": round(1 / export["scale"])}
+    volume = f"exports/{name}/{config['volume']}"
+    return parts | {name: {"stack": stacks["final"], "volume": volume, "cut": cut}}
