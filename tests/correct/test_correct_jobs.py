@@ -5,7 +5,6 @@ import json
 import h5py
 import numpy as np
 import pytest
-from tests.lib.test_filters import tissue
 
 from scripts.correct import (
     correct_step,
@@ -25,6 +24,7 @@ from scripts.lib.service.receipts import StackReceipt
 from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 from tests.export.synthetic import RENDER, publish
+from tests.lib.drawing.test_filters import tissue
 
 VOXEL_NM = {"pixel_nm": 5, "z_nm": 8}
 SETTINGS = {

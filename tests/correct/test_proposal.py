@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import yaml
 from scipy import ndimage
-from tests.lib.test_filters import tissue
 
 from scripts.correct import destreak_proposal, proposal, proposal_page
+from scripts.correct.chain import STEPS
 from scripts.correct.evidence import Evidence
-from scripts.correct.steps import STEPS
 from scripts.lib import files
 from scripts.lib.drawing import filters
 from scripts.lib.service.records import TileSet, TileSpec
 from tests.correct.worlds import correlation
 from tests.export.synthetic import RENDER, publish
+from tests.lib.drawing.test_filters import tissue
 
 SHAPE = (260, 310)
 SETTINGS = {"variant": "smooth", "sample_tiles": 5}
@@ -61,7 +61,7 @@ def test_what_is_proposed_can_be_pasted_and_leaves_no_excess():
     assert figures["removed_sd_grey"] < 8
     page = proposal_page.page("v", result)
     section = yaml.safe_load(page.split("<pre>")[1].split("</pre>")[0])["correct"]["destreak"]
-    found = STEPS["destreak"].estimate(TileSet(tuple(tiles)), section, Evidence(8, 8))
+    found = STEPS["destreak"].load().estimate(TileSet(tuple(tiles)), section, Evidence(8, 8))
     assert found.parameters["angle_deg"] == pytest.approx(0, abs=0.3)
     assert page.count("data:image/png") == 3 * 3 + 2
     assert "http" not in page.replace("http-equiv", "")
