@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from scripts.correct.evidence import Evidence, Found
 from scripts.lib.arrays import Array, Bool, Int64
-from scripts.lib.drawing import compose, filters
+from scripts.lib.drawing import boxes, compose, filters
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
 from scripts.lib.numerics import robust
@@ -52,10 +52,11 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
     if settings["given"]:
         return Found({"bounds": bounds, "models": [_given(model) for model in settings["given"]]})
     placed = compose.place_layers(tiles)
-    scale = min(1.0, settings["picture_px"] / max(box.width, box.height))
+    scale = boxes.fit_scale(box, settings["picture_px"])
+    seen = boxes.whole(box, scale)
 
     def draw(z: int) -> Picture:
-        return compose.render(placed[z], box, scale=scale)
+        return compose.render(placed[z], seen, scale=scale)
 
     models = [
         fit_range(z, draw, settings)

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from scripts.lib import geometry
-from scripts.lib.drawing import compose
-from scripts.lib.drawing.compose import Picture
+from scripts.lib.drawing import boxes, compose
+from scripts.lib.drawing.compose import Picture, Placed
 from scripts.lib.geometry import Box
 from scripts.lib.service.records import CanvasMatches, TileSet, TileSpec
 from scripts.lib.volumes.multiscale import Level
@@ -141,7 +141,7 @@ def contact_sheet(
     for k in chosen:
         tiles = _layer(service, names.acquire, k)
         box = _box(tiles)
-        drawn[k] = pictures.layer(tiles, box, scale=pictures.fit_scale(box, CONTACT_PX))
+        drawn[k] = pictures.layer(tiles, box, scale=boxes.fit_scale(box, CONTACT_PX))
     low, high = pictures.contrast(drawn.values())
     return [
         pictures.shown(
@@ -157,7 +157,7 @@ def stage_layout(service: Stacks, names: Names, z: int) -> Shown:
     """Show one layer at its stage positions, the tiles outlined."""
     tiles = _layer(service, names.acquire, z)
     box = _box(tiles)
-    scale = pictures.fit_scale(box, 900)
+    scale = boxes.fit_scale(box, 900)
     picture = pictures.layer(tiles, box, scale=scale)
     low, high = pictures.contrast([picture])
     canvas = pictures.outlined(
@@ -217,8 +217,10 @@ def _side(
     tiles = _layer(service, names.acquire, int(float(group)))
     tile: TileSpec = next(one for one in tiles.tiles if one.tile_id == tile_id)
     scale = min(1.0, 440 / max(tile.width, tile.height))
-    picture, origin = compose.canvas(tiles, tile, scale=scale)
-    return picture, origin, scale
+    chain = tiles.scan_chain(tile)
+    box = boxes.whole(compose.matching_box(tile, chain), scale)
+    picture = compose.render([Placed(tile, chain)], box, scale=scale, blend="last")
+    return picture, (box.x0, box.y0), scale
 
 
 def _lines(canvas: np.ndarray, p: np.ndarray, q: np.ndarray) -> None:
@@ -241,7 +243,7 @@ def sections(
 ) -> list[Shown]:
     """Show the same cut across the layers of two stacks: {label: (field of names, caption)}."""
     cut = _box(_layer(service, names.final, z[len(z) // 2]))
-    scale = pictures.fit_scale(cut)
+    scale = boxes.fit_scale(cut, pictures.WIDTH_PX)
     y = cut.y0 + 0.7 * cut.height  # clear of the seam in the middle
     drawn: dict[str, Picture] = {}
     for label, (field, _) in about.items():
@@ -295,7 +297,7 @@ def correction(
     out = []
     cut = Box.around(_box(_layer(service, stack, z)) for stack in (before, after))
     if name in WITHIN:
-        scale = pictures.fit_scale(cut, WITHIN_PX)
+        scale = boxes.fit_scale(cut, WITHIN_PX)
         drawn = [
             pictures.layer(_layer(service, stack, z), cut, scale=scale) for stack in (before, after)
         ]
@@ -303,7 +305,7 @@ def correction(
         change = "" if name == "16bit" else "; to the right what changed, contrast ± 3 sd"
         out.append(_beside(name, drawn, f"{caption}{change}."))
     if name in ACROSS:
-        scale = pictures.fit_scale(cut)
+        scale = boxes.fit_scale(cut, pictures.WIDTH_PX)
         y = cut.y0 + 0.7 * cut.height  # clear of the seam in the middle
         drawn = [
             pictures.section(

@@ -19,7 +19,7 @@ from PIL import Image
 
 from scripts.lib import geometry
 from scripts.lib.arrays import Bytes
-from scripts.lib.drawing import compose
+from scripts.lib.drawing import boxes, compose
 from scripts.lib.drawing.compose import Picture, Placed
 from scripts.lib.geometry import Box
 from scripts.lib.service.records import TileSet
@@ -90,16 +90,17 @@ def contrast(pictures: Iterable[Picture]) -> tuple[float, float]:
 
 def layer(tiles: TileSet, box: Box, *, scale: float, blend: str = "last") -> Picture:
     """Render one layer inside `box`."""
+    box = boxes.whole(box, scale)
     return compose.render(compose.place(tiles), box, scale=scale, blend=blend)
 
 
 def section(layers: Layers, z: Sequence[int], box: Box, *, y: float, scale: float) -> Picture:
     """Cut across layers: the line `y` of each layer, one row of the picture per layer in `z`."""
-    line = Box(box.x0, y, box.x1, y + 1 / scale)
+    line = boxes.of_pixels(box.x0, y, 1, boxes.shape(box, scale)[1], scale)
     rows = [compose.render(compose.place(layers(k)), line, scale=scale, blend="last") for k in z]
     return Picture(
-        np.concatenate([row.pixels[:1] for row in rows]),
-        np.concatenate([row.mask[:1] for row in rows]),
+        np.concatenate([row.pixels for row in rows]),
+        np.concatenate([row.mask for row in rows]),
     )
 
 
@@ -152,11 +153,6 @@ def middle_layers(z: Sequence[int]) -> list[int]:
     return list(z[start : start + MOST_LAYERS])
 
 
-def fit_scale(box: Box, width_px: int = WIDTH_PX) -> float:
-    """Return the scale at which `box` is at most `width_px` wide and no larger than it is."""
-    return min(1.0, width_px / box.width, width_px / box.height)
-
-
 def seam(placed: Sequence[Placed]) -> Box | None:
     """Return a small box on the border of two overlapping tiles of a layer; None without overlap.
 
@@ -174,8 +170,7 @@ def seam(placed: Sequence[Placed]) -> Box | None:
     along = (widest.x0 + widest.width * 0.66, widest.y0 + widest.height * 0.66)
     upright = widest.height > widest.width
     x, y = (widest.x0, along[1]) if upright else (along[0], widest.y0)
-    half = SEAM_PX / 2
-    return Box(x - half, y - half, x + half, y + half)
+    return boxes.of_pixels(x - SEAM_PX / 2, y - SEAM_PX / 2, SEAM_PX, SEAM_PX, 1.0)
 
 
 def outlined(picture: Picture, placed: Sequence[Placed], box: Box, scale: float) -> Bytes:

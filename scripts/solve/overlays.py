@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from scripts.lib.arrays import Bytes
-from scripts.lib.drawing import compose
+from scripts.lib.drawing import boxes, compose
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
 from scripts.lib.service.records import TileSet
@@ -67,7 +67,7 @@ def draw(tiles: TileSet, rows: Iterable[Mapping[str, str]]) -> list[Overlay]:
         if box is None:
             continue
         # one pixel for one: misalignment is a matter of single pixels
-        one, other = (compose.render([tile], box, scale=1.0) for tile in (p, q))
+        one, other = (compose.render([tile], boxes.whole(box, 1.0), scale=1.0) for tile in (p, q))
         out.append(Overlay(_title(row), _caption(row), over(one, other)))
     return out
 
@@ -82,9 +82,9 @@ def draw_layers(tiles: TileSet, worst: Iterable[Mapping[str, Any]]) -> list[Over
         if z not in layers or z == known[-1]:
             continue
         after = known[known.index(z) + 1]
-        both = [one.tile.box for one in (*layers[z], *layers[after])]
-        box = Box.around(both)
-        scale = min(1.0, SIDE_PX / max(box.width, box.height))
+        box = Box.around(one.tile.box for one in (*layers[z], *layers[after]))
+        scale = boxes.fit_scale(box, SIDE_PX)
+        box = boxes.whole(box, scale)
         one, other = (compose.render(layers[k], box, scale=scale) for k in (z, after))
         caption = f"layer {z} (magenta), {after} (green): {row['rms_px']:.2f} px"
         out.append(Overlay(f"layer {z}, whole", caption, over(one, other), whole=True))

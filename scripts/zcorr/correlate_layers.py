@@ -27,7 +27,7 @@ import numpy as np
 
 from scripts.lib import files
 from scripts.lib.arrays import Bytes
-from scripts.lib.drawing import compose
+from scripts.lib.drawing import boxes, compose
 from scripts.lib.geometry import Box
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
@@ -81,7 +81,7 @@ def main(
     placed = compose.place_layers(client.tiles(stack.stack, first, last + reach))
     wanted = range(first, max([last, *placed]) + 1)
     kept: dict[int, Bytes] = {}
-    shape = windows.picture_shape(box, view.scale)
+    shape = boxes.shape(box, view.scale)
     seen = _seen(wanted, placed, view, zcorr["picture_px"], kept)
     found = comparison.compare(seen, last - first + 1, reach, shape, view.region_px)
     place = region_volume.Place.of(box, view.scale, shape, found.regional.shape[1:], version)
@@ -103,10 +103,11 @@ def _seen(
             yield None
             continue
         own = [one for one in placed[z] if not one.tile.is_copy]
-        picture = compose.render_whole(own, view.box, scale=view.scale, dtype="uint8")
+        box = boxes.whole(view.box, view.scale)
+        picture = compose.render_whole(own, box, scale=view.scale, dtype="uint8")
         shown = picture
         if len(own) < len(placed[z]):
-            shown = compose.render_whole(placed[z], view.box, scale=view.scale, dtype="uint8")
+            shown = compose.render_whole(placed[z], box, scale=view.scale, dtype="uint8")
         kept[z] = correlation.keepsake(shown, picture_px)
         if not own:
             yield None
@@ -128,6 +129,7 @@ def _windows(
         return [whole]
     seen = []
     for box in view.grain_boxes:
+        box = boxes.whole(box, view.grain_scale)
         picture = compose.render_whole(placed, box, scale=view.grain_scale, dtype="uint8")
         mask = correlation.textured(picture, view.grain_scale, view.texture)
         seen.append(compose.Picture(picture.pixels, mask))

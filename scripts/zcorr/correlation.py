@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from scripts.lib.arrays import Bool, Bytes, Float32, Image, Index
+from scripts.lib.drawing import boxes
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
 from scripts.zcorr import kernels
@@ -158,6 +159,6 @@ def keepsake(picture: Picture, longer_px: int) -> Bytes:
 
 def keepsake_shape(box: Box, scale: float, longer_px: int) -> tuple[int, int]:
     """Rows and columns of a kept picture."""
-    h, w = math.trunc(scale * box.height), math.trunc(scale * box.width)
+    h, w = boxes.shape(box, scale)
     factor = min(1.0, longer_px / max(h, w))
     return max(1, round(h * factor)), max(1, round(w * factor))

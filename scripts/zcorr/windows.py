@@ -30,11 +30,6 @@ def grain_scale(pixel: float) -> float:
     return 1.0 if pixel >= 1 else 2.0 ** math.ceil(math.log2(pixel) - 0.5)
 
 
-def picture_shape(box: Box, scale: float) -> tuple[int, int]:
-    """Rows and columns of a picture of `box`."""
-    return math.trunc(scale * box.height), math.trunc(scale * box.width)
-
-
 def spread(box: Box, size: float, count: int) -> tuple[Box, ...]:
     """Return at most `count` squares of side `size` (world px), evenly over `box`, or all of it.
 

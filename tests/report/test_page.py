@@ -162,11 +162,11 @@ def test_a_picture_is_transparent_where_nothing_was_imaged():
 
 def test_the_seam_box_lies_on_the_edge_of_the_upper_tile(run):
     _, service, _ = run
-    from scripts.lib.drawing import compose
+    from scripts.lib.drawing import boxes, compose
 
     tiles = service.tiles("v1_acquire", 5, 5)
     box = pictures.seam(compose.place(tiles))
-    assert box.width == pictures.SEAM_PX
+    assert boxes.shape(box, 1.0) == (pictures.SEAM_PX, pictures.SEAM_PX)
     # tile rows are 64 px high and overlap by 13: the lower row begins at 51
     assert (box.y0 + box.y1) / 2 == pytest.approx(51, abs=1)
 
