@@ -1,7 +1,8 @@
-"""The embedded render-ws as a WSGI application (spec render-ws; DESIGN §7).
+"""The embedded render-ws as a WSGI application (docs/design.md).
 
-``create_app("render-ws.db")`` gives what any WSGI server, or the in-process adapter of the client,
-can call. It opens no file before the first request; the database is made when it is not there.
+``create_app("render-ws.db")`` returns what any WSGI server, or the in-process adapter of the
+client, can call. It opens no file before the first request; the database is made when it is not
+there.
 Safe for threads and after a fork: each thread of each process has its own connection.
 """
 

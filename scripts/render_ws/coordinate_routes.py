@@ -1,4 +1,4 @@
-"""Routes of spec render-ws 2.5: coordinates between tiles and the world.
+"""Routes of the coordinates between tiles and the world.
 
 The way back is computed by the exact inverse of each transform, not by a mesh of affines: the
 answers agree with the reference's to its own error (some hundredths of a pixel), and points in the
@@ -11,61 +11,67 @@ import sqlite3
 from typing import Any
 
 import numpy as np
-from flask import Blueprint, Response
+from flask import Blueprint
 
 from scripts.render_ws import model, resolve, stacks, tiles
 from scripts.render_ws.errors import BadRequest, ServiceError
 from scripts.render_ws.model import Json
 from scripts.render_ws.stacks import Stack
 from scripts.render_ws.tiles import Region
-from scripts.render_ws.web import STACK, answer, required_body, stack_key, store, take_stack
+from scripts.render_ws.web import (
+    STACK,
+    reading,
+    required_body,
+    stack_key,
+    take_stack,
+)
 
 coordinate = Blueprint("coordinate", __name__, url_prefix=STACK)
 coordinate.url_value_preprocessor(take_stack)
 
 
 @coordinate.get("tile/<tile_id>/local-to-world-coordinates/<numbers(2):point>")
-def local_to_world(tile_id: str, point: list[float]) -> Response:
+@reading
+def local_to_world(db: sqlite3.Connection, tile_id: str, point: list[float]) -> object:
     """Map a point of a tile to the world."""
-    with store().reading() as db:
-        return answer(_world(db, stacks.find(db, stack_key()), tile_id, point))
+    return _world(db, stacks.find(db, stack_key()), tile_id, point)
 
 
 @coordinate.put("local-to-world-coordinates")
 @coordinate.put("z/<number:z>/local-to-world-coordinates")
-def local_to_world_list(z: float | None = None) -> Response:
-    """Map points of tiles to the world; a failure is told in the item."""
+@reading
+def local_to_world_list(db: sqlite3.Connection, z: float | None = None) -> object:
+    """Map points of tiles to the world; a failure is reported in the item."""
     items = [model.mapping(v) for v in model.sequence(required_body("coordinates"))]
-    with store().reading() as db:
-        found = stacks.find(db, stack_key())
-        return answer([_world_or_error(db, found, item) for item in items])
+    found = stacks.find(db, stack_key())
+    return [_world_or_error(db, found, item) for item in items]
 
 
 @coordinate.get("z/<number:z>/world-to-local-coordinates/<numbers(2):point>")
-def world_to_local(z: float, point: list[float]) -> Response:
+@reading
+def world_to_local(db: sqlite3.Connection, z: float, point: list[float]) -> object:
     """Map a point of a layer to all tiles that show it."""
-    with store().reading() as db:
-        return answer(_local(db, stacks.find(db, stack_key()), z, point))
+    return _local(db, stacks.find(db, stack_key()), z, point)
 
 
 @coordinate.put("world-to-local-coordinates", defaults={"z": None})
 @coordinate.put("z/<number:z>/world-to-local-coordinates")
-def world_to_local_list(z: float | None) -> Response:
-    """Map points of the world to all tiles that show them; a failure is told in the item."""
+@reading
+def world_to_local_list(db: sqlite3.Connection, z: float | None) -> object:
+    """Map points of the world to all tiles that show them; a failure is reported in the item."""
     items = [model.mapping(v) for v in model.sequence(required_body("coordinates"))]
-    with store().reading() as db:
-        found = stacks.find(db, stack_key())
-        return answer([_local_or_error(db, found, z, item) for item in items])
+    found = stacks.find(db, stack_key())
+    return [_local_or_error(db, found, z, item) for item in items]
 
 
 @coordinate.put("tileIdsForCoordinates", defaults={"z": None})
 @coordinate.put("z/<number:z>/tileIdsForCoordinates")
-def tile_ids_for_coordinates(z: float | None) -> Response:
+@reading
+def tile_ids_for_coordinates(db: sqlite3.Connection, z: float | None) -> object:
     """Tell for points of the world which tiles' boxes hold them."""
     items = [model.mapping(v) for v in model.sequence(required_body("coordinates"))]
-    with store().reading() as db:
-        found = stacks.find(db, stack_key())
-        return answer([_with_tile_ids(db, found, z, item) for item in items])
+    found = stacks.find(db, stack_key())
+    return [_with_tile_ids(db, found, z, item) for item in items]
 
 
 # ---------------------------------------------------------------------------------------------

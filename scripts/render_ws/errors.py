@@ -1,4 +1,4 @@
-"""Faults of a request and the status each one answers with (spec render-ws 1.7).
+"""Faults of a request and the status each one answers with.
 
 ::
 

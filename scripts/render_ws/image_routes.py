@@ -1,4 +1,4 @@
-"""Routes of spec render-ws 3.1: pictures of boxes, layers and tiles.
+"""Routes of the pictures of boxes, layers and tiles.
 
 The pictures are made by `images`, imported at the first request only: a service without the image
 libraries still serves all metadata, and jobs that draw nothing do not pay for the import.

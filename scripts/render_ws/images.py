@@ -1,4 +1,4 @@
-"""Pictures from render parameters (spec render-ws 3.2 to 3.4), through the one rendering path.
+"""Pictures from render parameters, drawn by `compose` as those of matching and reports.
 
 Geometry is `compose`'s: output pixel (i, j) shows world point (x + i / scale, y + j / scale), later
 tile ids over earlier ones, linear interpolation, each pixel by the exact inverse of the tile's

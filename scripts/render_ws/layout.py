@@ -1,4 +1,4 @@
-"""Layout files: one line of text a tile (spec render-ws 2.3)."""
+"""Layout files: one line of text a tile (render's KARSH and SCHEFFER formats)."""
 
 from __future__ import annotations
 

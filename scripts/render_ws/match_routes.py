@@ -1,6 +1,9 @@
-"""Routes of spec render-ws 2.6: point matches."""
+"""Routes of point matches."""
 
 from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
 
 from flask import Blueprint, Response, request
 
@@ -9,12 +12,12 @@ from scripts.render_ws.errors import BadRequest
 from scripts.render_ws.matches import CollectionKey, Query
 from scripts.render_ws.web import (
     COLLECTION,
-    answer,
     body,
     collection_key,
     created,
     done,
     flag,
+    reading,
     required_body,
     store,
     take_collection,
@@ -22,8 +25,6 @@ from scripts.render_ws.web import (
 
 match = Blueprint("match", __name__, url_prefix=COLLECTION)
 match.url_value_preprocessor(take_collection)
-_BETWEEN = "group/<p_group>/matchesWith/<q_group>"
-_PAIR = "group/<p_group>/id/<p_id>/matchesWith/<q_group>/id/<q_id>"
 
 
 # -- the collection ----------------------------------------------------------------------------
@@ -68,137 +69,63 @@ def put_match_counts(group: str) -> Response:
     return created()
 
 
-# -- groups ------------------------------------------------------------------------------------
+# -- groups and pairs --------------------------------------------------------------------------
+
+# path: which columns, and whether only of pairs that carry consensus set data
+_GROUPS = {
+    "pGroupIds": (("p_group",), False),
+    "qGroupIds": (("q_group",), False),
+    "groupIds": (("p_group", "q_group"), False),
+    "multiConsensusGroupIds": (("p_group", "q_group"), True),
+    "multiConsensusPGroupIds": (("p_group",), True),
+}
+# path, the pairs its names ask for, methods, whether points are given (None: as the request says)
+_PAIRS: tuple[tuple[str, Callable[..., Query], str, bool | None], ...] = (
+    ("pGroup/<group>/matches", matches.of_p_group, "GET DELETE", None),
+    ("pGroup/<group>/matchCounts", matches.of_p_group, "GET", False),
+    ("group/<group>/matchesWithinGroup", matches.within, "GET", None),
+    ("group/<group>/matchesOutsideGroup", matches.outside, "GET DELETE", None),
+    ("group/<a>/matchesWith/<b>", matches.between, "GET DELETE", None),
+    ("group/<group>/id/<item>/matchesWith/<other>", matches.of_canvas_and_group, "GET", None),
+    (
+        "group/<p_group>/id/<p_id>/matchesWith/<q_group>/id/<q_id>",
+        matches.of_pair,
+        "GET DELETE",
+        True,
+    ),
+    ("group/<group>/id/<item>", matches.of_canvas, "GET DELETE", True),
+)
 
 
-def _groups(*columns: str, consensus: bool = False) -> Response:
-    with store().reading() as db:
-        return answer(matches.groups(db, collection_key(), columns, consensus=consensus))
+def _groups_route(path: str, columns: tuple[str, ...], consensus: bool) -> None:
+    @reading
+    def groups(db: sqlite3.Connection) -> object:
+        return matches.groups(db, collection_key(), columns, consensus=consensus)
+
+    match.add_url_rule(path, path, groups)
 
 
-@match.get("pGroupIds")
-def p_group_ids() -> Response:
-    """Return the groups of the p sides."""
-    return _groups("p_group")
+def _pairs_route(
+    path: str, query: Callable[..., Query], methods: str, details: bool | None
+) -> None:
+    @reading
+    def get(db: sqlite3.Connection, **names: str) -> object:
+        key, merged = collection_key(), request.args.getlist("mergeCollection")
+        keys = [key, *(CollectionKey(key.owner, name) for name in merged)]
+        wanted = not flag("excludeMatchDetails") if details is None else details
+        return matches.select(db, keys, query(**names), details=wanted)
+
+    def delete(**names: str) -> Response:
+        with store().writing() as db:
+            matches.remove(db, collection_key(), query(**names))
+        return done()
+
+    for method, view in (("GET", get), ("DELETE", delete)):
+        if method in methods:
+            match.add_url_rule(path, f"{method} {path}".replace(".", ""), view, methods=[method])
 
 
-@match.get("qGroupIds")
-def q_group_ids() -> Response:
-    """Return the groups of the q sides."""
-    return _groups("q_group")
-
-
-@match.get("groupIds")
-def group_ids() -> Response:
-    """Return all groups."""
-    return _groups("p_group", "q_group")
-
-
-@match.get("multiConsensusGroupIds")
-def multi_consensus_group_ids() -> Response:
-    """Return the groups of pairs that carry consensus set data."""
-    return _groups("p_group", "q_group", consensus=True)
-
-
-@match.get("multiConsensusPGroupIds")
-def multi_consensus_p_group_ids() -> Response:
-    """Return the p groups of pairs that carry consensus set data."""
-    return _groups("p_group", consensus=True)
-
-
-# -- pairs -------------------------------------------------------------------------------------
-
-
-def _select(query: Query, *, details: bool) -> Response:
-    key = collection_key()
-    merged = [CollectionKey(key.owner, name) for name in request.args.getlist("mergeCollection")]
-    with store().reading() as db:
-        return answer(matches.select(db, [key, *merged], query, details=details))
-
-
-def _remove(query: Query) -> Response:
-    with store().writing() as db:
-        matches.remove(db, collection_key(), query)
-    return done()
-
-
-def _wanted() -> bool:
-    return not flag("excludeMatchDetails")
-
-
-@match.get("pGroup/<group>/matches")
-def p_group_matches(group: str) -> Response:
-    """Return the pairs whose p lies in the group."""
-    return _select(matches.of_p_group(group), details=_wanted())
-
-
-@match.get("pGroup/<group>/matchCounts")
-def p_group_match_counts(group: str) -> Response:
-    """Return the pairs whose p lies in the group, without points."""
-    return _select(matches.of_p_group(group), details=False)
-
-
-@match.delete("pGroup/<group>/matches")
-def delete_p_group_matches(group: str) -> Response:
-    """Remove the pairs whose p lies in the group."""
-    return _remove(matches.of_p_group(group))
-
-
-@match.get("group/<group>/matchesWithinGroup")
-def matches_within_group(group: str) -> Response:
-    """Return the pairs with both sides in the group."""
-    return _select(matches.within(group), details=_wanted())
-
-
-@match.get("group/<group>/matchesOutsideGroup")
-def matches_outside_group(group: str) -> Response:
-    """Return the pairs with one side in the group."""
-    return _select(matches.outside(group), details=_wanted())
-
-
-@match.delete("group/<group>/matchesOutsideGroup")
-def delete_matches_outside_group(group: str) -> Response:
-    """Remove the pairs with one side in the group."""
-    return _remove(matches.outside(group))
-
-
-@match.get(_BETWEEN)
-def matches_between_groups(p_group: str, q_group: str) -> Response:
-    """Return the pairs between two groups."""
-    return _select(matches.between(p_group, q_group), details=_wanted())
-
-
-@match.delete(_BETWEEN)
-def delete_matches_between_groups(p_group: str, q_group: str) -> Response:
-    """Remove the pairs between two groups."""
-    return _remove(matches.between(p_group, q_group))
-
-
-@match.get("group/<group>/id/<canvas>/matchesWith/<other>")
-def matches_of_canvas_with_group(group: str, canvas: str, other: str) -> Response:
-    """Return the pairs of one canvas with a group."""
-    return _select(matches.of_canvas_and_group(group, canvas, other), details=_wanted())
-
-
-@match.get(_PAIR)
-def matches_of_pair(p_group: str, p_id: str, q_group: str, q_id: str) -> Response:
-    """Return a list with the one pair of two canvases, or an empty one."""
-    return _select(matches.of_pair((p_group, p_id, q_group, q_id)), details=True)
-
-
-@match.delete(_PAIR)
-def delete_pair(p_group: str, p_id: str, q_group: str, q_id: str) -> Response:
-    """Remove the pair of two canvases."""
-    return _remove(matches.of_pair((p_group, p_id, q_group, q_id)))
-
-
-@match.get("group/<group>/id/<canvas>")
-def matches_of_canvas(group: str, canvas: str) -> Response:
-    """Return the pairs that have the canvas on either side."""
-    return _select(matches.of_canvas(group, canvas), details=True)
-
-
-@match.delete("group/<group>/id/<canvas>")
-def delete_canvas(group: str, canvas: str) -> Response:
-    """Remove the pairs that have the canvas on either side."""
-    return _remove(matches.of_canvas(group, canvas))
+for _path, _how in _GROUPS.items():
+    _groups_route(_path, *_how)
+for _row in _PAIRS:
+    _pairs_route(*_row)

@@ -100,7 +100,7 @@ def ordered(pair: Pair) -> tuple[Pair, bool]:
 
 
 def prepare(value: Any) -> list[Row]:  # noqa: ANN401 - any JSON value
-    """Read a list of CanvasMatches; give rows for `save`, normalised."""
+    """Read a list of CanvasMatches as rows for `save`, normalised."""
     if value is None:
         raise BadRequest("the request has no matches")
     return [_row(model.mapping(item)) for item in model.sequence(value)]
@@ -197,7 +197,7 @@ def delete(db: sqlite3.Connection, key: CollectionKey) -> None:
 
 
 def rename(db: sqlite3.Connection, key: CollectionKey, target: CollectionKey) -> None:
-    """Return a collection another name or owner."""
+    """Rename a collection, or move it to another owner."""
     number = find(db, key)
     if search(db, target) is not None:
         raise BadRequest(f"match collection {target} exists already")
@@ -222,66 +222,49 @@ def groups(
 # ---------------------------------------------------------------------------------------------
 
 
-class Query(NamedTuple):
-    """Which pairs of a collection: alternatives of terms, joined by OR (each has an index)."""
-
-    alternatives: tuple[tuple[tuple[str, object], ...], ...]
+Query = tuple[dict[str, str], ...]  # alternatives of terms, joined by OR: each has an index
 
 
 def of_p_group(group: str) -> Query:
     """Ask for pairs whose p lies in the group."""
-    return Query(((("p_group=?", group),),))
+    return ({"p_group=?": group},)
 
 
 def within(group: str) -> Query:
     """Ask for pairs with both sides in the group."""
-    return Query(((("p_group=?", group), ("q_group=?", group)),))
+    return ({"p_group=?": group, "q_group=?": group},)
 
 
 def outside(group: str) -> Query:
     """Ask for pairs with exactly one side in the group."""
-    return Query(
-        (
-            (("p_group=?", group), ("q_group<>?", group)),
-            (("q_group=?", group), ("p_group<>?", group)),
-        )
-    )
+    return {"p_group=?": group, "q_group<>?": group}, {"q_group=?": group, "p_group<>?": group}
 
 
 def between(a: str, b: str) -> Query:
     """Ask for pairs between two groups, given in either order."""
     p, q = sorted((a, b), key=lambda text: _sort_key(text, ""))
-    return Query(((("p_group=?", p), ("q_group=?", q)),))
+    return ({"p_group=?": p, "q_group=?": q},)
 
 
 def of_canvas(group: str, item: str) -> Query:
     """Ask for pairs that have the canvas on either side."""
-    return Query(
-        (
-            (("p_group=?", group), ("p_id=?", item)),
-            (("q_group=?", group), ("q_id=?", item)),
-        )
-    )
+    return {"p_group=?": group, "p_id=?": item}, {"q_group=?": group, "q_id=?": item}
 
 
 def of_canvas_and_group(group: str, item: str, other: str) -> Query:
     """Ask for pairs of one canvas with a group."""
-    return Query(
-        (
-            (("p_group=?", group), ("p_id=?", item), ("q_group=?", other)),
-            (("q_group=?", group), ("q_id=?", item), ("p_group=?", other)),
-        )
-    )
+    one, two = of_canvas(group, item)
+    return one | {"q_group=?": other}, two | {"p_group=?": other}
 
 
-def of_pair(pair: Pair) -> Query:
+def of_pair(p_group: str, p_id: str, q_group: str, q_id: str) -> Query:
     """Ask for the one pair of two canvases, given in either order."""
     names = ("p_group=?", "p_id=?", "q_group=?", "q_id=?")
-    return Query((tuple(zip(names, ordered(pair)[0], strict=True)),))
+    return (dict(zip(names, ordered((p_group, p_id, q_group, q_id))[0], strict=True)),)
 
 
 def _condition(number: int, query: Query) -> tuple[str, list[object]]:
-    terms = [where(("collection=?", number), *terms) for terms in query.alternatives]
+    terms = [where(("collection=?", number), *terms.items()) for terms in query]
     return " OR ".join(f"({term})" for term, _ in terms), [v for _, values in terms for v in values]
 
 

@@ -1,7 +1,7 @@
 """Normal form of everything a client sends: what the reference's classes keep, and how.
 
-Each function takes a JSON value as a client sent it and gives the value that a reader gets back
-(spec render-ws 1.1 to 1.5): fields in declaration order, unknown and null fields dropped, numbers
+Each function takes a JSON value as a client sent it and returns the value that a reader gets back
+: fields in declaration order, unknown and null fields dropped, numbers
 by the type of the field (a double has a decimal point, an integer has none), dates in one form.
 A value that cannot be of its field's type raises `BadRequest` naming field, expected and found.
 """
@@ -128,20 +128,21 @@ class _Always:
     """No value's type: always convert."""
 
 
-def _double(name: str) -> Field:
-    return name, float, double
+_SCALARS: dict[str, tuple[type, Convert]] = {
+    "double": (float, double),
+    "integer": (int, integer),
+    "text": (str, text),
+    "": (_Always, mapping),
+}
 
 
-def _integer(name: str) -> Field:
-    return name, int, integer
-
-
-def _text(name: str) -> Field:
-    return name, str, text
-
-
-def _other(name: str, convert: Convert) -> Field:
-    return name, _Always, convert
+def _fields(names: str, **converts: Convert) -> tuple[Field, ...]:
+    """Read fields ``name:kind`` in the order of the class; those without a kind are `converts`."""
+    out = []
+    for name, _, kind in (field.partition(":") for field in names.split()):
+        of_type, convert = _SCALARS[kind]
+        out.append((name, of_type, converts.get(name, convert)))
+    return tuple(out)
 
 
 def _record(fields: tuple[Field, ...], value: Any) -> Json:  # noqa: ANN401 - any JSON value
@@ -171,31 +172,16 @@ def _levels(value: Any) -> Json:  # noqa: ANN401 - any JSON value
     return {str(level): _record(_IMAGE_AND_MASK, item) for level, item in levels}
 
 
-_IMAGE_AND_MASK: tuple[Field, ...] = (
-    _text("imageUrl"),
-    _text("imageLoaderType"),
-    _integer("imageSliceNumber"),
-    _text("maskUrl"),
-    _text("maskLoaderType"),
-    _integer("maskSliceNumber"),
+_IMAGE_AND_MASK = _fields(
+    "imageUrl:text imageLoaderType:text imageSliceNumber:integer"
+    " maskUrl:text maskLoaderType:text maskSliceNumber:integer"
 )
-_LAYOUT: tuple[Field, ...] = (
-    _text("sectionId"),
-    _text("temca"),
-    _text("camera"),
-    _integer("imageRow"),
-    _integer("imageCol"),
-    _double("stageX"),
-    _double("stageY"),
-    _double("rotation"),
-    _double("pixelsize"),
-    _double("distanceZ"),
+_LAYOUT = _fields(
+    "sectionId:text temca:text camera:text imageRow:integer imageCol:integer"
+    " stageX:double stageY:double rotation:double pixelsize:double distanceZ:double"
 )
-_MIPMAP_BUILDER: tuple[Field, ...] = (
-    _text("rootPath"),
-    _integer("numberOfLevels"),
-    _text("extension"),
-    _text("imageMipmapPatternString"),
+_MIPMAP_BUILDER = _fields(
+    "rootPath:text numberOfLevels:integer extension:text imageMipmapPatternString:text"
 )
 
 
@@ -216,12 +202,10 @@ def _channel(value: Any) -> Json:  # noqa: ANN401 - any JSON value
     return {name: out[name] for name, _, _ in _CHANNEL if name in out}
 
 
-_CHANNEL: tuple[Field, ...] = (
-    _text("name"),
-    _double("minIntensity"),
-    _double("maxIntensity"),
-    _other("mipmapLevels", _levels),
-    _other("mipmapPathBuilder", mipmap_builder),
+_CHANNEL = _fields(
+    "name:text minIntensity:double maxIntensity:double mipmapLevels mipmapPathBuilder",
+    mipmapLevels=_levels,
+    mipmapPathBuilder=mipmap_builder,
 )
 
 
@@ -238,43 +222,35 @@ def transform(value: Any) -> Json:  # noqa: ANN401 - any JSON value
     return out
 
 
+_META_DATA = _fields("labels", labels=texts)
+
+
 def _meta_data(value: Any) -> Json:  # noqa: ANN401 - any JSON value
-    return _record((_other("labels", texts),), value)
+    return _record(_META_DATA, value)
 
 
 def _specs(value: Any) -> list[Json]:  # noqa: ANN401 - any JSON value
     return [transform(item) for item in sequence(value)]
 
 
-_SPEC: tuple[Field, ...] = (_text("id"), _other("metaData", _meta_data))
+_SPEC = _fields("id:text metaData", metaData=_meta_data)
 _TRANSFORM_FIELDS: dict[str, tuple[Field, ...]] = {
-    "leaf": (*_SPEC, _text("className"), _text("dataString")),
-    LIST: (*_SPEC, _other("specList", _specs)),
-    "ref": (*_SPEC, _text("refId")),
-    "interpolated": (*_SPEC, _other("a", transform), _other("b", transform), _double("lambda")),
+    "leaf": _SPEC + _fields("className:text dataString:text"),
+    LIST: _SPEC + _fields("specList", specList=_specs),
+    "ref": _SPEC + _fields("refId:text"),
+    "interpolated": _SPEC + _fields("a b lambda:double", a=transform, b=transform),
 }
-
-_TILE: tuple[Field, ...] = (
-    _text("tileId"),
-    _other("layout", lambda value: _record(_LAYOUT, value)),
-    _text("groupId"),
-    _double("z"),
-    _double("minX"),
-    _double("minY"),
-    _double("maxX"),
-    _double("maxY"),
-    _double("width"),
-    _double("height"),
-    _double("minIntensity"),
-    _double("maxIntensity"),
-    _other("mipmapLevels", _levels),
-    _other("channels", lambda value: [_channel(item) for item in sequence(value)]),
-    _other("mipmapPathBuilder", mipmap_builder),
-    _other("transforms", transform),
-    _double("meshCellSize"),
-    _other("labels", texts),
-    # of newer versions of the reference: class name and parameters
-    _other("filterSpec", mapping),
+_TILE = _fields(
+    "tileId:text layout groupId:text z:double minX:double minY:double maxX:double maxY:double"
+    " width:double height:double minIntensity:double maxIntensity:double mipmapLevels channels"
+    " mipmapPathBuilder transforms meshCellSize:double labels filterSpec",
+    layout=lambda value: _record(_LAYOUT, value),
+    mipmapLevels=_levels,
+    channels=lambda value: [_channel(item) for item in sequence(value)],
+    mipmapPathBuilder=mipmap_builder,
+    transforms=transform,
+    labels=texts,
+    filterSpec=mapping,  # of newer versions of the reference: class name and parameters
 )
 MESH_CELL_SIZE = 64.0  # of the reference, when a spec has none
 _TILE_DEFAULTS: Json = {
@@ -306,18 +282,12 @@ def with_box(tile: Json, box: Sequence[float]) -> Json:
     return {name: values[name] for name, _, _ in _TILE if name in values}
 
 
-_STACK_VERSION: tuple[Field, ...] = (
-    _other("createTimestamp", timestamp),
-    _text("versionNotes"),
-    _integer("cycleNumber"),
-    _integer("cycleStepNumber"),
-    _double("stackResolutionX"),
-    _double("stackResolutionY"),
-    _double("stackResolutionZ"),
-    _text("materializedBoxRootPath"),
-    _other("mipmapPathBuilder", mipmap_builder),
-    _double("alignmentQuality"),
-    _text("defaultChannel"),
+_STACK_VERSION = _fields(
+    "createTimestamp versionNotes:text cycleNumber:integer cycleStepNumber:integer"
+    " stackResolutionX:double stackResolutionY:double stackResolutionZ:double"
+    " materializedBoxRootPath:text mipmapPathBuilder alignmentQuality:double defaultChannel:text",
+    createTimestamp=timestamp,
+    mipmapPathBuilder=mipmap_builder,
 )
 
 

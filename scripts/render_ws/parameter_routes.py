@@ -1,4 +1,4 @@
-"""Routes of spec render-ws 2.4: render parameters of tiles, boxes and layers."""
+"""Routes of the render parameters of tiles, boxes and layers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from scripts.render_ws.errors import NotFound
 from scripts.render_ws.model import Json
 from scripts.render_ws.parameters import Options, TileOptions
 from scripts.render_ws.tiles import Region
-from scripts.render_ws.web import STACK, answer, flag, number, stack_key, store, take_stack, whole
+from scripts.render_ws.web import (
+    STACK,
+    answer,
+    flag,
+    number,
+    reading,
+    stack_key,
+    store,
+    take_stack,
+    whole,
+)
 
 parameter = Blueprint("parameter", __name__, url_prefix=STACK)
 parameter.url_value_preprocessor(take_stack)
@@ -99,25 +109,27 @@ def of_layer(db: sqlite3.Connection, z: float, scale: float) -> Json:
 
 
 @parameter.get("tile/<tile_id>/render-parameters")
-def tile_render_parameters(tile_id: str) -> Response:
+@reading
+def tile_render_parameters(db: sqlite3.Connection, tile_id: str) -> object:
     """Return the render parameters of a tile."""
-    with store().reading() as db:
-        return answer(of_tile(db, tile_id))
+    return of_tile(db, tile_id)
 
 
 @parameter.get("z/<number:z>/box/<numbers(5):box>/render-parameters")
 @parameter.get("group/<group>/z/<number:z>/box/<numbers(5):box>/render-parameters")
-def box_render_parameters(z: float, box: list[float], group: str | None = None) -> Response:
+@reading
+def box_render_parameters(
+    db: sqlite3.Connection, z: float, box: list[float], group: str | None = None
+) -> object:
     """Return the render parameters of a box of a layer, of one group only if named."""
-    with store().reading() as db:
-        return answer(of_box(db, z, box, group))
+    return of_box(db, z, box, group)
 
 
 @parameter.get("z/<number:z>/render-parameters")
-def layer_render_parameters(z: float) -> Response:
+@reading
+def layer_render_parameters(db: sqlite3.Connection, z: float) -> object:
     """Return the render parameters of a layer."""
-    with store().reading() as db:
-        return answer(of_layer(db, z, 1.0))
+    return of_layer(db, z, 1.0)
 
 
 @parameter.get("tile/<tile_id>/source/scale/<number:scale>/render-parameters")

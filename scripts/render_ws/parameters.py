@@ -1,4 +1,4 @@
-"""Render parameters: the geometry of a picture as JSON (spec render-ws 2.4)."""
+"""Render parameters: the geometry of a picture as JSON (RenderParameters)."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def of_box(
 
 
 def of_tile(tile: Json, version: Json, options: TileOptions) -> Json:
-    """Return the RenderParameters of one flattened tile, normalised as spec 2.4.1 says."""
+    """Return the RenderParameters of one flattened tile, normalised when it is for matching."""
     leaves = tile["transforms"]["specList"]
     if options.exclude is not None:
         tile = _with_leaves(tile, resolve.excluded_leaves(leaves, **options.exclude))

@@ -1,7 +1,7 @@
 """Transforms of tiles: references, flattening, the map of points, bounding boxes.
 
-Spec render-ws 1.3 (resolve and flatten), 1.6 (bounds) and 2.4.1 (normalisation). Works on wire
-records in the form of `model`; takes and gives no database.
+As render's ResolvedTileSpecCollection and TileSpec do it. Works on wire records in the form of
+`model`; takes and returns no database.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def with_derived_box(tile: Json, leaves: Sequence[Json]) -> Json:
 
 
 # ---------------------------------------------------------------------------------------------
-# normalisation (spec 2.4.1)
+# normalisation for matching
 # ---------------------------------------------------------------------------------------------
 
 

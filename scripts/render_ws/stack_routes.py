@@ -1,8 +1,9 @@
-"""Routes of spec render-ws 2.1 and 2.2: the service, owners, stacks."""
+"""Routes of the service, its owners and stacks."""
 
 from __future__ import annotations
 
 import secrets
+import sqlite3
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -22,6 +23,7 @@ from scripts.render_ws.web import (
     flag,
     number,
     plain,
+    reading,
     required_body,
     stack_key,
     store,
@@ -50,57 +52,57 @@ def version_info() -> Response:
 
 
 @service.get("owners")
-def owners() -> Response:
+@reading
+def owners(db: sqlite3.Connection) -> object:
     """Return all owners of stacks."""
-    with store().reading() as db:
-        return answer(stacks.owners(db))
+    return stacks.owners(db)
 
 
 @service.get("matchCollectionOwners")
-def match_collection_owners() -> Response:
+@reading
+def match_collection_owners(db: sqlite3.Connection) -> object:
     """Return all owners of match collections."""
-    with store().reading() as db:
-        return answer(matches.owners(db))
+    return matches.owners(db)
 
 
 @service.get("owner/<owner>/matchCollections")
-def match_collections(owner: str) -> Response:
+@reading
+def match_collections(db: sqlite3.Connection, owner: str) -> object:
     """Return the match collections of an owner with their sizes."""
-    with store().reading() as db:
-        return answer(matches.listing(db, owner))
+    return matches.listing(db, owner)
 
 
 @service.get("owner/<owner>/projects")
-def projects(owner: str) -> Response:
+@reading
+def projects(db: sqlite3.Connection, owner: str) -> object:
     """Return the projects of an owner."""
-    with store().reading() as db:
-        return answer(stacks.projects(db, owner))
+    return stacks.projects(db, owner)
 
 
 @service.get("owner/<owner>/stackIds")
 @service.get("owner/<owner>/project/<project>/stackIds")
-def stack_ids(owner: str, project: str | None = None) -> Response:
+@reading
+def stack_ids(db: sqlite3.Connection, owner: str, project: str | None = None) -> object:
     """Return the ids of the stacks of an owner or project."""
-    with store().reading() as db:
-        return answer([s.key._asdict() for s in stacks.listing(db, owner, project)])
+    return [s.key._asdict() for s in stacks.listing(db, owner, project)]
 
 
 @service.get("owner/<owner>/stacks")
 @service.get("owner/<owner>/project/<project>/stacks")
-def stack_list(owner: str, project: str | None = None) -> Response:
+@reading
+def stack_list(db: sqlite3.Connection, owner: str, project: str | None = None) -> object:
     """Return the metadata of the stacks of an owner or project."""
-    with store().reading() as db:
-        return answer([s.metadata() for s in stacks.listing(db, owner, project)])
+    return [s.metadata() for s in stacks.listing(db, owner, project)]
 
 
 # -- one stack ---------------------------------------------------------------------------------
 
 
 @stack.get("")
-def get_stack() -> Response:
+@reading
+def get_stack(db: sqlite3.Connection) -> object:
     """Return the metadata of a stack."""
-    with store().reading() as db:
-        return answer(stacks.find(db, stack_key()).metadata())
+    return stacks.find(db, stack_key()).metadata()
 
 
 @stack.post("")
@@ -186,11 +188,11 @@ def get_bounds() -> Response:
 
 
 @stack.get("tileIds")
-def get_tile_ids() -> Response:
+@reading
+def get_tile_ids(db: sqlite3.Connection) -> object:
     """Return the ids of all tiles."""
     region = Region(z_min=number("minZ"), z_max=number("maxZ"))
-    with store().reading() as db:
-        return answer(tiles.ids(db, stack_key(), region, request.args.get("matchPattern")))
+    return tiles.ids(db, stack_key(), region, request.args.get("matchPattern"))
 
 
 # -- single fields of the version --------------------------------------------------------------

@@ -182,7 +182,7 @@ def _drop_data(db: sqlite3.Connection, stack: Stack) -> None:
 
 
 def rename(db: sqlite3.Connection, key: StackKey, target: StackKey) -> None:
-    """Return a stack another name, project or owner."""
+    """Rename a stack, or move it to another project or owner."""
     stack = find(db, key)
     if stack.state in ("READ_ONLY", "OFFLINE"):
         raise BadRequest(f"stack {key} is {stack.state} and cannot be renamed")
@@ -262,7 +262,7 @@ _ALLOWED = {
 
 
 def set_state(db: sqlite3.Connection, key: StackKey, state: str) -> bool:
-    """Change the state by the table of spec 1.5; False when COMPLETE fails for want of tiles.
+    """Change the state as `_ALLOWED` says; False when COMPLETE fails for want of tiles.
 
     False is no exception, because the section data written before that check must stay.
     """

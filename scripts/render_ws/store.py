@@ -111,7 +111,7 @@ def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[sqlite3
 
 
 def where(*terms: tuple[str, object]) -> tuple[str, list[object]]:
-    """Join the SQL terms whose value is not None; give the condition and its values."""
+    """Join the SQL terms whose value is not None; return the condition and its values."""
     used = [(term, value) for term, value in terms if value is not None]
     return " AND ".join(term for term, _ in used), [value for _, value in used]
 

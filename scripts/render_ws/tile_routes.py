@@ -1,6 +1,8 @@
-"""Routes of spec render-ws 2.3: layers, sections, tiles."""
+"""Routes of layers, sections and tiles."""
 
 from __future__ import annotations
+
+import sqlite3
 
 from flask import Blueprint, Response, request
 
@@ -16,6 +18,7 @@ from scripts.render_ws.web import (
     number,
     plain,
     raw,
+    reading,
     required_body,
     stack_key,
     store,
@@ -34,48 +37,48 @@ def _z_range() -> Region:
 
 
 @tile.get("zValues")
-def z_values() -> Response:
+@reading
+def z_values(db: sqlite3.Connection) -> object:
     """Return the z of all layers, from the tiles as they are."""
     region = _z_range()
-    with store().reading() as db:
-        return answer(tiles.z_values(db, stacks.find(db, stack_key()), region))
+    return tiles.z_values(db, stacks.find(db, stack_key()), region)
 
 
 @tile.get("sectionData")
-def section_data() -> Response:
+@reading
+def section_data(db: sqlite3.Connection) -> object:
     """Return the sections as they were when the stack became COMPLETE."""
     z_min, z_max = number("minZ"), number("maxZ")
-    with store().reading() as db:
-        return answer(stacks.saved_sections(db, stacks.find(db, stack_key()), z_min, z_max))
+    return stacks.saved_sections(db, stacks.find(db, stack_key()), z_min, z_max)
 
 
 @tile.get("z/<number:z>/sectionData")
-def layer_section_data(z: float) -> Response:
+@reading
+def layer_section_data(db: sqlite3.Connection, z: float) -> object:
     """Return the sections of a layer, from the tiles as they are."""
-    with store().reading() as db:
-        return answer(stacks.live_sections(db, stacks.find(db, stack_key()), z))
+    return stacks.live_sections(db, stacks.find(db, stack_key()), z)
 
 
 @tile.get("z/<number:z>/bounds")
-def layer_bounds(z: float) -> Response:
+@reading
+def layer_bounds(db: sqlite3.Connection, z: float) -> object:
     """Return the bounds of a layer."""
-    with store().reading() as db:
-        return answer(tiles.layer_bounds(db, stacks.find(db, stack_key()), z))
+    return tiles.layer_bounds(db, stacks.find(db, stack_key()), z)
 
 
 @tile.get("z/<number:z>/tileBounds")
-def layer_tile_bounds(z: float) -> Response:
+@reading
+def layer_tile_bounds(db: sqlite3.Connection, z: float) -> object:
     """Return the boxes of the tiles of a layer."""
-    with store().reading() as db:
-        return answer(tiles.tile_bounds(db, stacks.find(db, stack_key()), "z=?", z))
+    return tiles.tile_bounds(db, stacks.find(db, stack_key()), "z=?", z)
 
 
 @tile.get("section/<section>/tileBounds")
-def section_tile_bounds(section: str) -> Response:
+@reading
+def section_tile_bounds(db: sqlite3.Connection, section: str) -> object:
     """Return the boxes of the tiles of a section."""
-    with store().reading() as db:
-        found = stacks.find(db, stack_key())
-        return answer(tiles.tile_bounds(db, found, "section=?", section))
+    found = stacks.find(db, stack_key())
+    return tiles.tile_bounds(db, found, "section=?", section)
 
 
 @tile.put("z/<number:z>/tileIds")
@@ -88,10 +91,10 @@ def put_layer_tile_ids(z: float) -> Response:
 
 
 @tile.get("section/<section>/z")
-def section_z(section: str) -> Response:
+@reading
+def section_z(db: sqlite3.Connection, section: str) -> object:
     """Return the z of a section."""
-    with store().reading() as db:
-        return answer(tiles.z_of_section(db, stacks.find(db, stack_key()), section))
+    return tiles.z_of_section(db, stacks.find(db, stack_key()), section)
 
 
 @tile.put("section/<section>/z")
@@ -123,14 +126,15 @@ def delete_section(section: str) -> Response:
 
 
 @tile.get("z/<number:z>/resolvedTiles")
-def layer_resolved_tiles(z: float) -> Response:
+@reading
+def layer_resolved_tiles(db: sqlite3.Connection, z: float) -> object:
     """Return the tiles of a layer with the shared transforms they refer to."""
-    with store().reading() as db:
-        return raw(tiles.resolved(db, stack_key(), Region.layer(z)))
+    return raw(tiles.resolved(db, stack_key(), Region.layer(z)))
 
 
 @tile.get("resolvedTiles")
-def resolved_tiles() -> Response:
+@reading
+def resolved_tiles(db: sqlite3.Connection) -> object:
     """Return tiles of a z range, group or box with the shared transforms they refer to."""
     region = Region(
         z_min=number("minZ"),
@@ -141,8 +145,7 @@ def resolved_tiles() -> Response:
         min_y=number("minY"),
         max_y=number("maxY"),
     )
-    with store().reading() as db:
-        return raw(tiles.resolved(db, stack_key(), region))
+    return raw(tiles.resolved(db, stack_key(), region))
 
 
 @tile.put("resolvedTiles")
@@ -164,11 +167,11 @@ def put_resolved_tiles(z: float | None = None) -> Response:
 
 
 @tile.put("tile-specs-with-ids")
-def tile_specs_with_ids() -> Response:
+@reading
+def tile_specs_with_ids(db: sqlite3.Connection) -> object:
     """Return the flattened specs of the tiles named in the body."""
     ids = model.texts(required_body("tile ids"))
-    with store().reading() as db:
-        return answer(tiles.flattened_by_id(db, stack_key(), ids))
+    return tiles.flattened_by_id(db, stack_key(), ids)
 
 
 @tile.get("z/<number:z>/tile-specs")
@@ -191,14 +194,14 @@ def last_tile_transforms(z: float) -> Response:
 
 
 @tile.get("z/<number:z>/box/<numbers(4):box>/tile-count")
-def box_tile_count(z: float, box: list[float]) -> Response:
+@reading
+def box_tile_count(db: sqlite3.Connection, z: float, box: list[float]) -> object:
     """Return the number of tiles that a box touches; width and height are whole numbers."""
     x, y, width, height = box
     if width != int(width) or height != int(height):
         raise NotFound(f"width {width} and height {height} must be whole numbers")
-    with store().reading() as db:
-        found = stacks.find(db, stack_key())
-        return answer(tiles.count(db, found, Region.box(z, x, y, width, height)))
+    found = stacks.find(db, stack_key())
+    return tiles.count(db, found, Region.box(z, x, y, width, height))
 
 
 @tile.get("layoutFile", defaults={"low": None, "high": None})
@@ -219,10 +222,10 @@ def layout_file(low: float | None, high: float | None) -> Response:
 
 
 @tile.get("tile/<tile_id>")
-def get_tile(tile_id: str) -> Response:
+@reading
+def get_tile(db: sqlite3.Connection, tile_id: str) -> object:
     """Return a tile spec as stored."""
-    with store().reading() as db:
-        return raw(tiles.body(db, stack_key(), tile_id))
+    return raw(tiles.body(db, stack_key(), tile_id))
 
 
 @tile.delete("tile/<tile_id>")
@@ -234,8 +237,8 @@ def delete_tile(tile_id: str) -> Response:
 
 
 @tile.get("transform/<transform_id>")
-def get_transform(transform_id: str) -> Response:
+@reading
+def get_transform(db: sqlite3.Connection, transform_id: str) -> object:
     """Return a shared transform as stored."""
-    with store().reading() as db:
-        found = stacks.find(db, stack_key())
-        return raw(tiles.transform_body(db, found, transform_id))
+    found = stacks.find(db, stack_key())
+    return raw(tiles.transform_body(db, found, transform_id))

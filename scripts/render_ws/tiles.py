@@ -75,7 +75,7 @@ def prepare(
     derive: bool,
     z: float | None,
 ) -> tuple[list[Row], list[Row]]:
-    """Read a ResolvedTileSpecCollection; give the rows of its tiles and shared transforms.
+    """Read a ResolvedTileSpecCollection as rows of tiles and of shared transforms.
 
     Tiles become rows one by one: tens of thousands of small dicts alive at the same time would
     keep the garbage collector busy (measured: half of the time of a save).

@@ -1,15 +1,17 @@
 """What every route uses: path converters, reading of requests, the forms of answers.
 
-Answers follow spec render-ws 1.7: JSON is exactly ``application/json`` (a Java client compares the
+Answers are those of the reference: JSON is exactly ``application/json`` (a Java client compares the
 header's text), a created thing is 201 with the request's URI as Location and no body, a fault is
 plain text.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import sqlite3
+from collections.abc import Callable
 from typing import Any, cast
 
 import orjson
@@ -101,6 +103,18 @@ def collection_key() -> CollectionKey:
 def store() -> Store:
     """Return the database that this request is for."""
     return cast(Store, request.environ[STORE])
+
+
+def reading(view: Callable[..., object]) -> Callable[..., Response]:
+    """Call a view with a connection that sees one state, and send what it returns."""
+
+    @functools.wraps(view)
+    def run(**values: object) -> Response:
+        with store().reading() as db:
+            value = view(db, **values)
+            return value if isinstance(value, Response) else answer(value)
+
+    return run
 
 
 # ---------------------------------------------------------------------------------------------
