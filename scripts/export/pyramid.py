@@ -14,7 +14,7 @@ from scripts.export.room import Room, Shape
 from scripts.export.slabs import Plan
 from scripts.lib import files
 from scripts.lib.arrays import Voxels
-from scripts.lib.drawing import kernels
+from scripts.lib.numerics import kernels
 from scripts.lib.volumes import multiscale
 from scripts.lib.volumes.multiscale import Level, Region
 

@@ -11,6 +11,7 @@ minus place in f. All images (h, w) float32, 0 where invalid.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,10 +21,11 @@ import numpy as np
 from scipy import fft, ndimage
 
 from scripts.lib.arrays import Array, Bool, Complex64, Float32, Index
+from scripts.lib.numerics.peaks import paraboloid
+from scripts.lib.numerics.smoothing import gaussian, masked_mean
 
 Lag = tuple[int, int]  # dx, dy
 
-_TINY = np.float32(1e-6)
 _DEGREE = 5  # of the spline through the pixels of a surface
 _TAPS = 4  # px to each side that a value up to 1 px away is made of
 _STEPS = (1.0, 0.5, 0.2, 0.1)  # px, of the paraboloids that close in on a peak
@@ -56,20 +58,14 @@ def band_pass(image: Float32, valid: Bool | None, fine_px: float, coarse_px: flo
     does not grow with size. Invalid pixels do not take part, and are 0 in the result.
     """
     side = 2 * round(np.sqrt(6 * coarse_px**2 + 1) / 2 - 0.5) + 1
-    if valid is None:
-        return _blurred(image, fine_px) - _boxed(image, side)
-    weight = valid.astype(np.float32)
-    level = np.float32(image[valid].mean()) if valid.any() else np.float32(0)
-    image = np.where(valid, image - level, np.float32(0))
-    fine = _blurred(image, fine_px) / np.maximum(_blurred(weight, fine_px), _TINY)
-    coarse = _boxed(image, side) / np.maximum(_boxed(weight, side), _TINY)
-    return np.asarray((fine - coarse) * weight, np.float32)
-
-
-def _blurred(image: Float32, sigma_px: float) -> Float32:
-    if sigma_px <= 0:
-        return image
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma_px), np.float32)
+    weight = None if valid is None else valid.astype(np.float32)
+    if valid is not None:
+        level = np.float32(image[valid].mean()) if valid.any() else np.float32(0)
+        image = np.where(valid, image - level, np.float32(0))
+    fine = masked_mean(image, weight, functools.partial(gaussian, sigma_px=fine_px))
+    coarse = masked_mean(image, weight, functools.partial(_boxed, side=side))
+    band = fine - coarse
+    return np.asarray(band if weight is None else band * weight, np.float32)
 
 
 def _boxed(image: Float32, side: int) -> Float32:
@@ -354,7 +350,7 @@ def find_peaks(rho: Float32, apart_px: float) -> Peaks:
     around = _around(rho, y, x)
     shift = np.zeros((n, 2))
     for step in _STEPS:
-        move, height, curvature = _paraboloid(_between(around, shift, step))
+        move, height, curvature = paraboloid(_between(around, shift, step))
         shift = np.clip(shift + step * move, -1, 1)
     lag = np.column_stack([x, y]) + shift - np.array([columns // 2, rows // 2])
     far = (np.arange(rows)[:, None] - y[:, None, None]) ** 2 + (
@@ -362,7 +358,7 @@ def find_peaks(rho: Float32, apart_px: float) -> Peaks:
     ) ** 2 >= apart_px**2
     second = np.where(far, rho, np.float32(-1)).reshape(n, -1).max(axis=1)
     sharpness = np.where(inner, curvature / _STEPS[-1] ** 2, 0.0)
-    return Peaks(lag, height, second.astype(float), sharpness, inner)
+    return Peaks(lag, np.minimum(height, 1.0), second.astype(float), sharpness, inner)
 
 
 def _around(rho: Float32, y: Index, x: Index) -> Array:
@@ -391,18 +387,3 @@ def _spline(x: Array) -> Array:
     for k in range(_DEGREE + 2):
         total += (-1) ** k * math.comb(_DEGREE + 1, k) * np.maximum(x + half - k, 0) ** _DEGREE
     return total / math.factorial(_DEGREE)
-
-
-def _paraboloid(c: Array) -> tuple[Array, Array, Array]:
-    """Return shift (n, 2), height (n,) and smaller curvature (n,) of (n, 3, 3) values."""
-    gx, gy = (c[:, 1, 2] - c[:, 1, 0]) / 2, (c[:, 2, 1] - c[:, 0, 1]) / 2
-    xx = 2 * c[:, 1, 1] - c[:, 1, 2] - c[:, 1, 0]
-    yy = 2 * c[:, 1, 1] - c[:, 2, 1] - c[:, 0, 1]
-    xy = -(c[:, 2, 2] + c[:, 0, 0] - c[:, 0, 2] - c[:, 2, 0]) / 4
-    middle, spread = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
-    low = middle - spread
-    determinant = np.where(low > 1e-9, xx * yy - xy * xy, 1.0)
-    shift = np.stack([gx * yy - gy * xy, gy * xx - gx * xy], axis=1) / determinant[:, None]
-    shift = np.where((low > 1e-9)[:, None], np.clip(shift, -1, 1), 0.0)
-    height = c[:, 1, 1] + (shift * np.stack([gx, gy], axis=1)).sum(axis=1) / 2
-    return shift, np.minimum(height, 1.0), low

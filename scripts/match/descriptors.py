@@ -17,6 +17,7 @@ from scipy import ndimage, spatial
 
 from scripts.lib.arrays import Array, Float32, Index
 from scripts.lib.drawing.compose import Picture
+from scripts.lib.numerics.peaks import paraboloid
 from scripts.match import sift
 
 _RATIO = 2 ** (1 / 4)  # of the two Gaussians
@@ -76,20 +77,10 @@ def _extrema(difference: Float32, how: Blobs) -> tuple[Array, Array]:
     value = difference[y, x].astype(float)
     places = np.column_stack([x, y]).astype(float)
     if how.quadratic:
-        at = {
-            (i, j): difference[y + j, x + i].astype(float) for i in (-1, 0, 1) for j in (-1, 0, 1)
-        }
-        gradient = np.stack([at[1, 0] - at[-1, 0], at[0, 1] - at[0, -1]], axis=1) / 2
-        xx, yy = (at[i, j] - 2 * value + at[-i, -j] for i, j in ((1, 0), (0, 1)))
-        xy = (at[1, 1] + at[-1, -1] - at[1, -1] - at[-1, 1]) / 4
-        determinant = xx * yy - xy * xy
-        flat = determinant <= 1e-12
-        determinant = np.where(flat, 1.0, determinant)
-        step_x = -(yy * gradient[:, 0] - xy * gradient[:, 1]) / determinant
-        step_y = -(xx * gradient[:, 1] - xy * gradient[:, 0]) / determinant
-        step = np.clip(np.stack([step_x, step_y], axis=1), -0.5, 0.5) * ~flat[:, None]
+        near = np.arange(-1, 2)
+        around = difference[y[:, None, None] + near[:, None], x[:, None, None] + near]
+        step, value, _ = paraboloid(around.astype(float), 0.5)
         places += step
-        value = value + (gradient * step).sum(axis=1) / 2
     keep = value >= how.threshold
     return places[keep], value[keep]
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from scripts.lib.arrays import Array, Bool, Float32
+from scripts.lib.numerics.reduction import halved, halved_mask
 from scripts.match import correlation
 from scripts.match.correlation import Field, Spectra
 
@@ -132,21 +133,11 @@ class _Level:
 
     def halved(self) -> _Level:
         """Return the level of half the size."""
-        return _Level(*_halved(self.image, self.valid), 2 * self.step)
+        return _Level(halved(self.image), halved_mask(self.valid), 2 * self.step)
 
     def field(self, band_px: tuple[float, float]) -> Field:
         """Return the band-passed level."""
         return _field(self.image, None if self.valid.all() else self.valid, band_px)
-
-
-def _halved(image: Float32, valid: Bool) -> tuple[Float32, Bool]:
-    h, w = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
-    size = (w // 2, h // 2)
-    small = cv2.resize(image[:h, :w], size, interpolation=cv2.INTER_AREA)
-    if valid.all():
-        return np.asarray(small, np.float32), np.ones(size[::-1], bool)
-    both = valid[:h, :w].reshape(h // 2, 2, w // 2, 2).all(axis=(1, 3))
-    return np.asarray(small, np.float32), np.asarray(both)
 
 
 def _inner(field: Field, margin: int) -> Field:

@@ -10,6 +10,7 @@ have the same scan distortion, and a shift between them is measured.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from scripts.lib.arrays import Array, Bool, Float32, Image
+from scripts.lib.numerics.peaks import parabola
+from scripts.lib.numerics.smoothing import gaussian, masked_mean
 
 FINE_PX, COARSE_PX = 1.0, 6.0  # band: below it pixel noise, above it shading and charging clouds
 GRID = 8  # blocks along a side
@@ -72,10 +75,9 @@ def look(image: Image, valid: Bool) -> Look:
 
 
 def _smooth(pixels: Float32, valid: Bool, sigma: float) -> Float32:
-    size = (2 * round(3 * sigma) + 1,) * 2
-    weight = cv2.GaussianBlur(valid.astype(np.float32), size, sigma)
-    total = cv2.GaussianBlur(np.where(valid, pixels, 0).astype(np.float32), size, sigma)
-    return np.asarray(total / np.maximum(weight, 1e-6), np.float32)
+    smooth = functools.partial(gaussian, sigma_px=sigma, reach_px=round(3 * sigma))
+    inside = np.where(valid, pixels, 0).astype(np.float32)
+    return masked_mean(inside, valid.astype(np.float32), smooth)
 
 
 def compare(a: Look, b: Look) -> Likeness:
@@ -103,18 +105,9 @@ def shift_between(a: Look, b: Look) -> tuple[float, float]:
     near = field[np.ix_(rows, columns)]
     i, j = np.unravel_index(int(near.argmax()), near.shape)
     return (
-        float(columns[j]) + _vertex(near[i, :], int(j)),
-        float(rows[i]) + _vertex(near[:, j], int(i)),
+        float(columns[j]) + parabola(near[i, :], int(j)),
+        float(rows[i]) + parabola(near[:, j], int(i)),
     )
-
-
-def _vertex(values: NDArray[np.generic], at: int) -> float:
-    """Return the offset of a parabola's top from the largest of three values."""
-    if at in (0, len(values) - 1):
-        return 0.0
-    left, middle, right = (float(v) for v in values[at - 1 : at + 2])
-    bend = left - 2 * middle + right
-    return 0.5 * (left - right) / bend if bend < 0 else 0.0
 
 
 def band_shifts(a: Look, b: Look, shift: tuple[float, float]) -> Array:
@@ -140,8 +133,8 @@ def band_shifts(a: Look, b: Look, shift: tuple[float, float]) -> Array:
         field = cv2.matchTemplate(window, np.ascontiguousarray(template), cv2.TM_CCOEFF_NORMED)
         i, j = np.unravel_index(int(field.argmax()), field.shape)
         if field[i, j] >= LEAST_LIKE:
-            out[k, 0] = j - reach + _vertex(field[i, :], int(j))
-            out[k, 1] = i - reach + _vertex(field[:, j], int(i))
+            out[k, 0] = j - reach + parabola(field[i, :], int(j))
+            out[k, 1] = i - reach + parabola(field[:, j], int(i))
     return out
 
 

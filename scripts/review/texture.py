@@ -6,10 +6,13 @@ averaged away by the level and the blur, shading and charging clouds are wider t
 
 from __future__ import annotations
 
-import numpy as np
-from scipy import ndimage
+import functools
 
-from scripts.lib.arrays import Array, Bool, Image
+import cv2
+import numpy as np
+
+from scripts.lib.arrays import Bool, Image
+from scripts.lib.numerics.smoothing import gaussian, masked_mean
 
 SHORT_SIDE = 48  # px the shorter side keeps at least at the level that is read
 FINE, COARSE = 1.0, 4.0  # px of the small level; sigmas of the band
@@ -31,15 +34,18 @@ def score(image: Image, valid: Bool) -> float:
         (h, w) where the picture has data. Saturated areas are flat and lower the score.
     """
     pixels = np.asarray(image, float)
-    band = _blurred(pixels, valid, FINE) - _blurred(pixels, valid, COARSE)
+    weight = valid.astype(float)
+    fine, coarse = (
+        masked_mean(
+            np.where(valid, pixels, 0.0),
+            weight,
+            functools.partial(gaussian, sigma_px=sigma, border=cv2.BORDER_REPLICATE),
+        )
+        for sigma in (FINE, COARSE)
+    )
+    band = fine - coarse
     inside = band[valid]
     if inside.size < 16:
         return 0.0
     low, high = np.quantile(inside, [0.1, 0.9])
     return float(high - low) / 2.563  # the spread of a normal distribution between these quantiles
-
-
-def _blurred(pixels: Array, valid: Bool, sigma: float) -> Array:
-    weight = ndimage.gaussian_filter(valid.astype(float), sigma, mode="nearest")
-    total = ndimage.gaussian_filter(np.where(valid, pixels, 0.0), sigma, mode="nearest")
-    return np.asarray(total / np.maximum(weight, 1e-6))

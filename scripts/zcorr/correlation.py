@@ -16,10 +16,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from scripts.lib.arrays import Bool, Bytes, Float32, Image, Index
+from scripts.lib.arrays import Bool, Bytes, Float32, Index
 from scripts.lib.drawing import boxes
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
+from scripts.lib.numerics.reduction import shrunk
+from scripts.lib.numerics.smoothing import gaussian, masked_mean
 from scripts.zcorr import kernels
 
 _TEXTURE_SCALE = 0.22  # texture is judged at about the reference's scale: pixel noise is none there
@@ -70,24 +72,6 @@ def textured(picture: Picture, scale: float, options: Texture) -> Bool:
     return data & (full >= options.threshold)
 
 
-def halved(image: Float32) -> Float32:
-    """Mean of 2 x 2 pixels; a last odd row or column is left out, but of a single one."""
-    h, w = (max(1, n // 2) for n in image.shape)
-    even = image[: 2 * h, : 2 * w]
-    return np.asarray(cv2.resize(even, (w, h), interpolation=cv2.INTER_AREA), np.float32)
-
-
-def _shrunk(image: Image, factor: float) -> Image:
-    """Area means at a scale of `factor` < 1, by halves as far as they go: that is faster."""
-    h, w = (max(1, round(n * factor)) for n in image.shape)
-    while image.shape[0] >= 2 * h and image.shape[1] >= 2 * w:
-        half = (image.shape[1] // 2, image.shape[0] // 2)
-        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA))
-    if image.shape == (h, w):
-        return image
-    return np.asarray(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA))
-
-
 def _local_mean(image: Float32, weight: Float32 | None, sigma: float) -> Float32:
     """Gaussian mean over pixels by weight; 0 where there is none.
 
@@ -97,14 +81,11 @@ def _local_mean(image: Float32, weight: Float32 | None, sigma: float) -> Float32
     factor = min(1.0, _FINE_SD / sigma)
 
     def smooth(values: Float32) -> Float32:
-        small = _shrunk(values, factor) if factor < 1 else values
-        blurred = cv2.GaussianBlur(small, (0, 0), sigma * factor, borderType=cv2.BORDER_REFLECT)
+        small = shrunk(values, factor) if factor < 1 else values
+        blurred = gaussian(small, sigma * factor, border=cv2.BORDER_REFLECT)
         return np.asarray(cv2.resize(blurred, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
 
-    if weight is None:
-        return smooth(image)
-    total, norm = smooth(image * weight), smooth(weight)
-    return np.asarray(np.divide(total, norm, out=np.zeros_like(total), where=norm > 1e-6))
+    return masked_mean(image if weight is None else image * weight, weight, smooth)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +133,8 @@ def keepsake(picture: Picture, longer_px: int) -> Bytes:
     """Return the 8-bit picture kept for reports: longer side at most `longer_px`, 0 = no data."""
     factor = min(1.0, longer_px / max(picture.pixels.shape))
     full = bool(picture.mask.all())
-    small = _shrunk(picture.pixels, factor)
-    there = True if full else _shrunk(picture.mask.astype(np.float32), factor) > 0
+    small = shrunk(picture.pixels, factor)
+    there = True if full else shrunk(picture.mask.astype(np.float32), factor) > 0
     return np.where(there, np.maximum(small, 1), 0).astype(np.uint8)
 
 

@@ -20,6 +20,7 @@ are plain sums, so nothing here knows what a layer is thick.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,8 +30,10 @@ import numpy as np
 
 from scripts.lib.arrays import Array, Bool, Float32, Int64
 from scripts.lib.drawing.compose import Picture
+from scripts.lib.numerics.reduction import halved
+from scripts.lib.numerics.smoothing import gaussian, masked_mean
 from scripts.zcorr import kernels
-from scripts.zcorr.correlation import FLAT, LEAST_COMMON, halved
+from scripts.zcorr.correlation import FLAT, LEAST_COMMON
 
 # sd of the two Gaussians of the band: there tissue is well above noise (nine tenths, FIB-25)
 BAND_SD_PX = (1.5, 2.4)
@@ -142,12 +145,10 @@ def _surroundings(small: Float32, share: Float32, *, whole: bool) -> tuple[Float
 
 def _mean(values: Float32, weight: Float32 | None, sigma: float) -> Float32:
     """Gaussian mean over valid pixels, cut at three standard deviations."""
-    size = 2 * math.ceil(3 * sigma) + 1
-    total = cv2.GaussianBlur(values, (size, size), sigma, borderType=cv2.BORDER_REFLECT)
-    if weight is None:
-        return np.asarray(total)
-    norm = cv2.GaussianBlur(weight, (size, size), sigma, borderType=cv2.BORDER_REFLECT)
-    return np.asarray(np.divide(total, norm, out=np.zeros_like(total), where=norm > 1e-3))
+    smooth = functools.partial(
+        gaussian, sigma_px=sigma, reach_px=math.ceil(3 * sigma), border=cv2.BORDER_REFLECT
+    )
+    return masked_mean(values, weight, smooth, least=1e-3)
 
 
 @dataclass(frozen=True)

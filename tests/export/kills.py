@@ -18,6 +18,7 @@ from scripts.export import interpolation
 from scripts.lib import files
 from scripts.lib.drawing import compose, kernels
 from scripts.lib.geometry import Box
+from scripts.lib.numerics.kernels import halve
 from scripts.lib.service.client import RenderClient
 from scripts.lib.volumes import multiscale
 from tests.export import test_parts
@@ -86,7 +87,7 @@ def warm():
     out = np.zeros(a.pixels.shape, np.uint8)
     interpolation.mix(a, b, 0.5, out)
     kernels.contiguous(out[None, :, ::2])
-    kernels.halve(out, out, np.zeros((30, 70), np.uint8))
+    halve(out, out, np.zeros((30, 70), np.uint8))
 
 
 def main(count, seed):

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from scripts.lib import files, geometry
-from scripts.lib.drawing import kernels
+from scripts.lib.numerics import kernels
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, affine_data

@@ -6,6 +6,7 @@ import pytest
 
 from scripts.lib import geometry
 from scripts.lib.drawing import pixels
+from scripts.lib.numerics.reduction import halved
 from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 
@@ -61,7 +62,7 @@ class Specimen:
     def source(self, tile, level):
         image = self.images[tile.tile_id].astype(np.float32)
         for _ in range(level):
-            image = pixels.halve(image)
+            image = halved(image)
         return image, pixels.read_mask(tile.mask_url, (self.h, self.w), level)
 
     def map(self, p_id, q_id):

@@ -27,6 +27,7 @@ import cv2
 import numpy as np
 
 from scripts.lib.arrays import Array, Float32, Image
+from scripts.lib.numerics.smoothing import gaussian
 from scripts.lib.service.records import TileSpec
 
 _FILTER = "org.janelia.alignment.filter."
@@ -344,16 +345,9 @@ def _apply_local_streaks(image: Float32, parameters: Mapping[str, str], grid: _G
     fixed = _without_streaks(image, spectral, grid)
     sigma = radius / (1 << grid.level)
     found = (np.abs(image - fixed) > initial).astype(np.float32)
-    near = (_blurred(found, sigma) > final).astype(np.float32)
-    weight = _blurred(near, sigma)
-    return image + weight * (fixed - image)
-
-
-def _blurred(image: Float32, sigma: float) -> Float32:
-    if sigma <= 0:
-        return image
-    out = cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-    return np.asarray(out, np.float32)
+    near = (gaussian(found, sigma, border=cv2.BORDER_REFLECT) > final).astype(np.float32)
+    weight = gaussian(near, sigma, border=cv2.BORDER_REFLECT)
+    return np.asarray(image + weight * (fixed - image), np.float32)
 
 
 def _apply_background(image: Float32, parameters: Mapping[str, str], grid: _Grid) -> Float32:
@@ -369,7 +363,7 @@ def _apply_background(image: Float32, parameters: Mapping[str, str], grid: _Grid
 
         smooth = ndimage.median_filter(small, 2 * round(radius * shrink) + 1, mode="reflect")
     else:
-        smooth = _blurred(small, radius * shrink)
+        smooth = gaussian(small, radius * shrink, border=cv2.BORDER_REFLECT)
     wide = np.asarray(cv2.resize(smooth, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
     return image - (wide - np.float32(wide.mean(dtype=np.float64)))
 

@@ -437,19 +437,6 @@ def mask_of(spans: Spans, width: int) -> Bool:
 
 
 @_compiled
-def halve(lower, upper, out):  # type: ignore[no-untyped-def]  # noqa: ANN201
-    """Average 2×2×2 voxels of two planes of even sides, rounded half up, into `out`."""
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            k, m = 2 * i, 2 * j
-            total = _I(lower[k, m]) + _I(lower[k, m + 1])
-            total += _I(lower[k + 1, m]) + _I(lower[k + 1, m + 1])
-            total += _I(upper[k, m]) + _I(upper[k, m + 1])
-            total += _I(upper[k + 1, m]) + _I(upper[k + 1, m + 1])
-            out[i, j] = (total + _I(4)) >> _I(3)
-
-
-@_compiled
 def _copy(values, out):  # type: ignore[no-untyped-def]  # noqa: ANN202
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):

@@ -16,7 +16,8 @@ import deflate
 import h5py
 import numpy as np
 
-from scripts.lib.arrays import Array, Bytes, Float32, Image
+from scripts.lib.arrays import Array, Bytes, Image
+from scripts.lib.numerics.reduction import halved
 
 Window = tuple[slice, slice]  # rows, columns; explicit starts and stops
 
@@ -35,14 +36,6 @@ def level_for(scale: float) -> int:
         raise ValueError(f"scale must be a positive number, found {scale}")
     # 1 / 0.2 and the like must not fall below their integer
     return max(0, math.floor(1 / scale + 1e-9).bit_length() - 1)
-
-
-def halve(image: Float32) -> Float32:
-    """Mean of 2x2 pixels; an odd last row or column is dropped."""
-    h, w = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
-    even = image[:h, :w]
-    total = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
-    return total * np.float32(0.25)
 
 
 def read_image(url: str, level: int = 0, window: Window | None = None) -> Image:
@@ -69,7 +62,7 @@ def read_image(url: str, level: int = 0, window: Window | None = None) -> Image:
             return _read(file[name], z, window)
         image = _read(file[name], z, None)
     for _ in range(level - stored):
-        image = halve(image.astype(np.float32, copy=False))
+        image = halved(image.astype(np.float32, copy=False))
     return image if window is None else image[window]
 
 

@@ -44,6 +44,8 @@ def halved_mask(valid: Bool) -> Bool:
         (h // 2, w // 2).
     """
     h, w = (n // 2 for n in valid.shape)
+    if valid.all():  # as most are, and ten times as fast
+        return np.ones((h, w), bool)
     return np.asarray(valid[: 2 * h, : 2 * w].reshape(h, 2, w, 2).all(axis=(1, 3)))
 
 

@@ -54,12 +54,12 @@ def masked_mean(
     smooth
         The local mean of a picture without gaps, such as `gaussian`; linear.
     least
-        Where the smoothed weight is no more than this there is no mean.
+        The smoothed weight counts as no less: far from all data the mean fades to 0.
 
     Returns
     -------
     Image
-        (h, w) of the same dtype, 0 where there is no mean.
+        (h, w) of the same dtype, 0 out of reach of all data.
 
     References
     ----------
@@ -68,5 +68,4 @@ def masked_mean(
     total = smooth(image)
     if weight is None:
         return total
-    norm = smooth(weight)
-    return np.divide(total, norm, out=np.zeros_like(total), where=norm > least)
+    return np.asarray(total / np.maximum(smooth(weight), total.dtype.type(least)))

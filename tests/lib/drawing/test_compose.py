@@ -11,6 +11,7 @@ from scripts.lib import geometry
 from scripts.lib.drawing import compose, filters, maps, mosaic, pixels
 from scripts.lib.drawing.compose import Placed
 from scripts.lib.geometry import Box
+from scripts.lib.numerics.reduction import halved
 from scripts.lib.service.records import Leaf, Ref, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A, affine_data, parse
 
@@ -34,7 +35,7 @@ def ramp(axis):
     def read(spec, level):
         full = np.indices((spec.height, spec.width), dtype=np.float32)[1 - axis]
         for _ in range(level):
-            full = pixels.halve(full)
+            full = halved(full)
         mask = pixels.read_mask(spec.mask_url, (spec.height, spec.width), level)
         return full, mask
 
@@ -213,7 +214,7 @@ def stored(folder, spec, image):
         for level in range(2):
             stored = {"chunks": (1, 64, 64), "compression": "gzip"}
             file.create_dataset(f"mipmap.{level}", data=image[None], **stored)
-            image = np.rint(pixels.halve(image.astype(np.float32))).astype(image.dtype)
+            image = np.rint(halved(image.astype(np.float32))).astype(image.dtype)
     return replace(spec, image_url=f"file://{path}?dataSet=/mipmap.0&z=0")
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from scripts.lib.drawing import compose, filters, pixels
+from scripts.lib.drawing import compose, filters
+from scripts.lib.numerics.reduction import halved
 from scripts.lib.service.records import TileSet, TileSpec
 from scripts.render_ws import model
 from tests.export.synthetic import tile as stored_tile
@@ -208,9 +209,9 @@ def test_an_unknown_filter_is_refused_by_name():
 def test_a_level_is_filtered_like_the_full_picture(each):
     image = tissue((192, 256), sigma=5) + curtains((192, 256), sd=3)
     spec = tile(each, width=256, height=192)
-    level = pixels.halve(pixels.halve(filters.apply_filters(image, spec)))
-    own = filters.apply_filters(pixels.halve(pixels.halve(image)), spec, 2)
-    changed = np.abs(level - pixels.halve(pixels.halve(image))).mean()
+    level = halved(halved(filters.apply_filters(image, spec)))
+    own = filters.apply_filters(halved(halved(image)), spec, 2)
+    changed = np.abs(level - halved(halved(image))).mean()
     assert np.abs(own - level).mean() < 0.12 * changed + 0.05
 
 
