@@ -1,19 +1,13 @@
 # Is the match graph fit to be solved? Survey, patches in rounds, clusters, decisions, the gate, the trimmed stack.
-SUSPECTS = {
-    key: config["review"][key]
-    for key in (
-        "resin_texture",
-        "resin_likeness",
-        "min_resin_layers",
-        "max_unlike_share",
-        "max_displaced_share",
-        "max_saturated_share",
-        "max_dead_share",
-        "max_noise_ratio",
-        "min_texture_ratio",
-    )
-}
-DECISIONS = {key: config["review"][key] for key in ("auto", "exclude", "keep", "patch")}
+from dataclasses import fields
+
+from scripts.review.gate import Limits as GateLimits
+from scripts.review.suspects import Limits as VerdictLimits
+
+REVIEW = config["review"]
+VERDICTS = {each.name: REVIEW[each.name] for each in fields(VerdictLimits)}
+DECISIONS = {key: REVIEW[key] for key in ("auto", "exclude", "keep", "patch")}
+BRIDGES = ("bridge", "bridge_from_layers", "bridge_window_layers")
 
 
 rule survey_tiles:
@@ -58,8 +52,9 @@ checkpoint propose_patches:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=60,
     params:
+        **DECISIONS,
         render=RENDER,
-        review=SUSPECTS | DECISIONS,
+        limits=VERDICTS,
     script:
         "../scripts/review/propose_patches.py"
 
@@ -161,12 +156,8 @@ rule review_connectivity:
     params:
         render=RENDER,
         collection=REVIEWED,
-        review=SUSPECTS
-        | DECISIONS
-        | {
-            key: config["review"][key]
-            for key in ("bridge", "bridge_from_layers", "bridge_window_layers")
-        },
+        limits=VERDICTS,
+        settings=DECISIONS | {key: REVIEW[key] for key in BRIDGES},
     script:
         "../scripts/review/review_connectivity.py"
 
@@ -225,7 +216,7 @@ rule check_gate:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=15,
     params:
-        review=config["review"],
+        limits={each.name: REVIEW[each.name] for each in fields(GateLimits)},
     script:
         "../scripts/review/check_gate.py"
 

@@ -108,7 +108,7 @@ def _residuals(evidence: Evidence) -> Iterator[Finding]:
             f"residual {table['rms_px'][i]:.2f} px, the median is "
             f"{np.nanmedian(table['rms_px']):.2f} px",
             f"{table['tile_id'][i]} (z {table['z'][i]})",
-            "look at the tile; exclude it under review.exclude when it is spoilt",
+            "look at the tile; exclude it under review.exclude when it is damaged",
         )
 
 

@@ -2,8 +2,8 @@
 
 Tiles may be joined through z while the seam between two cells has no match for many layers: the
 seam then drifts. The offset of the two tiles is interpolated from the layers around the gap that
-do have matches, and stored as four matches of low weight, so that any real match wins (spec
-match-review 13.2, with a window of layers instead of all of them: the offset follows the data).
+do have matches, and stored as four matches of low weight, so that any real match wins; a
+window of layers instead of all of them, so that the offset follows the data.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from scripts.lib.service.records import CanvasMatches, TileSpec
 from scripts.review.edges import Edge
 from scripts.review.patches import Place
 
-WEIGHT = 0.1  # the reference's weight of derived matches (spec 7.5)
+WEIGHT = 0.1  # any real match counts for more
 INSET_PX = 50.0  # corners are moved inwards so much, and by a tenth of a small tile's side
 COLUMNS = ("z", "row_a", "column_a", "row_b", "column_b", "p_id", "q_id", "layers_used",
            "shift_x_px", "shift_y_px", "spread_px", "reason")  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """A range of layers of an edge that should be bridged, and why."""
 
     edge: Edge
@@ -45,10 +45,26 @@ class Offset:
     count: int
 
 
-def wishes(
+def requests(
     gaps: Iterable[Mapping[str, Any]], asked: Sequence[Mapping[str, Any]], *, auto: bool, least: int
-) -> list[Wish]:
-    """Return ranges to bridge: those a person asked for and, with `auto`, gaps of `least` layers.
+) -> list[Request]:
+    """Return ranges to bridge: those a person asked for and, with `auto`, long gaps.
+
+    Parameters
+    ----------
+    gaps
+        Rows of `edges.COLUMNS`.
+    asked
+        Entries of ``review.bridge``.
+    auto
+        Setting ``review.auto``.
+    least
+        Layers from which on a gap is bridged.
+
+    Returns
+    -------
+    list of Request
+        Those of a person first.
 
     Raises
     ------
@@ -60,11 +76,11 @@ def wishes(
         if gap["layers"] >= least:
             edge = ((gap["row_a"], gap["column_a"]), (gap["row_b"], gap["column_b"]))
             reason = f"auto: {gap['layers']} layers without a match"
-            out.append(Wish(edge, gap["z_first"], gap["z_last"], reason))
+            out.append(Request(edge, gap["z_first"], gap["z_last"], reason))
     return out
 
 
-def _asked(number: int, entry: Mapping[str, Any]) -> Wish:
+def _asked(number: int, entry: Mapping[str, Any]) -> Request:
     cells = sorted(tuple(int(n) for n in cell.split(",")) for cell in entry["cells"])
     if len(cells) != 2 or sum(abs(m - n) for m, n in zip(*cells, strict=True)) != 1:
         raise UserError(
@@ -72,27 +88,44 @@ def _asked(number: int, entry: Mapping[str, Any]) -> Wish:
             f' "row,column"], found {entry["cells"]}'
         )
     edge = ((cells[0][0], cells[0][1]), (cells[1][0], cells[1][1]))
-    return Wish(edge, float(entry["z_first"]), float(entry["z_last"]), str(entry["reason"]))
+    return Request(edge, float(entry["z_first"]), float(entry["z_last"]), str(entry["reason"]))
 
 
 Matches = Callable[[TileSpec, TileSpec], CanvasMatches | None]
 
 
 def bridge(
-    wish: Wish,
+    request: Request,
     at: Mapping[Place, TileSpec],
     matches: Matches,
     *,
     window: int,
     missing: set[float],
 ) -> Iterator[tuple[CanvasMatches, dict[str, Any]]]:
-    """Return the derived record and its row (`COLUMNS`) for each layer of `wish` in `missing`.
+    """Derive a match record for each layer of a request that has none.
 
-    `matches` gives the record of two tiles of a layer or None; `window` layers before and after
-    the gap are looked at. Nothing is given when none of them has matches.
+    Parameters
+    ----------
+    request
+        The range.
+    at
+        Tiles by place.
+    matches
+        Gives the record of two tiles of a layer, or None.
+    window
+        Layers before and after the gap that are looked at.
+    missing
+        Layers in which the edge has no match.
+
+    Yields
+    ------
+    record : CanvasMatches
+        Four corners, weight `WEIGHT`; nothing when no layer of the window has matches.
+    row : dict
+        `COLUMNS`.
     """
-    a, b = wish.edge
-    near = np.arange(wish.z_first - window, wish.z_last + window + 1)
+    a, b = request.edge
+    near = np.arange(request.z_first - window, request.z_last + window + 1)
     offsets = []
     for z in near:
         one, two = at.get((z, *a)), at.get((z, *b))
@@ -102,10 +135,10 @@ def bridge(
                 offsets.append(_offset(z, one, found))
     for z in near:
         one, two = at.get((z, *a)), at.get((z, *b))
-        if not wish.z_first <= z <= wish.z_last or z not in missing or not offsets:
+        if not request.z_first <= z <= request.z_last or z not in missing or not offsets:
             continue
         if one is not None and two is not None:
-            yield _derived(wish, z, one, two, offsets)
+            yield _derived(request, z, one, two, offsets)
 
 
 def _offset(z: float, a: TileSpec, found: CanvasMatches) -> Offset:
@@ -113,7 +146,7 @@ def _offset(z: float, a: TileSpec, found: CanvasMatches) -> Offset:
     return Offset(z, step if found.p_id == a.tile_id else -step, len(found.w))
 
 
-def interpolated(
+def _interpolated(
     z: float, offsets: Sequence[Offset], *, most: int = 10
 ) -> tuple[Array, float, int]:
     """Return the offset at `z`, its spread (px, sd of a layer) and the number of layers used.
@@ -133,9 +166,9 @@ def interpolated(
 
 
 def _derived(
-    wish: Wish, z: float, a: TileSpec, b: TileSpec, offsets: Sequence[Offset]
+    request: Request, z: float, a: TileSpec, b: TileSpec, offsets: Sequence[Offset]
 ) -> tuple[CanvasMatches, dict[str, Any]]:
-    shift, spread, layers = interpolated(z, offsets)
+    shift, spread, layers = _interpolated(z, offsets)
     inset = min(INSET_PX, a.width / 10, a.height / 10)
     x, y = (inset, a.width - 1 - inset), (inset, a.height - 1 - inset)
     corners = np.array([(u, v) for v in y for u in x])
@@ -143,9 +176,9 @@ def _derived(
         a.section_id, a.tile_id, b.section_id, b.tile_id, corners, corners + shift,
         np.full(4, WEIGHT),
     ).ordered()  # fmt: skip
-    (row_a, column_a), (row_b, column_b) = wish.edge
+    (row_a, column_a), (row_b, column_b) = request.edge
     values = (
         f"{z:g}", row_a, column_a, row_b, column_b, pair.p_id, pair.q_id, layers,
-        f"{shift[0]:.2f}", f"{shift[1]:.2f}", f"{spread:.2f}", wish.reason,
+        f"{shift[0]:.2f}", f"{shift[1]:.2f}", f"{spread:.2f}", request.reason,
     )  # fmt: skip
     return pair, dict(zip(COLUMNS, values, strict=True))

@@ -21,10 +21,9 @@ from scripts.lib.service.receipts import CollectionReceipt
 from scripts.review import gate
 
 log = logging.getLogger(__name__)
-LIMITS = tuple(gate.Limits.__dataclass_fields__)
 
 
-def main(*, inputs: Mapping[str, str], out: str | Path, params: Mapping[str, Any]) -> None:
+def main(*, inputs: Mapping[str, str], out: str | Path, limits: Mapping[str, Any]) -> None:
     """Check, and write the gate file when all checks pass."""
     found = gate.Evidence(
         figures=read_json(inputs["clusters"]),
@@ -34,7 +33,7 @@ def main(*, inputs: Mapping[str, str], out: str | Path, params: Mapping[str, Any
         proposals=Path(inputs["proposals"]).read_text(),
         planned=CollectionReceipt.read(inputs["matches"]).pairs_planned,
     )
-    checks = gate.checks(found, gate.Limits(**{name: params[name] for name in LIMITS}))
+    checks = gate.checks(found, gate.Limits(**limits))
     for check in checks:
         log.info("%s: %s (expected %s): %s", check.name, check.found, check.expected, check.status)
         if check.status == "warning":
@@ -50,5 +49,5 @@ if __name__ == "__main__":
         main(
             inputs=dict(snakemake.input.items()),
             out=snakemake.output[0],
-            params=snakemake.params.review,
+            limits=snakemake.params.limits,
         )

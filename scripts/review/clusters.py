@@ -1,7 +1,6 @@
 """Clusters: which tiles the matches join, by one union-find over all pairs at once.
 
-No slabs: a tile whose only partners lie beyond a slab's border is no orphan (the reference counts
-in slabs of 1000 layers and reports such tiles, spec match-review 16.7).
+No slabs: a tile whose only partners lie beyond a slab's border is no orphan.
 """
 
 from __future__ import annotations
@@ -31,18 +30,55 @@ class Net:
     dz: Array
 
     def without(self, gone: Bool) -> Net:
-        """Return the net with the pairs of tiles marked in (n,) `gone` removed; the tiles stay."""
+        """Return the net without the pairs of some tiles; the tiles stay.
+
+        Parameters
+        ----------
+        gone
+            (n,) bool, the tiles.
+
+        Returns
+        -------
+        Net
+            With the same tiles in the same order.
+        """
         keep = ~(gone[self.p] | gone[self.q])
         return Net(self.tiles, self.p[keep], self.q[keep], self.dz[keep])
 
 
 def net_of(tiles: Sequence[TileSpec], saved: Iterable[Mapping[str, str]]) -> Net:
-    """Return the net of `tiles` and rows with p_id and q_id; pairs of other tiles are left out."""
+    """Return the net of tiles and rows of pairs.
+
+    Parameters
+    ----------
+    tiles
+        The tiles.
+    saved
+        Rows with ``p_id`` and ``q_id``; pairs with other tiles are left out.
+
+    Returns
+    -------
+    Net
+        Tiles in the order of z, row, column, id.
+    """
     return net_of_ids(tiles, ((row["p_id"], row["q_id"]) for row in saved))
 
 
 def net_of_ids(tiles: Sequence[TileSpec], pairs: Iterable[tuple[str, str]]) -> Net:
-    """Return the net of `tiles` and pairs of tile ids; pairs of other tiles are left out."""
+    """Return the net of tiles and pairs of their ids.
+
+    Parameters
+    ----------
+    tiles
+        The tiles.
+    pairs
+        Pairs of tile ids; those with other tiles are left out.
+
+    Returns
+    -------
+    Net
+        Tiles in the order of z, row, column, id.
+    """
     ordered = sorted(tiles, key=lambda t: (t.z, t.row, t.column, t.tile_id))
     at: dict[str, int] = {tile.tile_id: i for i, tile in enumerate(ordered)}
     found = (at.get(one, -1) for pair in pairs for one in pair)
@@ -53,7 +89,18 @@ def net_of_ids(tiles: Sequence[TileSpec], pairs: Iterable[tuple[str, str]]) -> N
 
 
 def degrees(net: Net) -> tuple[Int64, Int64]:
-    """Return the (n,) numbers of montage and of cross pairs of each tile."""
+    """Count the pairs of each tile.
+
+    Parameters
+    ----------
+    net
+        n tiles and their pairs.
+
+    Returns
+    -------
+    montage, cross : ndarray
+        (n,) int64, pairs within the layer and with other layers.
+    """
     n = len(net.tiles)
     montage = net.dz == 0
     both = np.concatenate([net.p, net.q])
@@ -62,10 +109,22 @@ def degrees(net: Net) -> tuple[Int64, Int64]:
 
 
 def labels(net: Net, gone: Bool) -> Int64:
-    """Return (n,) cluster of each tile: 1 the largest, 2 the next ..., 0 for unconnected or gone.
+    """Return the cluster of each tile.
 
     A cluster has at least two tiles; of two alike the one with the earlier tile comes first. A
     volume of one tile is one cluster.
+
+    Parameters
+    ----------
+    net
+        n tiles and their pairs.
+    gone
+        (n,) bool, tiles that are left out.
+
+    Returns
+    -------
+    ndarray
+        (n,) int64: 1 the largest cluster, 2 the next ..., 0 for unconnected or gone.
     """
     n = len(net.tiles)
     kept = net.without(gone)
@@ -82,7 +141,20 @@ def labels(net: Net, gone: Bool) -> Int64:
 
 
 def described(net: Net, label: Int64) -> list[dict[str, object]]:
-    """Return size, z range and cells of each cluster, largest first."""
+    """Describe each cluster.
+
+    Parameters
+    ----------
+    net
+        n tiles.
+    label
+        (n,) int64 (`labels`).
+
+    Returns
+    -------
+    list of dict
+        Size, z range, cells, first and last tile; largest first.
+    """
     out: list[dict[str, object]] = []
     members: dict[int, list[TileSpec]] = {}
     for tile, number in zip(net.tiles, label.tolist(), strict=True):

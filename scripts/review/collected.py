@@ -5,53 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from scripts.lib.files import digest, read_table
+from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt, digests
-from scripts.lib.service.records import CanvasMatches, TileSet, TileSpec
-from scripts.review import bridges, edges, findings, patches, statistics, suspects
+from scripts.lib.service.records import CanvasMatches, TileSpec
+from scripts.review import bridges, edges, outcome, patches, statistics, suspects
 from scripts.review.clusters import Net, net_of_ids
 from scripts.review.decisions import Decided, as_yaml, decide
 from scripts.review.patches import Place
-from scripts.review.proposing import entry_of
-from scripts.review.suspects import SPOILT, Verdict
+from scripts.review.replacements import entry_of
+from scripts.review.suspects import DAMAGED, Verdict
 
 Row = Mapping[str, str]
-Key = tuple[str, str, str, str]
-LIMITS = tuple(suspects.Limits.__dataclass_fields__)
 
 
-class Service(Protocol):
-    """The part of `RenderClient` that the review needs."""
+@dataclass(frozen=True)
+class Settings:
+    """What a person decided (config section ``review``)."""
 
-    owner: str
-
-    def tiles(self, stack: str) -> TileSet:
-        """Return all tiles of a stack."""
-
-    def p_groups(self, collection: str) -> list[str]:
-        """Return the p groups of a collection."""
-
-    def match_keys(self, collection: str, p_group: str) -> list[tuple[str, str, str, str, int]]:
-        """Return the keys of a p group."""
-
-    def match_ids(self, collection: str) -> Iterator[tuple[str, str]]:
-        """Return the two tile ids of every pair of a collection."""
-
-    def matches_between(self, collection: str, p_group: str, q_group: str) -> list[CanvasMatches]:
-        """Return the records between two groups."""
-
-    def put_matches(self, collection: str, pairs: Sequence[CanvasMatches]) -> None:
-        """Upsert records."""
-
-    def delete_pair(self, collection: str, key: Key) -> None:
-        """Delete a record."""
-
-    def require(self, receipt: CollectionReceipt) -> None:
-        """Compare with the service."""
+    auto: bool
+    exclude: Sequence[Mapping[str, Any]]
+    keep: Sequence[Mapping[str, Any]]
+    patch: Sequence[Mapping[str, Any]]
+    bridge: Sequence[Mapping[str, Any]]
+    bridge_from_layers: int
+    bridge_window_layers: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +48,21 @@ class Files:
     inputs: Mapping[str, str]  # digests
 
     @staticmethod
-    def read(inputs: Mapping[str, Any], params: Mapping[str, Any]) -> Files:
-        """Read the inputs of the job."""
-        limits = suspects.Limits(**{name: params[name] for name in LIMITS})
+    def read(inputs: Mapping[str, Any], limits: suspects.Limits) -> Files:
+        """Read the inputs of the job.
+
+        Parameters
+        ----------
+        inputs
+            Paths by name: survey, results, proposed, applied, patch_results.
+        limits
+            Thresholds of verdicts.
+
+        Returns
+        -------
+        Files
+            Their contents.
+        """
         looked = [row for path in _paths(inputs["survey"]) for row in read_table(path)]
         results = _paths(inputs.get("patch_results", ()))
         return Files(
@@ -91,16 +85,22 @@ class Joined:
 
     net: Net
     at: Mapping[Place, TileSpec]
-    patches: list[dict[str, Any]]  # rows of `findings.PATCH_COLUMNS`
+    patches: list[dict[str, Any]]  # rows of `outcome.PATCH_COLUMNS`
     collections: tuple[str, str]
 
     @property
     def invalid(self) -> list[str]:
-        """Ids of tiles whose spec cannot be placed."""
-        return [tile.tile_id for tile in self.net.tiles if not valid(tile)]
+        """Return the ids of tiles whose spec cannot be placed.
+
+        Returns
+        -------
+        list of str
+            In the order of the net's tiles.
+        """
+        return [tile.tile_id for tile in self.net.tiles if not _valid(tile)]
 
 
-def valid(tile: TileSpec) -> bool:
+def _valid(tile: TileSpec) -> bool:
     """Tell whether a tile has a size, a finite place that is not empty, and an image."""
     box = tile.bounds
     if box is None or tile.width < 1 or tile.height < 1 or not tile.image_url:
@@ -108,11 +108,25 @@ def valid(tile: TileSpec) -> bool:
     return bool(np.isfinite(box).all() and box[2] > box[0] and box[3] > box[1])
 
 
-def collect(
-    client: Service, stack: str, collections: tuple[str, str], files: Files,
-    params: Mapping[str, Any],
-) -> Joined:  # fmt: skip
-    """Read tiles and pairs from the service, and put the patches that hold into their places."""
+def collect(client: RenderClient, stack: str, collections: tuple[str, str], files: Files) -> Joined:
+    """Read tiles and pairs from the service, and put the patches that hold into their places.
+
+    Parameters
+    ----------
+    client
+        The service.
+    stack
+        The acquired stack.
+    collections
+        Match collections: of the acquired tiles, and of patches.
+    files
+        What the stages before left in files.
+
+    Returns
+    -------
+    Joined
+        Tiles, pairs and patches.
+    """
     acquired = patches.places(client.tiles(stack).tiles)
     saved = [row for row in files.patch_results if row["saved"] == "1"]
     rows = [{**row, "state": "failed"} for row in files.applied]
@@ -143,34 +157,49 @@ class Concluded:
 
 
 def conclude(
-    client: Service, joined: Joined, files: Files, params: Mapping[str, Any], *, collection: str
+    client: RenderClient, joined: Joined, files: Files, config: Settings, *, collection: str
 ) -> Concluded:
-    """Decide, bridge, close the review's collection, and give everything that is to be written."""
+    """Decide, bridge, and close the review's collection.
+
+    Parameters
+    ----------
+    client
+        The service.
+    joined
+        Tiles and what joins them.
+    files
+        What the stages before left in files.
+    config
+        What a person decided.
+    collection
+        The match collection of patches and bridges, which is written.
+
+    Returns
+    -------
+    Concluded
+        Everything that is to be written.
+    """
     net, verdicts = joined.net, files.verdicts
-    decided = decide(
-        net, params["exclude"], auto=params["auto"], verdicts=verdicts, keep=params["keep"]
-    )
+    decided = decide(net, config.exclude, auto=config.auto, verdicts=verdicts, keep=config.keep)
     gaps = edges.gaps(net, decided.gone)
-    asked = bridges.wishes(
-        gaps, params["bridge"], auto=params["auto"], least=params["bridge_from_layers"]
-    )
-    derived = list(_derive(client, joined, gaps, asked, params["bridge_window_layers"]))
+    asked = bridges.requests(gaps, config.bridge, auto=config.auto, least=config.bridge_from_layers)
+    derived = list(_derive(client, joined, gaps, asked, config.bridge_window_layers))
     edges.mark(gaps, [row for _, row in derived])
-    receipt = _close(client, collection, files, [pair for pair, _ in derived], params)
+    receipt = _close(client, collection, files, [pair for pair, _ in derived], config)
     gone = {t.tile_id for t, out in zip(net.tiles, decided.gone, strict=True) if out}
     replaced = {row["replaces"] for row in joined.patches if row["state"] == "patched"}
     reasons = {r["tile_id"]: _patch_reason(r) for r in joined.patches if r["state"] == "patched"}
-    figures = findings.figures(
+    figures = outcome.figures(
         net, decided, verdicts,
         attempted=len(files.pairs), saved=statistics.saved_counts(files.pairs, gone | replaced),
         patches=joined.patches, derived=len(derived),
     )  # fmt: skip
     figures["invalid_tiles"] = [i for i in joined.invalid if i not in gone]
-    figures["spoilt_tiles"] = _undecided(joined, decided, verdicts, params)
+    figures["spoilt_tiles"] = _undecided(joined, decided, verdicts, config)
     return Concluded(
         gaps, joined.patches, [row for _, row in derived],
-        list(findings.per_tile(net, decided, verdicts, reasons)),
-        _proposals(joined, decided, verdicts, gaps, params), figures, receipt,
+        list(outcome.per_tile(net, decided, verdicts, reasons)),
+        _proposals(joined, decided, verdicts, gaps, config), figures, receipt,
     )  # fmt: skip
 
 
@@ -179,23 +208,23 @@ def _patch_reason(row: Mapping[str, Any]) -> str:
 
 
 def _undecided(
-    joined: Joined, decided: Decided, verdicts: Mapping[str, Verdict], params: Mapping[str, Any]
+    joined: Joined, decided: Decided, verdicts: Mapping[str, Verdict], config: Settings
 ) -> list[str]:
-    """Return the ids of spoilt tiles that go into the solve without anybody having said so."""
-    kept = decide(joined.net, params["keep"], auto=False).gone
+    """Return the ids of damaged tiles that go into the solve without anybody having said so."""
+    kept = decide(joined.net, config.keep, auto=False).gone
     out = decided.gone | kept
     return [
         tile.tile_id
         for tile, done in zip(joined.net.tiles, out, strict=True)
-        if not done and tile.tile_id in verdicts and verdicts[tile.tile_id].kind == SPOILT
+        if not done and tile.tile_id in verdicts and verdicts[tile.tile_id].kind == DAMAGED
     ]
 
 
 def _derive(
-    client: Service,
+    client: RenderClient,
     joined: Joined,
     gaps: Sequence[Mapping[str, Any]],
-    asked: Sequence[bridges.Wish],
+    asked: Sequence[bridges.Request],
     window: int,
 ) -> Iterator[tuple[CanvasMatches, dict[str, Any]]]:
     records: dict[str, dict[tuple[str, str], CanvasMatches]] = {}
@@ -208,17 +237,17 @@ def _derive(
         ids = (a.tile_id, b.tile_id)
         return records[group].get(ids) or records[group].get(ids[::-1])
 
-    for wish in asked:
-        missing = edges.layers_of(gaps, wish.edge)
-        yield from bridges.bridge(wish, joined.at, matches, window=window, missing=missing)
+    for request in asked:
+        missing = edges.layers_of(gaps, request.edge)
+        yield from bridges.bridge(request, joined.at, matches, window=window, missing=missing)
 
 
 def _close(
-    client: Service,
+    client: RenderClient,
     collection: str,
     files: Files,
     derived: Sequence[CanvasMatches],
-    params: Mapping[str, Any],
+    config: Settings,
 ) -> CollectionReceipt:
     """Store the derived matches, drop what is stale, and give the receipt."""
     names = ("p_group", "p_id", "q_group", "q_id")
@@ -238,7 +267,10 @@ def _close(
         pairs_failed=planned - len(wanted),
         digest=digest([sorted(map(list, wanted)), [pair.to_json() for pair in derived]]),
         inputs=files.inputs,
-        params={key: params[key] for key in ("bridge_from_layers", "bridge_window_layers")},
+        params={
+            "bridge_from_layers": config.bridge_from_layers,
+            "bridge_window_layers": config.bridge_window_layers,
+        },
     )
     client.require(receipt)
     return receipt
@@ -249,14 +281,14 @@ def _proposals(
     decided: Decided,
     verdicts: Mapping[str, Verdict],
     gaps: Sequence[Mapping[str, Any]],
-    params: Mapping[str, Any],
+    config: Settings,
 ) -> str:
-    by_hand = {(entry["cell"], float(entry["z"])) for entry in params["patch"]}
+    by_hand = {(entry["cell"], float(entry["z"])) for entry in config.patch}
     suggested = [entry_of(row) for row in joined.patches if row["state"] != "failed"]
     patch = [entry for entry in suggested if (entry["cell"], entry["z"]) not in by_hand]
     waiting = {row["replaces"] for row in joined.patches if row["state"] == "proposed"}
     return as_yaml(
-        findings.proposed(joined.net, decided, verdicts, waiting),
+        outcome.proposed(joined.net, decided, verdicts, waiting),
         patch,
         [
             {
@@ -266,6 +298,6 @@ def _proposals(
                 "reason": f"{g['layers']} layers without a match across this edge",
             }
             for g in gaps
-            if g["layers"] >= params["bridge_from_layers"]
+            if g["layers"] >= config.bridge_from_layers
         ],
     )

@@ -29,12 +29,36 @@ class Condition:
 
 
 def level_of(width: int, height: int) -> int:
-    """Return the deepest mipmap level whose shorter side is still `SIDE_PX` px."""
+    """Return the deepest mipmap level whose shorter side is still `SIDE_PX` px.
+
+    Parameters
+    ----------
+    width, height
+        px of level 0.
+
+    Returns
+    -------
+    int
+        0 is the whole picture.
+    """
     return max(0, (min(width, height) // SIDE_PX).bit_length() - 1)
 
 
 def condition(image: Image, valid: Bool) -> Condition:
-    """Measure an (h, w) image of grey levels 0..255 where `valid` (h, w) is true."""
+    """Measure saturation, lost lines and noise of a picture.
+
+    Parameters
+    ----------
+    image
+        (h, w) grey levels 0..255.
+    valid
+        (h, w) bool, where the picture has data.
+
+    Returns
+    -------
+    Condition
+        All 0 for a wholly masked picture.
+    """
     pixels = np.asarray(image, np.float32)
     if not valid.any():
         return Condition(0.0, 0.0, 0.0)
@@ -42,12 +66,38 @@ def condition(image: Image, valid: Bool) -> Condition:
 
 
 def saturated(pixels: Float32, valid: Bool) -> float:
-    """Return the share of the area in which all pixels of `AREA_PX` are at 0, or all at 255."""
+    """Measure the area in which all pixels of `AREA_PX` are at 0, or all at 255.
+
+    Parameters
+    ----------
+    pixels
+        (h, w) float32, grey levels 0..255.
+    valid
+        (h, w) bool, where the picture has data.
+
+    Returns
+    -------
+    float
+        Share of the valid area.
+    """
     return int(flat(pixels, valid).sum()) / int(valid.sum())
 
 
 def flat(pixels: Float32, valid: Bool) -> Bool:
-    """Mark (h, w) the areas of pure black or white."""
+    """Mark the areas of pure black or white.
+
+    Parameters
+    ----------
+    pixels
+        (h, w) float32, grey levels 0..255.
+    valid
+        (h, w) bool, where the picture has data.
+
+    Returns
+    -------
+    ndarray
+        (h, w) bool; areas narrower than `AREA_PX` are left out.
+    """
     found = np.zeros(valid.shape, bool)
     for extreme in (0.0, 255.0):
         there = ((pixels == extreme) | ~valid).astype(np.uint8)
@@ -58,7 +108,20 @@ def flat(pixels: Float32, valid: Bool) -> Bool:
 
 
 def dead(pixels: Float32, valid: Bool) -> float:
-    """Return the share of rows, or of columns if that is more, that have no signal."""
+    """Measure the rows, or columns if those are more, that have no signal.
+
+    Parameters
+    ----------
+    pixels
+        (h, w) float32, grey levels 0..255.
+    valid
+        (h, w) bool, where the picture has data.
+
+    Returns
+    -------
+    float
+        Share of the rows or columns.
+    """
     return max(_dead(pixels, valid), _dead(pixels.T, valid.T))
 
 
@@ -75,9 +138,24 @@ def _dead(pixels: Array | Float32, valid: Bool) -> float:
 
 
 def noise(pixels: Float32, valid: Bool) -> float:
-    """Return the sd of the pixel noise (Immerkaer 1996, doi 10.1006/cviu.1996.0060).
+    """Measure the pixel noise by a kernel that is blind to constant and linear parts of a picture.
 
-    The kernel is blind to constant and linear parts of the picture.
+    Parameters
+    ----------
+    pixels
+        (h, w) float32, grey levels 0..255.
+    valid
+        (h, w) bool, where the picture has data.
+
+    Returns
+    -------
+    float
+        Standard deviation, grey levels.
+
+    References
+    ----------
+    Immerkaer (1996), Fast noise variance estimation, doi:10.1006/cviu.1996.0060; with the median
+    instead of the mean.
     """
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     inside = cv2.erode(valid.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0

@@ -1,14 +1,14 @@
 """Decisions: which tiles leave the solve, by the config or automatically, and proposals.
 
 A person decides in the config (``review.exclude``, ``keep``, ``patch``, ``bridge``) and
-``review.auto`` applies the safe kinds. A tile of the largest cluster leaves only when it is spoilt
+``review.auto`` applies the safe kinds. A tile of the largest cluster leaves only when it is damaged
 and no patch can take its place.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from scripts.lib.job import UserError
 from scripts.lib.service.records import TileSpec
 from scripts.review.clusters import Net, labels
 from scripts.review.edges import runs
-from scripts.review.suspects import RESIN, SPOILT, Verdict
+from scripts.review.suspects import DAMAGED, RESIN, Verdict
 
 Entries = Sequence[Mapping[str, Any]]
 
@@ -38,8 +38,14 @@ class Decided:
 
     @property
     def gone(self) -> Bool:
-        """(n,) tiles that are excluded."""
-        return np.array([bool(text) for text in self.reason], bool)
+        """Return the tiles that are excluded.
+
+        Returns
+        -------
+        ndarray
+            (n,) bool.
+        """
+        return _gone(self.reason)
 
 
 def decide(
@@ -50,7 +56,25 @@ def decide(
     verdicts: Mapping[str, Verdict] | None = None,
     keep: Entries = (),
 ) -> Decided:
-    """Apply ``review.exclude``, then, with `auto`, take out what is spoilt or not joined.
+    """Apply ``review.exclude``, then, with `auto`, take out what is damaged or not joined.
+
+    Parameters
+    ----------
+    net
+        n tiles and their pairs.
+    exclude
+        Entries of ``review.exclude``.
+    auto
+        Setting ``review.auto``.
+    verdicts
+        What tiles are, by id.
+    keep
+        Entries of ``review.keep``: these tiles stay, whatever `auto` says of them.
+
+    Returns
+    -------
+    Decided
+        In the order of the net's tiles.
 
     Raises
     ------
@@ -65,8 +89,8 @@ def decide(
     if auto and (label == 1).any():
         for i, tile in enumerate(net.tiles):
             verdict = known.get(tile.tile_id)
-            if verdict and verdict.kind == SPOILT and i not in kept and not reason[i]:
-                taken[i], reason[i] = True, f"auto: spoilt, no patch for it: {verdict.words}"
+            if verdict and verdict.kind == DAMAGED and i not in kept and not reason[i]:
+                taken[i], reason[i] = True, f"auto: damaged, no patch for it: {verdict.words}"
         label = labels(net, _gone(reason))
         size = np.bincount(label)
         # what is left is the largest cluster alone, so that no further round can find anything
@@ -93,7 +117,21 @@ def _auto_reason(label: int, size: int, verdict: Verdict | None) -> str:
 
 
 def by_config(tiles: Sequence[TileSpec], entries: Entries, *, key: str = "exclude") -> list[str]:
-    """Return the (n,) reasons of the entries that name each tile, "" for none (the first one wins).
+    """Return why the config names each tile.
+
+    Parameters
+    ----------
+    tiles
+        n tiles.
+    entries
+        Entries with cells (``row,column``) in an inclusive range of z, or tiles (ids), a reason.
+    key
+        Name of the setting, for messages.
+
+    Returns
+    -------
+    list of str
+        (n,) reason of the first entry that names the tile, "" for none.
 
     Raises
     ------
@@ -130,10 +168,25 @@ def _check_entry(where: str, entry: Mapping[str, Any], tiles: Sequence[TileSpec]
 def proposals(
     tiles: Sequence[TileSpec], wanted: Bool, stay: Bool, kinds: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Return entries for ``review.exclude`` that take out the (n,) `wanted` tiles and no other.
+    """Return entries for ``review.exclude`` that take out some tiles and no other.
 
-    Runs of z of one cell become one entry where no tile that should stay (``stay`` (n,)) lies in
-    between; `kinds` (tile id -> resin, tissue without matches ...) goes into the reason.
+    Runs of z of one cell become one entry where no tile that should stay lies in between.
+
+    Parameters
+    ----------
+    tiles
+        n tiles.
+    wanted
+        (n,) bool, tiles to take out.
+    stay
+        (n,) bool, tiles that no entry may name.
+    kinds
+        Tile id -> resin, tissue without matches ...: part of the reason.
+
+    Returns
+    -------
+    list of dict
+        Entries: cells, z_first, z_last, reason.
     """
     cells: dict[str, dict[float, TileSpec]] = defaultdict(dict)
     kept: dict[str, list[float]] = defaultdict(list)
@@ -169,16 +222,25 @@ def _entry(cell: str, tiles: Sequence[TileSpec], kinds: Mapping[str, str]) -> di
     }
 
 
-def as_yaml(
-    entries: Entries, patches: Entries = (), bridges: Entries = (), *, bare: Collection[str] = ()
-) -> str:
-    """Return lines to paste under ``review:``; keys in `bare` are left out when empty."""
+def as_yaml(entries: Entries, patches: Entries = (), bridges: Entries = ()) -> str:
+    """Return lines to paste under ``review:``.
+
+    Parameters
+    ----------
+    entries, patches, bridges
+        Entries of ``exclude``, ``patch`` and ``bridge``.
+
+    Returns
+    -------
+    str
+        YAML; ``exclude: []`` when there is none.
+    """
     lines = []
     for key, some in (("exclude", entries), ("patch", patches), ("bridge", bridges)):
         if some:
             lines.append(f"{key}:")
             lines += [line for entry in some for line in _lines(entry)]
-        elif key == "exclude" and key not in bare:
+        elif key == "exclude":
             lines.append("exclude: []")
     return "\n".join(lines) + "\n"
 

@@ -1,8 +1,7 @@
 """Edges: where neighboring cells of a layer have no match between them, as ranges of z.
 
 Tiles may be one cluster through z while a seam has no match for many layers: the seam then drifts.
-All ranges are given (the reference keeps only those over its limit and the latest, spec
-match-review 10.4).
+All ranges are kept, short ones too.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Cell = tuple[int, int]
 Edge = tuple[Cell, Cell]
 
 
-def expected(cells: Iterable[Cell]) -> Iterator[Edge]:
+def _expected(cells: Iterable[Cell]) -> Iterator[Edge]:
     """Return the edges between neighboring cells present in a layer, smaller cell first."""
     present = set(cells)
     for row, column in sorted(present):
@@ -33,11 +32,22 @@ def expected(cells: Iterable[Cell]) -> Iterator[Edge]:
 
 
 def gaps(net: Net, gone: Bool) -> list[dict[str, Any]]:
-    """Return the ranges of consecutive layers in which an edge has no saved pair (`COLUMNS`).
+    """Return the ranges of consecutive layers in which an edge has no saved pair.
 
-    Tiles marked in (n,) `gone` are not expected to have edges. A layer in which one of the two
-    cells is absent ends a range no more than a layer in which both are: only a matched edge, or
-    a jump in z, does.
+    A layer in which one of the two cells is absent ends a range no more than a layer in which both
+    are: only a matched edge, or a jump in z, does.
+
+    Parameters
+    ----------
+    net
+        n tiles and their pairs.
+    gone
+        (n,) bool; these tiles are not expected to have edges.
+
+    Returns
+    -------
+    list of dict
+        Rows (`COLUMNS`), none of them bridged yet.
     """
     kept = net.without(gone)
     joined = defaultdict(set)
@@ -46,7 +56,7 @@ def gaps(net: Net, gone: Bool) -> list[dict[str, Any]]:
         joined[net.tiles[p].z].add((a, b))
     missing: dict[Edge, list[float]] = defaultdict(list)
     for z, tiles in _layers(net, gone).items():
-        for edge in expected(tile.cell for tile in tiles):
+        for edge in _expected(tile.cell for tile in tiles):
             if edge not in joined[z]:
                 missing[edge].append(z)
     return [
@@ -60,7 +70,20 @@ def gaps(net: Net, gone: Bool) -> list[dict[str, Any]]:
 
 
 def layers_of(gaps: Iterable[Mapping[str, Any]], edge: Edge) -> set[float]:
-    """Return the layers in which `edge` has no match."""
+    """Return the layers in which an edge has no match.
+
+    Parameters
+    ----------
+    gaps
+        Rows (`COLUMNS`).
+    edge
+        Two cells, the smaller first.
+
+    Returns
+    -------
+    set of float
+        z.
+    """
     names = ("row_a", "column_a", "row_b", "column_b")
     return {
         z
@@ -71,7 +94,15 @@ def layers_of(gaps: Iterable[Mapping[str, Any]], edge: Edge) -> set[float]:
 
 
 def mark(gaps: Sequence[dict[str, Any]], bridges: Iterable[Mapping[str, Any]]) -> None:
-    """Set in each gap how many of its layers are bridged by rows of `bridges.COLUMNS`."""
+    """Set in each gap how many of its layers are bridged.
+
+    Parameters
+    ----------
+    gaps
+        Rows (`COLUMNS`), changed in place.
+    bridges
+        Rows of `bridges.COLUMNS`.
+    """
     for row in bridges:
         z = float(row["z"])
         for gap in gaps:
@@ -88,7 +119,20 @@ def _layers(net: Net, gone: Bool) -> dict[float, list[TileSpec]]:
 
 
 def runs(values: Iterable[float], *, step: float = 1.0) -> list[list[float]]:
-    """Split sorted z values into runs whose neighbors differ by `step` at most."""
+    """Split z values into runs.
+
+    Parameters
+    ----------
+    values
+        z in any order.
+    step
+        Neighbors of a run differ by this at most.
+
+    Returns
+    -------
+    list of list of float
+        Sorted.
+    """
     out: list[list[float]] = []
     for value in sorted(values):
         if out and value - out[-1][-1] <= step:

@@ -1,15 +1,15 @@
-"""Gate: is the match graph fit to be solved? Checks with thresholds, told in words.
+"""Gate: is the match graph fit to be solved? Checks with thresholds, and what to do about each.
 
-G1 no invalid tile, no spoilt one undecided; G2 attempted pairs = planned pairs; G3 share of saved
+G1 no invalid tile, no damaged one undecided; G2 attempted pairs = planned pairs; G3 share of saved
 pairs; G4 one cluster; G5 no unconnected tile; G6 longest edge gap; G7 shares of patched, derived
-and automatically excluded (spec match-review 17). A failing check says what is wrong, where, and
+and automatically excluded. A failing check says what is wrong, where, and
 gives the lines to add to the config of the volume.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 NAMED = 5  # tiles named in a message; the table names all
@@ -46,14 +46,14 @@ class Check:
     message: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form of ``review/gate.json``."""
-        return {
-            "name": self.name,
-            "found": self.found,
-            "expected": self.expected,
-            "status": self.status,
-            "message": self.message,
-        }
+        """Return the form of ``review/gate.json``.
+
+        Returns
+        -------
+        dict
+            The fields.
+        """
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,23 @@ class Evidence:
 
 
 def checks(found: Evidence, limits: Limits) -> list[Check]:
-    """Return all checks, G1 to G7."""
+    """Return all checks, G1 to G7.
+
+    Parameters
+    ----------
+    found
+        Figures and tables of the review.
+    limits
+        Thresholds.
+
+    Returns
+    -------
+    list of Check
+        In the order of the config's keys; those that do not apply are left out.
+    """
     return [
         check_invalid(found.figures.get("invalid_tiles", []), limits),
-        check_spoilt(found.figures.get("spoilt_tiles", []), found, limits),
+        check_damaged(found.figures.get("spoilt_tiles", []), found, limits),
         check_attempted(found.figures["pairs_attempted"], found.planned, limits),
         *check_shares(found.figures["saved"], limits),
         *check_connected(found, limits),
@@ -84,7 +97,20 @@ def checks(found: Evidence, limits: Limits) -> list[Check]:
 
 
 def check_invalid(ids: Sequence[str], limits: Limits) -> Check:
-    """Check that every tile can be placed (G1)."""
+    """Check that every tile can be placed (G1).
+
+    Parameters
+    ----------
+    ids
+        Ids of tiles without size, finite place or image.
+    limits
+        Thresholds.
+
+    Returns
+    -------
+    Check
+        With the lines to add to the config when it fails.
+    """
     return _count(
         "invalid_tiles",
         len(ids),
@@ -94,39 +120,78 @@ def check_invalid(ids: Sequence[str], limits: Limits) -> Check:
     )
 
 
-def check_spoilt(ids: Sequence[str], found: Evidence, limits: Limits) -> Check:
-    """Check that each spoilt tile is patched, excluded or kept on purpose (G1)."""
+def check_damaged(ids: Sequence[str], found: Evidence, limits: Limits) -> Check:
+    """Check that each damaged tile is patched, excluded or kept on purpose (G1).
+
+    Parameters
+    ----------
+    ids
+        Ids of damaged tiles that nobody decided on.
+    found
+        Patches tell why a tile should be replaced, proposals are quoted.
+    limits
+        Thresholds.
+
+    Returns
+    -------
+    Check
+        With the lines to add to the config when it fails.
+    """
     why = {row["replaces"]: row["reason"] for row in found.patches}
-    told = [f"{i} ({why[i]})" if i in why else i for i in ids]
+    named = [f"{i} ({why[i]})" if i in why else i for i in ids]
     return _count(
         "spoilt_tiles",
         len(ids),
         limits.max_spoilt_tiles,
-        f"{len(ids)} tiles look spoilt and would go into the solve: {_names(told)}. They are shown"
-        " in review/index.html. Set review.auto: true to replace them, or"
+        f"{len(ids)} tiles look damaged and would go into the solve: {_names(named)}. They are"
+        " shown in review/index.html. Set review.auto: true to replace them, or"
         f"{_lines(found.proposals)}To use them as they are, instead"
         f"{_lines(_entry('keep', ids, 'looked at: usable'))}",
     )
 
 
 def check_attempted(results: int, planned: int, limits: Limits) -> Check:
-    """Check that every planned pair has a row (G2)."""
+    """Check that every planned pair has a row, and no other has (G2).
+
+    Parameters
+    ----------
+    results
+        Rows of results.
+    planned
+        Pairs of the plan.
+    limits
+        Thresholds.
+
+    Returns
+    -------
+    Check
+        With the lines to add to the config when it fails.
+    """
     absent = abs(planned - results)
-    return Check(
-        "attempted_pairs",
-        results,
-        f"{planned} planned",
-        "passed" if absent <= limits.max_unattempted_pairs else "failed",
-        ""
-        if absent <= limits.max_unattempted_pairs
-        else f"match/results: expected a row for each of the {planned} planned pairs, found"
+    message = (
+        f"match/results: expected a row for each of the {planned} planned pairs, found"
         f" {results}; run again with --forcerun match_pairs, or"
-        f"{_lines(f'max_unattempted_pairs: {absent}')}",
+        f"{_lines(f'max_unattempted_pairs: {absent}')}"
     )
+    good = absent <= limits.max_unattempted_pairs
+    return _check("attempted_pairs", results, f"{planned} planned", good, message)
 
 
 def check_connected(found: Evidence, limits: Limits) -> list[Check]:
-    """Check for one cluster and no unconnected tile, after the decisions (G4, G5)."""
+    """Check for one cluster and no unconnected tile, after the decisions (G4, G5).
+
+    Parameters
+    ----------
+    found
+        Figures, tiles and proposals of the review.
+    limits
+        Thresholds.
+
+    Returns
+    -------
+    list of Check
+        One of each threshold.
+    """
     clusters = found.figures["after"]["clusters"]
     lonely = [row["tile_id"] for row in found.tiles if row["state"] == "unconnected"]
     small = [row["tile_id"] for row in found.tiles if row["state"] == "small_cluster"]
@@ -158,15 +223,28 @@ def check_connected(found: Evidence, limits: Limits) -> list[Check]:
 
 
 def check_edges(gaps: Sequence[Row], limits: Limits) -> Check:
-    """Check the longest run of layers without a match, or a bridge, across an edge (G6)."""
+    """Check the longest run of layers without a match, or a bridge, across an edge (G6).
 
-    def left(row: Row) -> int:
+    Parameters
+    ----------
+    gaps
+        Rows of ``review/edges.tsv``.
+    limits
+        Thresholds.
+
+    Returns
+    -------
+    Check
+        With the lines to add to the config when it fails.
+    """
+
+    def _left(row: Row) -> int:
         return int(row["layers"]) - int(row.get("bridged") or 0)
 
-    worst = max(gaps, key=left, default=None)
-    longest = left(worst) if worst else 0
-    over = [row for row in gaps if left(row) > limits.max_edge_gap_layers]
-    wishes = "bridge:\n" + "".join(
+    worst = max(gaps, key=_left, default=None)
+    longest = _left(worst) if worst else 0
+    over = [row for row in gaps if _left(row) > limits.max_edge_gap_layers]
+    entries = "bridge:\n" + "".join(
         f'  - cells: ["{r["row_a"]},{r["column_a"]}", "{r["row_b"]},{r["column_b"]}"]\n'
         f'    z_first: {r["z_first"]}\n    z_last: {r["z_last"]}\n    reason: "seam"\n'
         for r in over
@@ -178,12 +256,25 @@ def check_edges(gaps: Sequence[Row], limits: Limits) -> Check:
         f"{len(over)} edges between neighboring cells have no match for more than"
         f" {limits.max_edge_gap_layers} layers; the longest: {_edge(worst) if worst else ''},"
         f" {longest} layers. All of them are in review/edges.tsv. To derive matches from the layers"
-        f" around,{_lines(wishes)}To accept them,{_lines(f'max_edge_gap_layers: {longest}')}",
+        f" around,{_lines(entries)}To accept them,{_lines(f'max_edge_gap_layers: {longest}')}",
     )
 
 
 def check_shares(share: Mapping[str, Mapping[str, int]], limits: Limits) -> list[Check]:
-    """Check that enough pairs are saved within layers and between adjacent ones (G3)."""
+    """Check that enough pairs are saved within layers and between adjacent ones (G3).
+
+    Parameters
+    ----------
+    share
+        ``montage`` and ``dz1`` -> planned and saved pairs.
+    limits
+        Thresholds.
+
+    Returns
+    -------
+    list of Check
+        One of each threshold.
+    """
     wanted = {"montage": limits.min_saved_share_montage, "dz1": limits.min_saved_share_dz1}
     out = []
     for kind, least in wanted.items():
@@ -198,15 +289,26 @@ def check_shares(share: Mapping[str, Mapping[str, int]], limits: Limits) -> list
             f"{_lines(f'min_saved_share_{kind}: {int(found * 100) / 100:g}')}"
         )
         bad = "failed" if limits.low_share == "fail" else "warning"
-        status = "passed" if found >= least else bad
-        text = "" if found >= least else message
-        name = f"saved_share_{kind}"
-        out.append(Check(name, round(found, 6), f">= {least:g}", status, text))
+        values = f"saved_share_{kind}", round(found, 6), f">= {least:g}"
+        out.append(_check(*values, found >= least, message, bad=bad))
     return out
 
 
 def check_patched(found: Evidence, limits: Limits) -> Check:
-    """Check the share of tiles that are copies of an adjacent layer's (G7)."""
+    """Check the share of tiles that are copies of an adjacent layer's (G7).
+
+    Parameters
+    ----------
+    found
+        Tiles and patches of the review.
+    limits
+        Thresholds.
+
+    Returns
+    -------
+    Check
+        With the lines to add to the config when it fails.
+    """
     made = [row["tile_id"] for row in found.patches if row["state"] == "patched"]
     return _share(
         "patched_share", made, len(found.tiles), limits.max_patched_share, "max_patched_share",
@@ -216,7 +318,20 @@ def check_patched(found: Evidence, limits: Limits) -> Check:
 
 
 def check_derived(figures: Mapping[str, Any], limits: Limits) -> Check:
-    """Check the share of derived pairs among those within layers (G7)."""
+    """Check the share of derived pairs among those within layers (G7).
+
+    Parameters
+    ----------
+    figures
+        ``derived_pairs``, and ``saved`` pairs by kind.
+    limits
+        Thresholds.
+
+    Returns
+    -------
+    Check
+        With the lines to add to the config when it fails.
+    """
     montage = figures["saved"].get("montage", {}).get("saved", 0)
     derived = int(figures.get("derived_pairs", 0))
     share = derived / max(montage + derived, 1)
@@ -225,15 +340,25 @@ def check_derived(figures: Mapping[str, Any], limits: Limits) -> Check:
         f" is {limits.max_derived_share:.1%}; they are in review/bridges.tsv. Mend the matching of"
         f" these seams first; to accept,{_lines(f'max_derived_share: {_round_up(share)}')}"
     )
-    good = share <= limits.max_derived_share
-    return Check(
-        "derived_share", round(share, 6), f"<= {limits.max_derived_share:g}",
-        "passed" if good else "failed", "" if good else message,
-    )  # fmt: skip
+    most = limits.max_derived_share
+    return _check("derived_share", round(share, 6), f"<= {most:g}", share <= most, message)
 
 
 def check_auto(tiles: Sequence[Row], limits: Limits) -> list[Check]:
-    """Check the shares of tiles that are excluded without being asked (G7)."""
+    """Check the shares of tiles that are excluded without being asked (G7).
+
+    Parameters
+    ----------
+    tiles
+        Rows of ``review/tiles.tsv``.
+    limits
+        Thresholds.
+
+    Returns
+    -------
+    list of Check
+        One of each threshold.
+    """
     taken = [row for row in tiles if row["reason"].startswith("auto:")]
     lost = [row["tile_id"] for row in taken if row.get("kind") == "tissue"]
     return [
@@ -251,7 +376,18 @@ def check_auto(tiles: Sequence[Row], limits: Limits) -> list[Check]:
 
 
 def failure(found: Sequence[Check]) -> str | None:
-    """Return what a failing gate says, None when it passes."""
+    """Return what a failing gate says.
+
+    Parameters
+    ----------
+    found
+        All checks.
+
+    Returns
+    -------
+    str or None
+        One paragraph for each check that failed; None when the gate passes.
+    """
     failed = [check for check in found if check.status == "failed"]
     if not failed:
         return None
@@ -262,9 +398,14 @@ def failure(found: Sequence[Check]) -> str | None:
     )
 
 
+def _check(
+    name: str, found: float, expected: str, good: bool, message: str, *, bad: str = "failed"
+) -> Check:
+    return Check(name, found, expected, "passed" if good else bad, "" if good else message)
+
+
 def _count(name: str, found: int, most: int, message: str) -> Check:
-    good = found <= most
-    return Check(name, found, f"<= {most}", "passed" if good else "failed", "" if good else message)
+    return _check(name, found, f"<= {most}", found <= most, message)
 
 
 def _share(
@@ -275,14 +416,7 @@ def _share(
         f"{len(ids)} of {of} {what} ({share:.1%}), the limit is {most:.1%}: {_names(ids)}. All of"
         f" them are in review/tiles.tsv. {advice}{_lines(f'{key}: {_round_up(share)}')}"
     )
-    good = share <= most
-    return Check(
-        name,
-        round(share, 6),
-        f"<= {most:g}",
-        "passed" if good else "failed",
-        "" if good else message,
-    )
+    return _check(name, round(share, 6), f"<= {most:g}", share <= most, message)
 
 
 def _names(ids: Sequence[str]) -> str:

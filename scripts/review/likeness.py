@@ -1,7 +1,7 @@
 """Likeness: how every part of a tile resembles the same cell of the layers around it.
 
 A face of the specimen lies between the one before and the one after it. So where those two
-resemble each other, a face that resembles neither is spoilt there, whatever spoilt it: a band
+resemble each other, a face that resembles neither is damaged there, whatever damaged it: a band
 without signal, rows that the beam scanned displaced, a file that ends early, lines that were lost.
 Where the neighbors do not resemble each other (resin, thick or lost slices) nothing is said.
 Coordinates are pixels of the level that was read, in the raw frame of the tile: tiles of one cell
@@ -57,12 +57,31 @@ class Likeness:
     block: tuple[float, float]  # height, width of a block, px
 
     def turned(self) -> Likeness:
-        """Return the same seen from b."""
+        """Return the same seen from b.
+
+        Returns
+        -------
+        Likeness
+            With a and b exchanged.
+        """
         return Likeness((-self.shift[0], -self.shift[1]), self.of_b, self.of_a, self.block)
 
 
 def look(image: Image, valid: Bool) -> Look:
-    """Band-pass an (h, w) image; pixels outside `valid` do not count."""
+    """Band-pass an image, so that two tiles can be compared.
+
+    Parameters
+    ----------
+    image
+        (h, w) grey levels.
+    valid
+        (h, w) bool; pixels outside do not count.
+
+    Returns
+    -------
+    Look
+        The band between `FINE_PX` and `COARSE_PX`, in units of its spread (from the quartiles).
+    """
     pixels = np.asarray(image, np.float32)
     band = np.where(valid, _smooth(pixels, valid, FINE_PX) - _smooth(pixels, valid, COARSE_PX), 0)
     inside = band[valid]
@@ -81,20 +100,43 @@ def _smooth(pixels: Float32, valid: Bool, sigma: float) -> Float32:
 
 
 def compare(a: Look, b: Look) -> Likeness:
-    """Measure the shift between two tiles of a cell, and how alike they are block by block."""
+    """Measure the shift between two tiles of a cell, and how alike they are block by block.
+
+    Parameters
+    ----------
+    a, b
+        The tiles, of equal size.
+
+    Returns
+    -------
+    Likeness
+        Seen from a.
+    """
     x, y = shift_between(a, b)
     matrix = np.array([[1, 0, x], [0, 1, y]], np.float32)
     h, w = a.band.shape
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(b.band, matrix, (w, h), flags=flags)
     there = cv2.warpAffine(b.valid.astype(np.float32), matrix, (w, h), flags=flags) > 0.999
-    field = local_correlation(a.band, np.asarray(moved, np.float32), a.valid & there)
+    field = _local_correlation(a.band, np.asarray(moved, np.float32), a.valid & there)
     ys, xs = (_centres(n) for n in (h, w))
     return Likeness((x, y), _at(field, ys, xs), _at(field, ys - y, xs - x), (h / GRID, w / GRID))
 
 
 def shift_between(a: Look, b: Look) -> tuple[float, float]:
-    """Return x, y such that ``a(u, v)`` shows what ``b(u + x, v + y)`` does; sub-pixel."""
+    """Return the shift of one tile's content against another's, from their cross-correlation.
+
+    Parameters
+    ----------
+    a, b
+        The tiles.
+
+    Returns
+    -------
+    tuple of float
+        x, y in px, sub-pixel, such that ``a(u, v)`` shows what ``b(u + x, v + y)`` does; at most
+        `REACH` of the sides.
+    """
     h, w = (min(m, n) for m, n in zip(a.band.shape, b.band.shape, strict=True))
     size = [fft.next_fast_len(2 * n, real=True) for n in (h, w)]
     f, g = (fft.rfft2(one.band[:h, :w], size) for one in (a, b))
@@ -111,10 +153,22 @@ def shift_between(a: Look, b: Look) -> tuple[float, float]:
 
 
 def band_shifts(a: Look, b: Look, shift: tuple[float, float]) -> Array:
-    """Return x, y of what bands of rows of a show in b, against `shift`, px; (`BANDS`, 2).
+    """Return what bands of rows of a tile are displaced by in another, against the whole.
 
-    A beam that jumps in mid frame displaces all rows after it. NaN where a band is not found again
-    (correlation below `LEAST_LIKE`).
+    A beam that jumps in mid frame displaces all rows after it.
+
+    Parameters
+    ----------
+    a, b
+        The tiles.
+    shift
+        x, y of the whole tile, px (`shift_between`).
+
+    Returns
+    -------
+    ndarray
+        (`BANDS`, 2) float64, x, y in px; NaN where a band is not found again (correlation below
+        `LEAST_LIKE`).
     """
     h, w = a.band.shape
     reach = max(4, round(BAND_REACH * min(h, w)))
@@ -139,10 +193,22 @@ def band_shifts(a: Look, b: Look, shift: tuple[float, float]) -> Array:
 
 
 def displaced(shifts: Mapping[int, Array]) -> tuple[float, float]:
-    """Return how far the rows of a tile are displaced among themselves, px, and from where (0..1).
+    """Return how far the rows of a tile are displaced among themselves, and from where.
 
-    `shifts` holds `band_shifts` against the neighbor at each distance. It counts what most of the
-    neighbors, and two at least, say alike: a neighbor that is displaced itself stands alone.
+    It counts what most of the neighbors, and two at least, say alike: a neighbor that is displaced
+    itself stands alone.
+
+    Parameters
+    ----------
+    shifts
+        Distance in layers -> (`BANDS`, 2) `band_shifts` against that neighbor.
+
+    Returns
+    -------
+    far : float
+        px.
+    where : float
+        0..1 of the height.
     """
     if len(shifts) < 2:
         return 0.0, 0.0
@@ -162,23 +228,23 @@ def displaced(shifts: Mapping[int, Array]) -> tuple[float, float]:
     return most, where
 
 
-def local_correlation(a: Float32, b: Float32, valid: Bool) -> Float32:
+def _local_correlation(a: Float32, b: Float32, valid: Bool) -> Float32:
     """Return the (h, w) correlation of two pictures in a window of 1/8 of the side around each px.
 
     NaN where less than half of the window is valid; 0 where one of them is flat.
     """
     size = tuple(max(9, n // GRID) for n in a.shape[::-1])
 
-    def mean(values: NDArray[np.generic]) -> Float32:
+    def _mean(values: NDArray[np.generic]) -> Float32:
         return np.asarray(cv2.blur(values.astype(np.float32), size), np.float32)
 
-    share = mean(valid)
+    share = _mean(valid)
     there = np.maximum(share, 1e-6)
     a, b = np.where(valid, a, 0), np.where(valid, b, 0)
-    mean_a, mean_b = mean(a) / there, mean(b) / there
-    var_a = mean(a * a) / there - mean_a**2
-    var_b = mean(b * b) / there - mean_b**2
-    product = mean(a * b) / there - mean_a * mean_b
+    mean_a, mean_b = _mean(a) / there, _mean(b) / there
+    var_a = _mean(a * a) / there - mean_a**2
+    var_b = _mean(b * b) / there - mean_b**2
+    product = _mean(a * b) / there - mean_a * mean_b
     # unit sd is tissue: a hundredth of its variance is flat
     flat = np.minimum(var_a, var_b) < 0.01
     found = np.where(flat, 0, product / np.sqrt(np.maximum(var_a * var_b, 1e-12)))
@@ -222,6 +288,11 @@ def judge(own: Mapping[int, Likeness], around: Mapping[tuple[int, int], Likeness
         The tile (a) compared with the neighbor (b) at each distance in layers.
     around
         Neighbors compared with each other, keys (distance of a, distance of b) in layers.
+
+    Returns
+    -------
+    Judged
+        All 0 for a tile without neighbors.
     """
     if not own:
         return Judged(0.0, 0.0, 0, (0.0, 0.0))

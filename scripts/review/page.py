@@ -145,7 +145,7 @@ def _rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("clusters", f"{len(sizes)}, the largest of {max(sizes, default=0):,} tiles"),
         ("unconnected tiles", f"{after['unconnected']:,}"),
         ("resin", f"{kinds['resin']:,} tiles"),
-        ("spoilt, not patched", f"{kinds['spoilt']:,} tiles"),
+        ("damaged, not patched", f"{kinds['damaged']:,} tiles"),
         ("patches", f"{figures['patches_held']:,} of {figures['patches']:,} hold"),
         ("excluded", f"{figures['excluded']:,}, {figures['excluded_auto']:,} automatically"),
         ("bridges", f"{figures['derived_pairs']:,} derived pairs"),

@@ -1,7 +1,7 @@
-"""Patches: a spoilt or missing tile is replaced by the same cell of an adjacent layer.
+"""Patches: a damaged or missing tile is replaced by the same cell of an adjacent layer.
 
 The tile that takes its place has the source's image and stage position, and the layer of the tile
-it replaces (spec match-review 12.4). Up to three rounds: a patch that finds no match but to its own
+it replaces. Up to three rounds: a patch that finds no match but to its own
 source gives way to the next candidate.
 """
 
@@ -39,15 +39,39 @@ class Wanted:
 
 
 def places(tiles: Iterable[TileSpec]) -> dict[Place, TileSpec]:
-    """Return tiles by z, row and column."""
+    """Return tiles by z, row and column.
+
+    Parameters
+    ----------
+    tiles
+        The tiles.
+
+    Returns
+    -------
+    dict
+        Place -> tile.
+    """
     return {(tile.z, *tile.cell): tile for tile in tiles}
 
 
 def ranked(place: Place, at: Mapping[Place, TileSpec], quality: Mapping[str, float]) -> list[int]:
     """Return the distances of usable sources, best first.
 
-    `quality` holds the tiles that may serve (tissue, joined, not spoilt) with their likeness to the
-    layers around them. The nearer layer wins, of two alike the better one, then the one before.
+    The nearer layer wins, of two alike the better one, then the one before.
+
+    Parameters
+    ----------
+    place
+        z, row, column of the tile to replace.
+    at
+        Tiles by place.
+    quality
+        Tile ids that may serve (tissue, joined, not damaged) -> likeness to the layers around them.
+
+    Returns
+    -------
+    list of int
+        Layers, of `DISTANCES`.
     """
     z, row, column = place
     found = []
@@ -61,7 +85,22 @@ def ranked(place: Place, at: Mapping[Place, TileSpec], quality: Mapping[str, flo
 def first_round(
     wanted: Iterable[Wanted], at: Mapping[Place, TileSpec], quality: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """Return the rows (`COLUMNS`) of the first round; what has no usable source is left out."""
+    """Return the rows of the first round; what has no usable source is left out.
+
+    Parameters
+    ----------
+    wanted
+        What should be replaced.
+    at
+        Tiles by place.
+    quality
+        Tile ids that may serve -> likeness to the layers around them.
+
+    Returns
+    -------
+    list of dict
+        Rows (`COLUMNS`) in the order of places.
+    """
     out = []
     for one in sorted(wanted, key=lambda one: one.place):
         usable = ranked(one.place, at, quality)
@@ -94,12 +133,36 @@ def _row(
 
 
 def place_of(row: Row) -> Place:
-    """Return z, row and column of a row of the patch table."""
+    """Return the place of a row of the patch table.
+
+    Parameters
+    ----------
+    row
+        A row (`COLUMNS`).
+
+    Returns
+    -------
+    tuple
+        z, row, column.
+    """
     return float(row["z"]), int(row["row"]), int(row["column"])
 
 
 def settled(row: Row, saved: Iterable[Row]) -> bool:
-    """Tell whether a patch has a match to any tile but its own source."""
+    """Tell whether a patch has a match to any tile but its own source.
+
+    Parameters
+    ----------
+    row
+        A row (`COLUMNS`).
+    saved
+        Rows of saved pairs.
+
+    Returns
+    -------
+    bool
+        True when it holds.
+    """
     own = {row["tile_id"], row["source_id"]}
     return any(
         row["tile_id"] in (pair["p_id"], pair["q_id"]) and {pair["p_id"], pair["q_id"]} != own
@@ -110,7 +173,24 @@ def settled(row: Row, saved: Iterable[Row]) -> bool:
 def next_round(
     rows: Sequence[Row], results: Sequence[Row], at: Mapping[Place, TileSpec], *, number: int
 ) -> list[dict[str, Any]]:
-    """Return the rows of round `number`: patches that hold stay, others take their next source."""
+    """Return the rows of a round: patches that hold stay, others take their next source.
+
+    Parameters
+    ----------
+    rows
+        Rows (`COLUMNS`) of the round before.
+    results
+        Rows of results of all rounds so far.
+    at
+        Tiles by place.
+    number
+        Number of the new round.
+
+    Returns
+    -------
+    list of dict
+        Rows (`COLUMNS`) in the same order.
+    """
     saved = [row for row in results if row["saved"] == "1"]
     out: list[dict[str, Any]] = []
     for row in rows:
@@ -122,7 +202,7 @@ def next_round(
     return out
 
 
-def new_tile(row: Row, at: Mapping[Place, TileSpec]) -> TileSpec:
+def _new_tile(row: Row, at: Mapping[Place, TileSpec]) -> TileSpec:
     """Return the spec of a patch: the source's image and position in the layer of `row`."""
     place = place_of(row)
     source = at[place[0] + int(row["from"]), place[1], place[2]]
@@ -135,8 +215,21 @@ def new_tile(row: Row, at: Mapping[Place, TileSpec]) -> TileSpec:
 
 
 def patched(at: Mapping[Place, TileSpec], rows: Iterable[Row]) -> dict[Place, TileSpec]:
-    """Return all tiles by place with the patches in the places of those they replace."""
-    return {**at, **{place_of(row): new_tile(row, at) for row in rows}}
+    """Return all tiles by place with the patches in the places of those they replace.
+
+    Parameters
+    ----------
+    at
+        Tiles by place.
+    rows
+        Rows (`COLUMNS`) of patches.
+
+    Returns
+    -------
+    dict
+        Place -> tile.
+    """
+    return {**at, **{place_of(row): _new_tile(row, at) for row in rows}}
 
 
 # ---------------------------------------------------------------------------------------------
@@ -147,7 +240,20 @@ Step = tuple[int, int, int, str, str]  # row, column of the other, layers to it,
 
 
 def steps(plan: Iterable[Row], known: Mapping[str, TileSpec]) -> dict[Cell, set[Step]]:
-    """Return what the plan of one run compares a tile of each cell with."""
+    """Return what the plan of one run compares a tile of each cell with.
+
+    Parameters
+    ----------
+    plan
+        Rows of planned pairs.
+    known
+        Tiles by id.
+
+    Returns
+    -------
+    dict
+        Cell -> steps to the other cell and layer, with both positions.
+    """
     out: dict[Cell, set[Step]] = defaultdict(set)
     for row in plan:
         p, q = known[row["p_id"]], known[row["q_id"]]
@@ -161,7 +267,24 @@ def pairs(
     rows: Sequence[Row], now: Mapping[Place, TileSpec], plan: Mapping[Cell, set[Step]], *,
     number: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Return the pairs (`PAIR_COLUMNS`) of one run that touch a patch new in round `number`."""
+    """Return the pairs of one run that touch a patch new in a round.
+
+    Parameters
+    ----------
+    rows
+        Rows (`COLUMNS`) of patches.
+    now
+        Tiles by place, patches in the places of those they replace.
+    plan
+        What each cell is compared with (`steps`).
+    number
+        Number of the round.
+
+    Returns
+    -------
+    list of dict
+        Rows (`PAIR_COLUMNS`) in the order of their ids.
+    """
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for row in rows:
         if int(row["round"]) != number:

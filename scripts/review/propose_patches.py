@@ -1,7 +1,7 @@
 """Name the tiles that should be replaced by those of an adjacent layer, and from which.
 
 What
-    Spoilt tiles (by the survey), tissue that no match joins to the rest, tiles missing between
+    Damaged tiles (by the survey), tissue that no match joins to the rest, tiles missing between
     others; each with the layers that could give theirs, best first. With ``review.auto`` all of
     them go into the first round, otherwise those of ``review.patch`` alone.
 
@@ -22,10 +22,10 @@ from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
-from scripts.review import clusters, patches, proposing, suspects
+from scripts.review import clusters, patches, replacements, suspects
 
 log = logging.getLogger(__name__)
-LIMITS = tuple(suspects.Limits.__dataclass_fields__)
+Entries = Sequence[Mapping[str, Any]]
 
 
 def main(
@@ -35,23 +35,26 @@ def main(
     results: Sequence[str | Path],
     out: Mapping[str, str],
     render: dict[str, Any],
-    params: Mapping[str, Any],
+    limits: Mapping[str, Any],
+    auto: bool,
+    exclude: Entries,
+    keep: Entries,
+    patch: Entries,
 ) -> None:
     """Write the outputs `proposed` and `applied`."""
     client = RenderClient(**render)
     receipt = StackReceipt.read(acquire)
     client.require(receipt)
-    limits = suspects.Limits(**{name: params[name] for name in LIMITS})
     looked = [row for path in survey for row in read_table(path)]
     saved = [row for path in results for row in read_table(path) if row["saved"] == "1"]
     net = clusters.net_of(client.tiles(receipt.stack).tiles, saved)
-    found, quality = proposing.wanted(
-        net, suspects.verdicts(looked, limits), exclude=params["exclude"], keep=params["keep"]
+    found, quality = replacements.wanted(
+        net, suspects.verdicts(looked, suspects.Limits(**limits)), exclude=exclude, keep=keep
     )
     at = patches.places(net.tiles)
-    by_hand = proposing.asked(params["patch"], at)
-    proposed = patches.first_round(proposing.merged(found, by_hand), at, quality)
-    applied = proposed if params["auto"] else patches.first_round(by_hand, at, quality)
+    by_hand = replacements.asked(patch, at)
+    proposed = patches.first_round(replacements.merged(found, by_hand), at, quality)
+    applied = proposed if auto else patches.first_round(by_hand, at, quality)
     write_table(out["proposed"], patches.COLUMNS, proposed)
     write_table(out["applied"], patches.COLUMNS, applied)
     log.info("%d tiles to replace, %d are replaced", len(proposed), len(applied))
@@ -65,5 +68,9 @@ if __name__ == "__main__":
             results=snakemake.input.results,
             out=dict(snakemake.output.items()),
             render=snakemake.params.render,
-            params=snakemake.params.review,
+            limits=snakemake.params.limits,
+            auto=snakemake.params.auto,
+            exclude=snakemake.params.exclude,
+            keep=snakemake.params.keep,
+            patch=snakemake.params.patch,
         )

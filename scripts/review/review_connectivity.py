@@ -2,7 +2,7 @@
 
 What
     One union-find over all pairs that the service holds; the entries of ``review.exclude`` and,
-    with ``review.auto``, resin, spoilt tiles that no patch could replace, and what is not joined;
+    with ``review.auto``, resin, damaged tiles that no patch could replace, and what is not joined;
     gaps of edges between cells, and matches derived for long ones (`scripts.review.bridges`).
 
 Inputs
@@ -12,7 +12,7 @@ Inputs
 
 Outputs
     ``review/clusters.json``   clusters before and after the decisions, counts, saved shares
-    ``review/tiles.tsv``       per tile: cluster, pairs, texture, kind tissue | resin | spoilt,
+    ``review/tiles.tsv``       per tile: cluster, pairs, texture, kind tissue | resin | damaged,
                                state ok | patched | unconnected | small_cluster | excluded
     ``review/edges.tsv``       ranges of z without a match across an edge, and how many are bridged
     ``review/patches.tsv``     patches, and whether each holds: patched | failed | proposed
@@ -30,8 +30,8 @@ from scripts.lib.files import write_json, write_table, write_text
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
-from scripts.review import bridges, edges, findings, statistics
-from scripts.review.collected import Files, Joined, collect, conclude
+from scripts.review import bridges, edges, outcome, statistics, suspects
+from scripts.review.collected import Files, Joined, Settings, collect, conclude
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,9 @@ def main(
     inputs: Mapping[str, Any],
     out: Mapping[str, str],
     render: dict[str, Any],
-    params: Mapping[str, Any],
     collection: str,
+    limits: Mapping[str, Any],
+    settings: Mapping[str, Any],
 ) -> None:
     """Write the outputs."""
     client = RenderClient(**render)
@@ -52,15 +53,15 @@ def main(
     )
     client.require(acquire)
     client.require(matches)
-    files = Files.read(inputs, params)
-    joined: Joined = collect(client, acquire.stack, (matches.collection, collection), files, params)
-    found = conclude(client, joined, files, params, collection=collection)
+    files = Files.read(inputs, suspects.Limits(**limits))
+    joined: Joined = collect(client, acquire.stack, (matches.collection, collection), files)
+    found = conclude(client, joined, files, Settings(**settings), collection=collection)
     write_table(out["edges"], edges.COLUMNS, found.gaps)
-    write_table(out["patches"], findings.PATCH_COLUMNS, found.patches)
+    write_table(out["patches"], outcome.PATCH_COLUMNS, found.patches)
     write_table(out["bridges"], bridges.COLUMNS, found.bridges)
     write_table(out["statistics"], statistics.COLUMNS, statistics.table(files.pairs))
     write_text(out["proposals"], found.proposals)
-    write_table(out["tiles"], findings.COLUMNS, found.tiles)
+    write_table(out["tiles"], outcome.COLUMNS, found.tiles)
     write_json(out["clusters"], found.figures)
     found.receipt.write(out["matches"])
     log.info("%d tiles, %d pairs, %s", len(joined.net.tiles), len(joined.net.p), found.figures)
@@ -72,6 +73,7 @@ if __name__ == "__main__":
             inputs=dict(snakemake.input.items()),
             out=dict(snakemake.output.items()),
             render=snakemake.params.render,
-            params=snakemake.params.review,
             collection=snakemake.params.collection,
+            limits=snakemake.params.limits,
+            settings=snakemake.params.settings,
         )

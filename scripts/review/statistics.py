@@ -1,4 +1,4 @@
-"""Statistics: saved pairs by run and stage, distance, cell, edge and layer (spec 8 and 17)."""
+"""Statistics: saved pairs by run and stage, distance, cell, edge and layer."""
 
 from __future__ import annotations
 
@@ -36,12 +36,34 @@ class Pairs:
         return len(self.columns["dz"])
 
     def where(self, mask: Bool) -> Pairs:
-        """Return the rows where `mask` (m,) is true."""
+        """Return the pairs of a selection.
+
+        Parameters
+        ----------
+        mask
+            (m,) bool.
+
+        Returns
+        -------
+        Pairs
+            Those where `mask` is true.
+        """
         return Pairs({name: column[mask] for name, column in self.columns.items()})
 
 
 def read(paths: Sequence[str | Path]) -> Pairs:
-    """Read the columns of result tables; a column is a list at a time, not a dict per row."""
+    """Read the columns of result tables.
+
+    Parameters
+    ----------
+    paths
+        Tables, of ``.tsv`` or ``.tsv.gz``; a column is a list at a time, not a dict per row.
+
+    Returns
+    -------
+    Pairs
+        All rows in order.
+    """
     found: dict[str, list[str]] = {name: [] for name in (*TEXTS, *KINDS)}
     for path in paths:
         with _text(Path(path)) as stream:
@@ -61,7 +83,18 @@ def _text(path: Path) -> io.TextIOBase:
 
 
 def of_columns(found: Mapping[str, Sequence[str]]) -> Pairs:
-    """Return the pairs of columns of text."""
+    """Return the pairs of columns of text.
+
+    Parameters
+    ----------
+    found
+        Column name -> m texts: `TEXTS` and those of `KINDS`.
+
+    Returns
+    -------
+    Pairs
+        m pairs, with ``z`` and ``edge`` added.
+    """
     out: dict[str, NDArray[Any]] = {name: np.array(found[name], dtype=object) for name in TEXTS}
     for name, kind in KINDS.items():
         number = np.array([float(cell) if cell else np.nan for cell in found[name]], float)
@@ -77,7 +110,20 @@ def of_columns(found: Mapping[str, Sequence[str]]) -> Pairs:
 
 
 def saved_counts(pairs: Pairs, gone: set[str]) -> dict[str, dict[str, int]]:
-    """Count planned and saved pairs of tiles that stay, by kind: montage, dz1, dz2 ..."""
+    """Count planned and saved pairs of tiles that stay.
+
+    Parameters
+    ----------
+    pairs
+        All pairs that were tried.
+    gone
+        Ids of tiles that are excluded.
+
+    Returns
+    -------
+    dict
+        ``montage``, ``dz1``, ``dz2`` ... -> planned, saved.
+    """
     stays = np.array(
         [
             p not in gone and q not in gone
@@ -94,9 +140,19 @@ def saved_counts(pairs: Pairs, gone: set[str]) -> dict[str, dict[str, int]]:
 
 
 def table(pairs: Pairs) -> Iterator[dict[str, Any]]:
-    """Return the rows (`COLUMNS`) by stage, dz, cell, edge and z, each within its run.
+    """Return the counts by stage, dz, cell, edge and z, each within its run.
 
     A pair of two cells counts for both; a stage is the one that saved a pair or was tried last.
+
+    Parameters
+    ----------
+    pairs
+        All pairs that were tried.
+
+    Yields
+    ------
+    dict
+        Rows (`COLUMNS`).
     """
     both = Pairs(
         {

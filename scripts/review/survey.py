@@ -29,7 +29,20 @@ Read = Callable[[TileSpec], Pixels]
 
 
 def read_pixels(tile: TileSpec) -> Pixels:
-    """Read a tile's picture and where it has data, at the level of the survey."""
+    """Read a tile's picture at the level of the survey.
+
+    Parameters
+    ----------
+    tile
+        The tile.
+
+    Returns
+    -------
+    image : ndarray
+        (h, w) grey levels.
+    valid : ndarray
+        (h, w) bool, where the tile has data.
+    """
     level = condition.level_of(tile.width, tile.height)
     image = read_image(tile.image_url, level)
     mask = read_mask(tile.mask_url, (tile.height, tile.width), level)
@@ -73,10 +86,23 @@ class _Window:
 def survey(
     tiles: Sequence[TileSpec], z_first: float, z_last: float, *, read: Read = read_pixels
 ) -> Iterator[dict[str, Any]]:
-    """Return a row (`COLUMNS`) for each tile with ``z_first <= z <= z_last``, cell by cell.
+    """Measure every tile of a range of layers beside its neighbors, cell by cell.
 
-    `tiles` also holds those of `REACH` layers on either side. A few tiles of one cell are in
-    memory at a time.
+    A few tiles of one cell are in memory at a time.
+
+    Parameters
+    ----------
+    tiles
+        Tiles of the range and of `REACH` layers on either side.
+    z_first, z_last
+        The range, inclusive.
+    read
+        Gives a tile's pixels.
+
+    Yields
+    ------
+    dict
+        A row (`COLUMNS`) for each tile with ``z_first <= z <= z_last``.
     """
     cells: dict[tuple[int, int], list[TileSpec]] = defaultdict(list)
     for tile in sorted(tiles, key=lambda t: (t.z, t.tile_id)):

@@ -1,7 +1,7 @@
-"""Suspects: resin, tissue or spoilt, by what the survey measured.
+"""Suspects: resin, tissue or damaged, by what the survey measured.
 
 A figure of a tile is compared with that of the same cell in the layers around it wherever the
-specimen or the settings of the microscope may change it slowly; a spoilt tile differs from those
+specimen or the settings of the microscope may change it slowly; a damaged tile differs from those
 before it *and* from those after it.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from scripts.lib.arrays import Array, Bool
 
 Row = Mapping[str, str]
-TISSUE, RESIN, SPOILT = "tissue", "resin", "spoilt"
+TISSUE, RESIN, DAMAGED = "tissue", "resin", "damaged"
 BESIDE = 3  # layers before and after that a figure is compared with
 LEAST_BLOCKS = 8  # of 64: with fewer the neighbors say nothing of the tile as a whole
 
@@ -38,7 +38,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a tile is; ``score`` of a spoilt one: the measure over its limit, of resin: 0..1."""
+    """What a tile is; ``score`` of a damaged one: the measure over its limit, of resin: 0..1."""
 
     kind: str
     score: float
@@ -47,7 +47,7 @@ class Verdict:
     texture: float
 
 
-def tissue_texture(rows: Sequence[Row]) -> float:
+def _tissue_texture(rows: Sequence[Row]) -> float:
     """Return the texture of tissue: the median of the tiles whose structure goes on in z."""
     value = np.array([float(row["texture"]) for row in rows], float)
     like = np.array([float(row["like"]) for row in rows], float)
@@ -56,8 +56,21 @@ def tissue_texture(rows: Sequence[Row]) -> float:
 
 
 def verdicts(rows: Sequence[Row], limits: Limits) -> dict[str, Verdict]:
-    """Return the verdict of each surveyed tile by its id."""
-    tissue = tissue_texture(rows)
+    """Return the verdict of each surveyed tile.
+
+    Parameters
+    ----------
+    rows
+        Rows of the survey (`survey.COLUMNS`) of all chunks.
+    limits
+        Thresholds.
+
+    Returns
+    -------
+    dict
+        Tile id -> verdict.
+    """
+    tissue = _tissue_texture(rows)
     cells: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         cells[row["row"], row["column"]].append(row)
@@ -84,7 +97,7 @@ def _of_cell(rows: Sequence[Row], tissue: float, limits: Limits) -> dict[str, Ve
             share = figure["texture"][i] / max(tissue, 1e-9)
             faults = [(1 / max(share, 1e-3), f"no structure ({share:.0%} of tissue's texture)")]
         if faults:
-            kind, score = SPOILT, max(score for score, _ in faults)
+            kind, score = DAMAGED, max(score for score, _ in faults)
             words = ", ".join(text for _, text in faults)
         elif bare[i]:
             kind, score = RESIN, 1 - figure["texture"][i] / max(tissue, 1e-9)

@@ -19,19 +19,35 @@ FINE, COARSE = 1.0, 4.0  # px of the small level; sigmas of the band
 
 
 def level_of(width: int, height: int) -> int:
-    """Return the deepest mipmap level whose shorter side is still `SHORT_SIDE` px."""
+    """Return the deepest mipmap level whose shorter side is still `SHORT_SIDE` px.
+
+    Parameters
+    ----------
+    width, height
+        px of level 0.
+
+    Returns
+    -------
+    int
+        0 is the whole picture.
+    """
     return max(0, (min(width, height) // SHORT_SIDE).bit_length() - 1)
 
 
 def score(image: Image, valid: Bool) -> float:
-    """Return the texture of a picture in its grey levels; 0 for a flat or wholly masked one.
+    """Return the texture of a picture.
 
     Parameters
     ----------
     image
         (h, w) pixels of a small level.
     valid
-        (h, w) where the picture has data. Saturated areas are flat and lower the score.
+        (h, w) bool, where the picture has data. Saturated areas are flat and lower the score.
+
+    Returns
+    -------
+    float
+        Grey levels, as of a standard deviation; 0 for a flat or wholly masked picture.
     """
     pixels = np.asarray(image, float)
     weight = valid.astype(float)

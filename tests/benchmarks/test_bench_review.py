@@ -105,7 +105,7 @@ def test_the_page_of_a_large_volume(bench, graph, tmp_path):
         figures = {
             "tiles": len(tiles), "pairs_saved": len(p), "pairs_attempted": len(p), "excluded": 0,
             "after": {"clusters": [], "unconnected": 1}, "excluded_auto": 0, "patches": 0,
-            "kinds": {"resin": 0, "spoilt": 0}, "patches_held": 0, "derived_pairs": 0,
+            "kinds": {"resin": 0, "damaged": 0}, "patches_held": 0, "derived_pairs": 0,
         }  # fmt: skip
         made["text"] = page.page(
             volume="large", figures=figures, sections=[], proposals="exclude: []\n",

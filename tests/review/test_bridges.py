@@ -6,7 +6,7 @@ import yaml
 
 from scripts.lib.job import UserError
 from scripts.lib.service.records import CanvasMatches, TileSpec
-from scripts.review import bridges, edges, patches, plots, proposing, statistics
+from scripts.review import bridges, edges, patches, plots, replacements, statistics
 from scripts.review.decisions import as_yaml
 
 EDGE = ((0, 0), (0, 1))
@@ -34,8 +34,8 @@ def matches(a, b):
 
 
 def test_a_bridge_follows_the_drift_and_weighs_a_tenth():
-    wish = bridges.Wish(EDGE, 11, 20, "gap")
-    found = list(bridges.bridge(wish, TILES, matches, window=8, missing=GAP))
+    request = bridges.Request(EDGE, 11, 20, "gap")
+    found = list(bridges.bridge(request, TILES, matches, window=8, missing=GAP))
     assert [float(row["z"]) for _, row in found] == sorted(GAP)
     for pair, row in found:
         assert pair.w.tolist() == [0.1] * 4
@@ -44,8 +44,8 @@ def test_a_bridge_follows_the_drift_and_weighs_a_tenth():
 
 
 def test_nothing_is_derived_from_nothing():
-    wish = bridges.Wish(EDGE, 11, 20, "gap")
-    assert list(bridges.bridge(wish, TILES, lambda a, b: None, window=8, missing=GAP)) == []
+    request = bridges.Request(EDGE, 11, 20, "gap")
+    assert list(bridges.bridge(request, TILES, lambda a, b: None, window=8, missing=GAP)) == []
 
 
 def test_long_gaps_are_bridged_automatically_and_asked_ones_always():
@@ -53,13 +53,13 @@ def test_long_gaps_are_bridged_automatically_and_asked_ones_always():
     gaps = [gap | {"z_first": 1.0, "z_last": 9.0, "layers": 9},
             gap | {"z_first": 11.0, "z_last": 20.0, "layers": 10}]  # fmt: skip
     entry = {"cells": ["0,1", "0,0"], "z_first": 1, "z_last": 9, "reason": "weak"}
-    assert [w.z_first for w in bridges.wishes(gaps, [], auto=True, least=10)] == [11]
-    asked = bridges.wishes(gaps, [entry], auto=False, least=10)
+    assert [w.z_first for w in bridges.requests(gaps, [], auto=True, least=10)] == [11]
+    asked = bridges.requests(gaps, [entry], auto=False, least=10)
     assert [(w.edge, w.z_last) for w in asked] == [(EDGE, 9)]
     edges.mark(gaps, [{**gap, "z": "12"}])
     assert [g["bridged"] for g in gaps] == [0, 1]
     with pytest.raises(UserError, match="two neighboring cells"):
-        bridges.wishes([], [entry | {"cells": ["0,0", "1,1"]}], auto=False, least=1)
+        bridges.requests([], [entry | {"cells": ["0,0", "1,1"]}], auto=False, least=1)
 
 
 def test_the_nearer_and_then_the_better_layer_is_the_source():
@@ -70,7 +70,7 @@ def test_the_nearer_and_then_the_better_layer_is_the_source():
 def test_missing_tiles_are_those_between_others_and_no_more_than_two_in_a_row():
     absent = {(5.0, 0, 0), (10.0, 0, 0), (11.0, 0, 0), *((float(z), 0, 0) for z in range(20, 25))}
     at = {place: one for place, one in TILES.items() if place not in absent}
-    assert list(proposing.missing(at)) == [(5.0, 0, 0), (10.0, 0, 0), (11.0, 0, 0)]
+    assert list(replacements.missing(at)) == [(5.0, 0, 0), (10.0, 0, 0), (11.0, 0, 0)]
 
 
 def test_lines_for_the_config_survive_quotes():

@@ -1,4 +1,4 @@
-"""Spoilt tiles are told from intact ones by the layers around them, on small made-up stacks."""
+"""Damaged tiles are told from intact ones by the layers around them, on small made-up stacks."""
 
 import numpy as np
 import pytest
@@ -78,11 +78,11 @@ FAULTS = [displaced, empty, saturated, lost_lines, noisy, blurred, elsewhere]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.__name__)
-def test_a_spoilt_tile_is_found_and_its_neighbors_are_not(fault):
+def test_a_damaged_tile_is_found_and_its_neighbors_are_not(fault):
     pictures = stack()
     pictures[MIDDLE] = fault(pictures[MIDDLE], np.random.default_rng(1))
     found = {z: v.kind for z, v in verdicts(pictures).items()}
-    assert found == {z: "spoilt" if z == MIDDLE else "tissue" for z in pictures}
+    assert found == {z: "damaged" if z == MIDDLE else "tissue" for z in pictures}
 
 
 def test_intact_layers_are_not_suspected_not_even_beside_a_lost_slice_or_a_restart():
@@ -91,10 +91,10 @@ def test_intact_layers_are_not_suspected_not_even_beside_a_lost_slice_or_a_resta
     assert {v.kind for v in verdicts(pictures).values()} == {"tissue"}
 
 
-def test_two_spoilt_layers_in_a_row_are_both_found():
+def test_two_damaged_layers_in_a_row_are_both_found():
     pictures, rng = stack(), np.random.default_rng(1)
     pictures[5], pictures[6] = saturated(pictures[5], rng), displaced(pictures[6], rng)
-    found = {z for z, v in verdicts(pictures).items() if v.kind == "spoilt"}
+    found = {z for z, v in verdicts(pictures).items() if v.kind == "damaged"}
     assert found == {5, 6}
 
 
@@ -103,13 +103,13 @@ def bare(rng):
     return 170 + 3 * cloud / cloud.std() + 6 * rng.standard_normal((SIDE, SIDE))
 
 
-def test_resin_is_told_by_texture_and_one_bare_layer_between_tissue_is_spoilt():
+def test_resin_is_told_by_texture_and_one_bare_layer_between_tissue_is_damaged():
     pictures, rng = stack(), np.random.default_rng(2)
     for z in (1, 2, 3, 4, 7):
         pictures[z] = bare(rng)
     found = {z: v.kind for z, v in verdicts(pictures).items()}
     assert {z for z, kind in found.items() if kind == "resin"} == {1, 2, 3, 4}
-    assert found[7] == "spoilt"
+    assert found[7] == "damaged"
 
 
 def test_faint_tissue_whose_structure_goes_on_is_no_resin():
@@ -120,7 +120,7 @@ def test_faint_tissue_whose_structure_goes_on_is_no_resin():
 
 def test_saturation_that_all_layers_share_is_no_fault():
     pictures = {z: saturated(p, None) for z, p in stack().items()}
-    assert "spoilt" not in {v.kind for v in verdicts(pictures).values()}
+    assert "damaged" not in {v.kind for v in verdicts(pictures).values()}
 
 
 def test_the_shift_between_layers_is_measured_to_a_tenth_of_a_pixel():

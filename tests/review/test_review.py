@@ -10,9 +10,9 @@ from scipy import ndimage
 
 from scripts.lib.job import UserError
 from scripts.lib.service.records import TileSpec
-from scripts.review import clusters, edges, findings, gate, statistics, texture
+from scripts.review import clusters, edges, gate, outcome, statistics, texture
 from scripts.review.decisions import as_yaml, decide, proposals
-from scripts.review.suspects import RESIN, SPOILT, Verdict
+from scripts.review.suspects import DAMAGED, RESIN, Verdict
 
 
 def tile(z, row=0, column=0):
@@ -49,7 +49,7 @@ def decided(tiles, pairs, exclude=(), *, auto=True):
 
 
 def states(net, what):
-    rows = list(findings.per_tile(net, what, {}))
+    rows = list(outcome.per_tile(net, what, {}))
     return {row["tile_id"]: row["state"] for row in rows}
 
 
@@ -160,14 +160,16 @@ def test_what_a_person_keeps_stays_although_nothing_joins_it():
 
 def test_a_damaged_tile_leaves_unless_it_is_kept_or_excluded_by_hand():
     tiles = grid(6, 1, 1)
-    words = dict.fromkeys((f"t_0-0-0.{z}.0" for z in (1, 5, 6)), Verdict(SPOILT, 2, "a band", 0, 0))
+    words = dict.fromkeys(
+        (f"t_0-0-0.{z}.0" for z in (1, 5, 6)), Verdict(DAMAGED, 2, "a band", 0, 0)
+    )
     words["t_0-0-0.2.0"] = Verdict(RESIN, 1, "", 0, 0)
     exclude = [{"tiles": ["t_0-0-0.6.0"], "reason": "mine"}]
     net = net_of(tiles, [p for p in pairs_of(tiles) if p["p_id"] != "t_0-0-0.2.0"])
     keep = [{"tiles": ["t_0-0-0.5.0"], "reason": "usable"}]
     what = decide(net, exclude, auto=True, verdicts=words, keep=keep)
     assert what.reason == [
-        "auto: spoilt, no patch for it: a band", "auto: resin (no match to any tile)",
+        "auto: damaged, no patch for it: a band", "auto: resin (no match to any tile)",
         "", "", "", "mine",
     ]  # fmt: skip
     assert what.auto.tolist() == [True, True, False, False, False, False]
@@ -293,16 +295,16 @@ def evidence(tiles, pairs, *, auto=True, failed=(), planned=None, **changes):
     rows = [*pairs, *({**row, "saved": "0"} for row in failed)]
     net, what = decided(tiles, pairs, auto=auto)
     gone = {t.tile_id for t, out in zip(net.tiles, what.gone, strict=True) if out}
-    table = [{k: str(v) for k, v in row.items()} for row in findings.per_tile(net, what, {})]
+    table = [{k: str(v) for k, v in row.items()} for row in outcome.per_tile(net, what, {})]
     gaps = [{k: str(v) for k, v in row.items()} for row in edges.gaps(net, what.gone)]
     saved = statistics.saved_counts(columns(rows), gone)
-    figures = findings.figures(net, what, {}, attempted=len(rows), saved=saved)
+    figures = outcome.figures(net, what, {}, attempted=len(rows), saved=saved)
     return gate.Evidence(
         figures=figures | changes,
         tiles=table,
         edges=gaps,
         patches=[],
-        proposals=as_yaml(findings.proposed(net, what, {})),
+        proposals=as_yaml(outcome.proposed(net, what, {})),
         planned=len(rows) if planned is None else planned,
     )
 
@@ -363,7 +365,7 @@ def test_g1_an_invalid_tile_fails_and_the_lines_exclude_it():
     assert pasted(found.message)[0]["exclude"][0]["tiles"] == ["t_0-0-0.1.0"]
 
 
-def test_g1_a_spoilt_tile_fails_and_the_lines_patch_or_keep_it():
+def test_g1_a_damaged_tile_fails_and_the_lines_patch_or_keep_it():
     given = evidence(grid(3), pairs_of(grid(3)), spoilt_tiles=["t_0-0-0.2.0"])
     entry = {"cell": "0,0", "z": 2.0, "from": -1, "reason": "a band"}
     given = replace(given, proposals=as_yaml([], [entry]))

@@ -1,5 +1,6 @@
 """The jobs of review, one after another, on the embedded service and real HDF5 pictures."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
 from scripts.lib.service.records import CanvasMatches, Leaf, TileSet, TileSpec
 from scripts.review import (
     check_gate,
+    collected,
     propose_patches,
     publish_patches,
     publish_trimmed,
@@ -24,7 +26,9 @@ from scripts.review import (
     review_thickness,
     settle_patches,
     survey_tiles,
+    suspects,
 )
+from scripts.review.gate import Limits
 
 RESULTS = (
     "p_group", "q_group", "p_id", "q_id", "run", "dz", "p_cell", "q_cell", "stage", "saved",
@@ -33,7 +37,7 @@ RESULTS = (
 RENDER = {"owner": "o", "project": "p"}
 LAYERS = range(1, 11)
 RESIN = {(1, 0), (2, 0)}  # z, column
-SPOILT, MISSING = (6, 1), (4, 0)
+DAMAGED, MISSING = (6, 1), (4, 0)
 GONE = "t_0-0-1.6.0"
 
 
@@ -41,6 +45,11 @@ def defaults():
     schema = yaml.safe_load((Path(__file__).parents[2] / "config/schema.yaml").read_text())
     keys = schema["properties"]["review"]["properties"]
     return {key: spec["default"] for key, spec in keys.items()} | {"auto": True}
+
+
+def of(fields, params):
+    """Those of `params` that are fields of a dataclass."""
+    return {each.name: params[each.name] for each in dataclasses.fields(fields)}
 
 
 def pictures(column):
@@ -52,7 +61,7 @@ def pictures(column):
         tissue = 0.8 * tissue + 0.6 * new / new.std()
         clean = 170 + 0 * tissue if (z, column) in RESIN else 128 + 25 * tissue
         picture = np.clip(clean + 3 * rng.standard_normal((128, 128)), 0, 255).astype(np.uint8)
-        if (z, column) == SPOILT:
+        if (z, column) == DAMAGED:
             picture[40:80] = 255
         if (z, column) != MISSING:
             with h5py.File(f"{z}.h5", "a") as file:
@@ -153,9 +162,12 @@ def patch_round(number, *, held):
 
 def review(*, rounds=(), gate=True, **params):
     params = defaults() | params
+    limits, decisions = of(suspects.Limits, params), of(collected.Settings, params)
+    asked = {key: decisions[key] for key in ("auto", "exclude", "keep", "patch")}
     propose_patches.main(
         acquire="acquire.json", survey=SURVEY, results=["results.tsv.gz"],
-        out={"proposed": "proposed.tsv", "applied": "patches0.tsv"}, render=RENDER, params=params,
+        out={"proposed": "proposed.tsv", "applied": "patches0.tsv"}, render=RENDER, limits=limits,
+        **asked,
     )  # fmt: skip
     number = 0
     for number, held in enumerate(rounds, start=1):
@@ -167,10 +179,16 @@ def review(*, rounds=(), gate=True, **params):
     given["applied"] = f"patches{max(number - 1, 0)}.tsv"
     given["patch_results"] = [f"done{i}.tsv" for i in range(1, number + 1)]
     review_connectivity.main(
-        inputs=given, out=out, render=RENDER, params=params, collection="p_v1_review"
+        inputs=given,
+        out=out,
+        render=RENDER,
+        collection="p_v1_review",
+        limits=limits,
+        settings=decisions,
     )
     if gate:
-        check_gate.main(inputs=out | {"matches": "matches.json"}, out="gate.json", params=params)
+        inputs = out | {"matches": "matches.json"}
+        check_gate.main(inputs=inputs, out="gate.json", limits=of(Limits, params))
 
 
 EASY = {"max_patched_share": 0.2}  # of so few tiles
@@ -182,7 +200,7 @@ def always(row):
     return not bare & {row["p_id"], row["q_id"]}
 
 
-def test_resin_is_trimmed_and_spoilt_and_missing_tiles_are_patched(volume):
+def test_resin_is_trimmed_and_damaged_and_missing_tiles_are_patched(volume):
     review(rounds=[always], **EASY)
     rows = {row["tile_id"]: row for row in read_table("tiles.tsv")}
     excluded = {k for k, row in rows.items() if row["state"] == "excluded"}
@@ -219,8 +237,8 @@ def test_resin_is_trimmed_and_spoilt_and_missing_tiles_are_patched(volume):
     # only pairs that touch a patch are matched again
     new = read_table("new1.tsv")
     assert all(".patch." in row["p_id"] + row["q_id"] for row in new)
-    of_spoilt = [row for row in new if "0-0-1.patch.6" in row["p_id"] + row["q_id"]]
-    assert len(of_spoilt) == 5  # the neighbor of its layer, and two layers either way
+    of_damaged = [row for row in new if "0-0-1.patch.6" in row["p_id"] + row["q_id"]]
+    assert len(of_damaged) == 5  # the neighbor of its layer, and two layers either way
     assert GONE not in {row[k] for row in new for k in ("p_id", "q_id")}
 
 
@@ -237,11 +255,11 @@ def test_a_patch_that_matches_only_its_source_takes_another_in_the_next_round(vo
     assert read_json("gate.json")["status"] == "passed"
 
 
-def test_a_spoilt_tile_without_a_patch_that_holds_is_excluded(volume):
+def test_a_damaged_tile_without_a_patch_that_holds_is_excluded(volume):
     review(rounds=[lambda row: False] * 3, patch_rounds=3)
     rows = {row["tile_id"]: row for row in read_table("tiles.tsv")}
     assert rows[GONE]["state"] == "excluded"
-    assert rows[GONE]["reason"].startswith("auto: spoilt, no patch for it")
+    assert rows[GONE]["reason"].startswith("auto: damaged, no patch for it")
 
 
 def test_without_auto_the_gate_stops_and_its_lines_open_it(volume):

@@ -22,7 +22,7 @@ def verdicts(layers=11, **columns):
 
 
 def damaged(**columns):
-    return {z for z, v in verdicts(**columns).items() if v.kind == suspects.SPOILT}
+    return {z for z, v in verdicts(**columns).items() if v.kind == suspects.DAMAGED}
 
 
 def test_noise_counts_only_against_the_layers_before_and_those_after():
@@ -67,7 +67,7 @@ def test_bare_layers_are_resin_from_three_on_and_at_the_ends():
         found = verdicts(**{name: dict.fromkeys(at, value) for name, value in bare.items()})
         return {z: found[z].kind for z in at}
 
-    assert set(kinds([4, 5]).values()) == {suspects.SPOILT}
+    assert set(kinds([4, 5]).values()) == {suspects.DAMAGED}
     assert set(kinds([4, 5, 6]).values()) == {suspects.RESIN}
     assert set(kinds([0]).values()) == {suspects.RESIN}
     assert set(kinds([10]).values()) == {suspects.RESIN}

@@ -1,4 +1,4 @@
-"""Proposing: tiles that should be replaced, by verdicts, clusters and what a person says."""
+"""Replacements: tiles that should be replaced, by verdicts, clusters and what a person says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scripts.lib.service.records import TileSpec
 from scripts.review.clusters import Net, labels
 from scripts.review.decisions import by_config
 from scripts.review.patches import DISTANCES, Place, Wanted, places
-from scripts.review.suspects import RESIN, SPOILT, TISSUE, Verdict
+from scripts.review.suspects import DAMAGED, RESIN, TISSUE, Verdict
 
 MOST_MISSING = 2  # layers in a row; a cell that is absent for longer was not acquired
 Entries = Sequence[Mapping[str, Any]]
@@ -22,9 +22,25 @@ Entries = Sequence[Mapping[str, Any]]
 def wanted(
     net: Net, verdicts: Mapping[str, Verdict], *, exclude: Entries, keep: Entries
 ) -> tuple[list[Wanted], dict[str, float]]:
-    """Return the tiles to replace, and the likeness of the tiles that may serve as sources.
+    """Return the tiles to replace, and those that may serve as sources.
 
-    Spoilt tiles; tissue that no match joins to the largest cluster; tiles missing between others.
+    Damaged tiles; tissue that no match joins to the largest cluster; tiles missing between others.
+
+    Parameters
+    ----------
+    net
+        Tiles and their pairs.
+    verdicts
+        What tiles are, by id.
+    exclude, keep
+        Entries of the config.
+
+    Returns
+    -------
+    found : list of Wanted
+        What should be replaced.
+    quality : dict
+        Id of a tile that may serve -> likeness to the layers around it.
     """
     out_by_hand = by_config(net.tiles, exclude)
     kept = by_config(net.tiles, keep, key="keep")
@@ -36,8 +52,8 @@ def wanted(
         verdict = verdicts.get(tile.tile_id)
         if verdict is None or gone[i]:
             continue
-        spoilt = verdict.kind == SPOILT and not kept[i]
-        if spoilt:
+        damaged = verdict.kind == DAMAGED and not kept[i]
+        if damaged:
             place = (tile.z, *tile.cell)
             found.append(Wanted(place, tile.tile_id, verdict.words, verdict.score))
         elif label[i] == 1 and verdict.kind != RESIN:
@@ -51,7 +67,18 @@ def wanted(
 
 
 def missing(at: Mapping[Place, TileSpec]) -> Iterator[Place]:
-    """Return places without a tile in layers that have others, between tiles of the same cell."""
+    """Return places without a tile in layers that have others, between tiles of the same cell.
+
+    Parameters
+    ----------
+    at
+        Tiles by place.
+
+    Yields
+    ------
+    tuple
+        z, row, column.
+    """
     layers = np.unique([z for z, _, _ in at])
     cells: dict[tuple[int, int], list[float]] = defaultdict(list)
     for z, row, column in at:
@@ -66,6 +93,18 @@ def missing(at: Mapping[Place, TileSpec]) -> Iterator[Place]:
 
 def asked(entries: Entries, at: Mapping[Place, TileSpec]) -> list[Wanted]:
     """Return the patches that ``review.patch`` names.
+
+    Parameters
+    ----------
+    entries
+        Entries of ``review.patch``.
+    at
+        Tiles by place.
+
+    Returns
+    -------
+    list of Wanted
+        In the order of the entries.
 
     Raises
     ------
@@ -88,14 +127,38 @@ def asked(entries: Entries, at: Mapping[Place, TileSpec]) -> list[Wanted]:
 
 
 def merged(found: Sequence[Wanted], by_hand: Sequence[Wanted]) -> list[Wanted]:
-    """Return one wish per place; what a person asked for goes first."""
+    """Return one request per place; what a person asked for goes first.
+
+    Parameters
+    ----------
+    found
+        By the survey and the matches.
+    by_hand
+        By the config.
+
+    Returns
+    -------
+    list of Wanted
+        In the order of places.
+    """
     out = {one.place: one for one in found}
     out |= {one.place: one for one in by_hand}
     return [out[place] for place in sorted(out)]
 
 
 def entry_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of the patch table as an entry of ``review.patch``."""
+    """Return a row of the patch table as an entry of ``review.patch``.
+
+    Parameters
+    ----------
+    row
+        A row of `patches.COLUMNS`.
+
+    Returns
+    -------
+    dict
+        cell, z, from, reason.
+    """
     return {
         "cell": f"{row['row']},{row['column']}",
         "z": float(row["z"]),

@@ -1,4 +1,4 @@
-"""Findings: the tables of the review, put together from net, decisions and verdicts."""
+"""Outcome: the tables of the review, put together from net, decisions and verdicts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from scripts.review.clusters import Net, degrees, described, labels
 from scripts.review.decisions import Decided, proposals
-from scripts.review.suspects import RESIN, SPOILT, TISSUE, Verdict
+from scripts.review.suspects import DAMAGED, RESIN, TISSUE, Verdict
 
 COLUMNS = (
     "tile_id", "z", "row", "column", "cluster", "pairs_montage", "pairs_cross", "texture", "kind",
@@ -19,7 +19,7 @@ PATCH_COLUMNS = (
     "z", "row", "column", "replaces", "tile_id", "source_id", "from", "round", "score", "state",
     "reason",
 )  # fmt: skip
-WORDS = {RESIN: "resin", TISSUE: "tissue without matches", SPOILT: "spoilt"}
+WORDS = {RESIN: "resin", TISSUE: "tissue without matches", DAMAGED: "damaged"}
 
 
 def proposed(
@@ -30,7 +30,21 @@ def proposed(
 ) -> list[dict[str, Any]]:
     """Return entries for ``review.exclude`` for all that is outside the largest cluster.
 
-    Tiles in `replaced` are left out: a patch is proposed for them.
+    Parameters
+    ----------
+    net
+        n tiles.
+    decided
+        What is decided about them.
+    verdicts
+        What tiles are, by id.
+    replaced
+        Ids that are left out: a patch is proposed for them.
+
+    Returns
+    -------
+    list of dict
+        Entries of ``review.exclude``.
     """
     kinds = {tile_id: WORDS[verdict.kind] for tile_id, verdict in verdicts.items()}
     by_hand = decided.gone & ~decided.auto
@@ -45,9 +59,23 @@ def per_tile(
     verdicts: Mapping[str, Verdict],
     patched: Mapping[str, str] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Return one row per tile (`COLUMNS`); pairs are counted before the decisions.
+    """Return one row per tile; pairs are counted before the decisions.
 
-    `patched` gives the reason of each tile that is a patch, by its id.
+    Parameters
+    ----------
+    net
+        n tiles and their pairs.
+    decided
+        What is decided about them.
+    verdicts
+        What tiles are, by id.
+    patched
+        Ids of tiles that are patches -> why.
+
+    Yields
+    ------
+    dict
+        A row (`COLUMNS`).
     """
     montage, cross = degrees(net)
     patch = patched or {}
@@ -90,8 +118,27 @@ def figures(
 ) -> dict[str, Any]:
     """Return the content of ``review/clusters.json``.
 
-    `attempted` counts the pairs tried, `saved` them by kind (`statistics.saved_counts`), `derived`
-    the pairs of bridges.
+    Parameters
+    ----------
+    net
+        n tiles and their pairs.
+    decided
+        What is decided about them.
+    verdicts
+        What tiles are, by id.
+    attempted
+        Pairs tried.
+    saved
+        Pairs by kind (`statistics.saved_counts`).
+    patches
+        Rows of `PATCH_COLUMNS`.
+    derived
+        Pairs of bridges.
+
+    Returns
+    -------
+    dict
+        Plain JSON values.
     """
     first = labels(net, np.zeros(len(net.tiles), bool))
     kinds = [v.kind for tile in net.tiles if (v := verdicts.get(tile.tile_id)) is not None]
@@ -109,7 +156,7 @@ def figures(
             "clusters": described(net, decided.label),
             "unconnected": int(((decided.label == 0) & ~decided.gone).sum()),
         },
-        "kinds": {kind: kinds.count(kind) for kind in (TISSUE, RESIN, SPOILT)},
+        "kinds": {kind: kinds.count(kind) for kind in (TISSUE, RESIN, DAMAGED)},
         "patches": len(patches),
         "patches_held": sum(row["state"] == "patched" for row in patches),
         "derived_pairs": derived,
