@@ -1,5 +1,6 @@
 # Input functions and params of single stages: what needs Snakemake's checkpoints. All else is in scripts/lib/flow.py.
 # what waits on the scope and in the folders is asked where Snakemake runs: the answer decides what to run
+from scripts.match import presets
 from scripts.transfer import state
 
 
@@ -118,7 +119,9 @@ def channel_files(name):
 
 
 try:
-    STAGE_TABLES = flow.stage_tables(config["match"]["preset"], ROOT, **GRID)
+    STAGE_TABLES = flow.stage_tables(
+        config["match"]["preset"], ROOT, presets.read_table, **GRID
+    )
 except UserError as error:
     raise WorkflowError(str(error)) from None
 PARTS = flow.export_parts(config, STACK, CHANNELS)

@@ -120,7 +120,7 @@ def test_the_new_step_inverts_what_is_drawn(corrected):
 
 
 def test_a_matcher_finds_the_shift_of_a_pair_through_its_own_stage_table(tmp_path):
-    assert len({name for _, name, _ in blocks("A matcher")}) == 3
+    assert len({name for _, name, _ in blocks("A matcher")}) == 4
     python(
         project(tmp_path, "A matcher"),
         """

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from scripts.lib.job import UserError
 
 Config = Mapping[str, Any]
@@ -117,7 +115,9 @@ def quiet_time_s(transfer: Config) -> float:
     return QUIET_TIME_S if transfer["scope"] else 0
 
 
-def stage_tables(preset: str, root: Path, *, rows: int, columns: int) -> list[Any]:
+def stage_tables(
+    preset: str, root: Path, read: Callable[[Path], Any], *, rows: int, columns: int
+) -> list[Any]:
     """Return the content of the match stage tables to choose from by the size of tiles.
 
     Parameters
@@ -126,6 +126,8 @@ def stage_tables(preset: str, root: Path, *, rows: int, columns: int) -> list[An
         ``auto``, ``reference``, a name in ``config/match_stages``, or the path of a YAML file.
     root
         Folder of the Snakefile.
+    read
+        Reads and checks one table.
     rows, columns
         Tiles of a layer.
 
@@ -142,10 +144,10 @@ def stage_tables(preset: str, root: Path, *, rows: int, columns: int) -> list[An
     grid = layout(rows, columns)
     reference = "small_cell" if grid == "single_tile" else grid
     chosen = {"auto": ["small_tiles", "block"], "reference": [reference]}.get(preset, [preset])
-    return [_stage_table(name, root) for name in chosen]
+    return [read(_stage_table(name, root)) for name in chosen]
 
 
-def _stage_table(name: str, root: Path) -> Any:  # noqa: ANN401 - parsed YAML, checked by its reader
+def _stage_table(name: str, root: Path) -> Path:
     own = root / "config" / "match_stages" / f"{name}.yaml"
     path = own if own.exists() else root / name
     if not path.is_file():
@@ -154,7 +156,7 @@ def _stage_table(name: str, root: Path) -> Any:  # noqa: ANN401 - parsed YAML, c
             f"match.preset: found {name!r}, expected auto, reference, {known}, or the path of a"
             " YAML file"
         )
-    return yaml.safe_load(path.read_text())
+    return path
 
 
 def rounds(most: int, table_of: Callable[[int], str | Path]) -> list[int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -46,13 +46,22 @@ def validate(config: dict[str, Any], schema: Schema) -> None:
     """
     fill_defaults(config, schema)
     _read_texts(config, schema)
-    faults = sorted(
-        Draft202012Validator(closed(schema)).iter_errors(config),
+    refuse("config", faults(config, schema))
+
+
+def faults(value: Any, schema: Schema) -> list[str]:  # noqa: ANN401 - any JSON value
+    """Return a line (key, expected, found) for everything in `value` that `schema` refuses."""
+    found = sorted(
+        Draft202012Validator(closed(schema)).iter_errors(value),
         key=lambda fault: [str(part) for part in fault.absolute_path],
     )
-    lines = [line for fault in faults for line in _words(fault, schema)]
+    return [line for fault in found for line in _words(fault, schema)]
+
+
+def refuse(where: str, lines: Sequence[str]) -> None:
+    """Raise a `UserError` that names `where` and lists all `lines`, if there are any."""
     if lines:
-        raise UserError("config:\n" + "\n".join(f"  {line}" for line in lines))
+        raise UserError(f"{where}:\n" + "\n".join(f"  {line}" for line in lines))
 
 
 def fill_defaults(value: Any, schema: Schema) -> None:  # noqa: ANN401 - any JSON value
@@ -144,7 +153,10 @@ def _words(fault: ValidationError, schema: Schema) -> list[str]:
         return [_missing_key(key, path, sub) for key in missing]
     if fault.validator not in {"type", "enum", *_BOUNDS}:
         return [f"{path or 'config'}: {fault.message}"]
-    return [f"{path or 'config'}: expected {expectation(sub)}, found {_shown(fault.instance)}"]
+    # a key that may only be absent: its description says why
+    why = f" ({sub.get('description')})" if sub.get("type") == "null" else ""
+    what = f"expected {expectation(sub)}{why}, found {_shown(fault.instance)}"
+    return [f"{path or 'config'}: {what}"]
 
 
 def _unknown_key(key: str, path: str, level: Schema, schema: Schema) -> str:

@@ -1,32 +1,34 @@
-"""Match · Presets: stage tables, read and checked.
+"""Stage tables: which tiles are compared and how, read and checked.
 
 A table is a mapping with ``name``, ``max_tile_px`` (null: any size), ``common`` (fields of every
 stage) and ``runs``; a run has ``pairs`` (derivation), ``common`` and ``stages``, applied in order.
-Field names are those of the reference's stage files (spec match-review sections 3 to 5), so that a
-table can be compared with its source. A field is honored or refused by name: none is ignored.
-
-Fields of our own: ``method``, ``blockMatch``, ``featureExtraction.{contrastThreshold,
-preblurSigma}``, ``featureRenderClip.overlapMargin``, ``featureMatchDerivation.{matchSearchRadius,
-matchMinCorrelation}``.
+Field names are those of the reference's stage files (`MultiStagePointMatchClient` of render), so
+that a table can be compared with its source. What each field may hold says
+``config/match_stages.schema.yaml``; none is ignored.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from scripts.lib.job import UserError
-from scripts.lib.numerics.models import MODELS
-from scripts.match import ransac, sift
+import yaml
+
+from scripts.lib.schema import faults, refuse
 from scripts.match.descriptors import Blobs, Neighborhood
 from scripts.match.levels import BlockParams
-from scripts.match.pairs import POSITIONS, Rules
+from scripts.match.pairs import Rules
 from scripts.match.ransac import Consensus
 from scripts.match.sift import Extraction
 
 Json = Mapping[str, Any]
+
+SCHEMA: Json = yaml.safe_load(
+    (Path(__file__).resolve().parents[2] / "config" / "match_stages.schema.yaml").read_text()
+)
 
 
 @dataclass(frozen=True)
@@ -104,343 +106,120 @@ def choose(tables: Sequence[Json], tile_side_px: float) -> Json:
     return tables[-1]
 
 
-def read_run(table: Json, run: str, z_distance: int | None = None) -> Run:
-    """Read one run of a table; `z_distance`, if given, replaces that of a run over layers.
+def read_table(path: Path) -> Json:
+    """Read a table of YAML, or of JSON, and check it.
 
     Raises
     ------
     UserError
-        When the table lacks the run, or holds a field that is unknown, refused or of wrong value;
-        the message names table, run, stage and field.
+        Names the file and everything in it that is wrong: key, what was found, what is expected.
+    """
+    text = path.read_text()
+    # YAML 1.1 takes the 1e-6 of JSON for a text
+    table = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    refuse(str(path), _wrong(table))
+    return dict(table)
+
+
+def read_run(table: Json, run: str, z_distance: int | None = None) -> Run:
+    """Read one run of a table.
+
+    Parameters
+    ----------
+    table
+        As in its file.
+    run
+        Name of the run.
+    z_distance
+        Layers, instead of those of a run over layers; None: those of the table.
+
+    Raises
+    ------
+    UserError
+        Names the table and everything in it that is wrong, or that it lacks the run.
     """
     where = f"stage table {table.get('name', '?')!r}"
-    _fields(table, where, {"name", "description", "max_tile_px", "common", "runs"}, {})
-    runs = table.get("runs") or {}
+    refuse(where, _wrong(table))
+    runs = table["runs"]
     if run not in runs:
-        raise UserError(
-            f"{where} has no run {run!r}, only {sorted(runs)}: set match.preset to a table of this"
-            " layout"
-        )
-    where = f"{where}, run {run}"
-    body = runs[run]
-    _fields(body, where, {"pairs", "common", "stages"}, {})
-    base = _merged(table.get("common") or {}, body.get("common") or {})
-    stages = tuple(_stage(_merged(base, stage), where) for stage in body.get("stages") or ())
-    if not stages:
-        raise UserError(f"{where} has no stages")
-    _check_distances(stages, where)
-    rules = _rules(body.get("pairs") or {}, f"{where}, pairs")
+        advice = "set match.preset to a table of this layout"
+        refuse(where, [f"runs.{run}: missing, found {', '.join(sorted(runs))}; {advice}"])
+    rules = Rules(**_read(_part(runs[run], "pairs"), "pairs", _RULES))
     if z_distance is not None and rules.z_distance > 0:
         rules = replace(rules, z_distance=z_distance)
-    return Run(rules, stages)
-
-
-def _check_distances(stages: Sequence[Stage], where: str) -> None:
-    farthest: int | None = None
-    for stage in stages:
-        limit = stage.max_neighbor_distance
-        if farthest is not None and (limit is None or limit > farthest):
-            raise UserError(
-                f"{where}, stage {stage.name}: maxNeighborDistance {limit} is above that of an"
-                f" earlier stage ({farthest}), which already stops such pairs"
-            )
-        farthest = limit
+    return Run(rules, tuple(_stage(raw) for _, raw in _stages(table, run)))
 
 
 # ---------------------------------------------------------------------------------------------
-# fields
+# checks: those of the schema for each field, and those between fields
 # ---------------------------------------------------------------------------------------------
 
-_PAIRS_REFUSED = {
-    "useRowColPositions": "rows and columns are always used where a layer has them",
-    "excludeSameMfovNeighbors": "it belongs to multi-beam microscopes",
-    "excludePairsInMatchCollection": "finished chunks are never matched again, their files tell",
-    "existingMatchOwner": "finished chunks are never matched again, their files tell",
-    "minExistingMatchCount": "finished chunks are never matched again, their files tell",
-    "onlyIncludeTilesFromStack": "all tiles of v1_acquire are compared; use review.exclude",
-    "onlyIncludeTilesNearTileIdsJson": "all tiles of v1_acquire are compared",
-    "layerShift": "pairs follow the stage positions in v1_acquire",
-    "maxPairsPerFile": "chunks.layers sets the size of a job",
-}
-_RENDER_REFUSED = {
-    "renderFilterListName": "named filter lists live in a render server",
-    "renderFullScaleWidth": "a canvas has the size of its tile",
-    "renderFullScaleHeight": "a canvas has the size of its tile",
-    "fillWithNoise": "the reference ignores it as well",
-}
+
+def _wrong(table: Any) -> list[str]:  # noqa: ANN401 - whatever stands in the file
+    """Return a line for everything in a table that is wrong."""
+    lines = faults(_present(table), SCHEMA)
+    for run in _part(table, "runs"):
+        farthest: int | None = None
+        for path, raw in _stages(table, run):
+            lines += [f"{path}.{line}" for line in _conflicts(raw)]
+            limit = raw.get("maxNeighborDistance")
+            if limit is not None and not (isinstance(limit, int) and limit >= 0):
+                continue
+            if farthest is not None and (limit is None or limit > farthest):
+                lines.append(
+                    f"{path}.maxNeighborDistance: expected at most the {farthest} of a stage"
+                    f" before, which stops farther pairs, found {limit}"
+                )
+            farthest = farthest if limit is None else limit
+    return lines
 
 
-def _rules(raw: Json, where: str) -> Rules:
-    names = {
-        "xyNeighborFactor": ("xy_neighbor_factor", _number),
-        "explicitRadius": ("explicit_radius_px", _number),
-        "zNeighborDistance": ("z_distance", _whole),
-        "excludeCornerNeighbors": ("exclude_corners", _flag),
-        "excludeCompletelyObscuredTiles": ("exclude_obscured", _flag),
-        "excludeSameLayerNeighbors": ("exclude_same_layer", _flag),
-        "excludeSameSectionNeighbors": ("exclude_same_section", _flag),
-        "excludeSameLayerPairsWithPosition": ("exclude_position", _one_of(POSITIONS)),
-    }
-    return Rules(**_read(raw, where, names, _PAIRS_REFUSED))
+def _conflicts(raw: Json) -> Iterator[str]:
+    """Yield what is wrong between the fields of a stage, path first."""
+    if not raw.get("stageName"):
+        yield "stageName: missing; expected a name"
+    match, inner = _part(raw, "featureMatchDerivation"), _part(raw, "geometricDescriptorAndMatch")
+    if _method(raw) == "sift":
+        yield from _missing_limit(match, "featureMatchDerivation")
+    yield from _lonely(match, "featureMatchDerivation", *_MIXED)
+    if inner.get("gdEnabled") is not True:
+        return
+    path = "geometricDescriptorAndMatch"
+    for key in ("renderScale", "renderWithFilter"):
+        if inner.get(key) is None:
+            yield f"{path}.{key}: missing; expected with gdEnabled: true"
+    yield from _lonely(inner, path, "minCombinedInliers", "minCombinedCoveragePercentage")
+    match, shape = (_part(inner, k) for k in ("matchDerivationParameters", _SHAPE))
+    yield from _missing_limit(match, f"{path}.matchDerivationParameters")
+    yield from _lonely(match, f"{path}.matchDerivationParameters", *_MIXED)
+    if not (shape.get("lookForMinima") or shape.get("lookForMaxima")):
+        yield f"{path}.{_SHAPE}: expected lookForMinima or lookForMaxima, or there are no peaks"
 
 
-def _stage(raw: Json, where: str) -> Stage:
-    name = str(raw.get("stageName") or "")
-    if not name:
-        raise UserError(f"{where}: a stage has no stageName")
-    where = f"{where}, stage {name}"
-    _fields(raw, where, _STAGE_FIELDS, {})
-    weight = raw.get("startPositionMatchWeight")
-    match = _match(raw.get("featureMatchDerivation") or {}, f"{where}, featureMatchDerivation")
-    render = _rendering(raw.get("featureRender") or {}, f"{where}, featureRender")
-    legacy = match.pop("legacy_epsilon_px", None)
-    if match["epsilon_px"] is None:
-        match["epsilon_px"] = None if legacy is None else legacy / render.scale
-    method = raw.get("method") or ("sift" if weight is None else "start_position")
-    if match["epsilon_px"] is None and method == "sift":
-        raise UserError(f"{where}: featureMatchDerivation.matchMaxEpsilonFullScale is required")
-    outer = {k: match.pop(k) for k in _OUTER}
-    match = {k: v for k, v in match.items() if v is not None}
-    return Stage(
-        name=name,
-        method=method,
-        render=render,
-        clip=_clip(raw.get("featureRenderClip") or {}, f"{where}, featureRenderClip"),
-        extraction=_extraction(raw.get("featureExtraction") or {}, f"{where}, featureExtraction"),
-        block=_block(raw.get("blockMatch") or {}, f"{where}, blockMatch"),
-        consensus=Consensus(**match),
-        descriptors=_descriptors(
-            raw.get("geometricDescriptorAndMatch") or {},
-            render,
-            f"{where}, geometricDescriptorAndMatch",
-        ),
-        max_neighbor_distance=raw.get("maxNeighborDistance"),
-        start_position_weight=weight,
-        **{k: v for k, v in outer.items() if v is not None},
-    )
+_MIXED = ("matchRegularizerModelType", "matchInterpolatedModelLambda")
+_SHAPE = "geometricDescriptorParameters"
 
 
-# of the match block, but the stage's own rather than the consensus search's
-_OUTER = (
-    "rod",
-    "search_radius_px",
-    "filter",
-    "coverage_radius_px",
-    "min_coverage",
-    "min_correlation",
-)
-
-_STAGE_FIELDS = {
-    "stageName",
-    "method",
-    "blockMatch",
-    "featureRender",
-    "featureRenderClip",
-    "featureExtraction",
-    "featureMatchDerivation",
-    "geometricDescriptorAndMatch",
-    "maxNeighborDistance",
-    "startPositionMatchWeight",
-}
+def _missing_limit(match: Json, path: str) -> Iterator[str]:
+    if match.get("matchMaxEpsilonFullScale") is None and match.get("matchMaxEpsilon") is None:
+        yield f"{path}.matchMaxEpsilonFullScale: missing; expected a number (px)"
 
 
-def _rendering(raw: Json, where: str) -> Rendering:
-    names = {
-        "renderScale": ("scale", _positive),
-        "renderWithFilter": ("with_filter", _flag),
-        "renderWithoutMask": ("without_mask", _flag),
-        "maskMinX": ("mask_min_x", _number),
-        "maskMinY": ("mask_min_y", _number),
-    }
-    return Rendering(**_read(raw, where, names, _RENDER_REFUSED))
+def _lonely(raw: Json, path: str, one: str, other: str) -> Iterator[str]:
+    """Object to one of two fields without the other."""
+    absent = [key for key in (one, other) if raw.get(key) is None]
+    if len(absent) == 1:
+        (there,) = {one, other} - set(absent)
+        yield f"{path}.{absent[0]}: missing; expected together with {there}"
 
 
-def _clip(raw: Json, where: str) -> Clip:
-    names = {
-        "clipWidth": ("width", _positive),
-        "clipHeight": ("height", _positive),
-        "overlapMargin": ("overlap_margin", _number),
-    }
-    return Clip(**_read(raw, where, names, {}))
-
-
-def _extraction(raw: Json, where: str) -> Extraction:
-    names = {
-        "fdSize": ("fd_size", _whole),
-        "minScale": ("min_scale", _positive),
-        "maxScale": ("max_scale", _positive),
-        "steps": ("steps", _whole),
-        "contrastThreshold": ("contrast", _number),
-        "preblurSigma": ("preblur_px", _number),
-    }
-    values = _read(raw, where, names, {})
-    size = values.pop("fd_size", sift.DESCRIPTOR_SIZE)
-    if size != sift.DESCRIPTOR_SIZE:
-        raise UserError(
-            f"{where}: fdSize {size} is not available, OpenCV's descriptor has"
-            f" {sift.DESCRIPTOR_SIZE}: set fdSize: {sift.DESCRIPTOR_SIZE}"
-        )
-    return Extraction(**values)
-
-
-def _block(raw: Json, where: str) -> BlockParams:
-    names = {
-        "searchRadius": ("search_px", _positive),
-        "minOverlapPercentage": ("min_overlap_pct", _positive),
-        "wholeSide": ("whole_side_px", _whole),
-        "blockSide": ("block_px", _whole),
-        "middleSide": ("middle_side_px", _whole),
-        "fineSide": ("fine_px", _whole),
-        "maxEpsilonFullScale": ("tolerance_px", _positive),
-        "modelType": ("model", _one_of(("TRANSLATION", "RIGID", "AFFINE"))),
-        "maxChance": ("max_chance", _positive),
-        "minBlocks": ("min_blocks", _whole),
-        "minBlockSharePercentage": ("min_agreeing_pct", _number),
-        "maxRotation": ("max_rotation_deg", _positive),
-        "maxStrain": ("max_strain", _positive),
-    }
-    return BlockParams(**_read(raw, where, names, {}))
-
-
-def _match(raw: Json, where: str) -> dict[str, Any]:
-    models = _one_of(tuple(MODELS))
-    names = {
-        "matchRod": ("rod", _positive),
-        "matchSearchRadius": ("search_radius_px", _positive),
-        "matchModelType": ("model", models),
-        "matchRegularizerModelType": ("regularizer", models),
-        "matchInterpolatedModelLambda": ("regularizer_lambda", _number),
-        "matchIterations": ("iterations", _whole),
-        "matchMaxEpsilonFullScale": ("epsilon_px", _positive),
-        "matchMaxEpsilon": ("legacy_epsilon_px", _positive),
-        "matchMinInlierRatio": ("min_inlier_ratio", _number),
-        "matchMinNumInliers": ("min_inliers", _whole),
-        "matchMaxNumInliers": ("max_inliers", _whole),
-        "matchMaxTrust": ("max_trust", _positive),
-        "matchFilter": ("filter", _one_of(tuple(ransac.FILTERS))),
-        "matchFullScaleCoverageRadius": ("coverage_radius_px", _positive),
-        "matchMinCoveragePercentage": ("min_coverage", _number),
-        "matchMinCorrelation": ("min_correlation", _number),
-    }
-    values = _read(raw, where, names, {})
-    if ("regularizer" in values) != ("regularizer_lambda" in values):
-        raise UserError(
-            f"{where}: matchRegularizerModelType and matchInterpolatedModelLambda need each other"
-        )
-    if values.get("filter") == "CONSENSUS_SETS":
-        raise UserError(
-            f"{where}: matchFilter CONSENSUS_SETS stores each set under a tile id of its own, which"
-            " review and solve do not know: use AGGREGATED_CONSENSUS_SETS or SINGLE_SET"
-        )
-    return dict.fromkeys((*_OUTER, "epsilon_px")) | values
-
-
-_GD_FIELDS = {
-    "gdEnabled",
-    "renderScale",
-    "renderWithFilter",
-    "renderFilterListName",
-    "minCombinedInliers",
-    "minCombinedCoveragePercentage",
-    "runGeoRegardlessOfSiftResults",
-    "geometricDescriptorParameters",
-    "matchDerivationParameters",
-}
-
-
-def _descriptors(raw: Json, render: Rendering, where: str) -> Descriptors | None:
-    """Read the block; None when it is absent or switched off."""
-    _fields(raw, where, _GD_FIELDS, {})
-    if not raw.get("gdEnabled"):
-        return None
-    names = {
-        "renderScale": ("scale", _positive),
-        "renderWithFilter": ("with_filter", _flag),
-        "minCombinedInliers": ("min_combined_inliers", _whole),
-        "minCombinedCoveragePercentage": ("min_combined_coverage", _number),
-        "runGeoRegardlessOfSiftResults": ("regardless_of_sift", _flag),
-    }
-    own = {k: v for k, v in raw.items() if k in names or k in _RENDER_REFUSED}
-    limits = _read(own, where, names, _RENDER_REFUSED)
-    if not {"scale", "with_filter"} <= set(limits):
-        raise UserError(f"{where}: renderScale and renderWithFilter are required")
-    if ("min_combined_inliers" in limits) != ("min_combined_coverage" in limits):
-        raise UserError(
-            f"{where}: minCombinedInliers and minCombinedCoveragePercentage need each other"
-        )
-    render = replace(render, scale=limits.pop("scale"), with_filter=limits.pop("with_filter"))
-    match = _match(
-        raw.get("matchDerivationParameters") or {}, f"{where}, matchDerivationParameters"
-    )
-    legacy = match.pop("legacy_epsilon_px", None)
-    if match["epsilon_px"] is None and legacy is None:
-        raise UserError(f"{where}: matchDerivationParameters.matchMaxEpsilonFullScale is required")
-    match["epsilon_px"] = match["epsilon_px"] or legacy / render.scale
-    outer = {k: match.pop(k) for k in _OUTER}
-    shape = raw.get("geometricDescriptorParameters") or {}
-    return Descriptors(
-        render=render,
-        consensus=Consensus(**{k: v for k, v in match.items() if v is not None}),
-        filter=outer["filter"] or "SINGLE_SET",
-        **_shape(shape, render.scale, f"{where}, geometricDescriptorParameters"),
-        **limits,
-    )
-
-
-def _shape(raw: Json, scale: float, where: str) -> dict[str, Any]:
-    """Read what a peak is, and how its neighborhood is compared."""
-    names = {
-        "numberOfNeighbors": ("neighbors", _whole),
-        "redundancy": ("redundancy", _whole),
-        "significance": ("significance", _positive),
-        "similarOrientation": ("same_orientation", _flag),
-        "sigma": ("sigma", _positive),
-        "threshold": ("threshold", _positive),
-        "localization": ("quadratic", _one_of(("NONE", "THREE_D_QUADRATIC"))),
-        "lookForMinima": ("dark", _flag),
-        "lookForMaxima": ("bright", _flag),
-        "fullScaleNonMaxSuppressionRadius": ("apart_px", _number),
-        "fullScaleBlockRadius": ("block_radius_px", _number),
-        "gdStoredMatchWeight": ("weight", _positive),
-    }
-    found = _read(raw, where, names, {})
-    if not (found.get("dark") or found.get("bright")):
-        raise UserError(f"{where}: set lookForMinima or lookForMaxima, or there are no peaks")
-    out = {k: found.pop(k) for k in ("block_radius_px", "weight") if k in found}
-    kinds = {f for f in Neighborhood.__dataclass_fields__ if f in found}
-    around = {k: found.pop(k) for k in kinds}
-    found["quadratic"] = found.get("quadratic") != "NONE"
-    found["apart_px"] = found.get("apart_px", 0.0) * scale
-    return out | {"blobs": Blobs(**found), "neighborhood": Neighborhood(**around)}
-
-
-def _read(
-    raw: Json,
-    where: str,
-    names: Mapping[str, tuple[str, Callable[[Any, str], Any]]],
-    refused: Mapping[str, str],
-) -> dict[str, Any]:
-    """Check and rename the fields of a block; absent and null ones are left out."""
-    _fields(raw, where, set(names), refused)
-    return {
-        names[key][0]: names[key][1](value, f"{where}: {key}")
-        for key, value in raw.items()
-        if value is not None and key in names
-    }
-
-
-def _fields(raw: Json, where: str, known: set[str], refused: Mapping[str, str]) -> None:
-    if not isinstance(raw, Mapping):
-        raise UserError(f"{where}: expected a mapping, found {raw!r}")
-    for key, value in raw.items():
-        if key in refused and value is not None:
-            raise UserError(f"{where}: {key} is not supported, because {refused[key]}: remove it")
-        if key not in known and key not in refused:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = (
-                f"; did you mean {near[0]!r}?" if near else f" (known: {', '.join(sorted(known))})"
-            )
-            raise UserError(f"{where}: unknown field {key!r}{hint}")
+def _stages(table: Json, run: str) -> Iterator[tuple[str, Json]]:
+    """Yield path and fields of each stage of a run, laid over the common ones."""
+    body = _part(_part(table, "runs"), run)
+    base = _merged(_part(table, "common"), _part(body, "common"))
+    stages = body.get("stages")
+    for k, stage in enumerate(stages if isinstance(stages, list) else []):
+        yield f"runs.{run}.stages[{k}]", _merged(base, stage if isinstance(stage, Mapping) else {})
 
 
 def _merged(base: Json, over: Json) -> dict[str, Any]:
@@ -453,34 +232,163 @@ def _merged(base: Json, over: Json) -> dict[str, Any]:
     return out
 
 
-def _number(value: Any, where: str) -> float:  # noqa: ANN401 - whatever stands in the file
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise UserError(f"{where}: expected a number that is not negative, found {value!r}")
-    return float(value)
+def _part(raw: Any, key: str) -> Json:  # noqa: ANN401 - whatever stands in the file
+    """Return the mapping under a key, empty when there is none."""
+    inner = raw.get(key) if isinstance(raw, Mapping) else None
+    return inner if isinstance(inner, Mapping) else {}
 
 
-def _positive(value: Any, where: str) -> float:  # noqa: ANN401 - whatever stands in the file
-    if _number(value, where) == 0:
-        raise UserError(f"{where}: expected a number above 0, found {value!r}")
-    return float(value)
+def _present(raw: Any) -> Any:  # noqa: ANN401 - a JSON value
+    """Return a table without its null fields, which are as absent."""
+    if isinstance(raw, Mapping):
+        return {key: _present(value) for key, value in raw.items() if value is not None}
+    return [_present(value) for value in raw] if isinstance(raw, list) else raw
 
 
-def _whole(value: Any, where: str) -> int:  # noqa: ANN401 - whatever stands in the file
-    if _number(value, where) != int(value):
-        raise UserError(f"{where}: expected a whole number, found {value!r}")
-    return int(value)
+# ---------------------------------------------------------------------------------------------
+# fields: the reference's name and ours
+# ---------------------------------------------------------------------------------------------
+
+_RULES = {
+    "xyNeighborFactor": "xy_neighbor_factor",
+    "explicitRadius": "explicit_radius_px",
+    "zNeighborDistance": "z_distance",
+    "excludeCornerNeighbors": "exclude_corners",
+    "excludeCompletelyObscuredTiles": "exclude_obscured",
+    "excludeSameLayerNeighbors": "exclude_same_layer",
+    "excludeSameSectionNeighbors": "exclude_same_section",
+    "excludeSameLayerPairsWithPosition": "exclude_position",
+}
+_RENDERING = {
+    "renderScale": "scale",
+    "renderWithFilter": "with_filter",
+    "renderWithoutMask": "without_mask",
+    "maskMinX": "mask_min_x",
+    "maskMinY": "mask_min_y",
+}
+_CLIP = {"clipWidth": "width", "clipHeight": "height", "overlapMargin": "overlap_margin"}
+_EXTRACTION = {
+    "minScale": "min_scale",
+    "maxScale": "max_scale",
+    "steps": "steps",
+    "contrastThreshold": "contrast",
+    "preblurSigma": "preblur_px",
+}
+_BLOCK = {
+    "searchRadius": "search_px",
+    "minOverlapPercentage": "min_overlap_pct",
+    "wholeSide": "whole_side_px",
+    "blockSide": "block_px",
+    "middleSide": "middle_side_px",
+    "fineSide": "fine_px",
+    "maxEpsilonFullScale": "tolerance_px",
+    "modelType": "model",
+    "maxChance": "max_chance",
+    "minBlocks": "min_blocks",
+    "minBlockSharePercentage": "min_agreeing_pct",
+    "maxRotation": "max_rotation_deg",
+    "maxStrain": "max_strain",
+}
+_CONSENSUS = {
+    "matchModelType": "model",
+    "matchRegularizerModelType": "regularizer",
+    "matchInterpolatedModelLambda": "regularizer_lambda",
+    "matchIterations": "iterations",
+    "matchMinInlierRatio": "min_inlier_ratio",
+    "matchMinNumInliers": "min_inliers",
+    "matchMaxNumInliers": "max_inliers",
+    "matchMaxTrust": "max_trust",
+}
+# of the match block, but the stage's own rather than the consensus search's
+_JUDGEMENT = {
+    "matchRod": "rod",
+    "matchSearchRadius": "search_radius_px",
+    "matchFilter": "filter",
+    "matchFullScaleCoverageRadius": "coverage_radius_px",
+    "matchMinCoveragePercentage": "min_coverage",
+    "matchMinCorrelation": "min_correlation",
+}
+_DESCRIPTORS = {
+    "minCombinedInliers": "min_combined_inliers",
+    "minCombinedCoveragePercentage": "min_combined_coverage",
+    "runGeoRegardlessOfSiftResults": "regardless_of_sift",
+}
+_NEIGHBORHOOD = {
+    "numberOfNeighbors": "neighbors",
+    "redundancy": "redundancy",
+    "significance": "significance",
+    "similarOrientation": "same_orientation",
+}
+_BLOBS = {
+    "sigma": "sigma",
+    "threshold": "threshold",
+    "lookForMinima": "dark",
+    "lookForMaxima": "bright",
+}
+_CAST: dict[str, Callable[[Any], Any]] = {"number": float, "integer": int}
 
 
-def _flag(value: Any, where: str) -> bool:  # noqa: ANN401 - whatever stands in the file
-    if not isinstance(value, bool):
-        raise UserError(f"{where}: expected true or false, found {value!r}")
-    return value
+def _read(raw: Json, kind: str, names: Mapping[str, str]) -> dict[str, Any]:
+    """Rename the fields of a block and give them their type; absent and null ones are left out."""
+    known = SCHEMA["$defs"][kind]["properties"]
+    return {
+        ours: _CAST.get(known[key]["type"], lambda value: value)(raw[key])
+        for key, ours in names.items()
+        if raw.get(key) is not None
+    }
 
 
-def _one_of(values: Sequence[str]) -> Callable[[Any, str], str]:
-    def check(value: Any, where: str) -> str:  # noqa: ANN401 - whatever stands in the file
-        if value not in values:
-            raise UserError(f"{where}: expected one of {', '.join(values)}, found {value!r}")
-        return str(value)
+def _method(raw: Json) -> str:
+    by_place = raw.get("startPositionMatchWeight") is not None
+    return raw.get("method") or ("start_position" if by_place else "sift")
 
-    return check
+
+def _stage(raw: Json) -> Stage:
+    match = _part(raw, "featureMatchDerivation")
+    render = Rendering(**_read(_part(raw, "featureRender"), "render", _RENDERING))
+    names = {"maxNeighborDistance": "max_neighbor_distance"}
+    return Stage(
+        name=raw["stageName"],
+        method=_method(raw),
+        render=render,
+        clip=Clip(**_read(_part(raw, "featureRenderClip"), "clip", _CLIP)),
+        extraction=Extraction(**_read(_part(raw, "featureExtraction"), "extraction", _EXTRACTION)),
+        block=BlockParams(**_read(_part(raw, "blockMatch"), "block", _BLOCK)),
+        consensus=_consensus(match, render.scale),
+        descriptors=_descriptors(_part(raw, "geometricDescriptorAndMatch"), render),
+        **_read(match, "match", _JUDGEMENT),
+        **_read(raw, "stage", names | {"startPositionMatchWeight": "start_position_weight"}),
+    )
+
+
+def _consensus(raw: Json, scale: float) -> Consensus:
+    """Read the search of inliers; the older error limit is in px of the canvas."""
+    older = raw.get("matchMaxEpsilon")
+    limit = {"epsilon_px": older / scale} if older is not None else {}
+    limit |= _read(raw, "match", {"matchMaxEpsilonFullScale": "epsilon_px"})
+    return Consensus(**_read(raw, "match", _CONSENSUS), **limit)
+
+
+def _descriptors(raw: Json, render: Rendering) -> Descriptors | None:
+    """Read the block; None when it is absent or switched off."""
+    if not raw.get("gdEnabled"):
+        return None
+    match, shape = _part(raw, "matchDerivationParameters"), _part(raw, _SHAPE)
+    own = {key: raw[key] for key in ("renderScale", "renderWithFilter")}
+    render = replace(render, **_read(own, "render", _RENDERING))
+    apart_px = float(shape.get("fullScaleNonMaxSuppressionRadius") or 0) * render.scale
+    blobs = Blobs(
+        **_read(shape, "neighborhood", _BLOBS),
+        quadratic=shape.get("localization") != "NONE",
+        apart_px=apart_px,
+    )
+    names = {"fullScaleBlockRadius": "block_radius_px", "gdStoredMatchWeight": "weight"}
+    return Descriptors(
+        render=render,
+        blobs=blobs,
+        neighborhood=Neighborhood(**_read(shape, "neighborhood", _NEIGHBORHOOD)),
+        consensus=_consensus(match, render.scale),
+        filter=match.get("matchFilter") or "SINGLE_SET",
+        **_read(shape, "neighborhood", names),
+        **_read(raw, "descriptors", _DESCRIPTORS),
+    )

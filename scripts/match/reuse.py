@@ -21,7 +21,7 @@ from scripts.match.presets import Stage
 from scripts.match.stages import Attempt
 
 # to be raised when a method gives other results from the same parameters
-VERSIONS = {"sift": 2, "block": 1, "start_position": 1}
+VERSIONS = {"sift": 2}  # 1 of all others
 
 Key = tuple[str, str, str, str]
 Row = Mapping[str, str]
@@ -31,7 +31,7 @@ class Making:
     """What the results of one job are made of."""
 
     def __init__(self, stages: Sequence[Stage], tiles: TileSet) -> None:
-        self.stages = [digest([VERSIONS[stage.method], asdict(stage)]) for stage in stages]
+        self.stages = [digest([VERSIONS.get(stage.method, 1), asdict(stage)]) for stage in stages]
         self._tiles = tiles
         self._digests: dict[str, str] = {}
         self._by_id = {str(tile.tile_id): tile for tile in tiles.tiles}

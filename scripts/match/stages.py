@@ -15,7 +15,6 @@ import numpy as np
 from scripts.lib import geometry
 from scripts.lib.arrays import Array
 from scripts.lib.geometry import Box, TileId
-from scripts.lib.job import UserError
 from scripts.lib.service.records import CanvasMatches
 from scripts.match import agreement, block, coverage, descriptors, ransac, sift
 from scripts.match.canvases import Canvas, Canvases
@@ -51,21 +50,10 @@ class Attempt:
 Method = Callable[[Pair, Stage, Canvases], Outcome]
 
 
-def check(stages: Sequence[Stage]) -> None:
-    """Refuse a stage whose method does not exist."""
-    for stage in stages:
-        if stage.method not in METHODS:
-            raise UserError(
-                f"stage {stage.name}: method {stage.method!r} does not exist"
-                f" (known: {', '.join(sorted(METHODS))})"
-            )
-
-
 def match_all(
     pairs: Iterable[Pair], stages: Sequence[Stage], canvases: Canvases
 ) -> Iterator[Attempt]:
     """Take every pair through the stages, in the order given."""
-    check(stages)
     for pair in pairs:
         yield match_pair(pair, stages, canvases)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from scripts.correct import chain
 from scripts.lib import flow
@@ -52,7 +53,9 @@ def test_layers_rest_an_hour_where_a_microscope_sends(configured, scope, seconds
 
 def test_stage_tables_are_found_by_name_grid_and_path(tmp_path):
     def found(preset, rows=1, columns=1):
-        return flow.stage_tables(preset, ROOT, rows=rows, columns=columns)
+        return flow.stage_tables(
+            preset, ROOT, lambda path: yaml.safe_load(path.read_text()), rows=rows, columns=columns
+        )
 
     (row,) = found("single_row")
     assert found("reference", columns=2) == [row]

@@ -7,7 +7,7 @@ import pytest
 
 from scripts.lib import geometry
 from scripts.lib.drawing.compose import Picture
-from scripts.match import descriptors, pairs, reuse, stages
+from scripts.match import descriptors, pairs, stages
 from scripts.match.canvases import Canvases
 from scripts.match.descriptors import Blobs, Neighborhood
 from scripts.match.pairs import Pair, Rules
@@ -265,7 +265,3 @@ def test_features_are_computed_once_and_results_do_not_depend_on_the_cache_or_or
         assert a.pair == b.pair
         assert np.array_equal(a.outcome.p, b.outcome.p)
         assert np.array_equal(a.outcome.q, b.outcome.q)
-
-
-def test_every_method_has_the_version_of_its_results():
-    assert set(reuse.VERSIONS) == set(stages.METHODS)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
+from scripts.lib.job import UserError
 from scripts.match import presets, tables, trial
 from scripts.match.pairs import Rules, derive
 from scripts.match.trying import Trial
@@ -70,5 +71,5 @@ def test_a_variant_that_is_false_is_not_chosen_though_it_saves_more(specimen):
 
 
 def test_an_unknown_field_of_a_sweep_is_refused_by_name():
-    with pytest.raises(presets.UserError, match="renderScal"):
+    with pytest.raises(UserError, match="renderScal"):
         trial.variants(TABLES[0], "cross", {"featureRender.renderScal": [0.5]})
