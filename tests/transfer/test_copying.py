@@ -145,6 +145,29 @@ def test_a_file_that_was_still_growing_is_whole_in_the_next_run(scope, root):
     assert copied(root) == {name: dat_bytes(0)}
 
 
+def test_a_file_that_grows_from_run_to_run_is_never_taken_as_broken(scope, root):
+    name, before = dat_name(0), ()
+    for size in (1100, 1150, 1200):
+        scope.acquire(name, dat_bytes(0)[:size])
+        done = visit(scope, root, before=before)
+        assert states(done) == {name: "failed"}
+        assert copied(root) == {}
+        assert scope.flag(name).exists()
+        before = done.rows
+
+
+def test_a_broken_file_here_is_not_replaced_by_another_broken_one(scope, root):
+    name = dat_name(0)
+    scope.acquire(name, dat_bytes(0)[:1100])
+    visit(scope, root, before=visit(scope, root).rows)
+    scope.acquire(name, dat_bytes(1)[:1200])
+    done = visit(scope, root, before=visit(scope, root).rows)
+    assert states(done) == {name: "failed"}
+    assert "both are kept" in done.rows[0]["reason"]
+    assert copied(root) == {name: dat_bytes(0)[:1100]}
+    assert scope.flag(name).exists()
+
+
 def test_other_bytes_under_a_known_name_are_kept_apart_and_named(scope, root):
     (name,) = acquire(scope, 1)
     visit(scope, root)
