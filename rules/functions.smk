@@ -5,13 +5,13 @@ from scripts.transfer import state
 
 
 def waiting_on_scope(wildcards):
-    """Ticket of copy_dats: what waits on the scope, or the last ticket when nothing does."""
-    return state.copy_ticket(SCOPE, config["acquisition"])
+    """Fingerprint for copy_dats: what waits on the scope, or the last one when nothing does."""
+    return state.copy_fingerprint(SCOPE, config["acquisition"])
 
 
 def layers_to_do(wildcards):
-    """Ticket of plan_transfer: which layers are new, changed or failed, or the last ticket."""
-    return state.plan_ticket(Path(DAT_ROOT), config["acquisition"], QUIET_TIME_S)
+    """Fingerprint for plan_transfer: which layers are new, changed or failed, or the last one."""
+    return state.plan_fingerprint(Path(DAT_ROOT), config["acquisition"], QUIET_TIME_S)
 
 
 def chunk_work(wildcards):

@@ -1,7 +1,6 @@
 # ingest: layers get numbers, tiles get specs: stack v1_acquire in render-ws.
 
 INGEST = config["ingest"]
-SPECS = ("scan_correction", "mask", "tile_overlap_um")  # what tile specs are made with
 
 
 rule cache_headers:
@@ -43,8 +42,12 @@ rule number_layers:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=30,
     params:
-        acquisition=config["acquisition"],
-        declared=config["ingest"]["layers"],
+        rows=config["acquisition"]["rows"],
+        columns=config["acquisition"]["columns"],
+        first_dat=config["acquisition"]["first_dat"],
+        last_dat=config["acquisition"]["last_dat"],
+        scope_name=config["acquisition"]["scope"],
+        declared=INGEST["layers"],
     script:
         "../scripts/ingest/number_layers.py"
 
@@ -69,9 +72,15 @@ rule check_layers:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=30,
     params:
-        ingest={key: INGEST[key] for key in SPECS + ("restart",)},
-        expected={key: config["acquisition"][key] for key in (*GRID, "pixel_nm")}
-        | {key: INGEST[key] for key in ("pixel_deviation_pct", "sample_ids")},
+        scan_correction=INGEST["scan_correction"],
+        mask=INGEST["mask"],
+        tile_overlap_um=INGEST["tile_overlap_um"],
+        restart=INGEST["restart"],
+        rows=config["acquisition"]["rows"],
+        columns=config["acquisition"]["columns"],
+        pixel_nm=config["acquisition"]["pixel_nm"],
+        pixel_deviation_pct=INGEST["pixel_deviation_pct"],
+        sample_ids=INGEST["sample_ids"],
     script:
         "../scripts/ingest/check_layers.py"
 
@@ -98,8 +107,11 @@ rule publish_acquire:
         runtime=60,
     params:
         render=RENDER,
-        ingest={key: INGEST[key] for key in SPECS},
-        acquisition={key: config["acquisition"][key] for key in ("pixel_nm", "z_nm")},
+        scan_correction=INGEST["scan_correction"],
+        mask=INGEST["mask"],
+        tile_overlap_um=INGEST["tile_overlap_um"],
+        pixel_nm=config["acquisition"]["pixel_nm"],
+        z_nm=config["acquisition"]["z_nm"],
     script:
         "../scripts/ingest/publish_acquire.py"
 
@@ -123,7 +135,8 @@ rule publish_restart:
     params:
         render=RENDER,
         context_layers=INGEST["restart"]["context_layers"],
-        acquisition={key: config["acquisition"][key] for key in ("pixel_nm", "z_nm")},
+        pixel_nm=config["acquisition"]["pixel_nm"],
+        z_nm=config["acquisition"]["z_nm"],
     script:
         "../scripts/ingest/publish_restart.py"
 

@@ -1,6 +1,7 @@
 # Scope to storage: .dat files -> raw 16-bit and 8-bit align HDF5, verified, one file per layer; archive.
-# Tickets (see scripts/transfer/state.py) stay the same while there is nothing to do: work is derived, per
-# layer, from what lies there, each time the workflow is read.
+# Fingerprints (see scripts/transfer/state.py) stay the same while there is nothing to do: work is derived, per
+# layer, from what lies there, each time the workflow is read. Folders of the deployment (.dat files, archive) are
+# resolved to absolute paths once, in common.smk and here: where they lie is a param, since no rule makes them.
 
 TRANSFER = config["transfer"]
 ARCHIVE_ROOT = flow.resolved(ROOT, TRANSFER["archive_root"])
@@ -32,11 +33,13 @@ rule copy_dats:
         runtime=600,
     params:
         scope=SCOPE,
-        acquisition=config["acquisition"],
+        first_dat=config["acquisition"]["first_dat"],
+        last_dat=config["acquisition"]["last_dat"],
+        scope_name=config["acquisition"]["scope"],
         dat_root=DAT_ROOT,
         archive_root=ARCHIVE_ROOT,
         free_space_gb=TRANSFER["free_space_gb"],
-        ticket=waiting_on_scope,
+        fingerprint=waiting_on_scope,
     script:
         "../scripts/transfer/copy_dats.py"
 
@@ -47,7 +50,7 @@ checkpoint plan_transfer:
     output:
         plan=update("transfer/plan.tsv"),  # read first: layers stay in their chunks
         misfits="transfer/misfits.tsv",
-        ticket="transfer/plan.json",
+        state="transfer/plan.json",
     log:
         "logs/plan_transfer/plan.log",
     benchmark:
@@ -60,11 +63,15 @@ checkpoint plan_transfer:
         runtime=30,
     params:
         dat_root=DAT_ROOT,
-        acquisition=config["acquisition"],
+        rows=config["acquisition"]["rows"],
+        columns=config["acquisition"]["columns"],
+        first_dat=config["acquisition"]["first_dat"],
+        last_dat=config["acquisition"]["last_dat"],
+        scope_name=config["acquisition"]["scope"],
         layers_per_job=TRANSFER["layers_per_job"],
         quiet_time_s=QUIET_TIME_S,
         archive_root=ARCHIVE_ROOT,
-        ticket=layers_to_do,
+        fingerprint=layers_to_do,
     script:
         "../scripts/transfer/plan_transfer.py"
 
@@ -89,18 +96,13 @@ rule convert_layers:
     params:
         dat_root=DAT_ROOT,
         archive_root=ARCHIVE_ROOT,
-        transfer={
-            key: TRANSFER[key]
-            for key in (
-                "bad_tiles",
-                "channel",
-                "mipmap_levels",
-                "chunk_px",
-                "gzip_level",
-                "fill",
-                "free_space_gb",
-            )
-        },
+        bad_tiles=TRANSFER["bad_tiles"],
+        channel=TRANSFER["channel"],
+        mipmap_levels=TRANSFER["mipmap_levels"],
+        chunk_px=TRANSFER["chunk_px"],
+        gzip_level=TRANSFER["gzip_level"],
+        fill=TRANSFER["fill"],
+        free_space_gb=TRANSFER["free_space_gb"],
         work=chunk_work,  # not read by the script
     script:
         "../scripts/transfer/convert_layers.py"
@@ -152,7 +154,8 @@ rule close_transfer:
     params:
         dat_root=DAT_ROOT,
         archive_root=ARCHIVE_ROOT,
-        grid=GRID,
+        rows=config["acquisition"]["rows"],
+        columns=config["acquisition"]["columns"],
     script:
         "../scripts/transfer/close_transfer.py"
 
@@ -176,9 +179,7 @@ rule check_transfer:
         mem_mb=lambda wc, attempt: 500 * attempt,
         runtime=10,
     params:
-        allowed={
-            "share": TRANSFER["max_bad_share"],
-            "count": TRANSFER["max_bad_tiles"],
-        },
+        max_bad_share=TRANSFER["max_bad_share"],
+        max_bad_tiles=TRANSFER["max_bad_tiles"],
     script:
         "../scripts/transfer/check_transfer.py"

@@ -7,7 +7,7 @@ finds, so that the page is there to be read; `publish_acquire` stops at an error
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from scripts.ingest import page as pages
 from scripts.ingest import restarts, validation
 from scripts.ingest.headers import parts, with_prior
 from scripts.ingest.kept import Kept
-from scripts.ingest.settings import Settings
+from scripts.ingest.settings import Ranges, Settings
 from scripts.lib.files import read_table, write_table, write_text
 from scripts.lib.job import job
 
@@ -26,32 +26,55 @@ def main(
     *,
     layers: str,
     headers: str,
-    ingest: Mapping[str, Any],
-    expected: Mapping[str, Any],
+    scan_correction: Ranges,
+    mask: Ranges,
+    tile_overlap_um: float,
+    restart: Mapping[str, float],
+    rows: int,
+    columns: int,
+    pixel_nm: float,
     problems: str,
     page: str,
     restart_table: str,
+    pixel_deviation_pct: float = 10.0,
+    sample_ids: Sequence[str] = (),
 ) -> None:
     """Write all problems as a table and as a page, and the table of restarts."""
-    rows = read_table(layers)
-    absent = validation.absent_files(rows)
-    outputs, params = [problems, page, restart_table], [dict(ingest), dict(expected), absent]
-    kept = Kept.of(outputs, [layers, headers], params)
+    table = read_table(layers)
+    absent = validation.absent_files(table)
+    ingest: dict[str, Any] = {
+        "scan_correction": scan_correction,
+        "mask": mask,
+        "tile_overlap_um": tile_overlap_um,
+    }
+    params = [
+        ingest,
+        dict(restart),
+        rows,
+        columns,
+        pixel_nm,
+        pixel_deviation_pct,
+        list(sample_ids),
+        absent,
+    ]
+    kept = Kept.of([problems, page, restart_table], [layers, headers], params)
     if kept.restore():
         return
     cached = read_table(headers)
-    volume = parts(validation.usable(rows, cached), Path(headers).with_suffix(""))
-    watch = restarts.Watch(ingest["restart"]["pixel_tolerance_nm"])
-    wanted = validation.Expected(settings=Settings.of(ingest), **expected)
-    listed = validation.find(rows, cached, watch.over(with_prior(volume)), wanted, absent)
-    found = watch.found(rows, ingest["restart"]["max_gap_s"])
-    ids = {int(row["z"]): row["layer_id"] for row in rows}
-    table = [problem.row(ids) for problem in listed]
-    write_table(problems, validation.COLUMNS, table)
-    write_text(page, pages.render(table, rows, found, problems))
+    volume = parts(validation.usable(table, cached), Path(headers).with_suffix(""))
+    watch = restarts.Watch(restart["pixel_tolerance_nm"])
+    wanted = validation.Expected(
+        rows, columns, pixel_nm, Settings.of(**ingest), pixel_deviation_pct, sample_ids
+    )
+    listed = validation.find(table, cached, watch.over(with_prior(volume)), wanted, absent)
+    found = watch.found(table, restart["max_gap_s"])
+    ids = {int(row["z"]): row["layer_id"] for row in table}
+    found_problems = [problem.row(ids) for problem in listed]
+    write_table(problems, validation.COLUMNS, found_problems)
+    write_text(page, pages.render(found_problems, table, found, problems))
     write_table(restart_table, restarts.COLUMNS, restarts.rows(found))
     kept.keep()
-    log.info("%d problems and notes, %d restarts", len(table), len(found))
+    log.info("%d problems and notes, %d restarts", len(found_problems), len(found))
 
 
 if __name__ == "__main__":
@@ -59,8 +82,15 @@ if __name__ == "__main__":
         main(
             layers=snakemake.input.layers,
             headers=snakemake.input.headers,
-            ingest=snakemake.params.ingest,
-            expected=snakemake.params.expected,
+            scan_correction=snakemake.params.scan_correction,
+            mask=snakemake.params.mask,
+            tile_overlap_um=snakemake.params.tile_overlap_um,
+            restart=snakemake.params.restart,
+            rows=snakemake.params.rows,
+            columns=snakemake.params.columns,
+            pixel_nm=snakemake.params.pixel_nm,
+            pixel_deviation_pct=snakemake.params.pixel_deviation_pct,
+            sample_ids=snakemake.params.sample_ids,
             problems=snakemake.output.problems,
             page=snakemake.output.page,
             restart_table=snakemake.output.restarts,

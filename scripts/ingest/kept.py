@@ -72,7 +72,7 @@ class Kept:
 def _source() -> str:
     """Digest of the source text that makes the tables: an edit of it makes all anew."""
     here = Path(__file__).parent
-    found = sorted([*here.glob("*.py"), *here.glob("*.j2"), *(here.parent / "lib").glob("*.py")])
+    found = sorted([*here.glob("*.py"), *here.glob("*.j2"), *(here.parent / "lib").rglob("*.py")])
     return _sha256(b"\0".join(path.read_bytes() for path in found))
 
 

@@ -23,28 +23,31 @@ def main(
     *,
     transfer: str,
     headers: str,
-    acquisition: Mapping[str, Any],
+    rows: int,
+    columns: int,
+    first_dat: str | None = None,
+    last_dat: str | None = None,
+    scope_name: str | None = None,
     declared: Sequence[Mapping[str, Any]],
     layers: str,
     summary: str,
 ) -> None:
     """Put new layers after those that `layers` has already, and write it again."""
-    outputs, params = [layers, summary], [dict(acquisition), [dict(entry) for entry in declared]]
-    kept = Kept.of(outputs, [transfer, headers], params)
+    limits = {"first_dat": first_dat, "last_dat": last_dat, "scope": scope_name}
+    params = [rows, columns, limits, [dict(entry) for entry in declared]]
+    kept = Kept.of([layers, summary], [transfer, headers], params)
     if kept.restore(unless_changed=[layers]):  # numbers, once given, stay the same
         return
-    limits = {name: acquisition.get(name) for name in ("first_dat", "last_dat", "scope")}
-    grid = range(acquisition["rows"]), range(acquisition["columns"])
-    rows = numbering.number(
+    numbered = numbering.number(
         read_table(layers) if Path(layers).exists() else [],
         numbering.within(read_table(transfer), **limits),
         {row["layer_id"]: row["tiles"] for row in read_table(headers)},
-        cells=list(itertools.product(*grid)),
+        cells=list(itertools.product(range(rows), range(columns))),
         declared=declarations.parse(declared),
-        last_dat=limits["last_dat"],
+        last_dat=last_dat,
     )
-    write_table(layers, numbering.COLUMNS, rows)
-    write_json(summary, numbering.summary(rows) | {"digest": digest_of_file(layers)})
+    write_table(layers, numbering.COLUMNS, numbered)
+    write_json(summary, numbering.summary(numbered) | {"digest": digest_of_file(layers)})
     kept.keep()
 
 
@@ -53,7 +56,11 @@ if __name__ == "__main__":
         main(
             transfer=snakemake.input.transfer,
             headers=snakemake.input.headers,
-            acquisition=snakemake.params.acquisition,
+            rows=snakemake.params.rows,
+            columns=snakemake.params.columns,
+            first_dat=snakemake.params.first_dat,
+            last_dat=snakemake.params.last_dat,
+            scope_name=snakemake.params.scope_name,
             declared=snakemake.params.declared,
             layers=snakemake.output.layers,
             summary=snakemake.output.summary,

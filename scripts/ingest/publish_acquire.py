@@ -6,11 +6,11 @@ Inputs: `ingest/layers.tsv`, `ingest/headers.tsv` and the cached headers beside 
 nothing is written anew when the stack was made of the same inputs.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from scripts.ingest import restarts, specs, validation
+from scripts.ingest.settings import Ranges, Settings
 from scripts.lib.files import read_table
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
@@ -24,13 +24,22 @@ def main(
     restart_table: str,
     problems: str,
     page: str,
-    ingest: Mapping[str, Any],
-    acquisition: Mapping[str, Any],
+    scan_correction: Ranges,
+    mask: Ranges,
+    tile_overlap_um: float,
+    pixel_nm: float,
+    z_nm: float,
     receipt: str,
 ) -> None:
     """Stop at an error; otherwise publish the stack, unless it is there, and write its receipt."""
     validation.require(read_table(problems), page)
     client = RenderClient(**render)
+    ingest: dict[str, Any] = {
+        "scan_correction": scan_correction,
+        "mask": mask,
+        "tile_overlap_um": tile_overlap_um,
+    }
+    acquisition = {"pixel_nm": pixel_nm, "z_nm": z_nm}
     made_of: dict[str, Any] = {
         "inputs": [layers, headers, restart_table],
         "params": {"ingest": ingest, "acquisition": acquisition, "folder": specs.folder_digest()},
@@ -38,11 +47,13 @@ def main(
     stack = Path(receipt).stem
     published = client.published(stack, **made_of)
     if published is None:
-        tiles = specs.Acquired.of(layers, headers, restarts.read(restart_table), ingest)
+        tiles = specs.Acquired.of(
+            layers, headers, restarts.read(restart_table), Settings.of(**ingest)
+        )
         published = client.publish_stack(
             stack,
             tiles,
-            resolution_nm=specs.resolution_nm(acquisition),
+            resolution_nm=(pixel_nm, pixel_nm, z_nm),
             mipmaps=specs.mipmap_builder(tiles.volume()),
             **made_of,
         )
@@ -58,7 +69,10 @@ if __name__ == "__main__":
             restart_table=snakemake.input.restarts,
             problems=snakemake.input.problems,
             page=snakemake.input.page,
-            ingest=snakemake.params.ingest,
-            acquisition=snakemake.params.acquisition,
+            scan_correction=snakemake.params.scan_correction,
+            mask=snakemake.params.mask,
+            tile_overlap_um=snakemake.params.tile_overlap_um,
+            pixel_nm=snakemake.params.pixel_nm,
+            z_nm=snakemake.params.z_nm,
             receipt=snakemake.output[0],
         )

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from scripts.ingest import restarts
-from scripts.ingest.specs import resolution_nm
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
@@ -23,7 +22,8 @@ def main(
     acquire: str,
     restart_table: str,
     context_layers: int,
-    acquisition: Mapping[str, float],
+    pixel_nm: float,
+    z_nm: float,
     receipt: str,
 ) -> None:
     """Copy the layers around restarts into a stack of their own."""
@@ -37,7 +37,9 @@ def main(
     stack = Path(receipt).stem
     published = client.published(stack, **made_of)
     if published is None:
-        published = _publish(client, source.stack, stack, spans, acquisition, made_of)
+        published = _publish(
+            client, source.stack, stack, spans, (pixel_nm, pixel_nm, z_nm), made_of
+        )
     published.write(receipt)
 
 
@@ -46,15 +48,16 @@ def _publish(
     source: str,
     stack: str,
     spans: Sequence[tuple[int, int]],
-    acquisition: Mapping[str, float],
+    resolution_nm: tuple[float, float, float],
     made_of: Mapping[str, Any],
 ) -> StackReceipt:
     tiles = TileSet.merged(client.tiles(source, *span) for span in spans)
     if not tiles.tiles:
         return client.withdraw_stack(stack, **made_of)
     mipmaps = client.stack_metadata(source)["currentVersion"].get("mipmapPathBuilder")
-    nm = resolution_nm(acquisition)
-    return client.publish_stack(stack, tiles, resolution_nm=nm, mipmaps=mipmaps, **made_of)
+    return client.publish_stack(
+        stack, tiles, resolution_nm=resolution_nm, mipmaps=mipmaps, **made_of
+    )
 
 
 if __name__ == "__main__":
@@ -64,6 +67,7 @@ if __name__ == "__main__":
             acquire=snakemake.input.acquire,
             restart_table=snakemake.input.restarts,
             context_layers=snakemake.params.context_layers,
-            acquisition=snakemake.params.acquisition,
+            pixel_nm=snakemake.params.pixel_nm,
+            z_nm=snakemake.params.z_nm,
             receipt=snakemake.output[0],
         )

@@ -11,6 +11,7 @@ from scripts.lib import transforms
 from scripts.lib.service.records import Leaf
 
 CORRECTION = "FIBSEM_correct"
+Ranges = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None  # one value, or one per range of z
 
 
 class _Ranged(Protocol):
@@ -48,19 +49,19 @@ class Settings:
     tile_overlap_um: float = 2.0  # for headers without FirstX and FirstY (before version 9)
 
     @staticmethod
-    def of(ingest: Mapping[str, Any]) -> Settings:
-        """Read section `ingest` of the config: each key is one value, or a list of ranges."""
+    def of(*, scan_correction: Ranges, mask: Ranges, tile_overlap_um: float) -> Settings:
+        """Read three keys of section `ingest` of the config."""
         corrections = tuple(
             Correction(*_range(value), _leaf(index, value))
-            for index, value in enumerate(_listed(ingest["scan_correction"]))
+            for index, value in enumerate(_listed(scan_correction))
         )
         masks = tuple(
             Mask(*_range(value), value.get("left_px") or 0, value.get("top_px") or 0)
-            for value in _listed(ingest["mask"])
+            for value in _listed(mask)
             # a strip of width 0 is stated, an absent one is none
             if (value.get("left_px"), value.get("top_px")) != (None, None)
         )
-        return Settings(corrections, masks, ingest["tile_overlap_um"])
+        return Settings(corrections, masks, tile_overlap_um)
 
     def correction_at(self, z: float) -> Leaf | None:
         """Return the scan correction of a layer."""
@@ -83,10 +84,10 @@ class Settings:
                 yield f"ingest.scan_correction: {error}"
 
 
-def _listed(value: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - an object, a list or null
+def _listed(value: Ranges) -> list[Mapping[str, Any]]:
     if value is None:
         return []
-    return list(value) if isinstance(value, Sequence) else [value]
+    return [value] if isinstance(value, Mapping) else list(value)
 
 
 def _range(value: Mapping[str, Any]) -> tuple[float, float]:

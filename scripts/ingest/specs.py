@@ -29,11 +29,6 @@ STAGE_MARGIN_PX = 400  # of tiles that are placed by the computed grid
 MIPMAP_PATTERN = r"(.*dataSet=.*mipmap\.)\d+(.*)"
 
 
-def resolution_nm(acquisition: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Return the size of a voxel x, y, z in nm from section `acquisition` of the config."""
-    return acquisition["pixel_nm"], acquisition["pixel_nm"], acquisition["z_nm"]
-
-
 def folder_digest() -> str:
     """Stand for the working directory, which is part of every image URL but of no output."""
     return digest(str(Path.cwd()))[:16]
@@ -107,11 +102,11 @@ class Acquired:
 
     @staticmethod
     def of(
-        layers: str | Path, headers: str | Path, found: Mapping[int, str], ingest: Mapping[str, Any]
+        layers: str | Path, headers: str | Path, found: Mapping[int, str], settings: Settings
     ) -> Acquired:
         """Take the tiles of a layer table from the cache that lies beside a table of headers."""
         rows, folder = read_table(layers), Path(headers).with_suffix("")
-        return Acquired(lambda: parts(rows, folder), rows, found, Settings.of(ingest))
+        return Acquired(lambda: parts(rows, folder), rows, found, settings)
 
     def ids(self) -> set[str]:
         """Return the ids of all tiles."""

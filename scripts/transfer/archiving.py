@@ -63,7 +63,7 @@ def settle_layers(
             try:
                 archived, fault = settle_layer(layer, rules)
             except FAULTS as error:
-                log.error("%s: %s", layer_id, error)  # noqa: TRY400 - told in full in the table
+                log.error("%s: %s", layer_id, error)  # noqa: TRY400 - reported in full in the table
                 fault = str(error)
         left = sum((dat_root / tile["dat"]).exists() for tile in tiles)
         row = {"layer_id": layer_id, "archived": archived, "dats_left": str(left)}

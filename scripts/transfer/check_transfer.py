@@ -6,7 +6,6 @@ be done was done before: to run again tries again what failed.
 """
 
 import logging
-from typing import Any
 
 from scripts.lib.files import read_json, read_table, write_json
 from scripts.lib.job import UserError, job
@@ -22,14 +21,19 @@ def main(
     quarantine: str,
     misfits: str,
     copy_state: str | None,
-    allowed: dict[str, Any],
+    max_bad_share: float,
+    max_bad_tiles: int | None,
     passed: str,
 ) -> None:
     """Write the receipt, or raise with everything that is wrong."""
     rows = read_table(layers)
     problems = read_json(copy_state)["problems"] if copy_state else []
     faults = gate.faults(
-        rows, read_table(misfits), problems, read_table(quarantine), Allowed(**allowed)
+        rows,
+        read_table(misfits),
+        problems,
+        read_table(quarantine),
+        Allowed(max_bad_share, max_bad_tiles),
     )
     if faults:
         raise UserError("\n".join(["transfer:", *faults]))
@@ -44,6 +48,7 @@ if __name__ == "__main__":
             quarantine=snakemake.input.quarantine,
             misfits=snakemake.input.misfits,
             copy_state=snakemake.input.get("scope"),
-            allowed=snakemake.params.allowed,
+            max_bad_share=snakemake.params.max_bad_share,
+            max_bad_tiles=snakemake.params.max_bad_tiles,
             passed=snakemake.output[0],
         )

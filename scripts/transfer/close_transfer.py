@@ -24,7 +24,8 @@ def main(
     *,
     converted: Sequence[str],
     dat_root: str,
-    grid: Grid,
+    rows: int,
+    columns: int,
     layers: str,
     bad_tiles: str,
     archived: Sequence[str] = (),
@@ -36,15 +37,15 @@ def main(
     bad = summary.quarantine_rows(tiles)
     quarantine.link(Path(bad_tiles).with_suffix(""), [Path(dat_root, row["dat"]) for row in bad])
     write_table(bad_tiles, summary.QUARANTINE_COLUMNS, bad)
-    rows = summary.layer_rows(
+    table = summary.layer_rows(
         tiles,
-        grid,
+        Grid(rows, columns),
         archived=[row for path in archived for row in read_table(path)],
         copied=read_table(copied) if copied else None,
         archive_root=Path(archive_root) if archive_root else None,
     )
-    write_table(layers, summary.LAYER_COLUMNS, rows)
-    log.info("%d layers, %d tiles, %d of them in quarantine", len(rows), len(tiles), len(bad))
+    write_table(layers, summary.LAYER_COLUMNS, table)
+    log.info("%d layers, %d tiles, %d of them in quarantine", len(table), len(tiles), len(bad))
 
 
 if __name__ == "__main__":
@@ -52,7 +53,8 @@ if __name__ == "__main__":
         main(
             converted=list(snakemake.input.converted),
             dat_root=snakemake.params.dat_root,
-            grid=Grid(**snakemake.params.grid),
+            rows=snakemake.params.rows,
+            columns=snakemake.params.columns,
             layers=snakemake.output.layers,
             bad_tiles=snakemake.output.quarantine,
             archived=list(snakemake.input.archived),

@@ -56,18 +56,6 @@ class Settings:
     # SHA-256 by name of the .dat, of those whose hash was compared with the scope's
     hashes: Mapping[str, str] = field(default_factory=dict)
 
-    @staticmethod
-    def of(transfer: Mapping[str, Any], hashes: Mapping[str, str] | None = None) -> Settings:
-        """Read section `transfer` of the config."""
-        return Settings(
-            channel=transfer["channel"],
-            mipmap_levels=transfer["mipmap_levels"],
-            storage=Storage(transfer["chunk_px"], transfer["gzip_level"]),
-            fills=tuple(Fill.of(entry) for entry in transfer["fill"]),
-            reserve_gb=transfer.get("free_space_gb", 0),
-            hashes=hashes or {},
-        )
-
     def conversion(self, tiles: Mapping[str, Stored]) -> str:
         """Describe an align HDF5 of `tiles` made with these settings (canonical JSON)."""
         return files.canonical_json(
@@ -137,7 +125,7 @@ def convert_layer(layer: Layer, settings: Settings, *, stop: bool = False) -> li
     ------
     LayerError, Hdf5Error
         When a written file does not give back what went in, a converted `.dat` has changed since,
-        an existing file cannot be read, there is no room, or, with `stop`, a tile cannot be read.
+        an existing file cannot be read, the disk is full, or, with `stop`, a tile cannot be read.
         Nothing is published then.
     """
     sources, rows = _sources(layer, layer.stored(), settings.hashes)
@@ -356,7 +344,7 @@ def convert_layers(
         try:
             rows += convert_layer(layer, settings, stop=stop)
         except FAULTS as error:
-            log.error("%s: %s", layer_id, error)  # noqa: TRY400 - told in full in the table
+            log.error("%s: %s", layer_id, error)  # noqa: TRY400 - reported in full in the table
             reasons = [str(error), *[""] * (len(tiles) - 1)]
             pairs = zip(tiles, reasons, strict=True)
             rows += [_row(tile, "failed", reason) for tile, reason in pairs]

@@ -9,12 +9,16 @@ agree; see `conversion`.
 """
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
 from scripts.transfer import conversion
+from scripts.transfer.contrast import Fill
+from scripts.transfer.conversion import Settings
+from scripts.transfer.hdf5 import Storage
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +28,13 @@ def main(
     chunk: str,
     plan: str,
     dat_root: str,
-    transfer: dict[str, Any],
+    bad_tiles: str,
+    channel: int,
+    mipmap_levels: int,
+    chunk_px: int,
+    gzip_level: int,
+    fill: Sequence[Mapping[str, Any]],
+    free_space_gb: float,
     converted: str,
     archive_root: str | None = None,
     copied: str | None = None,
@@ -36,8 +46,15 @@ def main(
         mine,
         dat_root=Path(dat_root),
         work_dir=Path(),
-        settings=conversion.Settings.of(transfer, hashes),
-        stop=transfer["bad_tiles"] == "stop",
+        settings=Settings(
+            channel=channel,
+            mipmap_levels=mipmap_levels,
+            storage=Storage(chunk_px, gzip_level),
+            fills=tuple(Fill.of(entry) for entry in fill),
+            reserve_gb=free_space_gb,
+            hashes=hashes,
+        ),
+        stop=bad_tiles == "stop",
         archive_root=Path(archive_root) if archive_root else None,
     )
     for row in rows:
@@ -52,7 +69,13 @@ if __name__ == "__main__":
             chunk=snakemake.wildcards.chunk,
             plan=snakemake.input.plan,
             dat_root=snakemake.params.dat_root,
-            transfer=snakemake.params.transfer,
+            bad_tiles=snakemake.params.bad_tiles,
+            channel=snakemake.params.channel,
+            mipmap_levels=snakemake.params.mipmap_levels,
+            chunk_px=snakemake.params.chunk_px,
+            gzip_level=snakemake.params.gzip_level,
+            fill=snakemake.params.fill,
+            free_space_gb=snakemake.params.free_space_gb,
             converted=snakemake.output[0],
             archive_root=snakemake.params.archive_root,
             copied=snakemake.input.get("copied"),

@@ -5,7 +5,7 @@ Reads the scope's folders and, beside it, what is here (`.dat` files, names of H
 `transfer/copied.tsv`, one row per file that was copied so far or fails now: layer_id, tile_key,
 dat, bytes, sha256 (empty unless asked for), status (copied, broken as on the scope, failed),
 reason; and `transfer/copy.json`, what the next reading of the workflow wants to know. A scope that
-does not answer is told there, so that what is here is converted all the same: `check_transfer`
+does not answer is reported there, so that what is here is converted all the same: `check_transfer`
 ends the run.
 """
 
@@ -27,11 +27,13 @@ log = logging.getLogger(__name__)
 def main(
     *,
     scope: dict[str, Any],
-    acquisition: dict[str, Any],
+    first_dat: str | None,
+    last_dat: str | None,
+    scope_name: str | None,
     dat_root: str,
     archive_root: str | None,
     free_space_gb: float,
-    ticket: str,
+    fingerprint: str,
     copied: str,
     copy_state: str,
 ) -> None:
@@ -41,23 +43,26 @@ def main(
     rules = Rules(root, settings.hash == "sha256", max_s, free_space_gb)
     here = state.known_dats(root, archive_root=Path(archive_root) if archive_root else None)
     before = read_table(copied) if Path(copied).exists() else []
-    done = visit(settings, Limits.of(acquisition), rules, here=here, before=before)
+    limits = Limits.of({"first_dat": first_dat, "last_dat": last_dat, "scope": scope_name})
+    done = visit(settings, limits, rules, here=here, before=before)
     for line in [*done.problems, *(r["reason"] for r in done.rows if r["status"] == "failed")]:
         log.error("%s", line)
     last = read_json(copy_state) if Path(copy_state).exists() else {}
     write_table(copied, COPIED_COLUMNS, done.rows)
-    write_json(copy_state, done.state(ticket, last, acquisition["last_dat"]))
+    write_json(copy_state, done.state(fingerprint, last, last_dat))
 
 
 if __name__ == "__main__":
     with job(snakemake):
         main(
             scope=snakemake.params.scope,
-            acquisition=snakemake.params.acquisition,
+            first_dat=snakemake.params.first_dat,
+            last_dat=snakemake.params.last_dat,
+            scope_name=snakemake.params.scope_name,
             dat_root=snakemake.params.dat_root,
             archive_root=snakemake.params.archive_root,
             free_space_gb=snakemake.params.free_space_gb,
-            ticket=snakemake.params.ticket,
+            fingerprint=snakemake.params.fingerprint,
             copied=snakemake.output.copied,
             copy_state=snakemake.output.state,
         )

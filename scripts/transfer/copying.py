@@ -35,7 +35,7 @@ class CopyError(Exception):
 
 
 @dataclass(frozen=True)
-class Errand:
+class CopyTask:
     """One file to fetch: where it is on the scope, how long, its flag (None: it has none)."""
 
     tile: DatName
@@ -61,10 +61,10 @@ class Rules:
 
 @dataclass
 class Outcome:
-    """What became of the errands: a row each, those left for the next run, and general faults."""
+    """What became of the tasks: a row each, those left for the next run, and general faults."""
 
     rows: list[Row] = field(default_factory=list)
-    left: list[Errand] = field(default_factory=list)
+    left: list[CopyTask] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -73,11 +73,11 @@ class Outcome:
 # ---------------------------------------------------------------------------------------------
 
 
-def flagged(flags: Sequence[Flag], root: str, sizes: Mapping[str, int]) -> list[Errand]:
-    """Return an errand per flag."""
+def flagged(flags: Sequence[Flag], root: str, sizes: Mapping[str, int]) -> list[CopyTask]:
+    """Return a copy task per flag."""
     paths = [flag.path_below(root) for flag in flags]
     return [
-        Errand(flag.tile, flag.dat_name, path, sizes.get(path), flag.file_name)
+        CopyTask(flag.tile, flag.dat_name, path, sizes.get(path), flag.file_name)
         for flag, path in zip(flags, paths, strict=True)
     ]
 
@@ -95,8 +95,8 @@ def missing(
     flags: Iterable[str],
     here: Mapping[str, int],
     wanted: Callable[[DatName], bool],
-) -> list[Errand]:
-    """Return an errand per file of the scope that has neither a flag nor a whole copy here.
+) -> list[CopyTask]:
+    """Return a copy task per file of the scope that has neither a flag nor a whole copy here.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def missing(
         flag yet, and is not missing.
     """
     known = {name.lower() for name in flags}  # the scope's file system ignores case
-    found: dict[str, Errand] = {}
+    found: dict[str, CopyTask] = {}
     for path, size in sorted(on_scope.items()):
         name = Path(path).name
         try:
@@ -119,8 +119,8 @@ def missing(
         except ValueError:
             continue
         if name.lower() not in known and wanted(tile) and here.get(name) != size:
-            found.setdefault(name, Errand(tile, name, path, size, None))
-    return sorted(found.values(), key=lambda errand: order(errand.tile))
+            found.setdefault(name, CopyTask(tile, name, path, size, None))
+    return sorted(found.values(), key=lambda task: order(task.tile))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def missing(
 
 def copy_all(
     scope: Scope,
-    errands: Sequence[Errand],
+    tasks: Sequence[CopyTask],
     rules: Rules,
     *,
     here: Mapping[str, int],
@@ -148,30 +148,30 @@ def copy_all(
         is as complete as it will ever be.
     """
     start, outcome, faults = clock(), Outcome(), 0
-    for i, errand in enumerate(errands):
+    for i, task in enumerate(tasks):
         late = rules.max_s is not None and clock() - start > rules.max_s
-        full = space.shortage(errand.target(rules.dat_root), errand.size or 0, rules.reserve_gb)
+        full = space.shortage(task.target(rules.dat_root), task.size or 0, rules.reserve_gb)
         if late or full or faults == _MOST_FAULTS:
-            outcome.left = list(errands[i:])
+            outcome.left = list(tasks[i:])
             break
         try:
-            row = _copy(scope, errand, rules, here, seen)
+            row = _copy(scope, task, rules, here, seen)
             faults = 0
         except (CopyError, OSError) as error:
-            row = _row(errand, "failed", str(error))
+            row = _row(task, "failed", str(error))
         except ScopeError as error:
-            row, faults = _row(errand, "failed", str(error)), faults + 1
+            row, faults = _row(task, "failed", str(error)), faults + 1
         outcome.rows.append(row)
     outcome.problems += _why_left(outcome.left, rules, faults)
     return outcome
 
 
-def _why_left(left: Sequence[Errand], rules: Rules, faults: int) -> list[str]:
+def _why_left(left: Sequence[CopyTask], rules: Rules, faults: int) -> list[str]:
     if not left:
         return []
     if faults == _MOST_FAULTS:
         return [f"{len(left)} file(s) not tried: the scope failed {faults} times in a row"]
-    need = sum(errand.size or 0 for errand in left)
+    need = sum(task.size or 0 for task in left)
     full = space.shortage(left[0].target(rules.dat_root), left[0].size or 0, rules.reserve_gb)
     if full:
         return [f"{len(left)} file(s) of {need / space.GB:.3f} GB were left on the scope: {full}"]
@@ -181,50 +181,50 @@ def _why_left(left: Sequence[Errand], rules: Rules, faults: int) -> list[str]:
 
 def _copy(
     scope: Scope,
-    errand: Errand,
+    task: CopyTask,
     rules: Rules,
     here: Mapping[str, int],
     seen: Mapping[str, int],
 ) -> Row:
-    if errand.size is None:
-        if errand.dat_name not in here:
-            raise CopyError(f"a flag without a file: expected {errand.source} on the scope")
+    if task.size is None:
+        if task.dat_name not in here:
+            raise CopyError(f"a flag without a file: expected {task.source} on the scope")
         # fetched by a run that ended before it could say so, and purged on the scope since
-        _acknowledge(scope, errand)
-        return _row(errand, "there", "")
-    target = errand.target(rules.dat_root)
+        _acknowledge(scope, task)
+        return _row(task, "there", "")
+    target = task.target(rules.dat_root)
     _sweep(target)
     with atomic_path(target) as partial:
-        scope.fetch(errand.source, partial)
-        digest = _check_whole(scope, errand, partial, hashed=rules.hashed)
-        reason = _incomplete(errand, partial)
-        if reason and seen.get(errand.dat_name) != errand.size:
+        scope.fetch(task.source, partial)
+        digest = _check_whole(scope, task, partial, hashed=rules.hashed)
+        reason = _incomplete(task, partial)
+        if reason and seen.get(task.dat_name) != task.size:
             raise CopyError(f"{reason}; tried again in the next run")
         _check_replaces(target, partial)
-    _acknowledge(scope, errand)
+    _acknowledge(scope, task)
     if reason:
-        return _row(errand, "broken", f"as on the scope: {reason}", digest)
-    return _row(errand, "copied", "", digest)
+        return _row(task, "broken", f"as on the scope: {reason}", digest)
+    return _row(task, "copied", "", digest)
 
 
-def _check_whole(scope: Scope, errand: Errand, partial: Path, *, hashed: bool) -> str:
+def _check_whole(scope: Scope, task: CopyTask, partial: Path, *, hashed: bool) -> str:
     """Compare a fetched file with the scope; give its hash, when it was asked for."""
     size = partial.stat().st_size
-    if size != errand.size:
-        raise CopyError(f"expected {errand.size} bytes as on the scope, fetched {size}")
+    if size != task.size:
+        raise CopyError(f"expected {task.size} bytes as on the scope, fetched {size}")
     if not hashed:
         return ""
-    expected, found = scope.sha256(errand.source), sha256_of(partial)
+    expected, found = scope.sha256(task.source), sha256_of(partial)
     if expected != found:
         raise CopyError(f"expected SHA-256 {expected} as on the scope, fetched {found}")
     return found
 
 
-def _incomplete(errand: Errand, partial: Path) -> str:
+def _incomplete(task: CopyTask, partial: Path) -> str:
     try:
         dat.inspect(partial)
     except DatError as error:
-        return str(error).replace(partial.name, errand.dat_name)
+        return str(error).replace(partial.name, task.dat_name)
     return ""
 
 
@@ -247,9 +247,9 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
-def _acknowledge(scope: Scope, errand: Errand) -> None:
-    if errand.flag is not None:
-        scope.remove_flag(errand.flag)
+def _acknowledge(scope: Scope, task: CopyTask) -> None:
+    if task.flag is not None:
+        scope.remove_flag(task.flag)
 
 
 def _sweep(target: Path) -> None:
@@ -258,13 +258,13 @@ def _sweep(target: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _row(errand: Errand, status: str, reason: str, digest: str = "") -> Row:
+def _row(task: CopyTask, status: str, reason: str, digest: str = "") -> Row:
     return {
-        "layer_id": errand.tile.layer.layer_id,
-        "tile_key": errand.tile.tile_key,
-        "dat": errand.dat_name,
-        "bytes": "" if errand.size is None else str(errand.size),
+        "layer_id": task.tile.layer.layer_id,
+        "tile_key": task.tile.tile_key,
+        "dat": task.dat_name,
+        "bytes": "" if task.size is None else str(task.size),
         "sha256": digest,
         "status": status,
-        "reason": reason and f"{errand.dat_name}: {reason}",
+        "reason": reason and f"{task.dat_name}: {reason}",
     }

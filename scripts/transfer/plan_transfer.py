@@ -10,7 +10,6 @@ the volume: dat, bytes, modified_ns, reason (empty: a copy of a tile); `transfer
 import logging
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from scripts.lib.files import write_json, write_table
 from scripts.lib.job import UserError, job
@@ -23,34 +22,42 @@ log = logging.getLogger(__name__)
 def main(
     *,
     dat_root: str,
-    acquisition: dict[str, Any],
+    rows: int,
+    columns: int,
     layers_per_job: int,
     plan: str,
+    first_dat: str | None = None,
+    last_dat: str | None = None,
+    scope_name: str | None = None,
     quiet_time_s: float = 0,
     archive_root: str | None = None,
-    ticket: str = "",
+    fingerprint: str = "",
 ) -> None:
     """Write the plan of all tiles that belong to the volume."""
+    acquisition = {
+        **{"rows": rows, "columns": columns, "scope": scope_name},
+        **{"first_dat": first_dat, "last_dat": last_dat},
+    }
     for words in not_the_corners(acquisition):
         log.warning("%s", words)
     archive = Path(archive_root) if archive_root else None
     view = state.look(Path(dat_root), acquisition, quiet_time_s, archive_root=archive)
-    rows = planning.plan(
-        *(view.memory, view.layers, view.shelf, view.limits),
+    tiles = planning.plan(
+        *(view.previous, view.layers, view.on_disk, view.limits),
         todo=view.todo,
         stored=lambda layer: archiving.stored_anywhere(layer, Path(), archive),
         layers_per_job=layers_per_job,
     )
-    if not rows:
+    if not tiles:
         raise UserError(state.nothing(dat_root, acquisition, len(view.misfits)))
     folder = Path(plan).parent
-    write_table(plan, planning.PLAN_COLUMNS, rows)
+    write_table(plan, planning.PLAN_COLUMNS, tiles)
     misfits = planning.misfit_rows(view.misfits)
     write_table(folder / "misfits.tsv", planning.MISFIT_COLUMNS, misfits)
-    write_json(folder / "plan.json", {"ticket": ticket})
+    write_json(folder / "plan.json", {"ticket": fingerprint})
     log.info(
         "%d tiles, %d files that do not fit; layers to do: %s",
-        len(rows),
+        len(tiles),
         len(misfits),
         dict(Counter(view.todo.values())),
     )
@@ -60,10 +67,14 @@ if __name__ == "__main__":
     with job(snakemake):
         main(
             dat_root=snakemake.params.dat_root,
-            acquisition=snakemake.params.acquisition,
+            rows=snakemake.params.rows,
+            columns=snakemake.params.columns,
+            first_dat=snakemake.params.first_dat,
+            last_dat=snakemake.params.last_dat,
+            scope_name=snakemake.params.scope_name,
             layers_per_job=snakemake.params.layers_per_job,
             plan=snakemake.output.plan,
             quiet_time_s=snakemake.params.quiet_time_s,
             archive_root=snakemake.params.archive_root,
-            ticket=snakemake.params.ticket,
+            fingerprint=snakemake.params.fingerprint,
         )

@@ -27,7 +27,7 @@ Due = dict[str, str]  # layer id (or "") -> what is to be done
 
 
 @dataclass(frozen=True)
-class Memory:
+class PreviousRun:
     """Tables of earlier runs; empty where there are none."""
 
     plan: tuple[Row, ...] = ()
@@ -36,10 +36,10 @@ class Memory:
     quarantine: tuple[Row, ...] = ()
 
     @staticmethod
-    def read(folder: Path) -> Memory:
+    def read(folder: Path) -> PreviousRun:
         """Read the tables of folder `transfer`."""
         names = ("plan", "misfits", "layers", "quarantine")
-        return Memory(*(_table(folder / f"{name}.tsv") for name in names))
+        return PreviousRun(*(_table(folder / f"{name}.tsv") for name in names))
 
 
 def _table(path: Path) -> tuple[Row, ...]:
@@ -56,7 +56,7 @@ def _read(path: Path, _as_it_is: tuple[int, ...]) -> tuple[Row, ...]:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Hdf5Layers:
     """Layer ids by the HDF5 files they have."""
 
     raw: Collection[str] = frozenset()
@@ -105,24 +105,24 @@ def without_growing(
 
 
 def due(
-    memory: Memory,
+    previous: PreviousRun,
     layers: Mapping[LayerName, Sequence[DatFile]],
     misfits: Sequence[Misfit],
-    shelf: Shelf,
+    on_disk: Hdf5Layers,
     limits: Limits,
 ) -> Due:
     """Return what is to be done, by layer id; {} when all is as the last plan left it."""
     found = {file.found.path: (layer, file.found) for layer, f in layers.items() for file in f}
-    planned = {row["dat"]: row for row in memory.plan}
+    planned = {row["dat"]: row for row in previous.plan}
     todo: Due = {}
     for path, (layer, file) in found.items():
         if path not in planned:
             todo.setdefault(layer.layer_id, "new .dat")
         elif _mark(planned[path]) != (str(file.size), str(file.modified_ns)):
             todo.setdefault(layer.layer_id, "changed .dat")
-    gone = [row for row in memory.plan if row["dat"] not in found]
-    todo |= _vanished(gone, memory, shelf, limits) | _unfinished(memory, shelf)
-    listed = {(row["dat"], *_mark(row)) for row in memory.misfits}
+    gone = [row for row in previous.plan if row["dat"] not in found]
+    todo |= _vanished(gone, previous, on_disk, limits) | _unfinished(previous, on_disk)
+    listed = {(row["dat"], *_mark(row)) for row in previous.misfits}
     if listed != {_misfit_mark(misfit) for misfit in misfits}:
         todo.setdefault("", "files that do not fit")
     return todo
@@ -136,10 +136,14 @@ def _misfit_mark(misfit: Misfit) -> tuple[str, str, str]:
     return misfit.found.path, str(misfit.found.size), str(misfit.found.modified_ns)
 
 
-def _vanished(gone: Sequence[Row], memory: Memory, shelf: Shelf, limits: Limits) -> Due:
+def _vanished(
+    gone: Sequence[Row], previous: PreviousRun, on_disk: Hdf5Layers, limits: Limits
+) -> Due:
     """Name layers whose `.dat` files went without being safe in a raw HDF5."""
-    safe = {row["layer_id"] for row in memory.layers if row.get("archived") == "1"} | set(shelf.raw)
-    bad = {(row["layer_id"], row["tile_key"]) for row in memory.quarantine}
+    safe = {row["layer_id"] for row in previous.layers if row.get("archived") == "1"} | set(
+        on_disk.raw
+    )
+    bad = {(row["layer_id"], row["tile_key"]) for row in previous.quarantine}
     return {
         row["layer_id"]: ".dat gone"
         for row in gone
@@ -148,25 +152,25 @@ def _vanished(gone: Sequence[Row], memory: Memory, shelf: Shelf, limits: Limits)
     }
 
 
-def _unfinished(memory: Memory, shelf: Shelf) -> Due:
+def _unfinished(previous: PreviousRun, on_disk: Hdf5Layers) -> Due:
     """Name layers that failed, or whose HDF5 files were lost since."""
     todo: Due = {}
-    for row in memory.layers:
+    for row in previous.layers:
         layer_id = row["layer_id"]
         if "0" in (row.get("converted"), row.get("archived")):
             todo[layer_id] = "failed"
-        elif int(row["tiles"]) and layer_id not in shelf.align:
+        elif int(row["tiles"]) and layer_id not in on_disk.align:
             todo[layer_id] = "align HDF5 lost"
-        elif int(row["tiles"]) and row.get("archived") != "1" and layer_id not in shelf.raw:
+        elif int(row["tiles"]) and row.get("archived") != "1" and layer_id not in on_disk.raw:
             todo[layer_id] = "raw HDF5 lost"
     return todo
 
 
-def words(todo: Due, memory: Memory) -> str:
+def words(todo: Due, previous: PreviousRun) -> str:
     """Say what is to be done, in a text that differs from that of every earlier run."""
     kinds = sorted(set(todo.values()))
     counts = ", ".join(f"{kind}: {list(todo.values()).count(kind)}" for kind in kinds)
-    attempts = [(row["layer_id"], row.get("attempt", "")) for row in memory.plan]
+    attempts = [(row["layer_id"], row.get("attempt", "")) for row in previous.plan]
     return f"layers to do: {counts} ({digest([sorted(todo.items()), attempts])[:12]})"
 
 
@@ -176,9 +180,9 @@ def words(todo: Due, memory: Memory) -> str:
 
 
 def plan(
-    memory: Memory,
+    previous: PreviousRun,
     layers: Mapping[LayerName, Sequence[DatFile]],
-    shelf: Shelf,
+    on_disk: Hdf5Layers,
     limits: Limits,
     *,
     todo: Due,
@@ -191,16 +195,16 @@ def plan(
     (name of the `.dat`, size in bytes); {} when there is no such file or it cannot be read.
     """
     old: dict[str, list[Row]] = {}
-    for row in memory.plan:
+    for row in previous.plan:
         old.setdefault(row["layer_id"], []).append(row)
-    shelved = {*shelf.raw, *shelf.archive, *old}
-    names = {layer for layer in _names(shelved) if limits.hold(layer)} | set(layers)
+    in_hdf5 = {*on_disk.raw, *on_disk.archive, *old}
+    names = {layer for layer in _names(in_hdf5) if limits.hold(layer)} | set(layers)
     rows: list[Row] = []
     for name in sorted(names, key=lambda layer: layer.order):
         before, attempt = old.get(name.layer_id, []), _attempt(old, name, todo)
         tiles = {file.name.tile_key: _file_row(file) for file in layers.get(name, ())}
         if not before or name.layer_id in todo:
-            kept = _kept(before, stored(name), name.layer_id in shelf.align)
+            kept = _kept(before, stored(name), name.layer_id in on_disk.align)
         else:
             kept = {row["tile_key"]: row for row in before}
         both = kept | tiles

@@ -1,4 +1,4 @@
-"""Room on disk: asked before anything is written, with the numbers in the message."""
+"""Free disk space, checked before anything is written; the message holds the numbers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def free_bytes(path: Path) -> int:
 
 
 def shortage(path: Path, need_bytes: int, reserve_gb: float) -> str | None:
-    """Say in numbers what is missing to write `need_bytes` at `path`; None when there is room."""
+    """Say in numbers what is missing to write `need_bytes` at `path`; None when it fits."""
     free = free_bytes(path)
     if need_bytes <= free - reserve_gb * GB:
         return None
     return (
-        f"not enough room for {path.name}: {need_bytes / GB:.3f} GB needed, {free / GB:.3f} GB "
-        f"free, of which transfer.free_space_gb keeps {reserve_gb:g} GB. Free some space or lower "
-        f"that key"
+        f"not enough disk space for {path.name}: {need_bytes / GB:.3f} GB needed, "
+        f"{free / GB:.3f} GB free, of which transfer.free_space_gb keeps {reserve_gb:g} GB. Free "
+        f"some space or lower that key"
     )

@@ -1,7 +1,7 @@
 """What is there now, and whether it is more than the last run knew: the basis of every decision.
 
-Snakemake runs a job again when a param changed. The params made here, *tickets*, stay the text of
-the last run as long as there is nothing to do, and differ from it as soon as there is. They are
+Snakemake runs a job again when a param changed. The params made here, *fingerprints*, stay the text
+of the last run as long as there is nothing to do, and differ from it as soon as there is. They are
 made where Snakemake runs, by rules/transfer.smk, each time the workflow is read; they look at
 names, sizes and times alone, and ask the scope for its flags.
 """
@@ -23,11 +23,11 @@ from scripts.transfer import planning, scan
 from scripts.transfer.dat import DatError, inspect
 from scripts.transfer.flags import choose
 from scripts.transfer.layers import DatFile, Grid, Limits, Misfit, fit, group, name_files
-from scripts.transfer.planning import Due, Memory, Quiet, Shelf
+from scripts.transfer.planning import Due, Hdf5Layers, PreviousRun, Quiet
 from scripts.transfer.scope import ScopeError, ScopeSettings, open_scope
 
 FOLDER = Path("transfer")
-PLAN_TICKET = FOLDER / "plan.json"
+PLAN_STATE = FOLDER / "plan.json"
 COPY_STATE = FOLDER / "copy.json"
 COPIED = FOLDER / "copied.tsv"
 CLEANED = Path("cleanup/removed.tsv")  # align HDF5 were removed on purpose
@@ -40,14 +40,14 @@ class View:
 
     layers: Mapping[LayerName, list[DatFile]]
     misfits: list[Misfit]
-    memory: Memory
-    shelf: Shelf
+    previous: PreviousRun
+    on_disk: Hdf5Layers
     limits: Limits
 
     @property
     def todo(self) -> Due:
         """What is to be done, by layer id."""
-        return planning.due(self.memory, self.layers, self.misfits, self.shelf, self.limits)
+        return planning.due(self.previous, self.layers, self.misfits, self.on_disk, self.limits)
 
 
 def look(
@@ -72,27 +72,27 @@ def look(
     named, misfits = name_files(scan.dat_files(dat_root))
     mine = {layer: files for layer, files in group(named).items() if limits.hold(layer)}
     kept, others = fit(mine, grid, lambda a, b: filecmp.cmp(dat_root / a, dat_root / b, False))
-    memory = Memory.read(work_dir / FOLDER)
+    previous = PreviousRun.read(work_dir / FOLDER)
     settled = planning.without_growing(
         kept,
         grid,
         Quiet(limits.last is None, quiet_time_s, clock()),
         lambda file: _is_whole(dat_root / file.found.path),
-        {row["layer_id"] for row in memory.plan},
+        {row["layer_id"] for row in previous.plan},
     )
-    shelf = Shelf(
+    on_disk = Hdf5Layers(
         raw=scan.names_below(work_dir / "h5/raw", ".raw.h5"),
-        align=_aligned(work_dir, memory),
+        align=_aligned(work_dir, previous),
         archive=scan.names_below(archive_root, ".raw-archive.h5") if archive_root else frozenset(),
     )
     layers = {layer: list(files) for layer, files in settled.items()}
-    return View(layers, [*misfits, *others], memory, shelf, limits)
+    return View(layers, [*misfits, *others], previous, on_disk, limits)
 
 
-def _aligned(work_dir: Path, memory: Memory) -> frozenset[str]:
+def _aligned(work_dir: Path, previous: PreviousRun) -> frozenset[str]:
     """Layers whose align HDF5 is there, or was until the finished volume was cleaned up."""
     there = frozenset(scan.names_below(work_dir / "h5/align", ".uint8.h5"))
-    known = {row["layer_id"] for row in memory.plan}
+    known = {row["layer_id"] for row in previous.plan}
     return there | known if (work_dir / CLEANED).exists() else there
 
 
@@ -104,7 +104,7 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
-def plan_ticket(
+def plan_fingerprint(
     dat_root: Path, acquisition: Mapping[str, Any], quiet_time_s: float, work_dir: Path = Path()
 ) -> str:
     """Return the param of `plan_transfer`: the last one while every layer is as it was left."""
@@ -113,22 +113,22 @@ def plan_ticket(
     except UserError as error:
         return str(error)  # the job ends with the same words
     if todo := view.todo:
-        return planning.words(todo, view.memory)
-    return str(_state(work_dir / PLAN_TICKET).get("ticket", "nothing there yet"))
+        return planning.words(todo, view.previous)
+    return str(_state(work_dir / PLAN_STATE).get("ticket", "nothing there yet"))
 
 
 def known_dats(
     dat_root: Path, *, work_dir: Path = Path(), archive_root: Path | None = None
 ) -> dict[str, int]:
     """Return name -> size (bytes) of the `.dat` files that are here, or safe in an HDF5 file."""
-    memory = Memory.read(work_dir / FOLDER)
+    previous = PreviousRun.read(work_dir / FOLDER)
     safe = scan.names_below(work_dir / "h5/raw", ".raw.h5")
     if archive_root:
         safe |= scan.names_below(archive_root, ".raw-archive.h5")
-    bad = {(row["layer_id"], row["tile_key"]) for row in memory.quarantine}
+    bad = {(row["layer_id"], row["tile_key"]) for row in previous.quarantine}
     stored = {
         row["dat"].rpartition("/")[2]: int(row["bytes"])
-        for row in memory.plan
+        for row in previous.plan
         if row["layer_id"] in safe and (row["layer_id"], row["tile_key"]) not in bad
     }
     return stored | {
@@ -141,7 +141,7 @@ def known_dats(
 # ---------------------------------------------------------------------------------------------
 
 
-def copy_ticket(
+def copy_fingerprint(
     scope: Mapping[str, Any], acquisition: Mapping[str, Any], work_dir: Path = Path()
 ) -> str:
     """Return the param of `copy_dats`: the last one while nothing waits on the scope.

@@ -102,7 +102,7 @@ def _layer_row(
 def _notes(tiles: Sequence[Row], grid: Grid, others: Sequence[str]) -> list[str]:
     absent = grid.missing(tile["tile_key"] for tile in tiles)
     notes = [
-        # a failure is the layer's, told on its first tile
+        # a failure is the layer's, reported on its first tile
         tile["reason"] if tile["status"] == "failed" else f"{tile['tile_key']}: {tile['reason']}"
         for tile in tiles
         if tile["reason"]

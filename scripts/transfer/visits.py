@@ -10,7 +10,7 @@ from typing import Any
 
 from scripts.lib.names import DatName, LayerName, parse_dat
 from scripts.transfer import copying
-from scripts.transfer.copying import Errand, Outcome, Rules
+from scripts.transfer.copying import CopyTask, Outcome, Rules
 from scripts.transfer.flags import choose, order
 from scripts.transfer.layers import Limits
 from scripts.transfer.lock import LockedError, locked
@@ -28,10 +28,12 @@ class Visit:
     problems: list[str]
     complete: bool  # nothing waits and nothing is missing up to the last .dat
 
-    def state(self, ticket: str, before: Mapping[str, Any], last_dat: str | None) -> dict[str, Any]:
+    def state(
+        self, fingerprint: str, before: Mapping[str, Any], last_dat: str | None
+    ) -> dict[str, Any]:
         """Return what the next reading of the workflow wants to know."""
         return {
-            "ticket": ticket,
+            "ticket": fingerprint,
             "visits": int(before.get("visits", 0)) + 1,
             "problems": self.problems,
             "complete_to": last_dat if self.complete else None,
@@ -46,7 +48,7 @@ def visit(
     here: Mapping[str, int],
     before: Sequence[Row],
 ) -> Visit:
-    """Copy what waits on the scope; a fault is told in the result, never raised.
+    """Copy what waits on the scope; a fault is reported in the result, never raised.
 
     Parameters
     ----------
@@ -59,9 +61,9 @@ def visit(
     try:
         with locked(lock):
             scope = open_scope(settings)
-            errands = todo(scope, settings, limits, here)
+            tasks = copy_tasks(scope, settings, limits, here)
             seen = {row["dat"]: int(row["bytes"]) for row in before if _grows(row)}
-            outcome = copying.copy_all(scope, errands, rules, here=here, seen=seen)
+            outcome = copying.copy_all(scope, tasks, rules, here=here, seen=seen)
     except (ScopeError, LockedError, OSError) as error:
         return Visit(list(before), [str(error)], complete=False)
     return _close(outcome, before, limits)
@@ -72,7 +74,7 @@ def _grows(row: Mapping[str, str]) -> bool:
 
 
 def _close(outcome: Outcome, before: Sequence[Row], limits: Limits) -> Visit:
-    left = {errand.dat_name for errand in outcome.left}
+    left = {task.dat_name for task in outcome.left}
     # a failure of an earlier visit holds as long as its file waits
     rows = {r["dat"]: r for r in before if r["status"] != "failed" or r["dat"] in left}
     rows |= {row["dat"]: row for row in outcome.rows if row["status"] != "there"}
@@ -81,38 +83,38 @@ def _close(outcome: Outcome, before: Sequence[Row], limits: Limits) -> Visit:
     return Visit([rows[name] for name in sorted(rows)], outcome.problems, complete)
 
 
-def todo(
+def copy_tasks(
     scope: Scope, settings: ScopeSettings, limits: Limits, here: Mapping[str, int]
-) -> list[Errand]:
+) -> list[CopyTask]:
     """Return what to fetch in order: flagged files, and missing ones without a flag."""
     flags, strange = choose(scope.flag_names(), settings.data_set_id)
     if strange:
         log.warning("%d file(s) that are no keep flags, e.g. %s", len(strange), strange[0])
     mine = [flag for flag in flags if limits.hold(flag.tile.layer)]
     paths = [flag.path_below(settings.root_dat_path) for flag in mine]
-    errands = copying.flagged(mine, settings.root_dat_path, scope.sizes(paths) if paths else {})
+    tasks = copying.flagged(mine, settings.root_dat_path, scope.sizes(paths) if paths else {})
     if settings.missing_check:
-        errands += _missing(scope, limits, errands, here)
-    log.info("%d flags of the volume, %d files to fetch", len(mine), len(errands))
-    return sorted(errands, key=lambda errand: order(errand.tile))
+        tasks += _missing(scope, limits, tasks, here)
+    log.info("%d flags of the volume, %d files to fetch", len(mine), len(tasks))
+    return sorted(tasks, key=lambda task: order(task.tile))
 
 
 def _missing(
-    scope: Scope, limits: Limits, errands: Sequence[Errand], here: Mapping[str, int]
-) -> list[Errand]:
-    tiles = [errand.tile for errand in errands]
+    scope: Scope, limits: Limits, tasks: Sequence[CopyTask], here: Mapping[str, int]
+) -> list[CopyTask]:
+    tiles = [task.tile for task in tasks]
     tiles += [tile for name in here if (tile := _tile(name)) and limits.hold(tile.layer)]
     over = max((order(tile) for tile in tiles), default=None)
     first = limits.first or min((t.layer for t in tiles), key=_order, default=None)
     last = limits.last or max((t.layer for t in tiles), key=_order, default=None)
-    if first is None or last is None or not (limits.last or errands):
+    if first is None or last is None or not (limits.last or tasks):
         return []
 
     def wanted(tile: DatName) -> bool:
         is_over = limits.last is not None or (over is not None and order(tile) < over)
         return limits.hold(tile.layer) and is_over
 
-    names = [errand.dat_name for errand in errands]
+    names = [task.dat_name for task in tasks]
     on_scope = scope.dats(copying.days(first, last))
     return copying.missing(on_scope, flags=names, here=here, wanted=wanted)
 

@@ -87,14 +87,15 @@ def _plain_csv():
 def test_tiles_into_the_service(bench, here, tmp_path):
     """From cached headers; beside it the same text into plain SQLite, and headers by plain h5py."""
     jobs.ingest(here, acquisition=ACQUISITION)
-    tiles = specs.Acquired.of("ingest/layers.tsv", "ingest/headers.tsv", {}, jobs.SPECS)
+    settings = specs.Settings.of(**jobs.SPECS)
+    tiles = specs.Acquired.of("ingest/layers.tsv", "ingest/headers.tsv", {}, settings)
     count = len(tiles.ids())
     client = RenderClient("bench", "bench", base_url=f"sqlite:///{tmp_path}/r.db")
 
     names = itertools.count()
 
     def publish():  # each time a stack that is not there yet
-        source = specs.Acquired.of("ingest/layers.tsv", "ingest/headers.tsv", {}, jobs.SPECS)
+        source = specs.Acquired.of("ingest/layers.tsv", "ingest/headers.tsv", {}, settings)
         client.publish_stack(f"s{next(names)}", source, resolution_nm=NM)
 
     seconds = bench.cpu_s(publish, repeats=2)

@@ -35,6 +35,7 @@ SPECS = {
     "mask": {"left_px": 2, "top_px": None},
     "tile_overlap_um": 2,
 }
+LIMITS = ("rows", "columns", "first_dat", "last_dat")
 RESTART = {"max_gap_s": 900, "pixel_tolerance_nm": 0.5, "context_layers": 1}
 RENDER = {"owner": "o", "project": "p"}
 RECEIPT = Path("stacks/v1_acquire.json")
@@ -66,7 +67,7 @@ def number(acquisition, declared):
     number_layers.main(
         transfer="transfer/layers.tsv",
         headers="ingest/headers.tsv",
-        acquisition=acquisition,
+        **{name: acquisition.get(name) for name in LIMITS},
         declared=declared,
         layers="ingest/layers.tsv",
         summary="ingest/numbering.json",
@@ -83,8 +84,8 @@ def publish(specs, acquisition):
         **TABLES,
         **PAGES,
         restart_table="ingest/restarts.tsv",
-        ingest=specs,
-        acquisition={name: acquisition[name] for name in ("pixel_nm", "z_nm")},
+        **specs,
+        **{name: acquisition[name] for name in ("pixel_nm", "z_nm")},
         receipt=str(RECEIPT),
     )
 
@@ -102,8 +103,9 @@ def run(*, acquisition=ACQUISITION, specs=SPECS, declared=()):
     check_layers.main(
         **TABLES,
         **PAGES,
-        ingest=specs | {"restart": RESTART},
-        expected={name: acquisition[name] for name in ("rows", "columns", "pixel_nm")},
+        **specs,
+        restart=RESTART,
+        **{name: acquisition[name] for name in ("rows", "columns", "pixel_nm")},
         restart_table="ingest/restarts.tsv",
     )
     publish(specs, acquisition)
@@ -112,7 +114,7 @@ def run(*, acquisition=ACQUISITION, specs=SPECS, declared=()):
         acquire=str(RECEIPT),
         restart_table="ingest/restarts.tsv",
         context_layers=RESTART["context_layers"],
-        acquisition=acquisition,
+        **{name: acquisition[name] for name in ("pixel_nm", "z_nm")},
         receipt="stacks/v1_acquire_restart.json",
     )
     return RECEIPT.read_bytes()

@@ -32,7 +32,9 @@ def peak(days, folder):
         pass
     gc.collect()
     tracemalloc.start()
-    source = specs.Acquired(lambda: headers.parts(rows, folder), rows, {}, specs.Settings.of(SPECS))
+    source = specs.Acquired(
+        lambda: headers.parts(rows, folder), rows, {}, specs.Settings.of(**SPECS)
+    )
     written = Written()
     for batch in source.batches(CELLS * PER_DAY):
         written.add(batch)

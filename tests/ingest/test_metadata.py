@@ -49,7 +49,7 @@ def run():
 
 @pytest.fixture(scope="module")
 def html(tmp_path_factory):
-    """The page of a volume with a changed setting, a spoilt file and a hostile note."""
+    """The page of a volume with a changed setting, a damaged file and a hostile note."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("page"))
         changed = {True: {"DetA": "ESB"}, False: {"DetA": "InLens"}}
@@ -136,14 +136,14 @@ def test_a_file_that_cannot_be_read_is_listed_and_left_out(workdir):
     assert found["unreadable"][0].startswith("z 2: h5/002.uint8.h5: ")
 
 
-def test_a_spoilt_cache_is_made_anew(workdir):
+def test_a_damaged_cache_is_made_anew(workdir):
     volume(2)
     first = run()
-    (workdir / "m.npz").write_bytes(b"spoilt")
+    (workdir / "m.npz").write_bytes(b"damaged")
     assert run() == first
 
 
-def test_the_page_names_changes_and_spoilt_files(html):
+def test_the_page_names_changes_and_damaged_files(html):
     assert "DetA changed at z 4 (InLens → ESB)" in html
     assert "not readable: z 2" in html
 

@@ -17,7 +17,7 @@ GRID = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 def settings(scan_correction=None, mask=None, tile_overlap_um=2.0):
     values = {"scan_correction": scan_correction, "mask": mask, "tile_overlap_um": tile_overlap_um}
-    return Settings.of(values)
+    return Settings.of(**values)
 
 
 def tile_set(volume, found=None, how=None, size=3):

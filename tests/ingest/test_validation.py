@@ -22,7 +22,7 @@ def headers(volume):
 
 def find(volume, *, config=None, rows=None, cached=None, **expected):
     wanted = {"rows": 1, "columns": 2, "pixel_nm": 8.0} | expected
-    expected = validation.Expected(settings=Settings.of(CONFIG | (config or {})), **wanted)
+    expected = validation.Expected(settings=Settings.of(**CONFIG | (config or {})), **wanted)
     rows, cached = rows or volume.rows, cached or headers(volume)
     return validation.find(rows, cached, with_prior(volume.parts()), expected)
 

@@ -281,11 +281,13 @@ def _fetch(volume):
     with inside(volume.work):
         copy_dats.main(
             scope={**vars(volume.scope.settings()), "hash": "sha256"},
-            acquisition={"first_dat": None, "last_dat": None},
+            first_dat=None,
+            last_dat=None,
+            scope_name=None,
             dat_root=str(volume.dats),
             archive_root=str(volume.archive),
             free_space_gb=0,
-            ticket="",
+            fingerprint="",
             copied="transfer/copied.tsv",
             copy_state="transfer/copy.json",
         )

@@ -1,5 +1,6 @@
 """The archive takes a raw HDF5 in place of another only when no acquired byte is lost."""
 
+import os
 import shutil
 
 import pytest
@@ -78,6 +79,8 @@ def test_a_copy_that_differs_from_its_source_is_not_published(tmp_path, monkeypa
         data = bytearray(target.read_bytes())
         data[-1] ^= 1
         target.write_bytes(bytes(data))
+        times = source.stat()
+        os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))  # only its bytes tell
 
     monkeypatch.setattr(shutil, "copyfile", altered)
     with pytest.raises(LayerError, match="the copy in the archive differs"):

@@ -121,6 +121,15 @@ def test_a_mended_dat_with_its_recipe_replaces_the_cut_one(tmp_path):
     assert dict(hdf5.restore(layer.raw)) == {f"{LAYER}_0-0-0.dat": GOOD["0-0-0"]}
 
 
+def test_a_dat_that_lost_its_recipe_does_not_take_the_converted_one_away(tmp_path):
+    layer, _ = convert(tmp_path, GOOD)
+    dat = layer.dat_root / f"{LAYER}_0-0-0.dat"
+    dat.write_bytes(GOOD["0-0-0"][: 1024 + 8000])
+    os.utime(dat, ns=(2**62, 2**62))
+    assert [row["status"] for row in rerun(layer)] == ["ok"] * 3
+    assert dict(hdf5.restore(layer.raw))[dat.name] == GOOD["0-0-0"]
+
+
 def test_other_bytes_under_a_converted_name_stop_with_both_kept(tmp_path):
     layer, _ = convert(tmp_path, GOOD)
     dat = layer.dat_root / f"{LAYER}_0-0-0.dat"

@@ -76,10 +76,10 @@ def test_of_ten_files_those_without_a_flag_before_the_last_flag_are_missing(scop
     for i, name in enumerate(names):
         scope.acquire(name, dat_bytes(i), flagged=i + 1 in (5, 6, 7, 9, 10))
     limits = Limits.of({"first_dat": names[0]})
-    errands = visits.todo(Folder(scope.settings()), scope.settings(), limits, {})
-    missing = [errand.dat_name for errand in errands if errand.flag is None]
+    tasks = visits.copy_tasks(Folder(scope.settings()), scope.settings(), limits, {})
+    missing = [task.dat_name for task in tasks if task.flag is None]
     assert missing == [names[i] for i in (0, 1, 2, 3, 7)]
-    assert len(errands) == 10
+    assert len(tasks) == 10
 
 
 def test_a_file_without_a_flag_after_the_last_flag_is_still_being_written(scope, root):
@@ -209,7 +209,7 @@ def test_no_file_is_begun_after_the_time_is_up_and_none_is_cut(scope, root, monk
     assert len(scope.waiting()) == 2
 
 
-def test_without_room_nothing_is_begun_and_the_numbers_are_told(scope, root, monkeypatch):
+def test_without_room_nothing_is_begun_and_the_numbers_are_reported(scope, root, monkeypatch):
     acquire(scope, 2)
     monkeypatch.setattr(space, "free_bytes", lambda path: 3 * 10**9)
     done = visit(scope, root, rules={"reserve_gb": 3})
@@ -230,7 +230,7 @@ def test_two_runs_on_one_scope_cannot_collide(scope, root):
     assert visit(scope, root).problems == []
 
 
-def test_a_scope_that_is_not_there_is_told_and_earlier_rows_are_kept(scope, root):
+def test_a_scope_that_is_not_there_is_reported_and_earlier_rows_are_kept(scope, root):
     acquire(scope, 1)
     first = visit(scope, root)
     scope.flags.rename(scope.root / "gone")
@@ -252,14 +252,14 @@ def test_a_failing_connection_is_given_up_after_three_files(scope, root, monkeyp
 
 
 # ---------------------------------------------------------------------------------------------
-# the ticket that decides whether Snakemake visits the scope
+# the fingerprint that decides whether Snakemake visits the scope
 # ---------------------------------------------------------------------------------------------
 
 
-def ticket(scope, work, **acquisition):
+def fingerprint(scope, work, **acquisition):
     limits = {"first_dat": None, "last_dat": None, **acquisition}
     settings = {**vars(scope.settings()), "ssh_options": []}
-    return state.copy_ticket(settings, limits, work)
+    return state.copy_fingerprint(settings, limits, work)
 
 
 def remember(work, done, last=None, words="as before"):
@@ -269,37 +269,37 @@ def remember(work, done, last=None, words="as before"):
     write_json(folder / "copy.json", done.state(words, {}, last))
 
 
-def test_the_ticket_changes_while_something_waits_and_stays_when_nothing_does(scope, root):
+def test_the_fingerprint_changes_while_something_waits_and_stays_when_nothing_does(scope, root):
     work = root.parent
     acquire(scope, 2)
-    assert ticket(scope, work).startswith("flags: 2")
+    assert fingerprint(scope, work).startswith("flags: 2")
     remember(work, visit(scope, root))
-    assert ticket(scope, work) == "as before"
+    assert fingerprint(scope, work) == "as before"
     scope.acquire(dat_name(5), dat_bytes(5))
-    assert ticket(scope, work).startswith("flags: 1")
+    assert fingerprint(scope, work).startswith("flags: 1")
 
 
-def test_the_ticket_changes_again_and_again_while_something_fails(scope, root):
+def test_the_fingerprint_changes_again_and_again_while_something_fails(scope, root):
     work = root.parent
     names = acquire(scope, 2)
     scope.path(names[0]).unlink()
-    remember(work, visit(scope, root), words=ticket(scope, work))
-    assert ticket(scope, work).startswith("flags: 1")
-    assert ticket(scope, work).endswith("(visit 2)")
+    remember(work, visit(scope, root), words=fingerprint(scope, work))
+    assert fingerprint(scope, work).startswith("flags: 1")
+    assert fingerprint(scope, work).endswith("(visit 2)")
     scope.flag(names[0]).unlink()
-    assert ticket(scope, work) == "the last visit failed (visit 2)"
+    assert fingerprint(scope, work) == "the last visit failed (visit 2)"
 
 
 def test_a_finished_acquisition_is_looked_through_once_and_then_left_alone(scope, root):
     work = root.parent
     names = acquire(scope, 2)
     remember(work, visit(scope, root))
-    assert ticket(scope, work, last_dat=names[-1]).startswith("nothing looked for")
+    assert fingerprint(scope, work, last_dat=names[-1]).startswith("nothing looked for")
     done = visit(scope, root, limits={"last_dat": names[-1]})
     remember(work, done, last=names[-1])
     scope.flags.rename(scope.root / "switched off")
-    assert ticket(scope, work, last_dat=names[-1]) == "as before"
-    assert "flag folder" in ticket(scope, work)
+    assert fingerprint(scope, work, last_dat=names[-1]) == "as before"
+    assert "flag folder" in fingerprint(scope, work)
 
 
 # ---------------------------------------------------------------------------------------------

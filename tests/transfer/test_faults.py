@@ -66,7 +66,7 @@ def test_a_disk_that_is_really_full_loses_nothing(tmp_path):
             said = volume.run()
         except OSError as error:  # no room for a table even: the job ends with the error
             said = str(error)
-        assert re.search("No space left|errno = 28|not enough room", said), said
+        assert re.search("No space left|errno = 28|not enough disk space", said), said
         assert volume.lost(acquired) == []
         subprocess.run(["mount", "-o", "remount,size=4m", str(mount)], check=True)
         assert volume.run() == ""
@@ -196,7 +196,7 @@ def test_without_room_a_layer_fails_with_the_numbers(tmp_path, monkeypatch):
     for c in range(2):
         volume.scope.acquire(dat_name(0, f"0-0-{c}"), dat_bytes(c))
     monkeypatch.setattr("scripts.transfer.space.free_bytes", lambda path: 2000)
-    assert "not enough room" in volume.run()
+    assert "not enough disk space" in volume.run()
     monkeypatch.undo()
     assert volume.run() == ""
 

@@ -5,13 +5,12 @@ import pytest
 from scripts.lib.files import read_json, read_table
 from scripts.lib.job import UserError
 from scripts.transfer import check_transfer, close_transfer, convert_layers, headers, plan_transfer
-from scripts.transfer.layers import Grid
 from tests.transfer.synthetic_dat import make_dat, noise
 
 ACQUISITION = {"rows": 1, "columns": 2}
 TRANSFER = {
     "channel": 0, "mipmap_levels": 7, "chunk_px": 512, "gzip_level": 4, "fill": [],
-    "bad_tiles": "skip",
+    "bad_tiles": "skip", "free_space_gb": 0,
 }  # fmt: skip
 STAMPS = ("24-03-07_095959", "24-03-07_100029", "24-03-07_100059")
 
@@ -32,7 +31,7 @@ def acquisition(tmp_path, monkeypatch):
 
 def run(root, bad_tiles="skip"):
     plan = "transfer/plan.tsv"
-    plan_transfer.main(dat_root=str(root), acquisition=ACQUISITION, layers_per_job=2, plan=plan)
+    plan_transfer.main(dat_root=str(root), **ACQUISITION, layers_per_job=2, plan=plan)
     chunks = sorted({row["chunk"] for row in read_table(plan)})
     tables = [f"transfer/converted/{chunk}.tsv" for chunk in chunks]
     for chunk, table in zip(chunks, tables, strict=True):
@@ -40,13 +39,14 @@ def run(root, bad_tiles="skip"):
             chunk=chunk,
             plan=plan,
             dat_root=str(root),
-            transfer=TRANSFER | {"bad_tiles": bad_tiles},
+            **TRANSFER | {"bad_tiles": bad_tiles},
             converted=table,
         )
     close_transfer.main(
         converted=tables,
         dat_root=str(root),
-        grid=Grid(1, 2),
+        rows=1,
+        columns=2,
         layers="transfer/layers.tsv",
         bad_tiles="transfer/quarantine.tsv",
     )
@@ -108,7 +108,8 @@ def check(share=1.0, count=None):
         quarantine="transfer/quarantine.tsv",
         misfits="transfer/misfits.tsv",
         copy_state=None,
-        allowed={"share": share, "count": count},
+        max_bad_share=share,
+        max_bad_tiles=count,
         passed="transfer/gate.json",
     )
     return read_json("transfer/gate.json")
@@ -166,7 +167,7 @@ def test_a_folder_without_dats_names_the_key(tmp_path, folder):
     with pytest.raises(UserError, match=r"transfer\.dat_root: expected .*found none"):
         plan_transfer.main(
             dat_root=str(tmp_path / folder),
-            acquisition=ACQUISITION,
+            **ACQUISITION,
             layers_per_job=1,
             plan=str(tmp_path / "plan.tsv"),
         )

@@ -6,7 +6,7 @@ from scripts.lib.job import UserError
 from scripts.lib.names import parse_layer
 from scripts.transfer import layers, planning
 from scripts.transfer.layers import Found, Grid, Limits
-from scripts.transfer.planning import Memory, Quiet, Shelf
+from scripts.transfer.planning import Hdf5Layers, PreviousRun, Quiet
 
 SCOPE = "Merlin-6257"
 
@@ -31,13 +31,13 @@ def grouped(found):
     return layers.group(files)
 
 
-def plan(found, memory=None, shelf=None, layers_per_job=2, stored=None, **limits):
-    memory, shelf = memory or Memory(), shelf or Shelf()
+def plan(found, previous=None, on_disk=None, layers_per_job=2, stored=None, **limits):
+    previous, on_disk = previous or PreviousRun(), on_disk or Hdf5Layers()
     bounds = Limits.of(limits)
     mine = {k: v for k, v in grouped(found).items() if bounds.hold(k)}
-    todo = planning.due(memory, mine, [], shelf, bounds)
+    todo = planning.due(previous, mine, [], on_disk, bounds)
     return planning.plan(
-        *(memory, mine, shelf, bounds),
+        *(previous, mine, on_disk, bounds),
         todo=todo,
         stored=lambda layer: (stored or {}).get(layer.layer_id, {}),
         layers_per_job=layers_per_job,
@@ -119,27 +119,27 @@ def attempts(rows):
 
 
 def remembered(rows, **tables):
-    return Memory(plan=tuple(rows), **tables)
+    return PreviousRun(plan=tuple(rows), **tables)
 
 
 def test_nothing_new_means_nothing_to_do_and_the_same_plan():
     first = plan(TWELVE)
-    memory, shelf = remembered(first), Shelf(raw=ids(TWELVE), align=ids(TWELVE))
-    assert planning.due(memory, grouped(TWELVE), [], shelf, Limits()) == {}
-    assert plan(TWELVE, memory, shelf) == first
+    previous, on_disk = remembered(first), Hdf5Layers(raw=ids(TWELVE), align=ids(TWELVE))
+    assert planning.due(previous, grouped(TWELVE), [], on_disk, Limits()) == {}
+    assert plan(TWELVE, previous, on_disk) == first
 
 
 def test_removed_dats_keep_their_layers_and_rows_when_a_raw_hdf5_holds_them():
     first = plan(TWELVE)
-    memory, shelf = remembered(first), Shelf(raw=ids(TWELVE), align=ids(TWELVE))
-    assert planning.due(memory, {}, [], shelf, Limits()) == {}
-    assert plan([], memory, shelf) == first
+    previous, on_disk = remembered(first), Hdf5Layers(raw=ids(TWELVE), align=ids(TWELVE))
+    assert planning.due(previous, {}, [], on_disk, Limits()) == {}
+    assert plan([], previous, on_disk) == first
 
 
 def test_a_late_layer_goes_to_the_last_chunk_and_leaves_the_others_alone():
     first = plan(TWELVE[:7] + TWELVE[8:])
-    shelf = Shelf(raw=ids(TWELVE), align=ids(TWELVE))
-    second = plan(TWELVE, remembered(first), shelf)
+    on_disk = Hdf5Layers(raw=ids(TWELVE), align=ids(TWELVE))
+    second = plan(TWELVE, remembered(first), on_disk)
     assert [r for r in second if r["chunk"] == "0000"] == [r for r in first if r["chunk"] == "0000"]
     assert {r["chunk"] for r in second if r["layer_id"].endswith("124820")} == {"0001"}
     assert [r["layer_id"][-6:] for r in second[7:9]] == ["124820", "124850"]
@@ -152,28 +152,31 @@ def test_late_changed_failed_and_lost_are_to_be_done_and_count_up():
         for stamp, c in (("124720", "1"), ("124750", "1"), ("124820", "0"), ("124850", "1"))
     ]
     changed = [Found(f.path, f.size, 5) if "124750_0-0-1" in f.path else f for f in TWELVE]
-    memory = remembered(first, layers=tuple(table))
+    previous = remembered(first, layers=tuple(table))
     lost = f"{SCOPE}_21-05-20_124850"
-    shelf = Shelf(raw=ids(TWELVE), align=ids(TWELVE) - {lost})
-    todo = planning.due(memory, grouped(changed), [], shelf, Limits())
+    on_disk = Hdf5Layers(raw=ids(TWELVE), align=ids(TWELVE) - {lost})
+    todo = planning.due(previous, grouped(changed), [], on_disk, Limits())
     assert {layer[-6:]: what for layer, what in todo.items()} == {
         "124720": "new .dat",
         "124750": "changed .dat",
         "124820": "failed",
         "124850": "align HDF5 lost",
     }
-    assert set(attempts(plan(changed, memory, shelf)).values()) == {"2"}
+    assert set(attempts(plan(changed, previous, on_disk)).values()) == {"2"}
 
 
 def test_what_is_to_be_done_again_and_again_gives_another_text_each_time():
     first = plan(TWELVE)
     failed = ({"layer_id": first[0]["layer_id"], "tiles": "0", "converted": "0"},)
-    memory, shelf = remembered(first, layers=failed), Shelf(raw=ids(TWELVE), align=ids(TWELVE))
-    second = plan(TWELVE, memory, shelf)
+    previous, on_disk = (
+        remembered(first, layers=failed),
+        Hdf5Layers(raw=ids(TWELVE), align=ids(TWELVE)),
+    )
+    second = plan(TWELVE, previous, on_disk)
     again = remembered(second, layers=failed)
     texts = [
-        planning.words(planning.due(m, grouped(TWELVE), [], shelf, Limits()), m)
-        for m in (memory, again)
+        planning.words(planning.due(m, grouped(TWELVE), [], on_disk, Limits()), m)
+        for m in (previous, again)
     ]
     assert texts[0] != texts[1]
 
@@ -186,8 +189,8 @@ def test_a_dat_that_vanished_unconverted_leaves_the_plan():
 def test_a_lost_plan_is_made_anew_from_hdf5_and_archive():
     stored = {i: {"0-0-0": (f"{i}_0-0-0.dat", 7)} for i in sorted(ids(TWELVE))}
     half = sorted(ids(TWELVE))
-    shelf = Shelf(raw=half[:2], align=half, archive=half[2:])
-    rows = plan([], shelf=shelf, stored=stored)
+    on_disk = Hdf5Layers(raw=half[:2], align=half, archive=half[2:])
+    rows = plan([], on_disk=on_disk, stored=stored)
     assert [(r["dat"], r["bytes"]) for r in rows] == [(f"{i}_0-0-0.dat", "7") for i in half]
 
 

@@ -16,7 +16,6 @@ from scripts.transfer import (
     hdf5,
     plan_transfer,
 )
-from scripts.transfer.layers import Grid
 from tests.transfer.scopes import Microscope
 
 SETTINGS = {
@@ -63,25 +62,26 @@ class Volume:
     def _jobs(self):
         root, plan = str(self.dats), "transfer/plan.tsv"
         archive = str(self.archive) if self.archived else None
-        acquisition = {"rows": 1, "columns": 2, "first_dat": None, "last_dat": None}
         common = {"dat_root": root, "archive_root": archive}
         copied = "transfer/copied.tsv"
         copy_dats.main(
             **common,
             scope={**vars(self.scope.settings()), "hash": "sha256" if self.hashed else "none"},
-            acquisition=acquisition,
+            first_dat=None,
+            last_dat=None,
+            scope_name=None,
             free_space_gb=0,
-            ticket="",
+            fingerprint="",
             copied=copied,
             copy_state="transfer/copy.json",
         )
-        plan_transfer.main(**common, acquisition=acquisition, layers_per_job=1, plan=plan)
+        plan_transfer.main(**common, rows=1, columns=2, layers_per_job=1, plan=plan)
         chunks = sorted({row["chunk"] for row in read_table(plan)})
         tables = {k: [f"transfer/{k}/{c}.tsv" for c in chunks] for k in ("converted", "archived")}
         for i, chunk in enumerate(chunks):
             done = tables["converted"][i]
             convert_layers.main(
-                **common, chunk=chunk, plan=plan, transfer=SETTINGS, converted=done, copied=copied
+                **common, chunk=chunk, plan=plan, **SETTINGS, converted=done, copied=copied
             )
             archive_layers.main(
                 **common,
@@ -95,7 +95,8 @@ class Volume:
         close_transfer.main(
             **common,
             **tables,
-            grid=Grid(1, 2),
+            rows=1,
+            columns=2,
             layers="transfer/layers.tsv",
             bad_tiles="transfer/quarantine.tsv",
             copied=copied,
@@ -105,7 +106,8 @@ class Volume:
             quarantine="transfer/quarantine.tsv",
             misfits="transfer/misfits.tsv",
             copy_state="transfer/copy.json",
-            allowed={"share": 0.0, "count": None},
+            max_bad_share=0.0,
+            max_bad_tiles=None,
             passed="transfer/gate.json",
         )
 
