@@ -9,7 +9,6 @@ finds, so that the page is there to be read; `publish_acquire` stops at an error
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from scripts.ingest import page as pages
 from scripts.ingest import restarts, validation
@@ -40,36 +39,20 @@ def main(
     sample_ids: Sequence[str] = (),
 ) -> None:
     """Write all problems as a table and as a page, and the table of restarts."""
-    table = read_table(layers)
+    table, cached = read_table(layers), read_table(headers)
     absent = validation.absent_files(table)
-    ingest: dict[str, Any] = {
-        "scan_correction": scan_correction,
-        "mask": mask,
-        "tile_overlap_um": tile_overlap_um,
-    }
-    params = [
-        ingest,
-        dict(restart),
-        rows,
-        columns,
-        pixel_nm,
-        pixel_deviation_pct,
-        list(sample_ids),
-        absent,
-    ]
+    settings = Settings.of(scan_correction, mask, tile_overlap_um)
+    wanted = validation.Expected(rows, columns, pixel_nm, settings, pixel_deviation_pct, sample_ids)
+    params: list[Any] = [scan_correction, mask, tile_overlap_um, restart, absent]
+    params += [rows, columns, pixel_nm, pixel_deviation_pct, list(sample_ids)]
     kept = Kept.of([problems, page, restart_table], [layers, headers], params)
     if kept.restore():
         return
-    cached = read_table(headers)
     volume = parts(validation.usable(table, cached), Path(headers).with_suffix(""))
     watch = restarts.Watch(restart["pixel_tolerance_nm"])
-    wanted = validation.Expected(
-        rows, columns, pixel_nm, Settings.of(**ingest), pixel_deviation_pct, sample_ids
-    )
     listed = validation.find(table, cached, watch.over(with_prior(volume)), wanted, absent)
     found = watch.found(table, restart["max_gap_s"])
-    ids = {int(row["z"]): row["layer_id"] for row in table}
-    found_problems = [problem.row(ids) for problem in listed]
+    found_problems = validation.rows(listed, table)
     write_table(problems, validation.COLUMNS, found_problems)
     write_text(page, pages.render(found_problems, table, found, problems))
     write_table(restart_table, restarts.COLUMNS, restarts.rows(found))

@@ -15,6 +15,8 @@ from scripts.lib.files import read_table
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 
+_SPECS = ("scan_correction", "mask", "tile_overlap_um")
+
 
 def main(
     *,
@@ -34,11 +36,7 @@ def main(
     """Stop at an error; otherwise publish the stack, unless it is there, and write its receipt."""
     validation.require(read_table(problems), page)
     client = RenderClient(**render)
-    ingest: dict[str, Any] = {
-        "scan_correction": scan_correction,
-        "mask": mask,
-        "tile_overlap_um": tile_overlap_um,
-    }
+    ingest = dict(zip(_SPECS, (scan_correction, mask, tile_overlap_um), strict=True))
     acquisition = {"pixel_nm": pixel_nm, "z_nm": z_nm}
     made_of: dict[str, Any] = {
         "inputs": [layers, headers, restart_table],
@@ -48,7 +46,10 @@ def main(
     published = client.published(stack, **made_of)
     if published is None:
         tiles = specs.Acquired.of(
-            layers, headers, restarts.read(restart_table), Settings.of(**ingest)
+            layers,
+            headers,
+            restarts.read(restart_table),
+            Settings.of(scan_correction, mask, tile_overlap_um),
         )
         published = client.publish_stack(
             stack,

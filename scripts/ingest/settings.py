@@ -49,7 +49,7 @@ class Settings:
     tile_overlap_um: float = 2.0  # for headers without FirstX and FirstY (before version 9)
 
     @staticmethod
-    def of(*, scan_correction: Ranges, mask: Ranges, tile_overlap_um: float) -> Settings:
+    def of(scan_correction: Ranges, mask: Ranges, tile_overlap_um: float) -> Settings:
         """Read three keys of section `ingest` of the config."""
         corrections = tuple(
             Correction(*_range(value), _leaf(index, value))

@@ -139,6 +139,12 @@ def find(
     return sorted(problems, key=lambda p: (p.severity, order.index(p.check), p.z or 0, p.tile))
 
 
+def rows(problems: Iterable[Problem], layers: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return the rows of `ingest/problems.tsv`."""
+    ids = {int(row["z"]): row["layer_id"] for row in layers}
+    return [problem.row(ids) for problem in problems]
+
+
 def usable(layers: Sequence[Row], headers: Sequence[Row]) -> list[Row]:
     """Return the rows of the layer table whose file was read."""
     good = {row["layer_id"] for row in headers if not row["problem"]}

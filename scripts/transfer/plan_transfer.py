@@ -18,6 +18,8 @@ from scripts.transfer.layers import not_the_corners
 
 log = logging.getLogger(__name__)
 
+_KEYS = ("rows", "columns", "first_dat", "last_dat", "scope")  # of section acquisition
+
 
 def main(
     *,
@@ -34,10 +36,7 @@ def main(
     fingerprint: str = "",
 ) -> None:
     """Write the plan of all tiles that belong to the volume."""
-    acquisition = {
-        **{"rows": rows, "columns": columns, "scope": scope_name},
-        **{"first_dat": first_dat, "last_dat": last_dat},
-    }
+    acquisition = dict(zip(_KEYS, (rows, columns, first_dat, last_dat, scope_name), strict=True))
     for words in not_the_corners(acquisition):
         log.warning("%s", words)
     archive = Path(archive_root) if archive_root else None

@@ -169,6 +169,29 @@ def test_a_file_that_does_not_read_back_is_not_published(tmp_path, monkeypatch):
     assert not list((tmp_path / "work").rglob("*.h5"))
 
 
+def test_a_raw_file_of_other_bytes_and_the_same_length_is_not_published(tmp_path, monkeypatch):
+    other = make_dat(noise(5))
+    assert len(other) == len(GOOD["0-0-0"])
+    monkeypatch.setattr(hdf5, "rebuild_dat", lambda group: other)
+    with pytest.raises(LayerError, match="bytes that differ from byte 1024 on"):
+        convert(tmp_path, {"0-0-0": GOOD["0-0-0"]})
+    assert not list((tmp_path / "work").rglob("*.h5"))
+
+
+def test_an_align_file_that_reads_back_differently_is_not_published(tmp_path, monkeypatch):
+    real = hdf5.write_align
+
+    def altered(path, tiles, **options):
+        real(path, tiles, **options)
+        with h5py.File(path, "r+") as file:
+            file["0-0-1/mipmap.0"][0, 0, 0] ^= 1
+
+    monkeypatch.setattr(hdf5, "write_align", altered)
+    with pytest.raises(LayerError, match="uint8.h5: read back differently: 0-0-1"):
+        convert(tmp_path, GOOD)
+    assert not list((tmp_path / "work").rglob("*.uint8.h5"))
+
+
 def convert_and_die(layer, calls):
     """Convert in a forked process that ends without a word at the given call; give its status."""
     child = os.fork()

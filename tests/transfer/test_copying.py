@@ -6,6 +6,7 @@ import pytest
 
 from scripts.lib.files import write_json, write_table
 from scripts.lib.job import UserError
+from scripts.lib.names import parse_dat
 from scripts.transfer import space, state, visits
 from scripts.transfer.copying import COPIED_COLUMNS, Rules
 from scripts.transfer.layers import Limits
@@ -237,6 +238,70 @@ def test_a_scope_that_is_not_there_is_reported_and_earlier_rows_are_kept(scope, 
     second = visit(scope, root, before=first.rows)
     assert second.rows == first.rows
     assert "flag folder" in second.problems[0]
+
+
+def test_a_connection_that_fails_now_and_then_is_not_given_up(scope, root, monkeypatch):
+    acquire(scope, 6)
+    real, count = Folder.fetch, iter(range(6))
+
+    def fetch(self, path, to):
+        if next(count) % 2 == 0:
+            raise ScopeError("connection reset")
+        real(self, path, to)
+
+    monkeypatch.setattr(Folder, "fetch", fetch)
+    done = visit(scope, root)
+    assert list(states(done).values()) == ["failed", "copied"] * 3
+    assert done.problems == []
+
+
+def test_a_broken_file_of_the_size_of_one_copied_before_waits_one_run(scope, root):
+    name, size = dat_name(0), 1100
+    scope.acquire(name, dat_bytes(0)[:size])
+    (row,) = visit(scope, root).rows
+    done = visit(scope, root, before=[row | {"status": "copied"}])
+    assert states(done) == {name: "failed"}
+    assert copied(root) == {}
+
+
+def test_what_is_left_for_the_next_run_is_not_complete_and_keeps_its_failure(
+    scope, root, monkeypatch
+):
+    names = acquire(scope, 3)
+    scope.path(names[2]).write_bytes(dat_bytes(2)[:1100])
+    first = visit(scope, root, here={})
+    scope.flag(names[1]).touch()
+    ticks = iter((0, 1, 200))
+    monkeypatch.setattr(visits.copying.copy_all, "__kwdefaults__", {"clock": lambda: next(ticks)})
+    limits = {"last_dat": names[2]}
+    done = visit(scope, root, before=first.rows, limits=limits, rules={"max_s": 100})
+    assert states(done) == {names[0]: "copied", names[1]: "copied", names[2]: "failed"}
+    assert not done.complete
+
+
+def test_the_newest_tile_without_a_flag_is_left_alone_while_imaging_goes_on(scope, root):
+    names = acquire(scope, 2)
+    scope.flag(names[1]).unlink()
+    visit(scope, root, here={names[1]: 1100})  # shorter here: it is being written
+    assert sorted(copied(root)) == names[:1]
+
+
+def test_a_flag_stays_when_its_file_did_not_get_its_name(scope, root, monkeypatch):
+    (name,) = acquire(scope, 1)
+
+    def replace(self, target):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "replace", replace)
+    assert states(visit(scope, root)) == {name: "failed"}
+    assert copied(root) == {}
+    assert scope.flag(name).exists()
+
+
+def test_missing_files_are_looked_for_until_the_day_after_the_last():
+    names = [parse_dat(dat_name(0, day=day)).layer for day in ("24-02-28", "24-02-29")]
+    days = ["Y2024/M02/D28", "Y2024/M02/D29", "Y2024/M03/D01"]  # midnight may come in between
+    assert visits.copying.days(*names) == days
 
 
 def test_a_failing_connection_is_given_up_after_three_files(scope, root, monkeypatch):
