@@ -43,7 +43,7 @@ def main(
     absent = validation.absent_files(table)
     settings = Settings.of(scan_correction, mask, tile_overlap_um)
     wanted = validation.Expected(rows, columns, pixel_nm, settings, pixel_deviation_pct, sample_ids)
-    params: list[Any] = [scan_correction, mask, tile_overlap_um, restart, absent]
+    params: list[object] = [scan_correction, mask, tile_overlap_um, restart, absent]
     params += [rows, columns, pixel_nm, pixel_deviation_pct, list(sample_ids)]
     kept = Kept.of([problems, page, restart_table], [layers, headers], params)
     if kept.restore():
