@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -210,82 +211,70 @@ def _change(**changes: Any) -> Response:  # noqa: ANN401 - any field
     return done()
 
 
-@stack.get("resolutionValues")
-def get_resolution() -> Response:
-    """Return nm per pixel in x, y, z."""
-    version = _version()
-    return answer([version.get(name) for name in _RESOLUTIONS])
+def _resolution(version: Json) -> list[Any]:
+    return [version.get(name) for name in _RESOLUTIONS]
 
 
-@stack.put("resolutionValues")
-def put_resolution() -> Response:
-    """Set nm per pixel in x, y, z; a shorter list changes the first ones only."""
+def _changed_resolution() -> Json:
+    """Read nm per pixel in x, y, z; a shorter list changes the first ones only."""
     values = [model.double(v) for v in model.sequence(required_body("resolution values"))]
-    return _change(**dict(zip(_RESOLUTIONS, values, strict=False)))
+    return dict(zip(_RESOLUTIONS, values, strict=False))
 
 
-@stack.delete("resolutionValues")
-def delete_resolution() -> Response:
-    """Forget the resolution."""
-    return _change(**dict.fromkeys(_RESOLUTIONS))
+def _changed_mipmap_builder() -> Json:
+    return {"mipmapPathBuilder": model.mipmap_builder(required_body("mipmap path builder"))}
 
 
-@stack.get("mipmapPathBuilder")
-def get_mipmap_builder() -> Response:
-    """Return the rule by which mipmap URLs are derived."""
-    return answer(_version().get("mipmapPathBuilder"))
+_CYCLE = {"number": "cycleNumber", "stepNumber": "cycleStepNumber"}
 
 
-@stack.put("mipmapPathBuilder")
-def put_mipmap_builder() -> Response:
-    """Set the rule by which mipmap URLs are derived."""
-    builder = model.mipmap_builder(required_body("mipmap path builder"))
-    return _change(mipmapPathBuilder=builder)
+def _cycle(version: Json) -> Json:
+    return {name: version[field] for name, field in _CYCLE.items() if field in version}
 
 
-@stack.delete("mipmapPathBuilder")
-def delete_mipmap_builder() -> Response:
-    """Forget the rule by which mipmap URLs are derived."""
-    return _change(mipmapPathBuilder=None)
-
-
-@stack.get("cycle")
-def get_cycle() -> Response:
-    """Return the reconstruction cycle."""
-    version = _version()
-    names = {"number": "cycleNumber", "stepNumber": "cycleStepNumber"}
-    return answer({name: version[field] for name, field in names.items() if field in version})
-
-
-@stack.put("cycle")
-def put_cycle() -> Response:
-    """Set the reconstruction cycle."""
+def _changed_cycle() -> Json:
     value = model.mapping(required_body("cycle"))
-    found = [value.get(name) for name in ("number", "stepNumber")]
-    cycle, step = (None if item is None else model.integer(item) for item in found)
-    return _change(cycleNumber=cycle, cycleStepNumber=step)
+    found = ((field, value.get(name)) for name, field in _CYCLE.items())
+    return {field: None if item is None else model.integer(item) for field, item in found}
 
 
-@stack.delete("cycle")
-def delete_cycle() -> Response:
-    """Forget the reconstruction cycle."""
-    return _change(cycleNumber=None, cycleStepNumber=None)
+# path: fields of the version, how they are shown, how a request changes them
+_FIELDS: dict[str, tuple[Sequence[str], Callable[[Json], object], Callable[[], Json]]] = {
+    "resolutionValues": (_RESOLUTIONS, _resolution, _changed_resolution),
+    "mipmapPathBuilder": (
+        ["mipmapPathBuilder"],
+        lambda version: version.get("mipmapPathBuilder"),
+        _changed_mipmap_builder,
+    ),
+    "cycle": (list(_CYCLE.values()), _cycle, _changed_cycle),
+}
 
 
-def _text_field(path: str) -> None:
+def _field_routes(
+    path: str, names: Sequence[str], shown: Callable[[Json], object], changed: Callable[[], Json]
+) -> None:
     def get() -> Response:
-        value = _version().get(path)
-        return answer(None) if value is None else plain(value)
+        value = shown(_version())
+        return plain(value) if isinstance(value, str) else answer(value)
 
     def put() -> Response:
-        return _change(**{path: request.get_data(as_text=True) or None})
+        return _change(**changed())
 
     def delete() -> Response:
-        return _change(**{path: None})
+        return _change(**dict.fromkeys(names))
 
     for view, method in ((get, "GET"), (put, "PUT"), (delete, "DELETE")):
-        stack.add_url_rule(path, f"{view.__name__}_{path}", view, methods=[method])
+        stack.add_url_rule(path, f"{method} {path}", view, methods=[method])
 
 
+def _text_field(name: str) -> None:
+    def changed() -> Json:
+        return {name: request.get_data(as_text=True) or None}
+
+    _field_routes(name, [name], lambda version: version.get(name), changed)
+
+
+for _path, _how in _FIELDS.items():
+    _field_routes(_path, *_how)
 for _path in ("materializedBoxRootPath", "defaultChannel"):
     _text_field(_path)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from flask import Blueprint, Response, request
 
 from scripts.render_ws import bulk, layout, model, stacks, tiles
 from scripts.render_ws.errors import BadRequest, IllegalState, NotFound
+from scripts.render_ws.stacks import Stack
 from scripts.render_ws.tiles import Region
 from scripts.render_ws.web import (
     STACK,
@@ -17,7 +21,6 @@ from scripts.render_ws.web import (
     flag,
     number,
     plain,
-    raw,
     reading,
     required_body,
     stack_key,
@@ -27,6 +30,42 @@ from scripts.render_ws.web import (
 
 tile = Blueprint("tile", __name__, url_prefix=STACK)
 tile.url_value_preprocessor(take_stack)
+
+
+# what is read of a stack by one value of the path
+_LOOK_UPS: dict[str, Callable[[sqlite3.Connection, Stack, Any], object]] = {
+    "z/<number:value>/sectionData": stacks.live_sections,
+    "z/<number:value>/bounds": tiles.layer_bounds,
+    "z/<number:value>/tileBounds": partial(tiles.tile_bounds, "z=?"),
+    "section/<value>/tileBounds": partial(tiles.tile_bounds, "section=?"),
+    "section/<value>/z": tiles.z_of_section,
+    "transform/<value>": tiles.transform_body,
+}
+# whose tiles are removed
+_REMOVALS = {"z/<number:value>": "z=?", "section/<value>": "section=?", "tile/<value>": "id=?"}
+
+
+def _look_up_route(path: str, look_up: Callable[[sqlite3.Connection, Stack, Any], object]) -> None:
+    @reading
+    def get(db: sqlite3.Connection, value: object) -> object:
+        return look_up(db, stacks.find(db, stack_key()), value)
+
+    tile.add_url_rule(path, f"GET {path}", get)
+
+
+def _removal_route(path: str, term: str) -> None:
+    def delete(value: object) -> Response:
+        with store().writing() as db:
+            tiles.delete(db, stack_key(), term, value)
+        return done()
+
+    tile.add_url_rule(path, f"DELETE {path}", delete, methods=["DELETE"])
+
+
+for _path, _look_up in _LOOK_UPS.items():
+    _look_up_route(_path, _look_up)
+for _path, _term in _REMOVALS.items():
+    _removal_route(_path, _term)
 
 
 def _z_range() -> Region:
@@ -52,35 +91,6 @@ def section_data(db: sqlite3.Connection) -> object:
     return stacks.saved_sections(db, stacks.find(db, stack_key()), z_min, z_max)
 
 
-@tile.get("z/<number:z>/sectionData")
-@reading
-def layer_section_data(db: sqlite3.Connection, z: float) -> object:
-    """Return the sections of a layer, from the tiles as they are."""
-    return stacks.live_sections(db, stacks.find(db, stack_key()), z)
-
-
-@tile.get("z/<number:z>/bounds")
-@reading
-def layer_bounds(db: sqlite3.Connection, z: float) -> object:
-    """Return the bounds of a layer."""
-    return tiles.layer_bounds(db, stacks.find(db, stack_key()), z)
-
-
-@tile.get("z/<number:z>/tileBounds")
-@reading
-def layer_tile_bounds(db: sqlite3.Connection, z: float) -> object:
-    """Return the boxes of the tiles of a layer."""
-    return tiles.tile_bounds(db, stacks.find(db, stack_key()), "z=?", z)
-
-
-@tile.get("section/<section>/tileBounds")
-@reading
-def section_tile_bounds(db: sqlite3.Connection, section: str) -> object:
-    """Return the boxes of the tiles of a section."""
-    found = stacks.find(db, stack_key())
-    return tiles.tile_bounds(db, found, "section=?", section)
-
-
 @tile.put("z/<number:z>/tileIds")
 def put_layer_tile_ids(z: float) -> Response:
     """Move tiles to layer z."""
@@ -88,13 +98,6 @@ def put_layer_tile_ids(z: float) -> Response:
     with store().writing() as db:
         tiles.set_z(db, stack_key(), z, ids, "")
     return created()
-
-
-@tile.get("section/<section>/z")
-@reading
-def section_z(db: sqlite3.Connection, section: str) -> object:
-    """Return the z of a section."""
-    return tiles.z_of_section(db, stacks.find(db, stack_key()), section)
 
 
 @tile.put("section/<section>/z")
@@ -106,22 +109,6 @@ def put_section_z(section: str) -> Response:
     return created()
 
 
-@tile.delete("z/<number:z>")
-def delete_layer(z: float) -> Response:
-    """Remove the tiles of a layer."""
-    with store().writing() as db:
-        tiles.delete(db, stack_key(), "z=?", z)
-    return done()
-
-
-@tile.delete("section/<section>")
-def delete_section(section: str) -> Response:
-    """Remove the tiles of a section."""
-    with store().writing() as db:
-        tiles.delete(db, stack_key(), "section=?", section)
-    return done()
-
-
 # -- collections of tiles ----------------------------------------------------------------------
 
 
@@ -129,7 +116,7 @@ def delete_section(section: str) -> Response:
 @reading
 def layer_resolved_tiles(db: sqlite3.Connection, z: float) -> object:
     """Return the tiles of a layer with the shared transforms they refer to."""
-    return raw(tiles.resolved(db, stack_key(), Region.layer(z)))
+    return tiles.resolved(db, stack_key(), Region.layer(z))
 
 
 @tile.get("resolvedTiles")
@@ -145,7 +132,7 @@ def resolved_tiles(db: sqlite3.Connection) -> object:
         min_y=number("minY"),
         max_y=number("maxY"),
     )
-    return raw(tiles.resolved(db, stack_key(), region))
+    return tiles.resolved(db, stack_key(), region)
 
 
 @tile.put("resolvedTiles")
@@ -225,20 +212,4 @@ def layout_file(low: float | None, high: float | None) -> Response:
 @reading
 def get_tile(db: sqlite3.Connection, tile_id: str) -> object:
     """Return a tile spec as stored."""
-    return raw(tiles.body(db, stack_key(), tile_id))
-
-
-@tile.delete("tile/<tile_id>")
-def delete_tile(tile_id: str) -> Response:
-    """Remove a tile."""
-    with store().writing() as db:
-        tiles.delete(db, stack_key(), "id=?", tile_id)
-    return done()
-
-
-@tile.get("transform/<transform_id>")
-@reading
-def get_transform(db: sqlite3.Connection, transform_id: str) -> object:
-    """Return a shared transform as stored."""
-    found = stacks.find(db, stack_key())
-    return raw(tiles.transform_body(db, found, transform_id))
+    return tiles.body(db, stack_key(), tile_id)

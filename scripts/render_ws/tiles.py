@@ -255,7 +255,7 @@ def layer_bounds(db: sqlite3.Connection, stack: Stack, z: float) -> Json:
     return stacks.bounds(*row)
 
 
-def tile_bounds(db: sqlite3.Connection, stack: Stack, term: str, value: object) -> list[Json]:
+def tile_bounds(term: str, db: sqlite3.Connection, stack: Stack, value: object) -> list[Json]:
     """Return the TileBounds of the tiles for which the SQL `term` holds, sorted by tile id."""
     names = ("minX", "minY", "maxX", "maxY", "tileId", "sectionId", "z")
     rows = db.execute(

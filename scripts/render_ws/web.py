@@ -106,13 +106,13 @@ def store() -> Store:
 
 
 def reading(view: Callable[..., object]) -> Callable[..., Response]:
-    """Call a view with a connection that sees one state, and send what it returns."""
+    """Call a view with a connection that sees one state; send its value, JSON if it is bytes."""
 
     @functools.wraps(view)
     def run(**values: object) -> Response:
         with store().reading() as db:
             value = view(db, **values)
-            return value if isinstance(value, Response) else answer(value)
+            return raw(value) if isinstance(value, bytes) else answer(value)
 
     return run
 
