@@ -154,18 +154,17 @@ def _box(tiles: TileSet) -> Box:
 def _gauge(run: Run, tiles: TileSet) -> Array:
     """Fit ``true x, y = [solved x, y, true z, 1] @ gauge`` over the tiles' corners: (4, 2)."""
     wires = {tile["tile_id"]: tile["true_affine"] for tile in run.truth["tiles"]}
-    terms, target = [], []
+    solved, depth, true = [], [], []
     for tile in tiles.tiles:
         wire = wires.get(truth.truth_tile_id(tile.tile_id))
         if wire is None or round(tile.z) not in run.depth:
             continue
-        w, h = tile.width - 1.0, tile.height - 1.0
-        corners = np.array([[0.0, 0.0], [w, 0.0], [0.0, h], [w, h]])
-        z = np.full((4, 1), run.depth[round(tile.z)])
-        terms.append(np.hstack([tiles.chain(tile).apply(corners), z, np.ones((4, 1))]))
+        corners = geometry.corners(tile.width, tile.height)
+        solved.append(tiles.chain(tile).apply(corners))
+        depth.append(np.full(4, run.depth[round(tile.z)]))
         scanned = tiles.scan_chain(tile).apply(corners)
-        target.append(geometry.apply(geometry.from_wire(wire), scanned))
-    return np.asarray(np.linalg.lstsq(np.vstack(terms), np.vstack(target), rcond=None)[0])
+        true.append(geometry.apply(geometry.from_wire(wire), scanned))
+    return truth.fit_gauge(np.vstack(solved), np.concatenate(depth), np.vstack(true))
 
 
 def _grid_of_export(run: Run, gauge: Array) -> Grid:
@@ -175,7 +174,7 @@ def _grid_of_export(run: Run, gauge: Array) -> Grid:
     y, x = np.mgrid[y0 : y0 + rows, x0 : x0 + columns].astype(float)
 
     def at(z: float) -> tuple[Array, Array]:
-        found = np.stack([x, y, np.full_like(x, z), np.ones_like(x)], axis=-1) @ gauge
+        found = truth.gauge_terms(np.stack([x, y], axis=-1), np.full_like(x, z)) @ gauge
         return found[..., 0], found[..., 1]
 
     return at

@@ -22,10 +22,20 @@ from typing import Any
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Return a temporary path beside `path`; on success it replaces `path`, on error it is removed.
+    """Provide a temporary path that replaces `path` on success and is removed on error.
 
     The temporary file is flushed to disk before the rename, so that a power cut cannot publish
     an empty file under the final name.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is made where it is absent.
+
+    Yields
+    ------
+    Path
+        Where to write.
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -50,10 +60,17 @@ def _sync_folder(folder: Path) -> None:
 
 
 def replace_bytes(path: str, *parts: bytes) -> None:
-    """Write `parts` to `path` atomically, for many files that one `flush` makes durable together.
+    """Write a file atomically, for many files that one `flush` makes durable together.
 
     A reader sees the old content or the new; after a power cut before the flush there may be either
     or none, so nothing may say before it that the file is there.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is made where it is absent.
+    *parts
+        Its content, piece after piece.
     """
     folder, _, name = path.rpartition("/")
     partial = f"{folder}/.{name}.{uuid.uuid4().hex}.partial"
@@ -84,7 +101,12 @@ def _write_parts(path: str, parts: Sequence[bytes]) -> None:
 
 
 def flush(folder: str | Path) -> None:
-    """Bring all files of the file system of `folder` to the disk: one call for thousands of files.
+    """Bring all files of a file system to the disk: one call for thousands of files.
+
+    Parameters
+    ----------
+    folder
+        Any folder of the file system.
 
     Raises
     ------
@@ -105,41 +127,108 @@ def flush(folder: str | Path) -> None:
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write `data` to `path` atomically."""
+    """Write bytes to a file atomically.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is made where it is absent.
+    data
+        Its content.
+    """
     with atomic_path(path) as partial:
         partial.write_bytes(data)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` (UTF-8) to `path` atomically."""
+    """Write text to a file atomically, as UTF-8.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is made where it is absent.
+    text
+        Its content.
+    """
     write_bytes(path, text.encode())
 
 
 def canonical_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    """Serialise `value` with sorted keys and no spaces: equal values give equal text."""
+    """Serialise with sorted keys and no spaces: equal values give equal text.
+
+    Parameters
+    ----------
+    value
+        Any JSON value without NaN or infinity.
+
+    Returns
+    -------
+    str
+        JSON in one line.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    """SHA-256 of the canonical JSON of `value`."""
+    """Compute the SHA-256 of the canonical JSON of a value.
+
+    Parameters
+    ----------
+    value
+        Any JSON value without NaN or infinity.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
 def digest_of_file(path: str | Path) -> str:
-    """SHA-256 of a file; of ``.json`` the canonical content, of ``.gz`` the unpacked bytes."""
+    """Compute the SHA-256 of a file: of ``.json`` its canonical content, of ``.gz`` unpacked.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     if ".json" in Path(path).suffixes:
         return digest(read_json(path))
     return hashlib.sha256(_unpack(path)).hexdigest()
 
 
 def write_json(path: str | Path, value: Any) -> None:  # noqa: ANN401 - any JSON value
-    """Write `value` as JSON, gzip-compressed when the name ends in ``.gz``; byte-reproducible."""
+    """Write a value as JSON, atomically; equal values give equal bytes.
+
+    Parameters
+    ----------
+    path
+        The file; compressed when the name ends in ``.gz``.
+    value
+        Any JSON value without NaN or infinity.
+    """
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"
     write_bytes(path, _pack(path, text.encode()))
 
 
 def read_json(path: str | Path) -> Any:  # noqa: ANN401 - any JSON value
-    """Read JSON, also from ``.gz``.
+    """Read JSON.
+
+    Parameters
+    ----------
+    path
+        The file; unpacked when the name ends in ``.gz``.
+
+    Returns
+    -------
+    Any
+        Its value.
 
     Raises
     ------
@@ -153,9 +242,23 @@ def read_json(path: str | Path) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def write_table(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write rows as tab-separated text with a header line (``.gz`` compresses); give their count.
+    """Write rows as tab-separated text with a header line, atomically.
 
     None is written as the empty text, a bool as 1 or 0, a float with `repr` (exact).
+
+    Parameters
+    ----------
+    path
+        The file; compressed when the name ends in ``.gz``.
+    columns
+        Names, in order.
+    rows
+        One mapping per line; what is not in `columns` is left out.
+
+    Returns
+    -------
+    int
+        Lines written, the header apart.
     """
     out = io.StringIO()
     table = csv.writer(out, delimiter="\t", lineterminator="\n")
@@ -171,7 +274,18 @@ def write_table(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping
 
 
 def read_table(path: str | Path) -> list[dict[str, str]]:
-    """Read a table of `write_table`: one dict of texts per line."""
+    """Read a table of `write_table`.
+
+    Parameters
+    ----------
+    path
+        The file; unpacked when the name ends in ``.gz``.
+
+    Returns
+    -------
+    list of dict
+        One dict of texts per line; a short line lacks its last columns.
+    """
     lines = csv.reader(io.StringIO(_unpack(path).decode()), delimiter="\t")
     columns = next(lines, [])
     # half the time of DictReader, for tables of 25,000 layers; a short line lacks its last columns

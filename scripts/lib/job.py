@@ -27,6 +27,11 @@ def job(snakemake: Any) -> Iterator[None]:  # noqa: ANN401 - Snakemake's injecte
 
     A `UserError` ends the job with its message alone: what is wrong, where, and what to change. So
     does a full disk, or one that must not be written.
+
+    Parameters
+    ----------
+    snakemake
+        The object that Snakemake injects into a script.
     """
     start = time.perf_counter()
     look_for_cycles_seldom()

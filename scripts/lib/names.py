@@ -29,12 +29,29 @@ class LayerName:
 
     @property
     def layer_id(self) -> str:
-        """``<scope>_<stamp>``."""
+        """The layer id.
+
+        Returns
+        -------
+        str
+            ``<scope>_<stamp>``.
+        """
         return f"{self.scope}_{self.stamp}"
 
     @property
     def time(self) -> datetime:
-        """Local time of the acquisition; raises ValueError when there is no such time."""
+        """Local time of the acquisition.
+
+        Returns
+        -------
+        datetime
+            Without a time zone, to the second.
+
+        Raises
+        ------
+        ValueError
+            When there is no such time.
+        """
         day, clock = self.stamp[:8], self.stamp[9:]
         # a twentieth of the time of strptime, whose rule of centuries this is
         century = "19" if day[:2] >= "69" else "20"
@@ -42,12 +59,24 @@ class LayerName:
 
     @property
     def order(self) -> tuple[str, str]:
-        """Sort key of acquisition order: time first, so that a change of scope keeps the order."""
+        """Sort key of acquisition order: time first, so that a change of scope keeps the order.
+
+        Returns
+        -------
+        tuple of str
+            Stamp, scope.
+        """
         return self.stamp, self.scope
 
     @property
     def folder(self) -> PurePosixPath:
-        """``<scope>/YYYY/MM/DD/HH``: the hour bounds the number of files in a folder."""
+        """Folder of the layer's files; the hour bounds their number.
+
+        Returns
+        -------
+        PurePosixPath
+            ``<scope>/YYYY/MM/DD/HH``.
+        """
         return PurePosixPath(self.scope) / self.time.strftime("%Y/%m/%d/%H")
 
 
@@ -62,12 +91,28 @@ class DatName:
 
     @property
     def tile_key(self) -> str:
-        """``<section>-<row>-<column>``."""
+        """The tile key.
+
+        Returns
+        -------
+        str
+            ``<section>-<row>-<column>``.
+        """
         return f"{self.section}-{self.row}-{self.column}"
 
 
 def parse_layer(text: str) -> LayerName:
     """Read a layer id, or the layer of a ``.dat`` name.
+
+    Parameters
+    ----------
+    text
+        Either, without a folder.
+
+    Returns
+    -------
+    LayerName
+        Scope and time stamp.
 
     Raises
     ------
@@ -84,7 +129,17 @@ def parse_layer(text: str) -> LayerName:
 
 
 def parse_dat(name: str) -> DatName:
-    """Read the name (without folder) of a ``.dat`` file.
+    """Read the name of a ``.dat`` file.
+
+    Parameters
+    ----------
+    name
+        Without a folder.
+
+    Returns
+    -------
+    DatName
+        Layer, section, row and column.
 
     Raises
     ------

@@ -33,10 +33,17 @@ _BOUNDS = {
 
 
 def validate(config: dict[str, Any], schema: Schema) -> None:
-    """Fill the defaults of `schema` into `config`, in place, and check the whole.
+    """Fill the defaults of a schema into a config, in place, and check the whole.
 
     A number given as text becomes a number: Snakemake reads the inner values of
     ``--config solve='{rigid_lambda: 0.05}'`` as texts.
+
+    Parameters
+    ----------
+    config
+        The config; is changed.
+    schema
+        Its JSON schema.
 
     Raises
     ------
@@ -69,6 +76,13 @@ def fill_defaults(value: Any, schema: Schema) -> None:  # noqa: ANN401 - any JSO
 
     A section that is left out or empty comes to be with the defaults of its keys, unless its own
     ``default`` says otherwise.
+
+    Parameters
+    ----------
+    value
+        A config or a part of it; is changed.
+    schema
+        The schema of that part.
     """
     if isinstance(value, dict):
         for key, sub in schema.get("properties", {}).items():
@@ -109,7 +123,18 @@ def _read_text(value: Any, schema: Schema) -> Any:  # noqa: ANN401 - any JSON va
 
 
 def closed(schema: Any) -> Any:  # noqa: ANN401 - a schema or a part of one
-    """Return a copy in which every object with ``properties`` refuses other keys."""
+    """Return a copy of a schema in which every object with ``properties`` refuses other keys.
+
+    Parameters
+    ----------
+    schema
+        A JSON schema or a part of one.
+
+    Returns
+    -------
+    Any
+        The copy.
+    """
     if isinstance(schema, list):
         return [closed(each) for each in schema]
     if not isinstance(schema, Mapping):
@@ -121,7 +146,22 @@ def closed(schema: Any) -> Any:  # noqa: ANN401 - a schema or a part of one
 
 
 def known_keys(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema]]:
-    """Walk all keys of `schema` in its own order: dotted path and sub-schema, parents first."""
+    """Walk all keys of a schema in its own order, parents first.
+
+    Parameters
+    ----------
+    schema
+        A JSON schema.
+    prefix
+        Of the paths, with its dot.
+
+    Yields
+    ------
+    path
+        Dotted path of the key.
+    schema
+        What it must be.
+    """
     for key, sub in schema.get("properties", {}).items():
         path = f"{prefix}{key}"
         yield path, sub
@@ -129,7 +169,18 @@ def known_keys(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema]]
 
 
 def expectation(schema: Schema) -> str:
-    """Say in words what a value must be: type or choices, bounds and unit."""
+    """Say in words what a value must be.
+
+    Parameters
+    ----------
+    schema
+        The JSON schema of the value.
+
+    Returns
+    -------
+    str
+        Type or choices, bounds and unit.
+    """
     what: str
     if "enum" in schema:
         what = "one of " + ", ".join(_shown(each) for each in schema["enum"])

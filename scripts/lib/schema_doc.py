@@ -34,7 +34,18 @@ COLUMNS = "| key | expected | default | what it is |\n|---|---|---|---|\n"
 
 
 def render(schema: Mapping[str, Any]) -> str:
-    """Return the whole page as Markdown: top-level keys first, then one chapter per section."""
+    """Return the page: top-level keys first, then one chapter per section.
+
+    Parameters
+    ----------
+    schema
+        The JSON schema of the config.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     top: Mapping[str, Any] = schema.get("properties", {})
     plain = [_row(key, sub) for key, sub in top.items() if "properties" not in sub]
     parts = [HEAD, "\n## The volume\n\n", COLUMNS, *plain]

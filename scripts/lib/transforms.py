@@ -1,7 +1,7 @@
 """Transforms: the transform classes of a FIB-SEM tile spec and their mathematics.
 
 Each class maps (n, 2) points forward (tile to world) and, where the renderer needs it, backward.
-Class names and data strings are those of render (spec render-ws 1.4); p = (x, y).
+Class names and data strings are those of render's transform specs; p = (x, y).
 """
 
 from __future__ import annotations
@@ -25,11 +25,33 @@ class Transform(ABC):
 
     @abstractmethod
     def apply(self, xy: Array) -> Array:
-        """Map (n, 2) points forward."""
+        """Map points forward, from the tile to the world.
+
+        Parameters
+        ----------
+        xy
+            (n, 2) points x, y, px.
+
+        Returns
+        -------
+        Array
+            (n, 2).
+        """
 
     @abstractmethod
     def invert(self, xy: Array) -> Array:
-        """Map (n, 2) points backward."""
+        """Map points backward, from the world to the tile.
+
+        Parameters
+        ----------
+        xy
+            (n, 2) points x, y, px.
+
+        Returns
+        -------
+        Array
+            (n, 2).
+        """
 
 
 @dataclass(frozen=True)
@@ -39,11 +61,33 @@ class Affine(Transform):
     matrix: Array
 
     def apply(self, xy: Array) -> Array:
-        """Map (n, 2) points forward."""
+        """Map points forward, from the tile to the world.
+
+        Parameters
+        ----------
+        xy
+            (n, 2) points x, y, px.
+
+        Returns
+        -------
+        Array
+            (n, 2).
+        """
         return geometry.apply(self.matrix, xy)
 
     def invert(self, xy: Array) -> Array:
-        """Map (n, 2) points backward."""
+        """Map points backward, from the world to the tile.
+
+        Parameters
+        ----------
+        xy
+            (n, 2) points x, y, px.
+
+        Returns
+        -------
+        Array
+            (n, 2).
+        """
         return geometry.apply(geometry.invert(self.matrix), xy)
 
 
@@ -55,13 +99,35 @@ class AxisOffset(Transform):
     axis: int
 
     def apply(self, xy: Array) -> Array:
-        """Map (n, 2) points forward."""
+        """Map points forward, from the tile to the world.
+
+        Parameters
+        ----------
+        xy
+            (n, 2) points x, y, px.
+
+        Returns
+        -------
+        Array
+            (n, 2).
+        """
         out = np.array(xy, float)
         out[:, self.axis] += self.offset(out[:, self.axis])
         return out
 
     def invert(self, xy: Array) -> Array:
-        """Map (n, 2) points backward: secant steps on v + f(v) = target, to 1e-9 px."""
+        """Map points backward: Newton steps on v + f(v) = target, to 1e-9 px.
+
+        Parameters
+        ----------
+        xy
+            (n, 2) points x, y, px.
+
+        Returns
+        -------
+        Array
+            (n, 2).
+        """
         out = np.array(xy, float)
         target = out[:, self.axis]
         value = target - self.offset(target)
@@ -83,21 +149,49 @@ class Chain(Transform):
     parts: tuple[Transform, ...]
 
     def apply(self, xy: Array) -> Array:
-        """Map (n, 2) points forward."""
+        """Map points forward, from the tile to the world.
+
+        Parameters
+        ----------
+        xy
+            (n, 2) points x, y, px.
+
+        Returns
+        -------
+        Array
+            (n, 2).
+        """
         out = np.asarray(xy, float)
         for part in self.parts:
             out = part.apply(out)
         return out
 
     def invert(self, xy: Array) -> Array:
-        """Map (n, 2) points backward."""
+        """Map points backward, from the world to the tile.
+
+        Parameters
+        ----------
+        xy
+            (n, 2) points x, y, px.
+
+        Returns
+        -------
+        Array
+            (n, 2).
+        """
         out = np.asarray(xy, float)
         for part in reversed(self.parts):
             out = part.invert(out)
         return out
 
     def as_affine(self) -> Array | None:
-        """Return the product as one (2, 3) affine when all parts are affine, else None."""
+        """Return the product as one affine.
+
+        Returns
+        -------
+        Array or None
+            (2, 3); None when a part is not affine.
+        """
         product = geometry.identity()
         for part in self.parts:
             if not isinstance(part, Affine):
@@ -170,7 +264,19 @@ CLASSES = {
 
 
 def parse(class_name: str, data: str) -> Transform:
-    """Read a transform from its class name and data string (numbers by blanks or commas).
+    """Read a transform from its class name and data string.
+
+    Parameters
+    ----------
+    class_name
+        Java class of render or mpicbg.
+    data
+        Numbers, separated by blanks or commas.
+
+    Returns
+    -------
+    Transform
+        From the tile to the world.
 
     Raises
     ------
@@ -194,5 +300,16 @@ def parse(class_name: str, data: str) -> Transform:
 
 
 def affine_data(affine: Array) -> str:
-    """Return the data string of a (2, 3) affine: ``m00 m10 m01 m11 m02 m12``, exact."""
+    """Return the data string of an affine.
+
+    Parameters
+    ----------
+    affine
+        (2, 3) affine.
+
+    Returns
+    -------
+    str
+        ``m00 m10 m01 m11 m02 m12``, exact.
+    """
     return " ".join(repr(v) for v in geometry.to_wire(affine))

@@ -32,7 +32,18 @@ Wire = Sequence[float]
 
 
 def find_truth(dat_root: str | Path) -> Path | None:
-    """Return the ``truth.json`` in `dat_root` or in its parent folder; None when there is none."""
+    """Find the truth of an acquisition.
+
+    Parameters
+    ----------
+    dat_root
+        Folder of the acquired files.
+
+    Returns
+    -------
+    Path or None
+        The ``truth.json`` in it or in its parent folder.
+    """
     root = Path(dat_root)
     places = (root / "truth.json", root.absolute().parent / "truth.json")
     return next((path for path in places if path.is_file()), None)
@@ -40,6 +51,16 @@ def find_truth(dat_root: str | Path) -> Path | None:
 
 def read_truth(path: str | Path) -> dict[str, Any]:
     """Read a truth file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict
+        ``parameters``, ``tiles``, ``layers`` and more.
 
     Raises
     ------
@@ -58,11 +79,22 @@ def read_truth(path: str | Path) -> dict[str, Any]:
 
 
 def truth_tile_id(tile_id: str) -> str:
-    """Return the truth's name of a tile: ``stamp_s-r-c.z.0`` without its z."""
+    """Return the truth's name of a tile.
+
+    Parameters
+    ----------
+    tile_id
+        ``stamp_s-r-c.z.0``.
+
+    Returns
+    -------
+    str
+        ``stamp_s-r-c``.
+    """
     return tile_id.rsplit(".", 2)[0]
 
 
-def solved_tiles(transforms: Mapping[str, Wire]) -> dict[str, Wire]:
+def _solved_tiles(transforms: Mapping[str, Wire]) -> dict[str, Wire]:
     """Name solved affines (keys = tile ids of the stack) as the truth does."""
     return {truth_tile_id(tile_id): affine for tile_id, affine in transforms.items()}
 
@@ -70,10 +102,22 @@ def solved_tiles(transforms: Mapping[str, Wire]) -> dict[str, Wire]:
 def solved_z(
     truth: Truth, layers: Iterable[tuple[int, str]], corrected: Mapping[int, float]
 ) -> dict[str, float]:
-    """Return the corrected z of each layer of the truth, keyed by the text of its layer number.
+    """Return the corrected z of each layer of the truth.
 
-    `layers` holds (z, layer id) of the ingest table; the time stamp in the layer id, not the
-    position in the table, tells which layer of the truth it is.
+    Parameters
+    ----------
+    truth
+        The truth.
+    layers
+        z and layer id of the ingest table; the time stamp in the layer id, not the position in the
+        table, tells which layer of the truth it is.
+    corrected
+        z to corrected z.
+
+    Returns
+    -------
+    dict
+        Text of the truth's layer number to corrected z, layers.
     """
     number = {layer["stamp"]: layer["layer"] for layer in truth["layers"]}
     named = ((z, "_".join(layer_id.split("_")[-2:])) for z, layer_id in layers)
@@ -84,8 +128,8 @@ def solved_z(
     }
 
 
-def nominal_tiles(truth: Truth, names: Iterable[str]) -> dict[str, Wire]:
-    """Return the stage positions of the tiles `names` as if they were a solution."""
+def _nominal_tiles(truth: Truth, names: Iterable[str]) -> dict[str, Wire]:
+    """Return the stage positions of some tiles as if they were a solution."""
     wanted = set(names)
     return {
         tile["tile_id"]: geometry.to_wire(geometry.translation(*tile["stage_xy"]))
@@ -95,7 +139,17 @@ def nominal_tiles(truth: Truth, names: Iterable[str]) -> dict[str, Wire]:
 
 
 def read_z_coords(path: str | Path) -> dict[int, float]:
-    """Read a ``Zcoords.txt``: true z and corrected z on each line.
+    """Read a ``Zcoords.txt``.
+
+    Parameters
+    ----------
+    path
+        True z and corrected z on each line.
+
+    Returns
+    -------
+    dict
+        z to corrected z, layers.
 
     Raises
     ------
@@ -121,10 +175,19 @@ def read_z_coords(path: str | Path) -> dict[int, float]:
 def score(truth: Truth, solved: Mapping[str, Any]) -> dict[str, Any]:
     """Compare a solution with the truth.
 
-    `solved` holds ``tiles`` {truth's tile id: [m00, m10, m01, m11, m02, m12]} (after the scan
-    correction, world px) and/or ``z`` {layer number as text: z}. The answer has ``relative`` and
-    ``absolute`` (rms, p95, max in px), ``tiles_scored``, ``tiles_missing`` and ``z`` (rms, max in
-    layers, thickness_correlation), as far as the input allows.
+    Parameters
+    ----------
+    truth
+        The truth.
+    solved
+        ``tiles`` {truth's tile id: [m00, m10, m01, m11, m02, m12]} (after the scan correction,
+        world px) and/or ``z`` {layer number as text: z}.
+
+    Returns
+    -------
+    dict
+        ``relative`` and ``absolute`` (rms, p95, max in px), ``tiles_scored``, ``tiles_missing`` and
+        ``z`` (rms, max in layers, thickness_correlation), as far as the input allows.
 
     Raises
     ------
@@ -180,13 +243,50 @@ def _positions(points: Array, wires: Sequence[Wire]) -> Array:
     return np.stack([geometry.apply(geometry.from_wire(wire), points) for wire in wires])
 
 
+def gauge_terms(xy: Array, z: Array) -> Array:
+    """Return what a gauge is multiplied by.
+
+    Parameters
+    ----------
+    xy
+        (..., 2) solved x, y, px.
+    z
+        (...) true z, layers.
+
+    Returns
+    -------
+    Array
+        (..., 4) x, y, z, 1.
+    """
+    return np.concatenate([xy, z[..., None], np.ones_like(z)[..., None]], axis=-1)
+
+
+def fit_gauge(xy: Array, z: Array, true_xy: Array) -> Array:
+    """Fit the affine of the plane, with a constant lean in z, that takes a solution to the truth.
+
+    Parameters
+    ----------
+    xy
+        (n, 2) solved x, y, px.
+    z
+        (n,) true z, layers.
+    true_xy
+        (n, 2) true x, y, px.
+
+    Returns
+    -------
+    Array
+        (4, 2): ``gauge_terms(xy, z) @ gauge`` comes nearest to the truth.
+    """
+    return np.asarray(np.linalg.lstsq(gauge_terms(xy, z), true_xy, rcond=None)[0])
+
+
 def _without_gauge(solved_xy: Array, true_xy: Array, z: Array) -> Array:
-    """Return (tiles, points, 2) errors left after the best affine of (x, y) with a lean in z."""
+    """Return (tiles, points, 2) errors left when the best gauge is taken away."""
+    xy, target = solved_xy.reshape(-1, 2), true_xy.reshape(-1, 2)
     depth = np.repeat(z, solved_xy.shape[1])
-    terms = np.column_stack([solved_xy.reshape(-1, 2), depth, np.ones_like(depth)])
-    target = true_xy.reshape(-1, 2)
-    gauge = np.linalg.lstsq(terms, target, rcond=None)[0]
-    return np.asarray(terms @ gauge - target).reshape(true_xy.shape)
+    gauge = fit_gauge(xy, depth, target)
+    return np.asarray(gauge_terms(xy, depth) @ gauge - target).reshape(true_xy.shape)
 
 
 def _steps(tiles: Sequence[Mapping[str, Any]], error: Array) -> Array:
@@ -239,18 +339,32 @@ def figures(
     layers: Iterable[tuple[int, str]] = (),
     corrected: Mapping[int, float] | None = None,
 ) -> dict[str, Any]:
-    """Score a solution under the pipeline's own names and give figures with units in the keys.
+    """Score a solution under the pipeline's own names.
 
-    ``relative`` and ``absolute`` have rms_px, p95_px, max_px, ``z`` has rms_layers, max_layers and
-    thickness_correlation; ``nominal`` holds the same for the stage positions of the same tiles
-    (and for layers of equal thickness), for comparison.
+    Parameters
+    ----------
+    truth
+        The truth.
+    transforms
+        Tile id of the stack to its six numbers.
+    layers
+        z and layer id of the ingest table.
+    corrected
+        z to corrected z; None: not known.
+
+    Returns
+    -------
+    dict
+        ``relative`` and ``absolute`` have rms_px, p95_px, max_px, ``z`` has rms_layers, max_layers
+        and thickness_correlation; ``nominal`` holds the same for the stage positions of the same
+        tiles (and for layers of equal thickness), for comparison.
     """
-    tiles = solved_tiles(transforms)
+    tiles = _solved_tiles(transforms)
     known = list(layers)
     z = solved_z(truth, known, corrected or {})
     equal = {layer: float(i) for i, layer in enumerate(sorted(z, key=int))}
     found = score(truth, {"tiles": tiles, "z": z})
-    nominal = score(truth, {"tiles": nominal_tiles(truth, tiles), "z": equal})
+    nominal = score(truth, {"tiles": _nominal_tiles(truth, tiles), "z": equal})
     return {**_with_units(found), "nominal": _with_units(nominal)}
 
 

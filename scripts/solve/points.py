@@ -41,22 +41,23 @@ def factors(p: Array, q: Array, w: Array, size: Int64, cutoff: float = CUTOFF) -
         return factor
     # about the first point of each pair: sums of squares then keep their digits
     p, q = (xy - np.repeat(xy[start], size, axis=0) for xy in (p, q))
-    residual = _residual(p, q, _fit(p, q, w, start, size), size)
+    at = np.ascontiguousarray(np.concatenate([p.T, q.T]))
+    residual = _residual(at, _fit(at, w, start, size), size)
     worst = np.maximum.reduceat(residual, start)
     suspect = (size >= ENOUGH) & (worst > SUSPECT * _scale(residual, start, size))
     some = np.repeat(suspect, size)
-    factor[some] = _judged(p[some], q[some], w[some], size[suspect], cutoff)
+    factor[some] = _judged(at[:, some], w[some], size[suspect], cutoff)
     return factor
 
 
-def _judged(p: Array, q: Array, w: Array, size: Int64, cutoff: float) -> Array:
+def _judged(at: Array, w: Array, size: Int64, cutoff: float) -> Array:
     if not len(size):
         return np.ones(len(w))
     start = np.concatenate([[0], np.cumsum(size)[:-1]])
 
     def solve(factor: Array) -> tuple[Array, Array]:
-        fit = _fit(p, q, w * factor, start, size)
-        return fit, _residual(p, q, fit, size)
+        fit = _fit(at, w * factor, start, size)
+        return fit, _residual(at, fit, size)
 
     def scale(residual: Array) -> Array:
         return np.repeat(_scale(residual, start, size), size)
@@ -64,9 +65,9 @@ def _judged(p: Array, q: Array, w: Array, size: Int64, cutoff: float) -> Array:
     return reweighted(solve, scale, (*ROUNDS, (cauchy, cutoff)), np.ones(len(w))).weight
 
 
-def _fit(p: Array, q: Array, w: Array, start: Int64, size: Int64) -> Array:
-    """(pairs, 3, 2) weighted affine of each pair: x, y, 1 to x, y."""
-    x, y, u, v = np.ascontiguousarray(np.concatenate([p.T, q.T]))
+def _fit(at: Array, w: Array, start: Int64, size: Int64) -> Array:
+    """(pairs, 3, 2) weighted affine of each pair, from (4, points) x, y of p and of q."""
+    x, y, u, v = at
     wx, wy = w * x, w * y
     terms = np.stack([wx * x, wx * y, wy * y, wx, wy, w, wx * u, wy * u, w * u,
                       wx * v, wy * v, w * v])  # fmt: skip
@@ -77,12 +78,12 @@ def _fit(p: Array, q: Array, w: Array, start: Int64, size: Int64) -> Array:
     return np.asarray(np.linalg.solve(normal, sums[6:].reshape(2, 3, -1).transpose(2, 1, 0)))
 
 
-def _residual(p: Array, q: Array, fit: Array, size: Int64) -> Array:
+def _residual(at: Array, fit: Array, size: Int64) -> Array:
     """Distance, px, of each point from the affine of its pair."""
-    x, y, u, v = np.ascontiguousarray(np.concatenate([p.T, q.T]))
-    at = np.repeat(fit.transpose(2, 1, 0).reshape(6, -1), size, axis=1)
-    left = at[0] * x + at[1] * y + at[2] - u
-    right = at[3] * x + at[4] * y + at[5] - v
+    x, y, u, v = at
+    six = np.repeat(fit.transpose(2, 1, 0).reshape(6, -1), size, axis=1)
+    left = six[0] * x + six[1] * y + six[2] - u
+    right = six[3] * x + six[4] * y + six[5] - v
     return np.asarray(np.sqrt(left * left + right * right))
 
 
