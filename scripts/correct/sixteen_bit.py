@@ -17,13 +17,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import h5py
 import numpy as np
 
 from scripts.correct.evidence import Evidence, Found
 from scripts.lib.drawing import filters
+from scripts.lib.files import file_url, path_of_url
 from scripts.lib.job import UserError
 from scripts.lib.service.records import TileSet, TileSpec
 
@@ -57,7 +57,7 @@ def plan(tiles: TileSet, *, restore: bool, archive_root: str | None) -> list[Raw
         Names the layers whose raw file is nowhere, and where it was looked for.
     """
     out, missing = [], []
-    images = {unquote(_parts(tile)[0]): round(tile.z) for tile in tiles.tiles}
+    images = {path_of_url(_parts(tile)[0]): round(tile.z) for tile in tiles.tiles}
     for image, z in sorted(images.items(), key=lambda item: (item[1], item[0])):
         root, layer = _layer(image)
         here = Path(f"{root}h5/raw/{layer}.raw.h5")
@@ -93,7 +93,7 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
     keys: dict[str, set[str]] = {}
     for tile in tiles.tiles:
         path, key = _parts(tile)
-        keys.setdefault(unquote(path), set()).add(key)
+        keys.setdefault(path_of_url(path), set()).add(key)
     channels = settings["channels"]
     kinds = {kind for row in rows for kind in _kinds(row.raw, sorted(keys[row.image]), channels)}
     if len(kinds) > 1:
@@ -129,7 +129,7 @@ def apply(tiles: TileSet, found: Found) -> TileSet:
 
     def deep(tile: TileSpec) -> TileSpec:
         path, key = _parts(tile)
-        url = f"file://{raw[unquote(path)]}?dataSet=/{key}/c{channel}"
+        url = f"{file_url(raw[path_of_url(path)])}?dataSet=/{key}/c{channel}"
         out = replace(tile, image_url=url, min_intensity=0.0, max_intensity=TOP)
         return filters.appended(out, values) if values else out
 

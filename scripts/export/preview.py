@@ -45,7 +45,7 @@ def made_of(plan: Plan, row: Mapping[str, Any], tiles: TileSet) -> str:
 
 def image_path(url: str) -> Path:
     """Path of the file that an image URL names."""
-    return Path(url.removeprefix("file://").partition("?")[0])
+    return Path(files.path_of_url(url))
 
 
 def coordinates(layers: Iterable[Mapping[str, str]]) -> str:

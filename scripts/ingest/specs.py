@@ -19,7 +19,7 @@ from scripts.ingest.headers import Part, Prior, parts, with_prior
 from scripts.ingest.settings import Mask, Settings
 from scripts.lib import transforms
 from scripts.lib.arrays import Int64
-from scripts.lib.files import digest, read_table
+from scripts.lib.files import digest, file_url, read_table
 from scripts.lib.geometry import Bounds, TileId, tile_extent
 from scripts.lib.service.records import Leaf, Ref, Spec, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
@@ -31,7 +31,7 @@ MIPMAP_PATTERN = r"(.*dataSet=.*mipmap\.)\d+(.*)"
 
 def folder_digest() -> str:
     """Stand for the working directory, which is part of every image URL but of no output."""
-    return digest(str(Path.cwd()))[:16]
+    return digest(file_url(Path.cwd()).removeprefix("file://"))[:16]
 
 
 def tile_ids(part: Part) -> list[str]:
@@ -163,7 +163,7 @@ def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
         if z != z_before:
             z_before, common = z, layers.common(z)
             path = os.path.join(root, part.paths[layer])  # noqa: PTH118 - a tenth of the time of Path
-            image = f"file://{path}?dataSet=/"  # nothing is quoted
+            image = f"{file_url(path)}?dataSet=/"
         first, mask, restart = common
         yield TileSpec(
             tile_id=TileId(tile_id),

@@ -18,6 +18,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+_IN_URL_PATH = "/:@!$&'()*+,;="  # besides letters, digits and -._~ (RFC 3986, pchar)
 
 
 @contextmanager
@@ -124,6 +127,41 @@ def flush(folder: str | Path) -> None:
             raise OSError(code, os.strerror(code), str(folder))
     finally:
         os.close(handle)
+
+
+def file_url(path: str | Path) -> str:
+    """Return ``file://`` and the path, relative or absolute, quoted as RFC 3986 wants it.
+
+    What may stand in the path of a URL stays as it is, so that ordinary paths are unchanged.
+
+    Parameters
+    ----------
+    path
+        Any path, also one whose bytes are no UTF-8.
+
+    Returns
+    -------
+    str
+        ASCII without blanks, ``?`` and ``#``; `path_of_url` gives the path back.
+    """
+    return f"file://{quote(os.fsencode(path), safe=_IN_URL_PATH)}"
+
+
+def path_of_url(url: str) -> str:
+    """Return the path of a URL made by `file_url`, whatever query follows it.
+
+    Parameters
+    ----------
+    url
+        A URL, or the path of one without ``file://``.
+
+    Returns
+    -------
+    str
+        The path as the file system knows it.
+    """
+    place = url.removeprefix("file://").partition("?")[0]
+    return os.fsdecode(unquote_to_bytes(place))
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

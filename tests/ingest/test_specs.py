@@ -6,6 +6,7 @@ import pytest
 
 from scripts.ingest import specs
 from scripts.ingest.settings import CORRECTION, Settings
+from scripts.lib.drawing import pixels
 from scripts.lib.service.records import TileSet
 from scripts.lib.transforms import SEM_DISTORTION_A
 from tests.ingest.synthetic_layers import Volume, make_tile
@@ -157,3 +158,14 @@ def test_specs_survive_the_wire():
     how = settings(JANELIA, {"left_px": 10, "top_px": 3})
     tiles = tile_set(Volume([0, 1000], cells=GRID), {2: "x"}, how)
     assert TileSet.from_json(tiles.to_json()).to_json() == tiles.to_json()
+
+
+def test_the_image_of_a_folder_with_signs_is_quoted_once_and_read_back(tmp_path, monkeypatch):
+    folder = tmp_path / "my vol {x} (ü) it's #1 20%FBS?"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    (tile, *_) = tile_set(Volume([0])).tiles
+    assert "/my%20vol%20%7Bx%7D%20(%C3%BC)%20it's%20%231%2020%25FBS%3F/h5/" in tile.image_url
+    found = pixels.image_path(tile.image_url)
+    assert found is not None
+    assert found.is_relative_to(folder)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 import deflate
 import h5py
 import numpy as np
 
 from scripts.lib.arrays import Array, Bytes, Image
+from scripts.lib.files import path_of_url
 from scripts.lib.numerics.reduction import halved
 
 Window = tuple[slice, slice]  # rows, columns; explicit starts and stops
@@ -150,7 +151,7 @@ def _parse(url: str) -> tuple[Path, str, int]:
     fields = parse_qs(query)
     if (found and scheme != "file") or "dataSet" not in fields:
         raise ValueError(f"image URL {url!r}: expected file://PATH.h5?dataSet=/GROUP/mipmap.0&z=0")
-    return Path(unquote(place)), fields["dataSet"][0], int(fields.get("z", ["0"])[0])
+    return Path(path_of_url(place)), fields["dataSet"][0], int(fields.get("z", ["0"])[0])
 
 
 def _deepest(file: h5py.File, dataset: str, level: int) -> tuple[str, int]:
