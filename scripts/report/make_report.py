@@ -5,7 +5,7 @@ Inputs
     Snakemake's benchmark files; a ``truth.json`` when the acquisition is a simulated one.
 Outputs
     ``report/index.html``  one page, works without a network
-    ``report/summary.json``  all figures, units in the names (DESIGN 13)
+    ``report/summary.json``  all figures, units in the names
     ``report/issue.md``  text for the tracking issue
 """
 

@@ -1,4 +1,4 @@
-"""Summary: the figures of a run, one block per stage, as plain JSON (DESIGN 13).
+"""Summary: the figures of a run, one block per stage, as plain JSON (docs/design.md).
 
 Every stage has a ``status``: ``ok``; ``look`` when a person should look at something; ``failed``;
 ``absent`` when the run has not got there. Units stand in the names. Everything that differs from

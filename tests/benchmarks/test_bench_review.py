@@ -12,7 +12,7 @@ from scripts.lib.service.client import RenderClient
 from scripts.lib.service.records import CanvasMatches, TileSpec
 from scripts.review import clusters, edges, page, plots, statistics
 
-TILES, PAIRS = 108_155, 715_143  # VNC Sec26, spec match-review 15
+TILES, PAIRS = 108_155, 715_143  # VNC Sec26, a volume of the reference
 CELLS, REACH = 5, 6
 FULL, SMALL = 1, 300  # the small form is so many times smaller
 

@@ -73,7 +73,7 @@ def neighbors(tiles, reach):
 
 
 def case(layers, rows, columns, *, seed=0, reach=6, points=20, noise=0.5, wrong=0.0, **motion):
-    """Graph of spec solve-export 7, with a share of `wrong` pairs off by 5 to 500 px."""
+    """Make the graph of a volume, with a share of `wrong` pairs off by 5 to 500 px."""
     rng = np.random.default_rng(seed)
     tiles = grid(layers, rows, columns)
     truth = truth_of(tiles, rng, **motion)
