@@ -1,4 +1,4 @@
-"""Match · Agreement: whether two canvases look alike where a model lays them on each other.
+"""Whether two canvases look alike where a model lays them on each other.
 
 Few inliers in a narrow strip can agree by chance, above all along a membrane. Their pixels cannot:
 the correlation coefficient over the whole overlap tells a true model from a false one.
@@ -18,6 +18,20 @@ def correlation(p: Bytes, q: Bytes, p_mask: Bool, q_mask: Bool, affine: Array) -
     """Return Pearson's coefficient of p and q over the overlap, -1..1; NaN for a tiny or flat one.
 
     `affine` (2, 3) takes p's canvas px to q's; images and masks are (h, w), False = masked.
+
+    Parameters
+    ----------
+    p, q
+        (h, w) uint8 canvases.
+    p_mask, q_mask
+        (h, w), False = masked.
+    affine
+        (2, 3), p's canvas px to q's.
+
+    Returns
+    -------
+    float
+        -1..1.
     """
     size = (p.shape[1], p.shape[0])
     inverse = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

@@ -1,4 +1,4 @@
-"""Match · Block: a dense matcher for tiles that differ by little more than a translation.
+"""A dense matcher for tiles that differ by little more than a translation.
 
 1. Where: the two tiles, band-passed and small, are correlated as a whole over all lags around the
    place the stage positions predict. The height of the peak is judged by the chance that unrelated
@@ -67,6 +67,11 @@ def match_block(
     predicted
         (x, y): place in q minus place in p that the stage positions predict, full-scale px of the
         matching frames; None = 0.
+
+    Returns
+    -------
+    BlockResult
+        Matches in full-scale px of the matching frames, or why there are none.
     """
     params = p.params
     if p.empty or q.empty:

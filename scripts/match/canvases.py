@@ -1,4 +1,4 @@
-"""Match · Canvases: the features of rendered tiles, computed once per job and kept within a budget.
+"""The features of rendered tiles, computed once per job and kept within a budget.
 
 Memory of a job = `budget_mb` of features (144 bytes each, and the pixels for stages that compare
 them; the least recently used leave first)

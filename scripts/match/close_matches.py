@@ -14,7 +14,7 @@ from typing import Any
 from scripts.lib import files
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
-from scripts.match import closing
+from scripts.match import totals
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +32,13 @@ def main(
     """Write the receipt of `collection`."""
     client = RenderClient(**render)
     done = [files.read_table(path) for path in results]
-    sums = closing.add_up([files.read_table(path) for path in pairs], done)
+    sums = totals.add_up([files.read_table(path) for path in pairs], done)
     for group in client.p_groups(collection):
-        for key in closing.strays(client.match_keys(collection, group), sums):
+        for key in totals.strays(client.match_keys(collection, group), sums):
             client.delete_pair(collection, key)
-    files.write_table(summary, closing.SUMMARY_COLUMNS, closing.summary(done))
+    files.write_table(summary, totals.SUMMARY_COLUMNS, totals.summary(done))
     inputs = {str(path): files.digest(rows) for path, rows in zip(results, done, strict=True)}
-    receipt = closing.receipt(client.owner, collection, sums, inputs, match)
+    receipt = totals.receipt(client.owner, collection, sums, inputs, match)
     client.require(receipt)
     receipt.write(out)
     log.info("%d pairs, %d saved, %d failed", sums.planned, len(sums.saved), sums.failed)

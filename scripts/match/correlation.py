@@ -1,4 +1,4 @@
-"""Match · Correlation: normalized cross-correlation of masked pictures, whole and block by block.
+"""Normalized cross-correlation of masked pictures, whole and block by block.
 
 Pictures are band-passed first (`band_pass`), so that their local mean is 0 and the masked
 correlation needs three transforms, not six (Padfield 2012, doi:10.1109/TIP.2011.2181402):
@@ -40,12 +40,24 @@ class Field:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Return rows and columns.
+
+        Returns
+        -------
+        tuple of int
+            Rows, columns.
+        """
         return self.values.shape[0], self.values.shape[1]
 
     @cached_property
     def weights(self) -> Float32:
-        """1 where valid, else 0."""
+        """1 where valid, else 0.
+
+        Returns
+        -------
+        ndarray
+            (h, w) float32, 0 or 1.
+        """
         if self.valid is None:
             return np.ones(self.shape, np.float32)
         return self.valid.astype(np.float32)
@@ -56,6 +68,20 @@ def band_pass(image: Float32, valid: Bool | None, fine_px: float, coarse_px: flo
 
     The local mean is a box applied twice, of the variance of a Gaussian of sd `coarse_px`: its cost
     does not grow with size. Invalid pixels do not take part, and are 0 in the result.
+
+    Parameters
+    ----------
+    image
+        (h, w) float32.
+    valid
+        (h, w), False = no data; None: all valid.
+    fine_px, coarse_px
+        Standard deviations, px.
+
+    Returns
+    -------
+    ndarray
+        (h, w) float32, 0 where invalid.
     """
     side = 2 * round(np.sqrt(6 * coarse_px**2 + 1) / 2 - 0.5) + 1
     weight = None if valid is None else valid.astype(np.float32)
@@ -86,12 +112,31 @@ class Spectra:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the transforms."""
+        """Memory of the transforms.
+
+        Returns
+        -------
+        int
+            Bytes.
+        """
         return self.transforms.nbytes
 
 
 def padded_shape(p: Field, q: Field, center: Lag, reach: Lag) -> tuple[int, int]:
-    """Size (rows, columns) in which no lag within `reach` of `center` (x, y) wraps around."""
+    """Size (rows, columns) in which no lag within `reach` of `center` (x, y) wraps around.
+
+    Parameters
+    ----------
+    p, q
+        The fields.
+    center, reach
+        Lags x, y, px.
+
+    Returns
+    -------
+    tuple of int
+        Rows, columns.
+    """
     rows, columns = (
         int(fft.next_fast_len(min(a + b - 1, max(a, b) + abs(c) + r), real=True))
         for a, b, c, r in zip(p.shape, q.shape, center[::-1], reach[::-1], strict=True)
@@ -100,7 +145,20 @@ def padded_shape(p: Field, q: Field, center: Lag, reach: Lag) -> tuple[int, int]
 
 
 def spectra(field: Field, padded: tuple[int, int]) -> Spectra:
-    """Transform a field for `correlate`."""
+    """Transform a field for `correlate`.
+
+    Parameters
+    ----------
+    field
+        What is transformed.
+    padded
+        Rows, columns of `padded_shape`.
+
+    Returns
+    -------
+    Spectra
+        Of the values, their squares and the weights.
+    """
     stack = np.stack([field.values, field.values**2, field.weights])
     return Spectra(padded, fft.rfft2(stack, padded, overwrite_x=True))
 
@@ -115,7 +173,22 @@ class Surface:
 
 
 def correlate(p: Spectra, q: Spectra, center: Lag, reach: Lag, min_count: float) -> Surface:
-    """Correlate two pictures over the lags within `reach` (x, y) of `center`, px."""
+    """Correlate two pictures over the lags within `reach` (x, y) of `center`, px.
+
+    Parameters
+    ----------
+    p, q
+        Transforms of the same padded size.
+    center, reach
+        Lags x, y, px.
+    min_count
+        Least overlap, px; below it the correlation is 0.
+
+    Returns
+    -------
+    Surface
+        (2 * reach + 1) lags along each axis.
+    """
     height, width = p.padded
     f, f2, m = p.transforms.conj()
     g, g2, n = q.transforms
@@ -130,7 +203,7 @@ def correlate(p: Spectra, q: Spectra, center: Lag, reach: Lag, min_count: float)
 
 
 def correlation_area(p: Complex64, q: Complex64, padded: tuple[int, ...]) -> float:
-    """Pixels that count as one independent sample in the correlation of unrelated p and q.
+    """Return the pixels that count as one independent sample where p and q are unrelated.
 
     Bartlett's formula: the variance of a correlation of n pixels is ``sum(r_p r_q) / n``, r the
     autocorrelations; by Parseval the sum follows from the power spectra. Streaks or one strong
@@ -142,6 +215,11 @@ def correlation_area(p: Complex64, q: Complex64, padded: tuple[int, ...]) -> flo
         (n, H, W // 2 + 1) transforms of n pieces each, whose power is pooled.
     padded
         H, W.
+
+    Returns
+    -------
+    float
+        px, 1 at least.
     """
     power_p, power_q = (np.einsum("nij,nij->ij", t.conj(), t).real.astype(float) for t in (p, q))
     twice = np.full(power_p.shape[1], 2.0)  # a column of a half spectrum stands for two
@@ -218,6 +296,20 @@ def centroids(field: Field, corners: Index, size: tuple[int, int]) -> Array:
 
     Where the motion varies inside a block, the correlation feels that of its strongest structures:
     the measured lag belongs to the centroid of the energy, not to the middle.
+
+    Parameters
+    ----------
+    field
+        What blocks are cut from.
+    corners
+        (n, 2) x, y of the first pixel of each block.
+    size
+        Height, width, px.
+
+    Returns
+    -------
+    ndarray
+        (n, 2) float64 x, y.
     """
     energy = _cut(field.values, corners, size).astype(np.float64) ** 2
     total = energy.sum(axis=(1, 2))
@@ -342,6 +434,18 @@ def find_peaks(rho: Float32, apart_px: float) -> Peaks:
     quintic spline gives them without the pull towards whole px that a paraboloid through 3 x 3 px
     has (0.02 px where structures are 2 px wide). `second` is the highest correlation at least
     `apart_px` from the peak.
+
+    Parameters
+    ----------
+    rho
+        (n, k, k) float32 correlations over dy, dx.
+    apart_px
+        Distance from the peak from which on `second` is sought, px.
+
+    Returns
+    -------
+    Peaks
+        Lags dx, dy from the middle of each surface, px.
     """
     n, rows, columns = rho.shape
     best = rho.reshape(n, -1).argmax(axis=1)

@@ -1,4 +1,4 @@
-"""Match · Coverage: how much of the shared area of two canvases lies near a match (spec 5.6)."""
+"""How much of the shared area of two canvases lies near a match."""
 
 from __future__ import annotations
 

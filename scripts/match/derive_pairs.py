@@ -2,8 +2,8 @@
 
 Reads the stack `v1_acquire` from the chunk's first layer to `z_distance` beyond its last.
 Writes ``match/pairs/{run}/{chunk}.tsv.gz``: p_group, p_id, q_group, q_id, dz (layers), p_position,
-q_position; a pair belongs to the chunk of its lower tile. Method: spec match-review section 3
-(TilePairDerivationParameters).
+q_position; a pair belongs to the chunk of its lower tile. Method: TilePairDerivationParameters
+of render.
 """
 
 import logging

@@ -1,8 +1,8 @@
-"""Match · Descriptors: blobs of two canvases, matched by where their neighbors lie.
+"""Blobs of two canvases, matched by where their neighbors lie.
 
 Peaks of a difference of Gaussians (Lowe 2004) with a local geometric descriptor each: the vectors
-to `neighbors` of its nearest peaks (Preibisch et al. 2010, doi:10.1038/nmeth0610-418). Spec
-match-review 5.7; names of the stage table in brackets. Descriptors that may turn are turned until
+to `neighbors` of its nearest peaks (Preibisch et al. 2010, doi:10.1038/nmeth0610-418). Names
+of the stage table in brackets. Descriptors that may turn are turned until
 their nearest neighbor lies along x.
 """
 
@@ -47,7 +47,20 @@ class Neighborhood:
 
 
 def peaks(picture: Picture, how: Blobs) -> Array:
-    """Return the places (n, 2) x, y of the blobs, strongest first; none within 1 px of the mask."""
+    """Return the places (n, 2) x, y of the blobs, strongest first; none within 1 px of the mask.
+
+    Parameters
+    ----------
+    picture
+        The canvas, 0..255.
+    how
+        What a blob is.
+
+    Returns
+    -------
+    ndarray
+        (n, 2) float64, canvas px.
+    """
     if min(picture.mask.shape, default=0) < 8 or not picture.mask.any():
         return np.zeros((0, 2))
     image = sift.byte_image(picture, 0.0).astype(np.float32) / np.float32(255)
@@ -96,7 +109,20 @@ def _strongest(places: Array, apart_px: float) -> Array:
 
 
 def away_from(places: Array, others: Array, radius_px: float | None) -> Array:
-    """Drop places within a radius of any of the others."""
+    """Drop places within a radius of any of the others.
+
+    Parameters
+    ----------
+    places, others
+        (n, 2) and (m, 2).
+    radius_px
+        In their unit; None or 0: nothing is dropped.
+
+    Returns
+    -------
+    ndarray
+        (k, 2), in the order given.
+    """
     if not radius_px or not len(others) or not len(places):
         return places
     distance, _ = spatial.cKDTree(others).query(places)
@@ -104,7 +130,20 @@ def away_from(places: Array, others: Array, radius_px: float | None) -> Array:
 
 
 def candidates(p: Array, q: Array, how: Neighborhood) -> Index:
-    """Return the (n, 2) indices of peaks of p and q whose neighborhoods match."""
+    """Return the (n, 2) indices of peaks of p and q whose neighborhoods match.
+
+    Parameters
+    ----------
+    p, q
+        (n, 2) and (m, 2) peaks.
+    how
+        Neighbours, and how distinct the best must be.
+
+    Returns
+    -------
+    ndarray
+        (k, 2) indices of p and q.
+    """
     none = np.zeros((0, 2), np.intp)
     least = how.neighbors + how.redundancy + 1
     if len(p) < least or len(q) < least:

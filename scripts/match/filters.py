@@ -1,4 +1,4 @@
-"""Match · Filters: the built-in filter list of ``renderWithFilter`` (spec match-review 4.3).
+"""The built-in filter list of ``renderWithFilter``.
 
 It works on source pixels at a mipmap level, before they are mapped to the canvas. The reference's
 noise is not seeded; here it comes from the tile id and the level, so results repeat.
@@ -17,7 +17,22 @@ _NOISE = (64, 192)  # half-open range of what replaces pixels of 0 and of 255
 
 
 def built_in(image: Image, level: int, rng: np.random.Generator) -> Float32:
-    """Apply the list: noise for empty (0) and saturated (255) pixels, then local contrast."""
+    """Apply the list: noise for empty (0) and saturated (255) pixels, then local contrast.
+
+    Parameters
+    ----------
+    image
+        (h, w) source pixels, 0..255.
+    level
+        Level of the mipmap.
+    rng
+        Where the noise comes from.
+
+    Returns
+    -------
+    ndarray
+        (h, w) float32, 0..255.
+    """
     out = image.astype(np.float32)
     dead = (out == 0) | (out == 255)
     out[dead] = rng.integers(*_NOISE, int(dead.sum()))
@@ -29,6 +44,20 @@ def local_contrast(image: Float32, radius_px: float, deviations: float = DEVIATI
 
     ``mean - deviations * sd`` becomes 0 and ``mean + deviations * sd`` 255 (mpicbg
     NormalizeLocalContrast); blocks are cut at the border of the image.
+
+    Parameters
+    ----------
+    image
+        (h, w) float32, 0..255.
+    radius_px
+        Half side of the block, px of the image.
+    deviations
+        Standard deviations to either side that fill the range.
+
+    Returns
+    -------
+    ndarray
+        (h, w) float32, 0..255.
     """
     h, w = image.shape
     size = tuple(2 * min(round(radius_px), n - 1) + 1 for n in (w, h))

@@ -1,4 +1,4 @@
-"""Match · Levels: one tile as the dense matcher wants it, band-passed, halved, and transformed."""
+"""One tile as the dense matcher wants it, band-passed, halved, and transformed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,23 @@ class Picture(Protocol):
 
     @property
     def pixels(self) -> Float32:
-        """(h, w) values."""
+        """(h, w) values.
+
+        Returns
+        -------
+        ndarray
+            (h, w) float32, 0..255.
+        """
 
     @property
     def mask(self) -> Bool:
-        """(h, w) validity."""
+        """(h, w) validity.
+
+        Returns
+        -------
+        ndarray
+            (h, w) bool, False = no data.
+        """
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,17 @@ class BlockFeatures:
 
     Memory: 5 bytes per canvas px, 5 per px of the level for blocks (at most `middle_side_px`
     squared), and 48 per px of the small level (at most `whole_side_px` squared).
+
+    Parameters
+    ----------
+    picture
+        The canvas and its mask.
+    params
+        Bands, sides and limits.
+    scale
+        Canvas px / full-scale px.
+    origin
+        (2,) x, y of canvas pixel 0 in the matching frame, full-scale px; None: 0.
     """
 
     def __init__(
@@ -98,24 +121,58 @@ class BlockFeatures:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of the canvas."""
+        """Return rows and columns of the canvas.
+
+        Returns
+        -------
+        tuple of int
+            Height, width, canvas px.
+        """
         return self.sharp[0].shape
 
     def spectra(self, padded: tuple[int, int]) -> Spectra:
-        """Return the transforms of the small field; the last ones are kept."""
+        """Return the transforms of the small field; the last ones are kept.
+
+        Parameters
+        ----------
+        padded
+            Rows, columns of the transforms.
+
+        Returns
+        -------
+        Spectra
+            Of the small field.
+        """
         if self._spectra is None or self._spectra.padded != padded:
             self._spectra = correlation.spectra(self.small, padded)
         return self._spectra
 
     @property
     def nbytes(self) -> int:
-        """Memory this holds at most: fields, and transforms of the small one at twice its size."""
+        """Memory this holds at most: fields, and transforms of the small one at twice its size.
+
+        Returns
+        -------
+        int
+            Bytes.
+        """
         fields = {id(field): field for field in (*self.sharp, self.broad, self.small)}.values()
         held = sum(f.values.nbytes + (0 if f.valid is None else f.valid.nbytes) for f in fields)
         return held + 48 * self.small.values.size
 
     def to_full(self, xy: Array) -> Array:
-        """Canvas px to full-scale px of the matching frame."""
+        """Take canvas px to full-scale px of the matching frame.
+
+        Parameters
+        ----------
+        xy
+            (n, 2) canvas px.
+
+        Returns
+        -------
+        ndarray
+            (n, 2) float64 full-scale px.
+        """
         return np.asarray(xy / self.scale + self.origin)
 
 

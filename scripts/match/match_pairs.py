@@ -4,8 +4,8 @@ Reads ``match/pairs/{run}/{chunk}.tsv.gz``, the stack `v1_acquire` and the tiles
 Leaves in the collection a record for each pair that a stage saved, and none for a pair that failed.
 Writes ``match/results/{run}/{chunk}.tsv.gz``: one row for each planned pair, in that order;
 count of matches, rms_px (residual of the stage's model, full scale), coverage_pct (of the overlap),
-and why each stage before failed. Method: MultiStagePointMatchClient, spec match-review sections 4
-and 5.
+and why each stage before failed. Method: MultiStagePointMatchClient
+of render.
 Also ``match/timing/{run}/{chunk}.tsv.gz``: the same rows, what they were made of, and CPU seconds.
 It is read first: a pair whose tiles and stages are as they were, and whose record is still in the
 collection, is not matched again. Nothing else depends on it.
@@ -22,7 +22,7 @@ from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
-from scripts.match import presets, reuse, stages, storing, tables
+from scripts.match import match_store, presets, reuse, stages, tables
 from scripts.match.canvases import Canvases
 
 log = logging.getLogger(__name__)
@@ -46,17 +46,19 @@ def main(
     receipt = StackReceipt.read(stack)
     client.require(receipt)
     plan = [tables.read_pair(row) for row in read_table(pairs)]
-    tiles = client.tiles(receipt.stack, *storing.z_range(plan)) if plan else storing.NO_TILES
+    tiles = (
+        client.tiles(receipt.stack, *match_store.z_range(plan)) if plan else match_store.NO_TILES
+    )
     side_px = max((max(tile.width, tile.height) for tile in tiles.tiles), default=0)
     steps = presets.read_run(presets.choose(stage_tables, side_px), run).stages
     canvases = Canvases(tiles, budget_mb=feature_cache_mb)
-    making = reuse.Making(steps, tiles)
+    provenance = reuse.Provenance(steps, tiles)
     rows = reuse.standing(
-        plan, reuse.earlier(timing), making, storing.counts(client, collection, plan)
+        plan, reuse.earlier(timing), provenance, match_store.counts(client, collection, plan)
     )
     fresh = [pair for pair in plan if pair.key not in rows]
-    found = storing.store(client, collection, fresh, stages.match_all(fresh, steps, canvases))
-    rows |= {a.pair.key: making.row(a, run, canvases.by_id) for a in found}
+    found = match_store.store(client, collection, fresh, stages.match_all(fresh, steps, canvases))
+    rows |= {a.pair.key: provenance.row(a, run, canvases.by_id) for a in found}
     ordered = [rows[pair.key] for pair in plan]
     write_table(out, tables.RESULT_COLUMNS, ordered)
     if timing is not None:

@@ -4,7 +4,7 @@ Reads ``match/pairs/{run}/{chunk}.tsv.gz``, the stack `v1_acquire` and the tiles
 collection. Writes ``match/trial/variants.tsv`` (for each run and variant: share of pairs saved and
 false, medians of points, coverage, rms_px and apart_px, full-scale px, and CPU seconds a pair),
 ``match/trial/preset.yaml`` (the stage table with the variants it would choose first) and
-``match/trial/index.html`` (both, and pictures). Method: spec match-review sections 9 and 17.
+``match/trial/index.html`` (both, and pictures).
 """
 
 import logging
@@ -20,7 +20,7 @@ from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
 from scripts.match import trial
-from scripts.match.trying import Trial
+from scripts.match.trial_run import Trial
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +42,14 @@ def main(
     client = RenderClient(**render)
     receipt = StackReceipt.read(stack)
     client.require(receipt)
-    trying = Trial(client.tiles(receipt.stack), stage_tables, settings, feature_cache_mb)
+    found = Trial(client.tiles(receipt.stack), stage_tables, settings, feature_cache_mb)
     for run, paths in pairs.items():
-        trying.run(run, [row for path in paths for row in files.read_table(path)])
-    lines = yaml.safe_dump(trying.table, sort_keys=False, width=110)
-    files.write_table(table_out, trial.COLUMNS, trying.rows)
+        found.run(run, [row for path in paths for row in files.read_table(path)])
+    lines = yaml.safe_dump(found.table, sort_keys=False, width=110)
+    files.write_table(table_out, trial.COLUMNS, found.rows)
     files.write_bytes(preset_out, lines.encode())
-    files.write_bytes(page_out, trial.page(trying.rows, trying.pictures, lines).encode())
-    log.info("%d variants of %d runs", len(trying.rows), len(pairs))
+    files.write_bytes(page_out, trial.page(found.rows, found.pictures, lines).encode())
+    log.info("%d variants of %d runs", len(found.rows), len(pairs))
 
 
 if __name__ == "__main__":

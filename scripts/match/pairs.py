@@ -1,4 +1,4 @@
-"""Match · Pairs: which tiles to compare (spec match-review section 3).
+"""Which tiles to compare (TilePairDerivationParameters of render).
 
 From each tile's center goes a circle; a tile of the same or a later layer is a neighbor when its
 rectangle meets that circle. Where rows and columns are known, neighbors in a layer must also differ
@@ -47,7 +47,13 @@ class Pair:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """Unique key in a collection."""
+        """Unique key in a collection.
+
+        Returns
+        -------
+        tuple of str
+            p group, p id, q group, q id.
+        """
         return self.p_group, self.p_id, self.q_group, self.q_id
 
 
@@ -73,6 +79,20 @@ def derive(tiles: Sequence[TileSpec], rules: Rules, z_first: float, z_last: floa
     """Return the pairs whose lower tile lies in ``z_first <= z <= z_last``, that tile's order.
 
     `tiles` must hold the layers up to ``z_last + rules.z_distance``; each has its bounds.
+
+    Parameters
+    ----------
+    tiles
+        Tiles with their bounds, in any order.
+    rules
+        Which neighbours count.
+    z_first, z_last
+        Layers of the lower tile, both included.
+
+    Returns
+    -------
+    list of Pair
+        Sorted by the lower tile, then the other.
     """
     if not tiles:
         return []

@@ -47,7 +47,18 @@ class Consensus:
 
 
 def generator(*names: str) -> np.random.Generator:
-    """Return the random stream of one pair and stage: the same in whatever job and order."""
+    """Return the random stream of one pair and stage: the same in whatever job and order.
+
+    Parameters
+    ----------
+    *names
+        What the stream belongs to: tiles, stage, purpose.
+
+    Returns
+    -------
+    numpy.random.Generator
+        Independent of the streams of other names.
+    """
     seed = hashlib.sha256("\x1f".join(names).encode()).digest()
     return np.random.default_rng(int.from_bytes(seed[:16], "big"))
 
@@ -61,13 +72,43 @@ class Found:
 
 
 def single_set(p: Array, q: Array, how: Consensus, rng: np.random.Generator) -> Found:
-    """Find the largest set of (n, 2) points that one model explains."""
+    """Find the largest set of (n, 2) points that one model explains.
+
+    Parameters
+    ----------
+    p, q
+        (n, 2) candidates, canvas px.
+    how
+        Model and limits.
+    rng
+        For the choice of `max_inliers`.
+
+    Returns
+    -------
+    Found
+        One set, or none.
+    """
     found, most = _search(p, q, how, how.max_trust)
     return Found((_thinned(found, how, rng),) if len(found) else (), most)
 
 
 def consensus_sets(p: Array, q: Array, how: Consensus, rng: np.random.Generator) -> Found:
-    """Find set after set, each among the candidates the others left."""
+    """Find set after set, each among the candidates the others left.
+
+    Parameters
+    ----------
+    p, q
+        (n, 2) candidates, canvas px.
+    how
+        Model and limits.
+    rng
+        For the choice of `max_inliers`.
+
+    Returns
+    -------
+    Found
+        All sets, in the order found; `LIBRARY_TRUST` judges them.
+    """
     left, most = np.arange(len(p)), 0
     sets: list[Index] = []
     while True:
@@ -80,13 +121,41 @@ def consensus_sets(p: Array, q: Array, how: Consensus, rng: np.random.Generator)
 
 
 def aggregated_sets(p: Array, q: Array, how: Consensus, rng: np.random.Generator) -> Found:
-    """Join all consensus sets into one: pieces of a seam that no one model explains."""
+    """Join all consensus sets into one: pieces of a seam that no one model explains.
+
+    Parameters
+    ----------
+    p, q
+        (n, 2) candidates, canvas px.
+    how
+        Model and limits.
+    rng
+        For the choice of `max_inliers`.
+
+    Returns
+    -------
+    Found
+        One set, or none.
+    """
     found = consensus_sets(p, q, how, rng)
     return Found((np.concatenate(found.sets),) if found.sets else (), found.most)
 
 
 def no_filter(p: Array, _q: Array, _how: Consensus, _rng: np.random.Generator) -> Found:
-    """Take all candidates."""
+    """Take all candidates.
+
+    Parameters
+    ----------
+    p
+        (n, 2) candidates.
+    _q, _how, _rng
+        As of the other filters; not needed.
+
+    Returns
+    -------
+    Found
+        One set, or none.
+    """
     return Found((np.arange(len(p)),) if len(p) else (), len(p))
 
 
@@ -99,7 +168,20 @@ FILTERS: dict[str, Callable[[Array, Array, Consensus, np.random.Generator], Foun
 
 
 def fit(how: Consensus, p: Array, q: Array) -> Array:
-    """Fit the model of `how`, p to q, as a (2, 3) affine; NaN where it is not determined."""
+    """Fit the model of `how`, p to q, as a (2, 3) affine; NaN where it is not determined.
+
+    Parameters
+    ----------
+    how
+        Model, and the stiffer one mixed in.
+    p, q
+        (n, 2) points.
+
+    Returns
+    -------
+    ndarray
+        (2, 3) float64, p to q.
+    """
     try:
         model = MODELS[how.model].fit(p, q, None)
         if how.regularizer is None:

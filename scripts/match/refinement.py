@@ -1,4 +1,4 @@
-"""Match · Refinement: every pixel of an overlap, compared under a model that is nearly right.
+"""Every pixel of an overlap, compared under a model that is nearly right.
 
 q is drawn into p by the model, and each block of pixels says which further step would lay the two
 on each other (Lucas and Kanade 1981; both pictures' gradients, Baker and Matthews 2004,
@@ -49,7 +49,20 @@ class Blocks:
 
 
 def window(p: Field, q: Field, affine: Array) -> Slices | None:
-    """Return rows, columns of p that q covers, as far as interpolation looks, or None."""
+    """Return rows, columns of p that q covers, as far as interpolation looks, or None.
+
+    Parameters
+    ----------
+    p, q
+        The fields.
+    affine
+        (2, 3), p's px to q's.
+
+    Returns
+    -------
+    tuple of slice or None
+        Rows, columns; None when less than 8 px are shared.
+    """
     h, w = q.shape
     reach = _EDGE_PX + 1
     seen = geometry.corners(w - 1 - 2 * reach, h - 1 - 2 * reach) + reach
@@ -65,7 +78,24 @@ def window(p: Field, q: Field, affine: Array) -> Slices | None:
 
 
 def compare(p: Field, q: Field, affine: Array, window: Slices, side: int) -> Blocks:
-    """Draw q into the `window` (rows, columns) of p and sum up blocks of about `side` px."""
+    """Draw q into the `window` (rows, columns) of p and sum up blocks of about `side` px.
+
+    Parameters
+    ----------
+    p, q
+        The fields.
+    affine
+        (2, 3), p's px to q's.
+    window
+        Of `window`.
+    side
+        Of a block, px.
+
+    Returns
+    -------
+    Blocks
+        Row by row.
+    """
     rows, columns = (_pieces(one, side) for one in window)
     size = (columns[0] * columns[1], rows[0] * rows[1])  # w, h
     origin = np.array([columns[2], rows[2]], float)
@@ -79,7 +109,7 @@ def compare(p: Field, q: Field, affine: Array, window: Slices, side: int) -> Blo
         px, py, qx, qy = (g * valid for g in (px, py, qx, qy))
     left, x, y = one - other, px + qx, py + qy
 
-    def summed(a: Float32, b: Float32) -> Array:
+    def summed(a: Float32, b: Float32) -> Array:  # numpydoc ignore=GL08
         cut = [m.reshape(rows[0], rows[1], columns[0], columns[1]) for m in (a, b)]
         return np.asarray(np.einsum("aibj,aibj->ab", *cut).ravel(), float)
 
@@ -184,6 +214,11 @@ def agree(blocks: Blocks, used: Bool, noise_area: float, model: str) -> Steps:
         Pixels that count as one sample of noise.
     model
         TRANSLATION, RIGID or AFFINE.
+
+    Returns
+    -------
+    Steps
+        For every block, used or not.
     """
     values, axes = np.linalg.eigh(blocks.tensor)
     floor = 1e-3 * max(float(np.median(values[used, 1])), 1e-12)
@@ -211,7 +246,24 @@ def agree(blocks: Blocks, used: Bool, noise_area: float, model: str) -> Steps:
 
 
 def fit(places: Array, steps: Array, weights: Array, model: str) -> Array:
-    """Fit a model (2, 3) to steps (n, 2) at places (n, 2) by weighted least squares."""
+    """Fit a model (2, 3) to steps (n, 2) at places (n, 2) by weighted least squares.
+
+    Parameters
+    ----------
+    places
+        (n, 2) px.
+    steps
+        (n, 2) px.
+    weights
+        (n,).
+    model
+        TRANSLATION, RIGID or AFFINE.
+
+    Returns
+    -------
+    ndarray
+        (2, 3) affine, place to step.
+    """
     axes = np.broadcast_to(np.eye(2), (len(places), 2, 2))
     return _Fitting(places, axes, model).solve(steps, np.repeat(weights[:, None], 2, axis=1))[0]
 

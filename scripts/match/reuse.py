@@ -1,4 +1,4 @@
-"""Match · Reuse: pairs whose result stands, because nothing that it was made of has changed.
+"""Pairs whose result stands, because nothing that it was made of has changed.
 
 A result is made of the two tiles (spec, and size and time of the image file), the pair's relation,
 and the stages that were asked: those up to the one that saved it, or that stopped it. So a changed
@@ -27,7 +27,7 @@ Key = tuple[str, str, str, str]
 Row = Mapping[str, str]
 
 
-class Making:
+class Provenance:
     """What the results of one job are made of."""
 
     def __init__(self, stages: Sequence[Stage], tiles: TileSet) -> None:
@@ -90,7 +90,7 @@ def earlier(path: str | Path | None) -> dict[Key, Row]:
 
 
 def standing(
-    plan: Iterable[Pair], rows: Mapping[Key, Row], making: Making, stored: Mapping[Key, int]
+    plan: Iterable[Pair], rows: Mapping[Key, Row], provenance: Provenance, stored: Mapping[Key, int]
 ) -> dict[Key, Mapping[str, Any]]:
     """Return the earlier rows that still hold; `stored` are counts of the collection, by pair."""
     out: dict[Key, Mapping[str, Any]] = {}
@@ -98,6 +98,6 @@ def standing(
         row = rows.get(pair.key)
         if row is None or int(row["count"]) != stored.get(pair.key, 0):
             continue
-        if making.stands(pair, row):
+        if provenance.stands(pair, row):
             out[pair.key] = row
     return out

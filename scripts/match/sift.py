@@ -1,6 +1,6 @@
-"""Match · SIFT: features of one canvas and candidate matches of two, with the reference's meaning.
+"""Features of one canvas and candidate matches of two, with the reference's meaning.
 
-OpenCV's SIFT does the work; its parameters are set so that those of mpicbg (spec match-review 5.2)
+OpenCV's SIFT does the work; its parameters are set so that those of mpicbg
 keep their meaning:
 
 * octaves: mpicbg uses an octave whose longer side is at most ``round(max_scale * max(w, h))`` and
@@ -54,12 +54,35 @@ class Features:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the arrays."""
+        """Memory of the arrays.
+
+        Returns
+        -------
+        int
+            Bytes.
+        """
         return self.xy.nbytes + self.descriptors.nbytes
 
 
 def extract(picture: Picture, how: Extraction) -> Features:
-    """Find the features of a canvas (0..255), in a repeatable order, none on a masked pixel."""
+    """Find the features of a canvas (0..255), in a repeatable order, none on a masked pixel.
+
+    Parameters
+    ----------
+    picture
+        The canvas, 0..255, and its mask.
+    how
+        Octaves, scales and contrast.
+
+    Returns
+    -------
+    Features
+        Places in canvas px.
+
+    References
+    ----------
+    Lowe 2004, doi:10.1023/B:VISI.0000029664.99615.94
+    """
     if min(picture.mask.shape, default=0) < 8 or not picture.mask.any():
         return Features(np.zeros((0, 2)), np.zeros((0, 128), np.uint8))
     detector = cv2.SIFT.create(
@@ -81,7 +104,20 @@ def extract(picture: Picture, how: Extraction) -> Features:
 
 
 def byte_image(picture: Picture, preblur_px: float) -> Bytes:
-    """Return the canvas as uint8; masked pixels take the nearest value, so no edge appears."""
+    """Return the canvas as uint8; masked pixels take the nearest value, so no edge appears.
+
+    Parameters
+    ----------
+    picture
+        The canvas, 0..255.
+    preblur_px
+        Standard deviation of a Gaussian against noise, px; 0: none.
+
+    Returns
+    -------
+    ndarray
+        (h, w) uint8.
+    """
     image = picture.pixels
     if not picture.mask.all():
         _, nearest = ndimage.distance_transform_edt(~picture.mask, return_indices=True)
@@ -113,6 +149,20 @@ def candidates(p: Features, q: Features, rod: float, near: Bool | None = None) -
     For each feature of p the nearest q counts when it is nearer than `rod` times the second
     nearest; q locations that several features of p claim are dropped (mpicbg `matchFeatures`).
     One-directional. `near` (len(p), len(q)) restricts which q a p may take at all.
+
+    Parameters
+    ----------
+    p, q
+        Features of the two canvases.
+    rod
+        Largest ratio of the nearest two distances.
+    near
+        (len(p), len(q)) which q a p may take; None: any.
+
+    Returns
+    -------
+    ndarray
+        (n, 2) indices of p and q.
     """
     none = np.zeros((0, 2), np.intp)
     if len(p.xy) == 0 or len(q.xy) < 2:

@@ -1,4 +1,4 @@
-"""Match · Stages: what one pair goes through, stage by stage, until one saves it (spec 5.8, 5.9).
+"""What one pair goes through, stage by stage, until one saves it.
 
 `METHODS` holds the ways to find matches: a method takes a pair, a stage and the job's canvases and
 gives an `Outcome`. A new way is one function and one entry; a table names it by ``method``.
@@ -180,7 +180,7 @@ def _with_descriptors(
     points: tuple[Array, Array],
     few: str,
 ) -> Outcome:
-    """Decide as section 5.8 does: SIFT alone, SIFT and descriptors together, or nothing."""
+    """Decide as the reference does: SIFT alone, SIFT and descriptors together, or nothing."""
     how, (p, q) = stage.descriptors, both
     assert how is not None  # noqa: S101 - the caller has looked
     limited, enough = how.min_combined_inliers is not None, len(points[0]) > 0

@@ -1,4 +1,4 @@
-"""Match · Tables: pairs and attempts as rows of text."""
+"""Pairs and attempts as rows of text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Match · Trial: variants of a run's first stage on a stratified sample, and which one to choose.
+"""Variants of a run's first stage on a stratified sample, and which one to choose.
 
 A sweep names fields of a stage and values to try, ``{"featureRender.renderScale": [0.25, 0.5]}``;
 every combination is one variant. A variant is judged by what it saves, less what is false: a model

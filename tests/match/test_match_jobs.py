@@ -13,7 +13,7 @@ from scripts.lib import files
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt
 from scripts.lib.service.records import CanvasMatches, TileSet
-from scripts.match import close_matches, closing, derive_pairs, match_pairs, stages
+from scripts.match import close_matches, derive_pairs, match_pairs, stages, totals
 
 TABLES = [
     yaml.safe_load((Path(__file__).parents[2] / "config/match_stages" / f"{name}.yaml").read_text())
@@ -163,7 +163,7 @@ def test_the_summary_adds_up(volume):
     left = int(first["processed"]) - int(first["saved"])
     assert int(second["processed"]) == left - int(second["stopped_by_distance"])
     for line in summary.values():
-        lost = sum(int(line[k]) for k in closing.SUMMARY_COLUMNS[5:-1])
+        lost = sum(int(line[k]) for k in totals.SUMMARY_COLUMNS[5:-1])
         assert int(line["processed"]) == int(line["saved"]) + lost
 
 
@@ -232,18 +232,18 @@ def row(p, q, saved="1"):
 
 def test_a_lost_or_doubled_pair_stops_the_closing():
     plan = [row("a", "b"), row("c", "d")]
-    assert closing.add_up([plan], [plan]).failed == 0
+    assert totals.add_up([plan], [plan]).failed == 0
     with pytest.raises(ValueError, match="planned 2 pairs and has 1"):
-        closing.add_up([plan], [plan[:1]])
+        totals.add_up([plan], [plan[:1]])
     with pytest.raises(ValueError, match="two chunks"):
-        closing.add_up([plan, plan], [plan, plan])
+        totals.add_up([plan, plan], [plan, plan])
 
 
 def test_the_worked_example_of_stages_is_counted():
     one = {"run": "cross", "stage": "b", "saved": "1", "reason": "a:few_inliers(3<20 of 8)"}
     two = {"run": "cross", "stage": "a", "saved": "0"}
     two["reason"] = "a:low_coverage(10<50); b:beyond_distance(4>3)"
-    first, second = closing.summary([[one, two]])
+    first, second = totals.summary([[one, two]])
     assert (first["processed"], first["few_inliers"], first["low_coverage"]) == (2, 1, 1)
     assert (second["processed"], second["saved"], second["stopped_by_distance"]) == (1, 1, 1)
     assert second["saved_pct"] == 100.0

@@ -7,7 +7,7 @@ import yaml
 from scripts.lib.job import UserError
 from scripts.match import presets, tables, trial
 from scripts.match.pairs import Rules, derive
-from scripts.match.trying import Trial
+from scripts.match.trial_run import Trial
 from tests.match.test_match_jobs import TABLES
 
 SWEEP = {"method": ["block", "sift"], "featureRender.renderScale": [1.0, 0.25]}
@@ -41,25 +41,25 @@ def test_the_trial_judges_every_variant_and_its_preset_is_a_table(specimen):
     for z in range(1, 5):
         specimen.cut(z, 0, 0, error=(1.3 * z, 0.4 * z))
     settings = {"pairs_per_run": 4, "sweep": SWEEP}
-    trying = Trial(specimen.tiles, TABLES, settings, 50, source=specimen.source)
-    trying.run("cross", planned(specimen))
-    assert [row["pairs"] for row in trying.rows] == [4] * 4
-    by_name = {row["variant"]: row for row in trying.rows}
+    found = Trial(specimen.tiles, TABLES, settings, 50, source=specimen.source)
+    found.run("cross", planned(specimen))
+    assert [row["pairs"] for row in found.rows] == [4] * 4
+    by_name = {row["variant"]: row for row in found.rows}
     full, small = (by_name[f"method block, renderScale {s}"] for s in (1.0, 0.25))
     assert full["saved_pct"] == 100
     assert full["false_pct"] == 0
     assert full["apart_px"] < 1.5
     assert small["saved_pct"] <= 100
-    assert [row["chosen"] for row in trying.rows].count(True) == 1
-    again = yaml.safe_load(yaml.safe_dump(trying.table, sort_keys=False))
+    assert [row["chosen"] for row in found.rows].count(True) == 1
+    again = yaml.safe_load(yaml.safe_dump(found.table, sort_keys=False))
     run = presets.read_run(again, "cross")
     assert run.stages[0].name == "crossTrial"
     assert [s.name for s in run.stages[1:]] == [
         s["stageName"] for s in TABLES[0]["runs"]["cross"]["stages"]
     ]
-    assert len(trying.pictures) == 4
-    assert all(png.startswith(b"\x89PNG") for _, png in trying.pictures)
-    text = trial.page(trying.rows, trying.pictures, "a: 1")
+    assert len(found.pictures) == 4
+    assert all(png.startswith(b"\x89PNG") for _, png in found.pictures)
+    text = trial.page(found.rows, found.pictures, "a: 1")
     assert text.count("<figure>") == 4
     assert "class=chosen" in text
 

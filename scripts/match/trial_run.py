@@ -1,4 +1,4 @@
-"""Match · Trying: a match trial over the tiles of a stack, run by run."""
+"""A match trial over the tiles of a stack, run by run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Match · Storing: attempts into the collection, batch by batch, and stale records out of it."""
+"""Attempts into the collection, batch by batch, and stale records out of it."""
 
 from __future__ import annotations
 

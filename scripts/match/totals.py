@@ -1,4 +1,4 @@
-"""Match · Closing: do the results add up, and what did the stages do (spec match-review 8)."""
+"""Do the results add up, and what did the stages do."""
 
 from __future__ import annotations
 
