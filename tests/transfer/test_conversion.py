@@ -192,6 +192,14 @@ def test_an_align_file_that_reads_back_differently_is_not_published(tmp_path, mo
     assert not list((tmp_path / "work").rglob("*.uint8.h5"))
 
 
+def test_another_fill_remakes_the_align_file(tmp_path):
+    layer, _ = convert(tmp_path, GOOD)
+    before = image(layer.align, "0-0-0")
+    fill = Fill(("0-0-0",), 0, 0, 10, 10, threshold=1500, value=0)
+    rerun(layer, Settings(fills=(fill,)))
+    assert not np.array_equal(image(layer.align, "0-0-0"), before)
+
+
 def convert_and_die(layer, calls):
     """Convert in a forked process that ends without a word at the given call; give its status."""
     child = os.fork()

@@ -286,6 +286,21 @@ def test_the_newest_tile_without_a_flag_is_left_alone_while_imaging_goes_on(scop
     assert sorted(copied(root)) == names[:1]
 
 
+def test_a_quarantined_tile_is_in_no_hdf5_and_counts_as_absent(tmp_path):
+    rows = [
+        {"layer_id": dat_name(0)[:27], "tile_key": f"0-0-{c}", "dat": dat_name(0, f"0-0-{c}")}
+        for c in range(2)
+    ]
+    plan = [row | {"bytes": "7"} for row in rows]
+    write_table(tmp_path / "transfer/plan.tsv", tuple(plan[0]), plan)
+    write_table(tmp_path / "transfer/quarantine.tsv", tuple(rows[1]), rows[1:])
+    raw = tmp_path / f"h5/raw/{dat_name(0)[:27]}.raw.h5"
+    raw.parent.mkdir(parents=True)
+    raw.touch()
+    known = state.known_dats(tmp_path / "dat", work_dir=tmp_path)
+    assert known == {dat_name(0, "0-0-0"): 7}
+
+
 def test_a_flag_stays_when_its_file_did_not_get_its_name(scope, root, monkeypatch):
     (name,) = acquire(scope, 1)
 

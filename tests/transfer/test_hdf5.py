@@ -95,6 +95,18 @@ def test_restore_never_replaces_a_file_that_differs(tmp_path, capsys):
     assert "exists and differs" in capsys.readouterr().err
 
 
+def test_restore_sees_a_difference_of_one_byte(tmp_path, capsys):
+    layer, _ = convert(tmp_path, {"0-0-0": make_dat(noise(1))})
+    path = tmp_path / "out" / f"{LAYER}_0-0-0.dat"
+    path.parent.mkdir()
+    altered = bytearray(make_dat(noise(1)))
+    altered[2000] ^= 1
+    path.write_bytes(altered)
+    assert restore.main([str(layer.raw), str(path.parent)]) == 1
+    assert "exists and differs" in capsys.readouterr().err
+    assert path.read_bytes() == altered
+
+
 @pytest.mark.parametrize("version", range(1, 11))
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_version_is_rebuilt_byte_for_byte(tmp_path, version, channels):

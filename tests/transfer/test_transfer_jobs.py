@@ -4,7 +4,14 @@ import pytest
 
 from scripts.lib.files import read_json, read_table
 from scripts.lib.job import UserError
-from scripts.transfer import check_transfer, close_transfer, convert_layers, headers, plan_transfer
+from scripts.transfer import (
+    check_transfer,
+    close_transfer,
+    convert_layers,
+    headers,
+    plan_transfer,
+    quarantine,
+)
 from tests.transfer.synthetic_dat import make_dat, noise
 
 ACQUISITION = {"rows": 1, "columns": 2}
@@ -75,6 +82,12 @@ def test_bad_tiles_are_linked_in_the_quarantine_and_stay_where_they_are(acquisit
     links = sorted((tmp_path / "transfer/quarantine").iterdir())
     assert [link.name for link in links] == sorted(row["dat"] for row in bad)
     assert all(link.resolve() == acquisition / link.name for link in links)
+
+
+def test_a_link_of_the_quarantine_follows_its_file_to_another_folder(tmp_path):
+    for folder in ("a", "b"):
+        quarantine.link(tmp_path / "links", [tmp_path / folder / "x.dat"])
+    assert (tmp_path / "links/x.dat").readlink() == tmp_path / "b/x.dat"
 
 
 def test_a_mended_tile_leaves_the_quarantine(acquisition, tmp_path):

@@ -194,6 +194,46 @@ def test_a_lost_plan_is_made_anew_from_hdf5_and_archive():
     assert [(r["dat"], r["bytes"]) for r in rows] == [(f"{i}_0-0-0.dat", "7") for i in half]
 
 
+def rows_of(*, tiles="1", converted="1", archived="-"):
+    """The table of layers of a run in which every layer ended alike."""
+    state = {"tiles": tiles, "converted": converted, "archived": archived}
+    return tuple({"layer_id": layer_id} | state for layer_id in sorted(ids(TWELVE)))
+
+
+def due(previous, found=TWELVE, on_disk=None, limits=None):
+    everything = Hdf5Layers(raw=ids(TWELVE), align=ids(TWELVE))
+    todo = planning.due(previous, grouped(found), [], on_disk or everything, limits or Limits())
+    return {layer_id[-6:]: what for layer_id, what in todo.items()}
+
+
+def test_a_raw_hdf5_that_went_without_an_archive_and_an_archiving_that_failed_are_to_be_done():
+    first = plan(TWELVE)
+    gone = Hdf5Layers(raw=ids(TWELVE[:7]), align=ids(TWELVE))
+    lost = {"124820": "raw HDF5 lost", "124850": "raw HDF5 lost"}
+    assert due(remembered(first, layers=rows_of()), on_disk=gone) == lost
+    assert due(remembered(first, layers=rows_of(archived="1")), on_disk=gone) == {}
+    failed = due(remembered(first, layers=rows_of(archived="0")))
+    assert set(failed.values()) == {"failed"}
+
+
+def test_a_quarantined_dat_that_vanishes_is_to_be_done_although_its_layer_has_a_raw_hdf5():
+    first = plan(TWELVE)
+    bad = {"layer_id": f"{SCOPE}_21-05-20_124720", "tile_key": "0-0-1"}
+    found = [file for file in TWELVE if "124720_0-0-1" not in file.path]
+    assert due(remembered(first, quarantine=(bad,)), found) == {"124720": ".dat gone"}
+    assert due(remembered(first), found) == {}
+    later = Limits.of({"first_dat": f"{SCOPE}_21-05-20_124750"})
+    assert due(remembered(first, quarantine=(bad,)), TWELVE[4:], limits=later) == {}
+
+
+def test_a_layer_keeps_its_rows_while_its_hdf5_cannot_be_read():
+    first = plan(TWELVE)
+    broken = remembered(first, layers=rows_of(converted="0"))
+    everything = Hdf5Layers(raw=ids(TWELVE), align=ids(TWELVE))
+    assert [r["dat"] for r in plan([], broken, everything)] == [r["dat"] for r in first]
+    assert plan([], broken, Hdf5Layers(raw=ids(TWELVE))) == []  # it was never converted
+
+
 # ---------------------------------------------------------------------------------------------
 # the newest layer
 # ---------------------------------------------------------------------------------------------
