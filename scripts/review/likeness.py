@@ -223,7 +223,7 @@ def displaced(shifts: Mapping[int, Array]) -> tuple[float, float]:
         alike = int((np.hypot(*(away - middle).T) <= ALIKE_PX).sum())
         far = float(np.hypot(*middle))
         # of bands alike far apart the nearest two tell where the rows part
-        if alike >= 2 and alike > len(away) / 2 and far > most + ALIKE_PX / 3:
+        if alike > len(away) / 2 and far > most + ALIKE_PX / 3:
             most, where = far, (k + j) / 2 / (BANDS - 1) * 0.75 + 0.125
     return most, where
 

@@ -96,6 +96,8 @@ def test_rows_are_displaced_when_most_of_the_neighbors_say_so():
     assert likeness.displaced({-1: moved, 1: moved, 2: still})[0] == pytest.approx(10)
     assert likeness.displaced({-1: moved, 1: still, 2: still})[0] == 0
     assert likeness.displaced({-1: moved})[0] == 0
+    half = [moved * factor for factor in (0, 0.9, 1, 3)]  # two of four are no majority
+    assert likeness.displaced(dict(enumerate(half)))[0] == 0
     others = [moved * factor for factor in (1, 2, 3)]  # nobody agrees with anybody
     assert likeness.displaced(dict(enumerate(others)))[0] == 0
 

@@ -1,0 +1,54 @@
+"""The kept mutation tester: what it takes, what it leaves out, that its lists are up to date."""
+
+import tomllib
+from types import SimpleNamespace
+
+import pytest
+
+from tests.mutants import run
+
+MODULES = tomllib.loads((run.HERE / "modules.toml").read_text())
+
+
+@pytest.mark.parametrize("key", MODULES)
+def test_modules_and_their_tests_exist(key):
+    for path in (MODULES[key]["module"], *MODULES[key]["tests"]):
+        assert (run.ROOT / path).is_file()
+
+
+def test_what_is_explained_still_stands_in_its_module_and_has_a_reason():
+    for row in run.table(run.HERE / "equivalent.tsv"):
+        lines = (run.ROOT / row["module"]).read_text().splitlines()
+        assert row["line"] in [line.strip() for line in lines]
+        assert row["reason"]
+
+
+SOURCE = "def f(a: int | None, *, b: str) -> int | float:\n    c: int | str = a | 1\n    return c\n"
+
+
+def mutant(line, column, occurrence=0):
+    spot = SimpleNamespace(start_pos=(line, column), operator_name="core/Or", occurrence=occurrence)
+    return SimpleNamespace(mutations=[spot])
+
+
+def test_annotations_are_left_out():
+    items = [mutant(1, SOURCE.index("|")), mutant(1, 39), mutant(2, 11), mutant(2, 21)]
+    assert run.chosen(items, SOURCE, sample=0, seed=0) == ([items[3]], 1)
+
+
+def test_a_sample_is_the_same_for_a_seed_whatever_the_order():
+    items = [mutant(2, 21, k) for k in range(40)]
+    one, total = run.chosen(items, SOURCE, sample=5, seed=1)
+    assert (len(one), total) == (5, 40)
+    assert run.chosen(items[::-1], SOURCE, sample=5, seed=1)[0] == one
+    assert run.chosen(items, SOURCE, sample=5, seed=2)[0] != one
+
+
+def test_a_difference_is_told_by_the_lines_that_changed():
+    head = "--- mutation diff ---\n--- a/x.py\n+++ b/x.py\n@@ -1,2 +1,2 @@\n x\n"
+    diff = f"{head}-    a = b + 1\n+    a = b - 1"
+    assert run.difference(diff) == ("a = b + 1", "a = b - 1")
+    survivor = {"module": "m", "line": "a = b + 1", "mutated": "a = b - 1"}
+    known = [survivor | {"mutated": "a = b * 1", "reason": "no"}, survivor | {"reason": "yes"}]
+    assert run.explained(survivor, known) == "yes"
+    assert run.explained(survivor, known[:1]) == ""
