@@ -215,14 +215,14 @@ def _explained(p: Array, q: Array, how: Consensus) -> Index:
     A rigid model is sought as a similarity. One that shrinks everything to a point explains what
     is crowded in q and is not rigid: its inliers leave, and the others are searched.
     """
-    best, left = np.zeros(0, np.intp), np.arange(len(p))
+    best, left, minimum = np.zeros(0, np.intp), np.arange(len(p)), MODELS[how.model].minimum
     for _ in range(_SIMILARITIES if how.model == "RIGID" else 1):
         sampled = left[_sampled(p[left], q[left], how)]
         grown = _grown(p, q, how, sampled)
         best = max(best, grown, key=len)
-        if 2 * len(grown) >= len(sampled) or len(left) - len(sampled) <= len(best):
-            break
         left = np.setdiff1d(left, sampled)
+        if 2 * len(grown) >= len(sampled) or len(left) < max(len(best) + 1, minimum):
+            break
     return best
 
 

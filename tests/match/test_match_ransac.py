@@ -145,6 +145,17 @@ def test_limits_of_number_and_ratio_hold():
     assert len(ransac.no_filter(p, q, how, rng).sets[0]) == 100
 
 
+@pytest.mark.parametrize("model", TRUE)
+def test_any_number_of_candidates_is_searched(model):
+    rng = np.random.default_rng(7)
+    how = Consensus(model=model, epsilon_px=1.0, min_inliers=4)
+    for n in range(8):
+        for _ in range(30):
+            p, q = rng.uniform(0, 400, (2, n, 2))
+            assert ransac.single_set(p, q, how, rng).most <= n
+            assert ransac.aggregated_sets(p, q, how, rng).most <= n
+
+
 def test_points_on_a_line_determine_no_affine():
     p = np.column_stack([np.arange(30.0), 2 * np.arange(30.0)])
     how = Consensus(model="AFFINE", epsilon_px=2.0, min_inliers=5)
