@@ -1,7 +1,7 @@
 """Background: subtract from every tile its own smoothed picture, less the mean (rarely needed).
 
-It flattens whatever is larger than the radius, real structures too; so it comes last or not at all
-(facts: spec solve-export 4.7). The mean of a tile stays.
+It flattens whatever is larger than the radius, real structures too; so it comes last or not at all.
+The mean of a tile stays.
 """
 
 from __future__ import annotations
@@ -16,7 +16,22 @@ from scripts.lib.service.records import TileSet
 
 
 def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) -> Found:
-    """Turn the physical radius into full-scale pixels; nothing is measured."""
+    """Convert the physical radius to full-scale pixels; nothing is measured.
+
+    Parameters
+    ----------
+    tiles
+        Of the stack before the step.
+    settings
+        Section ``correct.background``.
+    evidence
+        Pixel size.
+
+    Returns
+    -------
+    Found
+        ``radius_px``, ``shrink``, ``method``.
+    """
     return Found(
         {
             "radius_px": settings["radius_nm"] / evidence.pixel_nm,
@@ -27,7 +42,20 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
 
 
 def apply(tiles: TileSet, found: Found) -> TileSet:
-    """Return the tiles with the filter appended."""
+    """Append the filter to the tiles.
+
+    Parameters
+    ----------
+    tiles
+        Of the stack before the step.
+    found
+        Of `estimate`.
+
+    Returns
+    -------
+    TileSet
+        Of the next stack.
+    """
     values = found.parameters
     new = filters.background(values["radius_px"], values["shrink"], values["method"])
     return replace(tiles, tiles=tuple(filters.appended(tile, new) for tile in tiles.tiles))

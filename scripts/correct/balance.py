@@ -4,13 +4,13 @@ Tiles of a layer: each is cut into regions with a map ``a v + b`` of their own (
 grey range). Where regions of two tiles show the same place, their grey values should agree;
 neighbouring regions of a tile should differ little; and every map is held weakly to the identity.
 Gains come from the spreads, as logarithms, each with the weight at which noise lets it be known,
-then offsets from the means: two sparse linear systems for each layer (facts: spec solve-export 4.6,
-which iterates). A fit of a and b at once would rather take all contrast away, which makes any two
-pictures agree.
+then offsets from the means: two sparse linear systems for each layer, where render's intensity
+correction iterates. A fit of a and b at once would rather take all contrast away, which makes any
+two pictures agree.
 
 A map is the sum of a field that all tiles share and of the tile's own deviation; the shared one is
 held more weakly. Detector and scan shade every tile alike, and without the shared field a ramp in
-every tile would rather be mended by steps from tile to tile that add up over the layer.
+every tile would rather be corrected by steps from tile to tile that add up over the layer.
 
 Layers: neighbouring layers of an aligned stack show nearly the same, so their means and spreads
 over common pixels should agree. Holding every layer weakly to the identity lets changes that take
@@ -55,7 +55,7 @@ class Weights:
 def tile_maps(
     count: int, grid: tuple[int, int], links: Mapping[str, Array], weights: Weights
 ) -> Array:
-    """Solve for the maps of the regions of one layer: (count, rows, columns, 2) a, b.
+    """Solve for the maps of the regions of one layer.
 
     Parameters
     ----------
@@ -67,6 +67,11 @@ def tile_maps(
         v and v**2.
     weights
         Pull of the terms.
+
+    Returns
+    -------
+    Array
+        (count, rows, columns, 2) a, and b as a share of the grey range.
     """
     rows, columns = grid
     size = rows * columns
@@ -133,13 +138,13 @@ def _alike(grid: tuple[int, int], weights: Weights) -> sparse.csr_matrix:
 
 
 def _gain_precision(p_spread: Array, q_spread: Array) -> Array:
-    """Tell how well links know the logarithm of a gain, against their offset (share of range).
+    """Weigh the logarithm of a link's gain against its offset (share of range).
 
     Of n pairs of pixels with spread s and correlation r, the difference of the means has the
     variance ``2 s**2 (1 - r) / n``, and the logarithm of the ratio of the spreads
     ``(1 - r**2) / n`` (Pitman 1939, doi:10.1093/biomet/31.1-2.9). Their quotient is
-    ``2 s**2 / (1 + r)``, here with r = 1, its least: an overlap of resin, without spread, tells
-    nothing of contrast.
+    ``2 s**2 / (1 + r)``, here with r = 1, its least: an overlap of resin, without spread, says
+    nothing about contrast.
     """
     return p_spread * q_spread
 
@@ -167,9 +172,21 @@ class LayerLinks:
 
 
 def layer_maps(count: int, links: LayerLinks, hold_layers: float) -> Array:
-    """Solve for gain and offset of each layer: (count, 2), ``new = a v + b`` in the links' units.
+    """Solve for gain and offset of each layer: ``new = a v + b`` in the links' units.
 
-    A layer without a link keeps its values.
+    Parameters
+    ----------
+    count
+        Number of layers.
+    links
+        Pairs of layers.
+    hold_layers
+        Changes over more layers than these pass.
+
+    Returns
+    -------
+    Array
+        (count, 2) a, b; a layer without a link keeps its values.
     """
     out = np.column_stack([np.ones(count), np.zeros(count)])
     if len(links.p) == 0:

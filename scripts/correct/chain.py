@@ -24,11 +24,39 @@ class Correction(Protocol):
     """The functions of a correction's module."""
 
     def estimate(self, tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) -> Found:
-        """Measure the parameters on the stack before; `settings` is the section of the config."""
+        """Measure the parameters on the stack before.
+
+        Parameters
+        ----------
+        tiles
+            Of the stack before the step.
+        settings
+            Section of the config.
+        evidence
+            What else may be looked at.
+
+        Returns
+        -------
+        Found
+            Figures and tables.
+        """
         ...
 
     def apply(self, tiles: TileSet, found: Found) -> TileSet:
-        """Return the tiles of the next stack."""
+        """Make the tiles of the next stack.
+
+        Parameters
+        ----------
+        tiles
+            Of the stack before the step.
+        found
+            Of `estimate`.
+
+        Returns
+        -------
+        TileSet
+            The tiles.
+        """
         ...
 
 
@@ -42,7 +70,13 @@ class Step:
     grey: bool = True  # it writes filters of grey values: those of 8 bit mean nothing in 16 bit
 
     def load(self) -> Correction:
-        """Import the module."""
+        """Import the module.
+
+        Returns
+        -------
+        Correction
+            The module.
+        """
         return cast(Correction, importlib.import_module(f"scripts.correct.{self.module}"))
 
 
@@ -88,7 +122,7 @@ def check(steps: Sequence[str]) -> None:
     Parameters
     ----------
     steps
-        Names in their order, ``correct.steps`` of the config.
+        Names of the steps, in order.
 
     Raises
     ------
@@ -111,19 +145,19 @@ def check(steps: Sequence[str]) -> None:
 
 
 def stacks(align: str, steps: Sequence[str]) -> list[str]:
-    """Return the stack that each step makes.
+    """Name the stack that each step makes.
 
     Parameters
     ----------
     align
         Name of the aligned stack.
     steps
-        Names in their order.
+        Names of the steps, in order.
 
     Returns
     -------
-    list of str
-        A name for each step.
+    list
+        One name per step.
     """
     names = [align]
     for step in steps:

@@ -2,8 +2,8 @@
 
 Streaks (curtains) are straight: in the spectrum they lie in a narrow band through the middle, at
 right angles to them. The band's width and the lowest frequency that goes are set in physical units,
-so the same numbers serve every tile size and every pixel size (facts: spec solve-export 4.2). The
-mean of a tile stays. ``snakemake destreak_proposal`` finds good numbers.
+so the same numbers serve every tile size and every pixel size. The mean of a tile stays.
+``snakemake destreak_proposal`` finds good numbers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,22 @@ LEVELS_16 = 257  # 65535 / 255: grey values of 16 bit for one of 8 bit
 
 
 def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) -> Found:
-    """Turn the physical parameters into those of full-scale pixels."""
+    """Convert the physical parameters to those of full-scale pixels; nothing is measured.
+
+    Parameters
+    ----------
+    tiles
+        Of the stack before the step.
+    settings
+        Section ``correct.destreak``.
+    evidence
+        Pixel size.
+
+    Returns
+    -------
+    Found
+        Angle, cutoff and width of the band, cycles per px; thresholds in grey values.
+    """
     px_per_um = 1000 / evidence.pixel_nm
     parameters = {
         "variant": settings["variant"],
@@ -29,7 +44,7 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
         "band_cycles_per_px": settings["band_cycles_per_um"] / px_per_um,
     }
     if settings["variant"] == "local":
-        deep = any(is_deep(tile) for tile in tiles.tiles)
+        deep = any(is_sixteen_bit(tile) for tile in tiles.tiles)
         parameters |= {
             "blur_px": settings["blur_nm"] / evidence.pixel_nm,
             "initial_threshold_grey": settings["initial_threshold_grey"]
@@ -40,12 +55,25 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
 
 
 def apply(tiles: TileSet, found: Found) -> TileSet:
-    """Return the tiles with the filter appended."""
-    new = spectral_filter(found.parameters)
+    """Append the filter to the tiles.
+
+    Parameters
+    ----------
+    tiles
+        Of the stack before the step.
+    found
+        Of `estimate`.
+
+    Returns
+    -------
+    TileSet
+        Of the next stack.
+    """
+    new = _spectral_filter(found.parameters)
     return replace(tiles, tiles=tuple(filters.appended(tile, new) for tile in tiles.tiles))
 
 
-def spectral_filter(found: Mapping[str, Any]) -> filters.Filter:
+def _spectral_filter(found: Mapping[str, Any]) -> filters.Filter:
     """Make the filter of parameters in pixels."""
     names = ("blur_px", "initial_threshold_grey", "final_threshold_share")
     local = (found[names[0]], found[names[1]], found[names[2]]) if names[0] in found else None
@@ -54,6 +82,17 @@ def spectral_filter(found: Mapping[str, Any]) -> filters.Filter:
     )
 
 
-def is_deep(tile: TileSpec) -> bool:
-    """Tell whether a tile shows 16-bit values."""
+def is_sixteen_bit(tile: TileSpec) -> bool:
+    """Tell whether a tile shows 16-bit values.
+
+    Parameters
+    ----------
+    tile
+        Of any stack.
+
+    Returns
+    -------
+    bool
+        From its intensity range.
+    """
     return tile.max_intensity > 255

@@ -37,13 +37,32 @@ class Found:
 
 
 def save_arrays(path: str | Path, arrays: Arrays) -> None:
-    """Write arrays as .npz, atomically; equal arrays give equal bytes."""
+    """Write arrays as .npz, atomically; equal arrays give equal bytes.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    arrays
+        By name.
+    """
     out = io.BytesIO()
     np.savez_compressed(out, **dict(arrays))  # type: ignore[arg-type]
     files.write_bytes(path, out.getvalue())
 
 
 def load_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
-    """Read what `save_arrays` wrote."""
+    """Read what `save_arrays` wrote.
+
+    Parameters
+    ----------
+    path
+        File to read; it is closed again.
+
+    Returns
+    -------
+    dict
+        Arrays by name.
+    """
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}

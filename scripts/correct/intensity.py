@@ -1,8 +1,8 @@
 """Intensity: one map of gain and offset for every tile, from what overlaps and what follows.
 
 Layers get gain and offset from the small pictures that zcorr drew, tiles a grid of both from their
-overlaps (`balance`). The two are composed into one filter for each tile (facts: spec solve-export
-4.5 and 4.6; there the steps act on an exported volume and always give 8 bit).
+overlaps (`balance`). The two are composed into one filter for each tile; the reference's two steps
+act on an exported volume and always give 8 bit.
 
 After step 16bit the layers' maps, which were measured on 8-bit pictures, are carried over by the
 contrast range with which each layer was made 8-bit: they undo that layer's own stretch, too.
@@ -19,7 +19,7 @@ import numpy as np
 
 from scripts.correct import balance, overlaps
 from scripts.correct.balance import LayerLinks, Weights
-from scripts.correct.destreak import is_deep
+from scripts.correct.destreak import is_sixteen_bit
 from scripts.correct.evidence import Evidence, Found, load_arrays
 from scripts.lib.arrays import Array, Bytes
 from scripts.lib.drawing import filters
@@ -36,10 +36,23 @@ _DECIMALS = 6  # of gains and offsets: 0.004 of a 16-bit grey value at gain 1
 def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) -> Found:
     """Find the maps.
 
-    Arrays: ``z``, ``row``, ``column`` of each tile, ``maps`` (n, rows, columns, 2) gain and offset
-    (share of the brightest value), ``layer_z``, ``layer_gain``, ``layer_offset_grey`` (8 bit).
+    Parameters
+    ----------
+    tiles
+        Of the stack before the step.
+    settings
+        Section ``correct.intensity``.
+    evidence
+        Pictures of layers, overlaps of tiles, contrast ranges.
+
+    Returns
+    -------
+    Found
+        Arrays: ``z``, ``row``, ``column`` (n,) of each tile, ``maps`` (n, rows, columns, 2) gain
+        and offset (share of the brightest value), ``layer_z``, ``layer_gain``,
+        ``layer_offset_grey`` (8 bit).
     """
-    deep = any(is_deep(tile) for tile in tiles.tiles)
+    deep = any(is_sixteen_bit(tile) for tile in tiles.tiles)
     top = 65535.0 if deep else 255.0
     z = sorted({round(tile.z) for tile in tiles.tiles})
     layer = layers_of(z, settings, evidence)
@@ -66,17 +79,30 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
 
 
 def apply(tiles: TileSet, found: Found) -> TileSet:
-    """Return the tiles with their map as a filter; the identity adds none."""
+    """Append to each tile its map as a filter; the identity adds none.
+
+    Parameters
+    ----------
+    tiles
+        Of the stack before the step.
+    found
+        Of `estimate`.
+
+    Returns
+    -------
+    TileSet
+        Of the next stack.
+    """
     columns = (found.arrays[name].tolist() for name in ("z", "row", "column"))
     maps = dict(zip(zip(*columns, strict=True), found.arrays["maps"], strict=True))
 
-    def mapped(tile: TileSpec) -> TileSpec:
+    def _mapped(tile: TileSpec) -> TileSpec:
         own = maps[round(tile.z), tile.row, tile.column]
         if (own[..., 0] == 1).all() and (own[..., 1] == 0).all():
             return tile
         return filters.appended(tile, filters.intensity(own, found.parameters["top"]))
 
-    return replace(tiles, tiles=tuple(mapped(tile) for tile in tiles.tiles))
+    return replace(tiles, tiles=tuple(_mapped(tile) for tile in tiles.tiles))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -85,13 +111,28 @@ def apply(tiles: TileSet, found: Found) -> TileSet:
 
 
 def layers_of(z: Sequence[int], settings: Mapping[str, Any], evidence: Evidence) -> Array:
-    """Gain and offset (8-bit grey values) of the layers `z`: (n, 2)."""
+    """Find gain and offset of layers.
+
+    Parameters
+    ----------
+    z
+        The n layers.
+    settings
+        Section ``correct.intensity``.
+    evidence
+        Pictures of layers.
+
+    Returns
+    -------
+    Array
+        (n, 2) gain, and offset in 8-bit grey values; (1, 0) where nothing is known.
+    """
     if settings["layers"] == "none" or not evidence.layers:
         return np.column_stack([np.ones(len(z)), np.zeros(len(z))])
     pictures = _pictures(evidence.layers)
     if settings["layers"] == "statistics":
         return _on(z, *statistics(pictures, settings["cutoff_share"]))
-    return _on(z, *neighbours(pictures, settings["hold_layers"]))
+    return _on(z, *_neighbours(pictures, settings["hold_layers"]))
 
 
 def _on(z: Sequence[int], known: Sequence[int], maps: Array) -> Array:
@@ -108,7 +149,7 @@ def _pictures(paths: Sequence[Path]) -> Iterator[tuple[int, Bytes]]:
             yield int(value), pixels[::step, ::step]
 
 
-def neighbours(
+def _neighbours(
     pictures: Iterator[tuple[int, Bytes]], hold_layers: float
 ) -> tuple[list[int], Array]:
     """Compare each layer with those that follow, over the pixels that both have, and solve."""
@@ -118,7 +159,7 @@ def neighbours(
     for number, (value, picture) in enumerate(pictures):
         z.append(value)
         for other, before in held:
-            found = common_moments(before, picture)
+            found = _common_moments(before, picture)
             if found is not None:
                 rows.append((other, number, *found))
         held = [*held, (number, picture)][-_REACH:]
@@ -127,7 +168,7 @@ def neighbours(
     return z, balance.layer_maps(len(z), links, hold_layers)
 
 
-def common_moments(p: Bytes, q: Bytes) -> tuple[float, float, float, float] | None:
+def _common_moments(p: Bytes, q: Bytes) -> tuple[float, float, float, float] | None:
     """Means and spreads (p mean, q mean, p spread, q spread) over pixels where both have data.
 
     Pixels that changed between the layers (the difference stands out once means and spreads are
@@ -151,8 +192,19 @@ def statistics(
 ) -> tuple[list[int], Array]:
     """Bring mean and spread of each layer's own pixels to the median layer's.
 
-    The lowest and highest `cutoff_share` of the non-zero pixels are left out. A layer without
-    content keeps its values.
+    Parameters
+    ----------
+    pictures
+        z and grey levels (h, w) of each layer, 0 = no data.
+    cutoff_share
+        Share of the lowest and of the highest non-zero pixels that are left out.
+
+    Returns
+    -------
+    z : list
+        Of the n layers.
+    maps : Array
+        (n, 2) gain and offset, grey levels; a layer without content keeps its values.
     """
     z, found = [], []
     for value, picture in pictures:
@@ -245,8 +297,8 @@ def _tiles(
         out[numbers, ..., 0] = maps[..., 0]
         out[numbers, ..., 1] = span * maps[..., 1] + black * (1 - maps[..., 0])
         own = {name: column[links["z"] == z] for name, column in links.items()}
-        before.append(differences(own, None))
-        after.append(differences(own, maps))
+        before.append(_differences(own, None))
+        after.append(_differences(own, maps))
     figures = {
         f"overlap_difference_{name}_pct": float(100 * np.sqrt(np.mean(np.concatenate(v) ** 2)))
         if sum(map(len, v))
@@ -282,7 +334,7 @@ def _by_layer(tiles: TileSet) -> dict[int, list[int]]:
     return out
 
 
-def differences(links: overlaps.Table, maps: Array | None) -> Array:
+def _differences(links: overlaps.Table, maps: Array | None) -> Array:
     """Differences of the mean grey values (share of the range) of linked regions."""
     n = np.maximum(links["n"], 1)
     means = []

@@ -36,14 +36,31 @@ COLUMNS = {
 }
 Table = dict[str, NDArray[Any]]
 _LEAST_SPREAD = 1e-3  # of the range of grey levels; a smaller sd of the differences is none
-_OUTLIER = 4.0  # sd of the differences, told from their median
+_OUTLIER = 4.0  # sd of the differences, from their median
 _LEAST_SIDE = 16  # px of an overlap's drawing, where its tiles have them
 
 
 def measure(
     layers: Mapping[int, Sequence[Placed]], grid: tuple[int, int], scale: float, top: float
 ) -> Table:
-    """Sum up all overlaps within the layers; grey values as shares of `top`."""
+    """Sum up all overlaps within layers.
+
+    Parameters
+    ----------
+    layers
+        Placed tiles by z.
+    grid
+        Rows and columns of regions of a tile.
+    scale
+        Px of a drawing per world px.
+    top
+        Brightest value: grey values are shares of it.
+
+    Returns
+    -------
+    Table
+        One row for each pair of regions, columns of `COLUMNS`.
+    """
     parts = [
         _pair(p, q, grid, scale, top)
         for z in sorted(layers)
@@ -54,7 +71,18 @@ def measure(
 
 
 def joined(parts: Iterable[Table]) -> Table:
-    """Put tables below each other."""
+    """Put tables below each other.
+
+    Parameters
+    ----------
+    parts
+        Tables of `measure`.
+
+    Returns
+    -------
+    Table
+        In the order given.
+    """
     found = list(parts)
     return {
         name: np.concatenate([part[name] for part in found] or [np.empty(0)]).astype(kind)

@@ -36,7 +36,13 @@ class Proposal:
 
     @property
     def found(self) -> bool:
-        """Tell whether there are streaks at all."""
+        """Tell whether there are streaks at all.
+
+        Returns
+        -------
+        bool
+            Whether the excess is at least `LEAST_EXCESS`.
+        """
         return self.excess >= LEAST_EXCESS
 
 
@@ -49,13 +55,37 @@ class Spectrum:
     y: Array
 
     def turned(self, angle_deg: float) -> tuple[Array, Array]:
-        """Return frequencies along and across the direction of the band."""
+        """Turn the frequencies.
+
+        Parameters
+        ----------
+        angle_deg
+            Direction of the band.
+
+        Returns
+        -------
+        along : Array
+            (h, w) frequency along the band, cycles per px.
+        across : Array
+            (h, w) frequency across it.
+        """
         cos, sin = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
         return self.x * cos - self.y * sin, self.x * sin + self.y * cos
 
 
 def mean_spectrum(images: Sequence[Image]) -> Spectrum:
-    """Average the power of the tiles, cut to the size that all have, under a Hann window."""
+    """Average the power of tiles, cut to the size that all have, under a Hann window.
+
+    Parameters
+    ----------
+    images
+        (h, w) grey values each.
+
+    Returns
+    -------
+    Spectrum
+        Of the smallest height and width.
+    """
     h, w = (min(image.shape[axis] for image in images) for axis in (0, 1))
     window = np.outer(np.hanning(h), np.hanning(w)).astype(np.float32)
     total = np.zeros((h, w))
@@ -67,7 +97,18 @@ def mean_spectrum(images: Sequence[Image]) -> Spectrum:
 
 
 def propose(spectrum: Spectrum) -> Proposal:
-    """Find direction, width and lowest frequency of the streaks."""
+    """Find direction, width and lowest frequency of the streaks.
+
+    Parameters
+    ----------
+    spectrum
+        Mean power of some tiles.
+
+    Returns
+    -------
+    Proposal
+        In full-scale pixels.
+    """
     bin_px = 1 / min(spectrum.power.shape)
     radius = np.hypot(spectrum.x, spectrum.y)
     ring = (radius / bin_px).astype(int)
@@ -82,7 +123,22 @@ def propose(spectrum: Spectrum) -> Proposal:
 
 
 def excess(spectrum: Spectrum, angle_deg: float, cutoff: float, band: float) -> float:
-    """Power in the band over the power beside it, above the cutoff: 1 = nothing stands out."""
+    """Compare the power in a band with the power beside it, above the cutoff.
+
+    Parameters
+    ----------
+    spectrum
+        Mean power of some tiles.
+    angle_deg
+        Direction of the band.
+    cutoff, band
+        Lowest frequency and width (sd) of the band, cycles per px.
+
+    Returns
+    -------
+    float
+        Their ratio; 1 = nothing stands out.
+    """
     along, across = spectrum.turned(angle_deg)
     bin_px = 1 / min(spectrum.power.shape)
     far = (np.abs(along) > 2 * cutoff) & (np.abs(along) < _HIGHEST)

@@ -69,7 +69,7 @@ def result(
         "excess_after": round(proposal.excess(after, *shape), 3),
         "removed_sd_grey": round(_rms(images, fixed), 4),
         "tile_sd_grey": round(float(np.mean([image.std() for image in images])), 4),
-        "deep": any(destreak.is_deep(tile) for tile in tiles),
+        "deep": any(destreak.is_sixteen_bit(tile) for tile in tiles),
     }
     rows = [_row(t, i, f) for t, i, f in zip(tiles, images, fixed, strict=True)][:SHOWN]
     return Result(figures, [*rows, _spectra(before, after, found)])

@@ -21,12 +21,32 @@ def publish(
     inputs: Sequence[str],
     params: Mapping[str, Any],
 ) -> StackReceipt:
-    """Publish `tiles` as `stack`; a layer is read back to see that its filters are kept.
+    """Publish tiles as a stack; a layer is read back to see that its filters are kept.
+
+    Parameters
+    ----------
+    client
+        The service.
+    stack
+        Name of the new stack.
+    tiles
+        Its tiles.
+    voxel_nm
+        ``pixel_nm`` and ``z_nm`` of the acquisition.
+    inputs
+        Files that the receipt names with their digests.
+    params
+        What the receipt says of the step.
+
+    Returns
+    -------
+    StackReceipt
+        To be written by the job.
 
     Raises
     ------
     UserError
-        When the service drops filters, as older versions of render-ws do without a word: what is
+        When the service drops filters, as older versions of render-ws do silently: what is
         drawn from the stack would lack the corrections.
     """
     pixel_nm, z_nm = voxel_nm["pixel_nm"], voxel_nm["z_nm"]

@@ -3,7 +3,7 @@
 A model is a polynomial over the stack's bounds scaled to [-1, 1], quadratic or of fourth order
 (`filters.POWERS`), of zero mean over that square, so that the mean brightness stays. Between the z
 of two models they are mixed linearly; before the first and after the last they stay. Each tile gets
-the model of its layer as a polynomial of its own coordinates (facts: spec solve-export 4.3).
+the model of its layer as a polynomial of its own coordinates.
 
 Automatic fit: some layers of each range of z are drawn small. Where the picture is smooth (bare
 resin, cytoplasm) grey values follow the shading; the polynomial and one level for each layer are
@@ -42,10 +42,22 @@ _LEAST_PIXELS = 200  # a model is not fitted to fewer
 
 
 def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) -> Found:
-    """Return the models: as configured, or fitted to sample layers of each range of z.
+    """Find the models: as configured, or fitted to sample layers of each range of z.
 
-    ``models``: z, modelType, coefficients (grey values); of fitted ones also ``range_grey``, from
-    darkest to brightest, ``pixels`` and ``residual_grey``. ``bounds`` is the square, world px.
+    Parameters
+    ----------
+    tiles
+        Of the stack before the step.
+    settings
+        Section ``correct.shading``.
+    evidence
+        Not used.
+
+    Returns
+    -------
+    Found
+        ``models``: z, modelType, coefficients (grey values); of fitted ones also ``range_grey``,
+        from darkest to brightest, ``pixels`` and ``residual_grey``. ``bounds``: the square, px.
     """
     box = Box.around(tile.box for tile in tiles.tiles)
     bounds = [box.x0, box.y0, box.x1, box.y1]
@@ -55,30 +67,43 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
     scale = boxes.fit_scale(box, settings["picture_px"])
     seen = boxes.whole(box, scale)
 
-    def draw(z: int) -> Picture:
+    def _draw(z: int) -> Picture:
         return compose.render(placed[z], seen, scale=scale)
 
     models = [
-        fit_range(z, draw, settings)
-        for z in ranges(list(placed), settings["range_layers"], settings["sample_layers"])
+        fit_range(z, _draw, settings)
+        for z in _ranges(list(placed), settings["range_layers"], settings["sample_layers"])
     ]
     return Found({"bounds": bounds, "models": models})
 
 
 def apply(tiles: TileSet, found: Found) -> TileSet:
-    """Return the tiles with the model of their layer as a filter; a model of zeros adds none."""
+    """Append to each tile the model of its layer as a filter; a model of zeros adds none.
+
+    Parameters
+    ----------
+    tiles
+        Of the stack before the step.
+    found
+        Of `estimate`.
+
+    Returns
+    -------
+    TileSet
+        Of the next stack.
+    """
     box, models = Box(*found.parameters["bounds"]), found.parameters["models"]
 
-    def shaded(tile: TileSpec) -> TileSpec:
+    def _shaded(tile: TileSpec) -> TileSpec:
         model = at_z(models, tile.z)
         if not model.any():
             return tile
         return filters.appended(tile, filters.shading(in_tile(tiles, tile, model, box).tolist()))
 
-    return replace(tiles, tiles=tuple(shaded(tile) for tile in tiles.tiles))
+    return replace(tiles, tiles=tuple(_shaded(tile) for tile in tiles.tiles))
 
 
-def ranges(z: Sequence[int], range_layers: int, count: int) -> list[list[int]]:
+def _ranges(z: Sequence[int], range_layers: int, count: int) -> list[list[int]]:
     """Cut the layers into ranges and give `count` evenly spaced ones of each."""
     parts = max(1, round((z[-1] - z[0] + 1) / range_layers))
     out = []
@@ -94,14 +119,38 @@ def ranges(z: Sequence[int], range_layers: int, count: int) -> list[list[int]]:
 
 
 def zero_mean(coefficients: Array) -> Array:
-    """Return the model with the mean over [-1, 1] x [-1, 1] taken out of its constant."""
+    """Take the mean over [-1, 1] x [-1, 1] out of the constant of a model.
+
+    Parameters
+    ----------
+    coefficients
+        (k,) of `basis`.
+
+    Returns
+    -------
+    Array
+        (k,).
+    """
     out = np.array(coefficients, float)
     out[0] -= out @ _MEANS[: len(out)]
     return out
 
 
 def at_z(models: Sequence[Mapping[str, Any]], z: float) -> Array:
-    """Return nine coefficients at z: mixed linearly between models, constant beyond the ends."""
+    """Mix models linearly at a z; constant beyond the ends.
+
+    Parameters
+    ----------
+    models
+        With z and coefficients.
+    z
+        Of a layer.
+
+    Returns
+    -------
+    Array
+        (9,) coefficients, grey values.
+    """
     ordered = sorted(models, key=lambda model: float(model["z"]))
     at = [float(model["z"]) for model in ordered]
     table = np.array([_nine(model["coefficients"]) for model in ordered])
@@ -109,7 +158,24 @@ def at_z(models: Sequence[Mapping[str, Any]], z: float) -> Array:
 
 
 def in_tile(tiles: TileSet, tile: TileSpec, model: Array, box: Box) -> Array:
-    """Refit a model of the stack in coordinates of a tile scaled to [-1, 1]: nine coefficients."""
+    """Refit a model of the stack in coordinates of a tile scaled to [-1, 1].
+
+    Parameters
+    ----------
+    tiles
+        The set that `tile` belongs to.
+    tile
+        The tile.
+    model
+        (9,) coefficients over the box.
+    box
+        Bounds of the stack, world px.
+
+    Returns
+    -------
+    Array
+        (9,) coefficients over the tile.
+    """
     line = np.linspace(0, 1, _SAMPLES)
     u, v = (axis.ravel() for axis in np.meshgrid(line * (tile.width - 1), line * (tile.height - 1)))
     world = tiles.chain(tile).apply(np.column_stack([u, v]))
@@ -120,7 +186,20 @@ def in_tile(tiles: TileSet, tile: TileSpec, model: Array, box: Box) -> Array:
 
 
 def basis(x: Array, y: Array, count: int = 9) -> Array:
-    """Return the (n, count) values of the basis at n places."""
+    """Compute the values of the basis.
+
+    Parameters
+    ----------
+    x, y
+        (n,) places, -1..1.
+    count
+        Number of terms.
+
+    Returns
+    -------
+    Array
+        (n, count).
+    """
     return np.column_stack([x**px * y**py for px, py in filters.POWERS[:count]])
 
 
@@ -155,7 +234,22 @@ def _given(model: Mapping[str, Any]) -> Json:
 def fit_range(
     layers: Sequence[int], draw: Callable[[int], Picture], settings: Mapping[str, Any]
 ) -> Json:
-    """Fit one model to the sample layers of a range; its z is the middle of the range."""
+    """Fit one model to the sample layers of a range.
+
+    Parameters
+    ----------
+    layers
+        Their z.
+    draw
+        Draws the layer of a z.
+    settings
+        Section ``correct.shading``.
+
+    Returns
+    -------
+    dict
+        A model of `estimate`; its z is the middle of the range.
+    """
     kind = settings["model"]
     xs, ys, values, which = [], [], [], []
     for number, z in enumerate(layers):
@@ -185,7 +279,20 @@ def fit_range(
 
 
 def smooth(picture: Picture, share: float) -> Bool:
-    """Tell the `share` of the pixels of a picture around which there is least texture."""
+    """Choose the pixels around which there is least texture.
+
+    Parameters
+    ----------
+    picture
+        Grey values (h, w).
+    share
+        Of the pixels.
+
+    Returns
+    -------
+    Bool
+        (h, w).
+    """
     size = _TEXTURE_PX
     inside = ndimage.binary_erosion(picture.mask, np.ones((size, size)), border_value=0)
     if not inside.any():
@@ -197,12 +304,30 @@ def smooth(picture: Picture, share: float) -> Bool:
 
 
 def fit(terms: Array, grey: Array, layer: Int64) -> tuple[Array, float]:
-    """Fit (n, k) `terms` and a level for each layer to grey values, robustly.
+    """Fit terms and a level for each layer to grey values, robustly (Tukey's biweight).
 
-    Gives the k coefficients and the sd of what is left, grey values.
+    Parameters
+    ----------
+    terms
+        (n, k) values of the terms at n pixels.
+    grey
+        (n,) grey values.
+    layer
+        (n,) number of the layer of each pixel.
+
+    Returns
+    -------
+    coefficients : Array
+        (k,) grey values.
+    residual : float
+        Robust sd of what is left, grey values.
+
+    References
+    ----------
+    Beaton, Tukey 1974, doi:10.1080/00401706.1974.10489171
     """
 
-    def solve(weight: Array) -> tuple[Array, Array]:
+    def _solve(weight: Array) -> tuple[Array, Array]:
         own_terms, own_grey = _centred(terms, layer, weight), _centred(grey, layer, weight)
         normal = (own_terms * weight[:, None]).T @ own_terms
         normal += np.eye(len(normal)) * 1e-9 * max(1.0, float(np.trace(normal)))
@@ -210,7 +335,7 @@ def fit(terms: Array, grey: Array, layer: Int64) -> tuple[Array, float]:
         return found, own_grey - own_terms @ found
 
     fitted = robust.reweighted(
-        solve,
+        _solve,
         robust.deviation,
         [(robust.tukey, _BIWEIGHT)] * _ROUNDS,
         np.ones(len(grey)),

@@ -1,9 +1,9 @@
-"""16bit: show the raw 16-bit data of a channel in place of the 8-bit images; transforms stay.
+"""Step 16bit: show the raw 16-bit data of a channel in place of the 8-bit images; transforms stay.
 
 The raw file of a tile lies in the working directory, or in the archive (`transfer.archive_root`).
 The plan lists every layer's file, checked to exist, with its size; with `restore` the archived ones
 are copied into the working directory first (an archive on tape is slow and read once), else they
-are read where they are (facts: spec solve-export 4.1, 5.5).
+are read where they are.
 
 Grey values: the microscope's counts are signed; 16-bit images are not. A count c becomes c + 32768,
 so every count has its place and none wraps around (in the reference -1 becomes 65535). Dark and
@@ -51,6 +51,20 @@ class Raw:
 def plan(tiles: TileSet, *, restore: bool, archive_root: str | None) -> list[Raw]:
     """Find the raw file of every layer, in the working directory before the archive.
 
+    Parameters
+    ----------
+    tiles
+        Of the stack before the step.
+    restore
+        Whether archived files are copied back.
+    archive_root
+        Folder of the archive, if any.
+
+    Returns
+    -------
+    list
+        One file per layer, in order of z.
+
     Raises
     ------
     UserError
@@ -79,10 +93,22 @@ def plan(tiles: TileSet, *, restore: bool, archive_root: str | None) -> list[Raw
 
 
 def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) -> Found:
-    """Check every data set of every channel, and give the paths.
+    """Check every data set of every channel, and list the paths.
 
-    Arrays: ``image``, ``raw`` paths of each layer; ``z``, ``black``, ``white``: the 16-bit values
-    that became 0 and 255 in the 8-bit image of the layer (NaN: not written there).
+    Parameters
+    ----------
+    tiles
+        Of the stack before the step.
+    settings
+        Section ``correct.16bit``.
+    evidence
+        The plan.
+
+    Returns
+    -------
+    Found
+        Arrays: ``image``, ``raw`` paths of each layer; ``z``, ``black``, ``white``: the 16-bit
+        values that became 0 and 255 in the 8-bit image of the layer (NaN: not written there).
 
     Raises
     ------
@@ -122,39 +148,66 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
 
 
 def apply(tiles: TileSet, found: Found) -> TileSet:
-    """Return the tiles with the raw data of the first channel as their images."""
+    """Replace the images of the tiles by the raw data of the first channel.
+
+    Parameters
+    ----------
+    tiles
+        Of the stack before the step.
+    found
+        Of `estimate`.
+
+    Returns
+    -------
+    TileSet
+        Of the next stack.
+    """
     columns = (found.arrays[name].tolist() for name in ("image", "raw"))
     raw = dict(zip(*columns, strict=True))
-    channel, values = found.parameters["channels"][0], counts_filter(found.parameters)
+    channel, values = found.parameters["channels"][0], _counts_filter(found.parameters)
 
-    def deep(tile: TileSpec) -> TileSpec:
+    def _deep(tile: TileSpec) -> TileSpec:
         path, key = _parts(tile)
         url = f"{file_url(raw[path_of_url(path)])}?dataSet=/{key}/c{channel}"
         out = replace(tile, image_url=url, min_intensity=0.0, max_intensity=TOP)
         return filters.appended(out, values) if values else out
 
-    return replace(tiles, tiles=tuple(deep(tile) for tile in tiles.tiles))
+    return replace(tiles, tiles=tuple(_deep(tile) for tile in tiles.tiles))
 
 
 def of_channel(tiles: TileSet, found: Found, channel: int) -> TileSet:
-    """Return the tiles of a finished stack with another channel's data; transforms are reused.
+    """Replace the images of a finished stack by another channel's data; transforms are reused.
 
     Filters that were measured on the values of the first channel (shading, intensity) are left out;
     those that set frequencies or lengths (destreak, background) hold for any channel.
+
+    Parameters
+    ----------
+    tiles
+        Of the finished stack.
+    found
+        Of `estimate`.
+    channel
+        Number of the channel.
+
+    Returns
+    -------
+    TileSet
+        Of the channel's stack.
     """
-    values = counts_filter(found.parameters)
+    values = _counts_filter(found.parameters)
     measured = (filters.SHADING, filters.INTENSITY_8, filters.INTENSITY_16)
 
-    def other(tile: TileSpec) -> TileSpec:
+    def _other(tile: TileSpec) -> TileSpec:
         rest = [each for each in filters.filters_of(tile) if each.class_name not in measured]
         url = re.sub(r"/c\d+$", f"/c{channel}", tile.image_url)
         kept = [values, *rest] if values else rest
         return filters.with_filters(replace(tile, image_url=url), kept)
 
-    return replace(tiles, tiles=tuple(other(tile) for tile in tiles.tiles))
+    return replace(tiles, tiles=tuple(_other(tile) for tile in tiles.tiles))
 
 
-def counts_filter(parameters: Mapping[str, Any]) -> filters.Filter | None:
+def _counts_filter(parameters: Mapping[str, Any]) -> filters.Filter | None:
     """Return the filter that turns stored counts into 16-bit grey values; None when they are."""
     start = SIGNED if parameters["signed"] else 0
     if not (start or parameters["invert"]):
@@ -164,7 +217,18 @@ def counts_filter(parameters: Mapping[str, Any]) -> filters.Filter | None:
 
 
 def rows_of(table: Iterable[Mapping[str, str]]) -> tuple[Raw, ...]:
-    """Read the rows of a plan."""
+    """Read the rows of a plan.
+
+    Parameters
+    ----------
+    table
+        Rows of ``correct/16bit_plan.tsv``.
+
+    Returns
+    -------
+    tuple
+        One file per layer.
+    """
     return tuple(
         Raw(int(r["z"]), r["image"], r["raw"], r["found"], int(r["bytes"]), r["restore"] == "1")
         for r in table

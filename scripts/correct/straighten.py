@@ -1,12 +1,13 @@
 """Straighten: move whole layers back so that the stack stands upright; one shift for each layer.
 
-``linear`` takes the lean out by one shear: the centre of the bounding box goes from its place in
+``linear`` takes the tilt out by one shear: the centre of the bounding box goes from its place in
 the first layer to its place in the last; layer z moves back by its linear share of that, and
-curvature stays (facts: spec solve-export 4.4, render's StackStraighteningClient).
+curvature stays (as render's StackStraighteningClient does).
 
-``smooth`` takes out the whole slow course: the path of the layers, followed from layer to layer by
+``smooth`` takes out the whole slow drift: the path of the layers, followed from layer to layer by
 the grid cells that both have (a tile that is missing moves nothing), smoothed with a penalty on its
-second difference (Whittaker 1923). Waves shorter than `smooth_um` stay: they are the specimen's.
+second difference (Whittaker 1923, doi:10.1017/S0013091500077853). Waves shorter than `smooth_um`
+stay: they are the specimen's.
 """
 
 from __future__ import annotations
@@ -26,11 +27,23 @@ from scripts.lib.service.records import Leaf, TileSet, TileSpec
 
 
 def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) -> Found:
-    """Measure the course of the layers.
+    """Measure the drift of the layers.
 
-    Gives ``z_first``, ``z_last`` and ``lean_px`` (x, y; first to last layer); with the curve also
-    ``sway_px``, the greatest distance of the curve from the straight line, and arrays ``z`` (n,)
-    and ``shift_px`` (n, 2), by which each layer moves.
+    Parameters
+    ----------
+    tiles
+        Of the stack before the step, of at least two layers.
+    settings
+        Section ``correct.straighten``.
+    evidence
+        Distance of layers.
+
+    Returns
+    -------
+    Found
+        ``z_first``, ``z_last`` and ``lean_px`` (tilt x, y; first to last layer); with the
+        curve also ``sway_px``, the greatest distance of the curve from the straight line, and
+        arrays ``z`` (n,) and ``shift_px`` (n, 2), by which each layer moves.
 
     Raises
     ------
@@ -44,19 +57,31 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
     ends = [_centre(layers[z[0]]), _centre(layers[z[-1]])]
     out: dict[str, Any] = {"curve": settings["curve"], "z_first": z[0], "z_last": z[-1]}
     if settings["curve"] == "linear":
-        lean = ends[1] - ends[0]
-        shift = -np.outer((z - z[0]) / (z[-1] - z[0]), lean)
-        return Found(out | {"lean_px": lean.tolist()}, {"z": z, "shift_px": shift})
-    course = smoothed(z, path(layers), settings["smooth_um"] * 1000 / evidence.z_nm)
-    lean = course[-1] - course[0]
-    line = course[0] + np.outer((z - z[0]) / (z[-1] - z[0]), lean)
-    sway = float(np.hypot(*(course - line).T).max())
-    out |= {"lean_px": lean.tolist(), "sway_px": sway}
-    return Found(out, {"z": z, "shift_px": course[0] - course})
+        tilt = ends[1] - ends[0]
+        shift = -np.outer((z - z[0]) / (z[-1] - z[0]), tilt)
+        return Found(out | {"lean_px": tilt.tolist()}, {"z": z, "shift_px": shift})
+    drift = smoothed(z, _path(layers), settings["smooth_um"] * 1000 / evidence.z_nm)
+    tilt = drift[-1] - drift[0]
+    line = drift[0] + np.outer((z - z[0]) / (z[-1] - z[0]), tilt)
+    sway = float(np.hypot(*(drift - line).T).max())
+    out |= {"lean_px": tilt.tolist(), "sway_px": sway}
+    return Found(out, {"z": z, "shift_px": drift[0] - drift})
 
 
 def apply(tiles: TileSet, found: Found) -> TileSet:
-    """Return the tiles moved as `estimate` found, bounds included.
+    """Move the tiles as `estimate` found, bounds included.
+
+    Parameters
+    ----------
+    tiles
+        Of the stack before the step.
+    found
+        Of `estimate`.
+
+    Returns
+    -------
+    TileSet
+        Of the next stack.
 
     Raises
     ------
@@ -68,7 +93,7 @@ def apply(tiles: TileSet, found: Found) -> TileSet:
     return replace(tiles, tiles=moved).with_bounds()
 
 
-def path(layers: Mapping[float, list[TileSpec]]) -> Array:
+def _path(layers: Mapping[float, list[TileSpec]]) -> Array:
     """Follow the layers: (n, 2) x, y px, from the centre of the first.
 
     A step is the median movement of the centres of the cells that both layers have, or of the
@@ -85,10 +110,24 @@ def path(layers: Mapping[float, list[TileSpec]]) -> Array:
 
 
 def smoothed(z: Array, values: Array, wave_layers: float) -> Array:
-    """Smooth (n, m) values at ascending whole z; waves of `wave_layers` keep half their height.
+    """Smooth values along z with a penalty on their second difference.
 
     Minimises ``sum w (y - x)**2 + lambda sum (second difference of x)**2`` on every whole z, w = 0
     where there is no layer. The factor of a wave of frequency f (radians) is 1 / (1 + lambda f**4).
+
+    Parameters
+    ----------
+    z
+        (n,) ascending, whole.
+    values
+        (n, m) at these z.
+    wave_layers
+        Waves of this length keep half their height.
+
+    Returns
+    -------
+    Array
+        (n, m).
     """
     index = np.rint(z - z[0]).astype(int)
     n = int(index[-1]) + 1

@@ -1,4 +1,4 @@
-"""Forces: what each pair of matched tiles pulls, and the sums of it at the tiles.
+"""What each pair of matched tiles pulls, and the sums of it at the tiles.
 
 A pair's moments about its centroids are enough: with placements [A a] of p and [B b] of q,
 d = A mp + a - B mq - b is the distance of the centroids, and the mean square distance of the points
@@ -36,7 +36,15 @@ class Forces:
 
 
 class Sums:
-    """Sums over the pairs at each tile, for pairs that never change and weights that do."""
+    """Sums over the pairs at each tile, for pairs that never change and weights that do.
+
+    Parameters
+    ----------
+    n
+        Number of tiles.
+    graph
+        The m pairs.
+    """
 
     def __init__(self, n: int, graph: Graph) -> None:
         m = len(graph)
@@ -54,7 +62,22 @@ class Sums:
             self._second[rows, 5] = 1
 
     def of(self, weight: Array, pull: Array) -> tuple[Array, Array]:
-        """Return weighted second moments (n, 3, 3) and gradients (n, 2, 3) for weights (m,)."""
+        """Sum over the pairs of each tile.
+
+        Parameters
+        ----------
+        weight
+            (m,) weight of each pair.
+        pull
+            (2 m, 6) gradients of `Forces`.
+
+        Returns
+        -------
+        moments : Array
+            (n, 3, 3) weighted second moments of (u, v, 1).
+        gradient : Array
+            (n, 2, 3) of half the weighted sum of squares, px.
+        """
         self._incidence.data[:] = weight[self._pair]
         flat = self._incidence @ self._second
         moments = flat[:, [[0, 1, 3], [1, 2, 4], [3, 4, 5]]]
@@ -62,7 +85,20 @@ class Sums:
 
 
 def forces(graph: Graph, placement: Array) -> Forces:
-    """Return gradients and residuals of all pairs at (n, 2, 3) placements."""
+    """Compute gradients and residuals of all pairs.
+
+    Parameters
+    ----------
+    graph
+        The m pairs.
+    placement
+        (n, 2, 3) placements.
+
+    Returns
+    -------
+    Forces
+        At these placements.
+    """
     m = len(graph)
     pull, square = np.empty((2 * m, 6)), np.empty(m)
     flat = np.ascontiguousarray(placement.reshape(-1, 6).T)
@@ -73,12 +109,36 @@ def forces(graph: Graph, placement: Array) -> Forces:
 
 
 def residuals(graph: Graph, placement: Array) -> Array:
-    """Return the (m,) root-mean-square distance, px, of the matched points of each pair."""
+    """Compute the residual of each pair.
+
+    Parameters
+    ----------
+    graph
+        The m pairs.
+    placement
+        (n, 2, 3) placements.
+
+    Returns
+    -------
+    Array
+        (m,) root-mean-square distance of the matched points, px.
+    """
     return forces(graph, placement).residual
 
 
 def blocks(m: int) -> Iterator[slice]:
-    """Return slices of at most `BLOCK` pairs that cover m."""
+    """Cut pairs into blocks.
+
+    Parameters
+    ----------
+    m
+        Number of pairs.
+
+    Yields
+    ------
+    slice
+        At most `BLOCK` pairs each.
+    """
     for start in range(0, m, BLOCK):
         yield slice(start, min(start + BLOCK, m))
 
@@ -112,7 +172,20 @@ def _times(placement: Array, vector: Array) -> Array:
 
 
 def couplings(graph: Graph, weight: Array) -> Array:
-    """Return the (3, 3, m) off-diagonal blocks of the normal equations: rows of p, columns of q."""
+    """Compute the off-diagonal blocks of the normal equations.
+
+    Parameters
+    ----------
+    graph
+        The m pairs.
+    weight
+        (m,) weight of each pair.
+
+    Returns
+    -------
+    Array
+        (3, 3, m), rows of p, columns of q.
+    """
     out = np.empty((3, 3, len(graph)))
     out[:2, :2] = graph.spq + graph.mp[:, None] * graph.mq[None]
     out[:2, 2], out[2, :2], out[2, 2] = graph.mp, graph.mq, 1

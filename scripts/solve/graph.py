@@ -1,4 +1,4 @@
-"""Graph: tiles and pairs as arrays, in coordinates centred and scaled per tile.
+"""Tiles and pairs as arrays, in coordinates centred and scaled per tile.
 
 A tile's *placement* is (2, 3): world x and y = ``placement @ (u, v, 1)`` with u, v = (matching
 frame point - tile centre) / scale. All three columns are then in px and of like influence, which
@@ -51,17 +51,45 @@ class Tiles:
 
     @property
     def area(self) -> Array:
-        """(n, 2) mean of u*u and v*v over the tile's area."""
+        """Mean of the squared coordinates over the area of each tile.
+
+        Returns
+        -------
+        Array
+            (n, 2) means of u * u and v * v.
+        """
         return np.asarray((self.extent / self.scale) ** 2 / 12)
 
     def affines(self, placement: Array) -> Array:
-        """Return the (n, 2, 3) affines, matching frame to world, of (n, 2, 3) placements."""
+        """Convert placements to affines.
+
+        Parameters
+        ----------
+        placement
+            (n, 2, 3) placements.
+
+        Returns
+        -------
+        Array
+            (n, 2, 3), matching frame to world, px.
+        """
         linear = placement[:, :, :2] / self.scale
         offset = placement[:, :, 2] - np.einsum("nij,nj->ni", linear, self.centre)
         return np.concatenate([linear, offset[:, :, None]], axis=2)
 
     def placements(self, affines: Array) -> Array:
-        """Return the placements of affines: the inverse of `affines`."""
+        """Convert affines to placements: the inverse of `affines`.
+
+        Parameters
+        ----------
+        affines
+            (n, 2, 3), matching frame to world, px.
+
+        Returns
+        -------
+        Array
+            (n, 2, 3) placements.
+        """
         linear = affines[:, :, :2]
         offset = affines[:, :, 2] + np.einsum("nij,nj->ni", linear, self.centre)
         return np.concatenate([linear * self.scale, offset[:, :, None]], axis=2)
@@ -73,10 +101,10 @@ class Graph:
 
     ``p``, ``q`` (m,) tile positions; ``dz`` (m,) layers; ``apart`` (m,) layers between the images,
     which are others than dz where a tile is a patch; ``count`` (m,) points; ``weight`` (m,) base
-    weight; ``vote`` (m,) the same without regard to distance. Of the points, scaled and relative to
-    the tile centre: ``mp``, ``mq`` (2, m) weighted means of u, v of p and q; ``spp``, ``sqq``,
-    ``spq`` (2, 2, m) weighted means of the outer products about them. The long axis is the last
-    one: all arithmetic on pairs runs along it.
+    weight; ``point_weight`` (m,) the same without regard to distance. Of the points, scaled and
+    relative to the tile centre: ``mp``, ``mq`` (2, m) weighted means of u, v of p and q; ``spp``,
+    ``sqq``, ``spq`` (2, 2, m) weighted means of the outer products about them. The long axis is the
+    last one: all arithmetic on pairs runs along it.
     """
 
     p: Int64
@@ -85,7 +113,7 @@ class Graph:
     apart: Array
     count: Int64
     weight: Array
-    vote: Array
+    point_weight: Array
     mp: Array
     mq: Array
     spp: Array
@@ -108,19 +136,53 @@ class Weighting:
     )
 
     def of(self, moments: Moments, apart: Array) -> Array:
-        """Return the (m,) base weight of each pair, whose images are `apart` (m,) layers."""
+        """Compute the base weights of pairs.
+
+        Parameters
+        ----------
+        moments
+            Of m pairs.
+        apart
+            (m,) layers between the images of each pair.
+
+        Returns
+        -------
+        Array
+            (m,) weights by points, kind and distance.
+        """
         distance = np.maximum(apart, 1.0) ** -self.dz_exponent
         kind = np.where(moments.dz == 0, self.montage_weight, distance)
-        return np.asarray(self.votes(moments) * kind)
+        return np.asarray(self.by_points(moments) * kind)
 
-    def votes(self, moments: Moments) -> Array:
-        """Return the (m,) weight of each pair by its points alone, whatever its distance."""
+    def by_points(self, moments: Moments) -> Array:
+        """Compute the weights of pairs by their points alone, whatever their distance.
+
+        Parameters
+        ----------
+        moments
+            Of m pairs.
+
+        Returns
+        -------
+        Array
+            (m,) saturated number of points times their mean weight.
+        """
         points = moments.count / (1 + moments.count / self.saturation_points)
         return np.asarray(points * moments.weight / np.maximum(moments.count, 1))
 
 
 def tiles_of(tile_set: TileSet) -> Tiles:
-    """Return the arrays of `tile_set`; its last transforms are the stage positions.
+    """Lay tiles out as arrays.
+
+    Parameters
+    ----------
+    tile_set
+        Tiles whose last transforms are the stage positions.
+
+    Returns
+    -------
+    Tiles
+        Sorted by z, row, column and id.
 
     Raises
     ------
@@ -175,7 +237,21 @@ def _last_affine(tile_set: TileSet, spec: TileSpec) -> Array:
 
 
 def graph_of(tiles: Tiles, moments: Moments, weighting: Weighting) -> Graph:
-    """Return the pairs between `tiles`; pairs with another tile or of weight zero are left out.
+    """Lay the pairs between tiles out as arrays.
+
+    Parameters
+    ----------
+    tiles
+        The n tiles.
+    moments
+        Of pairs; those with another tile, of weight zero, or given before are left out.
+    weighting
+        Base weights.
+
+    Returns
+    -------
+    Graph
+        The m pairs, sorted by p and q.
 
     Raises
     ------
@@ -204,7 +280,7 @@ def graph_of(tiles: Tiles, moments: Moments, weighting: Weighting) -> Graph:
         apart=apart[use],
         count=kept.count,
         weight=weight[use],
-        vote=weighting.votes(kept),
+        point_weight=weighting.by_points(kept),
         mp=np.ascontiguousarray(((kept.p - tiles.centre[p]) / tiles.scale).T),
         mq=np.ascontiguousarray(((kept.q - tiles.centre[q]) / tiles.scale).T),
         spp=_long(kept.pp) / square,
@@ -247,6 +323,13 @@ def _check_finite(moments: Moments, weight: Array) -> None:
 def require_connected(tiles: Tiles, graph: Graph) -> None:
     """Stop unless the pairs join all tiles into one piece.
 
+    Parameters
+    ----------
+    tiles
+        The n tiles.
+    graph
+        The pairs between them.
+
     Raises
     ------
     UserError
@@ -267,6 +350,20 @@ def require_connected(tiles: Tiles, graph: Graph) -> None:
 
 
 def solution(tiles: Tiles, placement: Array) -> Mapping[str, Sequence[float]]:
-    """Return ``{tile id: [m00, m10, m01, m11, m02, m12]}`` in the order of the tiles."""
+    """Convert placements to the form of ``solve/transforms.json.gz``.
+
+    Parameters
+    ----------
+    tiles
+        The n tiles.
+    placement
+        (n, 2, 3) placements.
+
+    Returns
+    -------
+    Mapping
+        ``{tile id: [m00, m10, m01, m11, m02, m12]}``, matching frame to world, in the order of the
+        tiles.
+    """
     affines = tiles.affines(placement)
     return {str(name): to_wire(one) for name, one in zip(tiles.ids, affines, strict=True)}

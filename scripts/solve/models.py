@@ -1,4 +1,4 @@
-"""Models: which of a tile's six numbers are free, and how a step changes them.
+"""Which of a tile's six numbers are free, and how a step changes them.
 
 Translation and affine keep x and y apart: both have the same matrix, factorised once for two
 right-hand sides. Rigid and similarity tie x and y together by their rotation and are solved by
@@ -52,7 +52,18 @@ class SolveModel:
 
 
 def rotation_of(cross: Array) -> Array:
-    """Return the (n, 2, 2) rotations nearest to (n, 2, 2) matrices, in the least-squares sense."""
+    """Find the rotations nearest to matrices, in the least-squares sense.
+
+    Parameters
+    ----------
+    cross
+        (n, 2, 2) matrices.
+
+    Returns
+    -------
+    Array
+        (n, 2, 2) rotations; the identity where no direction is preferred.
+    """
     s = cross[:, 1, 0] - cross[:, 0, 1]
     c = cross[:, 0, 0] + cross[:, 1, 1]
     norm = np.hypot(c, s)

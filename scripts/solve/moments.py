@@ -1,4 +1,4 @@
-"""Moments: all the solve needs to know of a pair's points, in fifteen numbers.
+"""All the solve needs to know of a pair's points, in fifteen numbers.
 
 Weights, centroids and centred second moments of the points of a pair hold everything that a
 least-squares fit of affines, rigid fits and the root-mean-square residual need: the points
@@ -52,7 +52,18 @@ class Moments:
         return len(self.p_id)
 
     def take(self, index: Bool | Int64) -> Moments:
-        """Return the pairs of `index` (a mask or positions)."""
+        """Return some of the pairs.
+
+        Parameters
+        ----------
+        index
+            (m,) mask, or positions.
+
+        Returns
+        -------
+        Moments
+            Of those pairs, in the order of `index`.
+        """
         return Moments(*(getattr(self, f.name)[index] for f in fields(self)))
 
 
@@ -72,7 +83,18 @@ class Points:
 
     @staticmethod
     def of_json(pairs: Sequence[Json]) -> Points:
-        """Read pairs in the wire form of render-ws, with match details."""
+        """Read pairs in the wire form of render-ws.
+
+        Parameters
+        ----------
+        pairs
+            Pairs with their match details.
+
+        Returns
+        -------
+        Points
+            In the order given.
+        """
         size = np.array([len(pair["matches"]["w"]) for pair in pairs], np.int64)
         columns: list[list[float]] = [[] for _ in range(5)]
         for pair in pairs:
@@ -87,7 +109,18 @@ class Points:
 
     @staticmethod
     def of_matches(pairs: Sequence[CanvasMatches]) -> Points:
-        """Lay the points of `pairs` one after the other."""
+        """Lay the points of pairs one after the other.
+
+        Parameters
+        ----------
+        pairs
+            Pairs as records.
+
+        Returns
+        -------
+        Points
+            In the order given.
+        """
         size = np.array([len(one.w) for one in pairs], np.int64)
         none = np.zeros((0, 2))
         p, q = (np.concatenate([none, *(getattr(one, side) for one in pairs)]) for side in "pq")
@@ -96,7 +129,18 @@ class Points:
 
     @staticmethod
     def joined(parts: Sequence[Points]) -> Points:
-        """Lay the pairs of all parts one after the other."""
+        """Lay the pairs of all parts one after the other.
+
+        Parameters
+        ----------
+        parts
+            Points of some pairs each.
+
+        Returns
+        -------
+        Points
+            In the order given.
+        """
         none = np.zeros((0, 2))
         return Points(
             [key for one in parts for key in one.keys],
@@ -108,19 +152,48 @@ class Points:
 
     @property
     def owner(self) -> Int64:
-        """(k,) pair of each point."""
+        """Pair of each point.
+
+        Returns
+        -------
+        Int64
+            (k,) positions in ``keys``.
+        """
         return np.repeat(np.arange(len(self.keys)), self.size)
 
 
 def of_matches(pairs: Sequence[CanvasMatches], cutoff: float = points.CUTOFF) -> Moments:
-    """Return the moments of `pairs` (see `of_points`)."""
+    """Compute the moments of pairs as records.
+
+    Parameters
+    ----------
+    pairs
+        Pairs with their points.
+    cutoff
+        Of `scripts.solve.points.factors`.
+
+    Returns
+    -------
+    Moments
+        As of `of_points`.
+    """
     return of_points(Points.of_matches(pairs), cutoff)
 
 
 def of_points(found: Points, cutoff: float = points.CUTOFF) -> Moments:
-    """Return the moments of pairs, wrong points weighted down (`scripts.solve.points`).
+    """Compute the moments of pairs, wrong points weighted down (`scripts.solve.points`).
 
-    A pair without points of weight above zero is left out.
+    Parameters
+    ----------
+    found
+        Points of m pairs.
+    cutoff
+        Of `scripts.solve.points.factors`.
+
+    Returns
+    -------
+    Moments
+        In the order given; a pair without points of weight above zero is left out.
 
     Raises
     ------
@@ -175,9 +248,27 @@ def gathered(
     reach: float,
     cutoff: float = points.CUTOFF,
 ) -> Moments:
-    """Return the moments of the pairs whose lower z lies in the chunk, sorted by key in each layer.
+    """Gather the moments of the pairs whose lower z lies in a chunk.
 
     The points of some layers are in memory at a time.
+
+    Parameters
+    ----------
+    client
+        The service.
+    collection
+        Name of the match collection.
+    z_first, z_last
+        Layers of the chunk, both included.
+    reach
+        Layers behind the chunk in which the other tile of a pair may lie.
+    cutoff
+        Of `scripts.solve.points.factors`.
+
+    Returns
+    -------
+    Moments
+        Sorted by key in each layer.
     """
     groups = groups_of_chunk(client.p_groups(collection), z_first, z_last, reach)
     parts: list[Moments] = []
@@ -192,10 +283,22 @@ def gathered(
 
 
 def in_chunk(pairs: Iterable[Json], z_first: float, z_last: float) -> list[Json]:
-    """Return the pairs (wire form) whose lower z lies in the chunk, whichever side is p, sorted.
+    """Choose the pairs whose lower z lies in a chunk, whichever side is p.
 
     p and q are in text order of their section ids ("10.0" before "9.0"), which says nothing about
     the order of their z.
+
+    Parameters
+    ----------
+    pairs
+        Pairs in the wire form.
+    z_first, z_last
+        Layers of the chunk, both included.
+
+    Returns
+    -------
+    list
+        The pairs in the wire form, sorted by groups and ids.
     """
     return sorted(
         (
@@ -210,12 +313,38 @@ def in_chunk(pairs: Iterable[Json], z_first: float, z_last: float) -> list[Json]
 def groups_of_chunk(
     p_groups: Iterable[str], z_first: float, z_last: float, reach: float
 ) -> list[str]:
-    """Return p groups that may hold pairs of a chunk: those of its layers and `reach` further."""
+    """Choose the p groups that may hold pairs of a chunk: those of its layers and some behind.
+
+    Parameters
+    ----------
+    p_groups
+        Section ids of all groups.
+    z_first, z_last
+        Layers of the chunk, both included.
+    reach
+        Layers behind the chunk.
+
+    Returns
+    -------
+    list
+        Section ids, in the order given.
+    """
     return [group for group in p_groups if z_first <= float(group) <= z_last + reach]
 
 
 def joined(parts: Sequence[Moments]) -> Moments:
-    """Join moments of several chunks in the order given."""
+    """Join moments of several chunks.
+
+    Parameters
+    ----------
+    parts
+        Moments of each chunk.
+
+    Returns
+    -------
+    Moments
+        In the order given.
+    """
     if not parts:
         return of_matches([])
     return Moments(
@@ -224,13 +353,32 @@ def joined(parts: Sequence[Moments]) -> Moments:
 
 
 def write(path: str | Path, moments: Moments) -> None:
-    """Write an ``.npz`` atomically; equal moments give equal bytes."""
+    """Write moments as ``.npz``, atomically; equal moments give equal bytes.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    moments
+        Of m pairs.
+    """
     with files.atomic_path(path) as partial, partial.open("wb") as stream:
         np.savez(stream, **{f.name: getattr(moments, f.name) for f in fields(Moments)})
 
 
 def read(path: str | Path) -> Moments:
-    """Read the moments of `write`."""
+    """Read the moments of `write`.
+
+    Parameters
+    ----------
+    path
+        File to read; it is closed again.
+
+    Returns
+    -------
+    Moments
+        Of m pairs.
+    """
     with np.load(path) as stored:
         return Moments(*(stored[f.name] for f in fields(Moments)))
 

@@ -1,4 +1,4 @@
-"""Offsets: what the stage did not report at restarts, as unknowns of the solve.
+"""What the stage did not report at restarts, as unknowns of the solve.
 
 The stage prior epsilon |M - S|^2 becomes epsilon |M - S - o_g|^2 with an offset o_g for each group
 g of layers between restarts. The offsets border the system of the tiles,
@@ -38,7 +38,26 @@ class Border:
 
     @staticmethod
     def of(solver: Solve, groups: Int64, epsilon: float, *, unknowns: int, tied: bool) -> Border:
-        """Find how the groups (n,) answer to their offsets; one group alone needs none."""
+        """Compute how the groups respond to their offsets.
+
+        Parameters
+        ----------
+        solver
+            Of the factorised system of the n tiles.
+        groups
+            (n,) group of each tile, 0, 1, ...; a single group needs no offset.
+        epsilon
+            Weight of the stage prior.
+        unknowns
+            Of a tile.
+        tied
+            Whether x and y are in one system.
+
+        Returns
+        -------
+        Border
+            With its Schur complement.
+        """
         size = np.bincount(groups).astype(float)
         axes, g = 2 if tied else 1, len(size)
         schur = np.diag(np.tile(epsilon * (1 + DRAW) * size, axes))
@@ -49,10 +68,23 @@ class Border:
         return out
 
     def solve(self, rhs: Array, moved: Array, offsets: Array) -> tuple[Array, Array]:
-        """Return the change (n, k, r) of the tiles and the shift (g, 2) of the offsets.
+        """Solve for tiles and offsets together.
 
-        `rhs` (n, k, r) of the tiles with the present `offsets` (g, 2) in their reference, `moved`
-        (n, 2) the tiles' translations relative to the stage.
+        Parameters
+        ----------
+        rhs
+            (n, k, r) right-hand sides of the tiles, with the present `offsets` in their reference.
+        moved
+            (n, 2) translations of the tiles relative to the stage, px.
+        offsets
+            (g, 2) present offsets x, y of the groups, px.
+
+        Returns
+        -------
+        change : Array
+            (n, k, r) of the tiles.
+        shift : Array
+            (g, 2) change of the offsets, px.
         """
         if len(self.size) == 1:
             return self.solver(rhs), np.zeros((1, 2))

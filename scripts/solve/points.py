@@ -1,4 +1,4 @@
-"""Points: a wrong point among the right ones of a pair loses its say.
+"""A wrong point among the right ones of a pair is weighted down.
 
 The points of a pair are judged by the affine they agree on, where all of them are in memory: while
 moments are gathered. Iteratively re-weighted least squares, Huber's weights first
@@ -22,7 +22,7 @@ ROUNDS = (*[(huber, 1.0)] * 3, (cauchy, 2.0), (cauchy, 4.0))
 
 
 def factors(p: Array, q: Array, w: Array, size: Int64, cutoff: float = CUTOFF) -> Array:
-    """Return the (points,) factors 0..1 of the points of some pairs.
+    """Compute the robust factors of the points of some pairs.
 
     Parameters
     ----------
@@ -34,6 +34,11 @@ def factors(p: Array, q: Array, w: Array, size: Int64, cutoff: float = CUTOFF) -
         (pairs,) points of each pair, none zero.
     cutoff
         Residual at which the weight function turns down, in multiples of the pair's median.
+
+    Returns
+    -------
+    Array
+        (points,) factors 0..1; 1 in pairs of fewer than `ENOUGH` points.
     """
     factor = np.ones(len(w))
     start = np.concatenate([[0], np.cumsum(size)[:-1]]).astype(np.int64)

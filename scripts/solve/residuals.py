@@ -1,4 +1,4 @@
-"""Residuals: what a person needs to judge a solve, per tile, per pair and in a few figures."""
+"""What a person needs to judge a solve, per tile, per pair and in a few figures."""
 
 from __future__ import annotations
 
@@ -30,10 +30,18 @@ Row = dict[str, Any]
 
 
 def shapes(linear: Array) -> dict[str, Array]:
-    """Scale, rotation and shear of (n, 2, 2) matrices.
+    """Compute scale, rotation and shear of matrices.
 
-    ``scale_x``, ``scale_y`` lengths of the images of the unit vectors; ``rotation_mrad`` of the
-    nearest rotation; ``shear`` cosine of the angle between the images of the axes.
+    Parameters
+    ----------
+    linear
+        (n, 2, 2) linear parts, px per px.
+
+    Returns
+    -------
+    dict
+        ``scale_x``, ``scale_y`` (n,) lengths of the images of the unit vectors, ``rotation_mrad``
+        (n,) of the nearest rotation, ``shear`` (n,) cosine of the angle between these images.
     """
     x, y = linear[:, :, 0], linear[:, :, 1]
     scale_x, scale_y = np.linalg.norm(x, axis=1), np.linalg.norm(y, axis=1)
@@ -63,7 +71,18 @@ def _tile_columns(tiles: Tiles, graph: Graph, solved: Solved) -> dict[str, Array
 
 
 def per_tile(tiles: Tiles, graph: Graph, solved: Solved) -> Iterator[Row]:
-    """Return one row per tile (`TILE_COLUMNS`); rms over the tile's pairs as they weigh."""
+    """Compute one row per tile.
+
+    Parameters
+    ----------
+    tiles, graph, solved
+        The solve and what it was made of.
+
+    Yields
+    ------
+    dict
+        `TILE_COLUMNS`; rms over the tile's pairs as they weigh.
+    """
     n = len(tiles)
     pairs = np.bincount(graph.p, minlength=n) + np.bincount(graph.q, minlength=n)
     columns = _tile_columns(tiles, graph, solved)
@@ -74,7 +93,18 @@ def per_tile(tiles: Tiles, graph: Graph, solved: Solved) -> Iterator[Row]:
 
 
 def per_layer(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
-    """Return one row per layer (`LAYER_COLUMNS`): means of its tiles, its root for the rms."""
+    """Compute one row per layer: means of its tiles, root of the mean square for the rms.
+
+    Parameters
+    ----------
+    tiles, graph, solved
+        The solve and what it was made of.
+
+    Returns
+    -------
+    list
+        Rows of `LAYER_COLUMNS`, in order of z.
+    """
     z, layer = np.unique(tiles.z, return_inverse=True)
     count = np.bincount(layer)
     columns = _tile_columns(tiles, graph, solved)
@@ -90,10 +120,20 @@ def per_layer(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
 
 
 def worst_pairs(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
-    """Return the wrong pairs and some more of the largest error (`WORST_COLUMNS`), worst first.
+    """List the wrong pairs and some more of the largest error.
 
     ``typical_px`` is the median residual at that distance in z, ``share_of_error`` the pair's
     part of the sum of weight x residual^2 as it would be without re-weighting.
+
+    Parameters
+    ----------
+    tiles, graph, solved
+        The solve and what it was made of.
+
+    Returns
+    -------
+    list
+        Rows of `WORST_COLUMNS`, worst first.
     """
     typical = robust.scales(solved.residual, graph.apart)
     error = graph.weight * solved.residual**2
@@ -119,7 +159,7 @@ def worst_pairs(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
     ]
 
 
-def per_pair(tiles: Tiles, graph: Graph, solved: Solved) -> Iterator[Row]:
+def _per_pair(tiles: Tiles, graph: Graph, solved: Solved) -> Iterator[Row]:
     """Return one row per pair (`PAIR_COLUMNS`); ``weight`` is the robust factor, 0 when wrong."""
     for k in range(len(graph)):
         yield {
@@ -135,17 +175,41 @@ def per_pair(tiles: Tiles, graph: Graph, solved: Solved) -> Iterator[Row]:
 def tables(
     tiles: Tiles, graph: Graph, solved: Solved
 ) -> dict[str, tuple[tuple[str, ...], Iterable[Row]]]:
-    """Return columns and rows of all tables of a solve."""
+    """Lay out all tables of a solve.
+
+    Parameters
+    ----------
+    tiles, graph, solved
+        The solve and what it was made of.
+
+    Returns
+    -------
+    dict
+        Name of the output of `solve_transforms` -> columns and rows.
+    """
     return {
         "tiles": (TILE_COLUMNS, per_tile(tiles, graph, solved)),
         "layers": (LAYER_COLUMNS, per_layer(tiles, graph, solved)),
-        "pairs": (PAIR_COLUMNS, per_pair(tiles, graph, solved)),
+        "pairs": (PAIR_COLUMNS, _per_pair(tiles, graph, solved)),
         "worst_pairs": (WORST_COLUMNS, worst_pairs(tiles, graph, solved)),
     }
 
 
 def figures(tiles: Tiles, graph: Graph, solved: Solved, options: Options, ignored: int) -> Row:
-    """Return the figures of ``solve/solve.json``; `ignored` pairs had a tile outside the stack."""
+    """Sum a solve up.
+
+    Parameters
+    ----------
+    tiles, graph, solved, options
+        The solve and what it was made of.
+    ignored
+        Pairs of the collections that are not in `graph`.
+
+    Returns
+    -------
+    dict
+        Content of ``solve/solve.json``.
+    """
     good = solved.factor > 0
     moved = solved.placement[:, :, 2] - tiles.stage[:, :, 2]
     return {

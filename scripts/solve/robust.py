@@ -1,4 +1,4 @@
-"""Robust: weights of pairs by their residual, so that a wrong match does not bend the volume.
+"""Weights of pairs by their residual, so that a wrong match does not distort the volume.
 
 Iteratively re-weighted least squares on the root-mean-square residual of each pair. The unit of
 residual is the median of the pairs at the same distance in z: layers further apart match less
@@ -35,7 +35,7 @@ FUNCTIONS: dict[str, Weighting] = {
 
 
 def scales(residual: Array, dz: Array) -> Array:
-    """Return the (m,) typical residual, px, of pairs at each pair's distance in z.
+    """Compute the typical residual of the pairs at each pair's distance in z.
 
     Parameters
     ----------
@@ -43,6 +43,11 @@ def scales(residual: Array, dz: Array) -> Array:
         (m,) root-mean-square residual of each pair, px.
     dz
         (m,) distance in layers, 0 for pairs within a layer.
+
+    Returns
+    -------
+    Array
+        (m,) medians, px; those of distances with few pairs are the median of all.
     """
     overall = max(float(np.median(residual)), FLOOR_PX) if len(residual) else FLOOR_PX
     out = np.full(len(residual), overall)
@@ -59,12 +64,41 @@ def _classes(dz: Array) -> Iterator[Bool]:
 
 
 def weights(kind: str, residual: Array, dz: Array, *, cutoff: float) -> Array:
-    """Return (m,) factors 0..1 of the pairs; `cutoff` is in multiples of the typical residual."""
+    """Compute the robust factors of the pairs.
+
+    Parameters
+    ----------
+    kind
+        Name of a weight function (`FUNCTIONS`).
+    residual, dz
+        (m,) residual, px, and distance, layers, of each pair.
+    cutoff
+        Residual at which the function turns down, in multiples of the typical one.
+
+    Returns
+    -------
+    Array
+        (m,) factors 0..1.
+    """
     return FUNCTIONS[kind](residual / (cutoff * scales(residual, dz)))
 
 
 def wrong(residual: Array, dz: Array, *, cutoff: float) -> Bool:
-    """Tell which of the m pairs are wrong, not noisy (see `WRONG_SD`)."""
+    """Tell which pairs are wrong, not noisy.
+
+    Parameters
+    ----------
+    residual, dz
+        (m,) residual, px, and distance, layers, of each pair.
+    cutoff
+        In multiples of the typical residual: no pair below it is wrong, each beyond `WRONG` times
+        it is.
+
+    Returns
+    -------
+    Bool
+        (m,) whether a pair lies beyond its class's median and `WRONG_SD` standard deviations.
+    """
     typical = scales(residual, dz)
     away = np.abs(residual - typical)
     spread = np.full(len(away), float(np.median(away)) if len(away) else 0.0)
@@ -75,9 +109,9 @@ def wrong(residual: Array, dz: Array, *, cutoff: float) -> Bool:
 
 
 def bridges(good: Bool, n: int, p: Int64, q: Int64) -> Bool:
-    """Tell which of the m pairs alone join parts of the graph that good pairs do not join.
+    """Tell which pairs alone join parts of the graph that good pairs do not join.
 
-    Such pairs are not outvoted by others, only strained: to drop them would tear the volume.
+    No other pair contradicts them, they are only strained: to drop them would tear the volume.
 
     Parameters
     ----------
@@ -87,6 +121,11 @@ def bridges(good: Bool, n: int, p: Int64, q: Int64) -> Bool:
         Number of tiles.
     p, q
         (m,) tiles of each pair.
+
+    Returns
+    -------
+    Bool
+        (m,) whether the two tiles of a pair lie in different parts.
     """
     link = coo_array((np.ones(int(good.sum())), (p[good], q[good])), shape=(n, n))
     label = connected_components(link, directed=False)[1]

@@ -1,20 +1,31 @@
-"""Solver: one global, robust, regularised least-squares solve of all tiles.
+"""One global, robust, regularised least-squares solve of all tiles.
 
-Minimised over the placements M (spec solve-export 2.2, in a direct form):
+With the placement (A t) of tile i, A (2, 2) its linear part with columns A^c and t (2,) the place
+of its centre (see `graph`), minimised over all tiles and over the offsets o of the groups is
 
-* data: sum over pairs of weight x mean |M_p p - M_q q|^2,
-* mu = lambda / (1 - lambda) times each tile's weight times the mean square, over the tile's area,
-  of the difference between its linear part and that of the rigid fit R to its matches. R lags one
-  solve behind, so that every solve is linear;
-* what is known of the microscope: a tile deviates from R by `shape_sd` and from the stage's
-  rotation by `rotation_sd`, weighed against the noise of the matches. Structures of tissue that
-  run obliquely turn and stretch chains of small tiles without end where nothing says this;
-* a stage prior so weak that it acts on long waves alone: each tile's area is tied to its stage
-  position with epsilon = k (2 pi / wavelength)^2, k being the stiffness of the chain of matches
-  (mean over tiles of the sum of weight x dz^2). A wave of the chain of n layers then follows the
-  stage by 1 / (1 + (wavelength / n)^2): jitter of the stage by nothing, the mean wholly. It also
-  fixes the gauge. Jumps at restarts, which the stage does not report, are unknowns as well: each
-  group of layers between restarts is tied to the stage moved by an offset of its own.
+    sum over pairs k of f_k w_k <|M_p x_p - M_q x_q|^2>_k
+    + sum over tiles i of
+        mu W_i sum_c a_ic |A_i^c - R_i^c|^2                                        rigid fit
+        + s^2 (|A_i - R_i|^2 / (shape_sd h)^2 + |A_i - S_i|^2 / (rotation_sd h)^2)  microscope
+        + epsilon (sum_c a_ic |A_i^c - S_i^c|^2 + |t_i - u_i - o_g(i)|^2)          stage
+    + epsilon d sum over groups g of N_g |o_g|^2
+
+<>_k        mean over the points of pair k by their weights
+w_k, f_k    base weight of the pair (`Weighting`), and its robust factor 0..1 (`robust`)
+W_i         sum of f w over the pairs of tile i; mu = rigid_lambda / (1 - rigid_lambda)
+a_ic        mean of u^2 (c = 1) and v^2 (c = 2) over the area of the tile; h px per unit of u, v
+R_i         rotation (times h) of the rigid fit of tile i to where its partners have its points;
+            it lags one solve behind, so that every solve is linear
+s^2         sum of f w residual^2 / (2 sum of f w): the noise of the matches, px^2 per axis
+S_i, u_i    linear part and place of the centre by the stage; o_g offset of the group of layers
+            between restarts, which the stage does not report; N_g its tiles, d = `offsets.DRAW`
+epsilon     k (2 pi / wavelength)^2 with the stiffness of the chain k = sum of f w dz^2 / tiles
+
+The second line is the block solver's relaxation towards a rigid model. The third says what is known
+of the microscope: structures of tissue that run obliquely turn and stretch chains of small tiles
+without end where nothing says this. The fourth is so weak that it acts on long waves alone: a wave
+of the chain of n layers follows the stage by 1 / (1 + (wavelength / n)^2), jitter of the stage by
+nothing, the mean wholly. It also fixes the gauge.
 
 The phases go from stiff to free (translation, rigid, model) with pairs re-weighted in each, so
 that gross errors are known before shapes are free to follow them. Then the wrong pairs leave, and
@@ -68,7 +79,18 @@ class Options:
 
     @staticmethod
     def of_config(section: dict[str, object]) -> Options:
-        """Return the options of the config section ``solve``."""
+        """Return the options of the config section ``solve``.
+
+        Parameters
+        ----------
+        section
+            Keys of `Options` and `Weighting`; ``z_range``, which chooses tiles, is left out.
+
+        Returns
+        -------
+        Options
+            The options, others at their defaults.
+        """
         names = {"dz_exponent", "montage_weight", "saturation_points"}
         weighting = Weighting(**{k: v for k, v in section.items() if k in names})  # type: ignore[arg-type]
         rest = {k: v for k, v in section.items() if k not in {*names, "z_range"}}
@@ -103,7 +125,7 @@ class _Terms:
 
 
 @dataclass(frozen=True, eq=False)
-class _At:
+class _State:
     """Placements and what the pairs pull there."""
 
     placement: Array
@@ -111,7 +133,23 @@ class _At:
 
 
 def solve(tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[float] = ()) -> Solved:
-    """Solve all placements; before the layers (z) of `restarts` the stage may have jumped.
+    """Solve all placements.
+
+    Parameters
+    ----------
+    tiles
+        The n tiles, in order of z.
+    graph
+        The m pairs between them.
+    options
+        Model, weights and restraints.
+    restarts
+        Layers (z) before which the stage may have jumped.
+
+    Returns
+    -------
+    Solved
+        Placements (n, 2, 3), residuals (m,) px and robust factors (m,), 0 for wrong pairs.
 
     Raises
     ------
@@ -127,13 +165,13 @@ def _solve(tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[floa
     wavelength = max(FREE, options.stage_wavelength_layers)
     sums = Sums(len(tiles), graph)
     terms = _Terms(tiles, graph, sums, options, graph.weight, wavelength, tiles.stage)
-    at, factor = _at(graph, tiles.stage), np.ones(len(graph))
+    at, factor = _state_at(graph, tiles.stage), np.ones(len(graph))
     iterations: dict[str, int] = {}
     groups = np.zeros(len(tiles), np.int64)
     out = np.zeros(len(graph), bool)
     # on what is wrong all pairs vote alike: the adjacent layer, which weighs most in the end,
     # would otherwise outvote all others together
-    voting = replace(terms, weight=graph.vote)
+    voting = replace(terms, weight=graph.point_weight)
     for model, kind, judged in _phases(options):
         layout = layout_of(
             len(tiles), graph.p, graph.q, unknowns=model.unknowns, max_band_gb=options.max_band_gb
@@ -163,7 +201,18 @@ def _solve(tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[floa
 
 
 def linear(tiles: Tiles, graph: Graph, options: Options) -> Array:
-    """Return the (n, 2, 3) placements of one plain, weighted least-squares solve from the stage."""
+    """Compute one plain, weighted least-squares solve from the stage positions.
+
+    Parameters
+    ----------
+    tiles, graph, options
+        As of `solve`; no pair is re-weighted.
+
+    Returns
+    -------
+    Array
+        (n, 2, 3) placements.
+    """
     sums, model = Sums(len(tiles), graph), MODELS[options.model]
     wavelength = options.stage_wavelength_layers
     terms = _Terms(tiles, graph, sums, options, graph.weight, wavelength, tiles.stage)
@@ -171,11 +220,11 @@ def linear(tiles: Tiles, graph: Graph, options: Options) -> Array:
         len(tiles), graph.p, graph.q, unknowns=model.unknowns, max_band_gb=options.max_band_gb
     )
     with threadpool_limits(1):
-        return _step(terms, layout, model, _at(graph, tiles.stage), np.ones(len(graph)))
+        return _step(terms, layout, model, _state_at(graph, tiles.stage), np.ones(len(graph)))
 
 
-def _at(graph: Graph, placement: Array) -> _At:
-    return _At(placement, forces(graph, placement))
+def _state_at(graph: Graph, placement: Array) -> _State:
+    return _State(placement, forces(graph, placement))
 
 
 def _stiffness(terms: _Terms, total: Array, noise: float) -> tuple[Array, float]:
@@ -211,9 +260,11 @@ def _groups(tiles: Tiles, placement: Array, restarts: Sequence[float]) -> Int64:
     mean = total / np.bincount(layer)[:, None]
     size = np.linalg.norm(np.diff(mean, axis=0, prepend=mean[:1]), axis=1)
     jumps = size > max(JUMP_PX, JUMP_FACTOR * float(np.median(size)))
-    told = np.isin(np.arange(len(z)), np.searchsorted(z, np.asarray(restarts, float)))
-    begins = (jumps | told) & (np.arange(len(z)) > 0)
-    log.info("%d restarts told, %d jumps found in %d layers", told.sum(), jumps.sum(), len(z))
+    reported = np.isin(np.arange(len(z)), np.searchsorted(z, np.asarray(restarts, float)))
+    begins = (jumps | reported) & (np.arange(len(z)) > 0)
+    log.info(
+        "%d restarts reported, %d jumps found in %d layers", reported.sum(), jumps.sum(), len(z)
+    )
     return np.asarray(np.cumsum(begins)[layer], np.int64)
 
 
@@ -232,14 +283,14 @@ def _phases(options: Options) -> list[tuple[SolveModel, str, bool]]:
 
 
 def _phase(
-    terms: _Terms, layout: Layout, model: SolveModel, kind: str, at: _At, factor: Array
-) -> tuple[_At, Array, int]:
+    terms: _Terms, layout: Layout, model: SolveModel, kind: str, at: _State, factor: Array
+) -> tuple[_State, Array, int]:
     """Solve and re-weight until the typical residual stands still."""
     before, cutoff = math.inf, terms.options.robust_cutoff
     count, now = 0, 0.0
     while count < terms.options.max_iterations:
         count += 1
-        at = _at(terms.graph, _step(terms, layout, model, at, factor))
+        at = _state_at(terms.graph, _step(terms, layout, model, at, factor))
         residual, weight = at.forces.residual, factor * terms.weight
         now = math.sqrt(float(weight @ residual**2) / max(float(weight.sum()), 1e-300))
         previous = factor
@@ -261,7 +312,7 @@ def _wrong(terms: _Terms, kind: str, residual: Array) -> Bool:
     return wrong & ~robust.bridges(~wrong, len(terms.tiles), graph.p, graph.q)
 
 
-def _step(terms: _Terms, layout: Layout, model: SolveModel, at: _At, factor: Array) -> Array:
+def _step(terms: _Terms, layout: Layout, model: SolveModel, at: _State, factor: Array) -> Array:
     """Return the placements after one solve."""
     solver, rhs = _factors(terms, layout, model, at, factor)
     moved = model.step(at.placement, solver(rhs))
@@ -271,7 +322,7 @@ def _step(terms: _Terms, layout: Layout, model: SolveModel, at: _At, factor: Arr
 
 
 def _factors(
-    terms: _Terms, layout: Layout, model: SolveModel, at: _At, factor: Array
+    terms: _Terms, layout: Layout, model: SolveModel, at: _State, factor: Array
 ) -> tuple[Solve, Array]:
     """Return the factorised system and its right-hand side."""
     graph, placement = terms.graph, at.placement
@@ -298,8 +349,8 @@ def _undetermined(terms: _Terms, factor: Array) -> str:
 
 
 def _polish(
-    terms: _Terms, layout: Layout, model: SolveModel, at: _At, factor: Array, groups: Int64
-) -> tuple[_At, _Terms, Array]:
+    terms: _Terms, layout: Layout, model: SolveModel, at: _State, factor: Array, groups: Int64
+) -> tuple[_State, _Terms, Array]:
     """Let the rigid fits catch up with the weights fixed: the factors are used again.
 
     Every group of layers between restarts has an offset to the stage, an unknown like the others.
@@ -319,18 +370,18 @@ def _polish(
         terms = replace(terms, reference=reference)
         moved = model.step(at.placement, change)
         motion = float(np.abs(moved - at.placement).max())
-        at = _at(terms.graph, moved)
+        at = _state_at(terms.graph, moved)
         if motion < SETTLED_PX:
             break
     return at, terms, offsets
 
 
-def _precision(terms: _Terms, model: SolveModel, at: _At, factor: Array) -> float:
-    def size(at: _At) -> float:
+def _precision(terms: _Terms, model: SolveModel, at: _State, factor: Array) -> float:
+    def size(at: _State) -> float:
         rhs = model.right_side(at.placement, _sums(terms, at, factor)[1])
         return float(np.linalg.norm(rhs))
 
-    return size(at) / max(size(_at(terms.graph, terms.tiles.stage)), 1e-300)
+    return size(at) / max(size(_state_at(terms.graph, terms.tiles.stage)), 1e-300)
 
 
 def _noise(weight: Array, residual: Array) -> float:
@@ -338,7 +389,7 @@ def _noise(weight: Array, residual: Array) -> float:
     return float(weight @ residual**2) / max(float(weight.sum()), 1e-300) / 2
 
 
-def _sums(terms: _Terms, at: _At, factor: Array) -> tuple[Array, Array]:
+def _sums(terms: _Terms, at: _State, factor: Array) -> tuple[Array, Array]:
     """Return diagonal blocks (n, 3, 3) and gradients (n, 2, 3) at a placement, priors included."""
     n, placement = len(terms.tiles), at.placement
     weight = terms.weight * factor

@@ -1,9 +1,9 @@
-"""System: symmetric positive definite block systems, factorised directly.
+"""Symmetric positive definite block systems, factorised directly.
 
 A z chain couples a tile only with the few layers around it: ordered by z the matrix is a narrow
-band, and a banded Cholesky solves 324,465 unknowns in a second on one core (spec solve-export 7).
-Where a reverse Cuthill-McKee order is narrower it is taken; where the band would not fit,
-SuperLU with a minimum-degree order takes over.
+band, and a banded Cholesky solves 324,465 unknowns in a second on one core. Where a reverse
+Cuthill-McKee order (doi:10.1145/800195.805928) is narrower it is taken; where the band would not
+fit, SuperLU with a minimum-degree order takes over.
 """
 
 from __future__ import annotations
@@ -42,7 +42,21 @@ class Layout:
 def layout_of(n: int, p: Int64, q: Int64, *, unknowns: int, max_band_gb: float) -> Layout:
     """Choose order and method for n tiles coupled by pairs p - q.
 
-    Tiles are expected in order of z. `unknowns` per tile decides the size of the band.
+    Parameters
+    ----------
+    n
+        Number of tiles, which are expected in order of z.
+    p, q
+        (m,) positions of the tiles of each pair.
+    unknowns
+        Of a tile; they decide the size of the band.
+    max_band_gb
+        A larger band is not stored: the system is then factorised as a sparse one.
+
+    Returns
+    -------
+    Layout
+        Row of each tile, and how the system is stored.
     """
     natural = np.arange(n)
     place, width = natural, _width(natural, p, q)
@@ -73,7 +87,7 @@ def _cuthill_mckee(n: int, p: Int64, q: Int64) -> Int64:
 
 
 def factorise(layout: Layout, diagonal: Array, off: Array) -> Solve:
-    """Factorise; gives a function that solves for (n, k, r) right-hand sides.
+    """Factorise a block system.
 
     Parameters
     ----------
@@ -84,6 +98,11 @@ def factorise(layout: Layout, diagonal: Array, off: Array) -> Solve:
     off
         (k, k, m) blocks, rows of tile p, columns of tile q; no pair occurs twice.
 
+    Returns
+    -------
+    Solve
+        Function that solves for (n, k, r) right-hand sides.
+
     Raises
     ------
     numpy.linalg.LinAlgError
@@ -92,12 +111,12 @@ def factorise(layout: Layout, diagonal: Array, off: Array) -> Solve:
     solve = METHODS["banded" if layout.banded else "sparse"](layout, diagonal, off)
     n, k = diagonal.shape[:2]
 
-    def placed(rhs: Array) -> Array:
+    def _placed(rhs: Array) -> Array:
         flat = np.empty((n, k, rhs.shape[2]))
         flat[layout.place] = rhs
         return np.asarray(solve(flat.reshape(n * k, -1)).reshape(n, k, -1)[layout.place])
 
-    return placed
+    return _placed
 
 
 def _factorise_banded(layout: Layout, diagonal: Array, off: Array) -> Solve:
@@ -132,7 +151,18 @@ def _factorise_sparse(layout: Layout, diagonal: Array, off: Array) -> Solve:
 
 
 def matrix_of(layout: Layout, diagonal: Array, off: Array) -> csc_array:
-    """Return the whole matrix (n k, n k) of the blocks of `factorise`."""
+    """Assemble the whole matrix.
+
+    Parameters
+    ----------
+    layout, diagonal, off
+        As of `factorise`.
+
+    Returns
+    -------
+    csc_array
+        (n k, n k), rows and columns in the order of the layout.
+    """
     n, k = diagonal.shape[:2]
     tile = layout.place[np.arange(n)]
     p, q = layout.place[layout.p], layout.place[layout.q]

@@ -10,16 +10,16 @@ import numpy as np
 from scripts.lib.arrays import Array, Bytes
 from scripts.zcorr import correlation, isotropy, regions
 from scripts.zcorr.correlation import Field
-from scripts.zcorr.isotropy import LAGS_PX, Grain
+from scripts.zcorr.isotropy import LAGS_PX, BandTexture
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
-    """A layer ready for all comparisons."""
+class PreparedLayer:
+    """A layer prepared for all comparisons."""
 
     pixels: Bytes  # (h, w), 0 = no data
     field: Field
-    grain: Grain
+    texture: BandTexture
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,30 +28,50 @@ class Compared:
 
     corr: Array  # (n, R) Pearson correlation
     share: Array  # (n, R) part of the picture that it rests on
-    band: Array  # (n, R) correlation of the grain
+    band: Array  # (n, R) correlation of the bands
     band_share: Array  # (n, R)
     shift: Array  # (n, R, 2) shift x, y at which the band correlates best, px of the band
-    bend: Array  # (n, R, 3) its second derivatives xx, yy, xy, made positive
-    variance: Array  # (n,) of the grain, grey levels²
+    curvature: Array  # (n, R, 3) its second derivatives xx, yy, xy, made positive
+    variance: Array  # (n,) of the band, grey levels²
     inplane: Array  # (n, m) covariance within the layer at isotropy.LAGS_PX, grey levels²
     regional: Array  # (n, rows, columns) correlation with the next layer
 
 
 def compare(
-    layers: Iterable[Seen | None], count: int, reach: int, shape: tuple[int, int], region_px: float
+    layers: Iterable[PreparedLayer | None],
+    count: int,
+    reach: int,
+    shape: tuple[int, int],
+    region_px: float,
 ) -> Compared:
-    """Compare each of the first `count` layers with the `reach` that follow it.
+    """Compare each of the first layers with those that follow it.
 
-    `layers` gives one entry for each z, None where there is no layer: ``count + reach`` of them, or
-    fewer at the end of the stack. At most ``reach + 1`` are held. `shape` is that of the pictures.
+    Parameters
+    ----------
+    layers
+        One entry for each z, None where there is no layer: ``count + reach`` of them, or fewer at
+        the end of the stack. At most ``reach + 1`` are held.
+    count
+        Number of layers n to compare.
+    reach
+        Number of layers R behind each that it is compared with.
+    shape
+        Rows and columns of the pictures.
+    region_px
+        Largest side of a region, px.
+
+    Returns
+    -------
+    Compared
+        Of n layers.
     """
     out = _nothing(count, reach, shape, region_px)
-    held: list[Seen | None] = []
+    held: list[PreparedLayer | None] = []
     for j, layer in enumerate(layers):
         if layer is not None:
             if j < count:
-                out.variance[j] = round(layer.grain.variance, 4)
-                out.inplane[j] = np.round(layer.grain.inplane, 4)
+                out.variance[j] = round(layer.texture.variance, 4)
+                out.inplane[j] = np.round(layer.texture.inplane, 4)
             for k, other in enumerate(reversed(held)):
                 if j - k - 1 < count and other is not None:
                     _pair(out, j - k - 1, k, other, layer)
@@ -63,11 +83,11 @@ def compare(
     return out
 
 
-def _pair(out: Compared, i: int, k: int, a: Seen, b: Seen) -> None:
+def _pair(out: Compared, i: int, k: int, a: PreparedLayer, b: PreparedLayer) -> None:
     out.corr[i, k], out.share[i, k] = correlation.pearson(a.field, b.field)
-    grain = isotropy.alike(a.grain, b.grain)
-    out.band[i, k], out.band_share[i, k] = grain.value, grain.share
-    out.shift[i, k], out.bend[i, k] = grain.shift, grain.bend
+    found = isotropy.similarity(a.texture, b.texture)
+    out.band[i, k], out.band_share[i, k] = found.value, found.share
+    out.shift[i, k], out.curvature[i, k] = found.shift, found.curvature
 
 
 def _nothing(count: int, reach: int, shape: tuple[int, int], region_px: float) -> Compared:
@@ -77,7 +97,7 @@ def _nothing(count: int, reach: int, shape: tuple[int, int], region_px: float) -
         band=np.full((count, reach), np.nan),
         band_share=np.zeros((count, reach)),
         shift=np.full((count, reach, 2), np.nan),
-        bend=np.zeros((count, reach, 3)),
+        curvature=np.zeros((count, reach, 3)),
         variance=np.full(count, np.nan),
         inplane=np.full((count, len(LAGS_PX)), np.nan),
         regional=np.full((count, *regions.cells(shape, region_px)), np.nan),

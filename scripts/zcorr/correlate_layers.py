@@ -5,18 +5,18 @@ Inputs
 Outputs
     ``zcorr/correlations/{chunk}.npz``: ``z`` (n,) every z of the chunk, ``present`` (n,) whether it
     has tiles, ``own`` (n,) whether any of them shows its own layer (a patch shows another's),
-    ``offsets`` (R,) = 1..R, ``scale``, ``pixel_layers`` (x, y) size of a pixel of the grain in
+    ``offsets`` (R,) = 1..R, ``scale``, ``pixel_layers`` (x, y) size of a pixel of the bands in
     nominal layers, ``region_...`` the `region_volume.Place`, and the arrays of
     `comparison.Compared`: correlations with z + offset (NaN = none), the share of the picture they
-    rest on, what the grain says, and the regions
+    rest on, the band-passed texture, and the regions
     ``zcorr/layers/{chunk}.npz``: ``z`` (n,), ``pixels`` (n, h, w) uint8 low-resolution layers
     (0 = no data), ``scale``, ``x0``, ``y0`` world px of pixel (0, 0)
 Method
     All layers are rendered over the stack's bounds at one scale, pixels without texture are left
-    out (spec solve-export 3.2). So are patches: a copy of a neighbor says nothing about distance.
-    Grain is looked at where a pixel is about a layer, in the whole layer or in windows spread over
-    it. A chunk also renders the R layers behind it, so that all pairs whose lower layer is its own
-    exist.
+    out (as in render's LayerDistancePlanner). So are patches: a copy of a neighbor says nothing
+    about distance. Band-passed texture is measured where a pixel is about a layer, in the whole
+    layer or in windows spread over it. A chunk also renders the R layers behind it, so that all
+    pairs whose lower layer is its own exist.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
 from scripts.zcorr import comparison, correlation, isotropy, region_volume, windows
-from scripts.zcorr.comparison import Compared, Seen
+from scripts.zcorr.comparison import Compared, PreparedLayer
 
 
 @dataclass(frozen=True)
@@ -42,21 +42,21 @@ class View:
 
     box: Box
     scale: float
-    grain_boxes: tuple[Box, ...]
-    grain_scale: float
-    texture: correlation.Texture
+    texture_boxes: tuple[Box, ...]
+    texture_scale: float
+    resin: correlation.ResinMask
     region_px: float  # picture pixels
 
     @staticmethod
     def of(box: Box, zcorr: Mapping[str, Any], pixel_layers: float) -> "View":
         """Choose for a stack; `pixel_layers` is the size of its pixels in nominal layers."""
         scale = correlation.picture_scale(box, zcorr["scale"], zcorr["min_picture_px"])
-        grain_scale = windows.grain_scale(pixel_layers)
-        texture = correlation.Texture(
+        texture_scale = windows.texture_scale(pixel_layers)
+        resin = correlation.ResinMask(
             zcorr["resin_masking"], zcorr["resin_sigma_px"], zcorr["resin_content_threshold"]
         )
-        boxes = windows.spread(box, zcorr["window_px"] / grain_scale, zcorr["windows"])
-        return View(box, scale, boxes, grain_scale, texture, zcorr["region_px"] * scale)
+        boxes = windows.spread(box, zcorr["window_px"] / texture_scale, zcorr["windows"])
+        return View(box, scale, boxes, texture_scale, resin, zcorr["region_px"] * scale)
 
 
 def main(
@@ -85,7 +85,7 @@ def main(
     seen = _seen(wanted, placed, view, zcorr["picture_px"], kept)
     found = comparison.compare(seen, last - first + 1, reach, shape, view.region_px)
     place = region_volume.Place.of(box, view.scale, shape, found.regional.shape[1:], version)
-    facts = {"pixel_layers": np.array(pixel) / view.grain_scale, "scale": np.array(view.scale)}
+    facts = {"pixel_layers": np.array(pixel) / view.texture_scale, "scale": np.array(view.scale)}
     _save(correlations, first, last, placed, found, facts | place.arrays())
     _keep(layers, first, last, box, view.scale, zcorr["picture_px"], kept)
 
@@ -96,7 +96,7 @@ def _seen(
     view: View,
     picture_px: int,
     kept: dict[int, Bytes],
-) -> Iterator[Seen | None]:
+) -> Iterator[PreparedLayer | None]:
     """Each wanted layer, ready to compare; its small picture goes to `kept` on the way."""
     for z in wanted:
         if z not in placed:
@@ -108,30 +108,30 @@ def _seen(
         shown = picture
         if len(own) < len(placed[z]):
             shown = compose.render_whole(placed[z], box, scale=view.scale, dtype="uint8")
-        kept[z] = correlation.keepsake(shown, picture_px)
+        kept[z] = correlation.thumbnail(shown, picture_px)
         if not own:
             yield None
             continue
-        mask = correlation.textured(picture, view.scale, view.texture)
+        mask = correlation.textured(picture, view.scale, view.resin)
         whole = compose.Picture(picture.pixels, mask)
-        yield Seen(
+        yield PreparedLayer(
             picture.pixels,
             correlation.prepare(picture, mask),
-            isotropy.grain(_windows(own, view, whole)),
+            isotropy.band_texture(_windows(own, view, whole)),
         )
 
 
 def _windows(
     placed: list[compose.Placed], view: View, whole: compose.Picture
 ) -> list[compose.Picture]:
-    """Return the pictures whose grain is looked at, without resin; `whole` when it will do."""
-    if view.grain_boxes == (view.box,) and view.grain_scale == view.scale:
+    """Return the pictures whose texture is measured, without resin; `whole` when it will do."""
+    if view.texture_boxes == (view.box,) and view.texture_scale == view.scale:
         return [whole]
     seen = []
-    for box in view.grain_boxes:
-        box = boxes.whole(box, view.grain_scale)
-        picture = compose.render_whole(placed, box, scale=view.grain_scale, dtype="uint8")
-        mask = correlation.textured(picture, view.grain_scale, view.texture)
+    for box in view.texture_boxes:
+        box = boxes.whole(box, view.texture_scale)
+        picture = compose.render_whole(placed, box, scale=view.texture_scale, dtype="uint8")
+        mask = correlation.textured(picture, view.texture_scale, view.resin)
         seen.append(compose.Picture(picture.pixels, mask))
     return seen
 
@@ -169,7 +169,7 @@ def _keep(
     picture_px: int,
     kept: Mapping[int, Bytes],
 ) -> None:
-    shape = correlation.keepsake_shape(box, scale, picture_px)
+    shape = correlation.thumbnail_shape(box, scale, picture_px)
     z = np.arange(first, last + 1)
     pixels = np.stack([kept.get(int(k), np.zeros(shape, np.uint8)) for k in z])
     small = scale * max(shape) / max(int(scale * box.height), int(scale * box.width))

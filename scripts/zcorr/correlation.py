@@ -2,7 +2,7 @@
 
 Every layer is rendered over the same box at the same scale, so that pixel grids coincide and no
 search for a shift is needed. Where there is no texture (empty resin) pixels say nothing about
-distance and are left out. Facts: spec solve-export 3.2 (render's LayerDistancePlanner).
+distance and are left out, as in render's LayerDistancePlanner.
 
 Pictures are of whole grey levels, as the layers are stored and as the reference renders them, and 0
 where there is no data: so they are small, and their sums are exact.
@@ -32,7 +32,7 @@ LEAST_COMMON = 0.01  # of the picture; a correlation over fewer pixels is no val
 
 
 @dataclass(frozen=True)
-class Texture:
+class ResinMask:
     """Options of the resin mask; lengths in full-resolution px."""
 
     enabled: bool = True
@@ -41,19 +41,47 @@ class Texture:
 
 
 def picture_scale(box: Box, scale: float, min_picture_px: int) -> float:
-    """Scale of the pictures: `scale`, or larger for a small stack, at most 1.
+    """Choose the scale of the pictures: the configured one, or a larger one for a small stack.
 
     Between 1/2 and 1 it is 1: every scale there reads full-resolution pixels all the same.
+
+    Parameters
+    ----------
+    box
+        Bounds of the stack, world px.
+    scale
+        As configured, picture px per world px.
+    min_picture_px
+        Least shorter side of a picture, px.
+
+    Returns
+    -------
+    float
+        At most 1.
     """
     wanted = max(scale, min_picture_px / min(box.width, box.height))
     return 1.0 if wanted > 0.5 else wanted
 
 
-def textured(picture: Picture, scale: float, options: Texture) -> Bool:
-    """Tell which pixels take part: tile data, not 0, and enough texture around; (h, w).
+def textured(picture: Picture, scale: float, options: ResinMask) -> Bool:
+    """Tell which pixels take part: those of tile data, not 0, with enough texture around.
 
     Texture is the mean excess over the local mean, both Gaussian and over valid pixels alone. It
     is measured on an area-averaged picture of about scale 0.22 when `scale` is larger.
+
+    Parameters
+    ----------
+    picture
+        Grey levels (h, w), 0 = no data.
+    scale
+        Picture px per world px.
+    options
+        Of the resin mask.
+
+    Returns
+    -------
+    Bool
+        (h, w).
     """
     data: Bool = picture.mask & (picture.pixels != 0)
     if not options.enabled or not data.any():
@@ -103,7 +131,20 @@ class Field:
 
 
 def prepare(picture: Picture, mask: Bool) -> Field:
-    """Lay a picture flat; `mask` tells which of its pixels take part."""
+    """Lay a picture flat.
+
+    Parameters
+    ----------
+    picture
+        Grey levels (h, w).
+    mask
+        (h, w) which of its pixels take part.
+
+    Returns
+    -------
+    Field
+        Its h w pixels in a row, with their sums.
+    """
     pixels = picture.pixels if mask.all() else picture.pixels * mask
     flat: Bytes = np.ascontiguousarray(pixels, np.uint8).ravel()
     some = cv2.countNonZero(flat) < flat.size
@@ -112,7 +153,20 @@ def prepare(picture: Picture, mask: Bool) -> Field:
 
 
 def pearson(a: Field, b: Field) -> tuple[float, float]:
-    """Correlation over the pixels valid in both (NaN when there are too few) and their share."""
+    """Correlate two layers over the pixels that are valid in both.
+
+    Parameters
+    ----------
+    a, b
+        Layers on one grid.
+
+    Returns
+    -------
+    value : float
+        Pearson correlation, to 6 decimals; NaN when too few pixels are common or one is flat.
+    share : float
+        Of the pixels that are common, 0..1.
+    """
     left, right = (one.values[two.invalid].astype(np.int64) for one, two in ((a, b), (b, a)))
     neither = len(b.invalid) - int(np.count_nonzero(left))
     count = a.values.size - len(a.invalid) - len(b.invalid) + neither
@@ -129,8 +183,21 @@ def pearson(a: Field, b: Field) -> tuple[float, float]:
     return round(top / math.sqrt(va * vb), 6), share
 
 
-def keepsake(picture: Picture, longer_px: int) -> Bytes:
-    """Return the 8-bit picture kept for reports: longer side at most `longer_px`, 0 = no data."""
+def thumbnail(picture: Picture, longer_px: int) -> Bytes:
+    """Shrink a picture to the one that is kept for reports.
+
+    Parameters
+    ----------
+    picture
+        Grey levels (h, w).
+    longer_px
+        Most of its longer side, px.
+
+    Returns
+    -------
+    Bytes
+        Area means, 0 = no data.
+    """
     factor = min(1.0, longer_px / max(picture.pixels.shape))
     full = bool(picture.mask.all())
     small = shrunk(picture.pixels, factor)
@@ -138,8 +205,23 @@ def keepsake(picture: Picture, longer_px: int) -> Bytes:
     return np.where(there, np.maximum(small, 1), 0).astype(np.uint8)
 
 
-def keepsake_shape(box: Box, scale: float, longer_px: int) -> tuple[int, int]:
-    """Rows and columns of a kept picture."""
+def thumbnail_shape(box: Box, scale: float, longer_px: int) -> tuple[int, int]:
+    """Compute the shape of a thumbnail.
+
+    Parameters
+    ----------
+    box
+        What the picture shows, world px.
+    scale
+        Of the picture, px per world px.
+    longer_px
+        As of `thumbnail`.
+
+    Returns
+    -------
+    tuple
+        Rows and columns.
+    """
     h, w = boxes.shape(box, scale)
     factor = min(1.0, longer_px / max(h, w))
     return max(1, round(h * factor)), max(1, round(w * factor))

@@ -1,4 +1,4 @@
-"""From grain to distances: which correlation of two layers belongs to which distance.
+"""From band-passed texture to distances: which correlation of two layers belongs to which distance.
 
 The covariance of an isotropic tissue depends on distance alone, R(r). Within a layer it is measured
 at lags of two pixels and more; a sum of Gaussians of fixed widths is fitted to it, for then all
@@ -8,7 +8,7 @@ is the difference of two such. So the curve of the band against distance follows
 the very layers that are compared: richer or coarser content is no thickness.
 
 Noise belongs to one layer alone: it lowers the correlation of any two by one factor, the share of
-the band's variance that R foretells. It is taken as the running median over layers.
+the band's variance that R predicts. It is taken as the running median over layers.
 
 Lengths here are nominal layers; x and y pixels may differ.
 """
@@ -26,7 +26,7 @@ from scripts.zcorr.isotropy import BAND_SD_PX, LAGS_PX
 _WIDTHS_PX = np.array([1.5, 2.2, 3.2, 4.6, 6.8, 10.0, 15.0])  # finer would be noise
 _NODES = 96  # of the curve; even in the square root of distance
 _SECTOR = 0.5  # rad around an axis; takes in the directions next to it
-_LEAN_PX = 2.0  # px; where distances along x and y are compared: about one isotropic layer
+_ANISOTROPY_PX = 2.0  # px; where distances along x and y are compared: about one isotropic layer
 _LEAST_SIGNAL = 0.05  # share of variance; a layer of noise alone must not divide by 0
 _SIGNAL_LAYERS = 31  # running median of the share of signal
 
@@ -38,7 +38,7 @@ class Decay:
     nodes: Array  # (m,) distances in layers, rising from 0
     curves: Array  # (n, m) correlation of the noise-free band with itself that far off
     signal: Array  # (n,) share 0..1 of the band's variance that is tissue
-    lean: Array  # (n,) log of the ratio of lengths along y and x, 0 = isotropic
+    anisotropy: Array  # (n,) log of the ratio of lengths along y and x, 0 = isotropic
 
 
 def decay(inplane: Array, variance: Array, pixel_layers: tuple[float, float], reach: int) -> Decay:
@@ -47,13 +47,18 @@ def decay(inplane: Array, variance: Array, pixel_layers: tuple[float, float], re
     Parameters
     ----------
     inplane
-        (n, m) covariance at `LAGS_PX`; NaN rows are layers without a picture.
+        (n, m) covariance at `LAGS_PX`, grey levels²; NaN rows are layers without a picture.
     variance
-        (n,) variance of the band.
+        (n,) variance of the band, grey levels².
     pixel_layers
         Size of a pixel in x and y, nominal layers.
     reach
-        Longest distance asked for, layers; curves go half as far again.
+        Longest distance asked for, layers; curves go twice as far.
+
+    Returns
+    -------
+    Decay
+        Curves, shares of signal and anisotropies of the n layers.
     """
     size = np.array(pixel_layers)
     unit = float(np.sqrt(size.prod()))
@@ -67,10 +72,10 @@ def decay(inplane: Array, variance: Array, pixel_layers: tuple[float, float], re
     along = []  # the same as if only lags near x, or near y, were known
     for near in (angle < _SECTOR, angle > np.pi / 2 - _SECTOR):
         part = _falling(_band_curves(inplane[:, near], lags[near], size, nodes))
-        along.append(_inverse(part, _value(curves, nodes, _LEAN_PX * unit), nodes))
+        along.append(_inverse(part, _value(curves, nodes, _ANISOTROPY_PX * unit), nodes))
     with np.errstate(invalid="ignore", divide="ignore"):
-        lean = np.log(along[1] / along[0])
-    return Decay(nodes, curves, np.clip(signal, _LEAST_SIGNAL, 1), lean)
+        anisotropy = np.log(along[1] / along[0])
+    return Decay(nodes, curves, np.clip(signal, _LEAST_SIGNAL, 1), anisotropy)
 
 
 def _band_curves(inplane: Array, lags: Array, size: Array, nodes: Array) -> Array:
@@ -116,9 +121,19 @@ def _running_median(values: Array) -> Array:
 
 
 def distances(band: Array, found: Decay) -> Array:
-    """(n, R) distances, layers, of layers i and i + k + 1 from their (n, R) correlations.
+    """Convert correlations to distances.
 
-    NaN where there is none or the curve does not fall so low.
+    Parameters
+    ----------
+    band
+        (n, R) correlations of layers i and i + k + 1.
+    found
+        Of `decay`.
+
+    Returns
+    -------
+    Array
+        (n, R) distances, layers; NaN where there is none or the curve does not fall so low.
     """
     n, reach = band.shape
     out = np.full((n, reach), np.nan)

@@ -4,7 +4,7 @@ Correlation falls with distance by one curve f(k) for the whole stack (or one fo
 a pair that correlates better than f says lies closer than nominal. Estimated in turn, until the
 coordinates rest: the curve; a quality factor s of each layer, which takes noise and defocus out of
 its correlations; the coordinates. Hanslovsky, Bogovic, Saalfeld 2017,
-doi:10.1093/bioinformatics/btw794; facts in spec solve-export 3.4.
+doi:10.1093/bioinformatics/btw794.
 
 Layers sit on a grid of true z: a missing layer is a slot without correlations, never a shift of
 those behind it. Deliberate differences from the reference:
@@ -37,7 +37,7 @@ _POOR_POWER = 16  # a layer that fits a tenth worse than usual counts 0.19, a fi
 
 @dataclass(frozen=True)
 class Options:
-    """Options of the inference, named after the reference's (spec solve-export 3.4)."""
+    """Options of the inference, named after those of the reference."""
 
     scaling_factor_regularizer: float = 0.1  # 1 switches the quality factors off
     coordinate_regularizer: float = 0.0  # share of nominal z mixed in at each iteration
@@ -54,7 +54,18 @@ class Options:
 
     @staticmethod
     def of(section: Mapping[str, Any]) -> Options:
-        """Take the options out of the config's section, which holds others too."""
+        """Choose the options from the config's section, which holds others too.
+
+        Parameters
+        ----------
+        section
+            Section ``zcorr``.
+
+        Returns
+        -------
+        Options
+            Those of the section.
+        """
         return Options(**{each.name: section[each.name] for each in fields(Options)})
 
 
@@ -82,6 +93,11 @@ def infer(corr: Array, present: Bool, options: Options, weights: Array) -> Estim
         See `Options`.
     weights
         (n, R) trust in each correlation, 0..1.
+
+    Returns
+    -------
+    Estimate
+        Coordinates, quality factors and the curve.
 
     Raises
     ------
@@ -112,15 +128,15 @@ def _iterate(pairs: _Pairs, weight: Array, present: Index, options: Options) -> 
     n, reach = pairs.corr.shape
     start = np.arange(n, dtype=float)
     z, quality, done = start.copy(), np.ones(n), 0
-    centres = window_centres(n, options.local_estimates)
+    centres = _window_centres(n, options.local_estimates)
     apart = _apart(z, reach)
-    curve = estimate_curve(pairs, apart, centres, monotone=options.force_monotonicity)
+    curve = _estimate_curve(pairs, apart, centres, monotone=options.force_monotonicity)
     for done in range(1, options.iterations + 1):  # noqa: B007 - the count is a result
         quality = _qualities(pairs.corr, quality, apart, _at_layers(curve, centres, n), options)
         scaled = _Pairs(pairs.corr * quality[:, None] * _at_upper(quality, reach), pairs.trust)
-        curve = estimate_curve(scaled, apart, centres, monotone=options.force_monotonicity)
-        asked = _asked(scaled, _at_layers(curve, centres, n), start, options)
-        moved = z + options.shift_proportion * (asked - z)
+        curve = _estimate_curve(scaled, apart, centres, monotone=options.force_monotonicity)
+        requested = _requested(scaled, _at_layers(curve, centres, n), start, options)
+        moved = z + options.shift_proportion * (requested - z)
         moved = bounded(_ordered(_filled(moved, present), options), present, options)
         rest = float(np.abs(np.diff(moved - z, prepend=0.0)).max())
         z = moved
@@ -145,19 +161,39 @@ def _apart(z: Array, reach: int) -> Array:
 
 
 def trust(share: Array) -> Array:
-    """Trust 0..1 in correlations by the share of the picture they rest on; half the median is full.
+    """Weight correlations by the share of the picture they rest on.
 
     Layers of much resin have little in common with any other.
+
+    Parameters
+    ----------
+    share
+        (n, R) shares 0..1.
+
+    Returns
+    -------
+    Array
+        (n, R) weights 0..1; half the median share is full weight.
     """
     usual = float(np.median(share[share > 0])) if (share > 0).any() else 1.0
     return np.minimum(1.0, 2 * share / usual)
 
 
 def layer_weights(corr: Array) -> Array:
-    """Weight 0..1 of each layer: how well it fits, against how its two neighbours fit each other.
+    """Weight each layer by how well it fits, against how its two neighbours fit each other.
 
     The ratio of the two is much the same throughout a stack. A layer with a lower one is damaged,
-    misaligned or resin: its distances to others mean little. (n,) from (n, R).
+    misaligned or resin: its distances to others mean little.
+
+    Parameters
+    ----------
+    corr
+        (n, R) correlations; NaN = none.
+
+    Returns
+    -------
+    Array
+        (n,) weights 0..1.
     """
     n = len(corr)
     weight = np.ones(n)
@@ -178,14 +214,16 @@ def layer_weights(corr: Array) -> Array:
 # ---------------------------------------------------------------------------------------------
 
 
-def window_centres(n: int, windows: int) -> Array:
+def _window_centres(n: int, windows: int) -> Array:
     """Centres of the windows that have a curve of their own, as positions on the grid."""
     if windows < 2:
         return np.array([(n - 1) / 2])
     return np.linspace(0, n - 1, windows)
 
 
-def estimate_curve(pairs: _Pairs, apart: Array, centres: Array, *, monotone: bool = False) -> Array:
+def _estimate_curve(
+    pairs: _Pairs, apart: Array, centres: Array, *, monotone: bool = False
+) -> Array:
     """(m, R+1) correlation at distances 0..R, one row per window centre; f(0) = 1.
 
     The piecewise linear curve that fits the pairs best. The radius of a window is n/m layers. A
@@ -325,7 +363,7 @@ def _to_upper(values: Array) -> Array:
     return out
 
 
-def _asked(scaled: _Pairs, curves: Array, start: Array, options: Options) -> Array:
+def _requested(scaled: _Pairs, curves: Array, start: Array, options: Options) -> Array:
     """Coordinates (n,) that fit the distances at which f has the correlations; NaN: unasked.
 
     `coordinate_regularizer` pulls to nominal z as strongly as mixing in so much of it after each of
@@ -370,7 +408,22 @@ def _ordered(z: Array, options: Options) -> Array:
 
 
 def bounded(z: Array, present: Index, options: Options) -> Array:
-    """Fix the scale and offset that correlations leave free."""
+    """Fix the scale and offset that correlations leave free.
+
+    Parameters
+    ----------
+    z
+        (n,) coordinates, layers.
+    present
+        Positions of the layers that have an image.
+    options
+        ``regularization`` says how.
+
+    Returns
+    -------
+    Array
+        (n,) coordinates, layers.
+    """
     if options.regularization == "NONE" or len(present) < 2:
         return z
     index = np.arange(len(z), dtype=float)
@@ -383,10 +436,22 @@ def bounded(z: Array, present: Index, options: Options) -> Array:
 
 
 def normalise_edges(z: Array, edge: int) -> Array:
-    """Return odd layers near both ends thickness 1 (the reference's rule for 30 layers).
+    """Set the thickness of odd layers near both ends to 1 (the reference's rule for 30 layers).
 
     Acts only on more than ``3 * edge`` layers: thickness outside median ± a fifth becomes 1, then
     everything is rescaled so that the first and last coordinates stay.
+
+    Parameters
+    ----------
+    z
+        (n,) coordinates, layers.
+    edge
+        Layers at each end.
+
+    Returns
+    -------
+    Array
+        (n,) coordinates, layers.
     """
     n = len(z)
     if edge < 1 or n <= 3 * edge:

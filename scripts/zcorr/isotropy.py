@@ -1,4 +1,4 @@
-"""What one layer says about distance: its grain, and how it decorrelates within the plane.
+"""What one layer says about distance: its band-passed texture and its covariance in the plane.
 
 Tissue looks alike in all directions at these scales, so the covariance of a layer with itself,
 shifted by some pixels, is what the covariance of two layers as far apart would be (Sporring,
@@ -9,13 +9,13 @@ picture, after the same treatment:
 * rows and columns lose their mean: curtains and row noise are no tissue;
 * every place gets the same level and contrast: else the few strongest structures, which run along
   or across, decide alone;
-* between layers a band of grain sizes is compared (difference of two Gaussians): large, slowly
+* between layers a band of frequencies is compared (difference of two Gaussians): large, slowly
   varying structures carry shading, few samples and little information on small distances;
 * within the layer only lags of two pixels and more are taken: noise, also after interpolation,
   reaches one pixel.
 
 Pictures may be several windows of a layer, so that large layers cost no more. Facts of the picture
-are plain sums, so nothing here knows what a layer is thick.
+are plain sums, so nothing here depends on the thickness of a layer.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Band:
 
 
 @dataclass(frozen=True, eq=False)
-class Grain:
-    """A layer ready to be compared: the bands of all its windows."""
+class BandTexture:
+    """The band-passed texture of a layer: the bands of all its windows, ready to be compared."""
 
     bands: tuple[Band, ...]
     pixels: int
@@ -81,12 +81,29 @@ class Grain:
 
     @property
     def variance(self) -> float:
-        """Variance of the band, noise included, grey levels²."""
+        """Variance of the band, noise included.
+
+        Returns
+        -------
+        float
+            Grey levels²; NaN where no pixel is inside.
+        """
         return self.squares / self.count if self.count else math.nan
 
 
-def grain(windows: Sequence[Picture]) -> Grain:
-    """Take the grain of a layer from one or more pictures of it; uint8 grey levels, 0 = no data."""
+def band_texture(windows: Sequence[Picture]) -> BandTexture:
+    """Filter the band-passed texture out of one or more pictures of a layer.
+
+    Parameters
+    ----------
+    windows
+        Grey levels (h, w) uint8 each, 0 = no data.
+
+    Returns
+    -------
+    BandTexture
+        Bands of half the size, and the covariance within the layer.
+    """
     pixels = sum(picture.pixels.size for picture in windows)
     each = max(1, min(_ROWS, pixels // _PRODUCTS))
     step = _BLOCK if pixels < _ROWS * _PRODUCTS else 2 * _BLOCK
@@ -97,7 +114,7 @@ def grain(windows: Sequence[Picture]) -> Grain:
     inplane[enough] = sums[0][enough] / sums[1][enough]
     bands = tuple(part[0] for part in parts)
     xx, yy, xy = np.sum([kernels.tensor(one.values, one.inside) for one in bands], axis=0)
-    return Grain(
+    return BandTexture(
         bands,
         pixels=sum(one.inside.size for one in bands),
         count=sum(int(np.count_nonzero(one.inside)) for one in bands),
@@ -113,14 +130,14 @@ def _window(picture: Picture, each: int, step: int) -> tuple[Band, Array]:
     if not picture.mask.all():
         pixels = pixels * picture.mask
     row, column = kernels.stripes(pixels)
-    # the band has no finer grain than two pixels: half the size says the same
+    # the band has no detail finer than two pixels: half the size says the same
     small, share = kernels.halved(pixels, row, column)
     known = None if share.min() == 1 else share
     level, gain = _surroundings(small, share, whole=known is None)
     kernels.evened(small, share, level, gain)
     inner, outer = (_mean(small, known, math.sqrt(s**2 - _HALVING) / 2) for s in BAND_SD_PX)
     band, inside = inner - outer, np.ones(small.shape, bool)
-    if known is not None:  # the mean at the edge of the data leans to one side
+    if known is not None:  # the mean at the edge of the data is one-sided
         reach = 2 * round(BAND_SD_PX[1]) + 1
         whole = (known > 1 - 1e-3).astype(np.uint8)
         inside = cv2.erode(whole, np.ones((reach, reach), np.uint8)) > 0
@@ -152,31 +169,41 @@ def _mean(values: Float32, weight: Float32 | None, sigma: float) -> Float32:
 
 
 @dataclass(frozen=True)
-class Alike:
-    """How alike the bands of two layers are."""
+class Similarity:
+    """How similar the bands of two layers are."""
 
     value: float  # correlation over pixels valid in both as the layers lie; NaN: too few
     share: float  # of the pixels
     shift: tuple[float, float]  # x, y at which it is greatest, px of the band
-    bend: tuple[float, float, float]  # second derivatives xx, yy, xy of it, made positive
+    curvature: tuple[float, float, float]  # second derivatives xx, yy, xy of it, made positive
 
 
-def alike(a: Grain, b: Grain) -> Alike:
+def similarity(a: BandTexture, b: BandTexture) -> Similarity:
     """Compare the bands of two layers; a band has no mean, so none is taken off.
 
     The shift is one step of Newton's method; without any slope it is 0.
+
+    Parameters
+    ----------
+    a, b
+        Textures of the same windows.
+
+    Returns
+    -------
+    Similarity
+        Correlation, and the shift at which it is greatest.
     """
     complete = a.count == a.pixels and b.count == b.pixels
     one, other, products, x, y, count = np.sum(
         [
-            kernels.alike(p.values, q.values, p.inside, q.inside, complete)
+            kernels.similarity(p.values, q.values, p.inside, q.inside, complete)
             for p, q in zip(a.bands, b.bands, strict=True)
         ],
         axis=0,
     ).tolist()
     share, norm = count / a.pixels, one * other
     if share < LEAST_COMMON or norm <= 0:
-        return Alike(math.nan, share, (math.nan, math.nan), (0.0, 0.0, 0.0))
+        return Similarity(math.nan, share, (math.nan, math.nan), (0.0, 0.0, 0.0))
     root = math.sqrt(norm)
     value = products / root
     xx, xy, _, yy = (max(value, 0.0) * (a.tensor + b.tensor) / (2 * root)).ravel().tolist()
@@ -184,7 +211,7 @@ def alike(a: Grain, b: Grain) -> Alike:
     shift = (0.0, 0.0)
     if steep > FLAT**2:
         shift = ((yy * x - xy * y) / (2 * root * steep), (xx * y - xy * x) / (2 * root * steep))
-    return Alike(
+    return Similarity(
         round(value, 6),
         share,
         (round(shift[0], 5), round(shift[1], 5)),

@@ -1,8 +1,8 @@
 """Sums over the pixels of layers, compiled by Numba: one pass for each step, nothing kept between.
 
-Pictures are uint8, 0 = no data. Their sums are integers and exact. Sums of the grain are float32
-along a row and float64 from row to row; the order within a row is that of the processor's vectors,
-so the last digits may depend on it (results are rounded to fewer).
+Pictures are uint8, 0 = no data. Their sums are integers and exact. Sums of band-passed texture are
+float32 along a row and float64 from row to row; the order within a row is that of the processor's
+vectors, so the last digits may depend on it (results are rounded to fewer).
 
 Numba takes a second to import and a machine's first job some seconds to compile: see `lib.kernels`.
 """
@@ -33,7 +33,18 @@ def _products(a, b):  # type: ignore[no-untyped-def]
 
 @_compiled
 def products(a, b):  # type: ignore[no-untyped-def]
-    """Sum of products of two (p,) rows of uint8."""
+    """Sum the products of two rows.
+
+    Parameters
+    ----------
+    a, b
+        (p,) uint8.
+
+    Returns
+    -------
+    int
+        Exact.
+    """
     total = 0
     for start in range(0, a.size, _PART):
         total += _products(a[start : start + _PART], b[start : start + _PART])
@@ -63,10 +74,19 @@ def _add_common(a, b, out):  # type: ignore[no-untyped-def]
 
 @_compiled
 def regions(a, b, rows, columns):  # type: ignore[no-untyped-def]
-    """Sum each region of two (h, w) pictures over the pixels that have data in both.
+    """Sum each region of two pictures over the pixels that have data in both.
 
-    `rows` and `columns` are the edges of regions. Gives (rows, columns, 6) pixels, sums of a, b,
-    a², b² and a b.
+    Parameters
+    ----------
+    a, b
+        (h, w) uint8, 0 = no data.
+    rows, columns
+        Edges of the regions, px.
+
+    Returns
+    -------
+    NDArray
+        (rows, columns, 6) int64: pixels, sums of a, b, a², b² and a b.
     """
     out = np.zeros((rows.size - 1, columns.size - 1, 6), np.int64)
     for r in range(rows.size - 1):
@@ -80,7 +100,22 @@ def regions(a, b, rows, columns):  # type: ignore[no-untyped-def]
 
 @_compiled
 def block_means(pixels, size):  # type: ignore[no-untyped-def]
-    """Mean of what has data in blocks of `size` x `size`, 0 = nothing, and its share of a block."""
+    """Average blocks of pixels over what has data.
+
+    Parameters
+    ----------
+    pixels
+        (h, w) uint8, 0 = no data.
+    size
+        Side of a block, px.
+
+    Returns
+    -------
+    mean : Float32
+        (h / size, w / size), rounded up; 0 where there is no data.
+    share : Float32
+        Of the same shape: share of a block that has data.
+    """
     h, w = pixels.shape
     tall, wide = -(-h // size), -(-w // size)
     mean, share = np.zeros((tall, wide), np.float32), np.zeros((tall, wide), np.float32)
@@ -106,7 +141,20 @@ def block_means(pixels, size):  # type: ignore[no-untyped-def]
 
 @_compiled
 def stripes(pixels):  # type: ignore[no-untyped-def]
-    """Mean of rows (h,), of columns without it (w,): row noise and curtains."""
+    """Average rows, and columns without the rows' means: row noise and curtains.
+
+    Parameters
+    ----------
+    pixels
+        (h, w) uint8, 0 = no data.
+
+    Returns
+    -------
+    row : Float32
+        (h,) means, grey levels.
+    column : Float32
+        (w,) means of what is left, grey levels.
+    """
     h, w = pixels.shape
     row, column = np.zeros(h, np.float32), np.zeros(w, np.float32)
     counts = np.zeros(w, np.int32)
@@ -129,9 +177,21 @@ def stripes(pixels):  # type: ignore[no-untyped-def]
 
 @_compiled
 def halved(pixels, row, column):  # type: ignore[no-untyped-def]
-    """Mean of 2 x 2 pixels less their stripes, 0 where there is no data, and the share of data.
+    """Average 2 x 2 pixels less their stripes; a last odd row or column is left out.
 
-    A last odd row or column is left out.
+    Parameters
+    ----------
+    pixels
+        (h, w) uint8, 0 = no data.
+    row, column
+        Of `stripes`.
+
+    Returns
+    -------
+    mean : Float32
+        (h // 2, w // 2), no data counting as 0.
+    share : Float32
+        Of the same shape: share of the four pixels that has data.
     """
     h, w = pixels.shape[0] // 2, pixels.shape[1] // 2
     out, share = np.empty((h, w), np.float32), np.empty((h, w), np.float32)
@@ -154,6 +214,18 @@ def moments(small, share):  # type: ignore[no-untyped-def]
     """Average 2 x 2 pixels of `halved`, and their squares per share of data.
 
     A last odd row or column is left out.
+
+    Parameters
+    ----------
+    small, share
+        (h, w) float32, of `halved`.
+
+    Returns
+    -------
+    mean : Float32
+        (h // 2, w // 2), grey levels.
+    square : Float32
+        Of the same shape, grey levels².
     """
     h, w = small.shape[0] // 2, small.shape[1] // 2
     mean, square = np.empty((h, w), np.float32), np.empty((h, w), np.float32)
@@ -204,7 +276,15 @@ def _line(surroundings, i, factor, line, out):  # type: ignore[no-untyped-def]
 
 @_compiled
 def evened(small, share, level, gain):  # type: ignore[no-untyped-def]
-    """Return a half-size picture its surroundings' level and contrast, in place; both a quarter."""
+    """Normalise a half-size picture by its surroundings' level and contrast, in place.
+
+    Parameters
+    ----------
+    small, share
+        (h, w) float32, of `halved`.
+    level, gain
+        Of half their size: what is taken off, and the factor of the rest.
+    """
     h, w = small.shape
     here = np.empty(max(w, 2 * level.shape[1]), np.float32)
     factor, line = np.empty_like(here), np.empty(level.shape[1], np.float32)
@@ -239,11 +319,29 @@ def _even_row(pixels, row, column, level, gain, out, there):  # type: ignore[no-
 
 @_compiled
 def lag_sums(pixels, row, column, level, gain, lags, each, block, step):  # type: ignore[no-untyped-def]
-    """Sum products and pixels of pairs a lag (m, 2) x, y apart; (2, m).
+    """Sum products and pixels of pairs of pixels a lag apart.
 
-    Of the pixels less their stripes (`row`, `column`) and `level`, times `gain` (both a quarter the
-    size). The upper one of a pair lies in each `each`-th row of a block; blocks of `block` rows
-    begin `step` rows apart. Only one block is evened out at a time.
+    Of the pixels less their stripes and level, times the gain. One block is normalised at a time.
+
+    Parameters
+    ----------
+    pixels
+        (h, w) uint8, 0 = no data.
+    row, column
+        Of `stripes`.
+    level, gain
+        Of a quarter of the size.
+    lags
+        (m, 2) x, y, px.
+    each
+        The upper pixel of a pair lies in each `each`-th row of a block.
+    block, step
+        Rows of a block; rows from the start of one to that of the next.
+
+    Returns
+    -------
+    Array
+        (2, m) sums of products, grey levels², and numbers of pairs.
     """
     h, w = pixels.shape
     reach = 0
@@ -294,9 +392,21 @@ def _row_tensor(above, row, below, around, out):  # type: ignore[no-untyped-def]
 
 @_compiled
 def tensor(band, inside):  # type: ignore[no-untyped-def]
-    """Sum products xx, yy, xy of the slopes of a band where all around is `inside`; (3,).
+    """Sum products of the slopes of a band where all around is inside.
 
     As many as pixels: those at the border, which have none, count as the mean of the others.
+
+    Parameters
+    ----------
+    band
+        (h, w) float32.
+    inside
+        (h, w) bool.
+
+    Returns
+    -------
+    Array
+        (3,) xx, yy, xy.
     """
     h, w = band.shape
     sums, around = np.zeros(3), np.zeros(w, np.float32)
@@ -309,8 +419,8 @@ def tensor(band, inside):  # type: ignore[no-untyped-def]
 
 
 @_summed
-def _row_alike(a, b, c, d, out):  # type: ignore[no-untyped-def]
-    """Add what `alike` sums of one row of both bands; c and d are the next row of them."""
+def _row_similarity(a, b, c, d, out):  # type: ignore[no-untyped-def]
+    """Add what `similarity` sums of one row of both bands; c and d are the next row of them."""
     aa, bb, ab, x, y = _F(0), _F(0), _F(0), _F(0), _F(0)
     for j in range(a.size - 1):
         aa += a[j] * a[j]
@@ -339,10 +449,24 @@ def _common(a, b, in_a, in_b, out, other):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def alike(a, b, in_a, in_b, complete):  # type: ignore[no-untyped-def]
-    """Sum two (h, w) bands over pixels inside both: a², b², a b, slopes along x and y, pixels.
+def similarity(a, b, in_a, in_b, complete):  # type: ignore[no-untyped-def]
+    """Sum two bands over the pixels inside both.
 
     The slope sums are those of ``a (db/dx) - b (da/dx)``, halved, with central differences.
+
+    Parameters
+    ----------
+    a, b
+        (h, w) float32.
+    in_a, in_b
+        (h, w) bool: what is inside.
+    complete
+        Whether all pixels are.
+
+    Returns
+    -------
+    Array
+        (6,) a², b², a b, slopes along x and y, pixels.
     """
     h, w = a.shape
     out = np.zeros(6)
@@ -350,7 +474,7 @@ def alike(a, b, in_a, in_b, complete):  # type: ignore[no-untyped-def]
     if complete:
         for i in range(h):
             c, d = (a[i + 1], b[i + 1]) if i + 1 < h else (nothing, nothing)
-            _row_alike(a[i], b[i], c, d, out)
+            _row_similarity(a[i], b[i], c, d, out)
         out[5] = h * w
         return out
     lines = np.zeros((4, w), np.float32)
@@ -362,5 +486,5 @@ def alike(a, b, in_a, in_b, complete):  # type: ignore[no-untyped-def]
             out[5] += _common(a[i + 1], b[i + 1], in_a[i + 1], in_b[i + 1], n, m)
         else:
             lines[after : after + 2] = 0
-        _row_alike(lines[here], lines[here + 1], lines[after], lines[after + 1], out)
+        _row_similarity(lines[here], lines[here + 1], lines[after], lines[after + 1], out)
     return out

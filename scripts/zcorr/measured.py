@@ -20,18 +20,28 @@ class Measured:
     own: Bool  # (n,) whether any of it is the layer's own, no copy of another's
     corr: Array  # (n, R) correlation with the layers behind, NaN = none
     share: Array  # (n, R) part of the picture that it rests on
-    band: Array  # (n, R) correlation of the grain
+    band: Array  # (n, R) correlation of the bands
     band_share: Array  # (n, R)
-    shift: Array  # (n, R, 2) shift at which the grain correlates best, px of the band
-    bend: Array  # (n, R, 3) second derivatives of that correlation
-    variance: Array  # (n,) of the grain
+    shift: Array  # (n, R, 2) shift at which the bands correlate best, px of the band
+    curvature: Array  # (n, R, 3) second derivatives of that correlation
+    variance: Array  # (n,) of the band
     inplane: Array  # (n, m) covariance within the layer
     regional: Array  # (n, rows, columns) correlation with the next layer
-    pixel_layers: tuple[float, float]  # size of a pixel of the grain, nominal layers
+    pixel_layers: tuple[float, float]  # size of a pixel of the bands, nominal layers
 
     @staticmethod
     def joined(parts: Iterable[Mapping[str, NDArray[np.generic]]]) -> Measured:
-        """Join chunks, in any order.
+        """Join chunks.
+
+        Parameters
+        ----------
+        parts
+            Arrays of each chunk, in any order.
+
+        Returns
+        -------
+        Measured
+            All layers, in order of z.
 
         Raises
         ------
@@ -59,7 +69,13 @@ class Measured:
         return whole
 
     def trimmed(self) -> Measured:
-        """Return the part between the first and the last layer that has an image."""
+        """Cut off what lies before the first and behind the last layer that has an image.
+
+        Returns
+        -------
+        Measured
+            The part between.
+        """
         there = np.flatnonzero(self.present)
         part = slice(there[0], there[-1] + 1) if len(there) else slice(0, 0)
         arrays = (each.name for each in fields(Measured) if each.name != "pixel_layers")

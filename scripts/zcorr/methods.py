@@ -22,11 +22,28 @@ class Result:
     weight: Array  # (n,) trust in each layer, 0..1
     lost: Bool  # (n,) whether a slice was lost before the layer
     curves: list[tuple[Array, Array]]  # distance in layers, correlation
-    figures: dict[str, Any]  # what the method tells about itself
+    figures: dict[str, Any]  # what the method reports about itself
 
 
 def reference(found: Measured, zcorr: Mapping[str, Any]) -> Result:
-    """Return Hanslovsky, Bogovic, Saalfeld 2017: one curve for all layers, found with them."""
+    """Infer coordinates with one curve for all layers (Hanslovsky, Bogovic, Saalfeld 2017).
+
+    Parameters
+    ----------
+    found
+        Comparisons of n layers.
+    zcorr
+        Section of the config.
+
+    Returns
+    -------
+    Result
+        Of n layers.
+
+    References
+    ----------
+    doi:10.1093/bioinformatics/btw794
+    """
     weights = inference.trust(found.share)
     estimate = inference.infer(found.corr, found.present, Options.of(zcorr), weights)
     distance = np.arange(estimate.curve.shape[1], dtype=float)
@@ -40,11 +57,28 @@ def reference(found: Measured, zcorr: Mapping[str, Any]) -> Result:
 
 
 def isotropic(found: Measured, zcorr: Mapping[str, Any]) -> Result:
-    """Let each layer's own plane tell which correlation belongs to which distance."""
+    """Infer coordinates with curves of the layers' own planes (`isotropy`, `decay`, `thickness`).
+
+    Parameters
+    ----------
+    found
+        Comparisons of n layers.
+    zcorr
+        Section of the config.
+
+    Returns
+    -------
+    Result
+        Of n layers.
+
+    References
+    ----------
+    doi:10.1109/ISBI.2014.6867833
+    """
     n, reach = found.band.shape
     curve = decay.decay(found.inplane, found.variance, found.pixel_layers, reach)
     around = zcorr["isotropy_error_layers"]
-    band = misalignment.taken_off(found.band, found.shift, found.bend, around)
+    band = misalignment.compensated(found.band, found.shift, found.curvature, around)
     distance = decay.distances(band, curve)
     weight = inference.layer_weights(found.band)
     trust = inference.trust(found.band_share)
@@ -52,8 +86,8 @@ def isotropic(found: Measured, zcorr: Mapping[str, Any]) -> Result:
         trust[: n - k - 1, k] *= weight[: n - k - 1] * weight[k + 1 :]
     fit = thickness.positions(distance, trust)
     floor = (zcorr["isotropy_error"], zcorr["isotropy_error_layers"])
-    steps, lost, belief = thickness.believed(
-        np.diff(fit.z), thickness.spanned(distance, trust), curve.lean, fit.deviation, floor
+    steps, lost, model = thickness.posterior(
+        np.diff(fit.z), thickness.spanned(distance, trust), curve.anisotropy, fit.deviation, floor
     )
     z = np.concatenate([[0.0], np.cumsum(steps)])
     options = Options.of(zcorr)
@@ -70,10 +104,10 @@ def isotropic(found: Measured, zcorr: Mapping[str, Any]) -> Result:
             "measured_thickness": None if scale is None else round(scale, 4),
             "signal_share": round(float(np.mean(curve.signal)), 4),
             "distance_deviation_layers": round(fit.deviation, 4),
-            "thickness_sd": round(belief.strength, 4),
-            "thickness_scale_layers": belief.scale_layers,
-            "thickness_error_sd": round(belief.error, 4),
-            "significance": round(belief.significance, 2),
+            "thickness_sd": round(model.strength, 4),
+            "thickness_scale_layers": model.scale_layers,
+            "thickness_error_sd": round(model.error, 4),
+            "significance": round(model.significance, 2),
         },
     )
 

@@ -1,9 +1,9 @@
-"""What is left of misalignment, told from tissue that runs obliquely, and taken off the distances.
+"""Residual misalignment, distinguished from tissue that runs obliquely, taken off correlations.
 
 Two layers that lie a tenth of a pixel beside each other correlate less, and that would count as
 distance, another one for each layer. The shift at which a pair correlates best is known with the
-correlation (`isotropy.alike`). Oblique tissue shifts as well, but alike in layers that follow one
-another, while what an alignment leaves changes from layer to layer: so a pair's correlation is
+correlation (`isotropy.similarity`). Oblique tissue shifts as well, but alike in layers that follow
+one another, while what an alignment leaves changes from layer to layer: so a pair's correlation is
 taken at its own shift less the mean shift of the pairs around it.
 """
 
@@ -16,8 +16,8 @@ from scripts.lib.arrays import Array, Bool
 MOST_SHIFT_PX = 1.0  # of the band, two pixels of the picture; more is no rest of an alignment
 
 
-def taken_off(band: Array, shift: Array, bend: Array, layers: float) -> Array:
-    """Return the (n, R) correlations of layers i and i + k + 1 without what is misaligned.
+def compensated(band: Array, shift: Array, curvature: Array, layers: float) -> Array:
+    """Take the residual misalignment off the correlations of layers i and i + k + 1.
 
     Parameters
     ----------
@@ -25,10 +25,15 @@ def taken_off(band: Array, shift: Array, bend: Array, layers: float) -> Array:
         (n, R) correlations as the layers lie; NaN = none.
     shift
         (n, R, 2) shift x, y at which each pair correlates best, px of the band.
-    bend
+    curvature
         (n, R, 3) second derivatives xx, yy, xy of the correlation, made positive.
     layers
         Layers over which tissue goes on alike: sd of the mean around a pair.
+
+    Returns
+    -------
+    Array
+        (n, R) correlations at most 1.
     """
     around = np.stack([_mean(shift[:, k], layers) for k in range(shift.shape[1])], axis=1)
     size = np.linalg.norm(shift - around, axis=2, keepdims=True)
@@ -36,7 +41,7 @@ def taken_off(band: Array, shift: Array, bend: Array, layers: float) -> Array:
         (shift - around) * np.minimum(1, MOST_SHIFT_PX / np.maximum(size, 1e-12)), 2, 0
     )
     u, v = np.moveaxis(shift, 2, 0)
-    xx, yy, xy = np.moveaxis(bend, 2, 0)
+    xx, yy, xy = np.moveaxis(curvature, 2, 0)
     uphill = x * (xx * u + xy * v) + y * (xy * u + yy * v)
     gain = uphill - (xx * x * x + 2 * xy * x * y + yy * y * y) / 2
     return np.asarray(np.minimum(band + np.nan_to_num(gain), 1.0))

@@ -21,10 +21,24 @@ NO_IMAGE = "no image"
 def problems(
     cc_next: Array, *, problem_correlation: float, problem_deviations: float
 ) -> list[str | None]:
-    """Say for each layer what is wrong with its correlation with the next, or None.
+    """Say for each layer what is wrong with its correlation with the next.
 
-    `cc_next` is (n,); NaN where either layer is missing. The local rule compares with the running
-    median of 31 layers, in robust standard deviations of the whole stack's differences from it.
+    The local rule compares with the running median of 31 layers, in robust standard deviations of
+    the whole stack's differences from it.
+
+    Parameters
+    ----------
+    cc_next
+        (n,) correlation with the next layer; NaN where either is missing.
+    problem_correlation
+        What is below is a problem.
+    problem_deviations
+        What lies so many robust standard deviations below its surroundings is a problem.
+
+    Returns
+    -------
+    list
+        n texts; None = nothing is wrong.
     """
     out: list[str | None] = [None] * len(cc_next)
     known, usual, fall = _falls(cc_next)
@@ -52,9 +66,19 @@ def _falls(values: Array) -> tuple[Bool, Array, Array]:
 
 
 def uncompared(present: Bool, corr: Array) -> list[str | None]:
-    """Name layers that have an image but nothing in common with any other, else None; (n,).
+    """Name layers that have an image but nothing in common with any other.
 
-    `corr` is (n, R), NaN = none. A stack of one layer has nothing to compare and no such layer.
+    Parameters
+    ----------
+    present
+        (n,) whether the layer has an image.
+    corr
+        (n, R) correlations; NaN = none.
+
+    Returns
+    -------
+    list
+        n texts; None = it was compared. A stack of one layer has nothing to compare it with.
     """
     n, reach = corr.shape
     known = np.isfinite(corr)
@@ -66,9 +90,23 @@ def uncompared(present: Bool, corr: Array) -> list[str | None]:
 
 
 def summary(z: Int64, present: Bool, cc_next: Array, corrected: Array) -> dict[str, Any]:
-    """Figures of the whole stack; z and corrected z of the grid, (n,).
+    """Sum the whole stack up.
 
-    ``z_correction_layers`` is how far layers moved from nominal z.
+    Parameters
+    ----------
+    z
+        (n,) true z of the grid.
+    present
+        (n,) whether the layer has an image.
+    cc_next
+        (n,) correlation with the next layer; NaN = none.
+    corrected
+        (n,) corrected z, layers.
+
+    Returns
+    -------
+    dict
+        Figures; ``z_correction_layers`` is how far layers moved from nominal z.
     """
     known = cc_next[np.isfinite(cc_next)]
     moved = (corrected - z)[present]
@@ -101,9 +139,27 @@ def rows(
     found: Sequence[str | None],
     lost: Bool,
 ) -> Rows:
-    """One row for each layer of the grid.
+    """Lay out one row for each layer of the grid.
 
-    z, cc_next, delta_z (from the layer before), lost_before (a slice is missing there), problem.
+    Parameters
+    ----------
+    z
+        (n,) true z.
+    present
+        (n,) whether the layer has an image.
+    cc_next
+        (n,) correlation with the next layer; NaN = none.
+    corrected
+        (n,) corrected z, layers.
+    found
+        n texts of what is wrong, or None.
+    lost
+        (n,) whether a slice was lost before the layer.
+
+    Returns
+    -------
+    list
+        Rows of z, cc_next, delta_z (from the layer before), lost_before, problem.
     """
     out = []
     before: float | None = None
@@ -125,9 +181,19 @@ def rows(
 
 
 def culprits(layers: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Return positions of layers that fit neither neighbour; at an end of the stack, its only one.
+    """Find the layers that fit neither neighbour; at an end of the stack, its only one.
 
     One low correlation alone is a gap between two layers, each of which may be good.
+
+    Parameters
+    ----------
+    layers
+        Rows of `rows`.
+
+    Returns
+    -------
+    list
+        Their positions.
     """
     there = [i for i, row in enumerate(layers) if row["problem"] != NO_IMAGE]
     bad = {i for i in there if layers[i]["problem"]}
@@ -143,11 +209,26 @@ def culprits(layers: Sequence[Mapping[str, Any]]) -> list[int]:
 def proposals(
     layers: Sequence[Mapping[str, Any]], regional: Array, grid: tuple[int, int], limit: float
 ) -> list[dict[str, Any]]:
-    """Entries for ``review.exclude``: the cells of layers that fit neither neighbour.
+    """Propose entries for ``review.exclude``: the cells of layers that fit neither neighbour.
 
-    `regional` (n, rows, columns) tells which cells of the tile `grid` (rows, columns) are to blame:
-    those whose correlation with the next layer lies `limit` robust standard deviations below their
-    own surroundings in z. Where none stands out the whole layer is proposed.
+    Cells are those whose correlation with the next layer lies `limit` robust standard deviations
+    below their own surroundings in z. Where none stands out the whole layer is proposed.
+
+    Parameters
+    ----------
+    layers
+        Rows of `rows`.
+    regional
+        (n, rows, columns) correlation of regions with the next layer; NaN = none.
+    grid
+        Rows and columns of the tiles.
+    limit
+        Robust standard deviations.
+
+    Returns
+    -------
+    list
+        Entries, one per cell and layer.
     """
     cells = {
         (r, c): _falls(_cell(regional, r, c, grid))[2] > limit
@@ -186,7 +267,18 @@ def _parts(size: int, count: int) -> list[slice]:
 
 
 def as_yaml(entries: Sequence[Mapping[str, Any]]) -> str:
-    """Return entries as lines to paste under ``review:``, in the form of review/proposals.yaml."""
+    """Lay entries out as lines to paste under ``review:``, in the form of review/proposals.yaml.
+
+    Parameters
+    ----------
+    entries
+        Of `proposals`.
+
+    Returns
+    -------
+    str
+        YAML.
+    """
     if not entries:
         return "exclude: []\n"
     lines = ["exclude:"]
@@ -198,10 +290,23 @@ def as_yaml(entries: Sequence[Mapping[str, Any]]) -> str:
 
 
 def gate(report: Mapping[str, Any], *, accepted: Sequence[int], limit_pct: float) -> dict[str, Any]:
-    """Judge the layers of ``zcorr/qc.json``: status, found, expected and the z that failed.
+    """Judge the layers of ``zcorr/qc.json``.
 
-    Missing layers are known from the acquisition and no fault of the alignment; layers in
-    `accepted` were looked at by a person.
+    Missing layers are known from the acquisition and no fault of the alignment.
+
+    Parameters
+    ----------
+    report
+        Content of ``zcorr/qc.json``.
+    accepted
+        Layers (z) that a person looked at.
+    limit_pct
+        Most problem layers, %.
+
+    Returns
+    -------
+    dict
+        status, found_pct, expected_pct and the z that failed.
     """
     there = [row for row in report["layers"] if row["problem"] != NO_IMAGE]
     bad = [row["z"] for row in there if row["problem"] and row["z"] not in set(accepted)]
@@ -215,7 +320,20 @@ def gate(report: Mapping[str, Any], *, accepted: Sequence[int], limit_pct: float
 
 
 def refusal(judged: Mapping[str, Any], yaml: str) -> str:
-    """Say why the gate fails: the layers, and the lines to change."""
+    """Say why the gate fails: the layers, and the lines to change.
+
+    Parameters
+    ----------
+    judged
+        Of `gate`.
+    yaml
+        Proposed entries.
+
+    Returns
+    -------
+    str
+        Message for a person.
+    """
     z = judged["layers"]
     shown = ", ".join(str(v) for v in z[:20]) + (f" and {len(z) - 20} more" if len(z) > 20 else "")
     pasted = "".join(f"  {line}\n" for line in yaml.splitlines())

@@ -39,10 +39,28 @@ class Place:
     def of(
         box: Box, scale: float, shape: tuple[int, int], cells: tuple[int, int], version: Any  # noqa: ANN401
     ) -> Place:  # fmt: skip
-        """Return the place of `cells` (rows, columns) of a picture of `box`; `shape` its pixels.
+        """Find the place of the regions of a picture.
 
         Pixel (0, 0) of a picture shows the corner of the box, so it reaches half a picture pixel
-        beyond; `version` is that of the stack.
+        beyond.
+
+        Parameters
+        ----------
+        box
+            What the picture shows, world px.
+        scale
+            Picture px per world px.
+        shape
+            Rows and columns of the picture, px.
+        cells
+            Rows and columns of regions.
+        version
+            ``currentVersion`` of the stack's metadata.
+
+        Returns
+        -------
+        Place
+            Of the first region.
         """
         y, x = (n / count / scale for n, count in zip(shape, cells, strict=True))
         half = 0.5 / scale
@@ -50,19 +68,48 @@ class Place:
         return Place((y, x), (box.y0 - half + y / 2, box.x0 - half + x / 2), nm)  # type: ignore[arg-type]
 
     def arrays(self) -> dict[str, Array]:
-        """Return what `of_arrays` reads."""
+        """Convert to arrays.
+
+        Returns
+        -------
+        dict
+            What `of_arrays` reads.
+        """
         return {f"region_{name}": np.array(value) for name, value in vars(self).items()}
 
     @staticmethod
     def of_arrays(stored: Mapping[str, NDArray[Any]]) -> Place:
-        """Read what `arrays` gave."""
+        """Read what `arrays` gave.
+
+        Parameters
+        ----------
+        stored
+            Arrays by name.
+
+        Returns
+        -------
+        Place
+            The same.
+        """
         return Place(
             **{name: tuple(stored[f"region_{name}"].tolist()) for name in Place.__annotations__}
         )
 
 
 def write(container: str | Path, z_first: int, correlation: Array, place: Place) -> None:
-    """Write (n, rows, columns) correlations of layer `z_first`, ... with the next ones."""
+    """Write the correlations of regions as OME-Zarr 0.4.
+
+    Parameters
+    ----------
+    container
+        Folder ``….zarr``; the volume is its group `GROUP`.
+    z_first
+        True z of the first layer.
+    correlation
+        (n, rows, columns) of each layer with the next; NaN = none.
+    place
+        Where the regions lie.
+    """
     root = Path(container)
     group = root / GROUP
     for folder in (root, group):

@@ -18,15 +18,38 @@ _LEAST_SHARE = 0.01  # of a region's pixels; fewer give no value
 
 
 def cells(shape: tuple[int, int], region_px: float) -> tuple[int, int]:
-    """Rows and columns of regions; they divide the picture evenly, none larger than asked."""
+    """Count the regions of a picture; they divide it evenly, none larger than asked for.
+
+    Parameters
+    ----------
+    shape
+        Rows and columns of the picture, px.
+    region_px
+        Largest side of a region, px.
+
+    Returns
+    -------
+    tuple
+        Rows and columns of regions.
+    """
     rows, columns = (max(1, math.ceil(n / region_px - 1e-9)) for n in shape)
     return rows, columns
 
 
 def correlate(a: Bytes, b: Bytes, region_px: float) -> Array:
-    """Correlate each region of two (h, w) pictures, 0 = no data; (rows, columns).
+    """Correlate each region of two pictures; a pixel belongs to the region of its centre.
 
-    Pearson; NaN where there is too little data. A pixel belongs to the region of its centre.
+    Parameters
+    ----------
+    a, b
+        (h, w) grey levels, 0 = no data.
+    region_px
+        As of `cells`.
+
+    Returns
+    -------
+    Array
+        (rows, columns) Pearson correlation; NaN where there is too little data.
     """
     rows, columns = (
         _edges(n, count) for n, count in zip(a.shape, cells(a.shape, region_px), strict=True)

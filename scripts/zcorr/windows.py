@@ -1,4 +1,4 @@
-"""Where and at what scale the grain of a layer is looked at."""
+"""Where in a layer its band-passed texture is measured, and at what scale."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from scripts.lib.geometry import Box
 
 
 def pixel_layers(version: Mapping[str, Any]) -> tuple[float, float]:
-    """Size of a full-resolution pixel in x and y, in nominal layers, of a stack version.
+    """Compute the size of a full-resolution pixel.
+
+    Parameters
+    ----------
+    version
+        ``currentVersion`` of the stack's metadata.
+
+    Returns
+    -------
+    tuple
+        Size in x and y, nominal layers.
 
     Raises
     ------
@@ -25,15 +35,40 @@ def pixel_layers(version: Mapping[str, Any]) -> tuple[float, float]:
     return x / z, y / z
 
 
-def grain_scale(pixel: float) -> float:
-    """Return the scale at which a pixel is about a layer: a power of two, a mipmap, at most 1."""
+def texture_scale(pixel: float) -> float:
+    """Choose the scale at which a pixel is about a layer.
+
+    Parameters
+    ----------
+    pixel
+        Size of a full-resolution pixel, nominal layers.
+
+    Returns
+    -------
+    float
+        A power of two, since there is a mipmap of it, at most 1.
+    """
     return 1.0 if pixel >= 1 else 2.0 ** math.ceil(math.log2(pixel) - 0.5)
 
 
 def spread(box: Box, size: float, count: int) -> tuple[Box, ...]:
-    """Return at most `count` squares of side `size` (world px), evenly over `box`, or all of it.
+    """Spread squares evenly over a box.
 
-    Rows and columns are as near to the shape of the box as the count allows.
+    Rows and columns of squares are as near to the shape of the box as the count allows.
+
+    Parameters
+    ----------
+    box
+        World px.
+    size
+        Side of a square, world px.
+    count
+        Most squares.
+
+    Returns
+    -------
+    tuple
+        The squares, row after row; the box itself when it is no larger than all of them.
     """
     if box.width * box.height <= count * size * size:
         return (box,)

@@ -8,7 +8,19 @@ from scripts.lib.arrays import Array, Int64
 
 
 def to_text(z: Int64, corrected: Array) -> str:
-    """Return the file's text; 6 decimals of a layer are far below any claim.
+    """Lay coordinates out as the text of ``Zcoords.txt``.
+
+    Parameters
+    ----------
+    z
+        (n,) true z of the layers.
+    corrected
+        (n,) corrected z, layers; 6 decimals are kept, far below any claim.
+
+    Returns
+    -------
+    str
+        One line ``z corrected`` per layer.
 
     Raises
     ------

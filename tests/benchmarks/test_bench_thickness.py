@@ -120,9 +120,9 @@ def cut(maker, volume, seed, layers, side, **how):
 def ready(layer):
     """Make a layer ready to compare, as the job does."""
     picture = Picture(layer, layer > 0)
-    mask = correlation.textured(picture, 1.0, correlation.Texture())
+    mask = correlation.textured(picture, 1.0, correlation.ResinMask())
     field = correlation.prepare(picture, mask)
-    return comparison.Seen(layer, field, isotropy.grain([Picture(layer, mask)]))
+    return comparison.PreparedLayer(layer, field, isotropy.band_texture([Picture(layer, mask)]))
 
 
 def measured(layers):
@@ -177,7 +177,7 @@ def steps(layers, around):
     """Log of thickness as measured, all of it believed."""
     found = measured(layers)
     curve = decay.decay(found.inplane, found.variance, found.pixel_layers, REACH)
-    band = misalignment.taken_off(found.band, found.shift, found.bend, around)
+    band = misalignment.compensated(found.band, found.shift, found.curvature, around)
     trust = inference.trust(found.band_share)
     fit = thickness.positions(decay.distances(band, curve), trust)
     return np.log(np.maximum(np.diff(fit.z), 0.05))

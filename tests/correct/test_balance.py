@@ -65,7 +65,7 @@ def test_layer_flicker_goes_to_a_tenth_and_the_mean_stays(tmp_path):
     world = World(range(1, 17))
     gain = dict(zip(range(1, 17), rng.normal(1, 0.06, 16), strict=True))
     offset = dict(zip(range(1, 17), rng.normal(0, 5, 16), strict=True))
-    world.spoil(lambda image, tile: image * gain[tile.z] + offset[tile.z])
+    world.degrade(lambda image, tile: image * gain[tile.z] + offset[tile.z])
     before = world.volume(world.tiles)
     tiles, found = corrected(world, tmp_path, tiles=False)
     after = world.volume(tiles)
@@ -80,7 +80,7 @@ def test_statistics_bring_every_layer_to_the_median_one(tmp_path):
     rng = np.random.default_rng(8)
     world = World(range(1, 11))
     gain = dict(zip(range(1, 11), rng.normal(1, 0.06, 10), strict=True))
-    world.spoil(lambda image, tile: image * gain[tile.z])
+    world.degrade(lambda image, tile: image * gain[tile.z])
     before = world.volume(world.tiles)
     tiles, _ = corrected(world, tmp_path, layers="statistics", tiles=False)
     after = world.volume(tiles)
@@ -91,7 +91,7 @@ def test_statistics_bring_every_layer_to_the_median_one(tmp_path):
 @pytest.mark.parametrize("layers", ["neighbours", "statistics"])
 def test_an_empty_layer_keeps_its_values_and_harms_no_other(tmp_path, layers):
     world = World(range(1, 9))
-    world.spoil(lambda image, tile: image * 0 if tile.z == 4 else image)
+    world.degrade(lambda image, tile: image * 0 if tile.z == 4 else image)
     known = evidence_of(world, tmp_path)
     with np.load(tmp_path / "layers.npz") as stored:
         pixels = np.where(stored["z"][:, None, None] == 4, 0, stored["pixels"])
@@ -137,7 +137,7 @@ def test_shading_of_tiles_goes_from_their_overlap(tmp_path):
     x = np.linspace(-0.5, 0.5, 120)
     world = World(range(1, 5), columns=3)
     # brighter to the right in every tile: a saw over the layer
-    world.spoil(lambda image, tile: image * (1 + 0.15 * x))
+    world.degrade(lambda image, tile: image * (1 + 0.15 * x))
     before = world.volume(world.tiles)
     tiles, found = corrected(world, tmp_path, layers="none")
     after = world.volume(tiles)
@@ -150,7 +150,7 @@ def test_shading_of_tiles_goes_from_their_overlap(tmp_path):
 
 def test_one_brighter_tile_comes_down_and_the_middle_grey_stays_on_average(tmp_path):
     world = World(range(1, 4), columns=3)
-    world.spoil(lambda image, tile: image + (12 if tile.column == 1 else 0))
+    world.degrade(lambda image, tile: image + (12 if tile.column == 1 else 0))
     before = world.volume(world.tiles)
     tiles, found = corrected(world, tmp_path, layers="none")
     maps = found.arrays["maps"].reshape(3, 3, -1, 2)
@@ -167,7 +167,7 @@ def test_one_brighter_tile_comes_down_and_the_middle_grey_stays_on_average(tmp_p
 def test_noise_takes_no_contrast_away(tmp_path, noise):
     rng = np.random.default_rng(4)
     world = World(range(1, 5), columns=3)
-    world.spoil(lambda image, tile: image + noise * rng.standard_normal(image.shape))
+    world.degrade(lambda image, tile: image + noise * rng.standard_normal(image.shape))
     before = world.volume(world.tiles)
     tiles, found = corrected(world, tmp_path)
     after = world.volume(tiles)
@@ -182,7 +182,7 @@ def test_sixteen_bit_values_are_balanced_in_their_own_range(tmp_path):
     black = {z: 33000.0 if z % 2 else 32500.0 for z in world.clean}
     step = {z: 10.0 if z % 2 else 12.0 for z in world.clean}
     known = evidence_of(world, tmp_path)
-    world.spoil(
+    world.degrade(
         lambda image, tile: black[tile.z] + step[tile.z] * image + (60 if tile.column else 0)
     )
     deep = tuple(replace(tile, max_intensity=65535.0) for tile in world.tiles.tiles)

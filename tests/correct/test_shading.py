@@ -46,7 +46,7 @@ def test_a_shade_goes_to_a_fifth_and_structures_stay(model, shade):
     world = World(range(1, 9), columns=2)
     shade = shading.zero_mean(np.array(shade))
     over = field(world.shape, shade)
-    world.spoil(lambda image, tile: image + over[:, tile.column * 96 : tile.column * 96 + 120])
+    world.degrade(lambda image, tile: image + over[:, tile.column * 96 : tile.column * 96 + 120])
     before = world.volume(world.tiles)
     tiles, found = corrected(world, model=model)
     after = world.volume(tiles)
@@ -70,7 +70,7 @@ def test_a_stack_without_shade_is_hardly_touched():
 def test_shades_of_two_ranges_of_z_are_told_apart():
     world = World(range(1, 13), columns=1)
     over = field(world.shape, [0, 0, 15.0])
-    world.spoil(lambda image, tile: image + (over if tile.z <= 6 else -over))
+    world.degrade(lambda image, tile: image + (over if tile.z <= 6 else -over))
     _, found = corrected(world, range_layers=6)
     one, two = found.parameters["models"]
     assert (one["z"], two["z"]) == (3.5, 9.5)
@@ -120,7 +120,7 @@ def test_a_model_of_the_stack_is_the_same_place_by_place_in_a_turned_tile():
 
 def test_layers_without_anything_smooth_give_no_model():
     world = World([1, 2], columns=1)
-    world.spoil(lambda image, tile: image[:0])
+    world.degrade(lambda image, tile: image[:0])
     blank = compose.Picture(np.zeros((40, 50), np.float32), np.zeros((40, 50), bool))
     model = shading.fit_range([1, 2], lambda z: blank, SETTINGS)
     assert model["modelType"] == "none"

@@ -1,4 +1,4 @@
-"""Straighten: the lean goes, or the slow course; everything else stays."""
+"""Straighten: the tilt goes, or the slow course; everything else stays."""
 
 import numpy as np
 import pytest
@@ -14,13 +14,13 @@ SMOOTH = {"curve": "smooth", "smooth_um": 0.8}  # 100 layers of 8 nm
 FACTS = Evidence(pixel_nm=8, z_nm=8)
 
 
-def leaning(layers, lean=(3.0, -2.0), course=lambda z: (0.0, 0.0), missing=()):
+def tilted(layers, tilt=(3.0, -2.0), course=lambda z: (0.0, 0.0), missing=()):
     tiles = []
     for z in layers:
         for column in (0, 1):
             if (z, column) in missing:
                 continue
-            shift = np.array(lean) * z + course(z)
+            shift = np.array(tilt) * z + course(z)
             matrix = geometry.translation(100 * column + shift[0], 50 + shift[1])
             chain = (Leaf(SEM_DISTORTION_A, "3 12 2 60 0"), Leaf(AFFINE, affine_data(matrix)))
             tiles.append(TileSpec(f"{z}-{column}", float(z), 120, 80, "none", chain, column=column))
@@ -37,7 +37,7 @@ def straight(tiles, settings=LINEAR):
 
 
 def test_a_linear_lean_is_taken_out_and_the_first_layer_stays():
-    tiles = leaning(range(5, 26))
+    tiles = tilted(range(5, 26))
     found = straighten.estimate(tiles, LINEAR, FACTS)
     assert found.parameters == {
         "curve": "linear",
@@ -53,14 +53,14 @@ def test_a_linear_lean_is_taken_out_and_the_first_layer_stays():
 
 
 def test_linear_leaves_curvature():
-    tiles = leaning(range(0, 21), lean=(0, 0), course=lambda z: (0.1 * z * (20 - z), 0))
+    tiles = tilted(range(0, 21), tilt=(0, 0), course=lambda z: (0.1 * z * (20 - z), 0))
     after = centres(straight(tiles))
     assert after["10-0"][0] - after["0-0"][0] == pytest.approx(10)
 
 
 @pytest.mark.parametrize("settings", [LINEAR, SMOOTH])
 def test_an_upright_stack_stays_as_it_is(settings):
-    tiles = leaning(range(30), lean=(0, 0))
+    tiles = tilted(range(30), tilt=(0, 0))
     after = centres(straight(tiles, settings))
     assert all(np.allclose(after[k], v, atol=1e-6) for k, v in centres(tiles).items())
 
@@ -72,7 +72,7 @@ def test_smooth_takes_the_slow_course_out_and_leaves_fast_waves():
     def course(z):
         return slow * np.sin(wave * z / 1000), fast * np.sin(wave * z / 15)
 
-    tiles = leaning(range(0, 600, 3), course=course)
+    tiles = tilted(range(0, 600, 3), course=course)
     after = centres(straight(tiles, SMOOTH))
     path = np.array([after[f"{z}-0"] for z in range(0, 600, 3)]) - after["0-0"]
     # bounding boxes are whole px: a path of them is good to a px
@@ -81,8 +81,8 @@ def test_smooth_takes_the_slow_course_out_and_leaves_fast_waves():
 
 
 def test_smooth_is_not_moved_by_a_missing_tile():
-    whole = leaning(range(40), lean=(1, 0))
-    holed = leaning(range(40), lean=(1, 0), missing={(z, 1) for z in range(10, 20)})
+    whole = tilted(range(40), tilt=(1, 0))
+    holed = tilted(range(40), tilt=(1, 0), missing={(z, 1) for z in range(10, 20)})
     a, b = centres(straight(whole, SMOOTH)), centres(straight(holed, SMOOTH))
     assert all(np.allclose(b[key], a[key], atol=0.5) for key in b)
 
@@ -100,7 +100,7 @@ def test_smoothing_has_the_stated_response_and_keeps_lines():
 
 
 def test_scan_correction_is_kept_and_bounds_are_derived():
-    tiles = leaning(range(4))
+    tiles = tilted(range(4))
     after = straight(tiles)
     assert all(len(t.transforms) == 2 for t in after.tiles)
     assert after.tiles[0].transforms[0] == tiles.tiles[0].transforms[0]
@@ -108,10 +108,10 @@ def test_scan_correction_is_kept_and_bounds_are_derived():
 
 
 def test_missing_layers_count_by_true_z():
-    after = centres(straight(leaning([1, 2, 9])))
+    after = centres(straight(tilted([1, 2, 9])))
     assert np.allclose(after["2-0"], after["1-0"])
 
 
 def test_one_layer_cannot_be_straightened():
     with pytest.raises(ValueError, match="two layers"):
-        straighten.estimate(leaning([3]), LINEAR, FACTS)
+        straighten.estimate(tilted([3]), LINEAR, FACTS)

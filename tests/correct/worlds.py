@@ -44,7 +44,7 @@ class World:
                 self.images[name] = self.clean[z][:, x : x + width].copy()
         self.tiles = TileSet(tuple(tiles)).with_bounds()
 
-    def spoil(self, how):
+    def degrade(self, how):
         """Replace every image by ``how(image, tile)``."""
         for tile in self.tiles.tiles:
             self.images[tile.tile_id] = how(self.images[tile.tile_id], tile)

@@ -92,13 +92,13 @@ def test_steps_at_restarts_are_unknowns_and_come_out_as_they_were(model):
     tiles = replace(case.tiles, stage=stage - np.pad(step[:, None, None], ((0, 0), (0, 1), (2, 0))))
     case = replace(case, tiles=tiles)
     options = Options(model=model, stage_wavelength_layers=100.0)
-    told = solved(case, options, restarts=[101, 181])
+    reported = solved(case, options, restarts=[101, 181])
     untold = solved(case, options)
-    assert np.diff(told.offsets[:, 0]) == pytest.approx([3.0, -5.0], abs=0.15)
-    assert np.diff(told.offsets[:, 1]) == pytest.approx([0.0, 0.0], abs=0.15)
-    assert told.offsets.T @ np.bincount(told.groups) == pytest.approx([0, 0], abs=1e-2)
+    assert np.diff(reported.offsets[:, 0]) == pytest.approx([3.0, -5.0], abs=0.15)
+    assert np.diff(reported.offsets[:, 1]) == pytest.approx([0.0, 0.0], abs=0.15)
+    assert reported.offsets.T @ np.bincount(reported.groups) == pytest.approx([0, 0], abs=1e-2)
     near = np.abs(case.tiles.z - 100.5) < 20
-    assert rms(errors(case, told.placement)[near, 0, 2]) < 0.5 * rms(
+    assert rms(errors(case, reported.placement)[near, 0, 2]) < 0.5 * rms(
         errors(case, untold.placement)[near, 0, 2]
     )
 

@@ -214,7 +214,7 @@ def test_a_patch_matches_as_its_source_would():
     assert apart[frozenset((5, 6))] == apart[frozenset((4, 6))] == 2
     assert apart[frozenset((3, 5))] == apart[frozenset((3, 4))] == 1
     assert apart[frozenset((7, 8))] == 1
-    weight = graph.weight / graph.vote
+    weight = graph.weight / graph.point_weight
     assert weight[at[frozenset((5, 6))]] == pytest.approx(1 / 4)
     assert weight[at[frozenset((7, 8))]] == pytest.approx(1)
 

@@ -8,11 +8,11 @@ from scripts.zcorr import comparison, correlation, isotropy
 from scripts.zcorr.measured import Measured
 
 
-def specimen(shape, seed=0, grain=2.2):
-    """(z, y, x) isotropic Gaussian field of fine and coarse grain, about 128 ± 30 grey levels."""
+def specimen(shape, seed=0, sigma=2.2):
+    """(z, y, x) isotropic Gaussian field, fine and coarse, about 128 ± 30 grey levels."""
     rng = np.random.default_rng(seed)
     out = np.zeros(shape, np.float32)
-    for sd in (grain, 2.5 * grain):
+    for sd in (sigma, 2.5 * sigma):
         field = ndimage.gaussian_filter(rng.standard_normal(shape).astype(np.float32), sd)
         out += 20 * field / field.std()
     return 128 + out
@@ -37,7 +37,7 @@ def seen(pixels, mask=None):
     mask = np.ones(pixels.shape, bool) if mask is None else mask
     picture = Picture(whole(pixels) * mask, mask)
     field = correlation.prepare(picture, mask)
-    return comparison.Seen(picture.pixels, field, isotropy.grain([picture]))
+    return comparison.PreparedLayer(picture.pixels, field, isotropy.band_texture([picture]))
 
 
 def measured(layers, reach=3, first=1):

@@ -7,7 +7,7 @@ from scipy import ndimage
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
 from scripts.zcorr import correlation
-from scripts.zcorr.correlation import Texture
+from scripts.zcorr.correlation import ResinMask
 from tests.zcorr.synthetic import whole
 
 
@@ -58,7 +58,7 @@ def test_resin_is_masked_and_tissue_is_not():
     pixels = tissue(1, (200, 300))
     rng = np.random.default_rng(2)
     pixels[:, :150] = whole(180 + 8 * rng.standard_normal((200, 150)))  # noise, no content
-    valid = correlation.textured(picture(pixels), 1.0, Texture(sigma_px=40))
+    valid = correlation.textured(picture(pixels), 1.0, ResinMask(sigma_px=40))
     assert valid[:, :100].mean() < 0.02
     assert valid[:, 200:].mean() > 0.98
 
@@ -67,7 +67,7 @@ def test_pixels_without_data_and_zeros_take_no_part():
     pixels = tissue(1)
     mask = np.ones(pixels.shape, bool)
     mask[:10], pixels[-10:] = False, 0
-    for options in (Texture(), Texture(enabled=False)):
+    for options in (ResinMask(), ResinMask(enabled=False)):
         valid = correlation.textured(picture(pixels, mask), 1.0, options)
         assert not valid[:10].any()
         assert not valid[-10:].any()
@@ -76,7 +76,7 @@ def test_pixels_without_data_and_zeros_take_no_part():
 
 def test_an_empty_layer_has_no_valid_pixel():
     empty = picture(np.zeros((20, 30), np.uint8), np.zeros((20, 30), bool))
-    assert not correlation.textured(empty, 0.22, Texture()).any()
+    assert not correlation.textured(empty, 0.22, ResinMask()).any()
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_small_stacks_are_correlated_at_a_larger_scale(size, scale):
 def test_kept_pictures_are_small_and_mark_missing_data():
     mask = np.ones((100, 200), bool)
     mask[:, :50] = False
-    kept = correlation.keepsake(picture(np.full((100, 200), 90, np.uint8) * mask, mask), 100)
-    assert kept.shape == (50, 100) == correlation.keepsake_shape(Box(0, 0, 200, 100), 1.0, 100)
+    kept = correlation.thumbnail(picture(np.full((100, 200), 90, np.uint8) * mask, mask), 100)
+    assert kept.shape == (50, 100) == correlation.thumbnail_shape(Box(0, 0, 200, 100), 1.0, 100)
     assert (kept[:, :25] == 0).all()
     assert (kept[:, 25:] == 90).all()

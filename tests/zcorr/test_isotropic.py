@@ -74,8 +74,8 @@ def test_a_lost_slice_is_found_and_nothing_else(uneven):
 
 def test_the_measured_thickness_is_that_of_the_specimen(uneven):
     true, found = uneven
-    told = solve(found).figures["measured_thickness"]
-    assert told == pytest.approx(np.median(np.diff(true)), rel=0.12)
+    reported = solve(found).figures["measured_thickness"]
+    assert reported == pytest.approx(np.median(np.diff(true)), rel=0.12)
 
 
 def test_even_thickness_stays_even_to_the_last_digit(volume):
@@ -209,11 +209,11 @@ def test_masked_pixels_count_for_nothing(volume):
     mask = np.ones(a.shape, bool)
     mask[:, :50] = False
     junk = whole(np.where(mask, a, 250))
-    half = isotropy.grain([Picture(whole(a[:, 50:]), mask[:, 50:])])
-    masked = isotropy.grain([Picture(junk, mask)])
+    half = isotropy.band_texture([Picture(whole(a[:, 50:]), mask[:, 50:])])
+    masked = isotropy.band_texture([Picture(junk, mask)])
     assert np.abs(masked.inplane - half.inplane).max() < 0.02 * half.inplane.max()
-    found = isotropy.alike(masked, seen(b).grain)
-    wanted = isotropy.alike(seen(a).grain, seen(b).grain)
+    found = isotropy.similarity(masked, seen(b).texture)
+    wanted = isotropy.similarity(seen(a).texture, seen(b).texture)
     assert found.value == pytest.approx(wanted.value, abs=0.05)
     assert found.shift == pytest.approx(wanted.shift, abs=0.1)
     assert found.share < 0.62
@@ -225,8 +225,8 @@ def shifted(layer, x, y):
 
 def test_the_shift_at_which_layers_are_most_alike_is_found(volume):
     a, b = cut(volume, np.array([5.0, 6.0]))
-    found = isotropy.alike(seen(a).grain, seen(shifted(b, 0.6, -0.4)).grain)
-    straight = isotropy.alike(seen(a).grain, seen(b).grain)
+    found = isotropy.similarity(seen(a).texture, seen(shifted(b, 0.6, -0.4)).texture)
+    straight = isotropy.similarity(seen(a).texture, seen(b).texture)
     moved = np.array(found.shift) - straight.shift  # pixels of the band are two of the picture
     assert np.abs(moved) == pytest.approx([0.3, 0.2], rel=0.25)  # slopes over two pixels are flat
     assert found.value < straight.value
@@ -242,8 +242,8 @@ def test_misalignment_is_no_distance_and_oblique_tissue_is_none_of_it(volume):
     for name, moves in (("straight", 0 * slant), ("jitter", jitter), ("oblique", slant)):
         found = measured([shifted(layer, *move) for layer, move in zip(layers, moves, strict=True)])
         bands[name] = found.band[:11, 0]
-        bands[f"{name}, taken off"] = misalignment.taken_off(
-            found.band, found.shift, found.bend, 4.0
+        bands[f"{name}, taken off"] = misalignment.compensated(
+            found.band, found.shift, found.curvature, 4.0
         )[:11, 0]
     lost = bands["straight, taken off"] - bands["jitter"]
     left = bands["straight, taken off"] - bands["jitter, taken off"]
@@ -285,14 +285,14 @@ def test_the_curve_of_a_gaussian_field_is_the_one_of_theory():
 
 def test_only_changes_that_stand_out_of_the_error_are_believed():
     rng = np.random.default_rng(0)
-    lean, known = np.zeros(400), np.ones(399, bool)
+    anisotropy, known = np.zeros(400), np.ones(399, bool)
     error = 0.05 * rng.standard_normal(399)
-    kept, _, belief = thickness.believed(np.exp(error), known, lean, 0.05, (0.05, 4.0))
-    assert belief.strength == 0
+    kept, _, model = thickness.posterior(np.exp(error), known, anisotropy, 0.05, (0.05, 4.0))
+    assert model.strength == 0
     assert np.array_equal(kept, np.ones(399))
     true = 0.3 * rng.standard_normal(399)
-    kept, _, belief = thickness.believed(np.exp(true + error), known, lean, 0.05, (0.05, 4.0))
-    assert belief.strength == pytest.approx(0.3, rel=0.2)
+    kept, _, model = thickness.posterior(np.exp(true + error), known, anisotropy, 0.05, (0.05, 4.0))
+    assert model.strength == pytest.approx(0.3, rel=0.2)
     assert np.corrcoef(np.log(kept), true)[0, 1] > 0.95
 
 
@@ -300,11 +300,11 @@ def test_a_gap_of_two_layers_is_a_lost_slice_and_a_thick_layer_is_none():
     """However uneven the stack: thickness of sd 20 % and a gap of 2.1 layers among it, or none."""
     rng = np.random.default_rng(2)
     log, known = np.clip(0.2 * rng.standard_normal(300), -0.5, 0.5), np.ones(300, bool)
-    lean, error = np.zeros(301), (0.08, 3.0)
-    _, lost, _ = thickness.believed(np.exp(log), known, lean, 0.03, error)
+    anisotropy, error = np.zeros(301), (0.08, 3.0)
+    _, lost, _ = thickness.posterior(np.exp(log), known, anisotropy, 0.03, error)
     assert not lost.any()
     log[[60, 200]] = np.log([2.1, 1.9])
-    _, lost, _ = thickness.believed(np.exp(log), known, lean, 0.03, error)
+    _, lost, _ = thickness.posterior(np.exp(log), known, anisotropy, 0.03, error)
     assert np.flatnonzero(lost).tolist() == [60, 200]
 
 
@@ -323,8 +323,8 @@ def test_windows_are_spread_over_a_large_layer_and_a_small_one_is_seen_whole():
 
 
 @pytest.mark.parametrize(("pixel", "scale"), [(1, 1), (2, 1), (0.5, 0.5), (0.3, 0.25)])
-def test_grain_is_looked_at_where_a_pixel_is_about_a_layer(pixel, scale):
-    assert windows.grain_scale(pixel) == scale
+def test_texture_is_measured_where_a_pixel_is_about_a_layer(pixel, scale):
+    assert windows.texture_scale(pixel) == scale
 
 
 def test_pairs_are_at_true_distances_when_a_layer_is_missing(volume):

@@ -132,7 +132,7 @@ def test_bands_are_compared_over_common_pixels(complete):
     wanted.append((p[:, :-1] * q[:, 1:] - p[:, 1:] * q[:, :-1]).sum())
     wanted.append((p[:-1] * q[1:] - p[1:] * q[:-1]).sum())
     wanted.append(inside.all(axis=0).sum())
-    assert np.allclose(kernels.alike(a, b, *inside, complete), wanted, rtol=1e-4, atol=1e-3)
+    assert np.allclose(kernels.similarity(a, b, *inside, complete), wanted, rtol=1e-4, atol=1e-3)
 
 
 def test_the_tensor_is_that_of_the_slopes():

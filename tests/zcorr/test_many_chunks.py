@@ -22,7 +22,7 @@ def write_chunk(k, corr):
     one = np.full((1, REACH), corr)
     arrays = {"z": np.array([k + 1]), "present": np.array([True]), "own": np.array([True])}
     arrays |= {"corr": one, "share": 0 * one + 1, "band": one, "band_share": 0 * one + 1}
-    arrays |= {"shift": np.zeros((1, REACH, 2)), "bend": np.zeros((1, REACH, 3))}
+    arrays |= {"shift": np.zeros((1, REACH, 2)), "curvature": np.zeros((1, REACH, 3))}
     inplane = 900 * np.exp(-(LAGS_PX**2).sum(axis=1) / 40.0)[None]
     arrays |= {
         "variance": np.array([80.0]),

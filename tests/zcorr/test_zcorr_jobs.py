@@ -172,9 +172,9 @@ def test_the_volume_of_regions_opens_and_shows_a_fault_where_it_is(workdir):
     x0, y0, side = 70, 20, 25  # world px
 
     def content(x, y, z):
-        spoilt = (z == 8) & (np.abs(x - x0 - side / 2) < side / 2)
-        spoilt &= np.abs(y - y0 - side / 2) < side / 2
-        return np.where(spoilt, 120 + 100 * np.sin(1.7 * x) * np.cos(2.3 * y), moving(x, y, z))
+        damaged = (z == 8) & (np.abs(x - x0 - side / 2) < side / 2)
+        damaged &= np.abs(y - y0 - side / 2) < side / 2
+        return np.where(damaged, 120 + 100 * np.sin(1.7 * x) * np.cos(2.3 * y), moving(x, y, z))
 
     publish(workdir, range(3, 15), content)
     for chunk in ("0000", "0001"):
