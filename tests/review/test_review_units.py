@@ -7,9 +7,10 @@ import pytest
 from scipy import ndimage
 
 from scripts.lib.service.records import CanvasMatches, TileSpec
-from scripts.review import bridges, clusters, edges, likeness, patches, statistics
+from scripts.review import bridges, clusters, edges, likeness, patches, replacements, statistics
 from scripts.review.likeness import GRID, Likeness, Look
 from scripts.review.patches import Wanted
+from scripts.review.suspects import TISSUE, Verdict
 
 SIDE = 96
 ALL = np.ones((SIDE, SIDE), bool)
@@ -191,6 +192,18 @@ def test_pairs_of_a_patch_are_those_of_the_plan_and_of_its_round_alone():
     assert patches.pairs(rows, patches.patched(at, rows), steps, number=2) == []
 
 
+def test_an_unjoined_tile_that_a_person_keeps_is_not_to_be_replaced():
+    tiles = [tile(z) for z in range(1, 5)]
+    ids = [one.tile_id for one in tiles]
+    net = clusters.net_of_ids(tiles, [(ids[0], ids[1]), (ids[1], ids[2])])
+    verdicts = dict.fromkeys(ids, Verdict(TISSUE, 0, "", 0.9, 10))
+    keep = [{"tiles": [ids[3]], "reason": "looked at"}]
+    found, quality = replacements.wanted(net, verdicts, exclude=[], keep=[])
+    assert [one.replaces for one in found] == [ids[3]]
+    assert list(quality) == ids[:3]
+    assert replacements.wanted(net, verdicts, exclude=[], keep=keep)[0] == []
+
+
 # -- bridges -----------------------------------------------------------------------------------
 
 EDGE = ((0, 0), (0, 1))
@@ -231,6 +244,9 @@ def test_ten_layers_on_a_side_are_used_and_better_matched_ones_count_more():
     shifts = dict.fromkeys(range(11, 30), 5) | {z: 500 for z in range(21, 30)}
     ((shift, row, _),) = bridged(shifts)
     assert (shift, row["layers_used"]) == (5, 10)
+    mirrored = {60 - z: shift for z, shift in shifts.items()}
+    ((shift, row, _),) = bridged(mirrored, missing=(50.0,))
+    assert (shift, row["layers_used"]) == (5, 10)
     # weights by matches, 100 at most
     assert bridged({8: 0, 9: 9}, counts={8: 10, 9: 20})[0][0] == 6
     assert bridged({8: 0, 9: 10}, counts={8: 100, 9: 900})[0][0] == 5
@@ -238,6 +254,7 @@ def test_ten_layers_on_a_side_are_used_and_better_matched_ones_count_more():
 
 def test_layers_of_the_gap_that_do_have_matches_say_nothing_when_they_are_called_missing():
     assert bridged({9: 4, 10: 99, 11: 8})[0][0] == 6
+    assert [shift for shift, *_ in bridged({9: 0, 10: 99, 12: 3}, missing=(10.0, 11.0))] == [1, 2]
 
 
 def test_only_layers_of_the_request_are_bridged():
