@@ -250,7 +250,8 @@ _ESTIMATE: dict[str, Callable[..., tuple[Any, Any]]] = {
 
 def _grown(p: Array, q: Array, how: Consensus, inliers: Index) -> Index:
     """Return the inliers of the model of a sample, refitted as long as their number grows."""
-    grown = inliers[:0]
+    # those of the sample's own model count, unless that is not of the kind asked for
+    grown = inliers if how.model != "RIGID" and how.regularizer is None else inliers[:0]
     while len(inliers) >= MODELS[how.model].minimum:
         inliers = np.flatnonzero(_errors(p, q, fit(how, p[inliers], q[inliers])) < how.epsilon_px)
         if len(inliers) <= len(grown):
