@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
-import jinja2
 import numpy as np
 import yaml
 
@@ -17,18 +14,26 @@ from scripts.correct import destreak, proposal
 from scripts.correct.proposal import Proposal, Spectrum
 from scripts.lib.arrays import Image
 from scripts.lib.drawing import filters
+from scripts.lib.pages import page as pages
+from scripts.lib.pages import pictures
+from scripts.lib.pages.page import Code, Facts, Pictures, Section, Text
+from scripts.lib.pages.pictures import Shown
 from scripts.lib.service.records import TileSpec
 
 SHOWN = 3  # tiles on the page
 WIDTH_PX = 420
+_LOOK = (
+    "What is removed should show streaks and nothing of the specimen. If structures show, lower"
+    " band_cycles_per_um; if wide streaks are left, lower cutoff_cycles_per_um."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Figures for the JSON file and the page, pictures (title, data URI) row by row."""
+    """Figures for the JSON file and the page, pictures row by row."""
 
     figures: dict[str, Any]
-    rows: list[list[tuple[str, str]]]
+    rows: list[list[Shown]]
 
 
 def sample(z: Sequence[float], count: int) -> list[float]:
@@ -77,17 +82,29 @@ def result(
 
 def page(volume: str, result: Result) -> str:
     """Return the page."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    section = yaml.safe_dump({"correct": result.figures["correct"]}, sort_keys=False)
-    return environment.get_template("proposal.html.j2").render(
-        volume=volume, figures=result.figures, rows=result.rows, section=section
+    f, count = result.figures, len(result.figures["tiles"])
+    words = f"Streaks stand out of the spectrum of {count} tiles. For the YAML of the volume:"
+    if not f["found"]:
+        words = (
+            f"No streaks found in {count} tiles: nothing stands out of the spectrum by a factor of"
+            " two. The best guess would be:"
+        )
+    yaml_lines = yaml.safe_dump({"correct": f["correct"]}, sort_keys=False)
+    sd = f"{f['removed_sd_grey']:.3g} grey values, of a tile's {f['tile_sd_grey']:.3g}"
+    facts = [
+        ("power in the band over the power beside it, before", f"{f['excess_before']:.2f}"),
+        ("after (1 = nothing stands out, below = more is gone than streaks)",
+         f"{f['excess_after']:.2f}"),
+        ("sd of what is removed", sd),
+    ]  # fmt: skip
+    return pages.render(
+        f"{volume} · destreak proposal",
+        [
+            Section("Proposal", [Text(words), Code(yaml_lines), Facts(facts)]),
+            Section("Tiles and spectra", [Pictures(row) for row in result.rows], _LOOK),
+        ],
+        here="correct/destreak_proposal.html",
+        volume=volume,
     )
 
 
@@ -96,16 +113,16 @@ def _rms(images: Sequence[Image], fixed: Sequence[Image]) -> float:
     return float(np.sqrt(np.mean(squares)))
 
 
-def _row(tile: TileSpec, image: Image, fixed: Image) -> list[tuple[str, str]]:
+def _row(tile: TileSpec, image: Image, fixed: Image) -> list[Shown]:
     """Before, after and what was removed, the middle of a tile at full scale."""
     cuts = [_middle(each.astype(np.float32)) for each in (image, fixed)]
     low, high = np.percentile(cuts[0], [0.5, 99.5])
     removed = cuts[0] - cuts[1]
     reach = max(3 * float(removed.std()), 1e-3)
     return [
-        (f"{tile.tile_id}, before", _uri(cuts[0], low, high)),
-        ("after", _uri(cuts[1], low, high)),
-        (f"removed, contrast ± {reach:.2g} grey values", _uri(removed, -reach, reach)),
+        _shown(cuts[0], low, high, f"{tile.tile_id}, before"),
+        _shown(cuts[1], low, high, "after"),
+        _shown(removed, -reach, reach, f"removed, contrast ± {reach:.2g} grey values"),
     ]
 
 
@@ -115,17 +132,13 @@ def _middle(image: Image) -> Image:
     return image[y : y + WIDTH_PX, x : x + WIDTH_PX]
 
 
-def _spectra(before: Spectrum, after: Spectrum, found: Proposal) -> list[tuple[str, str]]:
+def _spectra(before: Spectrum, after: Spectrum, found: Proposal) -> list[Shown]:
     shown = [np.log10(np.fft.fftshift(each.power) + 1) for each in (before, after)]
     shown = [cv2.resize(each, (WIDTH_PX, WIDTH_PX), interpolation=cv2.INTER_AREA) for each in shown]
     low, high = np.percentile(shown[0], [1, 99.9])
     titles = (f"mean spectrum before; band at {found.angle_deg:g}°", "after")
-    return [(title, _uri(each, low, high)) for title, each in zip(titles, shown, strict=True)]
+    return [_shown(each, low, high, title) for title, each in zip(titles, shown, strict=True)]
 
 
-def _uri(image: Image, low: float, high: float) -> str:
-    grey = np.clip((image - low) * (255 / max(high - low, 1e-9)), 0, 255).astype(np.uint8)
-    done, data = cv2.imencode(".png", grey)
-    if not done:
-        raise ValueError(f"a picture of {grey.shape} could not be written")
-    return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode()
+def _shown(image: Image, low: float, high: float, title: str) -> Shown:
+    return pictures.shown(pictures.grey(image, low, high), title)

@@ -54,7 +54,7 @@ def main(
     found = watch.found(table, restart["max_gap_s"])
     found_problems = validation.rows(listed, table)
     write_table(problems, validation.COLUMNS, found_problems)
-    write_text(page, pages.render(found_problems, table, found, problems))
+    write_text(page, pages.render(found_problems, table, found, problems, page))
     write_table(restart_table, restarts.COLUMNS, restarts.rows(found))
     kept.keep()
     log.info("%d problems and notes, %d restarts", len(found_problems), len(found))

@@ -9,7 +9,7 @@ import numpy as np
 
 from scripts.ingest.header_fields import CONSTANTS, PLOTS, UNITS
 from scripts.ingest.header_table import HeaderTable
-from scripts.lib.arrays import Array, Bool, Int64
+from scripts.lib.arrays import Array, Bool
 
 Json = dict[str, Any]
 MOST_CHANGES = 100  # listed per field; the number of all is given
@@ -94,19 +94,6 @@ def differs_in_layer(table: HeaderTable, values: Array) -> bool:
     same_layer = table.z[1:] == table.z[:-1]
     differs = (values[1:] != values[:-1]) & ~(np.isnan(values[1:]) & np.isnan(values[:-1]))
     return bool((same_layer & differs).any())
-
-
-def envelope(z: Int64, values: Array, most: int) -> tuple[Int64, Array]:
-    """Return about `most` points: least and greatest of groups of neighbors, so that peaks stay."""
-    known = np.isfinite(values)
-    z, values = z[known], values[known]
-    if len(z) <= most:
-        return z, values
-    picked = set()
-    for group in np.array_split(np.arange(len(z)), max(1, most // 2)):
-        picked |= {int(group[values[group].argmin()]), int(group[values[group].argmax()])}
-    index = np.array(sorted(picked))
-    return z[index], values[index]
 
 
 def warnings(summary: Mapping[str, Any]) -> list[str]:

@@ -1,44 +1,69 @@
-"""The metadata page: header fields over z, constants with their values, in one file."""
+"""The metadata page: header fields over z, constants with their values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool
-from markupsafe import Markup
 
 from scripts.ingest import metadata
 from scripts.ingest.header_fields import CONSTANTS, PLOTS, TEXTS, UNITS, Plotted
 from scripts.ingest.header_table import HeaderTable
-from scripts.lib.pages.plots import CYCLE, MARKS, embed, frame, legend_above
+from scripts.lib.pages import page as pages
+from scripts.lib.pages import plots
+from scripts.lib.pages.page import Items, Part, Plots, Section, Table, Text
 
-TEMPLATES = Path(__file__).parent
-POINTS_PER_PLOT = 6000
-MOST_LINES = 40
+Summary = Mapping[str, Any]
 
 
-def page(table: HeaderTable, summary: Mapping[str, Any], *, volume: str) -> str:
-    """Return the page as HTML that needs no network."""
+def page(table: HeaderTable, summary: Summary, *, volume: str, here: str) -> str:
+    """Return the page as HTML; `here` is its path."""
     figures = {plot.title: _figure(table, plot) for plot in _plots(table, summary)}
-    script, parts = embed(figures)
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    return environment.get_template("metadata.html.j2").render(
+    z = summary["z"]
+    lead = f"{summary['tiles']:,} tiles of {summary['layers']:,} layers"
+    lead += f", z {z[0]} to {z[1]}" if z else ""
+    return pages.render(
+        f"{volume} · header fields",
+        [
+            Section("Settings that changed", _changed(summary)),
+            Section("Over z", [Plots(list(figures))]),
+            Section("Ranges", [_ranges(summary)]),
+            Section("Settings", [_settings(summary)]),
+        ],
+        here=here,
         volume=volume,
-        summary=summary,
-        warnings=metadata.warnings(summary),
-        script=Markup(script),  # noqa: S704 - Bokeh's
-        plots={name: Markup(part) for name, part in parts.items()},  # noqa: S704 - Bokeh's
+        lead=[Text(f"{lead}. All figures are in metadata.json.", "lead")],
+        figures=figures,
     )
 
 
-def _plots(table: HeaderTable, summary: Mapping[str, Any]) -> list[Plotted]:
+def _changed(summary: Summary) -> list[Part]:
+    warnings = metadata.warnings(summary)
+    parts: list[Part] = [Items(warnings, "warn") if warnings else Text("None.")]
+    parts += [Text(f"not readable: {line}", "warn") for line in summary["unreadable"]]
+    if summary["unlisted"]:
+        parts.append(Text(f"Fields this page does not know: {', '.join(summary['unlisted'])}"))
+    return parts
+
+
+def _ranges(summary: Summary) -> Table:
+    header = ["field", "least", "at z", "median", "greatest", "at z", "unit"]
+    names = ("field", "min", "z_min", "median", "max", "z_max", "unit")
+    return Table("", header, [[one[name] for name in names] for one in summary["varying"]])
+
+
+def _settings(summary: Summary) -> Table:
+    rows = []
+    for one in summary["constants"]:
+        more = one["count"] - len(one["values"])
+        values = " · ".join(one["values"]) + (f" and {more} more" if more > 0 else "")
+        rows.append([one["field"], values, one["unit"]])
+    marked = [i for i, one in enumerate(summary["constants"]) if one["count"] > 1]
+    return Table("", ["field", "value", "unit"], rows, marked=marked)
+
+
+def _plots(table: HeaderTable, summary: Summary) -> list[Plotted]:
     """Return what is plotted: the varying fields that are there, and constants that changed."""
     there = {one["field"] for one in summary["varying"]}
     changed = {one["field"] for one in summary["changed"]}
@@ -54,30 +79,21 @@ def _plots(table: HeaderTable, summary: Mapping[str, Any]) -> list[Plotted]:
     return out
 
 
-def _figure(table: HeaderTable, plot: Plotted) -> Any:  # noqa: ANN401 - a Bokeh figure
+def _figure(table: HeaderTable, plot: Plotted) -> Any:  # noqa: ANN401 - a Bokeh figure or None
     """Plot fields over z: one line per field, and per tile where tiles of a layer differ."""
-    drawn = frame(plot.title, "z", plot.unit or plot.title)
-    lines = [line for name in plot.fields for line in _lines(table, name)]
-    most = max(200, POINTS_PER_PLOT // max(1, len(lines)))
-    for i, (label, mask, name) in enumerate(lines[:MOST_LINES]):
-        z, values = metadata.envelope(table.z[mask], table.number(name)[mask], most)
-        source = ColumnDataSource({"z": z, "value": values, "kind": [label] * len(z)})
-        style: dict[str, Any] = {"source": source, "color": CYCLE[i % len(CYCLE)]}
-        if len(lines) > 1:
-            style["legend_label"] = label
-        drawn.line("z", "value", line_width=1.3, **style)
-        drawn.scatter("z", "value", size=3, marker=MARKS[i % len(MARKS)], **style)
-    drawn.add_tools(HoverTool(tooltips=[("", "@kind"), ("z", "@z"), ("", "@value{0.[000000]}")]))
-    if len(lines) > 1:
-        legend_above(drawn)
-    return drawn
+    series = {
+        label: (table.z[mask], table.number(name)[mask])
+        for name in plot.fields
+        for label, mask in _lines(table, name)
+    }
+    return plots.lines(plot.title, "z", plot.unit or plot.title, series, dots=3, tip="0.[000000]")
 
 
-def _lines(table: HeaderTable, name: str) -> list[tuple[str, Any, str]]:
-    """Return (label, mask of tiles, field) of each line."""
+def _lines(table: HeaderTable, name: str) -> list[tuple[str, Any]]:
+    """Return label and mask of tiles of each line of a field."""
     if metadata.differs_in_layer(table, table.number(name)):
         cells = np.unique(table.cell).tolist()
-        return [(f"{name} {cell}", table.cell == cell, name) for cell in cells]
+        return [(f"{name} {cell}", table.cell == cell) for cell in cells]
     first = np.ones(len(table), bool)
     first[1:] = table.z[1:] != table.z[:-1]
-    return [(name, first, name)]
+    return [(name, first)]

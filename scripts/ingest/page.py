@@ -1,67 +1,66 @@
-"""The page of all problems: `ingest/validation.html`, one file without references to others."""
+"""The page of all problems: `ingest/validation.html`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from scripts.ingest.validation import CHECKS, ERROR
+from scripts.lib.pages import page
+from scripts.lib.pages.page import Part, Section, Table, Text
+from scripts.lib.pages.text import spans
 
-MOST_SHOWN = 200  # rows of one kind; all are in the table beside
-_TEMPLATE = Path(__file__).with_name("page.html.j2")
+Row = Mapping[str, Any]
 
 
 def render(
-    problems: Sequence[Mapping[str, Any]],
-    layers: Sequence[Mapping[str, str]],
-    found: Mapping[int, str],
-    table: str,
-) -> str:
-    """Return the page as HTML.
+    problems: Sequence[Row], layers: Sequence[Mapping[str, str]], found: Mapping[int, str],
+    table: str, here: str,
+) -> str:  # fmt: skip
+    """Return the page as HTML; `here` is its path.
 
     `problems` are rows of `ingest/problems.tsv` (whose path is `table`), sorted by severity and
     check; `layers` is the layer table, `found` z -> reason of the restarts.
     """
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(_TEMPLATE.read_text())
     groups = groupby(problems, key=lambda row: (row["severity"], row["check"]))
-    return template.render(
-        errors=sum(row["severity"] == ERROR for row in problems),
-        groups=[_group(*key, list(rows)) for key, rows in groups],
-        layers=len(layers),
-        tiles=sum(int(row["tiles"]) for row in layers),
-        gaps=spans(int(row["z"]) for row in layers if row["status"] == "gap"),
-        restarts=list(found.items()),
-        declared=[row for row in layers if row["declared"]],
-        most=MOST_SHOWN,
-        table=table,
+    declared = [row for row in layers if row["declared"]]
+    sections = [_group(*key, list(rows), table) for key, rows in groups]
+    sections += [
+        _listed("Layers with a decision", ["z", "layer_id", "status", "declared"], declared),
+        _listed(
+            f"Restarts of the microscope: {len(found)}", ["z", "reason"],
+            [{"z": z, "reason": reason} for z, reason in found.items()],
+        ),
+    ]  # fmt: skip
+    return page.render(
+        "Ingest: what was checked", sections, here=here, lead=_lead(problems, layers, table)
     )
 
 
-def _group(severity: str, check: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _lead(problems: Sequence[Row], layers: Sequence[Mapping[str, str]], table: str) -> list[Part]:
+    errors = sum(row["severity"] == ERROR for row in problems)
+    words = Text("No problem: the volume can be published.")
+    if errors:
+        stopped = f"{errors} problem(s): v1_acquire is not published until they are mended."
+        words = Text(f"{stopped} All rows: {table}.", "error")
+    tiles = sum(int(row["tiles"]) for row in layers)
+    gaps = spans(int(row["z"]) for row in layers if row["status"] == "gap")
+    holes = f"; layers without any tile: z {gaps}" if gaps else ""
+    return [words, Text(f"{len(layers)} layers, {tiles} tiles{holes}.")]
+
+
+def _group(severity: str, check: str, rows: Sequence[Row], table: str) -> Section:
     title, remedy = CHECKS[check]
-    return {
-        "severity": severity,
-        "title": title,
-        "remedy": remedy,
-        "count": len(rows),
-        "z": spans(int(row["z"]) for row in rows if row["z"]),
-        "rows": rows[:MOST_SHOWN],
-        "rest": len(rows) - MOST_SHOWN,
-    }
+    z = spans(int(row["z"]) for row in rows if row["z"])
+    listed = [[row[name] for name in ("z", "layer_id", "tile", "problem")] for row in rows]
+    header = ["z", "layer", "tile", "problem"]
+    return Section(
+        f"{title}: {len(rows)} {severity}(s)",
+        [Text(f"{remedy}{f' At z {z}.' if z else ''}"), Table("", header, listed, where=table)],
+    )
 
 
-def spans(values: Iterable[int]) -> str:
-    """Return z values as text: ``3, 7 to 9``."""
-    out: list[list[int]] = []
-    for z in sorted(set(values)):
-        if out and z == out[-1][1] + 1:
-            out[-1][1] = z
-        else:
-            out.append([z, z])
-    shown = [str(a) if a == b else f"{a} to {b}" for a, b in out[:30]]
-    return ", ".join(shown) + (f" and {len(out) - 30} more ranges" if len(out) > 30 else "")
+def _listed(title: str, names: Sequence[str], rows: Sequence[Row]) -> Section:
+    table = Table("", names, [[row[name] for name in names] for row in rows])
+    return Section(title, [table] if rows else [])

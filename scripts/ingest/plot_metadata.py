@@ -25,7 +25,7 @@ def main(*, layers: str, volume: str, page: str, summary: str, cache: str) -> No
     for line in (*metadata.warnings(figures), *figures["unreadable"]):
         log.warning("%s", line)
     write_json(summary, figures)
-    write_text(page, metadata_page.page(table, figures, volume=volume))
+    write_text(page, metadata_page.page(table, figures, volume=volume, here=page))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from scripts.lib import files
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
-from scripts.match import trial
+from scripts.match import trial, trial_page
 from scripts.match.trial_run import Trial
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def main(
     lines = yaml.safe_dump(found.table, sort_keys=False, width=110)
     files.write_table(table_out, trial.COLUMNS, found.rows)
     files.write_bytes(preset_out, lines.encode())
-    files.write_bytes(page_out, trial.page(found.rows, found.pictures, lines).encode())
+    files.write_text(page_out, trial_page.page(found.rows, found.pictures, lines))
     log.info("%d variants of %d runs", len(found.rows), len(pairs))
 
 

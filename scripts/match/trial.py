@@ -8,8 +8,6 @@ the one nearer to that median wins, then the one of greater coverage; seconds ar
 
 from __future__ import annotations
 
-import base64
-import html
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ import cv2
 import numpy as np
 
 from scripts.lib import geometry
-from scripts.lib.arrays import Array
+from scripts.lib.arrays import Array, Bytes
 from scripts.lib.files import digest
 from scripts.lib.numerics.models import fit_rigid, fit_translation
 from scripts.match import presets, tables
@@ -181,13 +179,8 @@ def with_choice(table: Json, run: str, chosen: Variant) -> dict[str, Any]:
     return {**table, "name": "trial", "runs": {**table["runs"], run: {**body, "stages": stages}}}
 
 
-# ---------------------------------------------------------------------------------------------
-# the page
-# ---------------------------------------------------------------------------------------------
-
-
-def picture(attempt: Attempt, stage: Stage, canvases: Canvases) -> bytes:
-    """PNG of p (red) and q (cyan) laid on it by the matches, which are drawn in; p, q if none."""
+def picture(attempt: Attempt, stage: Stage, canvases: Canvases) -> Bytes:
+    """Draw p (red) and q (cyan) laid on it by the matches, which are drawn in; p, q if none."""
     pair = attempt.pair
     fields = [
         canvases.picture(tile, stage, position)
@@ -209,46 +202,7 @@ def picture(attempt: Attempt, stage: Stage, canvases: Canvases) -> bytes:
             cv2.circle(out, (int(x), int(y)), max(2, p.shape[1] // 150), (0, 220, 255), -1)
     factor = _PICTURE_PX / max(out.shape[:2])
     small = cv2.resize(out, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    return bytes(cv2.imencode(".png", small)[1])
-
-
-def page(
-    rows: Sequence[Mapping[str, Any]], pictures: Sequence[tuple[str, bytes]], lines: str
-) -> str:
-    """Return the HTML page: table, pictures of the chosen variants, and the preset."""
-    head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in COLUMNS)
-    body = "".join(
-        f"<tr{' class=chosen' if row['chosen'] else ''}>"
-        + "".join(f"<td>{html.escape(_text(row[name]))}</td>" for name in COLUMNS)
-        + "</tr>"
-        for row in rows
-    )
-    figures = "".join(
-        f'<figure><img src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-        for caption, png in pictures
-    )
-    return (
-        "<!doctype html><meta charset=utf-8><title>Match trial</title><style>"
-        "body{font:15px/1.4 sans-serif;max-width:75em;margin:2em auto;padding:0 1em}"
-        "table{border-collapse:collapse}td,th{padding:.2em .6em;border-bottom:1px solid #ccc;"
-        "text-align:left}.chosen{background:#dff0d8;font-weight:600}figure{display:inline-block;"
-        "margin:.5em;vertical-align:top;width:320px}figcaption{font-size:12px;"
-        "overflow-wrap:anywhere}pre{background:#f4f4f4;padding:1em;overflow:auto}</style>"
-        "<h1>Match trial</h1><p>Variants of the first stage of each run, on pairs chosen evenly"
-        " over z, cells and distances. <i>false</i>: more than 10 px from the median model of all"
-        " variants; <i>apart</i>: median distance from it. Green: what the trial would choose.</p>"
-        f"<table><tr>{head}</tr>{body}</table><h2>Pairs of the chosen variants</h2>"
-        "<p>p red, q cyan where the matches lay it; grey where they agree. Dots are matches."
-        f" Pairs that failed stand side by side.</p>{figures}<h2>Preset</h2><p>Save these lines as"
-        f" a file and name it in <code>match.preset</code>.</p><pre>{html.escape(lines)}</pre>"
-    )
-
-
-def _text(value: Any) -> str:  # noqa: ANN401 - a cell
-    if value is None:
-        return ""
-    return "yes" if value is True else "" if value is False else f"{value}"
+    return np.asarray(small[..., ::-1], np.uint8)
 
 
 def sampled(rows: Sequence[Mapping[str, str]]) -> list[Pair]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scripts.lib.drawing.compose import Source
+from scripts.lib.pages import pictures
+from scripts.lib.pages.pictures import Shown
 from scripts.lib.service.records import TileSet
 from scripts.match import presets, stages, trial
 from scripts.match.canvases import Canvases
@@ -32,7 +34,7 @@ class Trial:
         self._cells = {str(t.tile_id): f"{t.row},{t.column}" for t in tiles.tiles}
         self.table = dict(presets.choose(tables, self._side))
         self.rows: list[dict[str, Any]] = []
-        self.pictures: list[tuple[str, bytes]] = []
+        self.pictures: list[Shown] = []
 
     def run(self, run: str, planned: Sequence[Mapping[str, str]]) -> None:
         """Try all variants of a run on a sample of its planned pairs."""
@@ -57,6 +59,7 @@ class Trial:
         worst = sorted(one.attempts, key=lambda a: (a.matches is not None, -a.outcome.rms_px))
         for attempt in [*worst[: PICTURES // 2], *worst[-(PICTURES // 2) :]]:
             how = f"{attempt.outcome.rms_px:.2f} px" if attempt.matches else attempt.reason
-            caption = f"{run}: {attempt.pair.p_id} and {attempt.pair.q_id}, {how}"
-            self.pictures.append((caption, trial.picture(attempt, one.variant.stage, canvases)))
+            caption = f"{attempt.pair.p_id} and {attempt.pair.q_id}, {how}"
+            drawn = trial.picture(attempt, one.variant.stage, canvases)
+            self.pictures.append(pictures.shown(drawn, f"{run}:", caption))
         self.table = trial.with_choice(self.table, run, one.variant)

@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 
 from scripts.lib import geometry
 from scripts.lib.drawing import boxes, compose
 from scripts.lib.drawing.compose import Picture, Placed
 from scripts.lib.geometry import Box
+from scripts.lib.pages import pictures as shapes
+from scripts.lib.pages.pictures import Shown
 from scripts.lib.service.records import CanvasMatches, TileSet, TileSpec
 from scripts.lib.volumes.multiscale import Level
 from scripts.report import pictures
-from scripts.report.pictures import Shown
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,6 @@ Album = dict[str, list[Shown]]
 CONTACT_PX = 380  # width of a picture of a contact sheet
 WITHIN_PX = 400  # width of a layer before or after a correction
 ENLARGED = 4  # of a seam
-MOST_LINES = 40  # matches drawn
 MOST_PROPOSALS = 12
 ALIGNED = {
     "Before": ("acquire", "Section across the layers (x to the right, z down), stage positions."),
@@ -36,6 +35,7 @@ ALIGNED = {
 ACROSS = {"straighten", "intensity"}
 WITHIN = {"16bit", "destreak", "shading", "intensity", "background"}
 GAP_PX = 8
+MATCH_GAP_PX = 12
 
 
 class Stacks(Protocol):
@@ -144,8 +144,8 @@ def contact_sheet(
         drawn[k] = pictures.layer(tiles, box, scale=boxes.fit_scale(box, CONTACT_PX))
     low, high = pictures.contrast(drawn.values())
     return [
-        pictures.shown(
-            pictures.stretch(picture, low, high),
+        shapes.shown(
+            pictures.stretched(picture, low, high),
             f"z {k}",
             "a tile is missing" if k in holes else "",
         )
@@ -161,10 +161,10 @@ def stage_layout(service: Stacks, names: Names, z: int) -> Shown:
     picture = pictures.layer(tiles, box, scale=scale)
     low, high = pictures.contrast([picture])
     canvas = pictures.outlined(
-        pictures.stretch(picture, low, high), compose.place(tiles), box, scale
+        pictures.stretched(picture, low, high), compose.place(tiles), box, scale
     )
     caption = "Tiles as the microscope placed them, after the scan correction."
-    return pictures.color(canvas, f"Layer z {z}", caption)
+    return shapes.shown(canvas, f"Layer z {z}", caption, wide=True)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -194,21 +194,18 @@ def _pair_picture(service: Stacks, names: Names, pair: CanvasMatches, title: str
         _side(service, names, group, tile_id)
         for group, tile_id in ((pair.p_group, pair.p_id), (pair.q_group, pair.q_id))
     ]
-    low, high = pictures.contrast([picture for picture, _, _ in sides])
-    height = max(picture.mask.shape[0] for picture, _, _ in sides)
-    gap = 12
-    width = sum(picture.mask.shape[1] for picture, _, _ in sides) + gap
-    canvas = np.full((height, width, 3), 255, np.uint8)
+    limits = pictures.contrast([picture for picture, _, _ in sides])
+    canvas = shapes.joined(
+        [shapes.colors(shapes.grey(picture.pixels, *limits)) for picture, _, _ in sides],
+        MATCH_GAP_PX,
+    )
     points, left = [], 0
     for (picture, origin, scale), xy in zip(sides, (pair.p, pair.q), strict=True):
-        grey = np.clip(pictures.stretch(picture, low, high).pixels, 0, 255).astype(np.uint8)
-        h, w = grey.shape
-        canvas[:h, left : left + w] = grey[..., None]
         points.append((xy - origin) * scale + [left, 0])
-        left += w + gap
-    _lines(canvas, points[0], points[1])
+        left += picture.mask.shape[1] + MATCH_GAP_PX
+    shapes.draw_matches(canvas, *points)
     caption = f"{len(pair.w)} matches of {pair.p_id} with {pair.q_id}, the strongest of this layer"
-    return pictures.color(canvas, f"Matches {title}", caption)
+    return shapes.shown(canvas, f"Matches {title}", caption, wide=True)
 
 
 def _side(
@@ -221,16 +218,6 @@ def _side(
     box = boxes.whole(compose.matching_box(tile, chain), scale)
     picture = compose.render([Placed(tile, chain)], box, scale=scale, blend="last")
     return picture, (box.x0, box.y0), scale
-
-
-def _lines(canvas: np.ndarray, p: np.ndarray, q: np.ndarray) -> None:
-    """Join matched points; at most `MOST_LINES`, spread over all of them."""
-    step = max(1, -(-len(p) // MOST_LINES))
-    for a, b in zip(np.rint(p[::step] * 8), np.rint(q[::step] * 8), strict=True):
-        ends = [tuple(int(v) for v in end) for end in (a, b)]
-        cv2.line(canvas, ends[0], ends[1], (86, 180, 233), 1, cv2.LINE_AA, shift=3)
-        for end in ends:
-            cv2.circle(canvas, end, 20, pictures.INK, -1, cv2.LINE_AA, shift=3)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -251,8 +238,8 @@ def sections(
         drawn[label] = pictures.section(of_stack, z, cut, y=y, scale=scale)
     low, high = pictures.contrast(drawn.values())
     return [
-        pictures.shown(
-            pictures.tall(pictures.stretch(picture, low, high), names.z_per_px * scale),
+        shapes.shown(
+            pictures.tall(pictures.stretched(picture, low, high), names.z_per_px * scale),
             label,
             about[label][1],
             pixelated=True,
@@ -274,8 +261,10 @@ def seams(service: Stacks, names: Names, z: int) -> list[Shown]:
     low, high = pictures.contrast(drawn.values())
     caption = f"Where two tiles of layer z {z} meet, {ENLARGED} times enlarged, without blending."
     return [
-        pictures.shown(
-            pictures.enlarge(pictures.stretch(picture, low, high), ENLARGED),
+        shapes.shown(
+            np.kron(
+                pictures.stretched(picture, low, high), np.ones((ENLARGED, ENLARGED, 1), np.uint8)
+            ),
             label,
             caption,
             pixelated=True,
@@ -315,11 +304,11 @@ def correction(
         ]
         low, high = pictures.contrast(drawn)
         tall = [
-            pictures.tall(pictures.stretch(each, low, high), z_per_px * scale) for each in drawn
+            pictures.tall(pictures.stretched(each, low, high), z_per_px * scale) for each in drawn
         ]
         caption = "Section across the layers before (above) and after."
-        joined = pictures.joined(tall, GAP_PX, axis=0)
-        out.append(pictures.shown(joined, name, caption, pixelated=True, wide=True))
+        joined = shapes.joined(tall, GAP_PX, axis=0, fill=0)
+        out.append(shapes.shown(joined, name, caption, pixelated=True, wide=True))
     return out
 
 
@@ -327,16 +316,16 @@ def _beside(name: str, drawn: Sequence[Picture], caption: str) -> Shown:
     """Lay before, after and their difference beside each other."""
     before, after = drawn
     if name == "16bit":  # other units, dark and bright exchanged
-        each = [pictures.stretch(one, *pictures.contrast([one])) for one in drawn]
+        each = [pictures.stretched(one, *pictures.contrast([one])) for one in drawn]
     else:
         limits = pictures.contrast(drawn)
-        each = [pictures.stretch(one, *limits) for one in drawn]
+        each = [pictures.stretched(one, *limits) for one in drawn]
         both = before.mask & after.mask
         change = Picture(np.where(both, after.pixels - before.pixels, 0).astype(np.float32), both)
         middle = float(change.pixels[both].mean()) if both.any() else 0.0
         reach = max(3 * float(change.pixels[both].std()) if both.any() else 0.0, 0.5)
-        each.append(pictures.stretch(change, middle - reach, middle + reach))
-    return pictures.shown(pictures.joined(each, GAP_PX, axis=1), name, caption, wide=True)
+        each.append(pictures.stretched(change, middle - reach, middle + reach))
+    return shapes.shown(shapes.joined(each, GAP_PX, fill=0), name, caption, wide=True)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -347,16 +336,14 @@ def _beside(name: str, drawn: Sequence[Picture], caption: str) -> Shown:
 def volume_pictures(level: Level, scale: float, z_per_px: float) -> list[Shown]:
     """Show three slices through the middle of the exported volume, then a row of layers."""
     cut = pictures.slices(level)
-    low, high = pictures.contrast([cut.xy, cut.xz, cut.zy])
+    limits = pictures.contrast([cut.xy, cut.xz, cut.zy])
+    across = pictures.tall(pictures.stretched(cut.xz, *limits), z_per_px)
     views = [
-        ("x z", pictures.tall(cut.xz, z_per_px), "Across the layers, with the corrected z."),
-        ("x y", cut.xy, "The middle layer."),
+        ("x z", across, "Across the layers, with the corrected z."),
+        ("x y", pictures.stretched(cut.xy, *limits), "The middle layer."),
     ]
-    out = [
-        pictures.shown(pictures.stretch(picture, low, high), title, caption, wide=True)
-        for title, picture, caption in views
-    ]
+    out = [shapes.shown(picture, title, caption, wide=True) for title, picture, caption in views]
     for z, picture in pictures.contact(level, 3):
-        small = pictures.shrink(pictures.stretch(picture, low, high), CONTACT_PX)
-        out.append(pictures.shown(small, f"voxel layer {round(z / scale)}"))
+        small = shapes.shrink(pictures.stretched(picture, *limits), CONTACT_PX)
+        out.append(shapes.shown(small, f"voxel layer {round(z / scale)}"))
     return out

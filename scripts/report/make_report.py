@@ -15,7 +15,6 @@ from typing import Any
 
 from scripts.lib import files
 from scripts.lib.job import job
-from scripts.lib.pages.plots import embed
 from scripts.lib.service.client import RenderClient
 from scripts.report import album, findings, gather, issue, page, places, plots, summary
 
@@ -48,7 +47,7 @@ def main(
         holes=holes,
         volume=places.level(evidence),
     )
-    plotted = embed(plots.all_plots(evidence))
+    plotted = plots.all_plots(evidence)
     shown = album.of_stages(evidence.documents, drawn)
     text = page.page(figures, findings=found, album=shown, plots=plotted)
     facts = places.facts(evidence, render, names)

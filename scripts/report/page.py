@@ -1,22 +1,22 @@
-"""Page: the report as one HTML file that needs no network."""
+"""The page of the report: verdict, where to look next, and the figures of each stage."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
-from scripts.lib import files
+from scripts.lib.pages import page as pages
+from scripts.lib.pages.page import Facts, Items, Part, Pictures, Plots, Section, Table, Text
+from scripts.lib.pages.text import duration, large, number
 from scripts.report.album import Album
 from scripts.report.findings import Finding, spans
 from scripts.report.summary import STAGES
 
 Figures = Mapping[str, Any]
 Rows = list[tuple[str, str]]
-TEMPLATES = Path(__file__).parent
+HERE = "report/index.html"
 TITLES = {
     "transfer": ("Transfer", "Microscope files to HDF5, checked byte by byte."),
     "ingest": ("Ingest", "Layers numbered once and for all, tiles placed where the stage was."),
@@ -33,9 +33,6 @@ PLOTS = {
     "solve": ("residuals", "residual_histogram", "deviation"),
     "zcorr": ("correlation", "thickness"),
 }
-WORDS = {"ok": "fine", "look": "look here", "failed": "failed", "absent": "not reached"}
-NARROW_PX = 280  # of a column of pictures: what is narrower is not enlarged to its width
-MARKS = {"ok": "✓", "look": "!", "failed": "✕", "absent": "–"}
 
 
 def page(
@@ -43,50 +40,55 @@ def page(
     *,
     findings: Sequence[Finding],
     album: Album,
-    plots: tuple[str, Mapping[str, str]],
+    plots: Mapping[str, Any],
 ) -> str:
-    """Return the page; `plots` are the script and the elements of `plots.embed`."""
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    environment = jinja2.Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    script, parts = plots
-    return environment.get_template("page.html.j2").render(
-        figures=figures,
-        style=Markup((TEMPLATES / "page.css").read_text()),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - Bokeh's
-        verdict=verdict(figures, len(findings)),
-        cards=cards(figures),
-        findings=findings,
-        sections=[_section(stage, figures, album, parts) for stage in STAGES],
-        costs=cost_rows(figures["costs"]),
-        cost_total=duration(figures["costs"]["seconds"]),
-        words=WORDS,
-        marks=MARKS,
-        narrow_px=NARROW_PX,
+    """Return the page; `plots` are Bokeh figures by name."""
+    cut = album.get("solve", [])[:2]  # the same section before and after
+    lead: list[Part] = [Text(verdict(figures, len(findings)), "lead")]
+    lead.append(Facts(cards(figures), cards=True))
+    return pages.render(
+        f"{figures['volume']} · alignment report",
+        [
+            Section("Before and after", [Pictures(cut)] if len(cut) > 1 else []),
+            Section("Where to look next", [_findings(findings)], id="next"),
+            *(_section(stage, figures, album) for stage in STAGES),
+            _costs(figures["costs"]),
+        ],
+        here=HERE,
+        volume=figures["volume"],
+        lead=lead,
+        figures=plots,
+        footer="All figures of this page are in summary.json; the text for the tracking issue is"
+        f" issue.md. Pipeline {figures['code_version']}.",
     )
 
 
-def _section(
-    stage: str, figures: Figures, album: Album, parts: Mapping[str, str]
-) -> dict[str, Any]:
-    title, subtitle = TITLES[stage]
-    names = [name for name in PLOTS.get(stage, ()) if name in parts]
-    return {
-        "id": stage,
-        "title": title,
-        "subtitle": subtitle,
-        "status": figures[stage]["status"],
-        "rows": ROWS[stage](figures),
-        "table": TABLES[stage](figures[stage]) if stage in TABLES else None,
-        "folded": FOLDED[stage](figures[stage]) if stage in FOLDED else None,
-        "pictures": album.get(stage, []),
-        "plots": [Markup(parts[name]) for name in names],  # noqa: S704 - Bokeh's
-    }
+def _findings(findings: Sequence[Finding]) -> Part:
+    line = Markup(
+        '<a class="stage" href="#{}">{}</a> <b>{}</b> {}<br><span class="advice">{}</span>'
+    )
+    listed = [line.format(f.stage, f.stage, f.where, f.what, f.advice) for f in findings]
+    return Items(listed, "findings") if listed else Text("Nothing stands out.")
+
+
+def _section(stage: str, figures: Figures, album: Album) -> Section:
+    title, note = TITLES[stage]
+    rows, table = ROWS[stage](figures), TABLES.get(stage)
+    shown = album.get(stage, [])
+    parts: list[Part] = [Facts(rows)] if rows else []
+    parts += [table(figures[stage])] if table else []
+    parts += [Plots(PLOTS.get(stage, ())), Pictures(shown[2:] if stage == "solve" else shown)]
+    return Section(title, parts, note, figures[stage]["status"], stage)
+
+
+def _costs(costs: Figures) -> Section:
+    rate = costs["export_mb_per_s"]
+    written = f"; export wrote {rate:.1f} MB/s of voxels" if rate else ""
+    total = f"{duration(costs['seconds'])} of work in {costs['jobs']} jobs{written}."
+    header = ["rule", "jobs", "time", "share", "CPU", "longest job", "peak memory"]
+    table = Table("Time and memory by rule", header, cost_rows(costs))
+    note = f"{total} Jobs run side by side, so the run itself was shorter."
+    return Section("Costs", [table], note, id="costs")
 
 
 def verdict(figures: Figures, findings: int) -> str:
@@ -107,30 +109,6 @@ def verdict(figures: Figures, findings: int) -> str:
         text += f", matches agree to {solve['residual_px']['p50']:.2f} px (median of tiles)"
     things = "1 thing" if findings == 1 else f"{findings} things"
     return text + (f"; {things} to look at." if findings else "; nothing stands out.")
-
-
-# ---------------------------------------------------------------------------------------------
-# numbers as text
-# ---------------------------------------------------------------------------------------------
-
-
-def number(value: float | None, digits: int = 0, unit: str = "") -> str:
-    """Return a number with thousands separated, a dash for none."""
-    if value is None:
-        return "–"
-    return f"{value:,.{digits}f}{' ' + unit if unit else ''}"
-
-
-def duration(seconds: float | None) -> str:
-    """Return seconds as ``41 s``, ``3 min 05 s`` or ``2 h 10 min``."""
-    if seconds is None:
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60:,} h {minutes % 60:02d} min"
 
 
 def _range(quantiles: Figures, digits: int, unit: str = "") -> str:
@@ -157,15 +135,8 @@ def cards(figures: Figures) -> Rows:
     if score and "relative" in score:
         out.append(("jitter against the truth, rms", number(score["relative"]["rms_px"], 2, "px")))
     if figures["export"].get("voxels"):
-        out.append(("voxels exported", _large(figures["export"]["voxels"])))
+        out.append(("voxels exported", large(figures["export"]["voxels"])))
     return out
-
-
-def _large(count: int) -> str:
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count:,}"
 
 
 # ---------------------------------------------------------------------------------------------
@@ -204,8 +175,8 @@ def _settings(changed: Sequence[Mapping[str, Any]] | None) -> str:
         return "not read"
     names = ", ".join(f"{one['field']} (z {one['z']})" for one in changed[:5]) or "none"
     more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
-    link = '{}{} · <a href="../ingest/metadata.html">all fields over z</a>'
-    return Markup(link).format(names, more)  # noqa: S704 - escaped by format
+    link = pages.link("ingest/metadata.html", HERE, "all fields over z")
+    return Markup("{}{} · {}").format(names, more, link)
 
 
 def _match(figures: Figures) -> Rows:
@@ -221,11 +192,6 @@ def _match(figures: Figures) -> Rows:
     return out
 
 
-def _link(path: str) -> Markup:
-    """Return a link to a file of the volume's folder."""
-    return Markup('<a href="../{0}">{0}</a>').format(path)  # noqa: S704 - escaped by format
-
-
 def _review(figures: Figures) -> Rows:
     f = figures["review"]
     if f["status"] == "absent":
@@ -237,7 +203,7 @@ def _review(figures: Figures) -> Rows:
         ("excluded tiles", number(f["excluded_tiles"])),
         ("patched tiles", number(f["patched_tiles"])),
         ("gaps between neighbors", number(f["weak_edges"])),
-        ("all proposals, statistics and worst pairs", _link("review/index.html")),
+        ("all proposals, statistics and worst pairs", pages.link("review/index.html", HERE)),
     ]
 
 
@@ -260,7 +226,10 @@ def _solve(figures: Figures) -> Rows:
             if key in score:
                 was = score["nominal"][key]["rms_px"]
                 out.append((label, f"rms {score[key]['rms_px']:.2f} px, was {was:.2f}"))
-    return [*out, ("shape of tiles, all worst pairs and layers", _link("solve/solve.html"))]
+    return [
+        *out,
+        ("shape of tiles, all worst pairs and layers", pages.link("solve/solve.html", HERE)),
+    ]
 
 
 def _zcorr(figures: Figures) -> Rows:
@@ -288,7 +257,7 @@ def _zcorr(figures: Figures) -> Rows:
         was = score["nominal"]["z"]["rms_layers"]
         text = f"rms {score['z']['rms_layers']:.2f} layers, was {was:.2f}"
         out.append(("depth against the truth", text))
-    return [*out, ("regions, layers that do not fit", _link("zcorr/thickness.html"))]
+    return [*out, ("regions, layers that do not fit", pages.link("zcorr/thickness.html", HERE))]
 
 
 def _correct(figures: Figures) -> Rows:
@@ -304,12 +273,12 @@ def _export(figures: Figures) -> Rows:
     size = " × ".join(f"{n:,}" for n in reversed(f["shape_zyx"] or []))
     voxel = " × ".join(f"{n:g}" for n in reversed(f["voxel_nm_zyx"] or []))
     return [
-        ("voxels (x × y × z)", f"{size} = {_large(f['voxels'] or 0)}"),
+        ("voxels (x × y × z)", f"{size} = {large(f['voxels'] or 0)}"),
         ("voxel size (x × y × z)", f"{voxel} nm"),
         ("type", str(f["dtype"])),
         ("resolution levels", number(f["levels"])),
         *(("dataset", path) for path in f["paths"]),
-        ("links that open it in neuroglancer", _link("export/volume.json")),
+        ("links that open it in neuroglancer", pages.link("export/volume.json", HERE)),
     ]
 
 
@@ -329,12 +298,11 @@ ROWS = {
 # tables: (caption, header, rows)
 # ---------------------------------------------------------------------------------------------
 
-TableRows = tuple[str, list[str], list[list[str]]]
 MOST_ROWS = 12
 _RESERVED = "none: a declared gap"
 
 
-def _quarantine_table(f: Figures) -> TableRows | None:
+def _quarantine_table(f: Figures) -> Table:
     rows = [
         [q["layer_id"], q["tile_key"], q["reason"].removeprefix(f"{q['dat']}: ")]
         for q in f.get("quarantined", [])
@@ -342,20 +310,7 @@ def _quarantine_table(f: Figures) -> TableRows | None:
     return _cut("Tiles in quarantine", ["layer", "tile", "why"], rows)
 
 
-def _faults_table(f: Figures) -> TableRows | None:
-    """Return the faults tried on this version's transfer by its tests, not in this run."""
-    if f["status"] == "absent":
-        return None
-    rows = [list(row.values()) for row in files.read_table(TEMPLATES / "faults.tsv")]
-    times, lost = (sum(int(row[column]) for row in rows) for column in (1, 2))
-    caption = (
-        f"{times:,} faults tried on the transfer by the tests of this version: "
-        f"{lost} acquired tiles lost"
-    )
-    return caption, ["fault", "times", "tiles lost", "the next run"], rows
-
-
-def _holes_table(f: Figures) -> TableRows | None:
+def _holes_table(f: Figures) -> Table:
     rows = [
         [
             str(h["z"]),
@@ -368,7 +323,7 @@ def _holes_table(f: Figures) -> TableRows | None:
     return _cut("Declared holes", ["z", "layer", "missing tiles", "layer is"], rows)
 
 
-def _stages_table(f: Figures) -> TableRows | None:
+def _stages_table(f: Figures) -> Table:
     rows = []
     for run, part in f.get("runs", {}).items():
         for stage, counts in part["stages"].items():
@@ -381,7 +336,7 @@ def _stages_table(f: Figures) -> TableRows | None:
     return _cut("Match stages: a pair that fails one goes on to the next", header, rows, most=40)
 
 
-def _worst_pairs_table(f: Figures) -> TableRows | None:
+def _worst_pairs_table(f: Figures) -> Table:
     pairs = (f.get("details") or {}).get("worst_pairs", [])
     rows = [
         [
@@ -391,14 +346,13 @@ def _worst_pairs_table(f: Figures) -> TableRows | None:
             f"{100 * float(pair['share_of_error']):.1f} %",
             "wrong, left out" if pair["wrong"] else "used",
         ]
-        for pair in pairs[:MOST_ROWS]
+        for pair in pairs
     ]
     header = ["tile", "matched with", "rms, px", "share of the error", "judged"]
-    caption = "Pairs with the largest share of the error"
-    return (caption, header, rows) if rows else None
+    return _cut("Pairs with the largest share of the error", header, rows)
 
 
-def _loose_table(f: Figures) -> TableRows | None:
+def _loose_table(f: Figures) -> Table:
     grouped: dict[tuple[str, str, str], list[int]] = {}
     for t in f.get("not_ok", []):
         key = (f"{t['row']}-{t['column']}", t["state"].replace("_", " "), t["reason"])
@@ -411,14 +365,8 @@ def _loose_table(f: Figures) -> TableRows | None:
     return _cut("Tiles that are not part of the alignment", header, rows)
 
 
-def _cut(
-    caption: str, header: list[str], rows: list[list[str]], *, most: int = MOST_ROWS
-) -> TableRows | None:
-    if not rows:
-        return None
-    if len(rows) > most:
-        caption += f" (the first {most} of {len(rows):,}; all are in summary.json)"
-    return caption, header, rows[:most]
+def _cut(caption: str, header: list[str], rows: list[list[str]], *, most: int = MOST_ROWS) -> Table:
+    return Table(caption, header, rows, most=most, where="summary.json")
 
 
 TABLES = {
@@ -430,21 +378,19 @@ TABLES = {
 }
 
 
-FOLDED = {"transfer": _faults_table}  # shown when asked for
-
-
-def cost_rows(costs: Figures) -> list[dict[str, Any]]:
-    """Return one row per rule, with the width of its bar in percent of the largest."""
+def cost_rows(costs: Figures) -> list[list[Any]]:
+    """Return one row per rule, with a bar of its share of the largest."""
     largest = max((rule["seconds"] for rule in costs["rules"].values()), default=0) or 1
+    bar = Markup('<span class="bar" style="width:{:.1f}%"></span>')
     return [
-        {
-            "rule": name,
-            "jobs": number(rule["jobs"]),
-            "time": duration(rule["seconds"]),
-            "cpu": duration(rule["cpu_seconds"]),
-            "longest": duration(rule["longest_s"]),
-            "peak": number(rule["peak_mb"], 0, "MB"),
-            "bar": round(100 * rule["seconds"] / largest, 1),
-        }
+        [
+            name,
+            number(rule["jobs"]),
+            duration(rule["seconds"]),
+            bar.format(100 * rule["seconds"] / largest),
+            duration(rule["cpu_seconds"]),
+            duration(rule["longest_s"]),
+            number(rule["peak_mb"], 0, "MB"),
+        ]
         for name, rule in costs["rules"].items()
     ]

@@ -1,4 +1,4 @@
-"""Pictures: grey images for the page, as PNG in data URIs.
+"""What the report shows of stacks and of the exported volume.
 
 Pixels come through `lib.compose` (stacks, before and after the alignment) and from the exported
 volume; where nothing was imaged the picture is transparent.
@@ -6,8 +6,6 @@ volume; where nothing was imaged the picture is transparent.
 
 from __future__ import annotations
 
-import base64
-import io
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,72 +13,32 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from scripts.lib import geometry
 from scripts.lib.arrays import Bytes
 from scripts.lib.drawing import boxes, compose
 from scripts.lib.drawing.compose import Picture, Placed
 from scripts.lib.geometry import Box
+from scripts.lib.pages import pictures
 from scripts.lib.service.records import TileSet
 from scripts.lib.volumes.multiscale import Level
 
 WIDTH_PX = 1200  # of a picture that fills the page
 MOST_LAYERS = 600  # in a section across layers
 SEAM_PX = 120  # side of the enlarged part of a seam, specimen px
-INK = (213, 94, 0)  # vermilion, of outlines
 
 Layers = Callable[[int], TileSet]  # tiles of one layer
 
 
-@dataclass(frozen=True)
-class Shown:
-    """One picture of the page."""
-
-    uri: str
-    width_px: int
-    height_px: int
-    title: str
-    caption: str = ""
-    pixelated: bool = False  # shown without smoothing
-    wide: bool = False  # a row of its own
+def stretched(picture: Picture, low: float, high: float) -> Bytes:
+    """Spread grey values low..high over 0..255; (h, w, 2), transparent where there is no data."""
+    levels = pictures.grey(picture.pixels, low, high)
+    return np.asarray(np.dstack([levels, picture.mask.astype(np.uint8) * 255]))
 
 
-def png(picture: Picture) -> bytes:
-    """Encode as grey with transparency (transparent = no data)."""
-    grey = np.clip(np.rint(picture.pixels), 0, 255).astype(np.uint8)
-    stacked = np.dstack([grey, picture.mask.astype(np.uint8) * 255])
-    out = io.BytesIO()
-    Image.fromarray(stacked, "LA").save(out, "PNG", optimize=True)
-    return out.getvalue()
-
-
-def shown(
-    picture: Picture, title: str, caption: str = "", *, pixelated: bool = False, wide: bool = False
-) -> Shown:
-    """Make a picture of the page."""
-    h, w = picture.mask.shape
-    return Shown(_uri(png(picture)), w, h, title, caption, pixelated, wide)
-
-
-def _uri(data: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(data).decode()
-
-
-def stretch(picture: Picture, low: float, high: float) -> Picture:
-    """Spread grey values low..high over 0..255."""
-    scaled = (picture.pixels - low) * (255 / max(high - low, 1e-6))
-    return Picture(np.asarray(scaled, np.float32), picture.mask)
-
-
-def contrast(pictures: Iterable[Picture]) -> tuple[float, float]:
+def contrast(each: Iterable[Picture]) -> tuple[float, float]:
     """Return the grey values of the 0.1th and 99.9th percentile over all pictures."""
-    values = [picture.pixels[picture.mask] for picture in pictures]
-    pooled = np.concatenate(values) if values else np.empty(0)
-    if not pooled.size:
-        return 0.0, 255.0
-    low, high = np.percentile(pooled, [0.1, 99.9])
-    return float(low), float(high)
+    return pictures.limits([one.pixels[one.mask] for one in each], 0.1, 99.9)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -104,45 +62,11 @@ def section(layers: Layers, z: Sequence[int], box: Box, *, y: float, scale: floa
     )
 
 
-def tall(picture: Picture, factor: float) -> Picture:
+def tall(picture: Bytes, factor: float) -> Bytes:
     """Repeat rows so that a layer is as thick as it should be beside the pixel size."""
-    n = max(1, round(len(picture.mask) * factor))
-    at = np.minimum((np.arange(n) / factor).astype(int), len(picture.mask) - 1)
-    return Picture(picture.pixels[at], picture.mask[at])
-
-
-def joined(each: Sequence[Picture], gap_px: int, *, axis: int) -> Picture:
-    """Lay pictures side by side (axis 1) or below each other (0) with a gap without data."""
-    across = 1 - axis
-    size = max(picture.mask.shape[across] for picture in each)
-    parts = []
-    for number, picture in enumerate(each):
-        pads = [(0, 0), (0, 0)]
-        pads[across] = (0, size - picture.mask.shape[across])
-        pads[axis] = (gap_px if number else 0, 0)
-        parts.append((np.pad(picture.pixels, pads), np.pad(picture.mask, pads)))
-    pixels, masks = zip(*parts, strict=True)
-    return Picture(np.concatenate(pixels, axis), np.concatenate(masks, axis))
-
-
-def enlarge(picture: Picture, factor: int) -> Picture:
-    """Enlarge by whole pixels."""
-    return Picture(
-        np.kron(picture.pixels, np.ones((factor, factor), np.float32)),
-        np.kron(picture.mask, np.ones((factor, factor), bool)),
-    )
-
-
-def shrink(picture: Picture, width_px: int) -> Picture:
-    """Average down to at most `width_px`."""
-    h, w = picture.mask.shape
-    if w <= width_px:
-        return picture
-    size = (width_px, max(1, round(h * width_px / w)))
-    return Picture(
-        np.asarray(cv2.resize(picture.pixels, size, interpolation=cv2.INTER_AREA), np.float32),
-        cv2.resize(picture.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0,
-    )
+    n = max(1, round(len(picture) * factor))
+    rows = np.minimum((np.arange(n) / factor).astype(int), len(picture) - 1)
+    return np.asarray(picture[rows])
 
 
 def middle_layers(z: Sequence[int]) -> list[int]:
@@ -173,23 +97,15 @@ def seam(placed: Sequence[Placed]) -> Box | None:
     return boxes.of_pixels(x - SEAM_PX / 2, y - SEAM_PX / 2, SEAM_PX, SEAM_PX, 1.0)
 
 
-def outlined(picture: Picture, placed: Sequence[Placed], box: Box, scale: float) -> Bytes:
-    """Draw the tiles' outlines over a picture of a layer; (h, w, 3) red, green, blue."""
-    canvas = np.dstack([np.clip(np.rint(picture.pixels), 0, 255).astype(np.uint8)] * 3)
-    canvas[~picture.mask] = 255
+def outlined(picture: Bytes, placed: Sequence[Placed], box: Box, scale: float) -> Bytes:
+    """Draw the tiles' outlines over a stretched picture of a layer; (h, w, 3) colors."""
+    canvas = pictures.colors(np.where(picture[..., 1] > 0, picture[..., 0], 255).astype(np.uint8))
     for one in placed:
         corner = geometry.corners(one.tile.width, one.tile.height)[[0, 1, 3, 2]]
         world = (one.chain.apply(corner) - [box.x0, box.y0]) * scale
         polygon = np.rint(world * 8).astype(np.int32)
-        cv2.polylines(canvas, [polygon], True, INK, 1, cv2.LINE_AA, shift=3)
-    return np.asarray(canvas, np.uint8)
-
-
-def color(canvas: Bytes, title: str, caption: str = "") -> Shown:
-    """Make a picture of the page from (h, w, 3) red, green, blue."""
-    out = io.BytesIO()
-    Image.fromarray(canvas).save(out, "PNG", optimize=True)
-    return Shown(_uri(out.getvalue()), canvas.shape[1], canvas.shape[0], title, caption, wide=True)
+        cv2.polylines(canvas, [polygon], True, pictures.INK, 1, cv2.LINE_AA, shift=3)
+    return canvas
 
 
 # ---------------------------------------------------------------------------------------------

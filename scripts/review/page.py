@@ -1,28 +1,28 @@
-"""Page: the review as one HTML file that needs no network; also there when the gate fails."""
+"""The page of the review; also there when the gate fails."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from scripts.lib.pages import page as pages
+from scripts.lib.pages.page import Code, Facts, Html, Part, Pictures, Plots, Section, Table, Text
+from scripts.lib.pages.pictures import Shown
 from scripts.lib.service.records import CanvasMatches, TileSpec
 from scripts.review import pictures
 from scripts.review.patches import Place
-from scripts.review.pictures import Shown
 from scripts.review.statistics import Pairs
 from scripts.review.survey import Read
 
-TEMPLATES = Path(__file__).parent
 MOST_PROPOSALS = 40  # with pictures; the tables name all
 MOST_PAIRS = 6
 MOST_ROWS = 60  # of a table
 Row = Mapping[str, str]
+_LATER = Markup('<div id="thickness"><p>{}</p></div>\n<script src="thickness.js"></script>')
 
 
 def patch_strips(rows: Sequence[Row], at: Mapping[Place, TileSpec], read: Read) -> list[Shown]:
@@ -79,8 +79,14 @@ def thickness_part(shown: Sequence[Shown], count: int, lines: str) -> str:
 
     A script, since pages opened from a disk may read nothing else of the files beside them.
     """
-    template = _environment().get_template("thickness.html.j2")
-    text = template.render(shown=shown, count=count, lines=lines)
+    few = f"{len(shown)} of {count:,} shown" if count > len(shown) else f"{count}"
+    where = Markup(
+        "Tiles of layers that, aligned, fit neither neighbor ({}); the layers as aligned, and all"
+        ' correlations, are in <a href="../zcorr/thickness.html">the page of the thickness</a>.'
+    ).format(few)
+    paste = "To take them out of the next solve, add to the config under review:"
+    parts: list[Part] = [Text(where), Pictures(shown), Text(paste), Code(lines)]
+    text = pages.fragment(parts if count else [Text("None.")]).strip()
     return f'document.getElementById("thickness").innerHTML = {json.dumps(text)};\n'
 
 
@@ -108,32 +114,34 @@ def page(
     volume: str,
     figures: Mapping[str, Any],
     sections: Sequence[tuple[str, Sequence[Shown]]],
-    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[Any]]]],
+    tables: Sequence[Table],
     proposals: str,
-    plots: tuple[str, Mapping[str, str]],
+    plots: Mapping[str, Any],
 ) -> str:
-    """Return the page; `plots` are the script and the elements of `lib.plots.embed`."""
-    script, parts = plots
-    return (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            volume=volume,
-            rows=_rows(figures),
-            sections=sections,
-            tables=[(title, header, rows[:MOST_ROWS], len(rows)) for title, header, rows in tables],
-            proposals=proposals,
-            script=Markup(script),  # noqa: S704 - Bokeh's
-            plots=[Markup(part) for part in parts.values()],  # noqa: S704 - Bokeh's
-        )
+    """Return the page; `plots` are Bokeh figures by name."""
+    later = "They come with the stage after the solve, zcorr; open the page again then."
+    paste = (
+        "What is proposed (with review.auto: true: what was done), to paste under review: and to"
+        " change as needed."
     )
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True,
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+    return pages.render(
+        f"{volume} · review of the matches",
+        [
+            *(Section(title, [Pictures(shown)] if shown else []) for title, shown in sections),
+            Section(
+                "Over the layers",
+                [Plots(list(plots))],
+                "Dotted lines are restarts of the microscope.",
+            ),
+            Section("Lines for the config", [Text(paste), Code(proposals)]),
+            Section("Proposals of the thickness", [Html(_LATER.format(later))]),
+            Section("Tables", list(tables)),
+        ],
+        here="review/index.html",
+        volume=volume,
+        lead=[Facts(_rows(figures))],
+        figures=plots,
+    )
 
 
 def _rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -157,8 +165,8 @@ def tables(
     tiles: Sequence[Row],
     edges: Sequence[Row],
     statistics: Sequence[Row],
-) -> list[tuple[str, list[str], list[list[Any]]]]:
-    """Return the tables of the page: (caption, header, rows)."""
+) -> list[Table]:
+    """Return the tables of the page."""
     shown = ["by", "run", "key", "planned", "saved", "saved_pct", "matches_median", "rms_px_median"]
     clusters = [
         [c["cluster"], f"{c['tiles']:,}", f"{c['z_first']:g} to {c['z_last']:g}",
@@ -171,7 +179,7 @@ def tables(
         if t["state"] in ("unconnected", "small_cluster")
     ]
     gaps = sorted(edges, key=lambda row: -int(row["layers"]))
-    return [
+    listed: list[tuple[str, list[str], list[list[Any]]]] = [
         ("Clusters", ["cluster", "tiles", "z", "cells"], clusters),
         ("Tiles outside the largest cluster", ["tile", "state", "kind", "reason"], loose),
         ("Edges without matches, longest first", ["cells", "z", "layers", "bridged"],
@@ -180,3 +188,4 @@ def tables(
         ("Pairs by stage, distance, cell and edge", shown,
          [[row[name] for name in shown] for row in statistics if row["by"] != "z"]),
     ]  # fmt: skip
+    return [Table(*one, most=MOST_ROWS, where="review/*.tsv") for one in listed]

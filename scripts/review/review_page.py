@@ -18,11 +18,10 @@ import yaml
 
 from scripts.lib.files import read_json, read_table, write_json, write_text
 from scripts.lib.job import job
-from scripts.lib.pages.plots import embed
+from scripts.lib.pages.pictures import Shown
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
 from scripts.review import page, patches, plots, statistics
-from scripts.review.pictures import Shown
 from scripts.review.survey import read_pixels
 
 log = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ def main(
     text = page.page(
         volume=volume, figures=figures, tables=rows, proposals=proposals,
         sections=[("Proposals", proposed), ("Pairs with the fewest matches", worst)],
-        plots=embed(plots.all_plots(pairs, restarts)),
+        plots=plots.all_plots(pairs, restarts),
     )  # fmt: skip
     write_text(out["page"], text)
     log.info("%d proposals with pictures, %.2f MB", len(proposed), len(text) / 1e6)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from scripts.lib.arrays import Bytes
 from scripts.lib.drawing import boxes, compose
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
+from scripts.lib.pages import pictures
+from scripts.lib.pages.pictures import Shown
 from scripts.lib.service.records import TileSet
 
 SIDE_PX = 480  # of a picture, and at most of the tile's own pixels that it shows
 SMALL_PX = 300  # of a picture of the report
-QUALITY = 85
 NO_DATA = 30  # grey level
 
 
@@ -32,29 +30,17 @@ class Overlay:
     colors: Bytes
     whole: bool = False  # all of it is of interest; else its single pixels are
 
-    @property
-    def uri(self) -> str:
-        """The picture as data URI, every pixel as it is."""
-        return _uri(self.colors, "PNG", optimize=True)
+    def shown(self) -> Shown:
+        """Return it as a picture of the page of the solve, every pixel as it is."""
+        return pictures.shown(self.colors, self.title, self.caption, pixelated=True)
 
     def small(self) -> dict[str, Any]:
         """Return it as a picture of the report: whole ones smaller, of others the middle."""
-        h, w = self.colors.shape[:2]
-        colors = self.colors
-        if self.whole:
-            factor = min(1.0, SMALL_PX / max(h, w))
-            size = (max(1, round(w * factor)), max(1, round(h * factor)))
-            colors = np.asarray(Image.fromarray(colors, "RGB").resize(size), np.uint8)
-        else:
-            top, left = (max(0, (n - SMALL_PX) // 2) for n in (h, w))
-            colors = colors[top : top + SMALL_PX, left : left + SMALL_PX]
-        return {
-            "uri": _uri(colors, "JPEG", quality=QUALITY, subsampling=0),
-            "width_px": colors.shape[1],
-            "height_px": colors.shape[0],
-            "title": self.title,
-            "caption": self.caption,
-        }
+        colors = pictures.shrink(self.colors, SMALL_PX)
+        if not self.whole:
+            top, left = (max(0, (n - SMALL_PX) // 2) for n in self.colors.shape[:2])
+            colors = self.colors[top : top + SMALL_PX, left : left + SMALL_PX]
+        return pictures.shown(colors, self.title, self.caption, form="JPEG").to_json()
 
 
 def draw(tiles: TileSet, rows: Iterable[Mapping[str, str]]) -> list[Overlay]:
@@ -111,9 +97,7 @@ def _levels(picture: Picture) -> Bytes:
     values = picture.pixels[picture.mask]
     if not values.size:
         return np.full(picture.mask.shape, NO_DATA, np.uint8)
-    low, high = np.percentile(values, [1, 99])
-    spread = (picture.pixels - low) * (255 / max(float(high - low), 1e-6))
-    levels = np.clip(np.rint(spread), 0, 255).astype(np.uint8)
+    levels = pictures.grey(picture.pixels, *pictures.limits([values], 1, 99))
     return np.where(picture.mask, levels, np.uint8(NO_DATA))
 
 
@@ -129,10 +113,3 @@ def _caption(row: Mapping[str, str]) -> str:
         f"{row['p_id']} (magenta), {row['q_id']} (green): {float(row['rms_px']):.2f} px, typical"
         f" {float(row['typical_px']):.2f} px, {judged}"
     )
-
-
-def _uri(colors: Bytes, form: str, **options: Any) -> str:  # noqa: ANN401 - of the form
-    out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(colors), "RGB").save(out, form, **options)
-    data = base64.b64encode(out.getvalue()).decode()
-    return f"data:image/{form.lower()};base64,{data}"

@@ -1,35 +1,41 @@
-"""Page of a solve, and of two side by side: one file without references to others."""
+"""The page of a solve, and of two side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
-from scripts.lib.pages.plots import embed
-from scripts.solve.overlays import Overlay
+from scripts.lib.pages import page
+from scripts.lib.pages.page import Pictures, Plots, Section, Table, Text
+from scripts.lib.pages.pictures import Shown
+from scripts.lib.pages.text import flat
 
 MOST_ROWS = 30  # of a table; all are in the files beside
-_TEMPLATE = Path(__file__).with_name("page.html.j2")
 Row = Mapping[str, str]
 Figures = Mapping[str, Any]
-Table = dict[str, Any]
+_OVERLAYS = (
+    "Two matched tiles over one another as the solve placed them, pixel for pixel: the first in"
+    " magenta, the second in green, grey where they agree. A pair that was wrong and left out may"
+    " well agree here: then the matches were wrong and the tiles are right."
+)
+_NOTE = (
+    "Residuals tell how well matches agree, not which solve is right: a freer model always agrees"
+    " better. Look at scale, rotation and the distance from the stage as well."
+)
 
 
 def render(
-    figures: Figures, worst: Sequence[Row], pictures: Sequence[Overlay], plots: Mapping[str, Any]
+    figures: Figures, worst: Sequence[Row], pictures: Sequence[Shown], plots: Mapping[str, Any]
 ) -> str:
     """Return the page of one solve: `worst` are rows of ``worst_pairs.tsv``, `plots` figures."""
-    return _page(
-        "Solve",
-        [_sentence(figures)],
-        [_wrong_pairs(worst), _worst_layers(figures), _restarts(figures)],
-        pictures,
-        plots,
-    )
+    sections = [_wrong_pairs(worst), _worst_layers(figures), _restarts(figures)]
+    if pictures:
+        sections.append(
+            Section("The largest errors, with pictures", [Pictures(pictures)], _OVERLAYS)
+        )
+    sections.append(Section("Along z", [Plots(list(plots))]))
+    lead = [Text(_sentence(figures), "note")]
+    return page.render("Solve", sections, here="solve/solve.html", lead=lead, figures=plots)
 
 
 def compare(
@@ -39,34 +45,15 @@ def compare(
     plots: Mapping[str, Any],
 ) -> str:
     """Return the page of two solves side by side."""
-    note = (
-        "Residuals tell how well matches agree, not which solve is right: a freer model always"
-        " agrees better. Look at scale, rotation and the distance from the stage as well."
-    )
-    tables = [
+    sections = [
         _beside("Parameters", names, [flat(one) for one in parameters]),
         _beside("Figures", names, [flat(_compared(one)) for one in figures]),
+        Section("Along z", [Plots(list(plots))]),
     ]
-    return _page("Two solves side by side", [note], tables, [], plots)
-
-
-def _page(
-    title: str,
-    notes: Sequence[str],
-    tables: Sequence[Table],
-    pictures: Sequence[Overlay],
-    plots: Mapping[str, Any],
-) -> str:
-    script, parts = embed(plots)
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_TEMPLATE.read_text()).render(
-        title=title,
-        notes=notes,
-        tables=tables,
-        pictures=pictures,
-        script=Markup(script),  # noqa: S704 - Bokeh's own
-        plots=[Markup(part) for part in parts.values()],  # noqa: S704
-    )
+    return page.render(
+        "Two solves side by side", sections, here="solve/compare.html", lead=[Text(_NOTE, "note")],
+        figures=plots,
+    )  # fmt: skip
 
 
 def _sentence(figures: Figures) -> str:
@@ -80,37 +67,32 @@ def _sentence(figures: Figures) -> str:
     )
 
 
-def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], note: str) -> Table:
-    more = f" {len(rows) - MOST_ROWS} more are in the table." if len(rows) > MOST_ROWS else ""
-    shown = [{"cells": row, "differs": False} for row in rows[:MOST_ROWS]]
-    return {"title": title, "header": header, "rows": shown, "note": note + more}
+def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], note: str,
+             where: str = "") -> Section:  # fmt: skip
+    table = Table(title, header, rows, most=MOST_ROWS, where=where)
+    return Section(title, [table] if rows else [], note)
 
 
-def _wrong_pairs(worst: Sequence[Row]) -> Table:
+def _wrong_pairs(worst: Sequence[Row]) -> Section:
     names = ("p_id", "q_id", "dz", "count", "rms_px", "typical_px", "weight", "share_of_error")
     rows = [
         [*(row[name] for name in names), "wrong" if row["wrong"] == "1" else ""] for row in worst
     ]
-    return _table(
-        "Pairs with the largest share of the error",
-        ["p", "q", "dz", "points", "rms px", "typical px", "weight", "share of error", ""],
-        rows,
-        "From solve/worst_pairs.tsv.",
-    )
+    header = ["p", "q", "dz", "points", "rms px", "typical px", "weight", "share of error", ""]
+    title, where = "Pairs with the largest share of the error", "solve/worst_pairs.tsv"
+    return _section(title, header, rows, f"From {where}.", where)
 
 
-def _worst_layers(figures: Figures) -> Table:
+def _worst_layers(figures: Figures) -> Section:
     rows = [[row["z"], f"{row['rms_px']:.3f}"] for row in figures["worst_layers"]]
-    return _table(
-        "Layers whose residual is more than twice the median", ["z", "rms px"], rows,
-        "From solve/layers.tsv.",
-    )  # fmt: skip
+    title, where = "Layers whose residual is more than twice the median", "solve/layers.tsv"
+    return _section(title, ["z", "rms px"], rows, f"From {where}.", where)
 
 
-def _restarts(figures: Figures) -> Table:
+def _restarts(figures: Figures) -> Section:
     groups = figures["restart_offsets_px"]
     rows = [[g["z_first"], f"{g['dx']:.2f}", f"{g['dy']:.2f}"] for g in groups]
-    return _table(
+    return _section(
         "Offsets of the stage between restarts",
         ["from z", "x, px", "y, px"],
         rows if len(rows) > 1 else [],
@@ -118,26 +100,13 @@ def _restarts(figures: Figures) -> Table:
     )
 
 
-def _beside(title: str, names: Sequence[str], values: Sequence[Mapping[str, str]]) -> Table:
+def _beside(title: str, names: Sequence[str], values: Sequence[Mapping[str, str]]) -> Section:
     keys = list(dict.fromkeys(key for one in values for key in one))
-    rows = []
-    for key in keys:
-        cells = [one.get(key, "") for one in values]
-        rows.append({"cells": [key, *cells], "differs": len(set(cells)) > 1})
-    return {"title": title, "header": ["", *names], "rows": rows, "note": ""}
+    rows = [[key, *(one.get(key, "") for one in values)] for key in keys]
+    differ = [i for i, row in enumerate(rows) if len(set(row[1:])) > 1]
+    return Section(title, [Table("", ["", *names], rows, marked=differ)])
 
 
 def _compared(figures: Figures) -> Figures:
     left_out = ("worst_tiles", "worst_layers", "worst_pairs", "restart_offsets_px")
     return {key: value for key, value in figures.items() if key not in left_out}
-
-
-def flat(value: Figures, prefix: str = "") -> dict[str, str]:
-    """Return nested figures as dotted key -> text."""
-    out: dict[str, str] = {}
-    for key, each in value.items():
-        if isinstance(each, Mapping):
-            out |= flat(each, f"{prefix}{key}.")
-        else:
-            out[f"{prefix}{key}"] = f"{each:.6g}" if isinstance(each, float) else str(each)
-    return out

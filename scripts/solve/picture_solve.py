@@ -44,7 +44,7 @@ def main(
     tiles = _tiles(client, receipt.stack, {float(r[s]) for r in drawn for s in ("p_z", "q_z")})
     beside = _tiles(client, receipt.stack, _and_next([r["z"] for r in bad], rows))
     of_pairs, of_layers = overlays.draw(tiles, drawn), overlays.draw_layers(beside, bad)
-    shown = [*of_pairs, *of_layers]
+    shown = [one.shown() for one in (*of_pairs, *of_layers)]
     write_text(out["page"], page.render(found, pairs, shown, plots.of_layers({"solve": rows})))
     few = [*of_pairs[:OF_EACH], *of_layers[:OF_EACH]]
     write_json(out["pictures"], [one.small() for one in few])

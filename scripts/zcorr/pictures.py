@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 from numpy.typing import NDArray
 
-from scripts.lib.arrays import Bytes
+from scripts.lib.pages import pictures
+from scripts.lib.pages.pictures import Shown
 
 _MOST = 12  # layers shown; the table of qc.json names all
 _SIDE = 240  # px; three fit beside each other
@@ -20,9 +19,8 @@ _SIDE = 240  # px; three fit beside each other
 class Strip:
     """A layer and its neighbours."""
 
-    z: int
     words: str
-    shown: tuple[tuple[int, str], ...]  # z, PNG in base64
+    shown: tuple[Shown, ...]
 
 
 def of(
@@ -35,27 +33,19 @@ def of(
     small = _small(kept, wanted)
     return [
         Strip(
-            row["z"],
-            row["problem"],
-            tuple((z, small[z]) for z in range(row["z"] - 1, row["z"] + 2) if z in small),
+            f"z {row['z']}: {row['problem']}",
+            tuple(small[z] for z in range(row["z"] - 1, row["z"] + 2) if z in small),
         )
         for row in worst
     ]
 
 
-def _small(kept: Iterable[Mapping[str, NDArray[Any]]], wanted: set[int]) -> dict[int, str]:
+def _small(kept: Iterable[Mapping[str, NDArray[Any]]], wanted: set[int]) -> dict[int, Shown]:
     out = {}
     for chunk in kept:
         here = [(i, int(z)) for i, z in enumerate(chunk["z"]) if int(z) in wanted]
         if here:
             pixels = chunk["pixels"]  # read and unpacked at each access of the file
-            out.update({z: _png(pixels[i]) for i, z in here})
+            shrunk = {z: pictures.shrink(pixels[i], _SIDE) for i, z in here}
+            out.update({z: pictures.shown(small, f"z {z}") for z, small in shrunk.items()})
     return out
-
-
-def _png(pixels: Bytes) -> str:
-    factor = min(1.0, _SIDE / max(pixels.shape))
-    h, w = (max(1, round(n * factor)) for n in pixels.shape)
-    small = cv2.resize(pixels, (w, h), interpolation=cv2.INTER_AREA)
-    _, data = cv2.imencode(".png", small)
-    return base64.b64encode(data.tobytes()).decode()

@@ -7,7 +7,6 @@ import time
 import numpy as np
 import pytest
 
-from scripts.lib.pages.plots import embed
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.records import CanvasMatches, TileSpec
 from scripts.review import clusters, edges, page, plots, statistics
@@ -110,7 +109,7 @@ def test_the_page_of_a_large_volume(bench, graph, tmp_path):
         made["text"] = page.page(
             volume="large", figures=figures, sections=[], proposals="exclude: []\n",
             tables=page.tables(figures, [], [], rows),
-            plots=embed(plots.all_plots(pairs, [100.0, 2000.0])),
+            plots=plots.all_plots(pairs, [100.0, 2000.0]),
         )  # fmt: skip
 
     seconds = bench.cpu_s(work, repeats=1)

@@ -157,14 +157,3 @@ def test_the_page_loads_nothing_and_escapes_names(html):
 def test_a_volume_without_layers_gives_a_page(workdir):
     write_table("layers.tsv", ("z", "layer_id", "align_h5"), [])
     assert run()["tiles"] == 0
-
-
-def test_thinning_keeps_the_peaks():
-    z = np.arange(100_000)
-    values = np.zeros(100_000)
-    values[[7, 50_000]] = 9.0, -9.0
-    few_z, few = metadata.envelope(z, values, 500)
-    assert len(few) <= 500
-    assert few.max() == 9.0
-    assert few.min() == -9.0
-    assert (np.diff(few_z) > 0).all()

@@ -152,12 +152,18 @@ def test_the_page_shows_problems_with_their_remedy_and_escapes_names():
     for tiles in volume.tiles.values():
         tiles[0]["sample"] = b"<fly>"
     table = [p.row({1: "M-1_x"}) for p in find(volume)]
-    html = page.render(table, volume.rows, {3: "acquisition_delay"}, "ingest/problems.tsv")
+    html = page.render(
+        table,
+        volume.rows,
+        {3: "acquisition_delay"},
+        "ingest/problems.tsv",
+        "ingest/validation.html",
+    )
     assert "300 problem(s)" in html
     assert "At z 1 to 300." in html
     assert "list both in ingest.sample_ids" in html
     assert "&lt;fly&gt;" in html
     assert "<fly>" not in html
-    assert "100 more in ingest/problems.tsv" in html
+    assert "the first 200 of 300; all are in ingest/problems.tsv" in html
     assert "acquisition_delay" in html
-    assert "No problem" in page.render([], volume.rows, {}, "t")
+    assert "No problem" in page.render([], volume.rows, {}, "t", "v.html")

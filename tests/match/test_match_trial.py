@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from scripts.lib.job import UserError
-from scripts.match import presets, tables, trial
+from scripts.match import presets, tables, trial, trial_page
 from scripts.match.pairs import Rules, derive
 from scripts.match.trial_run import Trial
 from tests.match.test_match_jobs import TABLES
@@ -58,10 +58,10 @@ def test_the_trial_judges_every_variant_and_its_preset_is_a_table(specimen):
         s["stageName"] for s in TABLES[0]["runs"]["cross"]["stages"]
     ]
     assert len(found.pictures) == 4
-    assert all(png.startswith(b"\x89PNG") for _, png in found.pictures)
-    text = trial.page(found.rows, found.pictures, "a: 1")
+    assert all(one.uri.startswith("data:image/png") for one in found.pictures)
+    text = trial_page.page(found.rows, found.pictures, "a: 1")
     assert text.count("<figure>") == 4
-    assert "class=chosen" in text
+    assert 'class="marked"' in text
 
 
 def test_a_variant_that_is_false_is_not_chosen_though_it_saves_more(specimen):

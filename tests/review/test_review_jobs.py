@@ -315,7 +315,7 @@ def test_what_the_thickness_proposes_comes_to_the_review_with_picture_reason_and
     assert shown[0]["width_px"] > 3 * 128  # the tile, the layers before and after, its neighbor
     assert html.count("zcorr: correlation &lt;0.4") == 4 + 2  # texts and captions; lines
     assert thickness([entry, entry | {"cells": ["0,0"]}]) == (html, shown)
-    assert thickness([]) == ("<p>None.</p>\n", [])
+    assert thickness([]) == ("<p>None.</p>", [])
 
 
 def test_long_lists_of_the_thickness_show_some_and_name_all(volume):

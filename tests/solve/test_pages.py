@@ -58,7 +58,7 @@ def test_the_page_holds_figures_pairs_pictures_and_plots(wrong):
     rows = [{k: str(int(v) if isinstance(v, bool) else v) for k, v in row.items()} for row in rows]
     layers = residuals.per_layer(wrong.case.tiles, wrong.graph, wrong.solved)
     colors = np.zeros((4, 6, 3), np.uint8)
-    picture = overlays.Overlay("layers 1 and 2", "a (magenta), b (green)", colors)
+    picture = overlays.Overlay("layers 1 and 2", "a (magenta), b (green)", colors).shown()
     one = page.render(figures, rows, [picture], plots.of_layers({"solve": layers}))
     assert rows[0]["p_id"] in one
     assert f"{figures['pairs_wrong']} of them wrong" in one
@@ -103,11 +103,3 @@ def test_a_bad_layer_is_drawn_over_the_next_one_there_is(tmp_path):
     assert drawn.title == "layer 4, whole"
     assert drawn.caption == "layer 4 (magenta), 6 (green): 1.50 px"
     assert picture_solve._and_next([4, 6], [{"z": "3"}, {"z": "4"}, {"z": "6"}]) == {4, 6}
-
-
-def test_long_tracks_are_thinned_to_means():
-    values = np.arange(10_000.0)
-    thin = plots._thin(values)
-    assert len(thin) <= plots.MOST_POINTS
-    assert thin[:2] == pytest.approx([1.0, 4.0])
-    assert thin[-1] == pytest.approx(values[9999:].mean())

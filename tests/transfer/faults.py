@@ -1,6 +1,6 @@
 """Faults, tried one by one: ``python -m tests.transfer.faults`` rewrites the table of them.
 
-The table is scripts/report/faults.tsv, which the report shows, and docs/faults.md made of it.
+The table is faults.tsv beside this file, and docs/faults.md is made of it.
 
 A run is killed, or told that the disk is full, at its n-th call of the file system, for n = 1, 2, 3
 … until it gets through. After every one: no byte of an acquired tile is lost (it waits on the scope
@@ -32,7 +32,7 @@ from tests.transfer.scopes import dat_bytes, dat_name
 from tests.transfer.volume import Volume, inside, visible
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE, TABLE = ROOT / "docs/faults.md", ROOT / "scripts/report/faults.tsv"
+PAGE, TABLE = ROOT / "docs/faults.md", ROOT / "tests/transfer/faults.tsv"
 COLUMNS = ("fault", "times", "tiles_lost", "next_run")
 CALLS = [
     *((os, name) for name in ("replace", "rename", "unlink", "mkdir", "fsync", "chmod", "listdir")),

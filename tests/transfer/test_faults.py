@@ -75,7 +75,7 @@ def test_a_disk_that_is_really_full_loses_nothing(tmp_path):
         subprocess.run(["umount", str(mount)], check=True)
 
 
-def test_the_table_of_the_report_and_the_docs_holds_the_faults_that_are_tried_and_no_other():
+def test_the_table_of_the_docs_holds_the_faults_that_are_tried_and_no_other():
     rows = read_table(faults.TABLE)
     kinds = ("killed at every call", "disk full at every call", "SIGKILL at random moments")
     names = [row["fault"] for row in rows]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
+from scripts.lib.pages import pictures
 from scripts.zcorr import plot, qc, zcoords
 from scripts.zcorr.methods import Result
 from scripts.zcorr.pictures import Strip
@@ -55,12 +56,13 @@ def test_the_page_is_one_file_and_the_same_twice():
     found, _ = rows()
     curve = [(np.arange(4.0), np.linspace(1, 0.2, 4))]
     result = Result(np.arange(5.0), np.ones(5), np.zeros(5, bool), curve, {"inference": "x"})
-    shown = [Strip(4, "low <b>", ((3, "AAAA"), (4, "BBBB")))]
+    small = pictures.shown(np.zeros((2, 3), np.uint8), "z 4")
+    shown = [Strip("z 4: low <b>", (small, small))]
     regional = np.random.default_rng(0).random((5, 2, 3))
     made = [plot.page("v", found, result, regional, shown) for _ in range(2)]
     assert made[0] == made[1]
     assert "<script src=" not in made[0]
-    for words in ("correlation with the next layer", "low &lt;b&gt;", "base64,BBBB", "region"):
+    for words in ("correlation with the next layer", "low &lt;b&gt;", small.uri, "region"):
         assert words in made[0]
 
 

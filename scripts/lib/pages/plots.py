@@ -7,19 +7,29 @@ color alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from bokeh.embed import components
-from bokeh.models.annotations import Title
+from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper
+from bokeh.models.annotations import ColorBar, Span, Title
 from bokeh.plotting import figure
 from bokeh.resources import Resources
+from numpy.typing import NDArray
+
+Values = NDArray[Any]
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 VERMILION, SKY, PURPLE, GRAY = "#D55E00", "#56B4E9", "#AA4499", "#8a8f98"
 INDIGO = "#332288"
 CYCLE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GRAY, INDIGO)
 MARKS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "star", "plus")
+SHARE = ("#D55E00", "#E89B5E", "#F3CFA8", "#DCE6EE", "#9CC3DF", "#4D98C7", "#0072B2")
+DASHES = ("solid", "dashed", "dotted", "dotdash")
+MOST_POINTS = 3000  # of a line: more than a screen shows
+MOST_BINS = 600  # of a map
+MOST_LINES = 20
 FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif"
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -31,11 +41,21 @@ def embed(figures: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
 
     Bokeh marks its elements with random ids and counts its models on within a process; both are
     numbered here, so that the same run gives the same page.
+
+    Parameters
+    ----------
+    figures
+        Bokeh figures by name; None = there is no data for it.
+
+    Returns
+    -------
+    tuple of str and dict
+        The script, and the elements by name, of figures that are there.
     """
     shown = {name: plot for name, plot in figures.items() if plot is not None}
-    library = Resources(mode="inline", components=["bokeh"]).render()
     if not shown:
         return "", {}
+    library = Resources(mode="inline", components=["bokeh"]).render()
     script, parts = components(shown)
     ids = list(dict.fromkeys(_UUID.findall(script)))
     stable = {old: f"plot-{i}" for i, old in enumerate(ids)}
@@ -50,7 +70,22 @@ def embed(figures: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
 
 
 def frame(title: str, x: str, y: str, *, height: int = 260, **options: Any) -> Any:  # noqa: ANN401
-    """Return an empty figure of the house style, as wide as its page; axis labels with units."""
+    """Return an empty figure of the house style, as wide as its page.
+
+    Parameters
+    ----------
+    title, x, y
+        Texts of the figure and its axes, with units.
+    height
+        CSS px.
+    **options
+        Of Bokeh's `figure`.
+
+    Returns
+    -------
+    Bokeh figure
+        Transparent, so that it stands on light and dark pages.
+    """
     plot: Any = figure(
         title=Title(text=title, text_font=FONT, text_font_size="14px", text_color="#20242b"),
         x_axis_label=x,
@@ -64,7 +99,7 @@ def frame(title: str, x: str, y: str, *, height: int = 260, **options: Any) -> A
     )
     plot.toolbar.logo = None
     plot.toolbar.autohide = True
-    plot.background_fill_color = plot.border_fill_color = "#ffffff"
+    plot.background_fill_color = plot.border_fill_color = None
     plot.outline_line_color = None
     for axis in plot.axis:
         axis.axis_line_color = "#c4c9d1"
@@ -79,10 +114,309 @@ def frame(title: str, x: str, y: str, *, height: int = 260, **options: Any) -> A
 
 
 def legend_above(plot: Any) -> None:  # noqa: ANN401 - a Bokeh figure
-    """Put the legend above the plot, so that it never hides data; a click hides a series."""
+    """Put the legend above the plot, so that it never hides data; a click hides a series.
+
+    Parameters
+    ----------
+    plot
+        A Bokeh figure whose series have labels.
+    """
     legend = plot.legend[0]
     plot.add_layout(legend, "above")
     legend.orientation, legend.click_policy = "horizontal", "hide"
     legend.border_line_color, legend.padding, legend.margin = None, 0, 0
+    legend.background_fill_color = None
     legend.label_text_font, legend.label_text_font_size = FONT, "12px"
-    legend.ncols = 4
+    legend.ncols = 3
+
+
+def thin(x: Values, values: Values, most: int = MOST_POINTS) -> tuple[Values, Values]:
+    """Thin a series so that its peaks stay.
+
+    Parameters
+    ----------
+    x, values
+        (n,) in any order; NaN = no value.
+    most
+        Points that are kept, about.
+
+    Returns
+    -------
+    tuple of ndarray
+        Both in order of `x`; of a long series the least and greatest of groups of neighbors.
+    """
+    known = np.flatnonzero(np.isfinite(np.asarray(values, float)))
+    known = known[np.argsort(x[known], kind="stable")]
+    x, values = x[known], values[known]
+    if len(x) <= most:
+        return x, values
+    picked = set()
+    for group in np.array_split(np.arange(len(x)), max(1, most // 2)):
+        picked |= {int(group[values[group].argmin()]), int(group[values[group].argmax()])}
+    index = np.array(sorted(picked))
+    return x[index], values[index]
+
+
+def lines(
+    title: str,
+    x: str,
+    y: str,
+    series: Mapping[str, tuple[Values, Values]],
+    *,
+    dots: int = 0,
+    line: bool = True,
+    dashed: bool = False,
+    tip: str = "0.000",
+    start: float | None = None,
+    legend: bool | None = None,
+    **options: Any,  # noqa: ANN401 - as `frame`
+) -> Any:  # noqa: ANN401 - a Bokeh figure or None
+    """Draw series over one axis.
+
+    Parameters
+    ----------
+    title, x, y
+        Texts of the figure and its axes, with units.
+    series
+        Label to (n,) x and (n,) values; the first `MOST_LINES` are drawn, long ones thinned.
+    dots
+        Size of the points, CSS px; 0 = none.
+    line
+        Join the points.
+    dashed
+        Give every series a dash of its own.
+    tip
+        Format of the value under the pointer.
+    start
+        Where the axis of values begins.
+    legend
+        Show the labels; by default of two and more.
+    **options
+        Of `frame`.
+
+    Returns
+    -------
+    Bokeh figure or None
+        None without any value.
+    """
+    drawn = {label: thin(*pair, max(200, 2 * MOST_POINTS // len(series)))
+             for label, pair in list(series.items())[:MOST_LINES]}  # fmt: skip
+    if not any(len(at) for at, _ in drawn.values()):
+        return None
+    plot = frame(title, x, y, **options)
+    named = len(series) > 1 if legend is None else legend
+    for i, (label, (at, values)) in enumerate(drawn.items()):
+        source = ColumnDataSource({"x": at, "y": values, "name": [label] * len(at)})
+        style: dict[str, Any] = {"source": source, "color": CYCLE[i % len(CYCLE)]}
+        style |= {"legend_label": label} if named else {}
+        if line:
+            dash = DASHES[i % len(DASHES)] if dashed else "solid"
+            plot.line("x", "y", line_width=1.6, line_dash=dash, **style)
+        if dots:
+            plot.scatter("x", "y", size=dots, marker=MARKS[i % len(MARKS)], **style)
+    if start is not None:
+        plot.y_range.start = start
+    tips = [("", "@name")] if named else []
+    plot.add_tools(HoverTool(tooltips=[*tips, (x, "@x"), (y, f"@y{{{tip}}}")]))
+    if named:
+        legend_above(plot)
+    return plot
+
+
+def mark(plot: Any, x: Values, y: Values, label: str, words: Sequence[str] = ()) -> None:  # noqa: ANN401
+    """Mark points of a figure.
+
+    Parameters
+    ----------
+    plot
+        Bokeh figure.
+    x, y
+        (n,) places of the points.
+    label
+        Said in the legend.
+    words
+        Said of each point under the pointer; by default the label.
+    """
+    if not len(x):
+        return
+    source = ColumnDataSource({"x": x, "y": y, "name": list(words) or [label] * len(x)})
+    plot.scatter("x", "y", source=source, marker="diamond", size=10, fill_color="white",
+                 line_color=VERMILION, line_width=2, legend_label=label)  # fmt: skip
+    legend_above(plot)
+
+
+def at_x(plot: Any, places: Iterable[float]) -> Any:  # noqa: ANN401 - a Bokeh figure
+    """Draw dotted lines upright through a figure.
+
+    Parameters
+    ----------
+    plot
+        Bokeh figure, or None.
+    places
+        On the axis of x; the first `MOST_BINS` are drawn.
+
+    Returns
+    -------
+    Bokeh figure or None
+        The same.
+    """
+    for place in list(places)[:MOST_BINS] if plot else ():
+        span = Span(location=place, dimension="height", line_color="#20242b", line_dash="dotted")
+        plot.add_layout(span)
+    return plot
+
+
+def level(plot: Any, value: float) -> Any:  # noqa: ANN401 - a Bokeh figure
+    """Draw a line across a figure, at a value to compare with.
+
+    Parameters
+    ----------
+    plot
+        Bokeh figure, or None.
+    value
+        On the axis of y.
+
+    Returns
+    -------
+    Bokeh figure or None
+        The same.
+    """
+    if plot:
+        plot.add_layout(Span(location=value, dimension="width", line_color="#c4c9d1"))
+    return plot
+
+
+def histogram(title: str, x: str, groups: Mapping[str, Values], edges: Values) -> Any:  # noqa: ANN401
+    """Draw how values are distributed, in percent of each group.
+
+    Parameters
+    ----------
+    title, x
+        Texts of the figure and of what is counted, with its unit.
+    groups
+        Label to (n,) values; those above the last edge count for the last bin.
+    edges
+        (bins + 1,) of the bins.
+
+    Returns
+    -------
+    Bokeh figure or None
+        One step line for each group that has values.
+    """
+    there = {label: values for label, values in groups.items() if len(values)}
+    if not there:
+        return None
+    plot = frame(title, x, "share of the pairs, %")
+    for i, (label, values) in enumerate(there.items()):
+        count = np.histogram(np.minimum(values, edges[-1]), edges)[0]
+        plot.step((edges[1:] + edges[:-1]) / 2, 100 * count / len(values), mode="center",
+                  color=CYCLE[i], line_width=2, line_dash=DASHES[i],
+                  legend_label=f"{label} ({len(values):,})")  # fmt: skip
+    plot.y_range.start = 0
+    legend_above(plot)
+    return plot
+
+
+def bars(
+    title: str,
+    y: str,
+    rows: Sequence[str],
+    runs: Mapping[str, Any],
+    *,
+    color: Mapping[str, Any],
+    tips: Sequence[tuple[str, str]],
+) -> Any:  # noqa: ANN401 - a Bokeh figure
+    """Draw runs of z, one row for each cell of the grid.
+
+    Parameters
+    ----------
+    title, y
+        Texts of the figure and of its rows.
+    rows
+        Names of the rows, lowest first.
+    runs
+        Series by label: columns ``cell``, ``left``, ``right`` (z) and what `tips` names.
+    color
+        By label.
+    tips
+        Lines under the pointer: (name, field); ``@name`` is the label.
+
+    Returns
+    -------
+    Bokeh figure
+        With a legend when there are several series.
+    """
+    plot = frame(title, "z", y, height=120 + 30 * len(rows), y_range=list(rows))
+    for label, columns in runs.items():
+        named = {"legend_label": label} if len(runs) > 1 else {}
+        source = ColumnDataSource(columns | {"name": [label] * len(columns["cell"])})
+        style = {"source": source, "color": color[label], "line_color": None} | named
+        plot.hbar(y="cell", left="left", right="right", height=0.86, **style)
+    plot.add_tools(HoverTool(tooltips=list(tips)))
+    plot.ygrid.grid_line_color = None
+    if len(runs) > 1:
+        legend_above(plot)
+    return plot
+
+
+def share_map(title: str, y: str, cells: Values, z: Values, good: Values) -> Any:  # noqa: ANN401
+    """Map the share of what is good over z (binned) and grid cells, in percent.
+
+    Parameters
+    ----------
+    title, y
+        Texts of the figure and of its rows.
+    cells
+        (n,) names of grid cells.
+    z
+        (n,) layers.
+    good
+        (n,) 1 or 0.
+
+    Returns
+    -------
+    Bokeh figure or None
+        None without any row.
+    """
+    if not len(z):
+        return None
+    names, row = np.unique(cells.astype(str), return_inverse=True)
+    edges = bins(z)
+    shape = (len(names), len(edges) - 1)
+    at = np.ravel_multi_index((row, np.searchsorted(edges, z, side="right") - 1), shape)
+    count = np.bincount(at, minlength=shape[0] * shape[1])
+    total = np.bincount(at, good, minlength=len(count))
+    here = np.flatnonzero(count)
+    i, j = np.unravel_index(here, shape)
+    first, last = edges[j], edges[j + 1] - 1
+    columns = {
+        "left": first - 0.5, "right": last + 0.5, "cell": names[i], "pairs": count[here],
+        "share": np.round(100 * total[here] / count[here], 1),
+        "z": [f"{a:g}" if a == b else f"{a:g} to {b:g}" for a, b in zip(first, last, strict=True)],
+    }  # fmt: skip
+    mapper = LinearColorMapper(palette=list(SHARE), low=0, high=100)
+    tips = [("cell", "@cell"), ("z", "@z"), ("saved", "@share %"), ("pairs", "@pairs")]
+    color = {"": {"field": "share", "transform": mapper}}
+    plot = bars(title, y, names[::-1].tolist(), {"": columns}, color=color, tips=tips)
+    bar = ColorBar(color_mapper=mapper, width=10, padding=4, title="%", title_text_font=FONT,
+                   background_fill_color=None)  # fmt: skip
+    plot.add_layout(bar, "right")
+    return plot
+
+
+def bins(z: Values) -> Values:
+    """Return the edges of bins over z.
+
+    Parameters
+    ----------
+    z
+        (n,) layers, at least one.
+
+    Returns
+    -------
+    ndarray
+        (bins + 1,) at most about `MOST_BINS`: one layer each, wider for long stacks.
+    """
+    low, high = int(z.min()), int(z.max()) + 1
+    width = max(1, -(-(high - low) // MOST_BINS))
+    return np.arange(low, high + width, width)

@@ -13,6 +13,7 @@ from scripts.export import slabs
 from scripts.lib.drawing import boxes, compose
 from scripts.lib.drawing.maps import Grid
 from scripts.lib.geometry import Box
+from scripts.lib.pages import pictures
 from scripts.lib.service.records import CanvasMatches, Leaf, TileSet, TileSpec
 from scripts.lib.volumes.multiscale import VolumeSpec
 from scripts.report import album
@@ -61,7 +62,7 @@ def drawn():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compose, "render", render)
         patch.setattr(compose, "render_whole", render)
-        patch.setattr(album.pictures, "png", lambda picture: bytes(min(picture.mask.shape)))
+        patch.setattr(pictures, "encode", lambda canvas, _form: str(canvas.shape))
         yield sizes
 
 
@@ -89,8 +90,8 @@ def test_the_report_draws_volumes_of_any_size(tiles):
         "a", "b", "b", "m", 1.0, tuple((step, "a", "b") for step in album.ACROSS | album.WITHIN)
     )
     shown = album.draw(Service({"a": tiles, "b": tiles}, [pair]), names, holes=[], volume=None)
-    pictures = [one for part in shown.values() for one in part]
-    assert all(one.width_px > 0 and one.height_px > 0 for one in pictures)
+    every = [one for part in shown.values() for one in part]
+    assert all(one.width_px > 0 and one.height_px > 0 for one in every)
     assert len(shown["solve"]) == 4  # sections and seams
 
 

@@ -1,0 +1,295 @@
+"""Pages: one template, one style sheet and one navigation; what a page holds is given as data.
+
+A page is a list of sections, a section a list of parts. Every page is one file that needs no
+network, and says the same in light and dark, on a phone and on a desk.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jinja2
+from markupsafe import Markup, escape
+
+from scripts.lib.pages import plots, text
+from scripts.lib.pages.pictures import Shown
+
+# pages of a volume in the order of its stages
+PAGES = {
+    "report/index.html": "Report",
+    "ingest/validation.html": "Ingest",
+    "ingest/metadata.html": "Header fields",
+    "match/trial/index.html": "Match trial",
+    "review/index.html": "Review",
+    "solve/solve.html": "Solve",
+    "solve/compare.html": "Two solves",
+    "zcorr/thickness.html": "Thickness",
+    "correct/destreak_proposal.html": "Destreak",
+    "preview/validation.html": "Preview: ingest",
+    "preview/metadata.html": "Preview: header fields",
+}
+MARKS = {"ok": "✓", "look": "!", "failed": "✕", "absent": "–"}
+WORDS = {"ok": "fine", "look": "look here", "failed": "failed", "absent": "not reached"}
+_FOLDER = Path(__file__).parent
+_NUMBER = re.compile(r"[−+-]?[\d,.]+(e[+-]?\d+)?( (%|px|nm|MB|s|min|h)( \d+ (s|min))?)?")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; `kind` is ``""``, ``"note"`` or ``"warn"``."""
+
+    text: str
+    kind: str = ""
+    part: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list of sentences."""
+
+    items: Sequence[str]
+    kind: str = ""
+    part: ClassVar[str] = "items"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names with their values; as `cards` they stand large."""
+
+    rows: Sequence[tuple[str, Any]]
+    cards: bool = False
+    part: ClassVar[str] = "facts"
+
+
+@dataclass(frozen=True)
+class Code:
+    """Lines to copy."""
+
+    text: str
+    part: ClassVar[str] = "code"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures beside each other; a picture narrower than a column keeps its size."""
+
+    shown: Sequence[Shown]
+    part: ClassVar[str] = "pictures"
+
+
+@dataclass(frozen=True)
+class Plots:
+    """Plots by name, of those the page is given; what is absent is left out."""
+
+    names: Sequence[str]
+    part: ClassVar[str] = "plots"
+
+
+@dataclass(frozen=True)
+class Html:
+    """What has no part of its own."""
+
+    html: Markup
+    part: ClassVar[str] = "html"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that can be sorted; columns of numbers are set to the right. Without rows: nothing.
+
+    `marked` are the numbers of rows that stand out; `where` says where more than `most` rows are.
+    """
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    marked: Collection[int] = ()
+    most: int = 200
+    where: str = ""
+    part: ClassVar[str] = "table"
+
+    @property
+    def cells(self) -> list[list[Any]]:
+        """The rows that are shown, as text.
+
+        Returns
+        -------
+        list of list
+            At most `most` rows.
+        """
+        return [[text.cell(value) for value in row] for row in self.rows[: self.most]]
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Tell of each column whether it holds numbers.
+
+        Returns
+        -------
+        list of bool
+            True where every cell that holds anything holds a number, perhaps with its unit.
+        """
+        columns = zip(*self.cells, strict=True)
+        return [
+            all(_NUMBER.fullmatch(str(c)) for c in column if str(c) not in ("", text.NONE))
+            for column in columns
+        ]
+
+
+Part = Text | Items | Facts | Code | Pictures | Plots | Html | Table
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page under a heading, with the `status` of what it is about, if it has one."""
+
+    title: str
+    parts: Sequence[Part]
+    note: str = ""
+    status: str = ""
+    id: str = field(default="")
+
+    @property
+    def anchor(self) -> str:
+        """The id of the section.
+
+        Returns
+        -------
+        str
+            As given, or made of the title.
+        """
+        return self.id or re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
+
+def render(
+    title: str,
+    sections: Sequence[Section],
+    *,
+    here: str,
+    volume: str = "",
+    lead: Sequence[Part] = (),
+    figures: Mapping[str, Any] | None = None,
+    footer: str = "",
+) -> str:
+    """Return a page as HTML; equal content gives equal bytes.
+
+    Parameters
+    ----------
+    title
+        Heading and title of the window.
+    sections
+        What it holds; those without any part are left out.
+    here
+        Path of the page in the volume's folder, which is the working directory: the navigation
+        leads from it to the pages that are there.
+    volume
+        Name above the navigation.
+    lead
+        Parts between the heading and the first section.
+    figures
+        Bokeh figures by name, shown by `Plots`; None = there is no data for it.
+    footer
+        Last line.
+
+    Returns
+    -------
+    str
+        One file that loads nothing.
+    """
+    script, elements = plots.embed(figures or {})
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=title,
+            volume=volume,
+            lead=lead,
+            sections=[one for one in sections if one.parts],
+            pages=navigation(here),
+            footer=footer,
+            script=Markup(script),  # noqa: S704 - Bokeh's
+            plots={name: Markup(one) for name, one in elements.items()},  # noqa: S704 - Bokeh's
+            style=_file("style.css"),
+            sort=_file("sort.js"),
+            marks=MARKS,
+            words=WORDS,
+        )
+    )
+
+
+def fragment(parts: Sequence[Part]) -> str:
+    """Return parts as HTML, to be put into a page.
+
+    Parameters
+    ----------
+    parts
+        Any but plots.
+
+    Returns
+    -------
+    str
+        Elements without a page around them.
+    """
+    return _environment().get_template("parts.html.j2").module.all(parts, {})  # type: ignore[attr-defined,no-any-return]
+
+
+def navigation(here: str) -> list[tuple[str, str | None]]:
+    """Return name and link of the pages that are there.
+
+    Parameters
+    ----------
+    here
+        Path of the page in the working directory.
+
+    Returns
+    -------
+    list of tuple
+        In the order of the stages; the link of the page itself is None.
+    """
+    start = Path(here).parent
+    return [
+        (name, None if path == here else Path(os.path.relpath(path, start)).as_posix())
+        for path, name in PAGES.items()
+        if path == here or Path(path).is_file()
+    ]
+
+
+def link(path: str, here: str, words: str = "") -> Markup:
+    """Return a link to a file of the volume's folder, or its name where it is not there.
+
+    Parameters
+    ----------
+    path
+        The file, from the working directory.
+    here
+        The page that links, likewise.
+    words
+        What the link says; without them the path.
+
+    Returns
+    -------
+    Markup
+        An element.
+    """
+    if not Path(path).exists():
+        return escape(words or path)
+    target = Path(os.path.relpath(path, Path(here).parent)).as_posix()
+    return Markup('<a href="{}">{}</a>').format(target, words or path)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+
+
+@functools.cache
+def _file(name: str) -> Markup:
+    return Markup((_FOLDER / name).read_text())  # noqa: S704 - our own file
