@@ -51,7 +51,7 @@ def strip(
         if one == place:
             cv2.rectangle(drawn, (0, 0), (drawn.shape[1] - 1, drawn.shape[0] - 1), pictures.INK, 2)
         parts.append(drawn)
-    return pictures.shown(pictures.joined(parts, GAP_PX), title, caption, form="JPEG")
+    return pictures.shown(pictures.joined(parts, GAP_PX), title, caption, form="JPEG", wide=True)
 
 
 def pair(

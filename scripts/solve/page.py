@@ -69,7 +69,7 @@ def _sentence(figures: Figures) -> str:
 
 def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], note: str,
              where: str = "") -> Section:  # fmt: skip
-    table = Table(title, header, rows, most=MOST_ROWS, where=where)
+    table = Table("", header, rows, most=MOST_ROWS, where=where)
     return Section(title, [table] if rows else [], note)
 
 

@@ -62,11 +62,11 @@ def embed(figures: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
 
     models: dict[str, str] = {}
 
-    def named(text: str) -> str:
+    def _named(text: str) -> str:
         text = _UUID.sub(lambda match: stable.get(match.group(), match.group()), text)
         return _MODEL.sub(lambda match: models.setdefault(match[0], f"m{len(models)}"), text)
 
-    return library + named(script), {name: named(part) for name, part in parts.items()}
+    return library + _named(script), {name: _named(part) for name, part in parts.items()}
 
 
 def frame(title: str, x: str, y: str, *, height: int = 260, **options: Any) -> Any:  # noqa: ANN401
