@@ -25,10 +25,10 @@ from scripts.lib.arrays import Bool, Float32
 
 log = logging.getLogger(__name__)
 
-RESIN_SHARE = 0.5  # a tile that shows more resin than this is no tissue tile
+_RESIN_SHARE = 0.5  # a tile that shows more resin than this is no tissue tile
 
 
-def resin_corner(
+def _resin_corner(
     settings: Settings, motion: Motion, shape_zyx: tuple[int, int, int]
 ) -> tissue.ResinCorner | None:
     """Return the resin that hides tile (0, 0) in the first layers."""
@@ -47,7 +47,7 @@ def resin_corner(
     )
 
 
-def resin_share(tile: dict[str, Any], bare: Bool, settings: Settings) -> float:
+def _resin_share(tile: dict[str, Any], bare: Bool, settings: Settings) -> float:
     """Return the share of a tile's area that shows resin; `bare` is (y, x) at its layer."""
     points = np.stack(
         np.meshgrid(
@@ -63,10 +63,10 @@ def resin_share(tile: dict[str, Any], bare: Bool, settings: Settings) -> float:
 
 
 def acquire(settings: Settings, out: Path) -> dict[str, Any]:
-    """Make the specimen, image it layer by layer into ``out/dat``, and give the truth."""
+    """Make the specimen, image it layer by layer into ``out/dat``, and return the truth."""
     motion = plan.plan_motion(settings)
     shape = plan.block_shape(settings, motion)
-    resin = resin_corner(settings, motion, shape)
+    resin = _resin_corner(settings, motion, shape)
     log.info("growing %d x %d x %d voxels of tissue", *shape)
     block = tissue.grow(shape, seed=settings.seed, resin=resin)
     bare = None if resin is None else resin.distance(shape) < 0
@@ -93,7 +93,7 @@ def _image_layer(
     k = tiles[0]["layer"]
     coefficients = detector.face(block, float(motion.z[k]), settings.depth_response)
     for tile in tiles:
-        if bare is not None and resin_share(tile, bare, settings) > RESIN_SHARE:
+        if bare is not None and _resin_share(tile, bare, settings) > _RESIN_SHARE:
             tile["kind"] = "resin"
         tile["corrupt"] = plan.pick_corrupt(settings, tile)
         image = detector.expose(coefficients, tile, settings)

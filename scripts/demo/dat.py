@@ -49,7 +49,7 @@ def _fields(settings: Settings, tile: Mapping[str, Any]) -> list[tuple[int, str,
     ]
 
 
-def header(settings: Settings, tile: Mapping[str, Any]) -> bytes:
+def _header(settings: Settings, tile: Mapping[str, Any]) -> bytes:
     """Return the 1024-byte header of a tile."""
     out = bytearray(HEADER_BYTES)
     for offset, form, values in _fields(settings, tile):
@@ -61,5 +61,5 @@ def encode(counts: NDArray[np.int16], settings: Settings, tile: Mapping[str, Any
     """Return the whole file of a tile from its (h, w) counts; a truncated tile ends early."""
     fault = tile["corrupt"]
     if fault and fault["kind"] == "truncated":
-        return header(settings, tile) + counts[: fault["first_row"]].astype(">i2").tobytes()
-    return header(settings, tile) + counts.astype(">i2").tobytes() + RECIPE
+        return _header(settings, tile) + counts[: fault["first_row"]].astype(">i2").tobytes()
+    return _header(settings, tile) + counts.astype(">i2").tobytes() + RECIPE

@@ -3,7 +3,8 @@
 The ceiling is what the true geometry gives: the same tiles, filters and mixing of layers, rendered
 with the true affines at the true z. Both are compared with the source voxel by voxel (Pearson
 correlation of each layer), and every layer with the next. The solution is taken to the source by
-the gauge that images leave free (`lib.truth`): an affine of the stack, a lean, a scale of z.
+the gauge that images leave free (`lib.truth`): an affine of the stack, a shear along z, a scale
+of z.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Plan: where every tile of a made-up acquisition truly lies, and what the stage believes.
+"""Plan: where every tile of a synthetic acquisition truly lies, and what the stage reports.
 
 All lengths are px of the specimen block (= world px), z in layers. A raw pixel (u, v) of a tile
 shows the specimen at ``affine(scan(u), v)`` and at the true z of its layer; ``truth.json`` records
@@ -110,7 +110,7 @@ def plan_motion(settings: Settings) -> Motion:
 
 
 def _depths(settings: Settings) -> Array:
-    """Return the true z of each layer: steps of mean 1 that remember their neighbour."""
+    """Return the true z of each layer: steps of mean 1, a first-order autoregressive series."""
     rng, memory = stream(settings.seed, "thickness"), settings.thickness_memory
     step = np.empty(settings.layers)
     state = rng.standard_normal()
@@ -151,7 +151,7 @@ def stamp(settings: Settings, layer: int) -> str:
 def make_truth(
     settings: Settings, motion: Motion, shape_zyx: tuple[int, int, int]
 ) -> dict[str, Any]:
-    """Place every tile and give the truth; every tile counts as tissue as yet."""
+    """Place every tile and return the truth, in which every tile is tissue as yet."""
     stage = settings.stage_error * stream(settings.seed, "stage").standard_normal(
         (settings.rows, settings.columns, 2)
     )

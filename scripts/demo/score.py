@@ -24,14 +24,8 @@ Z_COORDS = "zcorr/Zcoords.txt"
 REPORT = "report/index.html"
 
 
-def score_run(work_dir: Path, truth_path: Path) -> dict[str, Any]:
-    """Return the figures of `lib.truth.figures` for a working directory.
-
-    Raises
-    ------
-    FileNotFoundError
-        When the run has not got as far as the solve.
-    """
+def _score_run(work_dir: Path, truth_path: Path) -> dict[str, Any]:
+    """Return `lib.truth.figures` of a working directory; FileNotFoundError before the solve."""
     z_coords = work_dir / Z_COORDS
     return truth.figures(
         truth.read_truth(truth_path),
@@ -41,7 +35,7 @@ def score_run(work_dir: Path, truth_path: Path) -> dict[str, Any]:
     )
 
 
-def table(figures: Mapping[str, Any]) -> str:
+def _table(figures: Mapping[str, Any]) -> str:
     """Lay the figures out as text, solution beside stage positions."""
     nominal = figures["nominal"]
     rows: list[tuple[str, ...]] = [("", "aligned", "as acquired", "")]
@@ -60,7 +54,7 @@ def table(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def likeness_table(found: Mapping[str, float]) -> str:
+def _likeness_table(found: Mapping[str, float]) -> str:
     """Lay the likeness out as text: reached, with the true geometry, share of it."""
     lines = [f"  {'correlation of layers':<34}{'exported':>10}{'with truth':>14}{'share':>9}"]
     for key, label in (("source", "with the source volume"), ("next", "with the next layer")):
@@ -77,13 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", type=Path, help="HDF5 the acquisition was cut from")
     args = parser.parse_args(argv)
     try:
-        figures = score_run(args.work_dir, args.truth)
+        figures = _score_run(args.work_dir, args.truth)
     except (FileNotFoundError, ValueError) as error:
         sys.stderr.write(f"nothing to score: {error}\n")
         return 1
-    shown = table(figures)
+    shown = _table(figures)
     if args.source is not None:
-        shown += "\n" + likeness_table(likeness.of_run(args.work_dir, args.truth, args.source))
+        shown += "\n" + _likeness_table(likeness.of_run(args.work_dir, args.truth, args.source))
     report = args.work_dir / REPORT
     where = report if report.exists() else f"{report} (not made yet)"
     sys.stdout.write(f"Errors against the known truth\n{shown}\nReport: {where}\n")

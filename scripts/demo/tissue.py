@@ -1,4 +1,4 @@
-"""Tissue: a block of made-up neuropil that looks like EM, isotropic and consistent in 3-D.
+"""Tissue: a block of synthetic neuropil that looks like EM, isotropic and consistent in 3-D.
 
 Cells are the regions where one of several smooth random fields is the largest; a membrane is the
 zero level set of the difference between the two largest, which gives foam-like junctions as in
@@ -47,12 +47,12 @@ class ResinCorner:
 
 
 def grow(shape_zyx: tuple[int, int, int], *, seed: int, resin: ResinCorner | None) -> Float32:
-    """Make the block, (z, y, x) float32 in 0..1."""
+    """Make the block: (z, y, x) float32, 0 (black) to 1."""
     wall, kind = _cells(shape_zyx, seed)
     grey = np.asarray(CYTOPLASM, np.float32)[kind]
     grey += 0.035 * _field(shape_zyx, 6.0, seed, "shade")
-    grain = stream(seed, "grain").standard_normal(shape_zyx, dtype=np.float32)
-    grey += 0.085 * ndimage.gaussian_filter(grain, 0.8)
+    noise = stream(seed, "grain").standard_normal(shape_zyx, dtype=np.float32)
+    grey += 0.085 * ndimage.gaussian_filter(noise, 0.8)
     _reticulum(grey, wall, kind, seed)
     _vesicles(grey, wall, seed)
     _mitochondria(grey, wall, kind, seed)
@@ -129,8 +129,8 @@ def _reticulum(grey: Float32, wall: Float32, kind: Bytes, seed: int) -> None:
     """Draw thin inner membranes, away from the wall, in every other kind of cell."""
     field = np.abs(_field(grey.shape, 6.5, seed, "reticulum")) * 6.5
     patch = _field(grey.shape, 12.0, seed, "reticulum patch") > 0.5
-    room = np.clip((wall - 4.0) / 2.0, 0.0, 1.0) * ((kind % 2 == 0) & patch)
-    grey -= 0.24 * room * np.exp(-((field / 0.9) ** 2))
+    share = np.clip((wall - 4.0) / 2.0, 0.0, 1.0) * ((kind % 2 == 0) & patch)
+    grey -= 0.24 * share * np.exp(-((field / 0.9) ** 2))
 
 
 def _vesicles(grey: Float32, wall: Float32, seed: int) -> None:
@@ -177,7 +177,7 @@ def _mitochondria(grey: Float32, wall: Float32, kind: Bytes, seed: int) -> None:
         depth = np.minimum(mito.depth(offset), wall[box] - 2.6)
         depth[kind[box] != kind[at]] = -9.0  # never through the cell's wall
         inside = np.clip(depth + 0.5, 0.0, 1.0)
-        shade = mito.shade(offset, depth) + 0.5 * (grey[box] - 0.66)  # keeps the grain
+        shade = mito.shade(offset, depth) + 0.5 * (grey[box] - 0.66)  # keeps the noise
         grey[box] += (inside * (shade - grey[box])).astype(np.float32)
         taken[box] |= inside > 0
 
@@ -228,8 +228,8 @@ class _Mitochondrion:
 
     def shade(self, offset: list[NDArray[np.int_]], depth: Float32) -> Float32:
         """Return its grey: rim, matrix, and bent cristae that do not touch the rim."""
-        bend = self._along(offset) + 1.6 * np.sin(self._across(offset) / 2.6 + self.phase)
-        cristae = np.clip(np.cos(2 * np.pi * bend / self.pitch_px + self.phase), 0.0, 1.0) ** 2
+        along = self._along(offset) + 1.6 * np.sin(self._across(offset) / 2.6 + self.phase)
+        cristae = np.clip(np.cos(2 * np.pi * along / self.pitch_px + self.phase), 0.0, 1.0) ** 2
         rim = np.exp(-(((depth - 0.8) / 1.1) ** 2))
         inner = np.clip((depth - 2.0) / 1.5, 0.0, 1.0)
         return np.asarray(0.50 - 0.20 * cristae * inner - 0.26 * rim, np.float32)

@@ -57,7 +57,20 @@ def validate(config: dict[str, Any], schema: Schema) -> None:
 
 
 def faults(value: Any, schema: Schema) -> list[str]:  # noqa: ANN401 - any JSON value
-    """Return a line (key, expected, found) for everything in `value` that `schema` refuses."""
+    """Find everything that a schema refuses.
+
+    Parameters
+    ----------
+    value
+        Any JSON value.
+    schema
+        Its JSON schema.
+
+    Returns
+    -------
+    list of str
+        A line for each fault: key, expected, found.
+    """
     found = sorted(
         Draft202012Validator(closed(schema)).iter_errors(value),
         key=lambda fault: [str(part) for part in fault.absolute_path],
@@ -66,7 +79,20 @@ def faults(value: Any, schema: Schema) -> list[str]:  # noqa: ANN401 - any JSON 
 
 
 def refuse(where: str, lines: Sequence[str]) -> None:
-    """Raise a `UserError` that names `where` and lists all `lines`, if there are any."""
+    """Raise an error that lists all faults, if there are any.
+
+    Parameters
+    ----------
+    where
+        What the faults are in.
+    lines
+        The faults.
+
+    Raises
+    ------
+    UserError
+        When there is a line.
+    """
     if lines:
         raise UserError(f"{where}:\n" + "\n".join(f"  {line}" for line in lines))
 

@@ -2,8 +2,8 @@
 
 A ``truth.json`` (format ``misaligned-fibsem-truth/1``) lists the true affine of every tile after
 the scan correction, in world px, and the true z of every layer. Images alone fix a solution only
-up to a *gauge*: one affine of the whole stack, a constant lean with z, and an offset and a scale
-of z. The best-fitting gauge is taken away first, then
+up to a *gauge*: one affine of the whole stack, a constant shear along z, an offset and a scale of
+z. The best-fitting gauge is taken away first, then
 
 * ``absolute`` is the distance that remains between solved and true positions, px;
 * ``relative`` is the change of that error from a tile to the same tile one layer later, px: what
@@ -262,7 +262,7 @@ def gauge_terms(xy: Array, z: Array) -> Array:
 
 
 def fit_gauge(xy: Array, z: Array, true_xy: Array) -> Array:
-    """Fit the affine of the plane, with a constant lean in z, that takes a solution to the truth.
+    """Fit the affine of the plane, with a shear along z, that takes a solution to the truth.
 
     Parameters
     ----------

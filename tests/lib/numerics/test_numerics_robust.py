@@ -25,6 +25,7 @@ def test_usual_values_lie_near_the_median_and_rounding_is_no_outlier():
     values = np.array([10.0, 10.1, 9.9, 10.05, 9.95, 12.0])
     np.testing.assert_array_equal(robust.usual(values, 4.0, 1e-3), [1, 1, 1, 1, 1, 0])
     np.testing.assert_array_equal(robust.usual(values, 4.0, 1.0), np.ones(6))
+    assert robust.usual(np.array([-1.0, 1.0, -1.0, 1.0]), 4.0, 1e-3).all()
     almost = np.array([1.0, 1.0, 1.0, 1.0 + 1e-9])
     assert robust.usual(almost, 4.0, 1e-6).all()
     assert robust.usual(np.zeros(0), 4.0, 1.0).shape == (0,)
