@@ -59,6 +59,11 @@ wildcard_constraints:
     stack=r"[A-Za-z0-9_]+",
 
 
+def verbatim(value):
+    """Param that is a path: Snakemake would take braces in it for wildcards."""
+    return lambda wildcards: value
+
+
 def chunks(pattern):
     """Input function: `pattern` for every chunk of the volume, and for every run it names."""
 

@@ -25,7 +25,7 @@ rule plan_sixteen_bit:
     params:
         render=RENDER,
         restore=CORRECT["16bit"]["restore"],
-        archive_root=ARCHIVE_ROOT,
+        archive_root=verbatim(ARCHIVE_ROOT),
     script:
         "../scripts/correct/plan_sixteen_bit.py"
 

@@ -19,7 +19,7 @@ rule promote_volume:
         mem_mb=lambda wc, attempt: 500 * attempt,
         runtime=10,
     params:
-        promote_root=flow.resolved(ROOT, EXPORT["promote_root"]),
+        promote_root=verbatim(flow.resolved(ROOT, EXPORT["promote_root"])),
     script:
         "../scripts/export/promote_volume.py"
 
@@ -54,7 +54,7 @@ rule list_leftovers:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=60,
     params:
-        archive_root=ARCHIVE_ROOT,
+        archive_root=verbatim(ARCHIVE_ROOT),
     script:
         "../scripts/export/list_leftovers.py"
 
@@ -78,6 +78,6 @@ rule remove_leftovers:
         runtime=120,
     params:
         word=EXPORT["cleanup_word"],
-        archive_root=ARCHIVE_ROOT,
+        archive_root=verbatim(ARCHIVE_ROOT),
     script:
         "../scripts/export/remove_leftovers.py"

@@ -38,8 +38,8 @@ rule make_report:
         runtime=60,
     params:
         render=RENDER,
-        dat_root=DAT_ROOT,
-        truth=flow.resolved(ROOT, config["report"].get("truth")),
+        dat_root=verbatim(DAT_ROOT),
+        truth=verbatim(flow.resolved(ROOT, config["report"].get("truth"))),
         names={
             "volume": config["volume"],
             "work_dir": config["work_dir"],

@@ -32,12 +32,12 @@ rule copy_dats:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=600,
     params:
-        scope=SCOPE,
+        scope=verbatim(SCOPE),
         first_dat=config["acquisition"]["first_dat"],
         last_dat=config["acquisition"]["last_dat"],
         scope_name=config["acquisition"]["scope"],
-        dat_root=DAT_ROOT,
-        archive_root=ARCHIVE_ROOT,
+        dat_root=verbatim(DAT_ROOT),
+        archive_root=verbatim(ARCHIVE_ROOT),
         free_space_gb=TRANSFER["free_space_gb"],
         fingerprint=waiting_on_scope,
     script:
@@ -62,7 +62,7 @@ checkpoint plan_transfer:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=30,
     params:
-        dat_root=DAT_ROOT,
+        dat_root=verbatim(DAT_ROOT),
         rows=config["acquisition"]["rows"],
         columns=config["acquisition"]["columns"],
         first_dat=config["acquisition"]["first_dat"],
@@ -70,7 +70,7 @@ checkpoint plan_transfer:
         scope_name=config["acquisition"]["scope"],
         layers_per_job=TRANSFER["layers_per_job"],
         quiet_time_s=QUIET_TIME_S,
-        archive_root=ARCHIVE_ROOT,
+        archive_root=verbatim(ARCHIVE_ROOT),
         fingerprint=layers_to_do,
     script:
         "../scripts/transfer/plan_transfer.py"
@@ -94,8 +94,8 @@ rule convert_layers:
         mem_mb=lambda wc, attempt: 2500 * attempt,
         runtime=120,
     params:
-        dat_root=DAT_ROOT,
-        archive_root=ARCHIVE_ROOT,
+        dat_root=verbatim(DAT_ROOT),
+        archive_root=verbatim(ARCHIVE_ROOT),
         bad_tiles=TRANSFER["bad_tiles"],
         channel=TRANSFER["channel"],
         mipmap_levels=TRANSFER["mipmap_levels"],
@@ -125,8 +125,8 @@ rule archive_layers:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=120,
     params:
-        dat_root=DAT_ROOT,
-        archive_root=ARCHIVE_ROOT,
+        dat_root=verbatim(DAT_ROOT),
+        archive_root=verbatim(ARCHIVE_ROOT),
         remove_dats=TRANSFER["remove_dats"],
         free_space_gb=TRANSFER["free_space_gb"],
     script:
@@ -152,8 +152,8 @@ rule close_transfer:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=30,
     params:
-        dat_root=DAT_ROOT,
-        archive_root=ARCHIVE_ROOT,
+        dat_root=verbatim(DAT_ROOT),
+        archive_root=verbatim(ARCHIVE_ROOT),
         rows=config["acquisition"]["rows"],
         columns=config["acquisition"]["columns"],
     script:
