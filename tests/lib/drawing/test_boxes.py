@@ -120,7 +120,7 @@ def test_the_thickness_compares_pictures_of_one_size(drawn, tiles, scale, least,
     placed = compose.place_layers(tiles)
     compose.render_whole(placed[1], boxes.whole(view.box, view.scale), scale=view.scale)
     assert drawn == [boxes.shape(box, view.scale)]
-    assert min(correlation.keepsake_shape(box, view.scale, 320)) > 0
+    assert min(correlation.thumbnail_shape(box, view.scale, 320)) > 0
 
 
 @few
