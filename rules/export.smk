@@ -41,6 +41,8 @@ rule render_slab:
         receipt=f"stacks/{STACK['final']}.json",
         chunks="ingest/chunks.tsv",
         coordinates="zcorr/Zcoords.txt",
+        # what check_slab found lost or broken, if it did: newer than the slab's record, it is written again
+        damaged=lambda wc: [*map(str, Path("export/damaged").glob(f"{wc.chunk}.json"))],
     output:
         "export/slabs/{chunk}.json",
     log:
@@ -56,8 +58,6 @@ rule render_slab:
     params:
         render=RENDER,
         export={key: EXPORT[key] for key in SHOWN},
-        # what an interrupted job had finished; the next one goes on there
-        notes="export/journals/{chunk}.jsonl",
     script:
         "../scripts/export/render_slab.py"
 
@@ -78,9 +78,6 @@ rule check_slab:
     resources:
         mem_mb=lambda wc, attempt: resources.slab_mb(EXPORT, DTYPE, attempt),
         runtime=60,
-    params:
-        notes="export/journals/{chunk}.jsonl",
-        finished="export/volume.json",
     script:
         "../scripts/export/check_slab.py"
 
@@ -179,14 +176,15 @@ use rule render_slab as render_part with:
         receipt=lambda wc: f"stacks/{PARTS[wc.part]['stack']}.json",
         chunks="ingest/chunks.tsv",
         coordinates="zcorr/Zcoords.txt",
+        damaged=lambda wc: [
+            *map(str, Path(f"exports/{wc.part}/damaged").glob(f"{wc.chunk}.json"))
+        ],
     output:
         "exports/{part}/slabs/{chunk}.json",
     log:
         "logs/render_part/{part}/{chunk}.log",
     benchmark:
         "benchmarks/render_part/{part}/{chunk}.tsv"
-    params:
-        notes="exports/{part}/journals/{chunk}.jsonl",
 
 
 use rule check_slab as check_part with:
@@ -199,9 +197,6 @@ use rule check_slab as check_part with:
         "logs/check_part/{part}/{chunk}.log",
     benchmark:
         "benchmarks/check_part/{part}/{chunk}.tsv"
-    params:
-        notes="exports/{part}/journals/{chunk}.jsonl",
-        finished="exports/{part}/volume.json",
 
 
 use rule build_span as build_part_span with:

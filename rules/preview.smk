@@ -120,7 +120,6 @@ use rule render_slab as render_preview with:
     params:
         export={key: EXPORT[key] for key in SHOWN}
         | {"z_correction": False, "fill_gaps": "leave"},
-        notes="preview/journals/{chunk}.jsonl",
         made_of=slab_made_of,
 
 

@@ -16,7 +16,7 @@ Outputs
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.export import promotion, pyramid, slabs, storing
+from scripts.export import destination, disk, pyramid, slabs
 from scripts.lib import files
 from scripts.lib.job import job
 
@@ -24,15 +24,15 @@ from scripts.lib.job import job
 def main(*, plan: str, slab_records: Sequence[str], out: str, made: str | None = None) -> None:
     """Build level after level."""
     what = slabs.Plan.from_json(files.read_json(plan))
-    promotion.refuse_promoted(what)
+    destination.refuse_promoted(what)
     records = [files.read_json(path) for path in slab_records]
     known = files.read_json(out) if Path(out).exists() else {}
-    with storing.told():
+    with disk.reported():
         built = {
             kind: pyramid.levels(each, kind, records, known.get(kind, []))
             for kind, each in what.kinds.items()
         }
-    storing.flush(what)
+    disk.flush(what)
     files.write_json(out, built)
     if made is not None:
         files.write_json(made, {"digest": files.digest_of_file(out)})

@@ -11,7 +11,7 @@ Outputs
 
 from collections.abc import Sequence
 
-from scripts.export import promotion, pyramid, slabs, storing
+from scripts.export import destination, disk, pyramid, slabs
 from scripts.lib import files
 from scripts.lib.job import job
 
@@ -19,15 +19,15 @@ from scripts.lib.job import job
 def main(*, plan: str, slab_records: Sequence[str], out: str, span: str) -> None:
     """Build level after level."""
     what = slabs.Plan.from_json(files.read_json(plan))
-    promotion.refuse_promoted(what)
+    destination.refuse_promoted(what)
     records = [files.read_json(path) for path in slab_records]
     within = pyramid.z_range(records)
-    with storing.told():
+    with disk.reported():
         built = {
             kind: [[], *pyramid.levels(each, kind, records, within=within)]
             for kind, each in what.kinds.items()
         }
-    storing.flush(what)
+    disk.flush(what)
     files.write_json(out, {"span": span, "z": list(within)} | built)
 
 

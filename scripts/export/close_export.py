@@ -14,7 +14,7 @@ cannot be unpacked or holds other voxels than were written.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scripts.export import closing, slabs, storing
+from scripts.export import completeness, disk, slabs
 from scripts.lib import files
 from scripts.lib.job import job
 
@@ -35,15 +35,19 @@ def main(
     spans = [files.read_json(path) for path in span_records]
     alone = files.read_json(pyramid)
     built = {
-        kind: closing.joined(each, alone[kind], spans, kind) for kind, each in what.kinds.items()
+        kind: completeness.joined(each, alone[kind], spans, kind)
+        for kind, each in what.kinds.items()
     }
     found = {
-        kind: closing.levels(each, records, built[kind], kind) for kind, each in what.kinds.items()
+        kind: completeness.levels(each, records, built[kind], kind)
+        for kind, each in what.kinds.items()
     }
     for kind, each in what.kinds.items():
-        storing.sweep(each)
-        closing.check(each, found[kind], built[kind])
-    files.write_json(out, closing.description(what, found["levels"], volume=volume, export=export))
+        disk.sweep(each)
+        completeness.check(each, found[kind], built[kind])
+    files.write_json(
+        out, completeness.description(what, found["levels"], volume=volume, export=export)
+    )
 
 
 if __name__ == "__main__":

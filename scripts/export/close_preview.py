@@ -11,7 +11,7 @@ Outputs
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scripts.export import closing, preview, slabs
+from scripts.export import completeness, preview, slabs
 from scripts.lib import files
 from scripts.lib.job import job
 
@@ -29,10 +29,10 @@ def main(
     """Check, then describe."""
     what = slabs.Plan.from_json(files.read_json(plan))
     records = [files.read_json(path) for path in slab_records]
-    found = closing.levels(what, records, files.read_json(pyramid)["levels"])
+    found = completeness.levels(what, records, files.read_json(pyramid)["levels"])
     preview.check(what, files.read_table(table), records)
     preview.check_blocks(what, found)
-    files.write_json(out, closing.description(what, found, volume=volume, export=export))
+    files.write_json(out, completeness.description(what, found, volume=volume, export=export))
 
 
 if __name__ == "__main__":

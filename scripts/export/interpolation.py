@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scripts.lib.arrays import Array, Int64, Voxels
-from scripts.lib.drawing import kernels
+from scripts.lib.drawing import spans
 from scripts.lib.drawing.compose import Drawn, Layer
 from scripts.lib.job import UserError
 
@@ -89,8 +89,10 @@ def _mixture(layers: Int64, at: Array, z: int, *, fill_gaps: bool) -> Mixture | 
     return Mixture(b, b, 1.0) if share < _HIT else Mixture(a, b, float(share))
 
 
-def weave(made_of: Sequence[Mixture | None], layer_of: Callable[[int], Layer], out: Voxels) -> None:
-    """Make the output layers of an area, (n, h, w); layers are drawn once, in order of z.
+def interpolate(
+    made_of: Sequence[Mixture | None], layer_of: Callable[[int], Layer], out: Voxels
+) -> None:
+    """Interpolate the output layers of an area, (n, h, w); layers are drawn once, in order of z.
 
     `layer_of` gives an input layer over the area (h, w) in the volume's type. A layer that is drawn
     is mixed in bands that the processor's cache still holds, and takes the place of the layer
@@ -122,14 +124,14 @@ def _next(made_of: Sequence[Mixture | None], k: int) -> tuple[int, ...]:
 
 def _mix_new(a: Drawn, layer: Layer, share: float, out: Voxels, room: Voxels) -> Drawn:
     """Draw a layer and mix it with `a` into `out`; gives it, in `room` (may be that of `a`)."""
-    spans = []
+    found = []
     for first in range(0, len(room), _BAND_ROWS):
         band = slice(first, first + _BAND_ROWS)
         new = layer.rows(band)
         mix(a.rows(band), new, share, out[band])
         room[band] = new.pixels
-        spans.append(new.spans)
-    return Drawn(room, np.concatenate(spans))
+        found.append(new.spans)
+    return Drawn(room, np.concatenate(found))
 
 
 def mix(a: Drawn, b: Drawn, share: float, out: Voxels) -> None:
@@ -141,4 +143,4 @@ def mix(a: Drawn, b: Drawn, share: float, out: Voxels) -> None:
     if a is b:
         np.copyto(out, a.pixels)
     else:
-        kernels.mix(a.pixels, a.spans, b.pixels, b.spans, share, out)
+        spans.mix(a.pixels, a.spans, b.pixels, b.spans, share, out)

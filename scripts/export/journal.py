@@ -26,6 +26,12 @@ class Journal:
     path: Path
     key: str
 
+    @staticmethod
+    def beside(record: str, key: str) -> Journal:
+        """Return the journal of the job that writes a slab's `record`, ``slabs/<chunk>.json``."""
+        path = Path(record)
+        return Journal(path.parent.parent / "journals" / f"{path.stem}.jsonl", key)
+
     def finished(self, plan: Plan) -> dict[tuple[int, int], Rows]:
         """Return the records of columns whose files are all there; by first y and x."""
         lines = self._lines()

@@ -13,7 +13,7 @@ Fails when a layer is not safe in the archive.
 import logging
 from pathlib import Path
 
-from scripts.export import leftovers
+from scripts.export import removable
 from scripts.lib import files
 from scripts.lib.job import job
 
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 def main(*, layers: str, listing: str, word: str, archive_root: str | None) -> None:
     """Check the archive, then list."""
-    leftovers.check_archive(files.read_table(layers), archive_root)
-    rows = leftovers.found(Path())
+    removable.check_archive(files.read_table(layers), archive_root)
+    rows = removable.found(Path())
     for row in rows:
         log.info(
             "%s: %d files, %.3f GB; %s",
@@ -31,8 +31,8 @@ def main(*, layers: str, listing: str, word: str, archive_root: str | None) -> N
             row["bytes"] / 1e9,
             row["what"],
         )
-    files.write_table(listing, leftovers.COLUMNS, rows)
-    confirmed_by = leftovers.confirmation(rows)
+    files.write_table(listing, removable.COLUMNS, rows)
+    confirmed_by = removable.confirmation(rows)
     files.write_text(word, confirmed_by + "\n")
     log.info("to remove these: export.cleanup_word: %s", confirmed_by)
 

@@ -12,11 +12,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from scripts.export import promotion, slabs, storing
+from scripts.export import destination, disk, slabs
 from scripts.lib import files
 from scripts.lib.job import job
 from scripts.lib.service.receipts import StackReceipt
-from scripts.lib.volumes import multiscale
+from scripts.lib.volumes import metadata
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +36,15 @@ def main(
     plan = slabs.plan(
         stack.stack, stack.bounds, z_range, volume=volume, voxel_nm=voxel_nm, export=export
     )
-    promotion.refuse_promoted(plan)
+    destination.refuse_promoted(plan)
     made_of = {k: getattr(stack, k) for k in ("owner", "project", "stack", "digest")}
-    with storing.told():
+    with disk.reported():
         for target in plan.targets:
-            multiscale.create(target, plan.spec, {"renderExport": made_of})
+            metadata.create(target, plan.spec, {"renderExport": made_of})
         if plan.review:
             for target, source in zip(plan.review.targets, plan.targets, strict=True):
                 slabs.link_level_0(target, source)
-                multiscale.create(target, plan.review.spec, {"renderExport": made_of})
+                metadata.create(target, plan.review.spec, {"renderExport": made_of})
     log.info("%s: %s voxels in %d levels", volume, plan.spec.shape_zyx, plan.spec.levels)
     files.write_json(out, plan.to_json())
 

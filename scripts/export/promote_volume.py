@@ -13,7 +13,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.export import promotion, slabs
+from scripts.export import destination, slabs
 from scripts.lib import files
 from scripts.lib.job import UserError, job
 
@@ -27,9 +27,9 @@ def main(*, plans: Sequence[str], out: str, root: str | None) -> None:
     exports = [slabs.Plan.from_json(files.read_json(plan)) for plan in plans]
     kinds = [each for export in exports for each in export.kinds.values()]
     targets = [target for each in kinds for target in each.targets]
-    promotion.check(targets, Path(root))
+    destination.check(targets, Path(root))
     found = [
-        {"format": target.format, "path": str(promotion.promote(target, Path(root)))}
+        {"format": target.format, "path": str(destination.promote(target, Path(root)))}
         for target in targets
     ]
     log.info("promoted: %s", ", ".join(one["path"] for one in found))

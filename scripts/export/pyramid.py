@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from scripts.export import room, slabs
-from scripts.export.room import Room, Shape
+from scripts.export import buffer, slabs
+from scripts.export.buffer import PlaneBuffer
 from scripts.export.slabs import Plan
 from scripts.lib import files
 from scripts.lib.arrays import Voxels
@@ -39,18 +39,18 @@ class Column:
         self.rows: Rows = {kind: [[] for _ in goals] for kind, goals in self._open.items()}
         depth = min(plan.unit_zyx[0], z_range[1] - z_range[0])
         high, wide = (part.stop - part.start for part in area)
-        self._shape: Shape = (depth, high, wide)
-        self._room = Room(math.prod(self._shape) * np.dtype(plan.spec.dtype).itemsize)
+        self._shape = (depth, high, wide)
+        self._buffer = PlaneBuffer(math.prod(self._shape) * np.dtype(plan.spec.dtype).itemsize)
         self._held: dict[int, Voxels] = {}
         self._review = plan.review
 
     def voxels(self, depth: int) -> Voxels:
         """Return memory for `depth` planes of level 0; the one before, and its content, is gone."""
-        return self._room.array((depth, *self._shape[1:]), self._plan.spec.dtype)
+        return self._buffer.array((depth, *self._shape[1:]), self._plan.spec.dtype)
 
     def put(self, level: int, region: Region, voxels: Voxels) -> None:
         """Write the voxels of a region one file deep, and what they complete at lower levels."""
-        room.trim()
+        buffer.trim()
         for goal in self._open["levels"][level]:
             goal.write(region, voxels)
         self.rows["levels"][level].append(slabs.record(region, voxels, self._plan))
@@ -85,7 +85,7 @@ class Column:
         for k in range(len(half)):
             kernels.halve(voxels[2 * k], voxels[2 * k + 1], half[k])
             if level == 1:  # at once: what is written is new memory as well
-                self._room.forget(voxels, 2 * k + 2)
+                self._buffer.forget(voxels, 2 * k + 2)
         if below[0].stop // 2 >= goal[0].stop:
             self.put(level, goal, self._held.pop(level))
 

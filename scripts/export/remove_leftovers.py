@@ -10,7 +10,7 @@ Outputs
 import logging
 from pathlib import Path
 
-from scripts.export import leftovers
+from scripts.export import removable
 from scripts.lib import files
 from scripts.lib.job import UserError, job
 
@@ -22,15 +22,15 @@ def main(
 ) -> None:
     """Compare the word, check the archive once more, remove."""
     rows = files.read_table(listing)
-    expected = leftovers.confirmation(rows)
+    expected = removable.confirmation(rows)
     if word != expected:
         raise UserError(
             f"cleanup: nothing was removed. Look at {listing}; to remove what it names, set"
             f" export.cleanup_word: {expected} (found {word})"
         )
-    leftovers.check_archive(files.read_table(layers), archive_root)
-    leftovers.remove(rows, Path())
-    files.write_table(out, leftovers.COLUMNS, rows)
+    removable.check_archive(files.read_table(layers), archive_root)
+    removable.remove(rows, Path())
+    files.write_table(out, removable.COLUMNS, rows)
     log.info("removed %.3f GB", sum(int(row["bytes"]) for row in rows) / 1e9)
 
 

@@ -1,16 +1,17 @@
 """Render the blocks of level 0 whose first z lies in one chunk of layers, and their lower levels.
 
 Inputs
-    ``export/plan.json``, ``stacks/<final>.json``, ``ingest/chunks.tsv``, ``zcorr/Zcoords.txt``
+    ``export/plan.json``, ``stacks/<final>.json``, ``ingest/chunks.tsv``, ``zcorr/Zcoords.txt``;
+    ``export/damaged/{chunk}.json`` once check_slab has found damage (its time alone matters)
 Outputs
     ``export/slabs/{chunk}.json``: ``levels``, for each a list of regions with voxel range, CRC-32
     and number of files that are not all zero; ``voxels`` of level 0; ``key``, the digest of all
     they depend on; of a preview also ``made_of``
-    Side effect: the blocks, in every target, and a journal of what is finished while the job runs:
-    a job that was interrupted goes on at the next column of blocks.
+    Side effect: the blocks, in every target, and ``export/journals/{chunk}.jsonl``, a journal of
+    what is finished while the job runs: an interrupted job goes on at the next column of blocks.
 Method
     One warp per tile from source pixels through all its transforms, feathered seams, linear
-    interpolation between layers at their corrected z (spec solve-export 3.7).
+    interpolation between layers at their corrected z.
 """
 
 import functools
@@ -19,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.export import interpolation, promotion, pyramid, slabs, storing
+from scripts.export import destination, disk, interpolation, pyramid, slabs
 from scripts.export.journal import Journal
 from scripts.lib import files
 from scripts.lib.drawing import compose
@@ -41,7 +42,6 @@ def main(
     chunks: str,
     coordinates: str,
     out: str,
-    notes: str,
     chunk: str,
     render: Mapping[str, Any],
     export: Mapping[str, Any],
@@ -51,7 +51,7 @@ def main(
     stack, client = StackReceipt.read(receipt), RenderClient(**render)
     client.require(stack)
     what = slabs.Plan.from_json(files.read_json(plan))
-    promotion.refuse_promoted(what)
+    destination.refuse_promoted(what)
     (row,) = [row for row in files.read_table(chunks) if row["chunk"] == chunk]
     z_range = slabs.owned(what, int(row["z_first"]), int(row["z_last"]))
     mixed = _mixed(coordinates, what, z_range, export)
@@ -59,11 +59,11 @@ def main(
     tiles = client.tiles(stack.stack, min(needed), max(needed)) if needed else None
     placed = compose.place_layers(tiles) if tiles else {}
     key = slabs.key(what, z_range, mixed, export, stack.digest if made_of is None else made_of)
-    journal = Journal(Path(notes), key)
-    with storing.told():
+    journal = Journal.beside(out, key)
+    with disk.reported():
         rows = _render(what, z_range, mixed, placed, export, journal)
     log.info("chunk %s: z %s, %d regions", chunk, z_range, sum(map(len, rows["levels"])))
-    storing.flush(what)
+    disk.flush(what)
     known = {"key": key} | ({} if made_of is None else {"made_of": made_of})
     shape = {"z": z_range, "voxels": pyramid.voxels(rows["levels"][0])}
     files.write_json(out, {"chunk": chunk} | rows | shape | known)
@@ -123,7 +123,7 @@ def _column(
         layer = functools.partial(_layer, placed, box, export, 1 / plan.step_px, dtype)
         mine = mixed[depth.start - z_range[0] : depth.stop - z_range[0]]
         voxels = column.voxels(depth.stop - depth.start)
-        interpolation.weave(mine, layer, voxels)
+        interpolation.interpolate(mine, layer, voxels)
         column.put(0, region, voxels)
     return column.rows
 
@@ -143,7 +143,6 @@ if __name__ == "__main__":
             chunks=snakemake.input.chunks,
             coordinates=snakemake.input.coordinates,
             out=snakemake.output[0],
-            notes=snakemake.params.notes,
             chunk=snakemake.wildcards.chunk,
             render=snakemake.params.render,
             export=snakemake.params.export,

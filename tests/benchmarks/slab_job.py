@@ -21,7 +21,6 @@ def slab(export):
         chunks="ingest/chunks.tsv",
         coordinates="zcorr/Zcoords.txt",
         out="export/slabs/0000.json",
-        notes="export/journals/0000.jsonl",
         chunk="0000",
         render=RENDER,
         export=export,

@@ -5,7 +5,8 @@ import pytest
 import zarr
 from scipy import ndimage
 
-from scripts.lib.volumes.multiscale import Target, VolumeSpec, create, open_level
+from scripts.lib.volumes.metadata import create
+from scripts.lib.volumes.multiscale import Target, VolumeSpec, open_level
 
 BLOCK = (64, 128, 128)
 

@@ -16,11 +16,11 @@ import numpy as np
 
 from scripts.export import interpolation
 from scripts.lib import files
-from scripts.lib.drawing import compose, kernels
+from scripts.lib.drawing import compose
 from scripts.lib.geometry import Box
-from scripts.lib.numerics.kernels import halve
+from scripts.lib.numerics import kernels
 from scripts.lib.service.client import RenderClient
-from scripts.lib.volumes import multiscale
+from scripts.lib.volumes import compiled, multiscale
 from tests.export import test_parts
 from tests.export.synthetic import RENDER
 
@@ -86,8 +86,8 @@ def warm():
     a, b = (layer.rows(slice(None)) for layer in both)
     out = np.zeros(a.pixels.shape, np.uint8)
     interpolation.mix(a, b, 0.5, out)
-    kernels.contiguous(out[None, :, ::2])
-    halve(out, out, np.zeros((30, 70), np.uint8))
+    compiled.contiguous(out[None, :, ::2])
+    kernels.halve(out, out, np.zeros((30, 70), np.uint8))
 
 
 def main(count, seed):

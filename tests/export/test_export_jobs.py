@@ -62,7 +62,6 @@ def slab(chunk, **options):
         chunks="ingest/chunks.tsv",
         coordinates="zcorr/Zcoords.txt",
         out=f"export/slabs/{chunk}.json",
-        notes=f"export/journals/{chunk}.jsonl",
         chunk=chunk,
         render=RENDER,
         export=EXPORT | options,
@@ -79,8 +78,6 @@ def check(chunk):
     check_slab.main(
         plan="export/plan.json",
         slab=f"export/slabs/{chunk}.json",
-        notes=f"export/journals/{chunk}.jsonl",
-        finished="export/volume.json",
         out=f"export/checked/{chunk}.json",
     )
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from scripts.export import (
-    leftovers,
+    destination,
     list_leftovers,
     plan_export,
     promote_volume,
-    promotion,
+    removable,
     remove_leftovers,
 )
 from scripts.lib import files
 from scripts.lib.job import UserError
-from scripts.lib.volumes import multiscale
+from scripts.lib.volumes import metadata, multiscale
 from tests.export.test_export_jobs import plan as plan_again
 from tests.export.test_slabs import EXPORT as PLANNED
 from tests.export.test_slabs import plan as planned
@@ -40,7 +40,7 @@ def made(folder, name):
     )
     what = replace(what, targets=targets)
     for target in what.targets:
-        multiscale.create(target, what.spec)
+        metadata.create(target, what.spec)
         block = np.zeros((8, 32, 32), np.uint8)
         block[:, :16] = VOXELS
         multiscale.open_level(target, 0).write((slice(0, 8), slice(0, 32), slice(0, 32)), block)
@@ -62,7 +62,7 @@ def test_promoting_renames_every_format_and_leaves_links(volume):
     inodes = {t.format: next(t.folder(0).rglob("0")).stat().st_ino for t in volume.targets}
     promote()
     for target in volume.targets:
-        to = promotion.goal(target, Path("finished"))
+        to = destination.goal(target, Path("finished"))
         assert target.group.is_symlink()
         assert target.group.resolve() == to.resolve()
         assert next((to / "s0").rglob("0")).stat().st_ino == inodes[target.format]  # no copy
@@ -124,12 +124,12 @@ def test_a_region_is_named_by_its_part_and_never_takes_the_volumes_place(volume)
     names = {f"v{part}{end}" for part in ("", f".{part}") for end in (".n5", ".zarr", ".v3.zarr")}
     assert {path.name for path in Path("finished").iterdir()} == names
     with pytest.raises(UserError, match="was promoted"):
-        promotion.refuse_promoted(region)
+        destination.refuse_promoted(region)
 
 
 def test_an_interrupted_promotion_is_completed(volume):
     target = volume.targets[0]
-    to = promotion.goal(target, Path("finished"))
+    to = destination.goal(target, Path("finished"))
     to.parent.mkdir(parents=True)
     target.group.rename(to)
     promote()
@@ -146,13 +146,13 @@ def test_another_file_system_is_refused(volume, monkeypatch):
     monkeypatch.setattr(Path, "stat", stat)
     monkeypatch.setattr(Path, "is_dir", lambda self: True)
     with pytest.raises(UserError, match="another file system"):
-        promotion.check(volume.targets, Path("finished"))
+        destination.check(volume.targets, Path("finished"))
 
 
 def test_nothing_is_exported_into_a_promoted_volume(volume, monkeypatch):
     promote()
     with pytest.raises(UserError, match=r"v\.n5/em/fibsem-uint8 was promoted to .*must not change"):
-        promotion.refuse_promoted(volume)
+        destination.refuse_promoted(volume)
     monkeypatch.setattr(plan_export.StackReceipt, "read", lambda path: stack())
     files.write_table("ingest/chunks.tsv", ["z_first", "z_last"], [{"z_first": 1, "z_last": 9}])
     with pytest.raises(UserError, match="was promoted"):
@@ -226,7 +226,7 @@ def test_what_is_listed_with_its_sizes_goes_when_its_word_is_given(cleanable):
     assert not Path("h5/align").exists()
     assert not Path("preview").exists()
     assert Path("export/volume.json").exists()
-    assert leftovers.found(Path()) == []
+    assert removable.found(Path()) == []
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 
 from scripts.export import interpolation
-from scripts.export.interpolation import Mixture, mix, mixtures, read_coordinates, weave
-from scripts.lib.drawing import kernels
+from scripts.export.interpolation import Mixture, interpolate, mix, mixtures, read_coordinates
+from scripts.lib.drawing import spans
 from scripts.lib.drawing.mosaic import Drawn
 from scripts.lib.job import UserError
 
 
 def picture(value, mask=None, shape=(2, 3), dtype="uint8"):
     mask = np.ones(shape, bool) if mask is None else np.asarray(mask)
-    return Drawn(np.where(mask, value, 0).astype(dtype), kernels.spans_of(mask))
+    return Drawn(np.where(mask, value, 0).astype(dtype), spans.spans_of(mask))
 
 
 def copied(one):
-    """`weave` may write into what it gets."""
+    """`interpolate` may write into what it gets."""
     return Drawn(one.pixels.copy(), one.spans)
 
 
@@ -28,7 +28,7 @@ def mixed(a, b, share):
 
 def woven(found, render, shape, dtype):
     out = np.full((len(found), *shape), 77, dtype)
-    weave(found, render, out)
+    interpolate(found, render, out)
     return out
 
 
@@ -111,7 +111,7 @@ def test_any_masks_mix_as_the_rule_says_pixel_by_pixel(dtype, seed):
     masks = [rng.random((9, 40)) < share for share in (0.1 + 0.25 * seed, 0.6)]
     masks[0][3], masks[1][4], masks[0][5], masks[1][6] = True, True, False, False
     a, b = (
-        Drawn(np.where(m, rng.integers(1, 255, m.shape), 0).astype(dtype), kernels.spans_of(m))
+        Drawn(np.where(m, rng.integers(1, 255, m.shape), 0).astype(dtype), spans.spans_of(m))
         for m in masks
     )
     assert np.array_equal(a.mask, masks[0])
@@ -128,7 +128,7 @@ def test_every_pattern_of_mixtures_gives_each_output_its_own(monkeypatch):
     rng = np.random.default_rng(8)
     masks = [rng.random((11, 7)) < 0.7 for _ in range(4)]
     layers = [
-        Drawn(np.where(m, rng.integers(1, 255, m.shape), 0).astype("uint8"), kernels.spans_of(m))
+        Drawn(np.where(m, rng.integers(1, 255, m.shape), 0).astype("uint8"), spans.spans_of(m))
         for m in masks
     ]
     pairs = [(0, 0), (0, 1), (0, 1), None, (1, 1), (1, 2), (2, 3), None, (2, 3), (3, 3)]

@@ -20,7 +20,7 @@ import pytest
 import waitress
 
 from scripts.export import viewer
-from scripts.lib.volumes import multiscale
+from scripts.lib.volumes import metadata, multiscale
 from scripts.render_ws.app import create_app
 from tests.export.synthetic import halved, smooth
 
@@ -71,7 +71,7 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for target in TARGETS.values():
-            multiscale.create(target, SPEC)
+            metadata.create(target, SPEC)
             for level, content in enumerate((voxels, halved(voxels))):
                 whole = tuple(slice(0, n) for n in SPEC.level_shape(level))
                 multiscale.open_level(target, level).write(whole, content)

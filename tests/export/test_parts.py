@@ -44,7 +44,6 @@ def export(folder, *, again=False, span=0, **settings):
     records, pyramid = [], str(at / "pyramid.json")
     for row in files.read_table("ingest/chunks.tsv"):
         records.append(str(at / f"slabs/{row['chunk']}.json"))
-        notes = str(at / f"journals/{row['chunk']}.jsonl")
         if not (again and Path(records[-1]).exists()):
             render_slab.main(
                 plan=plan,
@@ -52,20 +51,13 @@ def export(folder, *, again=False, span=0, **settings):
                 chunks="ingest/chunks.tsv",
                 coordinates="zcorr/Zcoords.txt",
                 out=records[-1],
-                notes=notes,
                 chunk=row["chunk"],
                 render=RENDER,
                 export=EXPORT,
             )
         checked = str(at / f"checked/{row['chunk']}.json")
         if not (again and Path(checked).exists()):
-            check_slab.main(
-                plan=plan,
-                slab=records[-1],
-                notes=notes,
-                finished=f"{folder}/volume.json",
-                out=checked,
-            )
+            check_slab.main(plan=plan, slab=records[-1], out=checked)
     spans = []
     for i in range(0, len(records) if span else 0, span or 1):
         spans.append(str(at / f"spans/{i:04d}.json"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.export import promotion
+from scripts.export import destination
 from scripts.lib import files
 from scripts.lib.job import UserError
 from scripts.lib.volumes import multiscale
@@ -96,6 +96,6 @@ def test_both_are_promoted(stack):
     Path("finished").mkdir()
     for each in plan.kinds.values():
         for target in each.targets:
-            promotion.promote(target, Path("finished"))
+            destination.promote(target, Path("finished"))
     level = Path("finished/v.n5/em/fibsem-uint8_review/s0")
     assert level.resolve() == Path("finished/v.n5/em/fibsem-uint8/s0").resolve()

@@ -14,7 +14,7 @@ from scripts.lib.drawing import compose
 from scripts.lib.geometry import Box
 from scripts.lib.service import records
 from scripts.lib.service.records import CanvasMatches, Leaf, TileSet, TileSpec
-from scripts.lib.volumes import multiscale
+from scripts.lib.volumes import metadata, multiscale
 
 RUNS = ("montage_top_bottom", "montage_left_right", "cross")
 
@@ -373,7 +373,7 @@ def write_export(root, tiles, truth):
         levels=1,
     )
     target = multiscale.Target("n5", str(root / "demo.n5"), "em/fibsem-uint8", "gzip", 1)
-    multiscale.create(target, spec)
+    metadata.create(target, spec)
     whole = tuple(slice(0, n) for n in voxels.shape)
     multiscale.open_level(target, 0).write(whole, voxels)
     listed = {

@@ -277,11 +277,11 @@ def _put_together(tiles: Sequence[Warped], shape: tuple[int, int], blend: _Blend
 
 
 def _rounded(picture: Picture, dtype: str) -> Drawn:
-    from scripts.lib.drawing import kernels  # a second to import
+    from scripts.lib.drawing import spans  # a second to import
 
     nearest = np.floor(picture.pixels + np.float32(0.5))
     whole = np.clip(nearest, 0, np.iinfo(dtype).max).astype(dtype)
-    return Drawn(whole, kernels.spans_of(picture.mask))
+    return Drawn(whole, spans.spans_of(picture.mask))
 
 
 def _cells(tiles: Sequence[Warped]) -> Iterator[tuple[Window, list[Warped]]]:

@@ -30,6 +30,11 @@ from scripts.lib.transforms import Affine, AxisOffset, Chain
 Window = tuple[slice, slice]  # rows, columns
 
 MAP_ERROR_PX = 0.01  # of a map between its nodes, far below what a match can tell
+FUZZ_PX = 1e-3  # by which a place may miss the tile through rounding: float32, up to 16,384 px
+# compiled into `kernels`, whose machine code is kept until that file changes
+BITS = 23  # of the fraction of a place as a whole number
+ONE = 1 << BITS
+EDGE_WEIGHT = 1e-3  # px; a border pixel counts only where no other tile has data
 _COARSEST_PX = 16  # first distance of a map's nodes
 _NARROW_PX = 128  # a strip of maps is not split any more
 _TABLE_STEP = 0.25  # px between the nodes of a tabulated inverse

@@ -1,11 +1,17 @@
-"""Mosaic: the tiles of a layer drawn as integers in one compiled pass, for exports.
+"""Mosaic: the tiles of a layer drawn as integers in one compiled pass, the export's rendering path.
 
-The same picture as `compose.render` gives in float32, rounded once (and filtered values clipped
-before they are interpolated, not after). Row by row the tiles' borders
-cut the output into pieces; where one tile alone has data it is interpolated straight into the
-output, and only elsewhere weights are computed. Places are rounded to 2^-23 px and affines so that
-they err by less than 0.002 px over a tile; what a pixel shows does not depend on the area that is
-drawn.
+There are two rendering paths. `compose.render` (OpenCV, float32) serves everything that looks at
+single pictures: any chain of transforms, any mask, any source of pixels, cubic interpolation. This
+one serves `compose.prepare`, and so the export, with whole numbers: about five times as fast
+(4 tiles of 2,048² with affines, feathered: see `make bench`), but for linear interpolation of tiles
+that are moved by affines, before them by a scan correction or not. Both show the same, which
+tests/lib/drawing/test_contract.py holds together for all kinds of transforms, masks, filters and
+blending: here values are rounded once (and filtered values clipped before they are interpolated,
+not after), places to 2^-23 px, and affines so that they err by less than 0.002 px over a tile.
+
+Row by row the tiles' borders cut the output into pieces; where one tile alone has data it is
+interpolated straight into the output, and only elsewhere weights are computed. What a pixel shows
+does not depend on the area that is drawn.
 """
 
 from __future__ import annotations
@@ -14,20 +20,20 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scripts.lib import geometry
 from scripts.lib.arrays import Array, Bool, Image, Int32, Int64
 from scripts.lib.drawing import filters, pixels, warp
-from scripts.lib.drawing.maps import Grid, Placed, Window
+from scripts.lib.drawing.maps import BITS, FUZZ_PX, ONE, Grid, Placed, Window
 from scripts.lib.service.records import TileSpec
 from scripts.lib.transforms import AxisOffset, Chain
 
-_FUZZ_PX = 1e-3  # by which a place may miss the tile through rounding; as in `warp`
-_BITS = 23  # of the fraction of a place; see `kernels`
-_ONE = 1 << _BITS
+if TYPE_CHECKING:
+    from scripts.lib.drawing import kernels
+
 _WEIGHT_STEPS = 256  # per px
 _NO_TABLE = np.zeros(0, np.int64)
 
@@ -36,8 +42,7 @@ _NO_TABLE = np.zeros(0, np.int64)
 class Drawn:
     """A layer as integers: ``pixels`` (h, w), 0 where no tile has data.
 
-    ``spans`` (h, n, 2): first and end of the columns of each row that have data, ascending; those
-    not used are (w, w). Small beside a mask, and what lies within one is gone over without asking.
+    ``spans`` (h, n, 2): see `scripts.lib.drawing.spans`.
     """
 
     pixels: Image
@@ -50,17 +55,17 @@ class Drawn:
     @property
     def mask(self) -> Bool:
         """(h, w), False where no tile has data."""
-        from scripts.lib.drawing import kernels  # a second to import
+        from scripts.lib.drawing import spans  # a second to import
 
-        return kernels.mask_of(self.spans, self.pixels.shape[1])
+        return spans.mask_of(self.spans, self.pixels.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
-class _Bend:
-    """An axis whose place in the image is looked up: a scan correction undone.
+class _Distortion:
+    """The distortion table of a scan correction: where in the image one axis of a place lies.
 
-    Node k lies at ``first + (k << (_BITS - level))``, once per full-scale pixel; integers, times
-    _ONE.
+    Node k lies at ``first + (k << (BITS - level))``, once per full-scale pixel; integers, times
+    ONE.
     """
 
     axis: int = 0  # 0 = x, 1 = y
@@ -74,10 +79,10 @@ class _Part:
 
     tile: TileSpec
     crop: Window
-    matrix: Int64  # (2, 3): column and row of the output to x, y of the crop, times _ONE
-    bounds: Int64  # (2, 2): lowest and highest x, y of `matrix` that have data, times _ONE
-    data: Int64  # (2, 2): the same of the crop, behind the bend
-    bend: _Bend
+    matrix: Int64  # (2, 3): column and row of the output to x, y of the crop, times ONE
+    bounds: Int64  # (2, 2): lowest and highest x, y of `matrix` that have data, times ONE
+    data: Int64  # (2, 2): the same of the crop, before its distortion
+    distortion: _Distortion
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -117,36 +122,46 @@ class Layer:
     _column: int  # first of the picture, in the whole volume
 
     @functools.cached_property
-    def _places(self) -> tuple[Int64, Int64, Int64, Int64, Int64, Int64, Int64]:
-        """Where images lie in the pool and in the picture: what `kernels.draw` takes after it."""
+    def _tiles(self) -> kernels.Tiles:
+        """The parts as the kernel takes them: laid out once, not for each band of rows."""
+        from scripts.lib.drawing import kernels  # a second to import
+
         shapes = [one.shape for one in self._parts]
-        return (
+        tables = [one.distortion.table for one in self._parts]
+        ends = np.cumsum([0, *(table.size for table in tables)])
+        rows = zip(ends, ends[1:], (one.distortion for one in self._parts), strict=False)
+        return kernels.Tiles(
+            self._pool,
             np.cumsum([0, *(h * w for h, w in shapes)])[:-1],
             _stacked(shapes, 2),
             _stacked([one.matrix for one in self._parts], 2, 3),
             _stacked([one.bounds for one in self._parts], 2, 2),
             _stacked([one.data for one in self._parts], 2, 2),
-            *_bends([one.bend for one in self._parts]),
+            np.concatenate([_NO_TABLE, *tables]),
+            _stacked([(a, b, one.first, one.axis) for a, b, one in rows], 4),
         )
 
     def rows(self, part: slice) -> Drawn:
-        """Draw some rows."""
+        """Draw some rows.
+
+        Parameters
+        ----------
+        part
+            Rows of the picture, in steps of one.
+
+        Returns
+        -------
+        Drawn
+            These rows, (n, w) of the type that was asked for.
+        """
         from scripts.lib.drawing import kernels  # a second to import
 
         first, end, _ = part.indices(self.shape[0])
         out = np.empty((end - first, self.shape[1]), self.dtype)
         spans = np.empty((end - first, len(self._parts), 2), np.int32)
-        kernels.draw(
-            self._pool,
-            *self._places,
-            _BITS - self._level,
-            first,
-            self._column,
-            np.float32((1 << self._level) / _WEIGHT_STEPS),
-            self._last,
-            out,
-            spans,
-        )
+        scale = np.float32((1 << self._level) / _WEIGHT_STEPS)
+        view = kernels.View(first, self._column, BITS - self._level, scale, self._last)
+        kernels.draw(self._tiles, view, out, spans)
         return Drawn(out, spans)
 
 
@@ -184,34 +199,26 @@ def _stacked(values: Sequence[Any], *shape: int) -> Int64:
     return np.reshape(np.array(values, np.int64), (-1, *shape))
 
 
-def _bends(bends: Sequence[_Bend]) -> tuple[Int64, Int64]:
-    """Lay tables behind each other; give them and (n, 4) start, stop, first node, axis."""
-    ends = np.cumsum([0, *(bend.table.size for bend in bends)])
-    rows = zip(ends, ends[1:], bends, strict=False)
-    table = np.concatenate([_NO_TABLE, *(bend.table for bend in bends)])
-    return table, _stacked([(a, b, bend.first, bend.axis) for a, b, bend in rows], 4)
-
-
 def _part(one: Placed, grid: Grid, level: int) -> _Part | None:
     window, split = warp.reached(one, grid), _split(one.chain)
     if window is None or split is None:
         return None
     offset, affine = split
     crop = _crop(one.tile, offset, affine, grid, window, level)
-    corner = np.array([crop[1].start, crop[0].start], np.int64) * _ONE
+    corner = np.array([crop[1].start, crop[0].start], np.int64) * ONE
     shift, unit = ((1 << level) - 1) / 2, 1 << level
     found = warp.data_of(one.tile, level, masked=one.tile.mask_url)
-    limits = np.array([found.low - _FUZZ_PX, found.high + _FUZZ_PX])
+    limits = np.array([found.low - FUZZ_PX, found.high + FUZZ_PX])
     matrix, data = _matrix(affine, one.tile, grid, level), _fixed((limits - shift) / unit) - corner
     if offset is None:
         matrix[:, 2] -= corner
-        return _Part(one.tile, crop, matrix, data, data, _Bend())
+        return _Part(one.tile, crop, matrix, data, data, _Distortion())
     first, table = _undone(offset, (one.tile.width, one.tile.height)[offset.axis], level)
-    bend = _Bend(offset.axis, first, table - corner[offset.axis])
+    distortion = _Distortion(offset.axis, first, table - corner[offset.axis])
     straight = np.where(np.arange(2) == offset.axis, 0, corner)  # the table holds the other
     matrix[:, 2] -= straight
     bounds = _fixed((offset.apply(limits) - shift) / unit) - straight
-    return _Part(one.tile, crop, matrix, bounds, data, bend)
+    return _Part(one.tile, crop, matrix, bounds, data, distortion)
 
 
 def _crop(
@@ -241,7 +248,7 @@ def _crop(
 
 @functools.lru_cache(maxsize=64)  # all tiles of a volume share a few corrections
 def _undone(offset: AxisOffset, size: int, level: int) -> tuple[int, Int64]:
-    """Tabulate the inverse of a correction for a tile of `size` px along its axis, times _ONE.
+    """Tabulate the inverse of a correction for a tile of `size` px along its axis, times ONE.
 
     Gives the first node and the value at each, both px of the level.
     """
@@ -255,7 +262,7 @@ def _undone(offset: AxisOffset, size: int, level: int) -> tuple[int, Int64]:
 
 
 def _matrix(affine: Array, tile: TileSpec, grid: Grid, level: int) -> Int64:
-    """Return the map from column and row of the output to x, y of a level, times _ONE.
+    """Return the map from column and row of the output to x, y of a level, times ONE.
 
     It is rounded about the middle of the tile, on the grid of which every area's is a part: all
     areas have the same.
@@ -275,4 +282,4 @@ def _matrix(affine: Array, tile: TileSpec, grid: Grid, level: int) -> Int64:
 
 
 def _fixed(values: Array) -> Int64:
-    return np.rint(values * _ONE).astype(np.int64)
+    return np.rint(values * ONE).astype(np.int64)

@@ -11,15 +11,13 @@ import numpy as np
 
 from scripts.lib.arrays import Array, Bytes, Float32, Image
 from scripts.lib.drawing import filters, maps, pixels
-from scripts.lib.drawing.maps import Grid, Locator, Placed, Window
+from scripts.lib.drawing.maps import EDGE_WEIGHT, FUZZ_PX, Grid, Locator, Placed, Window
 from scripts.lib.service.records import TileSpec
 
 Source = Callable[[TileSpec, int], tuple[Image, Image | None]]
 
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 _FUZZ = 1e-6  # px by which a coordinate may miss the tile through rounding
-_FUZZ_32 = 1e-3  # the same for float32 coordinates of up to 16,384 px
-_EDGE_WEIGHT = 1e-3  # px; a border pixel counts only where no other tile has data
 _REACH = {cv2.INTER_LINEAR: 1, cv2.INTER_CUBIC: 2}  # px that an interpolation looks beside
 
 
@@ -215,8 +213,8 @@ def _weights(at_x: Float32, at_y: Float32, data: Data) -> Float32:
     ]
     distance = np.minimum(*near)
     weight: Float32 = np.maximum(distance, np.float32(0))
-    weight += np.float32(_EDGE_WEIGHT)
-    weight *= distance >= -_FUZZ_32
+    weight += np.float32(EDGE_WEIGHT)
+    weight *= distance >= -FUZZ_PX
     return weight
 
 
@@ -229,7 +227,7 @@ def _masked_weights(
     share = locator.sample(unmasked[crop].astype(np.float32), origin, window, cv2.INTER_LINEAR)
     field = locator.sample(border_distance(unmasked)[crop], origin, window, cv2.INTER_LINEAR)
     inside = (_weights(*locator.at(window), data) > 0) & (share > 1 - 1e-4)
-    distance = np.maximum((field - 1) * np.float32(1 << level), 0) + np.float32(_EDGE_WEIGHT)
+    distance = np.maximum((field - 1) * np.float32(1 << level), 0) + np.float32(EDGE_WEIGHT)
     return np.asarray(inside * distance, np.float32)
 
 

@@ -36,9 +36,9 @@ def zarr_file(
 def _in_one_piece(block: Voxels, order: Literal["<", ">"]) -> Voxels:
     """Return a block contiguous and in a byte order, copied once."""
     if block.itemsize == 1 and not block.flags.c_contiguous:
-        from scripts.lib.drawing import kernels  # a second to import, for jobs that pack volumes
+        from scripts.lib.volumes import compiled  # a second to import, for jobs that pack volumes
 
-        return kernels.contiguous(block)
+        return compiled.contiguous(block)
     return np.ascontiguousarray(block, block.dtype.newbyteorder(order))
 
 

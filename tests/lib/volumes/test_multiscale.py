@@ -11,7 +11,8 @@ from zarr.storage import LocalStore
 from zarr_n5 import N5WrapperStore
 
 from scripts.lib.volumes import blocks, multiscale
-from scripts.lib.volumes.multiscale import Target, VolumeSpec, create, open_level
+from scripts.lib.volumes.metadata import create
+from scripts.lib.volumes.multiscale import Target, VolumeSpec, open_level
 from tests.export.synthetic import halved
 
 SPEC = VolumeSpec(

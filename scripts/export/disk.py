@@ -1,4 +1,4 @@
-"""When the place of a volume cannot be written: one message; and what killed jobs leave there."""
+"""The disk a volume lies on: one message when it cannot be written, and what killed jobs leave."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNFINISHED = re.compile(r"\..+\.partial|.+\.__lock")  # ours; tensorstore's
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def reported() -> Iterator[None]:
     """Turn a full disk, a read-only target and the like into one message.
 
     Raises
@@ -55,9 +55,9 @@ def flush(plan: Plan) -> None:
     Raises
     ------
     UserError
-        As `told`.
+        As `reported`.
     """
-    with told():
+    with reported():
         for target in plan.targets:
             multiscale.flush(target)
 

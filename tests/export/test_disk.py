@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.export import storing
+from scripts.export import disk
 from scripts.lib.job import UserError
 from tests.export import kills, test_parts
 from tests.export.synthetic import publish
@@ -58,9 +58,9 @@ def test_a_full_or_read_only_target_is_one_message_and_the_export_goes_on(small,
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
 def test_what_a_person_can_mend_is_told_and_what_not_is_an_error(code):
-    with pytest.raises(UserError, match="v/s0/1 cannot be written"), storing.told():
+    with pytest.raises(UserError, match="v/s0/1 cannot be written"), disk.reported():
         raise OSError(code, "?", "v/s0/1")
-    with pytest.raises(UserError, match="No space left"), storing.told():
+    with pytest.raises(UserError, match="No space left"), disk.reported():
         raise ValueError("RESOURCE_EXHAUSTED: Error writing [os_error_code='28']")
-    with pytest.raises(ValueError, match="shapes"), storing.told():
+    with pytest.raises(ValueError, match="shapes"), disk.reported():
         raise ValueError("shapes differ")

@@ -1,4 +1,4 @@
-"""A slab read back: its faults, and what of it stays good."""
+"""Damage of a slab that was read back: its faults, and what of it stays good."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def faults(plan: Plan, record: Mapping[str, Any]) -> list[Row]:
     ]
 
 
-def withdraw(plan: Plan, record: Mapping[str, Any], found: Sequence[Row], journal: Journal) -> None:
+def keep_good(
+    plan: Plan, record: Mapping[str, Any], found: Sequence[Row], journal: Journal
+) -> None:
     """Write the columns without fault into the journal, as an interrupted job would have."""
     journal.remove()
     for area in slabs.areas(plan, 0):
@@ -53,7 +55,7 @@ def message(chunk: str, found: Sequence[Row]) -> str:
     lines = "\n  ".join(row["fault"] for row in found[:_MOST_LINES])
     return (
         f"export: slab {chunk} has {len(found)} faults\n  {lines}\nThe damaged blocks are written"
-        " again by the next run; nothing needs to be removed by hand."
+        " again by the next run: render_slab takes the list of them as an input."
     )
 
 

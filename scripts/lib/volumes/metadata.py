@@ -1,0 +1,192 @@
+"""Metadata: the documents of N5 and OME-Zarr volumes.
+
+zarr-python and ome-zarr-models lay the OME-Zarr hierarchies out, in memory, and check them;
+numcodecs and zarr name the codecs. N5, which they do not know, is written out here.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scripts.lib import files
+from scripts.lib.volumes.multiscale import Target, VolumeSpec, level_geometry_nm
+
+Documents = dict[Path, dict[str, Any]]
+
+# of an N5 level: what its blocks do not depend on
+_PLACE = {"downsamplingFactors", "pixelResolution", "transform"}
+
+
+def create(target: Target, spec: VolumeSpec, attributes: Mapping[str, Any] | None = None) -> None:
+    """Write all metadata of a volume; blocks already there stay when they fit the new metadata.
+
+    Levels whose shape, block, type or codec changed are removed with their blocks, and levels
+    beyond the last. A volume that only grew in z keeps its blocks: their places are the same. A
+    level 0 that is a link keeps the metadata it has.
+
+    Parameters
+    ----------
+    target
+        Where the volume lives.
+    spec
+        Its geometry.
+    attributes
+        Added to those of the multiscale group (provenance); plain JSON values.
+    """
+    _drop_levels_beyond(target, spec.levels)
+    make = _n5 if target.format == "n5" else _ome_zarr
+    levels = {target.folder(level) for level in range(spec.levels)}
+    for path, document in make(target, spec, dict(attributes or {})).items():
+        if path.parent in levels:
+            if path.parent.is_symlink():
+                continue
+            if path.exists() and not _keeps_blocks(files.read_json(path), document):
+                shutil.rmtree(path.parent)
+        files.write_json(path, document)
+
+
+def _drop_levels_beyond(target: Target, levels: int) -> None:
+    level = levels
+    while target.folder(level).exists():
+        shutil.rmtree(target.folder(level))
+        level += 1
+
+
+def _keeps_blocks(known: Mapping[str, Any], array: Mapping[str, Any]) -> bool:
+    """Tell whether blocks written under `known` metadata are valid under that of `array`."""
+    changed = {key for key, value in array.items() if known.get(key, value) != value} - _PLACE
+    if changed not in ({"dimensions"}, {"shape"}):
+        return not changed
+    turn = -1 if changed == {"dimensions"} else 1  # N5: x, y, z
+    (key,) = changed
+    (old_z, *old_yx), (new_z, *new_yx) = known[key][::turn], array[key][::turn]
+    return bool(old_yx == new_yx and old_z <= new_z)
+
+
+# ---------------------------------------------------------------------------------------------
+# N5
+# ---------------------------------------------------------------------------------------------
+
+
+def _n5(target: Target, spec: VolumeSpec, attributes: dict[str, Any]) -> Documents:
+    shown = {"neuroglancer_supported": True}
+    above = [Path(target.container) / part for part in Path(target.dataset).parents[-2::-1]]
+    folders = {Path(target.container): {"n5": "4.0.0"} | shown} | dict.fromkeys(above, shown)
+    folders[target.group] = _n5_group(spec) | attributes
+    packed: dict[str, Any] = {"type": target.codec, "level": target.codec_level}
+    packed |= {"useZlib": False} if target.codec == "gzip" else {}
+    for level in range(spec.levels):
+        array = {
+            "dimensions": list(spec.level_shape(level)[::-1]),
+            "blockSize": list(spec.block_zyx[::-1]),
+            "dataType": spec.dtype,
+            "compression": packed,
+        }
+        folders[target.folder(level)] = array | _n5_level(spec, level)
+    return {folder / "attributes.json": document for folder, document in folders.items()}
+
+
+def _n5_group(spec: VolumeSpec) -> dict[str, Any]:
+    """Return what neuroglancer, n5-viewer and BigDataViewer read of the group; x, y, z.
+
+    ``translate`` is in voxels: the origin in pixels of the stack.
+    """
+    return {
+        "neuroglancer_supported": True,
+        "axes": ["x", "y", "z"],
+        "ordering": "F",
+        "units": ["nm", "nm", "nm"],
+        "scales": [list(spec.factors_zyx(k)[::-1]) for k in range(spec.levels)],
+        "pixelResolution": {"dimensions": list(spec.voxel_nm_zyx[::-1]), "unit": "nm"},
+        "translate": list(spec.origin_px_zyx[::-1]),
+    }
+
+
+def _n5_level(spec: VolumeSpec, level: int) -> dict[str, Any]:
+    """Return the attributes of a level beside those of the array; nm, without the export's origin.
+
+    Readers multiply ``pixelResolution`` by ``downsamplingFactors`` (x, y, z): n5-viewer, Fiji, and
+    neuroglancer where it opens a level alone. Of ``transform``, which Fiji and n5-viewer prefer,
+    they take scale and translate as z, y, x whatever its axes and ordering say.
+    """
+    factors = spec.factors_zyx(level)
+    pairs = list(zip(factors, spec.voxel_nm_zyx, strict=True))
+    return {
+        "downsamplingFactors": list(factors[::-1]),
+        "pixelResolution": {"dimensions": list(spec.voxel_nm_zyx[::-1]), "unit": "nm"},
+        "transform": {
+            "axes": ["z", "y", "x"],
+            "ordering": "C",
+            "units": ["nm", "nm", "nm"],
+            "scale": [f * v for f, v in pairs],
+            "translate": [(f - 1) / 2 * v for f, v in pairs],
+        },
+    }
+
+
+# ---------------------------------------------------------------------------------------------
+# OME-Zarr
+# ---------------------------------------------------------------------------------------------
+
+
+def _ome_zarr(target: Target, spec: VolumeSpec, attributes: dict[str, Any]) -> Documents:
+    """Lay the hierarchy out in memory; z, y, x in nm, origin and half voxels included."""
+    # half a second to import, for the jobs that make hierarchies
+    import ome_zarr_models.v04
+    import ome_zarr_models.v05
+    import pydantic_zarr.v2
+    import pydantic_zarr.v3
+    import zarr
+
+    old = target.format == "zarr"
+    model: Any = ome_zarr_models.v04 if old else ome_zarr_models.v05
+    array_spec: Any = (pydantic_zarr.v2 if old else pydantic_zarr.v3).ArraySpec
+    stored: dict[str, Any] = {}
+    store = zarr.storage.MemoryStore(stored)
+    levels = range(spec.levels)
+    arrays = [_zarr_array(store, target, spec, level) for level in levels]
+    places = [level_geometry_nm(spec, level) for level in levels]
+    image = model.Image.new(
+        array_specs=[array_spec.from_zarr(array) for array in arrays],
+        paths=[f"s{level}" for level in levels],
+        axes=[model.axes.Axis(name=axis, type="space", unit="nanometer") for axis in "zyx"],
+        scales=[scale for scale, _ in places],
+        translations=[shift for _, shift in places],
+        name=f"/{target.dataset}",
+        multiscale_type="mean",
+        global_scale=[1.0, 1.0, 1.0],
+    )
+    ome = image.attributes.model_dump(mode="json", exclude_none=True)
+    zarr.open_group(store, path=target.dataset, mode="a").update_attributes(ome | attributes)
+    documents = {name: json.loads(text.to_bytes()) for name, text in stored.items()}
+    return {Path(target.container) / name: value for name, value in documents.items() if value}
+
+
+def _zarr_array(store: Any, target: Target, spec: VolumeSpec, level: int) -> Any:  # noqa: ANN401
+    import numcodecs
+    import zarr
+
+    codec: Any
+    how: dict[str, Any]
+    if target.format == "zarr":
+        codec = numcodecs.get_codec({"id": target.codec, "level": target.codec_level})
+        how = {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": "/"}}
+    else:
+        named: Any = zarr.registry.get_codec_class(target.codec)
+        codec = named(level=target.codec_level)
+        how = {"shards": target.unit_zyx(spec.block_zyx), "dimension_names": "zyx"}
+    return zarr.create_array(
+        store,
+        name=f"{target.dataset}/s{level}",
+        shape=spec.level_shape(level),
+        chunks=spec.block_zyx,
+        dtype=spec.dtype,
+        filters=None,
+        compressors=codec,
+        fill_value=0,
+        **how,
+    )
