@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from scripts.correct.evidence import Evidence, Found
 from scripts.lib.arrays import Array, Bool, Int64
-from scripts.lib.drawing import boxes, compose, filters
+from scripts.lib.drawing import boxes, compose, filters, grey_values
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
 from scripts.lib.numerics import robust
@@ -32,7 +32,7 @@ Json = dict[str, Any]
 COUNTS = {"none": 0, "quadratic": 6, "fourthOrder": 9}
 # means of the basis over [-1, 1] x [-1, 1]: odd powers have none
 _MEANS = np.array(
-    [0.0 if px % 2 or py % 2 else 1 / ((px + 1) * (py + 1)) for px, py in filters.POWERS]
+    [0.0 if px % 2 or py % 2 else 1 / ((px + 1) * (py + 1)) for px, py in grey_values.POWERS]
 )
 _SAMPLES = 5  # a tile's model is refitted to 5 x 5 points, as in the reference
 _BIWEIGHT = 4.685  # of sd: 95 % efficient on normal noise
@@ -267,7 +267,7 @@ def fit_range(
     coefficients, residual = fit(basis(x, y, COUNTS[kind])[:, 1:], grey, layer)
     model = zero_mean(np.array([0.0, *coefficients]))
     line = np.linspace(-1, 1, 33)
-    field = filters.polynomial(model.tolist(), line, line)
+    field = grey_values.polynomial(model.tolist(), line, line)
     return {
         "z": middle,
         "modelType": kind,

@@ -18,10 +18,15 @@ Shape = tuple[int, int, int]
 
 
 class PlaneBuffer:
-    """Anonymous memory for arrays of at most `size` bytes, one at a time.
+    """Anonymous memory for arrays, one at a time.
 
     Half of what a lower level needs is needed when the level above is done with: its planes go back
     to the system while they are averaged, which saves a tenth of the peak.
+
+    Parameters
+    ----------
+    size
+        Bytes of the largest array.
     """
 
     def __init__(self, size: int) -> None:
@@ -31,11 +36,32 @@ class PlaneBuffer:
             self._map.madvise(mmap.MADV_HUGEPAGE)
 
     def array(self, shape: Shape, dtype: str) -> Voxels:
-        """Return the memory as (z, y, x) of any content."""
+        """Return the memory as an array of any content.
+
+        Parameters
+        ----------
+        shape
+            z, y, x.
+        dtype
+            Of the array.
+
+        Returns
+        -------
+        Voxels
+            (z, y, x); the one before shares it.
+        """
         return np.frombuffer(self._map, dtype, count=math.prod(shape)).reshape(shape)
 
     def forget(self, voxels: Voxels, planes: int) -> None:
-        """Give the first `planes` of `array` back to the system; their content is lost."""
+        """Give the first planes of an array back to the system; their content is lost.
+
+        Parameters
+        ----------
+        voxels
+            As of `array`.
+        planes
+            How many.
+        """
         stop = planes * voxels[0].nbytes // mmap.PAGESIZE * mmap.PAGESIZE
         if stop and hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED, 0, stop)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scripts.export import pyramid, slabs, viewer
+from scripts.export import pyramid, stored, viewer
 from scripts.export.slabs import Plan
 from scripts.lib.job import UserError
 from scripts.lib.volumes import multiscale
@@ -23,7 +23,24 @@ def levels(
     built: Sequence[Rows],
     kind: str = "levels",
 ) -> list[list[Mapping[str, Any]]]:
-    """Return all records of each level: those of the slabs and those of the pyramid."""
+    """Return all records of each level: those of the slabs and those of the pyramid.
+
+    Parameters
+    ----------
+    plan
+        The export, or its review pyramid.
+    records
+        Of slabs.
+    built
+        Records of s1, s2 … that spans and the pyramid's job made.
+    kind
+        ``levels`` or ``review``.
+
+    Returns
+    -------
+    list of list
+        Records by level, from 0 on.
+    """
     return [
         [*pyramid.made(plan, level, records, kind), *(built[level - 1] if level else ())]
         for level in range(plan.spec.levels)
@@ -33,7 +50,24 @@ def levels(
 def joined(
     plan: Plan, built: Sequence[Rows], spans: Sequence[Mapping[str, Any]], kind: str = "levels"
 ) -> list[Rows]:
-    """Return all records of s1, s2 … that spans and the pyramid's job made."""
+    """Return all records of s1, s2 … that spans and the pyramid's job made.
+
+    Parameters
+    ----------
+    plan
+        The export, or its review pyramid.
+    built
+        Records of the pyramid's job by level, from s1 on.
+    spans
+        Records of the spans.
+    kind
+        ``levels`` or ``review``.
+
+    Returns
+    -------
+    list of list
+        Records by level, from s1 on.
+    """
     return [
         [*pyramid.made(plan, level, spans, kind), *rows]
         for level, rows in enumerate(built, start=1)
@@ -44,6 +78,15 @@ def check(plan: Plan, found: Sequence[Rows], built: Sequence[Rows]) -> None:
     """Check that all voxels of all levels were written and all files are there.
 
     What slabs wrote was read back by their own jobs (`check_slab`); `built` is read back here.
+
+    Parameters
+    ----------
+    plan
+        The export, or its review pyramid.
+    found
+        All records by level.
+    built
+        Those of s1, s2 … that spans and the pyramid's job made.
 
     Raises
     ------
@@ -61,7 +104,7 @@ def check(plan: Plan, found: Sequence[Rows], built: Sequence[Rows]) -> None:
         fault["fault"]
         for target in plan.targets
         for level, rows in enumerate(built, start=1)
-        for fault in slabs.faults(plan, target, level, rows)
+        for fault in stored.faults(plan, target, level, rows)
     ]
     lines += [] if lines else _miscounted(plan, found)
     if lines:
@@ -78,7 +121,7 @@ def _miscounted(plan: Plan, found: Sequence[Rows]) -> list[str]:
     out = []
     for target in plan.targets:
         for level, rows in enumerate(found):
-            expected = sum(slabs.stored_files(row, target) for row in rows)
+            expected = sum(stored.stored_files(row, target) for row in rows)
             stored = multiscale.count_blocks(target, level)
             if stored != expected:
                 out.append(
@@ -90,7 +133,24 @@ def _miscounted(plan: Plan, found: Sequence[Rows]) -> list[str]:
 def description(
     plan: Plan, found: Sequence[Rows], *, volume: str, export: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Describe the exported volumes."""
+    """Describe the exported volumes.
+
+    Parameters
+    ----------
+    plan
+        The export.
+    found
+        All records by level.
+    volume
+        Name of the volume.
+    export
+        ``data_url`` and ``neuroglancer_url``.
+
+    Returns
+    -------
+    dict
+        What ``export/volume.json`` holds.
+    """
     spec = plan.spec
     origin_nm = multiscale.level_geometry_nm(spec, 0)[1]
     shown = viewer.contrast(plan.targets[0], spec)

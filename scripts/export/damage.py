@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scripts.export import pyramid, slabs
+from scripts.export import pyramid, slabs, stored
 from scripts.export.journal import Journal
 from scripts.export.slabs import Plan
 
@@ -15,20 +15,45 @@ _MOST_LINES = 20
 
 
 def faults(plan: Plan, record: Mapping[str, Any]) -> list[Row]:
-    """Return the records of all levels and targets that are not as stored, with level and fault."""
+    """Return the records of all levels and targets that are not as stored.
+
+    Parameters
+    ----------
+    plan
+        The export.
+    record
+        Of a slab.
+
+    Returns
+    -------
+    list of dict
+        Records with level and fault.
+    """
     return [
         fault | {"level": level}
         for kind, each in plan.kinds.items()
         for target in each.targets
         for level, rows in enumerate(record[kind])
-        for fault in slabs.faults(each, target, level, rows)
+        for fault in stored.faults(each, target, level, rows)
     ]
 
 
 def keep_good(
     plan: Plan, record: Mapping[str, Any], found: Sequence[Row], journal: Journal
 ) -> None:
-    """Write the columns without fault into the journal, as an interrupted job would have."""
+    """Write the columns without fault into the journal, as an interrupted job would have.
+
+    Parameters
+    ----------
+    plan
+        The export.
+    record
+        Of the slab.
+    found
+        Its faults.
+    journal
+        Of the slab's job.
+    """
     journal.remove()
     for area in slabs.areas(plan, 0):
         if not any(_belongs(row, row["level"], area) for row in found):
@@ -51,7 +76,20 @@ def _belongs(row: Mapping[str, Any], level: int, area: tuple[slice, slice]) -> b
 
 
 def message(chunk: str, found: Sequence[Row]) -> str:
-    """Say what is wrong, the first twenty lines of it, and what the next run will do."""
+    """Say what is wrong, the first twenty lines of it, and what the next run will do.
+
+    Parameters
+    ----------
+    chunk
+        Of the slab.
+    found
+        Its faults.
+
+    Returns
+    -------
+    str
+        For the user.
+    """
     lines = "\n  ".join(row["fault"] for row in found[:_MOST_LINES])
     return (
         f"export: slab {chunk} has {len(found)} faults\n  {lines}\nThe damaged blocks are written"
@@ -60,7 +98,20 @@ def message(chunk: str, found: Sequence[Row]) -> str:
 
 
 def summary(plan: Plan, record: Mapping[str, Any]) -> Row:
-    """Count what was read back."""
+    """Count what was read back.
+
+    Parameters
+    ----------
+    plan
+        The export.
+    record
+        Of the slab.
+
+    Returns
+    -------
+    dict
+        chunk, formats, and regions and voxels by level.
+    """
     levels = [{"regions": len(rows), "voxels": pyramid.voxels(rows)} for rows in record["levels"]]
     formats = [target.format for target in plan.targets]
     return {"chunk": record["chunk"], "formats": formats, "levels": levels}

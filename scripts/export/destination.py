@@ -16,9 +16,22 @@ _SUFFIXES = (".v3.zarr", ".zarr", ".n5")
 
 
 def container(target: Target, root: Path) -> Path:
-    """Return container of `target` below `root`; one of ``exports/<part>`` is named by its part.
+    """Return the container of a volume below the folder of finished ones.
 
-    In its own folder a region has the name of the whole volume: ``v.n5``; here ``v.<part>.n5``.
+    One of ``exports/<part>`` is named by its part: in its own folder a region has the name of the
+    whole volume, ``v.n5``; here ``v.<part>.n5``.
+
+    Parameters
+    ----------
+    target
+        The volume.
+    root
+        The folder of finished volumes.
+
+    Returns
+    -------
+    Path
+        It need not exist.
     """
     path = Path(target.container)
     if path.parent.parent != Path("exports"):
@@ -28,12 +41,32 @@ def container(target: Target, root: Path) -> Path:
 
 
 def goal(target: Target, root: Path) -> Path:
-    """Return the folder that the multiscale group of `target` gets below `root`."""
+    """Return the folder that a multiscale group gets below the folder of finished volumes.
+
+    Parameters
+    ----------
+    target
+        The volume.
+    root
+        The folder of finished volumes.
+
+    Returns
+    -------
+    Path
+        It need not exist.
+    """
     return container(target, root) / target.dataset
 
 
 def check(targets: Sequence[Target], root: Path) -> None:
     """Check that all groups can be renamed, before one is.
+
+    Parameters
+    ----------
+    targets
+        The volumes.
+    root
+        The folder of finished volumes.
 
     Raises
     ------
@@ -64,9 +97,21 @@ def check(targets: Sequence[Target], root: Path) -> None:
 
 
 def promote(target: Target, root: Path) -> Path:
-    """Rename the group of `target` to its goal and leave a link; gives the goal.
+    """Rename a group to its goal and leave a link. Safe to repeat.
 
-    Groups above it that are not there yet get the same metadata as here. Safe to repeat.
+    Groups above it that are not there yet get the same metadata as here.
+
+    Parameters
+    ----------
+    target
+        The volume.
+    root
+        The folder of finished volumes.
+
+    Returns
+    -------
+    Path
+        The goal.
     """
     to = goal(target, root)
     if not target.group.is_symlink():
@@ -89,6 +134,11 @@ def _copy_metadata(target: Target, root: Path) -> None:
 
 def refuse_promoted(plan: Plan) -> None:
     """Stop a job that would write into a volume that has been promoted.
+
+    Parameters
+    ----------
+    plan
+        The export.
 
     Raises
     ------

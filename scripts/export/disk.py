@@ -52,6 +52,11 @@ def flush(plan: Plan) -> None:
 
     A journal needs none: what a power cut took from a column that it names, `check_slab` finds.
 
+    Parameters
+    ----------
+    plan
+        The export.
+
     Raises
     ------
     UserError
@@ -63,9 +68,19 @@ def flush(plan: Plan) -> None:
 
 
 def sweep(plan: Plan) -> int:
-    """Remove the unfinished files that killed jobs left in the volumes; gives their number.
+    """Remove the unfinished files that killed jobs left in the volumes.
 
     Only when no job writes any more.
+
+    Parameters
+    ----------
+    plan
+        The export.
+
+    Returns
+    -------
+    int
+        How many there were.
     """
     count = 0
     for target in plan.targets:

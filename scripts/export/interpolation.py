@@ -35,6 +35,18 @@ class Mixture:
 def read_coordinates(text: str, name: str) -> dict[int, float]:
     """Read ``z corrected`` lines and pin both ends to their nominal z.
 
+    Parameters
+    ----------
+    text
+        The lines.
+    name
+        Of the file, for messages.
+
+    Returns
+    -------
+    dict
+        Corrected z by layer, in ascending order.
+
     Raises
     ------
     UserError
@@ -63,11 +75,25 @@ def read_coordinates(text: str, name: str) -> dict[int, float]:
 def mixtures(
     corrected: dict[int, float], z_out: Iterable[int], *, fill_gaps: bool
 ) -> list[Mixture | None]:
-    """Say for each output z what it is made of; None = nothing.
+    """Say for each output z what it is made of.
 
     Nothing lies outside the first and last layer. Over missing layers, whose neighbours a and b are
     more than one z apart, `fill_gaps` mixes the two; without it an output z shows nothing when the
     nearest layer is a missing one, else the nearest alone.
+
+    Parameters
+    ----------
+    corrected
+        Corrected z by layer.
+    z_out
+        Output z, whole numbers.
+    fill_gaps
+        Whether missing layers are interpolated.
+
+    Returns
+    -------
+    list of Mixture or None
+        None = nothing.
     """
     layers = np.array(list(corrected))
     at = np.array(list(corrected.values()))
@@ -92,11 +118,19 @@ def _mixture(layers: Int64, at: Array, z: int, *, fill_gaps: bool) -> Mixture | 
 def interpolate(
     made_of: Sequence[Mixture | None], layer_of: Callable[[int], Layer], out: Voxels
 ) -> None:
-    """Interpolate the output layers of an area, (n, h, w); layers are drawn once, in order of z.
+    """Interpolate the output layers of an area; layers are drawn once, in order of z.
 
-    `layer_of` gives an input layer over the area (h, w) in the volume's type. A layer that is drawn
-    is mixed in bands that the processor's cache still holds, and takes the place of the layer
-    before when that is done with: mostly one is held.
+    A layer that is drawn is mixed in bands that the processor's cache still holds, and takes the
+    place of the layer before when that is done with: mostly one is held.
+
+    Parameters
+    ----------
+    made_of
+        What each output layer is made of.
+    layer_of
+        Gives an input layer by z, over the area (h, w) in the volume's type.
+    out
+        (n, h, w), written.
     """
     held: dict[int, Drawn] = {}
     for k, mixture in enumerate(made_of):
@@ -111,8 +145,8 @@ def interpolate(
             mix(held[a], held[b], mixture.share, out[k])
             continue
         done_with = a not in _next(made_of, k)
-        room = held[a].pixels if done_with else np.empty_like(held[a].pixels)
-        held[b] = _mix_new(held[a], layer_of(b), mixture.share, out[k], room)
+        buffer = held[a].pixels if done_with else np.empty_like(held[a].pixels)
+        held[b] = _mix_new(held[a], layer_of(b), mixture.share, out[k], buffer)
         if done_with:
             del held[a]
 
@@ -122,23 +156,32 @@ def _next(made_of: Sequence[Mixture | None], k: int) -> tuple[int, ...]:
     return next(((one.a, one.b) for one in made_of[k + 1 :] if one is not None), ())
 
 
-def _mix_new(a: Drawn, layer: Layer, share: float, out: Voxels, room: Voxels) -> Drawn:
-    """Draw a layer and mix it with `a` into `out`; gives it, in `room` (may be that of `a`)."""
+def _mix_new(a: Drawn, layer: Layer, share: float, out: Voxels, buffer: Voxels) -> Drawn:
+    """Draw a layer and mix it with `a` into `out`; return it, in `buffer` (may be that of `a`)."""
     found = []
-    for first in range(0, len(room), _BAND_ROWS):
+    for first in range(0, len(buffer), _BAND_ROWS):
         band = slice(first, first + _BAND_ROWS)
         new = layer.rows(band)
         mix(a.rows(band), new, share, out[band])
-        room[band] = new.pixels
+        buffer[band] = new.pixels
         found.append(new.spans)
-    return Drawn(room, np.concatenate(found))
+    return Drawn(buffer, np.concatenate(found))
 
 
 def mix(a: Drawn, b: Drawn, share: float, out: Voxels) -> None:
-    """Mix two pictures, ``share`` of `a`, into `out` of the same type, rounded (halves to even).
+    """Mix two pictures, ``share`` of `a`, into `out`, rounded (halves to even).
 
-    Where one has no data the other alone is shown, where both have none 0. (The reference cuts
+    Where one has no data the other alone is shown, where both have none 0. (Other exports cut
     fractions off, which darkens by half a grey level.)
+
+    Parameters
+    ----------
+    a, b
+        The pictures.
+    share
+        Of `a`, 0 to 1.
+    out
+        (h, w) of the same type, written.
     """
     if a is b:
         np.copyto(out, a.pixels)

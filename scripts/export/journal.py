@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.export import slabs
+from scripts.export import stored
 from scripts.export.pyramid import Rows
 from scripts.export.slabs import Plan
 from scripts.lib import files
@@ -28,12 +28,36 @@ class Journal:
 
     @staticmethod
     def beside(record: str, key: str) -> Journal:
-        """Return the journal of the job that writes a slab's `record`, ``slabs/<chunk>.json``."""
+        """Return the journal of the job that writes a slab's record.
+
+        Parameters
+        ----------
+        record
+            ``slabs/<chunk>.json``.
+        key
+            What the slab's voxels depend on.
+
+        Returns
+        -------
+        Journal
+            ``journals/<chunk>.jsonl``.
+        """
         path = Path(record)
         return Journal(path.parent.parent / "journals" / f"{path.stem}.jsonl", key)
 
     def finished(self, plan: Plan) -> dict[tuple[int, int], Rows]:
-        """Return the records of columns whose files are all there; by first y and x."""
+        """Return the records of columns whose files are all there.
+
+        Parameters
+        ----------
+        plan
+            The export.
+
+        Returns
+        -------
+        dict
+            Records by first y and x of the column.
+        """
         lines = self._lines()
         if not lines or lines[0] != {"key": self.key}:
             self.path.unlink(missing_ok=True)
@@ -45,7 +69,15 @@ class Journal:
         }
 
     def add(self, area: Area, rows: Rows) -> None:
-        """Append a column."""
+        """Append a column.
+
+        Parameters
+        ----------
+        area
+            y, x.
+        rows
+            Its records.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = {"area": [area[0].start, area[1].start], "rows": rows}
         text = files.canonical_json(line) + "\n"
@@ -70,7 +102,7 @@ class Journal:
 
 def _all_stored(plan: Plan, rows: Rows) -> bool:
     return all(
-        slabs.is_stored(plan.kinds[kind], level, row)
+        stored.is_stored(plan.kinds[kind], level, row)
         for kind, levels in rows.items()
         for level, found in enumerate(levels)
         for row in found

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.export import slabs
+from scripts.export import slabs, stored
 from scripts.export.slabs import Plan
 from scripts.lib import files
 from scripts.lib.job import UserError
@@ -19,7 +19,20 @@ _ANEW = "Remove the folder preview/ and run again: it is then made anew."
 
 
 def slab_rows(plan: Plan, chunks: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Return chunk, z_first and z_last (inclusive) of the whole blocks that each chunk owns."""
+    """Return the whole blocks that each chunk owns.
+
+    Parameters
+    ----------
+    plan
+        The preview.
+    chunks
+        ``preview/chunks.tsv``.
+
+    Returns
+    -------
+    list of dict
+        chunk, z_first and z_last (inclusive); chunks without whole blocks are absent.
+    """
     rows = []
     origin = plan.spec.origin_px_zyx[0]
     for chunk in chunks:
@@ -31,7 +44,22 @@ def slab_rows(plan: Plan, chunks: Iterable[Mapping[str, str]]) -> list[dict[str,
 
 
 def made_of(plan: Plan, row: Mapping[str, Any], tiles: TileSet) -> str:
-    """Digest of all that the voxels of a slab depend on; of the images size and time."""
+    """Digest all that the voxels of a slab depend on; of the images size and time.
+
+    Parameters
+    ----------
+    plan
+        The preview.
+    row
+        z_first and z_last of the slab.
+    tiles
+        Its tile specs.
+
+    Returns
+    -------
+    str
+        SHA-256.
+    """
     paths = sorted({image_path(tile.image_url) for tile in tiles.tiles})
     return files.digest(
         {
@@ -44,12 +72,34 @@ def made_of(plan: Plan, row: Mapping[str, Any], tiles: TileSet) -> str:
 
 
 def image_path(url: str) -> Path:
-    """Path of the file that an image URL names."""
-    return Path(files.path_of_url(url))
+    """Return the path of the file that an image URL names.
+
+    Parameters
+    ----------
+    url
+        ``file://PATH?...``.
+
+    Returns
+    -------
+    Path
+        Relative where the URL is.
+    """
+    return Path(url.removeprefix("file://").partition("?")[0])
 
 
 def coordinates(layers: Iterable[Mapping[str, str]]) -> str:
-    """Return ``z z`` lines of all layers that have tiles."""
+    """Return ``z z`` lines of all layers that have tiles.
+
+    Parameters
+    ----------
+    layers
+        ``preview/layers.tsv``.
+
+    Returns
+    -------
+    str
+        In ascending order, as ``Zcoords.txt``.
+    """
     found = sorted(int(row["z"]) for row in layers if row["status"] != "gap")
     return "".join(f"{z} {float(z)}\n" for z in found)
 
@@ -58,6 +108,15 @@ def check(
     plan: Plan, table: Sequence[Mapping[str, str]], records: Sequence[Mapping[str, Any]]
 ) -> None:
     """Check that every slab was rendered from what the table says now.
+
+    Parameters
+    ----------
+    plan
+        The preview.
+    table
+        ``preview/slabs.tsv``.
+    records
+        Of the slabs.
 
     Raises
     ------
@@ -76,6 +135,13 @@ def check(
 def check_blocks(plan: Plan, levels: Sequence[Sequence[Mapping[str, Any]]]) -> None:
     """Compare the number of stored blocks with the records; the blocks are not read.
 
+    Parameters
+    ----------
+    plan
+        The preview.
+    levels
+        All records of each level.
+
     Raises
     ------
     UserError
@@ -83,7 +149,7 @@ def check_blocks(plan: Plan, levels: Sequence[Sequence[Mapping[str, Any]]]) -> N
     """
     for target in plan.targets:
         for level, rows in enumerate(levels):
-            expected = sum(slabs.stored_files(row, target) for row in rows)
+            expected = sum(stored.stored_files(row, target) for row in rows)
             stored = multiscale.count_blocks(target, level)
             if stored != expected:
                 raise UserError(

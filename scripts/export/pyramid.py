@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.export import buffer, slabs
+from scripts.export import buffer, slabs, stored
 from scripts.export.buffer import PlaneBuffer
 from scripts.export.slabs import Plan
 from scripts.lib import files
@@ -31,6 +31,15 @@ class Column:
     Level k of a file lies in the slab when all voxels it averages do; those that reach into the
     next slab are left to `build`. At most 1/7 of a task's voxels are held beside it while it is
     rendered.
+
+    Parameters
+    ----------
+    plan
+        The export.
+    z_range
+        Of the slab, half open, voxels.
+    area
+        y, x.
     """
 
     def __init__(self, plan: Plan, z_range: tuple[int, int], area: tuple[slice, slice]) -> None:
@@ -45,15 +54,36 @@ class Column:
         self._review = plan.review
 
     def voxels(self, depth: int) -> Voxels:
-        """Return memory for `depth` planes of level 0; the one before, and its content, is gone."""
+        """Return memory for planes of level 0; the one before, and its content, is gone.
+
+        Parameters
+        ----------
+        depth
+            Number of planes, at most those of one file.
+
+        Returns
+        -------
+        Voxels
+            (depth, h, w) of the area, of any content.
+        """
         return self._buffer.array((depth, *self._shape[1:]), self._plan.spec.dtype)
 
     def put(self, level: int, region: Region, voxels: Voxels) -> None:
-        """Write the voxels of a region one file deep, and what they complete at lower levels."""
+        """Write the voxels of a region one file deep, and what they complete at lower levels.
+
+        Parameters
+        ----------
+        level
+            0 is full resolution.
+        region
+            z, y, x.
+        voxels
+            (z, y, x); their content may be lost.
+        """
         buffer.trim()
         for goal in self._open["levels"][level]:
             goal.write(region, voxels)
-        self.rows["levels"][level].append(slabs.record(region, voxels, self._plan))
+        self.rows["levels"][level].append(stored.record(region, voxels, self._plan))
         if level == 0 and self._review is not None:
             self._put_review(self._review, region, voxels)
         if level + 1 < len(self.rows["levels"]):
@@ -70,7 +100,7 @@ class Column:
             _halve_into(half, voxels, halves_z=False)
             for goal in goals:
                 goal.write((z, y, x), half)
-            self.rows["review"][level].append(slabs.record((z, y, x), half, review))
+            self.rows["review"][level].append(stored.record((z, y, x), half, review))
             voxels = half
 
     def _pass_on(self, level: int, below: Region, voxels: Voxels) -> None:
@@ -127,13 +157,28 @@ def made(
 ) -> list[Row]:
     """Return the records of a level that slabs wrote and that are still files of the volume.
 
-    A preview grows: what was the volume's end, and cut, no longer is. `kind` review: those of the
-    second pyramid, whose level 0 is that of the first.
+    A preview grows: what was the volume's end, and cut, no longer is.
+
+    Parameters
+    ----------
+    plan
+        The export, or its review pyramid.
+    level
+        0 is full resolution.
+    records
+        Of slabs or spans.
+    kind
+        ``levels``, or ``review``: the second pyramid, whose level 0 is that of the first.
+
+    Returns
+    -------
+    list of dict
+        In order of `slabs.tasks` of each record.
     """
     wanted = {_place(region) for region in slabs.tasks(plan, level)}
     kind = "levels" if level == 0 else kind
     rows = (row for one in records for row in one[kind][level : level + 1] or ())
-    return [row for part in rows for row in part if _place(slabs.region_of(row)) in wanted]
+    return [row for part in rows for row in part if _place(stored.region_of(row)) in wanted]
 
 
 def levels(
@@ -144,10 +189,25 @@ def levels(
     *,
     within: tuple[int, int] | None = None,
 ) -> list[list[Row]]:
-    """Build level after level of one pyramid; gives the records of what was made here, from s1 on.
+    """Build level after level of one pyramid.
 
-    `records` are those of slabs and spans, `known` as of `build`, level by level. `within` is a
-    range of z of level 0: what is not made of its layers alone is left.
+    Parameters
+    ----------
+    plan
+        The export, or its review pyramid.
+    kind
+        ``levels`` or ``review``.
+    records
+        Of slabs and spans.
+    known
+        As of `build`, level by level.
+    within
+        A range of z of level 0: what is not made of its layers alone is left.
+
+    Returns
+    -------
+    list of list
+        Records of what was made here, from s1 on.
     """
     out: list[list[Row]] = []
     below = made(plan, 0, records)
@@ -165,7 +225,18 @@ def levels(
 
 
 def z_range(records: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
-    """Return the layers of level 0 that the slabs of some records wrote, half open."""
+    """Return the layers of level 0 that the slabs of some records wrote.
+
+    Parameters
+    ----------
+    records
+        Of slabs.
+
+    Returns
+    -------
+    tuple of int
+        Half open, voxels.
+    """
     spans = [row["zyx"][0] for one in records for row in one["levels"][0]]
     return min((z for z, _ in spans), default=0), max((z for _, z in spans), default=0)
 
@@ -179,7 +250,7 @@ def build(
     *,
     within: tuple[int, int] | None = None,
 ) -> Iterator[Row]:
-    """Make what is missing of a level (>= 1) in all targets; gives the records as they are written.
+    """Make what is missing of a level (>= 1) in all targets.
 
     Voxels are read from the first target only: all hold the same.
 
@@ -198,11 +269,16 @@ def build(
         left as it is.
     within
         Only tasks made of these layers of level 0 alone.
+
+    Yields
+    ------
+    dict
+        The records, as they are written.
     """
     source = multiscale.open_level(plan.targets[0], level - 1)
     goals = [multiscale.open_level(target, level) for target in plan.targets]
     done = {row["made_of"]: row for row in known}
-    written = {_place(slabs.region_of(row)) for row in there}
+    written = {_place(stored.region_of(row)) for row in there}
     for region in slabs.tasks(plan, level):
         if _place(region) in written or not _is_within(plan, level, region, within):
             continue
@@ -233,7 +309,7 @@ def _one(source: Level, goals: list[Level], region: Region, plan: Plan) -> Row:
         _halve_into(out, source.read(below), halves_z=plan.spec.halves_z)
     for goal in goals:
         goal.write(region, voxels)
-    return slabs.record(region, voxels, plan)
+    return stored.record(region, voxels, plan)
 
 
 def _made_of(plan: Plan, region: Region, below: Sequence[Row]) -> str:
@@ -265,5 +341,16 @@ def _place(region: Region) -> Place:
 
 
 def voxels(rows: Sequence[Mapping[str, Any]]) -> int:
-    """Count the voxels of records."""
+    """Count the voxels of records.
+
+    Parameters
+    ----------
+    rows
+        As of `stored.record`.
+
+    Returns
+    -------
+    int
+        Their number.
+    """
     return sum(math.prod(stop - start for start, stop in row["zyx"]) for row in rows)

@@ -26,7 +26,18 @@ Row = dict[str, Any]
 
 
 def found(work_dir: Path) -> list[Row]:
-    """List what is there, a row a folder: number of files and bytes."""
+    """List what is there.
+
+    Parameters
+    ----------
+    work_dir
+        The working directory.
+
+    Returns
+    -------
+    list of dict
+        A row of `COLUMNS` for each folder: number of files and bytes.
+    """
     rows = []
     for name, what in _KINDS.items():
         sizes = [entry.stat(follow_symlinks=False).st_size for entry in _files(work_dir / name)]
@@ -46,9 +57,16 @@ def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
 def check_archive(layers: Sequence[Mapping[str, str]], archive_root: str | None) -> None:
     """Check that the archive holds a readable raw file with all tiles of every layer.
 
-    `layers` is ``transfer/layers.tsv``: a layer counts when its transfer compared the archive's
-    file with its source byte by byte (``archived`` is 1). Whether the file still is there, opens
-    and has as many tiles is looked at here.
+    A layer counts when its transfer compared the archive's file with its source byte by byte
+    (``archived`` is 1). Whether the file still is there, opens and has as many tiles is looked at
+    here.
+
+    Parameters
+    ----------
+    layers
+        ``transfer/layers.tsv``.
+    archive_root
+        Folder of the archive; None: there is none.
 
     Raises
     ------
@@ -91,12 +109,30 @@ def _fault(row: Mapping[str, str], archive_root: Path) -> str:
 
 
 def confirmation(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the word that confirms exactly this listing: the start of its digest."""
+    """Return the word that confirms exactly this listing: the start of its digest.
+
+    Parameters
+    ----------
+    rows
+        The listing.
+
+    Returns
+    -------
+    str
+        12 characters.
+    """
     return files.digest([[str(row[key]) for key in COLUMNS] for row in rows])[:12]
 
 
 def remove(rows: Sequence[Mapping[str, Any]], work_dir: Path) -> None:
     """Remove the folders of a listing.
+
+    Parameters
+    ----------
+    rows
+        The listing.
+    work_dir
+        The working directory.
 
     Raises
     ------

@@ -12,14 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-from isal import isal_zlib
-
 from scripts.lib import files
-from scripts.lib.arrays import Voxels
 from scripts.lib.geometry import Box
 from scripts.lib.job import UserError
-from scripts.lib.volumes import blocks, multiscale
+from scripts.lib.volumes import multiscale
 from scripts.lib.volumes.multiscale import Region, Target, VolumeSpec, Zyx
 
 Json = dict[str, Any]
@@ -37,7 +33,13 @@ class Plan:
     with_review: bool = False  # a second pyramid that keeps every layer
 
     def to_json(self) -> Json:
-        """Return plain JSON values."""
+        """Return plain JSON values.
+
+        Returns
+        -------
+        dict
+            What `from_json` takes.
+        """
         return {
             "stack": self.stack,
             "spec": self.spec.to_json(),
@@ -49,7 +51,13 @@ class Plan:
 
     @property
     def review(self) -> Plan | None:
-        """The second pyramid: ``<dataset>_review`` with the same level 0, factors 2, 2, 1."""
+        """Return the second pyramid: ``<dataset>_review`` with the same level 0, factors 2, 2, 1.
+
+        Returns
+        -------
+        Plan or None
+            None when there is none.
+        """
         if not self.with_review:
             return None
         shape, block = self.spec.shape_zyx, self.spec.block_zyx
@@ -64,26 +72,55 @@ class Plan:
 
     @property
     def kinds(self) -> dict[str, Plan]:
-        """The pyramids, by the name of their part of a slab's record."""
+        """Return the pyramids, by the name of their part of a slab's record.
+
+        Returns
+        -------
+        dict
+            ``levels``, and ``review`` if there is one.
+        """
         review = self.review
         return {"levels": self} | ({"review": review} if review else {})
 
     @property
     def unit_zyx(self) -> Zyx:
-        """Voxels of the largest file of any target: what one job owns is made of these."""
+        """Return the voxels of the largest file of any target: what one job owns is made of these.
+
+        Returns
+        -------
+        tuple of int
+            z, y, x.
+        """
         units = [target.unit_zyx(self.spec.block_zyx) for target in self.targets]
         z, y, x = (math.lcm(*sides) for sides in zip(*units, strict=True))
         return z, y, x
 
     def side_yx(self, level: int) -> tuple[int, int]:
-        """Height and width of a task's area at a level: whole files, halved from level to level."""
+        """Return height and width of a task's area: whole files, halved from level to level.
+
+        Parameters
+        ----------
+        level
+            0 is full resolution.
+
+        Returns
+        -------
+        tuple of int
+            y, x in voxels of the level.
+        """
         _, *unit = self.unit_zyx
         y, x = (max(n, (self.task_px // n * n >> level) // n * n) for n in unit)
         return y, x
 
     @property
     def levels_at_once(self) -> int:
-        """Levels whose files never reach beyond a task's area: made with level 0, in memory."""
+        """Return how many levels have files that never reach beyond a task's area.
+
+        Returns
+        -------
+        int
+            They are made with level 0, in memory; at least 1.
+        """
         _, *unit = self.unit_zyx
         sides = self.side_yx(0)
         level = 0
@@ -95,7 +132,13 @@ class Plan:
 
     @property
     def frame(self) -> Json:
-        """Return all that blocks depend on and that stays the same while a volume grows in z."""
+        """Return all that blocks depend on and that stays the same while a volume grows in z.
+
+        Returns
+        -------
+        dict
+            Plain JSON values.
+        """
         value = self.to_json()
         spec = self.spec.to_json()
         _, *shape_yx = spec.pop("shape_zyx")
@@ -104,7 +147,18 @@ class Plan:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Plan:
-        """Read what `to_json` gave."""
+        """Read what `to_json` returned.
+
+        Parameters
+        ----------
+        value
+            The fields, by name; those that older plans lack have their defaults.
+
+        Returns
+        -------
+        Plan
+            As it was.
+        """
         return Plan(
             value["stack"],
             VolumeSpec.from_json(value["spec"]),
@@ -124,11 +178,31 @@ def plan(
     voxel_nm: Mapping[str, float],
     export: Mapping[str, Any],
 ) -> Plan:
-    """Plan the export of a stack: its bounds rounded outward, every z of `z_range` (inclusive).
+    """Plan the export of a stack: its bounds rounded outward, every z of its range.
 
     With ``step_px`` above 1 a voxel stands for as many world pixels in x and y. With a ``box`` only
     that part of the stack is planned; without one, a coarse volume (a preview) is rounded to whole
     blocks, so that a slight shift of new layers changes nothing.
+
+    Parameters
+    ----------
+    stack
+        Its name.
+    bounds
+        x0, y0, x1, y1 of the stack, px.
+    z_range
+        First and last z, inclusive.
+    volume
+        Path of the volumes, without suffix.
+    voxel_nm
+        ``pixel_nm`` and ``z_nm``.
+    export
+        Section ``export`` of the config, with ``dtype``; of a part also ``box`` and ``step_px``.
+
+    Returns
+    -------
+    Plan
+        Nothing is written.
 
     Raises
     ------
@@ -160,7 +234,18 @@ def plan(
 
 
 def sensible_levels(shape: Sequence[int], block: Sequence[int]) -> int:
-    """Count the levels until one block holds everything, or an axis would have no voxel."""
+    """Count the levels until one block holds everything, or an axis would have no voxel.
+
+    Parameters
+    ----------
+    shape, block
+        Voxels along the axes that are halved.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
     ratio = max(n / b for n, b in zip(shape, block, strict=True))
     return min(multiscale.most_levels(shape), 1 + max(0, math.ceil(math.log2(ratio))))
 
@@ -208,7 +293,17 @@ def _target(name: str, volume: str, dtype: str, export: Mapping[str, Any]) -> Ta
 
 
 def link_level_0(target: Target, source: Target) -> None:
-    """Return `target` the level 0 of `source`, in the same container, by a link; safe to repeat."""
+    """Make level 0 of a pyramid a link to that of another in the same container.
+
+    Safe to repeat.
+
+    Parameters
+    ----------
+    target
+        Gets the link.
+    source
+        Holds the level.
+    """
     folder = target.folder(0)
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not folder.is_symlink():
@@ -216,7 +311,20 @@ def link_level_0(target: Target, source: Target) -> None:
 
 
 def owned(plan: Plan, z_first: int, z_last: int) -> tuple[int, int]:
-    """Return the voxel range in z (half-open, whole files) of a chunk of layers; may be empty."""
+    """Return the voxel range in z that a chunk of layers owns: whole files.
+
+    Parameters
+    ----------
+    plan
+        The export.
+    z_first, z_last
+        Layers of the chunk, inclusive.
+
+    Returns
+    -------
+    tuple of int
+        Half open; may be empty.
+    """
     unit, origin = plan.unit_zyx[0], plan.spec.origin_px_zyx[0]
     size = plan.spec.shape_zyx[0]
     start, stop = (
@@ -226,19 +334,58 @@ def owned(plan: Plan, z_first: int, z_last: int) -> tuple[int, int]:
 
 
 def areas(plan: Plan, level: int) -> list[tuple[slice, slice]]:
-    """Cut a level into areas (y, x) of whole files, about ``task_px`` wide and high at level 0."""
+    """Cut a level into areas of whole files, about ``task_px`` wide and high at level 0.
+
+    Parameters
+    ----------
+    plan
+        The export.
+    level
+        0 is full resolution.
+
+    Returns
+    -------
+    list
+        y, x of each.
+    """
     _, height, width = plan.spec.level_shape(level)
     sides = plan.side_yx(level)
     return [(y, x) for y in _spans((0, height), sides[0]) for x in _spans((0, width), sides[1])]
 
 
 def depths(plan: Plan, z_range: tuple[int, int]) -> list[slice]:
-    """Cut a range of z that begins with a whole file into spans one file deep."""
+    """Cut a range of z that begins with a whole file into spans one file deep.
+
+    Parameters
+    ----------
+    plan
+        The export.
+    z_range
+        Half open, voxels.
+
+    Returns
+    -------
+    list of slice
+        In ascending order.
+    """
     return list(_spans(z_range, plan.unit_zyx[0]))
 
 
 def tasks(plan: Plan, level: int) -> list[Region]:
-    """Cut a whole level into regions one file deep."""
+    """Cut a whole level into regions one file deep.
+
+    Parameters
+    ----------
+    plan
+        The export.
+    level
+        0 is full resolution.
+
+    Returns
+    -------
+    list of Region
+        z, y, x of each.
+    """
     whole = depths(plan, (0, plan.spec.level_shape(level)[0]))
     return [(z, y, x) for y, x in areas(plan, level) for z in whole]
 
@@ -249,7 +396,22 @@ def _spans(limits: tuple[int, int], side: int) -> Iterable[slice]:
 
 
 def area(spec: VolumeSpec, region: Region, step_px: int = 1) -> Box:
-    """World box of a region of level 0: its pixel centres are whole numbers."""
+    """Return the world box of a region of level 0: its pixel centres are whole numbers.
+
+    Parameters
+    ----------
+    spec
+        The volume.
+    region
+        z, y, x.
+    step_px
+        World px per voxel.
+
+    Returns
+    -------
+    Box
+        World px.
+    """
     _, y0, x0 = spec.origin_px_zyx
     _, rows, columns = region
     edges = (x0 + columns.start, y0 + rows.start, x0 + columns.stop, y0 + rows.stop)
@@ -263,67 +425,26 @@ def key(
     export: Mapping[str, Any],
     tiles: str,
 ) -> str:
-    """Digest of all that the voxels of a slab depend on; `tiles`: the digest of its tiles."""
+    """Digest all that the voxels of a slab depend on.
+
+    Parameters
+    ----------
+    plan
+        The export.
+    z_range
+        Of the slab, half open, voxels.
+    mixed
+        What each output layer is made of.
+    export
+        What of the config voxels depend on.
+    tiles
+        Digest of the slab's tiles.
+
+    Returns
+    -------
+    str
+        SHA-256.
+    """
     made_of = [one and [one.a, one.b, one.share] for one in mixed]
     value = {"frame": plan.frame, "z": z_range, "mixed": made_of, "export": dict(export)}
     return files.digest(value | {"tiles": tiles})
-
-
-# ---------------------------------------------------------------------------------------------
-# what was written, and whether it still is there
-# ---------------------------------------------------------------------------------------------
-
-
-def record(region: Region, voxels: Voxels, plan: Plan) -> Json:
-    """Describe written voxels: place, CRC-32, and how many files of each format hold them."""
-    block = plan.spec.block_zyx
-    row: Json = {
-        "zyx": [[part.start, part.stop] for part in region],
-        "crc32": isal_zlib.crc32(np.ascontiguousarray(voxels).data),
-        "blocks": blocks.count_nonzero(voxels, block),
-    }
-    for target in plan.targets:
-        if target.unit_zyx(block) != block:
-            row["shards"] = blocks.count_nonzero(voxels, target.unit_zyx(block))
-    return row
-
-
-def stored_files(row: Mapping[str, Any], target: Target) -> int:
-    """Return the number of files that a record says a target has."""
-    return int(row["blocks" if target.shard_blocks_zyx == (1, 1, 1) else "shards"])
-
-
-def region_of(row: Mapping[str, Any]) -> Region:
-    """Return the region of a record."""
-    z, y, x = (slice(start, stop) for start, stop in row["zyx"])
-    return z, y, x
-
-
-def faults(plan: Plan, target: Target, level: int, rows: Sequence[Mapping[str, Any]]) -> list[Json]:
-    """Read back what records say and give those that are not so, each with a ``fault``."""
-    store = multiscale.open_level(target, level)
-    out = []
-    for row in rows:
-        try:
-            found = record(region_of(row), store.read(region_of(row)), plan)
-        except ValueError as error:  # a block that cannot be unpacked
-            problem = str(error).splitlines()[0]
-        else:
-            if all(row[key] == value for key, value in found.items()):
-                continue
-            problem = (
-                f"expected {row['blocks']} blocks, checksum {row['crc32']}; found"
-                f" {found['blocks']}, {found['crc32']}"
-            )
-        where = f"{target.folder(level)} voxels z, y, x {row['zyx']}"
-        out.append({**row, "fault": f"{where}: {problem}"})
-    return out
-
-
-def is_stored(plan: Plan, level: int, row: Mapping[str, Any]) -> bool:
-    """Tell whether every target has as many files of a record's region as it says."""
-    return all(
-        multiscale.open_level(target, level).count_files(region_of(row))
-        == stored_files(row, target)
-        for target in plan.targets
-    )

@@ -23,6 +23,18 @@ def contrast(target: Target, spec: VolumeSpec) -> Range:
     """Return the grey values to show as black and white: percentiles of voxels that hold anything.
 
     They are those of the lowest level that still has a million voxels, of its middle layers.
+
+    Parameters
+    ----------
+    target
+        The volume.
+    spec
+        Its geometry.
+
+    Returns
+    -------
+    tuple of int
+        Dark and bright.
     """
     sizes = [math.prod(spec.level_shape(level)) for level in range(spec.levels)]
     level = max([k for k, size in enumerate(sizes) if size >= _ENOUGH_VOXELS], default=0)
@@ -42,7 +54,25 @@ def state(
 
     OME-Zarr says itself where it lies; for N5 the origin is put into the source's transform. The
     viewer's N5 voxels begin at whole numbers, its OME-Zarr voxels are centred on them, as ours are:
-    half a voxel less brings both to one place. `shown` is the range of grey values.
+    half a voxel less brings both to one place.
+
+    Parameters
+    ----------
+    target
+        The volume.
+    spec
+        Its geometry.
+    data_url
+        Where the volume's folder is served.
+    name
+        Of the layer.
+    shown
+        Range of grey values; None: the viewer's own.
+
+    Returns
+    -------
+    dict
+        Plain JSON values.
     """
     metres = {a: [nm * 1e-9, "m"] for a, nm in zip("xyz", spec.voxel_nm_zyx[::-1], strict=True)}
     origin, shape = spec.origin_px_zyx[::-1], spec.shape_zyx[::-1]
@@ -66,5 +96,18 @@ def state(
 
 
 def link(value: Json, *, neuroglancer_url: str) -> str:
-    """Return the address that opens `value`."""
+    """Return the address that opens a state.
+
+    Parameters
+    ----------
+    value
+        The state.
+    neuroglancer_url
+        Of the viewer.
+
+    Returns
+    -------
+    str
+        A URL with the state in it.
+    """
     return f"{neuroglancer_url.rstrip('/')}/#!{quote(files.canonical_json(value), safe='')}"

@@ -6,7 +6,7 @@ import pytest
 from scripts.correct import shading
 from scripts.correct.evidence import Evidence
 from scripts.lib import geometry
-from scripts.lib.drawing import compose, filters, warp
+from scripts.lib.drawing import compose, grey_values, warp
 from scripts.lib.geometry import Box
 from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, affine_data
@@ -25,7 +25,7 @@ FACTS = Evidence(8, 8)
 
 def field(shape, coefficients):
     x, y = (2 * np.arange(n) / n - 1 for n in shape[::-1])
-    return filters.polynomial(coefficients, x, y)
+    return grey_values.polynomial(coefficients, x, y)
 
 
 def corrected(world, **changes):

@@ -1,6 +1,8 @@
-"""Compose: tiles to pixels of a box, the one rendering path.
+"""Compose: tiles to pixels of a box.
 
-Matching, correlation, export, report and the service's images all come through `render`. Every
+Matching, correlation, report and the service's images come through `render`; the export through
+`prepare`, which has a second, compiled rendering path (`mosaic` says why, and what holds the two
+together). Every
 output pixel asks, by the inverse of a tile's transforms, where in the tile's own pixels it lies,
 and interpolates there: one resampling, no mesh (`warp`). Where one tile alone has data its values
 are copied; only where several meet, and at their borders, weights are computed. A test holds the
@@ -59,19 +61,52 @@ class Layer(Protocol):
     """A layer as integers, given by rows."""
 
     def rows(self, part: slice) -> Drawn:
-        """Return some rows."""
+        """Return some rows.
+
+        Parameters
+        ----------
+        part
+            Rows, in steps of one.
+
+        Returns
+        -------
+        Drawn
+            (n, w) of the type that was asked for.
+        """
         ...
 
 
 def place(tiles: TileSet) -> list[Placed]:
-    """Return all tiles with their whole chains (raw pixels to world), sorted by tile id."""
+    """Return all tiles with their whole chains (raw pixels to world).
+
+    Parameters
+    ----------
+    tiles
+        Specs and shared transforms.
+
+    Returns
+    -------
+    list of Placed
+        Sorted by tile id.
+    """
     return [
         Placed(tile, tiles.chain(tile)) for tile in sorted(tiles.tiles, key=lambda t: t.tile_id)
     ]
 
 
 def place_layers(tiles: TileSet) -> dict[int, list[Placed]]:
-    """Return `place` of each layer, by z in ascending order; z without tiles are absent."""
+    """Return `place` of each layer.
+
+    Parameters
+    ----------
+    tiles
+        Specs and shared transforms.
+
+    Returns
+    -------
+    dict
+        z to its tiles, in ascending order; z without tiles are absent.
+    """
     out: dict[int, list[Placed]] = {}
     for one in sorted(place(tiles), key=lambda one: one.tile.z):
         out.setdefault(round(one.tile.z), []).append(one)
@@ -79,7 +114,20 @@ def place_layers(tiles: TileSet) -> dict[int, list[Placed]]:
 
 
 def file_source(tile: TileSpec, level: int) -> tuple[Image, Image | None]:
-    """Read image, its filters applied, and mask of `tile` at a mipmap level from its URLs."""
+    """Read image and mask of a tile from the files that its URLs name.
+
+    Parameters
+    ----------
+    tile
+        The tile.
+    level
+        Mipmap level.
+
+    Returns
+    -------
+    tuple
+        Image (h, w), its filters applied, and mask (0 = no data) or None.
+    """
     shape = (tile.height, tile.width)
     image = filters.unrounded(pixels.read_image(tile.image_url, level), tile, level)
     return image, pixels.read_mask(tile.mask_url, shape, level)
@@ -94,7 +142,7 @@ def render(
     source: Source | None = None,
     interpolation: str = "linear",
 ) -> Picture:
-    """Render the tiles inside `box`, in float32.
+    """Render the tiles inside a box, in float32.
 
     Output pixel (i, j) shows ``(box.x0 + i / scale, box.y0 + j / scale)`` of the output frame; the
     size is ``trunc(scale * width)`` by ``trunc(scale * height)``. Source pixels come from the
@@ -117,6 +165,11 @@ def render(
     interpolation
         ``"linear"`` or ``"cubic"`` (OpenCV's kernel, a = -0.75, which may overshoot).
 
+    Returns
+    -------
+    Picture
+        (h, w) float32.
+
     Raises
     ------
     ValueError
@@ -138,10 +191,24 @@ def prepare(
     blend: str = "feather",
     interpolation: str = "linear",
 ) -> Layer:
-    """Prepare what `render` shows, as ``"uint8"`` or ``"uint16"``: rounded half up and clipped.
+    """Prepare what `render` shows as integers, rounded half up and clipped.
 
     Tiles that are moved by affines, before them by a scan correction or not, are drawn when rows
     are asked for, a few times faster than by `render` (`mosaic`); others are rendered here.
+
+    Parameters
+    ----------
+    placed, box
+        As of `render`.
+    dtype
+        ``"uint8"`` or ``"uint16"``.
+    scale, blend, interpolation
+        As of `render`.
+
+    Returns
+    -------
+    Layer
+        To ask for rows.
 
     Raises
     ------
@@ -162,6 +229,16 @@ def render_whole(
     placed: Sequence[Placed], box: Box, *, dtype: str, scale: float = 1.0, blend: str = "feather"
 ) -> Picture:
     """Render as `prepare` does, all rows.
+
+    Parameters
+    ----------
+    placed, box, dtype, scale, blend
+        As of `prepare`.
+
+    Returns
+    -------
+    Picture
+        (h, w) of `dtype`.
 
     Raises
     ------
@@ -195,10 +272,27 @@ def canvas(
 ) -> tuple[Picture, tuple[float, float]]:
     """Render one tile in its matching frame: the scan correction alone, no stage transform.
 
-    Pixel (i, j) shows ``(x + i / scale, y + j / scale)`` of the matching frame, where (x, y) is the
-    second result: full-scale px, integers. The frame's origin is the raw tile's, not the corner of
-    its box, so that a match point goes to the world by the tile's last transform alone. `clip`
-    (full-scale px of the frame) cuts the canvas.
+    The frame's origin is the raw tile's, not the corner of its box, so that a match point goes to
+    the world by the tile's last transform alone.
+
+    Parameters
+    ----------
+    tiles
+        The tile's shared transforms.
+    tile
+        The tile.
+    scale
+        Output pixels per full-scale px.
+    clip
+        Part of the frame that is wanted, full-scale px; None: all of it.
+    source
+        As of `render`.
+
+    Returns
+    -------
+    tuple
+        The picture, and (x, y): pixel (i, j) shows ``(x + i / scale, y + j / scale)`` of the frame,
+        full-scale px, whole numbers.
     """
     chain = tiles.scan_chain(tile)
     box = matching_box(tile, chain)
@@ -224,8 +318,22 @@ def level_canvas(
     """Return one tile in its matching frame, a canvas pixel on each pixel of a mipmap level.
 
     Where there is no scan correction these are the level's own pixels: none is interpolated, which
-    would soften the finest structures, by another amount in each tile. The second result is the
-    place (x, y) of pixel 0 in the frame, full-scale px, which ends in ``(2**level - 1) / 2``.
+    would soften the finest structures, by another amount in each tile.
+
+    Parameters
+    ----------
+    tiles, tile
+        As of `canvas`.
+    level
+        Mipmap level.
+    clip, source
+        As of `canvas`.
+
+    Returns
+    -------
+    tuple
+        The picture, and the place (x, y) of pixel 0 in the frame, full-scale px, which ends in
+        ``(2**level - 1) / 2``.
     """
     chain = tiles.scan_chain(tile)
     box, step = matching_box(tile, chain), 1 << level
@@ -249,7 +357,20 @@ def level_canvas(
 
 
 def matching_box(tile: TileSpec, scan_chain: Chain) -> Box:
-    """Return the box of `tile` in its matching frame: whole px around all its pixel centres."""
+    """Return the box of a tile in its matching frame.
+
+    Parameters
+    ----------
+    tile
+        The tile.
+    scan_chain
+        Its scan correction.
+
+    Returns
+    -------
+    Box
+        Whole px around all its pixel centres.
+    """
     border = scan_chain.apply(maps.border(tile.width, tile.height))
     low, high = border.min(axis=0), border.max(axis=0)
     return Box(
@@ -285,7 +406,7 @@ def _rounded(picture: Picture, dtype: str) -> Drawn:
 
 
 def _cells(tiles: Sequence[Warped]) -> Iterator[tuple[Window, list[Warped]]]:
-    """Rectangles in which the same tiles can have data, with these tiles in their order."""
+    """Return rectangles in which the same tiles can have data, with these tiles in their order."""
     for rows in _spans([part[0] for one in tiles for part in (one.window, one.inner)]):
         beside = [one for one in tiles if _holds(one.window[0], rows)]
         for columns in _spans([part[1] for one in beside for part in (one.window, one.inner)]):
@@ -308,7 +429,7 @@ def _covers(whole: Window, part: Window) -> bool:
 
 
 def _last(tiles: Sequence[Warped], cell: Window) -> tuple[Float32, Bool]:
-    """Later tiles overwrite earlier ones wherever they have data."""
+    """Return the picture in which later tiles overwrite earlier ones wherever they have data."""
     shape = (cell[0].stop - cell[0].start, cell[1].stop - cell[1].start)
     out, mask = np.zeros(shape, np.float32), np.zeros(shape, bool)
     for one in tiles:
@@ -319,7 +440,7 @@ def _last(tiles: Sequence[Warped], cell: Window) -> tuple[Float32, Bool]:
 
 
 def _feather(tiles: Sequence[Warped], cell: Window) -> tuple[Float32, Bool]:
-    """Weighted mean of all tiles that have data."""
+    """Return the weighted mean of all tiles that have data."""
     if len(tiles) == 1:  # the value itself, not a rounded quotient
         return _last(tiles, cell)
     total, weight = tiles[0].part(cell).copy(), tiles[0].weights(cell)

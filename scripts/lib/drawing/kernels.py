@@ -71,9 +71,11 @@ class _Line(NamedTuple):
 
 
 class _Distortion(NamedTuple):
-    """The distortion table of a tile; empty when it has none."""
+    """How the distortion table of a tile is looked up.
 
-    table: Int64
+    The table itself is an argument beside it: Numba counts references to arrays in tuples.
+    """
+
     first: int
     axis: int
     span: int
@@ -139,9 +141,9 @@ def _interpolate(image, line, half, out):
 
 
 @_compiled
-def _place(distortion, x, y):
+def _place(table, distortion, x, y):
     """Return x, y of the image where the affine gives x, y; straight on beyond the table's ends."""
-    table, first, axis, span = distortion
+    first, axis, span = distortion
     at = y if axis else x
     i = min(max((at - first) >> span, 0), table.size - 2)
     found = table[i] + (((table[i + 1] - table[i]) * (at - first - (i << span))) >> span)
@@ -149,7 +151,7 @@ def _place(distortion, x, y):
 
 
 @_compiled
-def _straight(distortion, line, column, k, end):
+def _straight(table, distortion, line, column, k, end):
     """Return the line that the image is read along from pixel k on, and for how many pixels.
 
     Without distortion the line itself serves to the `end`. Else the longest of `_PIECES` that goes
@@ -158,28 +160,31 @@ def _straight(distortion, line, column, k, end):
     """
     dx, dy = line.dx, line.dy
     x, y = line.x + dx * k, line.y + dy * k
-    if distortion.table.size == 0:
+    if table.size == 0:
         return _Line(x, dx, y, dy), end - k
     for length in _PIECES:
         back = (column + k) % length
         u, v = x - dx * back, y - dy * back
-        x0, y0 = _place(distortion, u, v)
-        x1, y1 = _place(distortion, u + dx * length, v + dy * length)
-        x2, y2 = _place(distortion, u + dx * (length // 2), v + dy * (length // 2))
+        x0, y0 = _place(table, distortion, u, v)
+        x1, y1 = _place(table, distortion, u + dx * length, v + dy * length)
+        x2, y2 = _place(table, distortion, u + dx * (length // 2), v + dy * (length // 2))
         if max(abs(2 * x2 - x0 - x1), abs(2 * y2 - y0 - y1)) <= 2 * _STRAIGHT:
             dx, dy = (x1 - x0) // length, (y1 - y0) // length
             return _Line(x0 + dx * back, dx, y0 + dy * back, dy), min(length - back, end - k)
-    x, y = _place(distortion, x, y)
+    x, y = _place(table, distortion, x, y)
     return _Line(x, 0, y, 0), 1
 
 
 @_compiled
-def _draw_part(image, line, distortion, column, half, out):
+def _draw_part(image, line, table, distortion, column, half, out):
     """Interpolate as `_interpolate` does, through the distortion table."""
     k = 0
     while k < out.size:
-        piece, n = _straight(distortion, line, column, k, out.size)
-        _interpolate(image, piece, half, out[k : k + n])
+        piece, n = _straight(table, distortion, line, column, k, out.size)
+        if n == 1:
+            out[k] = _clamped(image, piece.x, piece.y, half)
+        else:
+            _interpolate(image, piece, half, out[k : k + n])
         k += n
 
 
@@ -211,7 +216,7 @@ def _cover(tiles, row, width, starts, stops, cuts):
 
 @_compiled
 def _insert(cuts, count, new):
-    """Put a number in its place among the first `count`, sorted; gives their number then."""
+    """Put a number in its place among the first `count`, sorted; return their number then."""
     k = count
     while k > 0 and cuts[k - 1] > new:
         cuts[k] = cuts[k - 1]
@@ -239,14 +244,14 @@ def _weigh(values, line, data, scale, total, weight):
 
 @_compiled
 def _tile(tiles, t, view, row, column):
-    """Return image, line and distortion of tile t from a place of the output on."""
+    """Return image, line, table and distortion of tile t from a place of the output on."""
     h, w = tiles.shapes[t]
     image = tiles.pool[tiles.offsets[t] : tiles.offsets[t] + h * w].reshape((h, w))
     m, (start, stop, first, axis) = tiles.matrices[t], tiles.distortions[t]
     dx, dy = m[0, 0], m[1, 0]
     x, y = dx * column + m[0, 1] * row + m[0, 2], dy * column + m[1, 1] * row + m[1, 2]
-    distortion = _Distortion(tiles.tables[start:stop], first, axis, view.span)
-    return image, _Line(x, dx, y, dy), distortion
+    distortion = _Distortion(first, axis, view.span)
+    return image, _Line(x, dx, y, dy), tiles.tables[start:stop], distortion
 
 
 @_compiled
@@ -258,12 +263,12 @@ def _draw_mean(tiles, present, view, row, column, work, out):
     for t in range(len(present)):
         if not present[t]:
             continue
-        image, line, distortion = _tile(tiles, t, view, row, column)
+        image, line, table, distortion = _tile(tiles, t, view, row, column)
         data, first = tiles.data[t], view.column + column
-        _draw_part(image, line, distortion, first, _F(0), values)
+        _draw_part(image, line, table, distortion, first, _F(0), values)
         k = 0
         while k < out.size:
-            piece, n = _straight(distortion, line, first, k, out.size)
+            piece, n = _straight(table, distortion, line, first, k, out.size)
             here = slice(k, k + n)
             _weigh(values[here], piece, data, view.scale, total[here], weight[here])
             k += n
@@ -325,7 +330,7 @@ def draw(tiles: Tiles, view: View, out: Image, spans: Int32) -> None:
                 continue
             parts = _add_span(spans[i], parts, a, b)
             if seen == 1 or view.last:
-                image, line, distortion = _tile(tiles, top, view, row, a)
-                _draw_part(image, line, distortion, view.column + a, _F(0.5), out[i, a:b])
+                image, line, table, distortion = _tile(tiles, top, view, row, a)
+                _draw_part(image, line, table, distortion, view.column + a, _F(0.5), out[i, a:b])
             else:
                 _draw_mean(tiles, present, view, row, a, work, out[i, a:b])

@@ -58,12 +58,24 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Return rows and columns of the output.
+
+        Returns
+        -------
+        tuple of int
+            (h, w): scale times the box's sides, truncated.
+        """
         return math.trunc(self.scale * self.box.height), math.trunc(self.scale * self.box.width)
 
     @property
     def to_frame(self) -> Array:
-        """The affine (2, 3) from (column, row) to the output frame."""
+        """Return the affine from (column, row) to the output frame.
+
+        Returns
+        -------
+        Array
+            (2, 3).
+        """
         step = 1 / self.scale
         return np.array([[step, 0, self.box.x0], [0, step, self.box.y0]])
 
@@ -72,14 +84,59 @@ class Locator(Protocol):
     """Says where in the raw tile the pixels of a window lie."""
 
     def at(self, window: Window) -> tuple[Float32, Float32]:
-        """Full-scale x and y of the raw tile for each output pixel of `window`."""
+        """Return where in the raw tile the output pixels of a window lie.
+
+        Parameters
+        ----------
+        window
+            Rows and columns of the output.
+
+        Returns
+        -------
+        tuple of Float32
+            x and y, each (h, w) of the window, full-scale px.
+        """
 
     def sample(self, image: Float32, origin: tuple[int, int], window: Window, how: int) -> Float32:
-        """Interpolate the level image, whose first pixel is level pixel `origin` (x, y)."""
+        """Interpolate a level image at the output pixels of a window.
+
+        Parameters
+        ----------
+        image
+            (h, w) float32, part of a mipmap level.
+        origin
+            Level pixel (x, y) that is the first of `image`.
+        window
+            Rows and columns of the output.
+        how
+            OpenCV's number of the interpolation.
+
+        Returns
+        -------
+        Float32
+            (h, w) of the window; beyond the image its border goes on.
+        """
 
 
 def locator(one: Placed, grid: Grid, window: Window, level: int) -> Locator:
-    """Choose and make the locator of a tile in a window of the output."""
+    """Choose and make the locator of a tile in a window of the output.
+
+    Parameters
+    ----------
+    one
+        The tile.
+    grid
+        The output.
+    window
+        Rows and columns of the output that will be asked for.
+    level
+        Mipmap level that will be sampled.
+
+    Returns
+    -------
+    Locator
+        By an affine where the chain is one, else by maps.
+    """
     affine = one.chain.as_affine()
     if affine is not None:
         return _AffineLocator(geometry.compose(geometry.invert(affine), grid.to_frame), level)
@@ -161,7 +218,7 @@ class _MapLocator:
         return maps[0], maps[1]
 
     def _span(self, part: slice, first: int) -> tuple[slice, slice]:
-        """Nodes that reach over `part`, and where it lies in what they are enlarged to."""
+        """Return the nodes over `part`, and where it lies in what they are enlarged to."""
         start, stop = part.start - first, part.stop - first
         low = start // self.step
         zero = (low - 1) * self.step
@@ -245,7 +302,7 @@ def _exact(one: Placed, grid: Grid, rows: Array, columns: Array) -> tuple[Array,
 
 
 def _map_error(one: Placed, grid: Grid, window: Window, step: int) -> float:
-    """Error half-way between nodes, raw px, along the first and last rows and columns."""
+    """Return the error half-way between nodes, raw px, along first and last rows and columns."""
     worst = 0.0
     lines = [np.array([part.start, part.stop], float) for part in window]
     fine = [np.arange(part.start - step / 2, part.stop + step, step / 2) for part in window]
@@ -260,10 +317,22 @@ def _map_error(one: Placed, grid: Grid, window: Window, step: int) -> float:
 
 
 def inverse_maps(chain: Chain, x: Array, y: Array, width: int, height: int) -> tuple[Array, Array]:
-    """Return raw pixel coordinates of the grid of output coordinates `x` (n,) by `y` (m,).
+    """Return the raw pixel coordinates of a grid of output coordinates.
 
-    Returns two (m, n) float64 maps, x and y. `width` and `height` of the raw tile bound the part of
-    the plane where the inverse must be exact; outside it the maps only stay outside the tile.
+    Parameters
+    ----------
+    chain
+        Raw pixels to the output frame.
+    x, y
+        (n,) and (m,) coordinates of the output frame.
+    width, height
+        Of the raw tile: they bound the part of the plane where the inverse must be exact; outside
+        it the maps only stay outside the tile.
+
+    Returns
+    -------
+    tuple of Array
+        x and y of the raw tile, each (m, n), full-scale px.
     """
     at_x: Array = np.broadcast_to(x, (len(y), len(x)))
     at_y: Array = np.broadcast_to(y[:, None], (len(y), len(x)))
@@ -292,7 +361,7 @@ def _moved(affine: Array | None, at_x: Array, at_y: Array) -> tuple[Array, Array
 
 
 def _domains(chain: Chain, width: int, height: int) -> list[tuple[Array, Array]]:
-    """Low and high corner of the tile, one px wider, at the input of each part of `chain`."""
+    """Return low and high corner of the tile, a px wider, at the input of each part of `chain`."""
     points = border(width + 2, height + 2) - 1
     domains = []
     for part in chain.parts:
@@ -312,7 +381,7 @@ def _undo(
 
 
 def _by_table(part: AxisOffset, grid: Array, low: float, high: float) -> Array:
-    """Inverse of `part` at `grid`; straight on beyond the tile, so that maps have no kink."""
+    """Return the inverse of `part` at `grid`; straight on beyond the tile: maps have no kink."""
     first, step, table = _table(part, low, high)
     at = (grid - first) / step
     index = np.clip(at, 0, len(table) - 2).astype(np.int32)
@@ -322,7 +391,7 @@ def _by_table(part: AxisOffset, grid: Array, low: float, high: float) -> Array:
 
 @functools.lru_cache(maxsize=64)  # all tiles of a volume share a few corrections
 def _table(part: AxisOffset, low: float, high: float) -> tuple[float, float, Array]:
-    """First place, step and inverse of `part` between the images of `low` and `high`."""
+    """Return first place, step and inverse of `part` between the images of `low` and `high`."""
     ends = np.zeros((2, 2))
     ends[:, part.axis] = low, high
     first, last = (float(v) for v in part.apply(ends)[:, part.axis])
@@ -334,7 +403,18 @@ def _table(part: AxisOffset, low: float, high: float) -> tuple[float, float, Arr
 
 
 def border(width: int, height: int) -> Array:
-    """Points along the border of the pixel centres, at most 16 px apart."""
+    """Return points along the border of a tile's pixel centres, at most 16 px apart.
+
+    Parameters
+    ----------
+    width, height
+        Of the tile, px.
+
+    Returns
+    -------
+    Array
+        (n, 2): x, y.
+    """
     x = np.linspace(0, width - 1, 2 + width // 16)
     y = np.linspace(0, height - 1, 2 + height // 16)
     return np.concatenate(
@@ -348,5 +428,16 @@ def border(width: int, height: int) -> Array:
 
 
 def extent(xy: Array) -> tuple[Array, Array]:
-    """Return the low and the high corner of (n, 2) points."""
+    """Return the low and the high corner of points.
+
+    Parameters
+    ----------
+    xy
+        (n, 2).
+
+    Returns
+    -------
+    tuple of Array
+        Least and greatest x, y, each (2,).
+    """
     return xy.min(axis=0), xy.max(axis=0)

@@ -49,12 +49,29 @@ class Drawn:
     spans: Int32
 
     def rows(self, part: slice) -> Drawn:
-        """Return a view of some rows."""
+        """Return some rows.
+
+        Parameters
+        ----------
+        part
+            Rows, in steps of one.
+
+        Returns
+        -------
+        Drawn
+            Views.
+        """
         return Drawn(self.pixels[part], self.spans[part])
 
     @property
     def mask(self) -> Bool:
-        """(h, w), False where no tile has data."""
+        """Return where there is data.
+
+        Returns
+        -------
+        Bool
+            (h, w), False where no tile has data.
+        """
         from scripts.lib.drawing import spans  # a second to import
 
         return spans.mask_of(self.spans, self.pixels.shape[1])
@@ -86,7 +103,7 @@ class _Part:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width of the crop."""
+        """Return height and width of the crop."""
         rows, columns = self.crop
         return rows.stop - rows.start, columns.stop - columns.start
 
@@ -102,6 +119,18 @@ def suits(placed: Sequence[Placed], level: int) -> bool:
     """Tell whether a `Layer` can show the tiles.
 
     They must be moved by an affine, before which a scan correction may move one axis.
+
+    Parameters
+    ----------
+    placed
+        The tiles.
+    level
+        Mipmap level to read.
+
+    Returns
+    -------
+    bool
+        Whether all can be shown.
     """
     return all(
         _split(one.chain) is not None and min(one.tile.width, one.tile.height) >> level > 0
@@ -170,9 +199,24 @@ def prepare(
 ) -> Layer | None:
     """Read tiles that are to be drawn, later ones over earlier ones.
 
-    None when a tile without filters is stored in another type than `dtype`, or not at this level.
-    `last`: the last tile that has data is shown, else a mean of all weighted by the distance to the
-    borders of their data.
+    Parameters
+    ----------
+    placed
+        Tiles that `suits` is true for.
+    grid
+        The output.
+    level
+        Mipmap level to read.
+    last
+        The last tile that has data is shown; else a mean of all, weighted by the distance to the
+        borders of their data.
+    dtype
+        Of the output: ``"uint8"`` or ``"uint16"``.
+
+    Returns
+    -------
+    Layer or None
+        None when a tile without filters is stored in another type, or not at this level.
     """
     parts = [part for one in placed if (part := _part(one, grid, level)) is not None]
     pool = _pool(parts, level, dtype)
@@ -229,7 +273,7 @@ def _crop(
     window: Window,
     level: int,
 ) -> Window:
-    """Rows and columns of the level that the window touches: the rest is not read.
+    """Return the rows and columns of the level that the window touches: the rest is not read.
 
     The corners of the window tell, for both axes go steadily on between them.
     """
@@ -250,7 +294,7 @@ def _crop(
 def _undone(offset: AxisOffset, size: int, level: int) -> tuple[int, Int64]:
     """Tabulate the inverse of a correction for a tile of `size` px along its axis, times ONE.
 
-    Gives the first node and the value at each, both px of the level.
+    Return the first node and the value at each, both px of the level.
     """
     ends = offset.apply(np.array([[-2.0, -2.0], [size + 1.0, size + 1.0]]))[:, offset.axis]
     nodes = np.arange(math.floor(ends[0]), math.ceil(ends[1]) + 1, dtype=float)

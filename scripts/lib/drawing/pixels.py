@@ -26,7 +26,17 @@ _LEVEL = re.compile(r"(.*mipmap\.)\d+$")
 
 
 def level_for(scale: float) -> int:
-    """Mipmap level to read for a rendering at `scale`: floor(log2(floor(1 / scale))), >= 0.
+    """Return the mipmap level to read for a rendering: floor(log2(floor(1 / scale))), at least 0.
+
+    Parameters
+    ----------
+    scale
+        Output pixels per full-scale px.
+
+    Returns
+    -------
+    int
+        The level; its pixels are 2**level full-scale px.
 
     Raises
     ------
@@ -40,15 +50,28 @@ def level_for(scale: float) -> int:
 
 
 def read_image(url: str, level: int = 0, window: Window | None = None) -> Image:
-    """Read the (h, w) image of `url` at mipmap `level`, or rows and columns of it.
+    """Read an image at a mipmap level, or rows and columns of it.
 
-    A stored level keeps its dtype (uint8, uint16, int16); one that is made here is float32. Of a
-    stored level only the HDF5 chunks that `window` touches are read.
+    Of a stored level only the HDF5 chunks that `window` touches are read.
+
+    Parameters
+    ----------
+    url
+        See the module.
+    level
+        Mipmap level.
+    window
+        Rows and columns of the level; None: all.
+
+    Returns
+    -------
+    Image
+        (h, w). A stored level keeps its dtype (uint8, uint16, int16); one made here is float32.
 
     Raises
     ------
     ValueError
-        When the URL is not of the form above; the message shows it.
+        When the URL has another form; the message shows it.
     FileNotFoundError
         When the file or the data set is absent.
     """
@@ -68,7 +91,19 @@ def read_image(url: str, level: int = 0, window: Window | None = None) -> Image:
 
 
 def read_into(out: Image, url: str, level: int, window: Window) -> bool:
-    """Read rows and columns of a stored level into `out`; False when it has another type.
+    """Read rows and columns of a level into an array.
+
+    Parameters
+    ----------
+    out
+        (h, w) of the window, written.
+    url, level, window
+        As of `read_image`.
+
+    Returns
+    -------
+    bool
+        False when the level has another dtype than `out`, which then holds nothing of use.
 
     Raises
     ------
@@ -132,13 +167,24 @@ def _inflate(data: h5py.Dataset, place: tuple[int, ...], window: Window, out: Im
 
 
 def _shared(part: slice, start: int, size: int) -> tuple[slice, slice]:
-    """Where a chunk's pixels go in `part`, and which of them."""
+    """Return where a chunk's pixels go in `part`, and which of them."""
     first, stop = max(part.start, start), min(part.stop, start + size)
     return slice(first - part.start, stop - part.start), slice(first - start, stop - start)
 
 
 def image_path(url: str) -> Path | None:
-    """Return the file of an image URL, None when the URL has another form."""
+    """Return the file of an image URL.
+
+    Parameters
+    ----------
+    url
+        See the module.
+
+    Returns
+    -------
+    Path or None
+        None when the URL has another form.
+    """
     try:
         return _parse(url)[0]
     except ValueError:
@@ -155,7 +201,7 @@ def _parse(url: str) -> tuple[Path, str, int]:
 
 
 def _deepest(file: h5py.File, dataset: str, level: int) -> tuple[str, int]:
-    """Name and level of the deepest stored data set that is not below `level`."""
+    """Return name and level of the deepest stored data set that is not below `level`."""
     pattern = _LEVEL.match(dataset)
     if pattern is None:
         return dataset, 0
@@ -166,11 +212,22 @@ def _deepest(file: h5py.File, dataset: str, level: int) -> tuple[str, int]:
 
 
 def read_mask(url: str | None, shape: tuple[int, int], level: int = 0) -> Bytes | None:
-    """Return the mask of `url` for an image of full-scale `shape` (h, w) at mipmap `level`.
+    """Return the mask of a tile at a mipmap level.
 
-    255 inside the half-open box of ``mask://outside-box?minX=&minY=&maxX=&maxY=&width=&height=``,
-    0 outside, area means between at deeper levels; shape ``(h >> level, w >> level)``. None when
-    there is no mask.
+    Parameters
+    ----------
+    url
+        ``mask://outside-box?minX=&minY=&maxX=&maxY=&width=&height=``; None: no mask.
+    shape
+        (h, w) of the tile, full-scale px.
+    level
+        Mipmap level.
+
+    Returns
+    -------
+    Bytes or None
+        ``(h >> level, w >> level)``: 255 inside the half-open box, 0 outside, the share of its area
+        between at deeper levels; None when there is no mask.
 
     Raises
     ------
@@ -186,7 +243,19 @@ def read_mask(url: str | None, shape: tuple[int, int], level: int = 0) -> Bytes 
 
 
 def mask_box(url: str, shape: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Return (min x, min y, max x, max y) of the unmasked half-open box, full-scale px.
+    """Return the unmasked box of a mask URL.
+
+    Parameters
+    ----------
+    url
+        As of `read_mask`.
+    shape
+        (h, w) of the tile, full-scale px: for sides that the URL does not name.
+
+    Returns
+    -------
+    tuple of float
+        min x, min y, max x, max y; half open, full-scale px.
 
     Raises
     ------
@@ -206,7 +275,7 @@ def mask_box(url: str, shape: tuple[int, int]) -> tuple[float, float, float, flo
 
 
 def _covered(low: float, high: float, size: int, level: int) -> Array:
-    """Share of each level pixel that lies in [low, high), both in full-scale px."""
+    """Return the share of each level pixel that lies in [low, high), both in full-scale px."""
     edges = np.arange(size >> level, dtype=float) * (1 << level)
     inside = np.minimum(edges + (1 << level), high) - np.maximum(edges, low)
     share: Array = np.maximum(inside, 0.0) / (1 << level)

@@ -23,7 +23,7 @@ _fused = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"cont
 def _part_of(spans, i, k, at):
     """Find the span of row `i`, from number `k` on, that holds column `at` or comes next.
 
-    Gives its number, whether it holds the column, and where that changes.
+    Return its number, whether it holds the column, and where that changes.
     """
     count = spans.shape[1]
     while k < count and spans[i, k, 1] <= at:
@@ -60,17 +60,25 @@ def _mix(a, spans_a, b, spans_b, share, out):
 
 
 def mix(a: Image, spans_a: Int32, b: Image, spans_b: Int32, share: float, out: Image) -> None:
-    """Write ``share * a + (1 - share) * b``, rounded (halves to even), into `out`; all (h, w).
+    """Write ``share * a + (1 - share) * b``, rounded (halves to even), into `out`.
 
-    Where one has no data the other alone is shown. Spans are (h, n, 2): first and end of the
-    columns of each row that have data, ascending, those not used (w, w); `a` and `b` are 0 outside.
+    Where one has no data the other alone is shown.
+
+    Parameters
+    ----------
+    a, spans_a, b, spans_b
+        Pictures (h, w) of the same integer type, 0 where they have no data, and their spans.
+    share
+        Of `a`, 0 to 1.
+    out
+        (h, w) of that type, written.
     """
     _mix(a, spans_a, b, spans_b, _F(share), out)
 
 
 @_compiled
 def _spans(mask, out):
-    """Write the spans of a mask as far as there is room; gives the most that a row has."""
+    """Write the spans of a mask as far as there is room; return the most that a row has."""
     most = 0
     for i in range(mask.shape[0]):
         count, inside = 0, False
@@ -86,7 +94,18 @@ def _spans(mask, out):
 
 
 def spans_of(mask: Bool) -> Int32:
-    """Return the spans of a (h, w) mask, as `mix` takes them."""
+    """Return the spans of a mask.
+
+    Parameters
+    ----------
+    mask
+        (h, w).
+
+    Returns
+    -------
+    Int32
+        (h, n, 2), see the module.
+    """
     none = np.empty((len(mask), 0, 2), np.int32)
     out = np.full((len(mask), _spans(mask, none), 2), mask.shape[1], np.int32)
     _spans(mask, out)
@@ -101,7 +120,20 @@ def _show(spans, mask):
 
 
 def mask_of(spans: Int32, width: int) -> Bool:
-    """Return the mask of spans: what `spans_of` undoes."""
+    """Return the mask of spans: what `spans_of` undoes.
+
+    Parameters
+    ----------
+    spans
+        (h, n, 2).
+    width
+        Columns of the mask.
+
+    Returns
+    -------
+    Bool
+        (h, w), True where there is data.
+    """
     mask = np.zeros((len(spans), width), bool)
     _show(spans, mask)
     return mask

@@ -45,11 +45,33 @@ class Warped:
     distance: Float32 | None = None  # of the window; given where a mask is no rectangle
 
     def part(self, window: Window) -> Float32:
-        """Values of a part of the window."""
+        """Return the values of a part of the window.
+
+        Parameters
+        ----------
+        window
+            Rows and columns of the output.
+
+        Returns
+        -------
+        Float32
+            (h, w), a view.
+        """
         return self.values[_within(window, self.window)]
 
     def weights(self, window: Window) -> Float32:
-        """Distance to the border of the tile's data, full-scale px; 0 where there is none."""
+        """Return the distance to the border of the tile's data.
+
+        Parameters
+        ----------
+        window
+            Rows and columns of the output.
+
+        Returns
+        -------
+        Float32
+            (h, w), full-scale px; 0 where there is no data.
+        """
         if self.distance is not None:
             return self.distance[_within(window, self.window)]
         return _weights(*self.locator.at(window), self.data)
@@ -58,7 +80,26 @@ class Warped:
 def warp(
     one: Placed, grid: Grid, level: int, *, source: Source | None = None, how: str = "linear"
 ) -> Warped | None:
-    """Resample `one` into `grid` from its mipmap `level`; None where it cannot be seen."""
+    """Resample a tile into the output.
+
+    Parameters
+    ----------
+    one
+        The tile.
+    grid
+        The output.
+    level
+        Mipmap level to read.
+    source
+        Gives image and mask of a tile at a level; None: the files that the tile's URLs name.
+    how
+        A key of `INTERPOLATIONS`.
+
+    Returns
+    -------
+    Warped or None
+        None where the tile cannot be seen.
+    """
     tile = one.tile
     window = reached(one, grid)
     if window is None:
@@ -69,16 +110,30 @@ def warp(
     if source is not None:
         return _from_arrays(one, grid, window, level, locator, *source(tile, level), how)
     data = data_of(tile, level, masked=tile.mask_url)
-    crop = needed(locator, window, tile, level, INTERPOLATIONS[how])
+    crop = _needed(locator, window, tile, level, INTERPOLATIONS[how])
     image = read(tile, level, crop)
     values = _values(locator, image, (crop[1].start, crop[0].start), window, how)
     return Warped(window, _inner(one, grid, window, data), values, locator, data)
 
 
 def read(tile: TileSpec, level: int, crop: Window) -> Image:
-    """Read rows and columns `crop` of a level, filtered; float32 when the tile has filters.
+    """Read a part of a tile's level, filtered.
 
     A filter may need the whole tile to know what to do with a part.
+
+    Parameters
+    ----------
+    tile
+        Whose image.
+    level
+        Mipmap level.
+    crop
+        Rows and columns of the level.
+
+    Returns
+    -------
+    Image
+        (h, w) of the crop; float32 when the tile has filters, else of the stored dtype.
     """
     if filters.pointwise(tile):
         corner = (crop[0].start, crop[1].start)
@@ -98,7 +153,7 @@ def _from_arrays(
     how: str,
 ) -> Warped:
     """Resample an image that somebody else read, with a mask of any form."""
-    crop = needed(locator, window, one.tile, level, INTERPOLATIONS[how])
+    crop = _needed(locator, window, one.tile, level, INTERPOLATIONS[how])
     values = _values(locator, image[crop], (crop[1].start, crop[0].start), window, how)
     data = data_of(one.tile, level, masked=None)
     if mask is None:
@@ -114,7 +169,20 @@ def _from_arrays(
 
 
 def reached(one: Placed, grid: Grid) -> Window | None:
-    """Rows and columns of the output that the tile can reach, one pixel of margin."""
+    """Return the part of the output that a tile can reach, with one pixel of margin.
+
+    Parameters
+    ----------
+    one
+        The tile.
+    grid
+        The output.
+
+    Returns
+    -------
+    Window or None
+        Rows and columns; None when there are none.
+    """
     low, high = maps.extent(one.chain.apply(maps.border(one.tile.width, one.tile.height)))
     origin = np.array([grid.box.x0, grid.box.y0])
     first = np.maximum(np.floor((low - origin) * grid.scale) - 1, 0).astype(int)
@@ -125,7 +193,7 @@ def reached(one: Placed, grid: Grid) -> Window | None:
 
 
 def _inner(one: Placed, grid: Grid, window: Window, data: Data) -> Window:
-    """Rows and columns where the tile has data everywhere; a pixel is given up for rounding.
+    """Return rows and columns where the tile has data everywhere; a pixel is given up for rounding.
 
     An axis-wise correction and an affine keep the sides of a rectangle straight, so its corners
     say all.
@@ -147,11 +215,25 @@ def _between(low: float, high: float, limits: slice) -> slice:
 
 
 def data_of(tile: TileSpec, level: int, *, masked: str | None) -> Data:
-    """Return the rectangle of the tile's data at a level.
+    """Return the rectangle of a tile's data at a level.
 
     An odd last row that the level does not hold is outside; the half level pixel between the
     tile's border and the first centre of the level is inside, and takes that centre's value. At
     the sides of a mask only pixels count that need no masked one.
+
+    Parameters
+    ----------
+    tile
+        The tile.
+    level
+        Mipmap level.
+    masked
+        URL of the mask, or None.
+
+    Returns
+    -------
+    Data
+        Full-scale px.
     """
     size = np.array([tile.width >> level, tile.height >> level])
     low, high = np.zeros(2), np.asarray((size << level) - 1, float)
@@ -178,8 +260,8 @@ def _within(window: Window, whole: Window) -> Window:
 # ---------------------------------------------------------------------------------------------
 
 
-def needed(locator: Locator, window: Window, tile: TileSpec, level: int, how: int) -> Window:
-    """Rows and columns of the level image that the window touches: the rest is not read."""
+def _needed(locator: Locator, window: Window, tile: TileSpec, level: int, how: int) -> Window:
+    """Return rows and columns of the level image that the window touches: the rest is not read."""
     rows, columns = window
     edges = [
         (slice(rows.start, rows.start + 1), columns),
@@ -206,7 +288,7 @@ def _values(
 
 
 def _weights(at_x: Float32, at_y: Float32, data: Data) -> Float32:
-    """Distance to the border of the data, at least a little inside it and 0 outside."""
+    """Return the distance to the border of the data, at least a little inside it and 0 outside."""
     near = [
         np.float32((high - low) / 2) - np.abs(at - np.float32((low + high) / 2))
         for at, low, high in zip((at_x, at_y), data.low, data.high, strict=True)
@@ -221,23 +303,23 @@ def _weights(at_x: Float32, at_y: Float32, data: Data) -> Float32:
 def _masked_weights(
     locator: Locator, mask: Image, crop: Window, window: Window, data: Data, level: int
 ) -> Float32:
-    """Weights inside a mask of any form: 0 wherever a masked pixel would take part."""
+    """Return weights inside a mask of any form: 0 wherever a masked pixel would take part."""
     origin = (crop[1].start, crop[0].start)
-    unmasked = unmasked_pixels(mask)
+    unmasked = _unmasked_pixels(mask)
     share = locator.sample(unmasked[crop].astype(np.float32), origin, window, cv2.INTER_LINEAR)
-    field = locator.sample(border_distance(unmasked)[crop], origin, window, cv2.INTER_LINEAR)
+    field = locator.sample(_border_distance(unmasked)[crop], origin, window, cv2.INTER_LINEAR)
     inside = (_weights(*locator.at(window), data) > 0) & (share > 1 - 1e-4)
     distance = np.maximum((field - 1) * np.float32(1 << level), 0) + np.float32(EDGE_WEIGHT)
     return np.asarray(inside * distance, np.float32)
 
 
-def unmasked_pixels(mask: Image) -> Bytes:
-    """1 where the whole level pixel is unmasked (True, or 255 of 255), else 0."""
+def _unmasked_pixels(mask: Image) -> Bytes:
+    """Return 1 where the whole level pixel is unmasked (True, or 255 of 255), else 0."""
     return np.equal(mask, True if mask.dtype == bool else 255).astype(np.uint8)
 
 
-def border_distance(unmasked: Bytes) -> Float32:
-    """Distance of each unmasked pixel to the nearest that is not, level px; the outermost 1."""
+def _border_distance(unmasked: Bytes) -> Float32:
+    """Return the distance of each unmasked pixel to the nearest other one, level px."""
     ring = cv2.copyMakeBorder(unmasked, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     field = cv2.distanceTransform(ring, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return np.ascontiguousarray(field[1:-1, 1:-1], np.float32)

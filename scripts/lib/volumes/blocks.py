@@ -21,7 +21,20 @@ ISAL_MOST = 3  # ISA-L's highest level; its levels 1 to 3 pack images alike, wit
 
 
 def n5_file(block: Voxels, codec: str, level: int) -> tuple[bytes, bytes]:
-    """Return head and packed voxels of an N5 block; (z, y, x), cut at the volume's border."""
+    """Return the file of an N5 block, in two parts: head and packed voxels.
+
+    Parameters
+    ----------
+    block
+        (z, y, x), cut at the volume's border.
+    codec, level
+        As of `pack`.
+
+    Returns
+    -------
+    tuple of bytes
+        To be written one behind the other.
+    """
     head = struct.pack(">HHIII", 0, 3, *block.shape[::-1])
     return head, pack(_in_one_piece(block, ">"), codec, level)
 
@@ -29,7 +42,22 @@ def n5_file(block: Voxels, codec: str, level: int) -> tuple[bytes, bytes]:
 def zarr_file(
     block: Voxels, unit: tuple[int, int, int], codec: str, level: int
 ) -> tuple[bytes, bytes]:
-    """Return the file of a Zarr 2 chunk, filled up with zeros at the volume's border."""
+    """Return the file of a Zarr 2 chunk, in two parts, the first empty.
+
+    Parameters
+    ----------
+    block
+        (z, y, x), cut at the volume's border; filled up with zeros.
+    unit
+        Voxels of a whole chunk, z, y, x.
+    codec, level
+        As of `pack`.
+
+    Returns
+    -------
+    tuple of bytes
+        To be written one behind the other.
+    """
     return b"", pack(filled(_in_one_piece(block, "<"), unit), codec, level)
 
 
@@ -43,7 +71,20 @@ def _in_one_piece(block: Voxels, order: Literal["<", ">"]) -> Voxels:
 
 
 def filled(block: Voxels, unit: tuple[int, ...]) -> Voxels:
-    """Return a contiguous array of shape `unit`: the block, and zeros behind its end."""
+    """Return a block filled up with zeros behind its end.
+
+    Parameters
+    ----------
+    block
+        Of any number of axes.
+    unit
+        The shape that is wanted.
+
+    Returns
+    -------
+    Voxels
+        Contiguous, of shape `unit`; the block itself when it has that shape already.
+    """
     if block.shape == unit:
         return np.ascontiguousarray(block)
     whole = np.zeros(unit, block.dtype)
@@ -52,7 +93,22 @@ def filled(block: Voxels, unit: tuple[int, ...]) -> Voxels:
 
 
 def pack(block: Voxels, codec: str, level: int) -> bytes:
-    """Compress a contiguous array; `codec` gzip or zstd."""
+    """Compress an array.
+
+    Parameters
+    ----------
+    block
+        Contiguous.
+    codec
+        ``"gzip"`` or ``"zstd"``.
+    level
+        Of the codec; above `ISAL_MOST` gzip packs as at that.
+
+    Returns
+    -------
+    bytes
+        The packed voxels.
+    """
     if codec == "gzip":
         return igzip.compress(block.data, min(level, ISAL_MOST), mtime=0)
     return _zstd(level).compress(block.data)
@@ -65,12 +121,36 @@ def _zstd(level: int) -> zstandard.ZstdCompressor:
 
 
 def is_empty(block: Voxels) -> bool:
-    """Tell whether a block is all zeros; one edge of it mostly shows that it is not."""
+    """Tell whether a block is all zeros; one edge of it mostly shows that it is not.
+
+    Parameters
+    ----------
+    block
+        (z, y, x).
+
+    Returns
+    -------
+    bool
+        True for nothing but zeros.
+    """
     return not (block[0, 0].any() or block.any())
 
 
 def count_nonzero(voxels: Voxels, block_zyx: tuple[int, int, int]) -> int:
-    """Count the blocks of a block-aligned array that hold anything but zeros: those stored."""
+    """Count the blocks of an array that hold anything but zeros: those stored.
+
+    Parameters
+    ----------
+    voxels
+        (z, y, x); its first voxel is the first of a block.
+    block_zyx
+        Voxels of a block.
+
+    Returns
+    -------
+    int
+        Number of blocks.
+    """
     starts = [range(0, size, n) for size, n in zip(voxels.shape, block_zyx, strict=True)]
     return sum(
         not is_empty(voxels[z : z + block_zyx[0], y : y + block_zyx[1], x : x + block_zyx[2]])

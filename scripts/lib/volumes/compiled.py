@@ -19,7 +19,18 @@ def _copy(values, out):
 
 
 def contiguous(block: Voxels) -> Voxels:
-    """Return a copy of a (z, y, x) block of bytes in one piece, in half of numpy's time."""
+    """Return a copy of a block of bytes in one piece, in half of numpy's time.
+
+    Parameters
+    ----------
+    block
+        (z, y, x) uint8 of any strides.
+
+    Returns
+    -------
+    Voxels
+        The same, contiguous.
+    """
     out = np.empty(block.shape, block.dtype)
     _copy(block, out)
     return out

@@ -57,21 +57,60 @@ class VolumeSpec:
             raise ValueError(f"{self.shape_zyx} voxels cannot have {self.levels} levels")
 
     def level_shape(self, level: int) -> Zyx:
-        """Voxels z, y, x of a level."""
+        """Return the voxels of a level.
+
+        Parameters
+        ----------
+        level
+            0 is full resolution.
+
+        Returns
+        -------
+        tuple of int
+            z, y, x.
+        """
         z, y, x = (n // f for n, f in zip(self.shape_zyx, self.factors_zyx(level), strict=True))
         return z, y, x
 
     def factors_zyx(self, level: int) -> Zyx:
-        """Voxels of level 0 along each axis that make one of a level."""
+        """Return how many voxels of level 0 make one of a level.
+
+        Parameters
+        ----------
+        level
+            0 is full resolution.
+
+        Returns
+        -------
+        tuple of int
+            Along z, y, x.
+        """
         return (1 << level if self.halves_z else 1), 1 << level, 1 << level
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
+        """Return plain JSON values.
+
+        Returns
+        -------
+        dict
+            The fields, by name.
+        """
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> VolumeSpec:
-        """Read what `to_json` gave."""
+        """Read what `to_json` returned.
+
+        Parameters
+        ----------
+        value
+            The fields, by name.
+
+        Returns
+        -------
+        VolumeSpec
+            As it was.
+        """
         plain: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
         return VolumeSpec(**plain)
 
@@ -95,32 +134,95 @@ class Target:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Target:
-        """Read what `dataclasses.asdict` gave."""
+        """Read what `dataclasses.asdict` returned.
+
+        Parameters
+        ----------
+        value
+            The fields, by name.
+
+        Returns
+        -------
+        Target
+            As it was.
+        """
         plain: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
         return Target(**plain)
 
     def unit_zyx(self, block_zyx: Zyx) -> Zyx:
-        """Voxels of one file: a block, or a shard of several."""
+        """Return the voxels of one file: a block, or a shard of several.
+
+        Parameters
+        ----------
+        block_zyx
+            Voxels of a block.
+
+        Returns
+        -------
+        tuple of int
+            z, y, x.
+        """
         z, y, x = (b * n for b, n in zip(block_zyx, self.shard_blocks_zyx, strict=True))
         return z, y, x
 
     @property
     def group(self) -> Path:
-        """Folder of the multiscale group."""
+        """Return the folder of the multiscale group.
+
+        Returns
+        -------
+        Path
+            Relative where the container is.
+        """
         return Path(self.container) / self.dataset
 
     def folder(self, level: int) -> Path:
-        """Folder of one level."""
+        """Return the folder of one level.
+
+        Parameters
+        ----------
+        level
+            0 is full resolution.
+
+        Returns
+        -------
+        Path
+            In the group.
+        """
         return self.group / f"s{level}"
 
 
 def most_levels(shape: Sequence[int]) -> int:
-    """Count the levels until an axis would have no voxel; `shape` of the axes that are halved."""
+    """Count the levels until an axis would have no voxel.
+
+    Parameters
+    ----------
+    shape
+        Voxels of the axes that are halved.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
     return int(math.log2(min(shape))) + 1
 
 
 def level_geometry_nm(spec: VolumeSpec, level: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Voxel size and centre of voxel (0, 0, 0) of a level, both z, y, x in nm."""
+    """Return where the voxels of a level lie.
+
+    Parameters
+    ----------
+    spec
+        The volume.
+    level
+        0 is full resolution.
+
+    Returns
+    -------
+    tuple
+        Voxel size and centre of voxel (0, 0, 0), both z, y, x in nm.
+    """
     axes = list(zip(spec.factors_zyx(level), spec.voxel_nm_zyx, spec.origin_px_zyx, strict=True))
     scale = tuple(float(factor * nm) for factor, nm, _ in axes)
     return scale, tuple(float((origin + (factor - 1) / 2) * nm) for factor, nm, origin in axes)
@@ -156,7 +258,17 @@ class Level:
         return store.T if self.target.format == "n5" else store
 
     def read(self, region: Region) -> Voxels:
-        """Read voxels; blocks that are not stored are zeros.
+        """Read voxels.
+
+        Parameters
+        ----------
+        region
+            z, y, x.
+
+        Returns
+        -------
+        Voxels
+            (z, y, x); blocks that are not stored are zeros.
 
         Raises
         ------
@@ -167,6 +279,13 @@ class Level:
 
     def write(self, region: Region, voxels: Voxels) -> None:
         """Write whole blocks (whole shards where there are any); `flush` brings them to the disk.
+
+        Parameters
+        ----------
+        region
+            z, y, x, of whole files.
+        voxels
+            (z, y, x).
 
         Raises
         ------
@@ -186,7 +305,18 @@ class Level:
             self._store[region].write(voxels).result()
 
     def count_files(self, region: Region) -> int:
-        """Count the stored files (blocks or shards) of a region."""
+        """Count the stored files (blocks or shards) of a region.
+
+        Parameters
+        ----------
+        region
+            z, y, x.
+
+        Returns
+        -------
+        int
+            Those that exist.
+        """
         return sum(Path(path).exists() for path, _ in self._files(region))
 
     def _write_blocks(self, region: Region, voxels: Voxels) -> None:
@@ -243,6 +373,18 @@ class Level:
 def open_level(target: Target, level: int) -> Level:
     """Open an existing level.
 
+    Parameters
+    ----------
+    target
+        The volume.
+    level
+        0 is full resolution.
+
+    Returns
+    -------
+    Level
+        To read and write.
+
     Raises
     ------
     FileNotFoundError
@@ -270,11 +412,30 @@ def _zyx(values: Sequence[int]) -> Zyx:
 
 
 def flush(target: Target) -> None:
-    """Bring all that was written to the disk, before a record says that it is there."""
+    """Bring all that was written to the disk, before a record says that it is there.
+
+    Parameters
+    ----------
+    target
+        The volume.
+    """
     files.flush(target.group)
 
 
 def count_blocks(target: Target, level: int) -> int:
-    """Count the stored files of a level: blocks, or shards of blocks."""
+    """Count the stored files of a level: blocks, or shards of blocks.
+
+    Parameters
+    ----------
+    target
+        The volume.
+    level
+        0 is full resolution.
+
+    Returns
+    -------
+    int
+        Those that exist.
+    """
     pattern = "c/*/*/*" if target.format == "zarr3" else "*/*/*"
     return sum(1 for path in target.folder(level).glob(pattern) if path.name.isdigit())

@@ -24,6 +24,7 @@ from scipy import ndimage
 from scripts.lib.drawing import compose, filters, maps, mosaic, pixels, warp
 from scripts.lib.drawing.compose import Grid
 from scripts.lib.geometry import Box
+from scripts.lib.numerics.reduction import halved
 from scripts.lib.service.records import Leaf, Ref, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A, affine_data
 
@@ -88,7 +89,7 @@ def images(tmp_path_factory):
             with h5py.File(path, "w") as file:
                 for level in range(2):
                     file[f"mipmap.{level}"] = image[None]
-                    image = np.rint(pixels.halve(image.astype(np.float32))).astype(dtype)
+                    image = np.rint(halved(image.astype(np.float32))).astype(dtype)
             urls[dtype, k] = f"file://{path}?dataSet=/mipmap.0&z=0"
     return urls
 
