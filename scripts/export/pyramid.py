@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.export import buffer, slabs, stored
+from scripts.export import slabs, stored
 from scripts.export.buffer import PlaneBuffer
 from scripts.export.slabs import Plan
 from scripts.lib import files
@@ -80,7 +80,6 @@ class Column:
         voxels
             (z, y, x); their content may be lost.
         """
-        buffer.trim()
         for goal in self._open["levels"][level]:
             goal.write(region, voxels)
         self.rows["levels"][level].append(stored.record(region, voxels, self._plan))
