@@ -122,10 +122,10 @@ def _miscounted(plan: Plan, found: Sequence[Rows]) -> list[str]:
     for target in plan.targets:
         for level, rows in enumerate(found):
             expected = sum(stored.stored_files(row, target) for row in rows)
-            stored = multiscale.count_blocks(target, level)
-            if stored != expected:
+            count = multiscale.count_blocks(target, level)
+            if count != expected:
                 out.append(
-                    f"{target.folder(level)}: {stored} files are stored, expected {expected}"
+                    f"{target.folder(level)}: {count} files are stored, expected {expected}"
                 )
     return out
 

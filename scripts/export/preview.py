@@ -150,9 +150,9 @@ def check_blocks(plan: Plan, levels: Sequence[Sequence[Mapping[str, Any]]]) -> N
     for target in plan.targets:
         for level, rows in enumerate(levels):
             expected = sum(stored.stored_files(row, target) for row in rows)
-            stored = multiscale.count_blocks(target, level)
-            if stored != expected:
+            count = multiscale.count_blocks(target, level)
+            if count != expected:
                 raise UserError(
-                    f"preview: {target.folder(level)} has {stored} blocks, expected {expected}. "
+                    f"preview: {target.folder(level)} has {count} blocks, expected {expected}. "
                     f"{_ANEW}"
                 )

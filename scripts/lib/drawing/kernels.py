@@ -205,9 +205,9 @@ def _cover(tiles, row, width, starts, stops, cuts):
     """Find the columns that each tile covers in a row; return the count of the sorted `cuts`."""
     count = 0
     for t in range(len(starts)):
-        m, (low, high) = tiles.matrices[t], tiles.bounds[t]
-        a, b = _between(m[0, 1] * row + m[0, 2], m[0, 0], low[0], high[0], width)
-        c, e = _between(m[1, 1] * row + m[1, 2], m[1, 0], low[1], high[1], width)
+        m, d = tiles.matrices[t], tiles.bounds[t]
+        a, b = _between(m[0, 1] * row + m[0, 2], m[0, 0], d[0, 0], d[1, 0], width)
+        c, e = _between(m[1, 1] * row + m[1, 2], m[1, 0], d[0, 1], d[1, 1], width)
         starts[t], stops[t] = max(a, c), min(b, e)
         if starts[t] < stops[t]:
             count = _insert(cuts, _insert(cuts, count, starts[t]), stops[t])
@@ -245,13 +245,13 @@ def _weigh(values, line, data, scale, total, weight):
 @_compiled
 def _tile(tiles, t, view, row, column):
     """Return image, line, table and distortion of tile t from a place of the output on."""
-    h, w = tiles.shapes[t]
+    h, w = tiles.shapes[t, 0], tiles.shapes[t, 1]
     image = tiles.pool[tiles.offsets[t] : tiles.offsets[t] + h * w].reshape((h, w))
-    m, (start, stop, first, axis) = tiles.matrices[t], tiles.distortions[t]
+    m, d = tiles.matrices[t], tiles.distortions[t]
     dx, dy = m[0, 0], m[1, 0]
     x, y = dx * column + m[0, 1] * row + m[0, 2], dy * column + m[1, 1] * row + m[1, 2]
-    distortion = _Distortion(first, axis, view.span)
-    return image, _Line(x, dx, y, dy), tiles.tables[start:stop], distortion
+    distortion = _Distortion(d[2], d[3], view.span)
+    return image, _Line(x, dx, y, dy), tiles.tables[d[0] : d[1]], distortion
 
 
 @_compiled
