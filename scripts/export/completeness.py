@@ -124,9 +124,7 @@ def _miscounted(plan: Plan, found: Sequence[Rows]) -> list[str]:
             expected = sum(stored.stored_files(row, target) for row in rows)
             count = multiscale.count_blocks(target, level)
             if count != expected:
-                out.append(
-                    f"{target.folder(level)}: {count} files are stored, expected {expected}"
-                )
+                out.append(f"{target.folder(level)}: {count} files are stored, expected {expected}")
     return out
 
 

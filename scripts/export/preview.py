@@ -84,7 +84,7 @@ def image_path(url: str) -> Path:
     Path
         Relative where the URL is.
     """
-    return Path(url.removeprefix("file://").partition("?")[0])
+    return Path(files.path_of_url(url))
 
 
 def coordinates(layers: Iterable[Mapping[str, str]]) -> str:

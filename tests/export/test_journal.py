@@ -6,7 +6,7 @@ import pytest
 
 from scripts.export import slabs
 from scripts.export.journal import Journal
-from scripts.lib.volumes import multiscale
+from scripts.lib.volumes import metadata
 
 EXPORT = {
     "formats": ["n5"], "block_zyx_px": [8, 16, 16], "shard_blocks_zyx": [1, 1, 1], "task_px": 16,
@@ -21,9 +21,9 @@ def plan(tmp_path, monkeypatch):
     voxel = {"pixel_nm": 5.0, "z_nm": 8.0}
     out = slabs.plan("s", (0, 0, 32, 48), (1, 8), volume="v", voxel_nm=voxel, export=EXPORT)
     for target in out.targets:
-        multiscale.create(target, out.spec, {})
+        metadata.create(target, out.spec, {})
     for target in out.review.targets:
-        multiscale.create(target, out.review.spec, {})
+        metadata.create(target, out.review.spec, {})
     return out
 
 
