@@ -1,9 +1,9 @@
 """Shading: subtract a smooth polynomial of the place in the stack, fitted or given.
 
 A model is a polynomial over the stack's bounds scaled to [-1, 1], quadratic or of fourth order
-(`filters.POWERS`), of zero mean over that square, so that the mean brightness stays. Between the z
-of two models they are mixed linearly; before the first and after the last they stay. Each tile gets
-the model of its layer as a polynomial of its own coordinates.
+(`grey_values.POWERS`), of zero mean over that square, so that the mean brightness stays. Between
+the z of two models they are mixed linearly; before the first and after the last they stay. Each
+tile gets the model of its layer as a polynomial of its own coordinates.
 
 Automatic fit: some layers of each range of z are drawn small. Where the picture is smooth (bare
 resin, cytoplasm) grey values follow the shading; the polynomial and one level for each layer are
@@ -200,7 +200,7 @@ def basis(x: Array, y: Array, count: int = 9) -> Array:
     Array
         (n, count).
     """
-    return np.column_stack([x**px * y**py for px, py in filters.POWERS[:count]])
+    return np.column_stack([x**px * y**py for px, py in grey_values.POWERS[:count]])
 
 
 def _nine(coefficients: Sequence[float]) -> list[float]:
