@@ -12,6 +12,7 @@ from typing import Any
 
 import jinja2
 
+from scripts.lib.verdicts import ABSENT, NOT_GOOD
 from scripts.report.findings import Finding
 
 TEMPLATE = """\
@@ -115,7 +116,7 @@ def labels(figures: Mapping[str, Any]) -> list[tuple[str, bool]]:
     """Return the steps of the tracking board and whether the run has done them."""
 
     def done(stage: str) -> bool:
-        return figures[stage]["status"] not in ("absent", "failed")
+        return figures[stage]["status"] not in (ABSENT, NOT_GOOD)
 
     return [
         ("prep done", done("ingest")),

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from scripts.lib.pages import page as pages
 from scripts.lib.pages.page import Facts, Items, Part, Pictures, Plots, Section, Table, Text
 from scripts.lib.pages.text import duration, large, number
+from scripts.lib.verdicts import ABSENT
 from scripts.report.album import Album
 from scripts.report.findings import Finding, spans
 from scripts.report.summary import STAGES
@@ -94,8 +95,8 @@ def _costs(costs: Figures) -> Section:
 def verdict(figures: Figures, findings: int) -> str:
     """Say in one sentence how far the run came and how good it is."""
     solve, review = figures["solve"], figures["review"]
-    if solve["status"] == "absent":
-        reached = [stage for stage in STAGES if figures[stage]["status"] not in ("absent",)]
+    if solve["status"] == ABSENT:
+        reached = [stage for stage in STAGES if figures[stage]["status"] != ABSENT]
         last = TITLES[[s for s in reached if s != "correct"][-1]][0] if reached[1:] else "nothing"
         return f"Not aligned yet: the run has come as far as {last}."
     tiles = figures["ingest"].get("tiles") or review.get("tiles") or solve["tiles"]
@@ -124,12 +125,12 @@ def cards(figures: Figures) -> Rows:
     out = [("layers", number(figures["ingest"].get("layers")))]
     out.append(("tiles", number(figures["ingest"].get("tiles"))))
     match, zcorr, score = figures["match"], figures["zcorr"], figures.get("score")
-    if match["status"] != "absent":
+    if match["status"] != ABSENT:
         out.append(("pairs with matches", number(match["saved_pct"], 1, "%")))
-    if figures["solve"]["status"] != "absent":
+    if figures["solve"]["status"] != ABSENT:
         residual = figures["solve"]["residual_px"].get("p50")
         out.append(("residual, median", number(residual, 2, "px")))
-    if zcorr["status"] != "absent":
+    if zcorr["status"] != ABSENT:
         middle = zcorr["correlation_next"].get("p50")
         out.append(("correlation with next, median", number(middle, 3)))
     if score and "relative" in score:
@@ -146,7 +147,7 @@ def cards(figures: Figures) -> Rows:
 
 def _transfer(figures: Figures) -> Rows:
     f = figures["transfer"]
-    if f["status"] == "absent":
+    if f["status"] == ABSENT:
         return []
     return [
         ("layers", number(f["layers"])),
@@ -157,7 +158,7 @@ def _transfer(figures: Figures) -> Rows:
 
 def _ingest(figures: Figures) -> Rows:
     f = figures["ingest"]
-    if f["status"] == "absent":
+    if f["status"] == ABSENT:
         return []
     return [
         ("z", f"{f['z_first']} to {f['z_last']}"),
@@ -181,7 +182,7 @@ def _settings(changed: Sequence[Mapping[str, Any]] | None) -> str:
 
 def _match(figures: Figures) -> Rows:
     f = figures["match"]
-    if f["status"] == "absent":
+    if f["status"] == ABSENT:
         return []
     out = [("pairs saved", f"{f['pairs_saved']:,} of {f['pairs_tried']:,} tried")]
     out.append(("matches", number(f["matches"])))
@@ -194,7 +195,7 @@ def _match(figures: Figures) -> Rows:
 
 def _review(figures: Figures) -> Rows:
     f = figures["review"]
-    if f["status"] == "absent":
+    if f["status"] == ABSENT:
         return []
     return [
         ("gate", f["gate"]),
@@ -209,7 +210,7 @@ def _review(figures: Figures) -> Rows:
 
 def _solve(figures: Figures) -> Rows:
     f, score = figures["solve"], figures.get("score")
-    if f["status"] == "absent":
+    if f["status"] == ABSENT:
         return []
     out = [
         ("tiles", number(f["tiles"])),
@@ -234,7 +235,7 @@ def _solve(figures: Figures) -> Rows:
 
 def _zcorr(figures: Figures) -> Rows:
     f, score = figures["zcorr"], figures.get("score") or {}
-    if f["status"] == "absent":
+    if f["status"] == ABSENT:
         return []
     next_one, thick = f["correlation_next"], f["thickness_layers"]
     out = [
@@ -268,7 +269,7 @@ def _correct(figures: Figures) -> Rows:
 
 def _export(figures: Figures) -> Rows:
     f = figures["export"]
-    if f["status"] == "absent":
+    if f["status"] == ABSENT:
         return []
     size = " × ".join(f"{n:,}" for n in reversed(f["shape_zyx"] or []))
     voxel = " × ".join(f"{n:g}" for n in reversed(f["voxel_nm_zyx"] or []))

@@ -1,8 +1,8 @@
 """Summary: the figures of a run, one block per stage, as plain JSON (docs/design.md).
 
-Every stage has a ``status``: ``ok``; ``look`` when a person should look at something; ``failed``;
-``absent`` when the run has not got there. Units stand in the names. Everything that differs from
-one identical run to the next (seconds, memory, MB/s) is under ``costs``.
+Every stage has a ``status``: ``good``; ``look`` when a person should look at something; ``not
+good``; ``absent`` when the run has not got there. Units stand in the names. Everything that differs
+from one identical run to the next (seconds, memory, MB/s) is under ``costs``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from scripts.lib.arrays import Array
 from scripts.lib.service.receipts import CODE_VERSION
+from scripts.lib.verdicts import ABSENT, GOOD, LOOK
 from scripts.report.gather import Evidence, Table
 
 Figures = dict[str, Any]
@@ -83,10 +84,10 @@ def transfer(evidence: Evidence) -> Figures:
     """Layers and tiles converted, and the tiles that were set aside."""
     table, bad = evidence["transfer"], evidence["quarantine"]
     if not table.found:
-        return {"status": "absent"}
+        return {"status": ABSENT}
     whole = set(table["status"]) <= {"ok"}
     return {
-        "status": "ok" if whole and not len(bad) else "look",
+        "status": GOOD if whole and not len(bad) else LOOK,
         "layers": len(table),
         "layers_by_status": _counts(table["status"]),
         "tiles": int(table["tiles"].sum()),
@@ -100,10 +101,10 @@ def ingest(evidence: Evidence) -> Figures:
     """Numbered layers, declared holes, pauses and restarts."""
     table = evidence["layers"]
     if not table.found:
-        return {"status": "absent"}
+        return {"status": ABSENT}
     holes = holes_of(table)
     return {
-        "status": "look" if holes else "ok",
+        "status": LOOK if holes else GOOD,
         "layers": len(table),
         "tiles": int(table["tiles"].sum()),
         "z_first": int(table["z"].min()) if len(table) else None,
@@ -144,11 +145,11 @@ def match(evidence: Evidence) -> Figures:
     """Pairs tried and saved, per run, stage and z distance."""
     table = evidence.results
     if not table.found:
-        return {"status": "absent"}
+        return {"status": ABSENT}
     tried, saved = len(table), int(table["saved"].sum())
     runs = {name: _run(table.where(table["run"] == name)) for name in _ordered(table["run"])}
     return {
-        "status": "ok" if tried and saved else "look",
+        "status": GOOD if tried and saved else LOOK,
         "pairs_tried": tried,
         "pairs_saved": saved,
         "saved_pct": 100 * saved / tried if tried else None,
@@ -200,7 +201,7 @@ def review(evidence: Evidence) -> Figures:
     """Count connected clusters, tiles outside of the largest, edges without a link, the gate."""
     table = evidence["review"]
     if not table.found:
-        return {"status": "absent"}
+        return {"status": ABSENT}
     states = _counts(table["state"])
     named = table["cluster"][table["cluster"] > 0]
     sizes = sorted(np.unique(named, return_counts=True)[1].tolist(), reverse=True)
@@ -209,7 +210,7 @@ def review(evidence: Evidence) -> Figures:
     # exclusions are decisions already taken: nothing to look at
     worrying = set(states) - {"ok", "excluded", "patched"} or warnings_of(gate) or gate is None
     return {
-        "status": "look" if worrying else "ok",
+        "status": LOOK if worrying else GOOD,
         "gate": "passed" if gate is not None else "not passed",
         "checks": gate["checks"] if gate is not None else [],
         "tiles": len(table),
@@ -237,11 +238,11 @@ def solve(evidence: Evidence) -> Figures:
     """Residuals of the global solve, and how far tiles moved from the stage position."""
     table = evidence["solved"]
     if not table.found:
-        return {"status": "absent"}
+        return {"status": ABSENT}
     residual = quantiles(table["rms_px"])
     moved = np.hypot(table["dx_px"], table["dy_px"])
     return {
-        "status": "ok",
+        "status": GOOD,
         "tiles": len(table),
         "pairs": len(evidence["pairs"]),
         "residual_px": residual,
@@ -256,11 +257,11 @@ def zcorr(evidence: Evidence) -> Figures:
     """Correlation with the next layer, thickness, and how far z was moved."""
     layers = qc_layers(evidence)
     if layers is None:
-        return {"status": "absent"}
+        return {"status": ABSENT}
     problems = [{"z": row["z"], "problem": row["problem"]} for row in layers if row.get("problem")]
     shift = np.array([corrected - z for z, corrected in sorted(evidence.z_coords.items())])
     return {
-        "status": "look" if problems else "ok",
+        "status": LOOK if problems else GOOD,
         "layers": len(layers),
         "correlation_next": quantiles(qc_column(layers, "cc_next")),
         "thickness_layers": quantiles(qc_column(layers, "delta_z")),
@@ -296,16 +297,16 @@ def qc_column(layers: list[Figures], name: str) -> Array:
 
 def correct(evidence: Evidence) -> Figures:
     """Corrections applied after the alignment, in order."""
-    return {"status": "ok", "steps": dict(evidence.corrections)}
+    return {"status": GOOD, "steps": dict(evidence.corrections)}
 
 
 def export(evidence: Evidence) -> Figures:
     """Say what was exported."""
     document = evidence.documents["volume"]
     if document is None:
-        return {"status": "absent"}
+        return {"status": ABSENT}
     return {
-        "status": "ok",
+        "status": GOOD,
         "voxels": math.prod(document["shape_zyx"]),
         "levels": len(document["levels"]),
         "paths": [target["path"] for target in document["targets"]],

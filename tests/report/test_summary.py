@@ -13,13 +13,13 @@ def figures(run):
 
 
 def test_every_stage_has_a_status(figures):
-    assert all(figures[stage]["status"] in ("ok", "look") for stage in summary.STAGES)
+    assert all(figures[stage]["status"] in ("good", "look") for stage in summary.STAGES)
 
 
 def test_a_run_that_has_not_begun_is_absent_everywhere(empty):
     figures = summary.summarise(empty, volume="small")
     states = {stage: figures[stage]["status"] for stage in summary.STAGES}
-    assert states.pop("correct") == "ok"
+    assert states.pop("correct") == "good"
     assert set(states.values()) == {"absent"}
 
 
@@ -70,7 +70,7 @@ def test_a_stage_processes_what_the_one_before_left():
 
 def test_excluded_resin_is_no_reason_to_look(figures):
     assert figures["review"]["excluded_tiles"] >= 3
-    assert figures["review"]["status"] == "ok"
+    assert figures["review"]["status"] == "good"
     assert figures["review"]["clusters"] == 1
 
 

@@ -19,23 +19,32 @@ from markupsafe import Markup, escape
 
 from scripts.lib.pages import plots, text
 from scripts.lib.pages.pictures import Shown
+from scripts.lib.verdicts import ABSENT, GOOD, LOOK, NOT_GOOD
 
-# pages of a volume in the order of its stages
+# pages that every run makes, in the order of its stages: known without a look into the folder, so
+# that a page is the same whatever was made before it
 PAGES = {
     "report/index.html": "Report",
     "ingest/validation.html": "Ingest",
     "ingest/metadata.html": "Header fields",
-    "match/trial/index.html": "Match trial",
     "review/index.html": "Review",
     "solve/solve.html": "Solve",
-    "solve/compare.html": "Two solves",
     "zcorr/thickness.html": "Thickness",
+}
+# pages made on demand stand in their own navigation alone
+ON_DEMAND = {
+    "report/so_far.html": "Report so far",
+    "match/trial/index.html": "Match trial",
+    "solve/compare.html": "Two solves",
     "correct/destreak_proposal.html": "Destreak",
+}
+# a preview is made before all others, and of it there are these
+PREVIEW = {
     "preview/validation.html": "Preview: ingest",
     "preview/metadata.html": "Preview: header fields",
 }
-MARKS = {"ok": "✓", "look": "!", "failed": "✕", "absent": "–"}
-WORDS = {"ok": "fine", "look": "look here", "failed": "failed", "absent": "not reached"}
+MARKS = {GOOD: "✓", LOOK: "!", NOT_GOOD: "✕", ABSENT: "–"}
+WORDS = {GOOD: "good", LOOK: "look here", NOT_GOOD: "not good", ABSENT: "not reached"}
 _FOLDER = Path(__file__).parent
 _NUMBER = re.compile(r"[−+-]?[\d,.]+(e[+-]?\d+)?( (%|px|nm|MB|s|min|h)( \d+ (s|min))?)?")
 
@@ -186,7 +195,7 @@ def render(
         What it holds; those without any part are left out.
     here
         Path of the page in the volume's folder, which is the working directory: the navigation
-        leads from it to the pages that are there.
+        leads from it to the other pages.
     volume
         Name above the navigation.
     lead
@@ -239,7 +248,7 @@ def fragment(parts: Sequence[Part]) -> str:
 
 
 def navigation(here: str) -> list[tuple[str, str | None]]:
-    """Return name and link of the pages that are there.
+    """Return name and link of the pages of a volume; equal whatever has been made so far.
 
     Parameters
     ----------
@@ -249,13 +258,14 @@ def navigation(here: str) -> list[tuple[str, str | None]]:
     Returns
     -------
     list of tuple
-        In the order of the stages; the link of the page itself is None.
+        In the order of the stages, a page made on demand last; the link of the page itself is None.
     """
     start = Path(here).parent
+    shown = PREVIEW if here in PREVIEW else PAGES
+    own = {here: ON_DEMAND[here]} if here in ON_DEMAND else {}
     return [
         (name, None if path == here else Path(os.path.relpath(path, start)).as_posix())
-        for path, name in PAGES.items()
-        if path == here or Path(path).is_file()
+        for path, name in (shown | own).items()
     ]
 
 

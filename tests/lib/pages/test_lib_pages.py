@@ -19,20 +19,31 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_page_leads_to_the_pages_that_are_there_and_to_no_other(folder):
+def test_the_navigation_does_not_depend_on_what_has_been_made(folder):
+    html = page.render("t", [], here="solve/solve.html")
+    links = re.findall(r'href="([^"#]+)"', html)
+    assert links[0] == "../report/index.html"
+    assert links[-1] == "../zcorr/thickness.html"
+    assert not any("preview" in one or "trial" in one for one in links)
     for name in ("report/index.html", "match/trial/index.html"):
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text("")
-    assert page.navigation("match/trial/index.html") == [
-        ("Report", "../../report/index.html"),
-        ("Match trial", None),
+    assert page.render("t", [], here="solve/solve.html") == html
+
+
+def test_pages_on_demand_stand_in_their_own_navigation_alone():
+    assert page.navigation("match/trial/index.html")[-1] == ("Match trial", None)
+    assert ("Report", "../../report/index.html") in page.navigation("match/trial/index.html")
+    assert "Match trial" not in dict(page.navigation("report/index.html"))
+    assert page.navigation("preview/metadata.html") == [
+        ("Preview: ingest", "validation.html"),
+        ("Preview: header fields", None),
     ]
-    assert page.navigation("solve/solve.html")[0] == ("Report", "../report/index.html")
-    html = page.render("t", [], here="solve/solve.html")
-    assert re.findall(r'href="([^"#]+)"', html) == [
-        "../report/index.html",
-        "../match/trial/index.html",
-    ]
+
+
+def test_links_lead_to_files_that_are_there_and_to_no_other(folder):
+    (folder / "report").mkdir()
+    (folder / "report/index.html").write_text("")
     assert page.link("report/index.html", "solve/a.html") == Markup(
         '<a href="../report/index.html">report/index.html</a>'
     )
