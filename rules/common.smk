@@ -3,20 +3,21 @@ import os
 import sys
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
 # scripts find each other from the root; the Snakefile needs it too, for the schema alone
 sys.path.insert(0, str(ROOT))
 from scripts.correct import chain as corrections
-from scripts.lib import flow, resources
+from scripts.lib import flow, resources, yaml_files
 from scripts.lib.flow import column
 from scripts.lib.job import UserError
 from scripts.lib.schema import validate
 
 try:
-    validate(config, yaml.safe_load((ROOT / "config" / "schema.yaml").read_text()))
+    # Snakemake keeps the last of two equal keys without a word
+    yaml_files.check(workflow.configfiles)
+    validate(config, yaml_files.read(ROOT / "config" / "schema.yaml"))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

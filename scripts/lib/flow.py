@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.lib.files import read_table
 from scripts.lib.job import UserError
 
 Config = Mapping[str, Any]
@@ -34,9 +35,8 @@ def column(table: str | Path, name: str) -> list[str]:
     list of str
         In order of appearance.
     """
-    header, *rows = Path(table).read_text().splitlines()
-    at = header.split("\t").index(name)
-    return list(dict.fromkeys(row.split("\t")[at] for row in rows))
+    # a cell may hold a line break: the reason that a person gives
+    return list(dict.fromkeys(row[name] for row in read_table(table)))
 
 
 def layout(rows: int, columns: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import difflib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,8 @@ def validate(config: dict[str, Any], schema: Schema) -> None:
     """Fill the defaults of a schema into a config, in place, and check the whole.
 
     A number given as text becomes a number: Snakemake reads the inner values of
-    ``--config solve='{rigid_lambda: 0.05}'`` as texts.
+    ``--config solve='{rigid_lambda: 0.05}'`` as texts. A number has one form, however it is
+    written: ``8`` and ``8.0`` are the same param of a rule, and re-run nothing.
 
     Parameters
     ----------
@@ -53,6 +55,7 @@ def validate(config: dict[str, Any], schema: Schema) -> None:
     """
     fill_defaults(config, schema)
     _read_texts(config, schema)
+    _normalise(config, schema)
     refuse("config", faults(config, schema))
 
 
@@ -75,7 +78,22 @@ def faults(value: Any, schema: Schema) -> list[str]:  # noqa: ANN401 - any JSON 
         Draft202012Validator(closed(schema)).iter_errors(value),
         key=lambda fault: [str(part) for part in fault.absolute_path],
     )
-    return [line for fault in found for line in _words(fault, schema)]
+    endless = [
+        f"{_dotted(path)}: expected a finite number, found {number}"
+        for path, number in _numbers(value, ())
+        if not math.isfinite(number)
+    ]
+    return [*endless, *(line for fault in found for line in _words(fault, schema))]
+
+
+def _numbers(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], float]]:  # noqa: ANN401
+    """Walk all floats of a JSON value, with keys and indices as path."""
+    if isinstance(value, float):
+        yield path, value
+    elif isinstance(value, (Mapping, list)):
+        parts = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for key, each in parts:
+            yield from _numbers(each, (*path, key))
 
 
 def refuse(where: str, lines: Sequence[str]) -> None:
@@ -126,15 +144,36 @@ def fill_defaults(value: Any, schema: Schema) -> None:  # noqa: ANN401 - any JSO
 
 def _read_texts(value: Any, schema: Schema) -> None:  # noqa: ANN401 - any JSON value
     """Read texts as numbers, truth values or null where these, and no text, are expected."""
-    if isinstance(value, dict):
-        parts = [(key, sub) for key, sub in schema.get("properties", {}).items() if key in value]
-    elif isinstance(value, list):
-        parts = [(index, schema.get("items", {})) for index in range(len(value))]
-    else:
-        return
-    for at, sub in parts:
+    for at, sub in _parts(value, schema):
         value[at] = _read_text(value[at], sub)
         _read_texts(value[at], sub)
+
+
+def _normalise(value: Any, schema: Schema) -> None:  # noqa: ANN401 - any JSON value
+    """Give each number one form, in place: that of an equal default, else whole ones as int."""
+    for at, sub in _parts(value, schema):
+        if isinstance(value[at], float):
+            default = sub.get("default")
+            whole = math.isfinite(value[at]) and value[at].is_integer()
+            value[at] = int(value[at]) if whole else value[at]
+            value[at] = default if _same_number(default, value[at]) else value[at]
+        elif _same_number(sub.get("default"), value[at]):
+            value[at] = sub["default"]
+        _normalise(value[at], sub)
+
+
+def _same_number(one: Any, other: Any) -> bool:  # noqa: ANN401 - any JSON value
+    numbers = all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in (one, other))
+    return numbers and bool(one == other)
+
+
+def _parts(value: Any, schema: Schema) -> list[tuple[Any, Schema]]:  # noqa: ANN401
+    """Return the keys, or indices, of a value that a schema knows, with their schemas."""
+    if isinstance(value, dict):
+        return [(key, sub) for key, sub in schema.get("properties", {}).items() if key in value]
+    if isinstance(value, list):
+        return [(index, schema.get("items", {})) for index in range(len(value))]
+    return []
 
 
 def _read_text(value: Any, schema: Schema) -> Any:  # noqa: ANN401 - any JSON value

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from scripts.lib import yaml_files
 from scripts.lib.files import write_text
 from scripts.lib.schema import expectation, known_keys
 
@@ -80,4 +79,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    write_text(PAGE, render(yaml.safe_load(SCHEMA.read_text())))
+    write_text(PAGE, render(yaml_files.read(SCHEMA)))

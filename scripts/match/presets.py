@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from scripts.lib import yaml_files
 from scripts.lib.schema import faults, refuse
 from scripts.match.descriptors import Blobs, Neighborhood
 from scripts.match.levels import BlockParams
@@ -26,8 +25,8 @@ from scripts.match.sift import Extraction
 
 Json = Mapping[str, Any]
 
-SCHEMA: Json = yaml.safe_load(
-    (Path(__file__).resolve().parents[2] / "config" / "match_stages.schema.yaml").read_text()
+SCHEMA: Json = yaml_files.read(
+    Path(__file__).resolve().parents[2] / "config" / "match_stages.schema.yaml"
 )
 
 
@@ -114,9 +113,10 @@ def read_table(path: Path) -> Json:
     UserError
         Names the file and everything in it that is wrong: key, what was found, what is expected.
     """
-    text = path.read_text()
-    # YAML 1.1 takes the 1e-6 of JSON for a text
-    table = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    table = yaml_files.read(path)
+    if path.suffix == ".json":
+        # YAML 1.1 takes the 1e-6 of JSON for a text
+        table = json.loads(yaml_files.text_of(path))
     refuse(str(path), _wrong(table))
     return dict(table)
 

@@ -213,19 +213,27 @@ def displaced(shifts: Mapping[int, Array]) -> tuple[float, float]:
     if len(shifts) < 2:
         return 0.0, 0.0
     stack = np.stack(list(shifts.values()))  # (neighbors, bands, 2)
-    most, where = 0.0, 0.0
-    for k, j in itertools.combinations(range(BANDS), 2):
-        away = stack[:, j] - stack[:, k]
-        away = away[np.isfinite(away).all(axis=1)]
-        if len(away) < 2:
-            continue
-        middle = np.median(away, axis=0)
-        alike = int((np.hypot(*(away - middle).T) <= ALIKE_PX).sum())
-        far = float(np.hypot(*middle))
-        # of bands alike far apart the nearest two tell where the rows part
-        if alike > len(away) / 2 and far > most + ALIKE_PX / 3:
-            most, where = far, (k + j) / 2 / (BANDS - 1) * 0.75 + 0.125
-    return most, where
+    pairs = [
+        (_agreed(stack[:, j] - stack[:, k]), k, j)
+        for k, j in itertools.combinations(range(BANDS), 2)
+    ]
+    most = max(far for far, _, _ in pairs)
+    if most <= ALIKE_PX / 3:
+        return 0.0, 0.0
+    # of bands alike far apart the nearest two tell where the rows part
+    parted = [pair for pair in pairs if pair[0] >= most - ALIKE_PX / 3]
+    far, k, j = min(parted, key=lambda pair: (pair[2] - pair[1], -pair[0]))
+    return far, (k + j) / 2 / (BANDS - 1) * 0.75 + 0.125
+
+
+def _agreed(away: Array) -> float:
+    """Return the length in px that most of some (n, 2) vectors share, and 0 where they do not."""
+    away = away[np.isfinite(away).all(axis=1)]
+    if len(away) < 2:
+        return 0.0
+    middle = np.median(away, axis=0)
+    alike = int((np.hypot(*(away - middle).T) <= ALIKE_PX).sum())
+    return float(np.hypot(*middle)) if alike > len(away) / 2 else 0.0
 
 
 def _local_correlation(a: Float32, b: Float32, valid: Bool) -> Float32:

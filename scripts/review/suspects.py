@@ -47,11 +47,11 @@ class Verdict:
     texture: float
 
 
-def _tissue_texture(rows: Sequence[Row]) -> float:
+def _tissue_texture(rows: Sequence[Row], limits: Limits) -> float:
     """Return the texture of tissue: the median of the tiles whose structure goes on in z."""
     value = np.array([float(row["texture"]) for row in rows], float)
     like = np.array([float(row["like"]) for row in rows], float)
-    goes_on = like >= Limits().resin_likeness
+    goes_on = like >= limits.resin_likeness
     return float(np.median(value[goes_on] if goes_on.any() else value)) if len(value) else 0.0
 
 
@@ -70,7 +70,7 @@ def verdicts(rows: Sequence[Row], limits: Limits) -> dict[str, Verdict]:
     dict
         Tile id -> verdict.
     """
-    tissue = _tissue_texture(rows)
+    tissue = _tissue_texture(rows, limits)
     cells: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         cells[row["row"], row["column"]].append(row)

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from scripts.lib import files
+from scripts.lib import files, yaml_files
 from scripts.lib.job import UserError
 from scripts.lib.schema import validate
 from scripts.transfer import transfer_info, transfer_info_checks
@@ -73,7 +73,7 @@ def _name(path: Path) -> str:
 
 
 def _schema(name: str) -> dict[str, Any]:
-    return dict(yaml.safe_load((_CONFIG / name).read_text()))
+    return dict(yaml_files.read(_CONFIG / name))
 
 
 def _read(path: Path, target: Path, schema: Mapping[str, Any]) -> Conversion:
@@ -201,8 +201,8 @@ def reverse(paths: Sequence[Path], out: Path) -> list[Conversion]:
 def _to_json(path: Path, out: Path, schemas: tuple[dict[str, Any], dict[str, Any]]) -> Conversion:
     one = Conversion(path, out / f"volume_transfer_info.{path.stem}.json")
     try:
-        config = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        config = yaml_files.read(path)
+    except UserError as error:
         one.remarks.append(Remark(f"not readable as YAML: {error}"))
         return one
     if not isinstance(config, dict):

@@ -7,6 +7,7 @@ import yaml
 
 from scripts.correct import chain
 from scripts.lib import flow
+from scripts.lib.files import write_table
 from scripts.lib.job import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +24,14 @@ def test_a_column_has_each_value_once_in_order(tmp_path):
     path = tmp_path / "plan.tsv"
     path.write_text("layer\tchunk\na\t0001\nb\t0000\nc\t0001\n")
     assert flow.column(path, "chunk") == ["0001", "0000"]
+
+
+def test_a_reason_of_two_lines_does_not_tear_the_table(tmp_path):
+    path = tmp_path / "patches.tsv"
+    reason = 'charged\nand "torn"'
+    write_table(path, ("reason", "round"), [{"reason": reason, "round": n} for n in (1, 2)])
+    assert flow.column(path, "round") == ["1", "2"]
+    assert flow.column(path, "reason") == [reason]
 
 
 @pytest.mark.parametrize(

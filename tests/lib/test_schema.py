@@ -103,6 +103,42 @@ def test_numbers_given_as_text_on_the_command_line_become_numbers():
     assert value["ingest"]["mask"] is None
 
 
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
+def test_what_is_no_finite_number_is_refused_wherever_it_stands(text):
+    value = config(solve={"robust_px": float(text)})
+    line, *_ = faults(value)
+    assert line.startswith("  solve.robust_px: expected a finite number, found ")
+
+
+def test_a_number_has_one_form_however_it_is_written():
+    one, two = (
+        config(solve={"robust_px": n(3), "priors": {"stage_px": n(8)}}) for n in (int, float)
+    )
+    one["acquisition"], two["acquisition"] = {"rows": 2}, {"rows": 2.0, "pixel_nm": 8.0}
+    validate(one, EXAMPLE)
+    validate(two, EXAMPLE)
+    assert repr(one) == repr(two)
+
+
+def test_a_number_equal_to_its_default_has_the_form_of_the_default():
+    schema = {"properties": {"a": {"type": "number", "default": 2.0}}}
+    for value in ({"a": 2}, {"a": 2.0}, {"a": "2"}, {}):
+        validate(value, schema)
+        assert repr(value) == "{'a': 2.0}"
+
+
+def test_halves_and_truth_values_stay_as_they_are():
+    value = config(solve={"robust_px": 0.5})
+    validate(value, EXAMPLE)
+    assert value["solve"]["robust_px"] == 0.5
+    (line,) = faults(config(acquisition={"rows": 1.5}))
+    assert "acquisition.rows: expected integer" in line
+    schema = {"properties": {"a": {"type": "boolean", "default": True}}}
+    given = {"a": False}
+    validate(given, schema)
+    assert given["a"] is False
+
+
 def test_text_stays_text_where_text_is_expected():
     value = config(volume="0012", review={"exclude": [{"tiles": ["1", "2"]}]})
     validate(value, EXAMPLE)

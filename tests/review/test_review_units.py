@@ -10,7 +10,7 @@ from scripts.lib.service.records import CanvasMatches, TileSpec
 from scripts.review import bridges, clusters, edges, likeness, patches, replacements, statistics
 from scripts.review.likeness import GRID, Likeness, Look
 from scripts.review.patches import Wanted
-from scripts.review.suspects import TISSUE, Verdict
+from scripts.review.suspects import RESIN, TISSUE, Verdict
 
 SIDE = 96
 ALL = np.ones((SIDE, SIDE), bool)
@@ -101,6 +101,20 @@ def test_rows_are_displaced_when_most_of_the_neighbors_say_so():
     assert likeness.displaced(dict(enumerate(half)))[0] == 0
     others = [moved * factor for factor in (1, 2, 3)]  # nobody agrees with anybody
     assert likeness.displaced(dict(enumerate(others)))[0] == 0
+
+
+@pytest.mark.parametrize(("first", "where"), [(1, 0.1875), (4, 0.5625), (6, 0.8125)])
+def test_rows_part_between_the_nearest_bands_that_are_fully_apart(first, where):
+    moved = np.zeros((likeness.BANDS, 2))
+    moved[first:] = (6, 8)
+    moved += np.linspace(0, 0.04, likeness.BANDS)[:, None]  # the outermost pair is the farthest
+    assert likeness.displaced({-1: moved, 1: moved})[1] == pytest.approx(where)
+
+
+def test_a_band_over_the_jump_itself_is_not_where_the_rows_part():
+    moved = np.zeros((likeness.BANDS, 2))
+    moved[3], moved[4:] = (3, 4), (6, 8)
+    assert likeness.displaced({-1: moved, 1: moved}) == (pytest.approx(10), 0.5)
 
 
 # -- clusters and edges ------------------------------------------------------------------------
@@ -202,6 +216,17 @@ def test_an_unjoined_tile_that_a_person_keeps_is_not_to_be_replaced():
     assert [one.replaces for one in found] == [ids[3]]
     assert list(quality) == ids[:3]
     assert replacements.wanted(net, verdicts, exclude=[], keep=keep)[0] == []
+
+
+def test_resin_is_no_source_of_patches_though_matches_join_it():
+    tiles = [tile(z) for z in range(1, 4)]
+    ids = [one.tile_id for one in tiles]
+    net = clusters.net_of_ids(tiles, [(ids[0], ids[1]), (ids[1], ids[2])])
+    verdicts = dict.fromkeys(ids, Verdict(TISSUE, 0, "", 0.9, 10))
+    verdicts[ids[1]] = Verdict(RESIN, 0.9, "", 0.3, 1)
+    found, quality = replacements.wanted(net, verdicts, exclude=[], keep=[])
+    assert found == []
+    assert list(quality) == [ids[0], ids[2]]
 
 
 # -- bridges -----------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Verdicts from survey figures given by hand: each limit and each neighborhood taken by itself."""
 
+import dataclasses
+
 import pytest
 
 from scripts.review import suspects
@@ -12,13 +14,13 @@ SOUND = {
 }  # fmt: skip
 
 
-def verdicts(layers=11, **columns):
+def verdicts(layers=11, limits=None, **columns):
     """Verdicts by z of one cell: `columns` gives figures by z where they differ from `SOUND`."""
     rows = [{**SOUND, "tile_id": str(z), "z": str(z)} for z in range(layers)]
     for name, values in columns.items():
         for z, value in values.items():
             rows[z][name] = str(value)
-    return {int(k): v for k, v in suspects.verdicts(rows, Limits()).items()}
+    return {int(k): v for k, v in suspects.verdicts(rows, limits or Limits()).items()}
 
 
 def damaged(**columns):
@@ -82,6 +84,39 @@ def test_the_texture_of_tissue_is_that_of_tiles_whose_structure_goes_on():
     figures = {"texture": dict.fromkeys(range(8), 2), "like": dict.fromkeys(range(8), 0.1)}
     found = verdicts(**figures)
     assert {found[z].kind for z in range(8)} == {suspects.RESIN}
+
+
+def test_the_limit_of_likeness_also_tells_which_tiles_give_the_texture_of_tissue():
+    # six of eleven are as faint as the limit allows: at the default they would count as tissue
+    figures = {"texture": dict.fromkeys(range(6), 2), "like": dict.fromkeys(range(6), 0.5)}
+    strict = verdicts(limits=Limits(resin_likeness=0.6), **figures)
+    assert {strict[z].kind for z in range(6)} == {suspects.RESIN}
+    assert {v.kind for v in verdicts(**figures).values()} == {suspects.TISSUE}
+
+
+@pytest.mark.parametrize(
+    ("figures", "lax"),
+    [
+        ({"texture": {0: 3}, "like": {0: 0.1}}, {"resin_texture": 0.2}),
+        ({"texture": {0: 3}, "like": {0: 0.4}}, {"resin_likeness": 0.3}),
+        ({"texture": {4: 3, 5: 3}, "like": {4: 0.1, 5: 0.1}}, {"min_resin_layers": 2}),
+        ({"unlike_share": {5: 0.2}}, {"max_unlike_share": 0.3}),
+        ({"displaced_share": {5: 0.1}}, {"max_displaced_share": 0.2}),
+        ({"saturated_share": {5: 0.1}}, {"max_saturated_share": 0.2}),
+        ({"dead_share": {5: 0.1}}, {"max_dead_share": 0.2}),
+        ({"noise": {5: 12}}, {"max_noise_ratio": 4}),
+        ({"texture": {5: 4}}, {"min_texture_ratio": 0.2}),
+    ],
+)
+def test_each_limit_of_the_config_decides(figures, lax):
+    usual, other = verdicts(**figures), verdicts(limits=Limits(**lax), **figures)
+    assert [v.kind for v in usual.values()] != [v.kind for v in other.values()]
+
+
+def test_every_limit_of_the_config_is_tried_above():
+    marks = test_each_limit_of_the_config_decides.pytestmark
+    tried = {name for _, lax in marks[0].args[1] for name in lax}
+    assert tried == {each.name for each in dataclasses.fields(Limits)}
 
 
 def test_the_cells_of_a_layer_are_judged_apart():

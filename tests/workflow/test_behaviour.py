@@ -160,6 +160,17 @@ def test_a_fault_of_the_config_is_named_and_stops_the_run(new_volume, override, 
     assert "Traceback" not in done.stdout
 
 
+def test_a_key_given_twice_stops_the_run_and_both_lines_are_named(new_volume):
+    volume = new_volume("twice")
+    text = volume.config.read_text()
+    volume.config.write_text(f"{text}review:\n  exclude: []\n")
+    lines = [n for n, line in enumerate(text.splitlines(), 1) if line == "review:"]
+    done = volume.snakemake("--dry-run")
+    assert done.returncode != 0
+    assert f"review: line {lines[0]} and line {len(text.splitlines()) + 1}" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
 @pytest.mark.parametrize("name", ["fib25_single", "fib25_grid"])
 def test_an_example_volume_parses_as_it_stands(name):
     config = yaml.safe_load((ROOT / f"config/volumes/{name}.yaml").read_text())
