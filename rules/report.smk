@@ -40,6 +40,7 @@ rule make_report:
         render=RENDER,
         dat_root=verbatim(DAT_ROOT),
         truth=verbatim(flow.resolved(ROOT, config["report"].get("truth"))),
+        limits=config["report"]["limits"],
         names={
             "volume": config["volume"],
             "work_dir": config["work_dir"],
@@ -50,6 +51,7 @@ rule make_report:
             "corrections": [[step, BEFORE[step], CORRECTED[step]] for step in STEPS],
             "pixel_nm": config["acquisition"]["pixel_nm"],
             "z_nm": config["acquisition"]["z_nm"],
+            **GRID,
         },
     script:
         "../scripts/report/make_report.py"

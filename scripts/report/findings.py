@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from scripts.lib.arrays import Array, Index
 from scripts.lib.numerics import robust
+from scripts.lib.verdicts import GOOD, LOOK
 from scripts.report import summary
+from scripts.report.finding import Finding, ordered, spans
 from scripts.report.gather import Evidence
+from scripts.report.judged import Rules, judged
 
 OUTLIER_SIGMAS = 5.0  # robust: from median and median absolute deviation
 MOST_PER_KIND = 5
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing to look at."""
-
-    stage: str
-    what: str
-    where: str
-    advice: str
-
-
-def findings(evidence: Evidence) -> list[Finding]:
-    """Return all findings in data order."""
-    parts = (_quarantined, _gaps, _weak_matches, _loose_tiles, _residuals, _problems, _dips)
-    return [finding for part in parts for finding in part(evidence)]
+def findings(evidence: Evidence, figures: Mapping[str, Any], rules: Rules) -> list[Finding]:
+    """Return all findings, worst first: those beyond a limit, then what else stands out."""
+    parts = (_gaps, _closed_gate, _loose_tiles, _problems, _quarantined, _residuals, _dips)
+    noticed = [finding for part in parts for finding in part(evidence)]
+    return ordered([*judged(evidence, figures, rules), *noticed])
 
 
 def outliers(values: Array, *, high: bool) -> Index:
@@ -64,29 +58,19 @@ def _gaps(evidence: Evidence) -> Iterator[Finding]:
             "a z reserved by a declared gap" if reserved else "a layer without any readable tile",
             f"z {row['z']}" if reserved else f"z {row['z']} ({row['layer_id']})",
             "its z is kept; export.fill_gaps decides what is shown there",
+            GOOD if reserved or row["declared"] else LOOK,
         )
 
 
-def _weak_matches(evidence: Evidence) -> Iterator[Finding]:
-    table = evidence.results
-    near = table.where(table["dz"] <= 1)
-    for run in dict.fromkeys(near["run"].tolist()):
-        part = near.where(near["run"] == run)
-        failed = part.where(part["saved"] == 0)
-        if len(failed) > 0.1 * len(part):
-            lower = np.minimum(failed["p_group"], failed["q_group"])
-            z = sorted(set(lower.astype(int).tolist()))
-            yield Finding(
-                "match",
-                f"{len(failed)} of {len(part)} {run} pairs of neighbours have no matches",
-                f"z {spans(z)}",
-                "resin has none; for tissue look at the tiles, then at match.preset",
-            )
+def _closed_gate(evidence: Evidence) -> Iterator[Finding]:
+    if evidence["review"].found and evidence.documents["gate"] is None:
+        advice = "see review/index.html; the gate's message says what to change"
+        yield Finding("review", "the gate before the solve is closed", "", advice, LOOK)
 
 
 def _loose_tiles(evidence: Evidence) -> Iterator[Finding]:
     for message in summary.warnings_of(evidence.documents["gate"])[:MOST_PER_KIND]:
-        yield Finding("review", message, "gate", "see the table of match stages")
+        yield Finding("review", message, "gate", "see the table of match stages", LOOK)
     table = evidence["review"]
     odd = table.where((table["state"] == "unconnected") | (table["state"] == "small_cluster"))
     cells = sorted(set(zip(odd["row"].tolist(), odd["column"].tolist(), strict=True)))
@@ -97,6 +81,7 @@ def _loose_tiles(evidence: Evidence) -> Iterator[Finding]:
             f"{len(here)} tiles of row {row}, column {column} are outside of the main cluster",
             f"z {spans(sorted(here['z'].tolist()))}",
             "paste the entries of review/proposals.yaml that you agree with into the config",
+            LOOK,
         )
 
 
@@ -123,7 +108,7 @@ def _problems(evidence: Evidence) -> Iterator[Finding]:
             "look at their pictures in zcorr/thickness.html; zcorr/proposals.yaml has the lines for"
             " the config that leave out the tiles"
         )
-        yield Finding("zcorr", problem, f"z {spans(z)}", advice)
+        yield Finding("zcorr", problem, f"z {spans(z)}", advice, LOOK)
 
 
 def _dips(evidence: Evidence) -> Iterator[Finding]:
@@ -136,15 +121,3 @@ def _dips(evidence: Evidence) -> Iterator[Finding]:
             f"z {int(rows[i]['z'])}",
             "step through these layers in the viewer; trim tiles or add matches, solve again",
         )
-
-
-def spans(z: list[int]) -> str:
-    """Return sorted whole numbers as runs: ``1-7, 20, 30-31``."""
-    runs: list[list[int]] = []
-    for value in z:
-        if runs and value <= runs[-1][1] + 1:
-            runs[-1][1] = value
-        else:
-            runs.append([value, value])
-    shown = [f"{a}" if a == b else f"{a}-{b}" for a, b in runs[:6]]
-    return ", ".join(shown) + (", …" if len(runs) > 6 else "")

@@ -36,14 +36,14 @@ TABLES: dict[str, tuple[str, Kinds]] = {
     "layers": (
         "ingest/layers.tsv",
         {"z": int, "layer_id": str, "tiles": int, "missing": str, "status": str}
-        | {"gap_before_s": float},
+        | {"gap_before_s": float, "declared": str},
     ),
     "restarts": ("ingest/restarts.tsv", {"z": int, "reason": str}),
     "chunks": ("ingest/chunks.tsv", {"chunk": str, "z_first": int, "z_last": int}),
     "review": (
         "review/tiles.tsv",
         {"tile_id": str, "z": int, "row": int, "column": int, "cluster": int}
-        | {"pairs_montage": int, "pairs_cross": int, "state": str, "reason": str},
+        | {"pairs_montage": int, "pairs_cross": int, "kind": str, "state": str, "reason": str},
     ),
     "edges": (
         "review/edges.tsv",
@@ -85,6 +85,7 @@ DOCUMENTS = {
     "qc": "zcorr/qc.json",
     "volume": "export/volume.json",
 }
+OPTIONAL = {"kind", "declared"}  # columns that older volumes do not have
 Z_COORDS = "zcorr/Zcoords.txt"
 TRANSFORMS = "solve/transforms.json.gz"
 ABSENT = -1  # an integer cell that is empty
@@ -169,12 +170,15 @@ def read_columns(path: Path, kinds: Kinds) -> Table:
     with _open_text(path) as stream:
         reader = csv.reader(stream, delimiter="\t")
         header = next(reader, [])
-        missing = sorted(set(kinds) - set(header))
+        missing = sorted(set(kinds) - set(header) - OPTIONAL)
         if missing:
             raise ValueError(f"{path}: no column {', '.join(missing)}; found {', '.join(header)}")
         rows = list(reader)
     columns = {}
     for name, kind in kinds.items():
+        if name not in header:
+            columns[name] = _column([""] * len(rows), kind)
+            continue
         at = header.index(name)
         try:
             columns[name] = _column([row[at] for row in rows], kind)

@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 
 from scripts.lib.verdicts import ABSENT, NOT_GOOD
-from scripts.report.findings import Finding
+from scripts.report.finding import Finding
 
 TEMPLATE = """\
 ## {{ volume }}

@@ -17,6 +17,7 @@ from scripts.lib import files
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.report import album, findings, gather, issue, page, places, plots, summary
+from scripts.report.judged import Rules
 
 
 def main(
@@ -27,6 +28,7 @@ def main(
     outputs: Mapping[str, str],
     render: Mapping[str, str],
     names: Mapping[str, Any],
+    limits: Mapping[str, Any],
     truth_path: str | None,
     dat_root: str,
 ) -> None:
@@ -39,7 +41,8 @@ def main(
         truth_path=places.truth_file(truth_path, dat_root),
     )
     figures = summary.summarise(evidence, volume=names["volume"])
-    found = findings.findings(evidence)
+    found = findings.findings(evidence, figures, Rules.of(limits, names))
+    figures = summary.judge(figures, found)
     holes = [hole["z"] for hole in figures["ingest"].get("holes", [])]
     drawn = album.draw(
         RenderClient(render["owner"], render["project"]),
@@ -49,7 +52,8 @@ def main(
     )
     plotted = plots.all_plots(evidence)
     shown = album.of_stages(evidence.documents, drawn)
-    text = page.page(figures, findings=found, album=shown, plots=plotted)
+    where = places.where(evidence, Path.cwd())
+    text = page.page(figures, findings=found, album=shown, plots=plotted, where=where)
     facts = places.facts(evidence, render, names)
     files.write_json(outputs["summary"], figures)
     files.write_text(outputs["issue"], issue.issue(figures, page.cards(figures), found, facts))
@@ -65,6 +69,7 @@ if __name__ == "__main__":
             outputs=dict(snakemake.output.items()),
             render=snakemake.params.render,
             names=snakemake.params.names,
+            limits=snakemake.params.limits,
             truth_path=snakemake.params.truth,
             dat_root=snakemake.params.dat_root,
         )

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
 from scripts.lib.pages import page as pages
-from scripts.lib.pages.page import Facts, Items, Part, Pictures, Plots, Section, Table, Text
+from scripts.lib.pages.page import Code, Facts, Items, Part, Pictures, Plots, Section, Table, Text
 from scripts.lib.pages.text import duration, large, number
-from scripts.lib.verdicts import ABSENT
+from scripts.lib.verdicts import ABSENT, GOOD
 from scripts.report.album import Album
-from scripts.report.findings import Finding, spans
+from scripts.report.finding import Finding, spans
 from scripts.report.summary import STAGES
 
 Figures = Mapping[str, Any]
 Rows = list[tuple[str, str]]
 HERE = "report/index.html"
+MOST_REASONS = 3  # of the first sentence
 TITLES = {
     "transfer": ("Transfer", "Microscope files to HDF5, checked byte by byte."),
     "ingest": ("Ingest", "Layers numbered once and for all, tiles placed where the stage was."),
@@ -36,47 +38,83 @@ PLOTS = {
 }
 
 
+@dataclass(frozen=True)
+class Where:
+    """Where the volume lies: absolute folders and files."""
+
+    folder: str
+    volumes: Sequence[str] = ()
+
+
 def page(
     figures: Figures,
     *,
     findings: Sequence[Finding],
     album: Album,
     plots: Mapping[str, Any],
+    where: Where,
 ) -> str:
     """Return the page; `plots` are Bokeh figures by name."""
     cut = album.get("solve", [])[:2]  # the same section before and after
-    lead: list[Part] = [Text(verdict(figures, len(findings)), "lead")]
-    lead.append(Facts(cards(figures), cards=True))
     return pages.render(
         f"{figures['volume']} · alignment report",
         [
+            *first_screen(figures, findings, where),
             Section("Before and after", [Pictures(cut)] if len(cut) > 1 else []),
-            Section("Where to look next", [_findings(findings)], id="next"),
             *(_section(stage, figures, album) for stage in STAGES),
             _costs(figures["costs"]),
         ],
         here=HERE,
         volume=figures["volume"],
-        lead=lead,
+        lead=[Text(verdict(figures), "lead"), Facts(cards(figures), cards=True)],
         figures=plots,
         footer="All figures of this page are in summary.json; the text for the tracking issue is"
         f" issue.md. Pipeline {figures['code_version']}.",
     )
 
 
-def _findings(findings: Sequence[Finding]) -> Part:
+def first_screen(figures: Figures, findings: Sequence[Finding], where: Where) -> list[Section]:
+    """Return what stands first: what needs a person, where the volume is, what else was noticed."""
+    needed = [one for one in findings if one.state != GOOD]
+    notes = [one for one in findings if one.state == GOOD]
+    at = [("folder", where.folder), *(("volume", path) for path in where.volumes)]
+    calm = Text("Nothing is beyond its limit.")
+    state = figures["verdict"]["state"]
+    return [
+        Section("What needs a person", _findings(needed) or [calm], status=state, id="next"),
+        Section("Where the volume is", [Facts(at)], id="where"),
+        Section("Also noticed", _findings(notes), "None of this changes the verdict.", id="notes"),
+    ]
+
+
+def _findings(findings: Sequence[Finding]) -> list[Part]:
     line = Markup(
-        '<a class="stage" href="#{}">{}</a> <b>{}</b> {}<br><span class="advice">{}</span>'
+        '<a class="stage" href="#{}">{}</a> {}<b>{}</b> {}<br><span class="advice">{}</span>'
     )
-    listed = [line.format(f.stage, f.stage, f.where, f.what, f.advice) for f in findings]
-    return Items(listed, "findings") if listed else Text("Nothing stands out.")
+    badge = Markup('<span class="badge {}">{}</span> ')
+    listed = [
+        line.format(
+            f.stage,
+            f.stage,
+            badge.format(f.state.replace(" ", "-"), pages.WORDS[f.state])
+            if f.state != GOOD
+            else "",
+            f.where,
+            f.what,
+            f.advice,
+        )
+        for f in findings
+    ]
+    parts: list[Part] = [Items(listed, "findings")] if listed else []
+    return parts + [Code(f.lines) for f in findings if f.lines]
 
 
 def _section(stage: str, figures: Figures, album: Album) -> Section:
     title, note = TITLES[stage]
     rows, table = ROWS[stage](figures), TABLES.get(stage)
     shown = album.get(stage, [])
-    parts: list[Part] = [Facts(rows)] if rows else []
+    parts: list[Part] = [Items(figures[stage].get("reasons", ()))]
+    parts += [Facts(rows)] if rows else []
     parts += [table(figures[stage])] if table else []
     parts += [Plots(PLOTS.get(stage, ())), Pictures(shown[2:] if stage == "solve" else shown)]
     return Section(title, parts, note, figures[stage]["status"], stage)
@@ -92,24 +130,33 @@ def _costs(costs: Figures) -> Section:
     return Section("Costs", [table], note, id="costs")
 
 
-def verdict(figures: Figures, findings: int) -> str:
-    """Say in one sentence how far the run came and how good it is."""
-    solve, review = figures["solve"], figures["review"]
+def verdict(figures: Figures) -> str:
+    """Say in one sentence how good the volume is, and how far the run came."""
+    state, reasons = figures["verdict"]["state"], figures["verdict"]["reasons"]
+    judged = pages.WORDS[state].capitalize() if state != ABSENT else "Nothing has been done yet"
+    told = "; ".join(reasons[:MOST_REASONS])
+    more = f" and {len(reasons) - MOST_REASONS} more" if len(reasons) > MOST_REASONS else ""
+    return f"{judged}{': ' if told else ''}{told}{more}. {_placed(figures)}"
+
+
+def _placed(figures: Figures) -> str:
+    """Count the tiles, each once; before the solve say how far the run has come."""
+    solve = figures["solve"]
     if solve["status"] == ABSENT:
         reached = [stage for stage in STAGES if figures[stage]["status"] != ABSENT]
         last = TITLES[[s for s in reached if s != "correct"][-1]][0] if reached[1:] else "nothing"
         return f"Not aligned yet: the run has come as far as {last}."
-    tiles = figures["ingest"].get("tiles") or review.get("tiles") or solve["tiles"]
-    text = f"Aligned: {min(solve['tiles'], tiles):,} of {tiles:,} tiles placed"
-    if solve["tiles"] > tiles:
-        more = solve["tiles"] - tiles
-        text += f" and {more:,} missing {'one' if more == 1 else 'ones'} patched"
-    if review.get("excluded_tiles"):
-        text += f" ({review['excluded_tiles']:,} excluded)"
+    counts = solve["counts"]
+    parts = [f"{counts['placed']:,} placed"]
+    parts += [
+        f"{counts[name]:,} {name.replace('_', ' ')}"
+        for name in ("patched", "missing", "excluded", "not_placed")
+        if counts[name]
+    ]
+    text = f"Tiles: {', '.join(parts)}"
     if solve["residual_px"].get("p50") is not None:
-        text += f", matches agree to {solve['residual_px']['p50']:.2f} px (median of tiles)"
-    things = "1 thing" if findings == 1 else f"{findings} things"
-    return text + (f"; {things} to look at." if findings else "; nothing stands out.")
+        text += f"; matches agree to {solve['residual_px']['p50']:.2f} px (median of tiles)"
+    return text + "."
 
 
 def _range(quantiles: Figures, digits: int, unit: str = "") -> str:

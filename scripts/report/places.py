@@ -14,6 +14,7 @@ from scripts.lib.volumes.multiscale import Level, Target
 from scripts.report.album import Names
 from scripts.report.gather import Evidence
 from scripts.report.issue import Facts
+from scripts.report.page import Where
 
 LEVEL_PX = 1400  # the exported volume is shown at the first level no larger than this
 
@@ -79,6 +80,12 @@ def facts(evidence: Evidence, render: Mapping[str, str], names: Mapping[str, Any
         url=os.environ.get("RENDER_WS_URL", ""),
         neuroglancer={one["format"]: one["neuroglancer"]["link"] for one in listed},
     )
+
+
+def where(evidence: Evidence, folder: Path) -> Where:
+    """Return the absolute places of the working directory and of the exported volume."""
+    listed = (evidence.documents["volume"] or {}).get("targets", [])
+    return Where(str(folder), [_container(str(folder / one["path"])) for one in listed])
 
 
 def _container(path: str) -> str:

@@ -1,15 +1,16 @@
 """Summary: the figures of a run, one block per stage, as plain JSON (docs/design.md).
 
-Every stage has a ``status``: ``good``; ``look`` when a person should look at something; ``not
-good``; ``absent`` when the run has not got there. Units stand in the names. Everything that differs
-from one identical run to the next (seconds, memory, MB/s) is under ``costs``.
+Every stage has a ``status``: ``good``, ``absent`` when the run has not got there, and by `judge`
+``look`` when a person should look at something or ``not good``. Units stand in the names.
+Everything that differs from one identical run to the next (seconds, memory, MB/s) is under
+``costs``.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from scripts.lib.arrays import Array
 from scripts.lib.service.receipts import CODE_VERSION
-from scripts.lib.verdicts import ABSENT, GOOD, LOOK
+from scripts.lib.verdicts import ABSENT, GOOD, worst
+from scripts.report.finding import Finding, ordered, state_of
 from scripts.report.gather import Evidence, Table
 
 Figures = dict[str, Any]
@@ -40,10 +42,52 @@ def summarise(evidence: Evidence, *, volume: str) -> Figures:
     }
     out: Figures = {"volume": volume, "code_version": CODE_VERSION}
     out |= {stage: plain(figures(evidence)) for stage, figures in made.items()}
+    out["solve"]["counts"] = headline(evidence)
     if evidence.score is not None:
         out["score"] = plain(evidence.score)
     out["costs"] = plain(costs(evidence))
     return out
+
+
+def judge(figures: Figures, findings: Sequence[Finding]) -> Figures:
+    """Return the figures with the state of each stage and the verdict on the whole, with reasons.
+
+    Notes, whose state is good, are no reasons.
+    """
+    out = {key: value for key, value in figures.items() if key not in ("volume", "verdict")}
+    told = [one for one in ordered(findings) if one.state != GOOD]
+    for stage in STAGES:
+        own = [one.reason for one in told if one.stage == stage]
+        absent = figures[stage]["status"] == ABSENT and not own
+        state = ABSENT if absent else state_of(told, stage)
+        out[stage] = {"status": state, "reasons": own} | {
+            key: value for key, value in figures[stage].items() if key not in ("status", "reasons")
+        }
+    state = worst(out[stage]["status"] for stage in STAGES)
+    reasons = [f"{one.stage}: {one.reason}" for one in told]
+    return {"volume": figures["volume"], "verdict": {"state": state, "reasons": reasons}} | out
+
+
+def headline(evidence: Evidence) -> Figures:
+    """Count every tile once: placed, patched, missing, excluded or not placed."""
+    solved, review = evidence["solved"], evidence["review"]
+    ids = set(solved["tile_id"].tolist())
+    patches = set(review["tile_id"][review["state"] == "patched"].tolist())
+    excluded = set(review["tile_id"][review["state"] == "excluded"].tolist()) - ids
+    there = set(zip(*(solved[name].tolist() for name in ("z", "row", "column")), strict=True))
+    holes = [
+        (hole["z"], *map(int, key.split("-")[1:]))
+        for hole in holes_of(evidence["layers"])
+        for key in hole["missing"]
+    ]
+    known = set(review["tile_id"].tolist()) - excluded - ids
+    return {
+        "placed": len(ids - patches),
+        "patched": len(ids & patches),
+        "missing": sum(hole not in there for hole in holes),
+        "excluded": len(excluded),
+        "not_placed": len(known),
+    }
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -85,9 +129,8 @@ def transfer(evidence: Evidence) -> Figures:
     table, bad = evidence["transfer"], evidence["quarantine"]
     if not table.found:
         return {"status": ABSENT}
-    whole = set(table["status"]) <= {"ok"}
     return {
-        "status": GOOD if whole and not len(bad) else LOOK,
+        "status": GOOD,
         "layers": len(table),
         "layers_by_status": _counts(table["status"]),
         "tiles": int(table["tiles"].sum()),
@@ -104,7 +147,7 @@ def ingest(evidence: Evidence) -> Figures:
         return {"status": ABSENT}
     holes = holes_of(table)
     return {
-        "status": LOOK if holes else GOOD,
+        "status": GOOD,
         "layers": len(table),
         "tiles": int(table["tiles"].sum()),
         "z_first": int(table["z"].min()) if len(table) else None,
@@ -149,7 +192,7 @@ def match(evidence: Evidence) -> Figures:
     tried, saved = len(table), int(table["saved"].sum())
     runs = {name: _run(table.where(table["run"] == name)) for name in _ordered(table["run"])}
     return {
-        "status": GOOD if tried and saved else LOOK,
+        "status": GOOD,
         "pairs_tried": tried,
         "pairs_saved": saved,
         "saved_pct": 100 * saved / tried if tried else None,
@@ -207,10 +250,8 @@ def review(evidence: Evidence) -> Figures:
     sizes = sorted(np.unique(named, return_counts=True)[1].tolist(), reverse=True)
     odd = table.where((table["state"] != "ok") & (table["state"] != "patched"))
     gate = evidence.documents["gate"]
-    # exclusions are decisions already taken: nothing to look at
-    worrying = set(states) - {"ok", "excluded", "patched"} or warnings_of(gate) or gate is None
     return {
-        "status": LOOK if worrying else GOOD,
+        "status": GOOD,
         "gate": "passed" if gate is not None else "not passed",
         "checks": gate["checks"] if gate is not None else [],
         "tiles": len(table),
@@ -261,7 +302,7 @@ def zcorr(evidence: Evidence) -> Figures:
     problems = [{"z": row["z"], "problem": row["problem"]} for row in layers if row.get("problem")]
     shift = np.array([corrected - z for z, corrected in sorted(evidence.z_coords.items())])
     return {
-        "status": LOOK if problems else GOOD,
+        "status": GOOD,
         "layers": len(layers),
         "correlation_next": quantiles(qc_column(layers, "cc_next")),
         "thickness_layers": quantiles(qc_column(layers, "delta_z")),
@@ -271,6 +312,7 @@ def zcorr(evidence: Evidence) -> Figures:
         },
         "lost_before_z": [row["z"] for row in layers if row.get("lost_before")],
         "measured_thickness_layers": _inferred(evidence).get("measured_thickness"),
+        "thickness_significance": _inferred(evidence).get("significance"),
         "problems": problems,
     }
 

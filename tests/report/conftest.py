@@ -1,13 +1,17 @@
 """One small fabricated run for all tests of the report."""
 
+import dataclasses
 import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from scripts.demo import acquire
 from scripts.demo.plan import Settings
-from scripts.report import gather
+from scripts.lib import schema
+from scripts.report import findings, gather, summary
+from scripts.report.judged import Rules
 from tests.report.fabricate import RUNS, fabricate
 
 SMALL = Settings(
@@ -32,7 +36,27 @@ NAMES = {
     "corrections": [],
     "pixel_nm": 8.0,
     "z_nm": 8.0,
+    "rows": 2,
+    "columns": 2,
 }
+
+
+def default_limits():
+    """Section ``report.limits`` as a config without it has it."""
+    path = Path(__file__).parents[2] / "config/schema.yaml"
+    report = {}
+    schema.fill_defaults(report, yaml.safe_load(path.read_text())["properties"]["report"])
+    return report["limits"]
+
+
+LIMITS = default_limits()
+
+
+def judge(evidence, names=NAMES):
+    """Figures and findings of a run under the default limits."""
+    figures = summary.summarise(evidence, volume="small")
+    found = findings.findings(evidence, figures, Rules.of(LIMITS, names))
+    return summary.judge(figures, found), found
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +73,14 @@ def run(acquisition, tmp_path_factory):
     service = fabricate(root, folder, truth)
     evidence = gather.gather(root, results=RESULTS, truth_path=folder / "truth.json")
     return root, service, evidence
+
+
+@pytest.fixture(scope="session")
+def good(run):
+    """Evidence of the run without the layer that does not fit."""
+    layers = [row | {"problem": None} for row in run[2].documents["qc"]["layers"]]
+    documents = dict(run[2].documents) | {"qc": {"layers": layers}}
+    return dataclasses.replace(run[2], documents=documents)
 
 
 @pytest.fixture

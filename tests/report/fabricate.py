@@ -327,7 +327,7 @@ def write_solve(root, truth, good, aligned, rng):
             "q_id": tile_id(q),
             "dz": dz,
             "count": 50,
-            "rms_px": round(float(rng.gamma(9, 0.05 + 0.02 * (dz == 0))), 4),
+            "rms_px": round(float(rng.gamma(9, 0.05 - 0.02 * (dz == 0))), 4),
             "weight": 1.0,
         }
         for _, dz, p, q in neighbors(good)

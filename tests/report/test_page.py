@@ -8,6 +8,7 @@ from scripts.lib.drawing.compose import Picture
 from scripts.lib.job import UserError
 from scripts.lib.pages import plots as lib_plots
 from scripts.lib.pages.plots import embed
+from scripts.lib.verdicts import NOT_GOOD
 from scripts.report import (
     album,
     findings,
@@ -20,8 +21,10 @@ from scripts.report import (
     plots,
     summary,
 )
-from tests.report.conftest import NAMES, RESULTS
+from scripts.report.finding import Finding
+from tests.report.conftest import LIMITS, NAMES, RESULTS, judge
 
+WHERE = page.Where("/vol", ["/vol/a.n5 -d /em"])
 RENDER = {"owner": "small", "project": "small"}
 
 
@@ -33,13 +36,9 @@ def drawn(run):
 
 @pytest.fixture(scope="module")
 def html(run, drawn):
-    evidence = run[2]
-    return page.page(
-        summary.summarise(evidence, volume="small"),
-        findings=findings.findings(evidence),
-        album=drawn,
-        plots=plots.all_plots(evidence),
-    )
+    figures, found = judge(run[2])
+    plotted = plots.all_plots(run[2])
+    return page.page(figures, findings=found, album=drawn, plots=plotted, where=WHERE)
 
 
 def test_a_z_that_a_declared_gap_reserves_has_no_empty_name():
@@ -79,15 +78,40 @@ def test_worst_pairs_and_layers_of_the_solve_are_shown_as_large_as_they_are(run,
     one = {"uri": "data:,", "width_px": 52, "height_px": 200, "title": "layer 2", "caption": "3 px"}
     shown = album.overlays([one])
     assert album.overlays(None) == []
-    text = page.page(
-        summary.summarise(run[2], volume="small"),
-        findings=[],
-        album=drawn | {"solve": [*drawn["solve"], *shown]},
-        plots={},
-    )
+    more = drawn | {"solve": [*drawn["solve"], *shown]}
+    figures, _ = judge(run[2])
+    text = page.page(figures, findings=[], album=more, plots={}, where=WHERE)
     assert '<img src="data:," width="52" height="200"' in text
     assert 'style="max-width: 52px"' in text
     assert "<b>large error · layer 2</b> 3 px" in text
+
+
+def test_the_verdict_the_needs_and_the_place_of_the_volume_come_first(good, drawn):
+    figures, _ = judge(good)
+    wrong = Finding("solve", "far off", "z 3", "look", NOT_GOOD, lines="review:\n  exclude: []")
+    note = Finding("zcorr", "a dip", "z 4", "step through")
+    figures = summary.judge(figures, [note, wrong])
+    text = page.page(figures, findings=[wrong, note], album=drawn, plots={}, where=WHERE)
+    body = text.partition("<h1>")[2]
+    order = [
+        "Not good: solve: z 3: far off.",
+        'id="next"',
+        "<b>z 3</b> far off",
+        "<pre>review:",
+        'id="where"',
+    ]
+    order += [
+        "/vol/a.n5 -d /em",
+        'id="notes"',
+        "<b>z 4</b> a dip",
+        'id="before-and-after"',
+        'id="transfer"',
+    ]
+    assert [each for each in order if each not in body] == []
+    at = [body.index(each) for each in order]
+    assert at == sorted(at)
+    assert 'class="badge not-good"' in body
+    assert figures["zcorr"]["status"] == "good"
 
 
 def test_quarantined_tile_and_hole_are_on_the_page(html):
@@ -109,15 +133,15 @@ def _unnumbered(script):
 
 
 def test_a_run_without_a_solve_still_makes_a_page(empty):
-    figures = summary.summarise(empty, volume="small")
-    text = page.page(figures, findings=[], album={}, plots=plots.all_plots(empty))
+    figures, _ = judge(empty)
+    text = page.page(figures, findings=[], album={}, plots=plots.all_plots(empty), where=WHERE)
     assert "Not aligned yet" in text
-    assert "Nothing stands out." in text
+    assert "Nothing is beyond its limit." in text
 
 
 def test_names_from_the_data_are_escaped(empty):
-    figures = summary.summarise(empty, volume="<script>alert(1)</script>")
-    text = page.page(figures, findings=[], album={}, plots={})
+    figures = judge(empty)[0] | {"volume": "<script>alert(1)</script>"}
+    text = page.page(figures, findings=[], album={}, plots={}, where=WHERE)
     assert "<script>alert" not in text
 
 
@@ -165,9 +189,9 @@ def test_tall_gives_thick_layers_more_rows():
 
 def test_the_issue_names_paths_render_data_and_no_host(run):
     evidence = run[2]
-    figures = summary.summarise(evidence, volume="small")
+    figures, found = judge(evidence)
     facts = places.facts(evidence, RENDER, NAMES)
-    text = issue.issue(figures, page.cards(figures), findings.findings(evidence), facts)
+    text = issue.issue(figures, page.cards(figures), found, facts)
     assert "-d /em/fibsem-uint8 -o " in text
     assert '"matchCollection": "small_v1"' in text
     assert "http://" not in text
@@ -211,10 +235,14 @@ def test_the_job_writes_page_summary_and_issue(run, acquisition, inside, monkeyp
         "outputs": outputs,
         "render": RENDER,
         "names": NAMES,
+        "limits": LIMITS,
         "truth_path": None,
         "dat_root": str(acquisition[0] / "dat"),
     }
     make_report.main(**job)
     figures = files.read_json(outputs["summary"])
     assert figures["score"]["tiles_missing"] == 0
-    assert "Aligned: " in (tmp_path / "page").read_text()
+    assert figures["verdict"]["state"] == "look"
+    text = (tmp_path / "page").read_text()
+    assert "Look here: zcorr: z 11: correlation with next 0.716 is below 0.75. Tiles: " in text
+    assert str(root / "demo.n5") in text

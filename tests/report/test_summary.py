@@ -3,13 +3,14 @@ import json
 import numpy as np
 import pytest
 
-from scripts.report import findings, summary
+from scripts.report import finding, findings, summary
 from scripts.report.gather import RESULTS, Table
+from tests.report.conftest import judge
 
 
 @pytest.fixture(scope="module")
 def figures(run):
-    return summary.summarise(run[2], volume="small")
+    return judge(run[2])[0]
 
 
 def test_every_stage_has_a_status(figures):
@@ -17,7 +18,7 @@ def test_every_stage_has_a_status(figures):
 
 
 def test_a_run_that_has_not_begun_is_absent_everywhere(empty):
-    figures = summary.summarise(empty, volume="small")
+    figures, _ = judge(empty)
     states = {stage: figures[stage]["status"] for stage in summary.STAGES}
     assert states.pop("correct") == "good"
     assert set(states.values()) == {"absent"}
@@ -82,7 +83,7 @@ def test_the_score_beats_the_stage_positions(figures):
 
 
 def test_all_that_time_changes_is_under_costs(run, figures):
-    again = summary.summarise(run[2], volume="small")
+    again, _ = judge(run[2])
     assert {k: v for k, v in again.items() if k != "costs"} == {
         k: v for k, v in figures.items() if k != "costs"
     }
@@ -109,8 +110,8 @@ def test_quantiles_of_nothing_are_a_count_of_zero():
 
 
 def test_findings_name_the_tile_the_residual_and_the_layer(run):
-    found = findings.findings(run[2])
-    by_stage = {finding.stage: finding for finding in found}
+    _, found = judge(run[2])
+    by_stage = {one.stage: one for one in found}
     assert "0-1-1" in by_stage["transfer"].what
     assert "2.90 px" in by_stage["solve"].what
     assert by_stage["zcorr"].where == "z 11"
@@ -126,5 +127,5 @@ def test_an_outlier_is_found_and_plain_noise_is_not():
 
 
 def test_spans_join_neighbors():
-    assert findings.spans([1, 2, 3, 7, 9, 10]) == "1-3, 7, 9-10"
-    assert findings.spans(list(range(0, 40, 2))).endswith("…")
+    assert finding.spans([1, 2, 3, 7, 9, 10]) == "1-3, 7, 9-10"
+    assert finding.spans(list(range(0, 40, 2))).endswith("…")

@@ -1,0 +1,50 @@
+"""Finding: one thing to look at, and how findings make the verdict of a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from scripts.lib import verdicts
+from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
+
+_RANK = {NOT_GOOD: 0, LOOK: 1, GOOD: 2}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to look at; a note, whose `state` is good, changes no verdict."""
+
+    stage: str
+    what: str
+    where: str
+    advice: str
+    state: str = GOOD
+    lines: str = ""  # YAML to copy into the volume's config
+
+    @property
+    def reason(self) -> str:
+        """What and where in one line."""
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings with the worst first, else as they came."""
+    return sorted(findings, key=lambda one: _RANK[one.state])
+
+
+def state_of(findings: Iterable[Finding], stage: str) -> str:
+    """Return the state that the findings give a stage that the run has reached."""
+    return verdicts.worst([GOOD, *(one.state for one in findings if one.stage == stage)])
+
+
+def spans(z: Iterable[int]) -> str:
+    """Return whole numbers as runs: ``1-7, 20, 30-31``."""
+    runs: list[list[int]] = []
+    for value in sorted(z):
+        if runs and value <= runs[-1][1] + 1:
+            runs[-1][1] = value
+        else:
+            runs.append([value, value])
+    shown = [f"{a}" if a == b else f"{a}-{b}" for a, b in runs[:6]]
+    return ", ".join(shown) + (", …" if len(runs) > 6 else "")

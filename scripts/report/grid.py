@@ -1,0 +1,181 @@
+"""Grid: what is missing, not matched or left out, by place in the grid of tiles.
+
+A tile that is missing once is a hole; the same place missing again and again is a column that was
+not copied, or a grid that the config has wrong. The same is true of the edges between tiles.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from scripts.report.gather import Evidence, Table
+
+Cell = str  # "row-column"
+Edge = tuple[Cell, Cell]
+NEAR = ("excluded", "missing")  # states of the review whose tiles are not asked for
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of `total` are counted in `found`, and in which layers those are."""
+
+    found: int
+    total: int
+    z: tuple[int, ...] = ()
+
+    @property
+    def pct(self) -> float:
+        """The share in percent; 0 of nothing."""
+        return 100 * self.found / self.total if self.total else 0.0
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Pairs of one edge that follow one another and that the solve has left out as wrong."""
+
+    edge: Edge
+    dz: int
+    z: tuple[int, ...]
+    pairs: tuple[tuple[str, str], ...]  # ids (p, q) in order of z
+    share: Share  # of all pairs of the edge
+    in_a_row: int
+
+    @property
+    def kind(self) -> str:
+        """``"montage"`` or ``"cross"``."""
+        return "cross" if self.dz else "montage"
+
+
+def cell(row: int, column: int) -> Cell:
+    """Return the name of a cell."""
+    return f"{row}-{column}"
+
+
+def missing(layers: Table) -> dict[Cell, Share]:
+    """Count the layers that lack each cell; those without any tile are gaps, and not counted.
+
+    Parameters
+    ----------
+    layers
+        Table ``layers`` of the evidence.
+
+    Returns
+    -------
+    dict of Share
+        By cell, of those that are missing anywhere.
+    """
+    there = layers.where((layers["status"] != "gap") & (layers["layer_id"] != ""))
+    at: dict[Cell, list[int]] = defaultdict(list)
+    for z, keys in zip(there["z"].tolist(), there["missing"].tolist(), strict=True):
+        for key in filter(None, keys.split(",")):
+            at[key.split("-", 1)[1]].append(z)
+    return {name: Share(len(z), len(there), tuple(z)) for name, z in sorted(at.items())}
+
+
+def absent_lines(found: Mapping[Cell, Share], rows: int, columns: int) -> list[str]:
+    """Return the rows and columns of the grid that no layer has, as ``column 2``."""
+    gone = {name for name, share in found.items() if share.found == share.total}
+    lines = {f"row {r}": {cell(r, c) for c in range(columns)} for r in range(rows)}
+    lines |= {f"column {c}": {cell(r, c) for r in range(rows)} for c in range(columns)}
+    return [name for name, cells in lines.items() if cells <= gone]
+
+
+def asked(tiles: Table) -> dict[str, tuple[int, Cell]]:
+    """Return z and cell of every tile that ought to match: neither excluded nor resin."""
+    kinds = tiles["kind"].tolist() if "kind" in tiles.columns else [""] * len(tiles)
+    each = zip(
+        tiles["tile_id"].tolist(), tiles["z"].tolist(), tiles["row"].tolist(),
+        tiles["column"].tolist(), tiles["state"].tolist(), kinds, strict=True,
+    )  # fmt: skip
+    return {
+        name: (z, cell(row, column))
+        for name, z, row, column, state, kind in each
+        if state not in NEAR and kind != "resin"
+    }
+
+
+def edges(evidence: Evidence) -> dict[Edge, Share]:
+    """Count, for each edge of the grid, the layers with matches among those with both its tiles."""
+    tiles = asked(evidence["review"])
+    present: dict[Edge, set[int]] = defaultdict(set)
+    cells: dict[int, set[Cell]] = defaultdict(set)
+    for z, name in tiles.values():
+        cells[z].add(name)
+    for z, there in cells.items():
+        for edge in _neighbors(there):
+            present[edge].add(z)
+    saved = evidence.results.where((evidence.results["saved"] == 1) & (evidence.results["dz"] == 0))
+    for p, q in zip(saved["p_id"].tolist(), saved["q_id"].tolist(), strict=True):
+        if p in tiles and q in tiles:
+            present[_edge(tiles[p][1], tiles[q][1])].discard(tiles[p][0])
+    total = Counter(edge for there in cells.values() for edge in _neighbors(there))
+    return {
+        edge: Share(total[edge] - len(without), total[edge], tuple(sorted(without)))
+        for edge, without in sorted(present.items())
+        if total[edge]
+    }
+
+
+def _neighbors(cells: set[Cell]) -> Iterator[Edge]:
+    for name in cells:
+        row, column = map(int, name.split("-"))
+        for other in (cell(row, column + 1), cell(row + 1, column)):
+            if other in cells:
+                yield _edge(name, other)
+
+
+def _edge(a: Cell, b: Cell) -> Edge:
+    return (a, b) if a <= b else (b, a)
+
+
+def runs(evidence: Evidence) -> dict[str, Share]:
+    """Count the saved pairs of near layers by run, among tiles that ought to match."""
+    table, tiles = evidence.results, asked(evidence["review"])
+    near = table.where(table["dz"] <= 1)
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    lost: dict[str, set[int]] = defaultdict(set)
+    each = (near[name].tolist() for name in ("run", "p_id", "q_id", "saved"))
+    for run, p, q, saved in zip(*each, strict=True):
+        if tiles and (p not in tiles or q not in tiles):
+            continue
+        counts[run][0] += saved
+        counts[run][1] += 1
+        if not saved and tiles:
+            lost[run].add(min(tiles[p][0], tiles[q][0]))
+    return {
+        run: Share(saved, total, tuple(sorted(lost[run]))) for run, (saved, total) in counts.items()
+    }
+
+
+def left_out(evidence: Evidence) -> list[LeftOut]:
+    """Return, for each edge of near layers, the pairs that the solve gave no weight."""
+    table = evidence["pairs"].where(evidence["pairs"]["dz"] <= 1)
+    place = _places(evidence["solved"])
+    edges: dict[tuple[Edge, int], list[tuple[int, str, str, bool]]] = defaultdict(list)
+    each = (table[name].tolist() for name in ("p_id", "q_id", "dz", "weight"))
+    for p, q, dz, weight in zip(*each, strict=True):
+        if p in place and q in place:
+            edge = _edge(place[p][1], place[q][1])
+            z = min(place[p][0], place[q][0])
+            edges[edge, dz].append((z, p, q, weight == 0))
+    made = (_left_out(edge, dz, sorted(pairs)) for (edge, dz), pairs in sorted(edges.items()))
+    return [one for one in made if one is not None]
+
+
+def _places(tiles: Table) -> dict[str, tuple[int, Cell]]:
+    names = (tiles[name].tolist() for name in ("tile_id", "z", "row", "column"))
+    return {name: (z, cell(row, column)) for name, z, row, column in zip(*names, strict=True)}
+
+
+def _left_out(edge: Edge, dz: int, pairs: list[tuple[int, str, str, bool]]) -> LeftOut | None:
+    wrong = [pair for pair in pairs if pair[3]]
+    if not wrong:
+        return None
+    groups = (list(group) for bad, group in itertools.groupby(pairs, lambda p: p[3]) if bad)
+    longest = max(groups, key=len)
+    share = Share(len(wrong), len(pairs), tuple(pair[0] for pair in wrong))
+    z = tuple(pair[0] for pair in longest)
+    return LeftOut(edge, dz, z, tuple((p, q) for _, p, q, _ in longest), share, len(longest))

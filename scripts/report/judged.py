@@ -1,0 +1,294 @@
+"""Judged: the figures of a run against absolute limits (``report.limits`` of the config)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scripts.lib import verdicts
+from scripts.lib.verdicts import ABSENT, GOOD, LOOK, NOT_GOOD, Limit
+from scripts.report import grid
+from scripts.report.finding import Finding, spans
+from scripts.report.gather import Evidence, Table
+
+Figures = Mapping[str, Any]
+MOST = 5  # places of a kind that are named
+FOR_THICKNESS = 30  # layers from which on changes of thickness can be told from noise
+MATCHES = "look at the match trial of such a pair; match.preset decides how tiles are compared"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The limits by name, and the grid that the config names."""
+
+    limits: Mapping[str, Limit]
+    least: int  # tiles or pairs from which on a share counts
+    rows: int
+    columns: int
+    pixel_nm: float
+
+    @staticmethod
+    def of(section: Mapping[str, Any], names: Mapping[str, Any]) -> Rules:
+        """Take the rules from ``report.limits`` and from the names of the volume."""
+        grid_ = names["rows"], names["columns"]
+        return Rules(verdicts.limits(section), section["least"], *grid_, names["pixel_nm"])
+
+
+def judged(evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Finding]:
+    """Yield a finding for each figure beyond its limit, in the order in which they are told."""
+    parts: tuple[Callable[[Evidence, Figures, Rules], Iterator[Finding]], ...] = (
+        _grid, _holes, _unmatched, _runs, _left_out, _clusters, _residuals, _worst_tile, _shapes,
+        _correlation, _thickness,
+    )  # fmt: skip
+    for part in parts:
+        yield from part(evidence, figures, rules)
+
+
+def _beyond(
+    rules: Rules, name: str, value: float | None, unit: str, *, text: str = "{}"
+) -> tuple[str, str]:
+    """Return the state of a figure, and the figure beside its limit in words."""
+    limit = rules.limits[name]
+    state = limit.state(value)
+    shown = "not known" if value is None or value != value else f"{value:.3g}{unit}"
+    passed = limit.not_good if state == NOT_GOOD else limit.look
+    key = f"report.limits.{name}"
+    return state, f"{text.format(shown)}; the limit is {passed:g}{unit} ({key})"
+
+
+# ---------------------------------------------------------------------------------------------
+# what is there
+# ---------------------------------------------------------------------------------------------
+
+
+def _grid(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Finding]:
+    """Rows and columns of the grid that no layer has."""
+    found = grid.missing(evidence["layers"])
+    for line in grid.absent_lines(found, rules.rows, rules.columns):
+        kind = line.partition(" ")[0]
+        count = rules.rows if kind == "row" else rules.columns
+        yield Finding(
+            "ingest",
+            f"no layer has a tile in {line} of the grid",
+            f"{rules.rows} rows × {rules.columns} columns",
+            f"acquisition.{kind}s is {count}: correct it if the microscope took fewer, else copy"
+            " the files that are missing",
+            NOT_GOOD,
+        )
+
+
+def _holes(evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Finding]:
+    """Tiles that are missing, of all and by cell of the grid."""
+    found = grid.missing(evidence["layers"])
+    lost = sum(share.found for share in found.values())
+    total = lost + (figures["ingest"].get("tiles") or 0)
+    if lost >= rules.least:
+        state, words = _beyond(rules, "missing_pct", 100 * lost / total, " %")
+        if state != GOOD:
+            what = f"{lost:,} of {total:,} tiles are missing: {words}"
+            yield Finding("ingest", what, "all layers", "copy them from the microscope", state)
+    for cell, share in sorted(found.items(), key=lambda item: -item[1].found)[:MOST]:
+        state, words = _beyond(rules, "cell_missing_pct", share.pct, " %")
+        if share.found >= rules.least and state != GOOD:
+            yield Finding(
+                "ingest",
+                f"tile {cell} (row-column) is missing in {share.found} of {share.total} layers:"
+                f" {words}",
+                f"z {spans(share.z)}",
+                "copy the files from the microscope, or correct acquisition.rows and .columns",
+                state,
+            )
+
+
+# ---------------------------------------------------------------------------------------------
+# matches
+# ---------------------------------------------------------------------------------------------
+
+
+def _unmatched(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Finding]:
+    """Edges of the grid with few matches or none."""
+    if not evidence.results.found:
+        return
+    shares = grid.edges(evidence)
+    for (a, b), share in sorted(shares.items(), key=lambda item: item[1].pct):
+        lost = share.total - share.found
+        state, words = _beyond(rules, "edge_saved_pct", share.pct, " %")
+        if lost < rules.least or state == GOOD:
+            continue
+        what = f"no layer has matches between tiles {a} and {b}"
+        if share.found:
+            what = f"{lost} of {share.total} layers have no matches between tiles {a} and {b}"
+        yield Finding("match", f"{what}: {words}", f"z {spans(share.z)}", MATCHES, state)
+
+
+def _runs(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Finding]:
+    """Share of saved pairs of each run, within a layer and to the next one."""
+    if not evidence.results.found:
+        return
+    for run, share in grid.runs(evidence).items():
+        lost = share.total - share.found
+        state, words = _beyond(rules, "saved_pct", share.pct, " %")
+        if lost >= rules.least and state != GOOD:
+            name = run.replace("_", " ")
+            what = f"{share.found:,} of {share.total:,} {name} pairs have matches: {words}"
+            yield Finding("match", what, f"z {spans(share.z)}" if share.z else "", MATCHES, state)
+
+
+def _left_out(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Finding]:
+    """Pairs that the solve left out: two in a row of one edge, or too many of it."""
+    found = grid.left_out(evidence)
+    for one in sorted(found, key=lambda one: (-one.in_a_row, one.z)):
+        state, words = _beyond(rules, "left_out_pct", one.share.pct, " %")
+        many = one.share.found >= rules.least and state != GOOD
+        if not many and one.in_a_row < 2:
+            continue
+        a, b = one.edge
+        place = f"tile {a}" if a == b else f"tiles {a} and {b}"
+        yield Finding(
+            "solve",
+            f"{one.share.found} of {one.share.total} {one.kind} pairs of {place} were left out of"
+            f" the solve as wrong, up to {one.in_a_row} in a row" + (f": {words}" if many else ""),
+            f"z {spans(one.z)}",
+            "look at the seam: where it is off, these matches were right and others wrong",
+            state if many else LOOK,
+        )
+
+
+def _clusters(evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Finding]:
+    """Share of the tiles in the largest cluster."""
+    review = figures["review"]
+    if review["status"] == ABSENT:
+        return
+    total = review["tiles"] - review["excluded_tiles"]
+    share = 100 * review["largest_cluster"] / total if total else None
+    state, words = _beyond(rules, "cluster_pct", share, " %")
+    if state != GOOD:
+        yield Finding(
+            "review",
+            f"{review['largest_cluster']:,} of {total:,} tiles hang together: {words}",
+            "",
+            "what lies outside of the largest cluster is placed by the stage alone",
+            state,
+        )
+
+
+# ---------------------------------------------------------------------------------------------
+# the solve
+# ---------------------------------------------------------------------------------------------
+
+
+def _residuals(evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Finding]:
+    """Medians of the residuals: of tiles in px and nm, of pairs in a layer and to the next."""
+    if figures["solve"]["status"] == ABSENT:
+        return
+    tiles = figures["solve"]["residual_px"].get("p50")
+    nm = None if tiles is None else tiles * rules.pixel_nm
+    seam, step = (_median(evidence["pairs"], dz) for dz in (0, 1))
+    told = (
+        ("residual_px", tiles, " px", "the matches of a tile agree to {} (median of tiles)"),
+        ("residual_nm", nm, " nm", "the matches of a tile agree to {} (median of tiles)"),
+        ("seam_residual_px", seam, " px", "matches between tiles of a layer agree to {} (median)"),
+        ("step_residual_px", step, " px", "matches to the next layer agree to {} (median)"),
+    )
+    for name, value, unit, text in told:
+        if value is None and name.endswith(("seam_residual_px", "step_residual_px")):
+            continue  # a single tile has no seam
+        state, words = _beyond(rules, name, value, unit, text=text)
+        if state != GOOD:
+            advice = "look at the worst pairs; for seams: is ingest.scan_correction right?"
+            yield Finding("solve", words, "all layers", advice, state)
+
+
+def _median(pairs: Table, dz: int) -> float | None:
+    """Return the median residual of the pairs at a distance that the solve used."""
+    own = pairs["rms_px"][(pairs["dz"] == dz) & (pairs["weight"] > 0)]
+    own = own[np.isfinite(own)]
+    return float(np.median(own)) if len(own) else None
+
+
+def _worst_tile(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Finding]:
+    """Name the tile whose matches agree least."""
+    table = evidence["solved"]
+    known = np.where(np.isfinite(table["rms_px"]), table["rms_px"], -1.0)
+    if not len(known):
+        return
+    i = int(np.argmax(known))
+    state, words = _beyond(rules, "tile_residual_px", float(known[i]), " px")
+    if state != GOOD:
+        count = int((known >= rules.limits["tile_residual_px"].look).sum())
+        yield Finding(
+            "solve",
+            f"the matches of {count:,} tiles disagree, the worst by {words}",
+            f"{table['tile_id'][i]} (z {table['z'][i]})",
+            "look at the tile; exclude it under review.exclude when it is damaged",
+            state,
+        )
+
+
+def _shapes(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Finding]:
+    """Tiles that were scaled or turned more than a microscope does."""
+    table = evidence["solved"]
+    if not len(table):
+        return
+    scale = 100 * np.maximum(abs(table["scale_x"] - 1), abs(table["scale_y"] - 1))
+    turn = np.maximum(abs(table["rotation_mrad"]), 1000 * abs(table["shear"]))
+    for name, values, unit, verb in (
+        ("scale_pct", scale, " %", "scaled"),
+        ("rotation_mrad", turn, " mrad", "turned or sheared"),
+    ):
+        i = int(np.argmax(np.where(np.isfinite(values), values, -1)))
+        state, words = _beyond(rules, name, float(values[i]), unit)
+        if state != GOOD:
+            count = int((values >= rules.limits[name].look).sum())
+            yield Finding(
+                "solve",
+                f"{count:,} tiles are {verb} too much, the worst by {words}",
+                f"{table['tile_id'][i]} (z {table['z'][i]})",
+                "few or wrong matches tilt a tile: exclude it, or raise solve.rigid_lambda",
+                state,
+            )
+
+
+# ---------------------------------------------------------------------------------------------
+# z
+# ---------------------------------------------------------------------------------------------
+
+
+def _correlation(_evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Finding]:
+    """Median correlation of layers with the next."""
+    if figures["zcorr"]["status"] == ABSENT:
+        return
+    value = figures["zcorr"]["correlation_next"].get("p50")
+    state, words = _beyond(
+        rules, "correlation_next", value, "", text="layers correlate with the next by {} (median)"
+    )
+    if state != GOOD:
+        advice = "are the layers aligned, and is there tissue in them? See zcorr/thickness.html"
+        yield Finding("zcorr", words, "all layers", advice, state)
+
+
+def _thickness(_evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Finding]:
+    """Measured thickness beside the nominal one, and whether its changes are above noise."""
+    zcorr = figures["zcorr"]
+    measured = zcorr.get("measured_thickness_layers")
+    if measured is not None:
+        factor = max(measured, 1 / measured) if measured > 0 else float("inf")
+        state, words = _beyond(rules, "thickness_factor", factor, "")
+        if state != GOOD:
+            yield Finding(
+                "zcorr",
+                f"layers are {measured:.3g} of the nominal thickness, a factor of {words}",
+                "all layers",
+                "are acquisition.z_nm and pixel_nm right? Residual jitter makes layers look thick",
+                state,
+            )
+    sure = zcorr.get("thickness_significance")
+    if sure is not None and zcorr["layers"] >= FOR_THICKNESS:
+        text = "changes of thickness stand out of the noise by {} (twice the log likelihood ratio)"
+        state, words = _beyond(rules, "thickness_significance", sure, "", text=text)
+        if state != GOOD:
+            advice = "z is spaced evenly: no change of thickness was found"
+            yield Finding("zcorr", words, "all layers", advice, state)

@@ -1,0 +1,282 @@
+"""Each limit of the verdicts: a run below it is good, one beyond it is told, with its place."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
+from scripts.report import grid, summary
+from scripts.report.gather import Table
+from tests.report.conftest import LIMITS, NAMES, judge
+
+
+def damaged(evidence, table, **columns):
+    """Evidence with columns of one table replaced, each by a function of the column before."""
+    if table == "results":
+        return dataclasses.replace(evidence, results=changed(evidence.results, columns))
+    tables = dict(evidence.tables) | {table: changed(evidence[table], columns)}
+    return dataclasses.replace(evidence, tables=tables)
+
+
+def changed(table, columns):
+    made = {name: change(table[name].copy()) for name, change in columns.items()}
+    return Table(dict(table.columns) | made)
+
+
+def with_qc(evidence, **figures):
+    layers = evidence.documents["qc"]["layers"]
+    documents = dict(evidence.documents) | {"qc": {"layers": layers, "figures": figures}}
+    return dataclasses.replace(evidence, documents=documents)
+
+
+def told(evidence, stage, words, names=NAMES):
+    """State of the stage and the findings that say `words`."""
+    figures, found = judge(evidence, names)
+    return figures[stage]["status"], [
+        one for one in found if words in one.what and one.state != GOOD
+    ]
+
+
+def test_a_good_run_is_good_in_all_its_stages(good):
+    figures, _ = judge(good)
+    assert figures["verdict"] == {"state": GOOD, "reasons": []}
+    assert {figures[stage]["status"] for stage in summary.STAGES} == {GOOD}
+
+
+@pytest.mark.parametrize(
+    ("factor", "state"), [(1.0, GOOD), (200.0, NOT_GOOD)], ids=["as solved", "times 200"]
+)
+def test_residuals_are_judged_in_px(good, factor, state):
+    made = damaged(good, "solved", rms_px=lambda v: v * factor)
+    found, reasons = told(made, "solve", "the matches of a tile agree to")
+    assert found == state
+    assert bool(reasons) == (state != GOOD)
+
+
+LIMITED = [
+    ("solved", "rms_px", "residual_px", "median of tiles", "median"),
+    ("solved", "rms_px", "tile_residual_px", "the matches of 1 tiles disagree", "one"),
+    ("solved", "scale_x", "scale_pct", "scaled too much", "scale"),
+    ("solved", "rotation_mrad", "rotation_mrad", "turned or sheared", "one"),
+    ("solved", "shear", "rotation_mrad", "turned or sheared", "shear"),
+    ("pairs", "rms_px", "seam_residual_px", "tiles of a layer", "dz 0"),
+    ("pairs", "rms_px", "step_residual_px", "the next layer", "dz 1"),
+]
+
+
+@pytest.mark.parametrize(("table", "column", "limit", "words", "how"), LIMITED)
+def test_a_figure_below_its_limit_is_good_and_one_beyond_is_told(
+    good, table, column, limit, words, how
+):
+    def put(value):
+        def change(values):
+            values = values * 1.0
+            if how == "median":
+                values[:] = value
+            elif how == "one":
+                values[:] = np.minimum(values, 0.4)
+                values[5] = value
+            elif how in ("scale", "shear"):
+                values[5] = 1 + value / 100 if how == "scale" else value / 1000
+            else:
+                values[good["pairs"]["dz"] == int(how[-1])] = value
+            return values
+
+        return damaged(good, table, **{column: change})
+
+    at = LIMITS[limit]
+    for value, state in (
+        (0.98 * at["look"], GOOD),
+        (1.02 * at["look"], LOOK),
+        (1.02 * at["not_good"], NOT_GOOD),
+    ):
+        _, reasons = told(put(value), "solve", words)
+        assert [one.state for one in reasons if limit in one.what] == [state] * (state != GOOD)
+
+
+def test_the_same_residual_is_worse_where_pixels_are_larger(good):
+    made = damaged(good, "solved", rms_px=lambda v: np.full_like(v, 1.2))
+    assert told(made, "solve", "residual_nm")[1] == []
+    (one,) = told(made, "solve", "residual_nm", NAMES | {"pixel_nm": 16.0})[1]
+    assert "19.2 nm" in one.what
+
+
+def unsaved(evidence, share, edge=None):
+    """Take the matches from a share of the pairs of near layers, or of one edge."""
+
+    def change(saved):
+        near = evidence.results["dz"] <= 1
+        if edge is not None:
+            ends = zip(evidence.results["p_id"], evidence.results["q_id"], strict=True)
+            near = np.array([f"_{edge[0]}." in p and f"_{edge[1]}." in q for p, q in ends])
+        at = np.flatnonzero(near & (saved == 1))
+        saved[at[: round(share * len(at))]] = 0
+        return saved
+
+    return damaged(evidence, "results", saved=change)
+
+
+@pytest.mark.parametrize(("share", "state"), [(0.02, GOOD), (0.3, LOOK), (0.997, NOT_GOOD)])
+def test_the_share_of_saved_pairs_is_judged_for_each_run(good, share, state):
+    _, reasons = told(unsaved(good, share), "match", "pairs have matches")
+    assert {one.state for one in reasons} == (
+        {state} - {GOOD} if share > 0.9 else {one.state for one in reasons}
+    )
+    assert bool(reasons) == (state != GOOD)
+
+
+def test_an_edge_without_any_match_is_named_first(good):
+    made = unsaved(good, 1.0, edge=("0-0-0", "0-0-1"))
+    figures, found = judge(made)
+    assert figures["match"]["status"] == NOT_GOOD
+    assert "no layer has matches between tiles 0-0 and 0-1" in found[0].what
+    assert found[0].where.startswith("z ")
+    assert "0-0 and 0-1" in figures["verdict"]["reasons"][0]
+
+
+def test_an_edge_that_was_never_tried_counts_as_one_without_matches(good):
+    table = good.results
+    ends = zip(table["p_id"], table["q_id"], strict=True)
+    keep = np.array([not ("_0-0-0." in p and "_0-0-1." in q) for p, q in ends])
+    made = dataclasses.replace(good, results=table.where(keep))
+    assert told(made, "match", "no layer has matches between tiles 0-0 and 0-1")[1]
+
+
+def missing(evidence, keys, layers):
+    def change(cells):
+        cells[:layers] = keys
+        return cells
+
+    return damaged(evidence, "layers", missing=change)
+
+
+def test_one_hole_is_no_reason_and_a_place_that_is_missing_often_is(good):
+    assert judge(missing(good, "0-1-1", 1))[0]["ingest"]["status"] == GOOD
+    found, reasons = told(missing(good, "0-1-1", 4), "ingest", "tile 1-1")
+    assert found == LOOK
+    assert "z 1-4, 7" in reasons[0].where
+
+
+def test_a_third_of_the_tiles_missing_is_not_good(good):
+    _, reasons = told(missing(good, "0-1-1,0-0-1", 12), "ingest", "tiles are missing")
+    assert [one.state for one in reasons] == [NOT_GOOD]
+
+
+def test_a_column_that_no_layer_has_names_the_key_of_the_config(good):
+    made = missing(good, "0-0-2,0-1-2", 12)
+    figures, found = judge(made, NAMES | {"columns": 3})
+    assert figures["ingest"]["status"] == NOT_GOOD
+    assert found[0].what == "no layer has a tile in column 2 of the grid"
+    assert "acquisition.columns is 3" in found[0].advice
+
+
+def wrong(evidence, numbers):
+    """Give pairs of one edge no weight, by their number along z."""
+
+    def change(weight):
+        at = np.flatnonzero(
+            [
+                "_0-0-0." in p and "_0-0-1." in q
+                for p, q in zip(evidence["pairs"]["p_id"], evidence["pairs"]["q_id"], strict=True)
+            ]
+        )
+        weight[at[numbers]] = 0
+        return weight
+
+    return damaged(evidence, "pairs", weight=change)
+
+
+def test_one_pair_left_out_is_chance_and_two_in_a_row_are_named_with_their_place(good):
+    assert told(wrong(good, [2]), "solve", "left out") == (GOOD, [])
+    assert told(wrong(good, [2, 4]), "solve", "left out") == (GOOD, [])
+    state, (one,) = told(wrong(good, [2, 3]), "solve", "left out")
+    assert state == LOOK
+    assert "montage pairs of tiles 0-0 and 0-1" in one.what
+    (left,) = grid.left_out(wrong(good, [2, 3]))
+    assert one.where == f"z {left.z[0]}-{left.z[1]}"
+    assert left.in_a_row == 2
+
+
+def test_many_single_pairs_of_an_edge_are_told_too(good):
+    state, (one,) = told(wrong(good, [0, 2, 4]), "solve", "left out")
+    assert state == NOT_GOOD
+    assert "report.limits.left_out_pct" in one.what
+
+
+@pytest.mark.parametrize(("loose", "state"), [(0, GOOD), (1, LOOK), (8, NOT_GOOD)])
+def test_tiles_outside_of_the_largest_cluster_are_told(good, loose, state):
+    def change(cluster):
+        at = np.flatnonzero(cluster == 1)
+        cluster[at[:loose]] = 2
+        return cluster
+
+    _, reasons = told(damaged(good, "review", cluster=change), "review", "hang together")
+    assert [one.state for one in reasons] == [state] * (state != GOOD)
+
+
+@pytest.mark.parametrize(("value", "state"), [(0.9, GOOD), (0.39, LOOK), (0.1, NOT_GOOD)])
+def test_the_correlation_with_the_next_layer_is_judged(good, value, state):
+    layers = [{"z": z, "cc_next": value} for z in range(1, 13)]
+    documents = dict(good.documents) | {"qc": {"layers": layers}}
+    made = dataclasses.replace(good, documents=documents)
+    assert judge(made)[0]["zcorr"]["status"] == state
+
+
+@pytest.mark.parametrize(
+    ("measured", "state"),
+    [(1.0, GOOD), (0.84, GOOD), (1.45, GOOD), (0.335, LOOK), (2.0, LOOK), (0.1, NOT_GOOD)],
+)
+def test_a_third_of_the_nominal_thickness_is_no_good_thickness(good, measured, state):
+    _, reasons = told(with_qc(good, measured_thickness=measured), "zcorr", "nominal thickness")
+    assert [one.state for one in reasons] == [state] * (state != GOOD)
+
+
+def test_thickness_that_does_not_stand_out_of_noise_is_told_in_stacks_long_enough(good):
+    layers = [{"z": z, "cc_next": 0.9} for z in range(1, 41)]
+    for count, sure, state in ((40, 80.0, GOOD), (40, 5.0, LOOK), (20, 5.0, GOOD)):
+        qc = {"layers": layers[:count], "figures": {"significance": sure}}
+        made = dataclasses.replace(good, documents=dict(good.documents) | {"qc": qc})
+        assert judge(made)[0]["zcorr"]["status"] == state
+
+
+def test_every_tile_is_counted_once(good):
+    evidence = good
+    counts = judge(evidence)[0]["solve"]["counts"]
+    excluded = int((evidence["review"]["state"] == "excluded").sum())
+    assert counts == {"placed": len(evidence["solved"]), "patched": 0, "missing": 1} | {
+        "excluded": excluded,
+        "not_placed": 0,
+    }
+
+    def patch(states):
+        states[np.flatnonzero(states == "ok")[0]] = "patched"
+        return states
+
+    patched = judge(damaged(evidence, "review", state=patch))[0]["solve"]["counts"]
+    assert (patched["placed"], patched["patched"]) == (counts["placed"] - 1, 1)
+    table = evidence["solved"]
+    made = dataclasses.replace(
+        evidence, tables=dict(evidence.tables) | {"solved": table.where(np.arange(len(table)) > 1)}
+    )
+    assert judge(made)[0]["solve"]["counts"]["not_placed"] == 2
+
+
+def test_every_limit_of_the_schema_is_used(good):
+    words = " ".join(
+        one.what
+        for made in (
+            damaged(good, "solved", rms_px=lambda v: v * 200, scale_x=lambda v: v + 1,
+                   shear=lambda v: v + 1),
+            damaged(good, "pairs", rms_px=lambda v: v * 200),
+            unsaved(good, 0.99),
+            unsaved(good, 1.0, edge=("0-0-0", "0-0-1")),
+            missing(good, "0-0-1", 12),
+            wrong(good, [0, 2, 4]),
+            damaged(good, "review", cluster=lambda v: np.arange(len(v))),
+            with_qc(good, measured_thickness=0.1, significance=1.0),
+        )
+        for one in judge(made)[1]
+    )  # fmt: skip
+    unused = {name for name in LIMITS if f"report.limits.{name})" not in words} - {"least"}
+    assert unused == {"correlation_next", "thickness_significance"}  # have tests of their own
