@@ -15,6 +15,7 @@ rule plan_export:
     input:
         receipt=f"stacks/{STACK['final']}.json",
         chunks="ingest/chunks.tsv",
+        gate="solve/gate.json",
     output:
         "export/plan.json",
     log:

@@ -3,8 +3,11 @@
 SOLVE = {
     key: value
     for key, value in config["solve"].items()
-    if key not in ("compare", "point_cutoff")
+    if key not in ("compare", "point_cutoff", "misalignment")
 }
+MISALIGNMENT = config["solve"]["misalignment"]
+MEASURED = ("window_px", "reach_px", "windows")
+JUDGED = ("look_px", "stop_px", "unconfirmed_pct")
 
 
 rule gather_moments:
@@ -86,6 +89,74 @@ rule publish_align:
         "../scripts/solve/publish_align.py"
 
 
+rule measure_misalignment:
+    input:
+        align=f"stacks/{STACK['align']}.json",
+        chunks="ingest/chunks.tsv",
+    output:
+        "solve/misalignment/{chunk}.tsv.gz",
+    log:
+        "logs/measure_misalignment/{chunk}.log",
+    benchmark:
+        "benchmarks/measure_misalignment/{chunk}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=120,
+    params:
+        render=RENDER,
+        misalignment={key: MISALIGNMENT[key] for key in MEASURED},
+    script:
+        "../scripts/solve/measure_misalignment.py"
+
+
+rule close_misalignment:
+    input:
+        parts=chunks("solve/misalignment/{chunk}.tsv.gz"),
+        pairs="solve/pairs.tsv.gz",
+    output:
+        places="solve/misalignment.tsv.gz",
+        summary="solve/misalignment.json",
+    log:
+        "logs/close_misalignment/close.log",
+    benchmark:
+        "benchmarks/close_misalignment/close.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        pixel_nm=config["acquisition"]["pixel_nm"],
+        misalignment={key: MISALIGNMENT[key] for key in JUDGED},
+    script:
+        "../scripts/solve/close_misalignment.py"
+
+
+rule check_alignment:
+    input:
+        "solve/misalignment.json",
+    output:
+        "solve/gate.json",
+    log:
+        "logs/check_alignment/gate.log",
+    benchmark:
+        "benchmarks/check_alignment/gate.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 500 * attempt,
+        runtime=10,
+    params:
+        misalignment={key: MISALIGNMENT[key] for key in ("stop_px", "accept")},
+    script:
+        "../scripts/solve/check_alignment.py"
+
+
 rule picture_solve:
     input:
         align=f"stacks/{STACK['align']}.json",
@@ -131,6 +202,10 @@ rule solve_compare:
         runtime=120,
     params:
         render=RENDER,
-        solve=config["solve"],
+        solve={
+            key: value
+            for key, value in config["solve"].items()
+            if key != "misalignment"
+        },
     script:
         "../scripts/solve/solve_compare.py"

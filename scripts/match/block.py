@@ -26,9 +26,10 @@ from scipy import special
 
 from scripts.lib import geometry
 from scripts.lib.arrays import Array, Bool, Float32, Index
+from scripts.lib.numerics import correlation
+from scripts.lib.numerics.correlation import Field, Peaks
 from scripts.lib.numerics.models import fit_affine, fit_rigid, fit_translation
-from scripts.match import correlation, refinement
-from scripts.match.correlation import Field, Peaks
+from scripts.match import refinement
 from scripts.match.levels import BlockFeatures, BlockParams
 
 MIN_OVERLAP_PX = 8

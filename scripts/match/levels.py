@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from scripts.lib.arrays import Array, Bool, Float32
+from scripts.lib.numerics import correlation
+from scripts.lib.numerics.correlation import Field, Spectra
 from scripts.lib.numerics.reduction import halved, halved_mask
-from scripts.match import correlation
-from scripts.match.correlation import Field, Spectra
 
 
 class Picture(Protocol):

@@ -21,7 +21,7 @@ import numpy as np
 
 from scripts.lib import geometry
 from scripts.lib.arrays import Array, Bool, Float32
-from scripts.match.correlation import Field
+from scripts.lib.numerics.correlation import Field
 
 # of fourth order: at periods of 6 px the plain difference is 16 % too small, this one 3 %
 _DIFFERENCE = np.array([1, -8, 0, 8, -1], np.float32) / np.float32(12)

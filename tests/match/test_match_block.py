@@ -8,8 +8,8 @@ import pytest
 
 from scripts.lib import geometry
 from scripts.lib.drawing.compose import Picture
-from scripts.lib.numerics import models
-from scripts.match import correlation, pairs, refinement, stages
+from scripts.lib.numerics import correlation, models
+from scripts.match import pairs, refinement, stages
 from scripts.match.block import match_block
 from scripts.match.canvases import Canvases
 from scripts.match.levels import BlockFeatures, BlockParams

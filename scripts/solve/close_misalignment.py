@@ -1,0 +1,55 @@
+"""Sum up what the alignment has left over: figures, places beyond the limits, the verdict.
+
+Inputs
+    ``solve/misalignment/{chunk}.tsv.gz`` of every chunk, ``solve/pairs.tsv.gz`` (which tiles the
+    matches join)
+
+Outputs
+    ``solve/misalignment.tsv.gz`` all places; ``solve/misalignment.json`` the summary (see
+    `scripts.solve.misalignment_summary`)
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.lib.files import read_table, write_json, write_table
+from scripts.lib.job import job
+from scripts.solve import misalignment_summary
+from scripts.solve.misalignment import COLUMNS
+from scripts.solve.misalignment_summary import Limits
+
+log = logging.getLogger(__name__)
+
+
+def main(
+    *,
+    parts: Sequence[str | Path],
+    pairs: str | Path,
+    places: str | Path,
+    out: str | Path,
+    pixel_nm: float,
+    section: Mapping[str, Any],
+) -> None:
+    """Join the chunks' places and judge them."""
+    rows = [row for part in parts for row in read_table(part)]
+    ends = ((row["p_id"], row["q_id"]) for row in read_table(pairs) if float(row["weight"]) > 0)
+    limits = Limits(**{name: section[name] for name in Limits.__annotations__})
+    matched = frozenset((min(pair), max(pair)) for pair in ends)
+    found = misalignment_summary.summarised(rows, matched, limits, pixel_nm)
+    write_table(places, COLUMNS, rows)
+    write_json(out, found)
+    log.info("%d places: %s %s", len(rows), found["state"], "; ".join(found["reasons"][:3]))
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            parts=snakemake.input.parts,
+            pairs=snakemake.input.pairs,
+            places=snakemake.output.places,
+            out=snakemake.output.summary,
+            pixel_nm=snakemake.params.pixel_nm,
+            section=snakemake.params.misalignment,
+        )

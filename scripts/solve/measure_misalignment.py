@@ -1,0 +1,72 @@
+"""Measure what the alignment of one chunk has left over, between layers and at the seams of tiles.
+
+Inputs
+    ``stacks/<align>.json`` (receipt of the aligned stack), ``ingest/chunks.tsv``
+
+Output
+    ``solve/misalignment/{chunk}.tsv.gz``: for each tile against the next layer (``step``) and each
+    overlap of two tiles (``seam``) shift, standard error and mean square, full-resolution px, and
+    how many windows tell (see `scripts.solve.misalignment`). A step belongs to its lower layer.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from scripts.lib.drawing import compose
+from scripts.lib.drawing.compose import Placed
+from scripts.lib.files import read_table, write_table
+from scripts.lib.job import job
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
+from scripts.solve import misalignment
+from scripts.solve.misalignment import Row, Settings
+
+log = logging.getLogger(__name__)
+NEXT = 10  # layers beyond the chunk in which the layer that follows its last one is looked for
+
+
+def measured(
+    layers: Mapping[int, list[Placed]], first: int, last: int, settings: Settings
+) -> Iterator[Row]:
+    """Yield the rows of the layers `first` to `last`, each against the next that has tiles."""
+    known = sorted(layers)
+    for z, following in zip(known, [*known[1:], None], strict=True):
+        if not first <= z <= last:
+            continue
+        yield from misalignment.seams(layers[z], settings)
+        if following is not None:
+            yield from misalignment.steps(layers[z], layers[following], settings)
+
+
+def main(
+    *,
+    align: str | Path,
+    chunks: str | Path,
+    chunk: str,
+    out: str | Path,
+    render: Mapping[str, Any],
+    section: Mapping[str, Any],
+) -> None:
+    """Measure the layers of `chunk`."""
+    client, receipt = RenderClient(**render), StackReceipt.read(align)
+    client.require(receipt)
+    (row,) = [row for row in read_table(chunks) if row["chunk"] == chunk]
+    first, last = int(row["z_first"]), int(row["z_last"])
+    layers = compose.place_layers(client.tiles(receipt.stack, first, last + NEXT))
+    rows = measured(layers, first, last, misalignment.settings_of(section))
+    count = write_table(out, misalignment.COLUMNS, rows)
+    log.info("chunk %s, z %d to %d: %d places", chunk, first, last, count)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            align=snakemake.input.align,
+            chunks=snakemake.input.chunks,
+            chunk=snakemake.wildcards.chunk,
+            out=snakemake.output[0],
+            render=snakemake.params.render,
+            section=snakemake.params.misalignment,
+        )

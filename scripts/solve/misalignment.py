@@ -1,0 +1,351 @@
+"""What an alignment has left over, measured on pixels: no truth and no match takes part.
+
+Neighbouring layers, and the tiles that overlap within a layer, are drawn as they were placed, and
+windows of the two pictures are correlated. Where a window's correlation has its peak is the shift
+that is left there. Three things add up to it: the misalignment, which all windows of a tile share
+but for a slow change over the tile; what the tissue itself has moved between two layers, which
+differs from window to window; and the noise of the peak. So an affine is fitted to the windows of a
+tile: the fit is the misalignment, the scatter around it gives its standard error, and the expected
+square of that error is taken off mean squares, for the fit to pure noise is not zero.
+
+A window whose peak unrelated pixels would reach by chance says nothing and is counted as such: an
+alignment that cannot be measured is not thereby good. What lies beyond the reach of small windows
+is looked for with larger ones, then at a quarter and at a sixteenth of the resolution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from scripts.lib.arrays import Array, Bool
+from scripts.lib.drawing import compose
+from scripts.lib.drawing.compose import Picture, Placed
+from scripts.lib.geometry import Box
+from scripts.lib.numerics import correlation
+
+COLUMNS = (
+    "kind", "z", "other_z", "p_id", "q_id", "p_cell", "q_cell", "x", "y",
+    "dx_px", "dy_px", "px", "error_px", "square_px2", "used", "tried", "scale",
+)  # fmt: skip
+BAND_PX = (0.8, 4.0)  # sd of the two Gaussians: finer is noise, coarser is shading and charging
+MAX_CHANCE = 1e-4  # that unrelated pixels reach a window's peak anywhere in its reach
+LEAST_SIDE_PX = 24  # a smaller window holds too little texture
+LEAST_USED = 3  # windows, and a quarter of those tried: fewer do not speak for a place
+# further looks where the first finds nothing: scale, side of a window and reach, px of the picture
+FURTHER = ((1.0, 160, 40), (0.25, 96, 16), (0.0625, 96, 16))
+LEAST_AFFINE = 8  # windows from which on an affine is fitted: six numbers from sixteen
+LONE_SD_PX = 0.25  # of a single window: what tissue and noise make of it (FIB-25: 0.1 to 0.25)
+_CORNERS = np.array([-0.5, -1 / 6, 1 / 6, 0.5])
+CONTROL = np.stack(np.meshgrid(_CORNERS, _CORNERS), axis=-1).reshape(-1, 2)  # shares of a side
+
+Draw = Callable[[Box, float], Picture]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How pictures are compared; section ``solve.misalignment`` of the config."""
+
+    window_px: int = 96  # side of a window, px of the picture; smaller where tiles are small
+    reach_px: int = 12  # largest shift looked for, px of the picture
+    windows: int = 16  # most windows of a place
+
+
+@dataclass(frozen=True, eq=False)
+class Shift:
+    """What is left between two pictures of a place, full-resolution px; NaN = not measured."""
+
+    shift_xy: Array  # (2,) place in the second less place in the first, mean over the place
+    square_px2: float  # mean square over the place, less what noise adds to it
+    error_px: float  # standard error of the mean shift
+    used: int  # windows that tell
+    tried: int
+    scale: float  # of the pictures
+
+    @property
+    def px(self) -> float:
+        """Length of the mean shift."""
+        return float(np.hypot(*self.shift_xy))
+
+    @property
+    def measured(self) -> bool:
+        """Tell whether enough windows speak for the place."""
+        return enough(self.used, self.tried)
+
+
+def enough(used: int, tried: int) -> bool:
+    """Tell whether so many windows speak for a place: three and a quarter of those tried, or all.
+
+    Parameters
+    ----------
+    used, tried
+        Windows with a peak, and all.
+
+    Returns
+    -------
+    bool
+        False where none was tried.
+    """
+    return 0 < used >= min(tried, max(LEAST_USED, tried / 4))
+
+
+# ---------------------------------------------------------------------------------------------
+# a stack
+# ---------------------------------------------------------------------------------------------
+
+
+def steps(
+    layer: Sequence[Placed], following: Sequence[Placed], settings: Settings
+) -> Iterator[Row]:
+    """Measure each tile of a layer against the layer that follows it.
+
+    Parameters
+    ----------
+    layer, following
+        Tiles of two layers as placed. Copies of other layers' images say nothing and are left out.
+    settings
+        How pictures are compared.
+
+    Yields
+    ------
+    dict
+        One row of `COLUMNS` for each tile of `layer`; shifts in full-resolution px.
+    """
+    own = [one for one in following if not one.tile.is_copy]
+    if not own:
+        return
+    second = drawing(own)
+    for one in layer:
+        if one.tile.is_copy:
+            continue
+        near = [each for each in own if _shared(one, each) is not None]
+        if not near:
+            continue
+        place = one.tile.box
+        found = compare(drawing([one]), second, place, settings)
+        other = min(near, key=lambda each: (each.tile.cell != one.tile.cell, each.tile.tile_id))
+        yield _row("step", one, other, place, found)
+
+
+def seams(layer: Sequence[Placed], settings: Settings) -> Iterator[Row]:
+    """Measure every two tiles of a layer where they overlap.
+
+    Parameters
+    ----------
+    layer
+        Tiles of a layer as placed.
+    settings
+        How pictures are compared.
+
+    Yields
+    ------
+    dict
+        One row of `COLUMNS` for each overlap that a window fits into.
+    """
+    own = sorted((one for one in layer if not one.tile.is_copy), key=lambda one: one.tile.tile_id)
+    for i, one in enumerate(own):
+        for other in own[i + 1 :]:
+            place = _shared(one, other)
+            if place is not None and min(place.width, place.height) >= LEAST_SIDE_PX:
+                found = compare(drawing([one]), drawing([other]), place, settings)
+                yield _row("seam", one, other, place, found)
+
+
+def drawing(placed: Sequence[Placed]) -> Draw:
+    """Return what draws `placed` inside a box at a scale.
+
+    Parameters
+    ----------
+    placed
+        Tiles of one layer.
+
+    Returns
+    -------
+    Draw
+        Function of (box in world px, scale) to a `Picture`, float32.
+    """
+    return lambda box, scale: compose.render(placed, box, scale=scale)
+
+
+def _shared(one: Placed, other: Placed) -> Box | None:
+    a, b = one.tile.box, other.tile.box
+    if not a.intersects(b):
+        return None
+    return Box(max(a.x0, b.x0), max(a.y0, b.y0), min(a.x1, b.x1), min(a.y1, b.y1))
+
+
+def _row(kind: str, p: Placed, q: Placed, place: Box, found: Shift) -> Row:
+    (dx, dy), middle = found.shift_xy, ((place.x0 + place.x1) / 2, (place.y0 + place.y1) / 2)
+    ends = {"p_id": p.tile.tile_id, "q_id": q.tile.tile_id}
+    cells = {"p_cell": "-".join(map(str, p.tile.cell)), "q_cell": "-".join(map(str, q.tile.cell))}
+    row = {"kind": kind, "z": round(p.tile.z), "other_z": round(q.tile.z)} | ends | cells
+    row |= {"x": round(middle[0]), "y": round(middle[1])}
+    sizes = {"dx_px": dx, "dy_px": dy, "px": found.px, "error_px": found.error_px}
+    row |= {name: f"{value:.4f}" for name, value in sizes.items()}
+    row["square_px2"] = f"{found.square_px2:.6f}"
+    return row | {"used": found.used, "tried": found.tried, "scale": found.scale}
+
+
+# ---------------------------------------------------------------------------------------------
+# a place
+# ---------------------------------------------------------------------------------------------
+
+
+def compare(first: Draw, second: Draw, place: Box, settings: Settings) -> Shift:
+    """Measure what is left between two drawings of a place, at the finest scale that can tell.
+
+    Parameters
+    ----------
+    first, second
+        Draw the two pictures; the first need not have data beyond `place`.
+    place
+        World px.
+    settings
+        How pictures are compared.
+
+    Returns
+    -------
+    Shift
+        Of the first look that is measured; of full resolution with small windows when none is.
+    """
+    first_look = _compare_at(first, second, place, 1.0, settings)
+    if first_look.measured:
+        return first_look
+    for scale, side, reach in FURTHER:
+        look = replace(settings, window_px=side, reach_px=reach)
+        found = _compare_at(first, second, place, scale, look)
+        if found.measured and found.used >= LEAST_USED:
+            return found
+    return first_look
+
+
+def _compare_at(first: Draw, second: Draw, place: Box, scale: float, settings: Settings) -> Shift:
+    """Correlate the windows of a place at one scale."""
+    reach, side = settings.reach_px, _window_side(place, scale, settings)
+    if side is None:
+        return _nothing(0, scale)
+    centres = _centres(place, side / scale, settings.windows)
+    windows = len(centres) * (side + 2 * reach) ** 2
+    if (place.width * scale + 2 * reach) * (place.height * scale + 2 * reach) < 4 * windows:
+        first, second = (_drawn_once(draw, place, scale, reach) for draw in (first, second))
+    shifts = np.full((len(centres), 2), np.nan)
+    for i, (x, y) in enumerate(centres):
+        half, wide = side / scale / 2, (side / 2 + reach) / scale
+        one = first(Box(x - half, y - half, x + half, y + half), scale)
+        other = second(Box(x - wide, y - wide, x + wide, y + wide), scale)
+        shifts[i] = _peak(one, other, reach) / scale
+    used = np.isfinite(shifts[:, 0])
+    return _summed(centres[used], shifts[used], len(centres), place, scale)
+
+
+def _window_side(place: Box, scale: float, settings: Settings) -> int | None:
+    """Side of the windows, an even number of px of the picture; None where none fits."""
+    side = min(settings.window_px, math.floor(min(place.width, place.height) * scale)) // 2 * 2
+    return side if side >= LEAST_SIDE_PX else None
+
+
+def _centres(place: Box, side: float, most: int) -> Array:
+    """Return (n, 2) centres x, y of windows spread over a place, whole px, n <= `most`."""
+    counts = [max(1, int(1.5 * length / side)) for length in (place.width, place.height)]
+    while counts[0] * counts[1] > most:
+        counts[int(counts[1] > counts[0])] -= 1
+    x, y = (
+        np.linspace(low + side / 2, high - side / 2, n) if n > 1 else np.array([(low + high) / 2])
+        for low, high, n in zip((place.x0, place.y0), (place.x1, place.y1), counts, strict=True)
+    )
+    return np.stack(np.meshgrid(np.rint(x), np.rint(y)), axis=-1).reshape(-1, 2)
+
+
+def _drawn_once(draw: Draw, place: Box, scale: float, reach: int) -> Draw:
+    """Draw a small place once, and cut the windows from it."""
+    margin = math.ceil((reach + 2) / scale)
+    x0, y0 = math.floor(place.x0) - margin, math.floor(place.y0) - margin
+    whole = draw(Box(x0, y0, place.x1 + margin, place.y1 + margin), scale)
+    rows, columns = whole.pixels.shape
+
+    def cut(box: Box, _scale: float) -> Picture:
+        h, w = round(box.height * scale), round(box.width * scale)
+        i = min(max(round((box.y0 - y0) * scale), 0), max(rows - h, 0))
+        j = min(max(round((box.x0 - x0) * scale), 0), max(columns - w, 0))
+        at = slice(i, i + h), slice(j, j + w)
+        return Picture(whole.pixels[at], whole.mask[at])
+
+    return cut
+
+
+def _peak(one: Picture, other: Picture, reach: int) -> Array:
+    """Return the shift (x, y), px of the picture, at which `other` shows `one`; NaN = no peak."""
+    nothing = np.full(2, np.nan)
+    if one.mask.mean() < 0.6 or other.mask.mean() < 0.3:
+        return nothing
+    size = one.pixels.shape[0], one.pixels.shape[1]
+    at = np.zeros((1, 2), np.intp)
+    rho, share, samples = correlation.block_surfaces(
+        _field(one), _field(other), at, at + reach, size, reach, 0.5
+    )
+    if share[0] < 0.6:
+        return nothing
+    peaks = correlation.find_peaks(rho, 4.0)
+    places = max(rho[0].size * float(samples[0]) / (size[0] * size[1]), 1.0)
+    chance = places * special.ndtr(-peaks.height[0] * math.sqrt(samples[0]))
+    return peaks.lag[0] if peaks.inner[0] and chance < MAX_CHANCE else nothing
+
+
+def _field(picture: Picture) -> correlation.Field:
+    valid = None if picture.mask.all() else picture.mask
+    values = correlation.band_pass(np.asarray(picture.pixels, np.float32), valid, *BAND_PX)
+    return correlation.Field(values, valid)
+
+
+def _nothing(tried: int, scale: float) -> Shift:
+    return Shift(np.full(2, np.nan), math.nan, math.nan, 0, tried, scale)
+
+
+def _summed(at: Array, shifts: Array, tried: int, place: Box, scale: float) -> Shift:
+    """Fit what the windows share: its mean, its mean square less the noise, its error."""
+    if len(shifts) == 0:
+        return _nothing(tried, scale)
+    keep = _agreeing(shifts, scale)
+    at, shifts, n = at[keep], shifts[keep], int(keep.sum())
+    middle = (place.x0 + place.x1) / 2, (place.y0 + place.y1) / 2
+    shares = (at - np.array(middle)) / np.array([place.width, place.height])
+    whole = n >= max(LEAST_AFFINE, tried / 2) and np.ptp(shares, axis=0).min() > 0.5
+    free = 3 if whole else 1  # no affine of a corner is drawn out over the tile
+    design, control = (np.column_stack([np.ones(len(u)), u])[:, :free] for u in (shares, CONTROL))
+    fit = np.linalg.lstsq(design, shifts, rcond=None)[0]
+    variance = (LONE_SD_PX / scale) ** 2
+    if n >= LEAST_USED:
+        variance = float(((shifts - design @ fit) ** 2).sum() / (2 * (n - free)))
+    covariance = np.linalg.inv(design.T @ design) * variance  # of each axis
+    noise = 2 * float(np.einsum("ij,jk,ik->i", control, covariance, control).mean())
+    square = float(((control @ fit) ** 2).sum(axis=1).mean())
+    error = math.sqrt(2 * covariance[0, 0])
+    return Shift(design.mean(axis=0) @ fit, square - noise, error, n, tried, scale)
+
+
+def _agreeing(shifts: Array, scale: float) -> Bool:
+    """Mark shifts near the median: a wrong peak may lie anywhere in reach."""
+    left = np.hypot(*(shifts - np.median(shifts, axis=0)).T)
+    return np.asarray(left <= max(3 / scale, 4 * float(np.median(left))))
+
+
+def settings_of(section: Mapping[str, Any]) -> Settings:
+    """Read the settings of the measurement from ``solve.misalignment``.
+
+    Parameters
+    ----------
+    section
+        The config's section, with all defaults filled in.
+
+    Returns
+    -------
+    Settings
+        How pictures are compared.
+    """
+    return Settings(section["window_px"], section["reach_px"], section["windows"])

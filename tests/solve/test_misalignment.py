@@ -1,0 +1,251 @@
+"""The meter of what an alignment has left over, on tissue whose shifts are known."""
+
+import numpy as np
+import pytest
+import yaml
+from scipy import ndimage
+
+from scripts.lib.drawing.compose import Picture
+from scripts.lib.files import read_json, read_table, write_table
+from scripts.lib.geometry import Box
+from scripts.lib.job import UserError
+from scripts.solve import check_alignment, close_misalignment, misalignment
+from scripts.solve.misalignment import COLUMNS, Settings
+from scripts.solve.misalignment_summary import Limits, summarised
+
+SIZE = 420  # px of a scene
+LIMITS = Limits(look_px=0.75, stop_px=4.0, unconfirmed_pct=10.0)
+
+
+def scene(seed=0, size=SIZE):
+    """Band-passed noise of the grain of tissue, (size, size) float32 around 128."""
+    rng = np.random.default_rng(seed)
+    fine, coarse = (ndimage.gaussian_filter(rng.standard_normal((size, size)), s) for s in (1.5, 6))
+    values = fine / fine.std() + 0.5 * coarse / coarse.std()
+    return (128 + 30 * values).astype(np.float32)
+
+
+def moved(image, dx, dy):
+    """The scene with everything (dx, dy) px further right and down."""
+    return ndimage.shift(image, (dy, dx), order=3, mode="nearest").astype(np.float32)
+
+
+def draws(image, x0=0.0, y0=0.0):
+    """What draws a scene whose first pixel lies at x0, y0 of the world."""
+
+    def draw(box, scale):
+        step = 1 / scale
+        rows = np.arange(int(box.height * scale)) * step + box.y0 - y0
+        columns = np.arange(int(box.width * scale)) * step + box.x0 - x0
+        at = np.meshgrid(rows, columns, indexing="ij")
+        smooth = ndimage.gaussian_filter(image, 0.35 * step) if scale < 1 else image
+        pixels = ndimage.map_coordinates(smooth, at, order=3, mode="nearest").astype(np.float32)
+        inside = [(a >= 0) & (a <= n - 1) for a, n in zip(at, image.shape, strict=True)]
+        mask = np.logical_and(*inside)
+        return Picture(np.where(mask, pixels, 0), mask)
+
+    return draw
+
+
+def noisy(image, sd, seed):
+    rng = np.random.default_rng(seed)
+    return (image + sd * rng.standard_normal(image.shape)).astype(np.float32)
+
+
+def place(x0=20.0, y0=20.0, side=380.0):
+    return Box(x0, y0, x0 + side, y0 + side)
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (0.3, -0.2), (2.6, 1.1), (-9.4, 7.2)])
+@pytest.mark.parametrize("far", [0.0, 100_000.0])
+def test_a_known_shift_is_measured_within_its_error_wherever_the_world_begins(shift, far):
+    one = noisy(scene(), 12, 1)
+    other = noisy(moved(scene(), *shift), 12, 2)
+    first, second = draws(one, far, far), draws(other, far, far)
+    found = misalignment.compare(first, second, place(far + 20, far + 20), Settings())
+    assert found.measured
+    assert found.scale == 1.0
+    # at three quarters of the reach the peak is no longer far from the border of its surface
+    bias = 0.1 if max(map(abs, shift)) > 8 else 0.02
+    assert np.hypot(*(found.shift_xy - shift)) < max(4 * found.error_px, bias)
+    assert found.square_px2 == pytest.approx(shift[0] ** 2 + shift[1] ** 2, rel=0.03, abs=0.005)
+
+
+@pytest.mark.parametrize("distance", [25.0, 34.0])
+def test_a_shift_beyond_the_windows_is_found_by_a_further_look(distance):
+    found = misalignment.compare(
+        draws(scene()), draws(moved(scene(), distance, 0)), place(), Settings()
+    )
+    assert found.measured
+    assert found.px == pytest.approx(distance, abs=1.0)
+
+
+def test_pictures_that_have_nothing_in_common_are_not_measured():
+    for seed in range(1, 6):
+        found = misalignment.compare(draws(scene()), draws(scene(seed)), place(), Settings())
+        assert not found.measured, seed
+
+
+def test_resin_is_not_measured():
+    flat = np.full((SIZE, SIZE), 128, np.float32)
+    found = misalignment.compare(
+        draws(noisy(flat, 6, 1)), draws(noisy(flat, 6, 2)), place(), Settings()
+    )
+    assert not found.measured
+
+
+def test_noise_is_taken_off_the_mean_square():
+    """Tissue that moves by itself, differently from window to window, is no misalignment."""
+    rng, squares, naive = np.random.default_rng(5), [], []
+    for k in range(12):
+        at = np.stack(np.mgrid[:SIZE, :SIZE]).astype(float)
+        flow = [ndimage.gaussian_filter(rng.standard_normal((SIZE, SIZE)), 25) for _ in range(2)]
+        own = np.stack([0.4 * f / f.std() for f in flow])
+        other = ndimage.map_coordinates(scene(k), at + own, order=3, mode="nearest")
+        found = misalignment.compare(
+            draws(scene(k)), draws(other.astype(np.float32)), place(), Settings()
+        )
+        squares.append(found.square_px2)
+        naive.append(found.px**2)
+    assert abs(np.mean(squares)) < 0.04  # of 0.32 px^2 that each point moves by
+    assert min(naive) >= 0
+
+
+def test_a_turn_counts_by_what_it_moves_over_the_tile():
+    """Half a degree moves the corners of 380 px by 2.3 px, the mean of a 4 x 4 grid by 1.75."""
+    angle = np.radians(0.5)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle = np.full(2, (SIZE - 1) / 2)
+    other = ndimage.affine_transform(scene(), turn, middle - turn @ middle, order=3, mode="nearest")
+    found = misalignment.compare(draws(scene()), draws(other), place(), Settings())
+    expected = angle**2 * np.mean((380 * misalignment.CONTROL) ** 2) * 2
+    assert found.px < 0.1
+    assert found.square_px2 == pytest.approx(expected, rel=0.1)
+
+
+# ---- the summary -------------------------------------------------------------------------------
+
+
+def row(kind="step", z=1, px=0.1, cell="0-0", other="0-0", used=16, error=0.05):
+    after = z + 1 if kind == "step" else z
+    place = {"kind": kind, "z": z, "other_z": after, "x": 50, "y": 60}
+    ends = {"p_id": f"{cell}.{z}", "q_id": f"{other}.{after}", "p_cell": cell, "q_cell": other}
+    sizes = {"dx_px": px, "dy_px": 0.0, "px": px, "error_px": error}
+    sizes |= {"square_px2": px**2 - error**2, "used": used, "tried": 16, "scale": 1.0}
+    return {name: str(value) for name, value in (place | ends | sizes).items()}
+
+
+def good(layers=40, px=0.1):
+    steps = [row(z=z, cell=c, other=c, px=px) for z in range(1, layers) for c in ("0-0", "0-1")]
+    return steps + [row("seam", z, px, "0-0", "0-1") for z in range(1, layers + 1)]
+
+
+def verdict(rows, matched=frozenset()):
+    return summarised(rows, matched, LIMITS, 8.0)
+
+
+def test_a_good_alignment_is_good():
+    found = verdict(good())
+    assert (found["state"], found["reasons"], found["findings"]) == ("good", [], [])
+    assert found["steps"]["rms_px"] == pytest.approx(np.sqrt(0.1**2 - 0.05**2))
+    assert found["steps"]["rms_nm"] == pytest.approx(8 * found["steps"]["rms_px"])
+
+
+SHIFTS = [(0.8, "good"), (1.0, "look"), (3.9, "look"), (4.1, "not good")]
+
+
+@pytest.mark.parametrize(("px", "state"), SHIFTS)
+def test_one_tile_of_many_decides_and_its_error_counts(px, state):
+    found = verdict([*good(), row(z=7, px=px, error=0.05)])
+    assert found["state"] == state
+    if state != "good":
+        (one,) = found["findings"]
+        assert (one["z_first"], one["z_last"]) == (7, 8)
+        assert one["worst"]["p_id"] in found["reasons"][0]
+
+
+def test_a_run_of_one_edge_is_one_finding_with_its_layers():
+    rows = [row("seam", z, 1.0 + z / 10, "0-0", "1-0") for z in range(11, 31)]
+    (one,) = verdict([*good(), *rows])["findings"]
+    assert (one["kind"], one["z_first"], one["z_last"], one["places"]) == ("seam", 11, 30, 20)
+    assert one["px"] == pytest.approx(4.0)
+
+
+def test_a_whole_layer_that_is_off_is_one_finding():
+    rows = [row(z=z, px=2.0, cell=c, other=c) for z in (19, 20) for c in ("0-0", "0-1", "1-1")]
+    (one,) = verdict([*good(), *rows])["findings"]
+    assert (one["z_first"], one["z_last"], len(one["cells"])) == (19, 21, 3)
+
+
+def test_places_that_matches_join_and_pixels_do_not_show_are_a_reason_to_look():
+    lost = [row(z=z, used=1, cell="1-1", other="1-1") for z in range(1, 40)]
+    matched = frozenset((one["p_id"], one["q_id"]) for one in lost)
+    assert verdict([*good(), *lost])["state"] == "good"  # resin: nothing joins them
+    found = verdict([*good(), *lost], matched)
+    assert found["state"] == "look"
+    assert "cannot be confirmed" in found["reasons"][0]
+
+
+def test_nothing_measured_is_no_good_alignment_where_matches_join():
+    rows = [row(z=z, used=0, px=np.nan, error=np.nan) for z in range(1, 9)]
+    matched = frozenset((one["p_id"], one["q_id"]) for one in rows)
+    found = verdict(rows, matched)
+    assert found["state"] == "look"
+    assert found["steps"]["rms_px"] is None
+
+
+def test_a_single_layer_of_a_single_tile_has_nothing_to_measure():
+    found = verdict([])
+    assert found["state"] == "good"
+    assert found["steps"] == {"places": 0, "measured": 0} | dict.fromkeys(
+        ("rms_px", "error_px", "rms_nm", "p95_px", "max_px")
+    )
+
+
+# ---- the jobs ----------------------------------------------------------------------------------
+
+
+def closed(tmp_path, rows, accept=()):
+    write_table(tmp_path / "0000.tsv.gz", COLUMNS, rows)
+    write_table(tmp_path / "pairs.tsv.gz", ("p_id", "q_id", "weight"), [])
+    section = {"look_px": 0.75, "stop_px": 4.0, "unconfirmed_pct": 10.0}
+    close_misalignment.main(
+        parts=[tmp_path / "0000.tsv.gz"],
+        pairs=tmp_path / "pairs.tsv.gz",
+        places=tmp_path / "all.tsv.gz",
+        out=tmp_path / "misalignment.json",
+        pixel_nm=8.0,
+        section=section,
+    )
+    check_alignment.main(
+        summary=tmp_path / "misalignment.json",
+        out=tmp_path / "gate.json",
+        section={"stop_px": 4.0, "accept": list(accept)},
+    )
+
+
+def test_a_good_alignment_passes_the_gate(tmp_path):
+    closed(tmp_path, good())
+    assert read_json(tmp_path / "gate.json")["state"] == "good"
+    assert len(read_table(tmp_path / "all.tsv.gz")) == len(good())
+
+
+def test_the_gate_names_tiles_and_gives_lines_that_open_it(tmp_path):
+    rows = [*good(), row(z=7, px=6.0)]
+    with pytest.raises(UserError) as caught:
+        closed(tmp_path, rows)
+    message = str(caught.value)
+    assert message.startswith("the alignment leaves tiles 6.0 px beside each other")
+    assert "0-0.7" in message
+    assert not (tmp_path / "gate.json").exists()
+
+    lines = message[message.index("solve:") :]
+    entries = yaml.safe_load(lines)["solve"]["misalignment"]["accept"]
+    closed(tmp_path, rows, accept=entries)
+    assert read_json(tmp_path / "gate.json")["accepted"] == entries
+
+
+def test_another_place_is_not_accepted_along_with_the_first(tmp_path):
+    rows = [*good(), row(z=7, px=6.0), row(z=20, px=5.0)]
+    with pytest.raises(UserError, match="z 20 to 21"):
+        closed(tmp_path, rows, accept=[{"z": [7, 8], "reason": "seen"}])
