@@ -17,7 +17,8 @@ from scripts.lib.schema import validate
 try:
     # Snakemake keeps the last of two equal keys without a word
     yaml_files.check(workflow.configfiles)
-    validate(config, yaml_files.read(ROOT / "config" / "schema.yaml"))
+    SCHEMA = yaml_files.read(ROOT / "config" / "schema.yaml")
+    validate(config, SCHEMA)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

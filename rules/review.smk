@@ -1,12 +1,18 @@
 # Is the match graph fit to be solved? Survey, patches in rounds, clusters, decisions, the gate, the trimmed stack.
 from dataclasses import fields
 
-from scripts.review.gate import Limits as GateLimits
+from scripts.lib.schema import given
+from scripts.review.evidence import Limits as GateLimits
 from scripts.review.suspects import Limits as VerdictLimits
 
 REVIEW = config["review"]
 VERDICTS = {each.name: REVIEW[each.name] for each in fields(VerdictLimits)}
 DECISIONS = {key: REVIEW[key] for key in ("auto", "exclude", "keep", "patch")}
+GATE = {
+    "limits": {each.name: REVIEW[each.name] for each in fields(GateLimits)},
+    "given": given(REVIEW, SCHEMA["properties"]["review"]),
+    "preset": config["match"]["preset"],
+}
 BRIDGES = ("bridge", "bridge_from_layers", "bridge_window_layers")
 
 
@@ -173,6 +179,8 @@ rule review_page:
         patches="review/patches.tsv",
         statistics="review/statistics.tsv",
         proposals="review/proposals.yaml",
+        matches=f"matches/{COLLECTION}.json",
+        summary="match/summary.tsv",
     output:
         page="review/index.html",
         pictures="review/pictures.json",
@@ -190,6 +198,7 @@ rule review_page:
         render=RENDER,
         volume=config["volume"],
         collection=COLLECTION,
+        gate=GATE,
     script:
         "../scripts/review/review_page.py"
 
@@ -203,6 +212,7 @@ rule check_gate:
         patches="review/patches.tsv",
         proposals="review/proposals.yaml",
         matches=f"matches/{COLLECTION}.json",
+        summary="match/summary.tsv",
     output:
         "review/gate.json",
     log:
@@ -216,7 +226,7 @@ rule check_gate:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=15,
     params:
-        limits={each.name: REVIEW[each.name] for each in fields(GateLimits)},
+        **GATE,
     script:
         "../scripts/review/check_gate.py"
 

@@ -115,6 +115,25 @@ def refuse(where: str, lines: Sequence[str]) -> None:
         raise UserError(f"{where}:\n" + "\n".join(f"  {line}" for line in lines))
 
 
+def given(section: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Return the keys of a filled section that say something else than their defaults.
+
+    Parameters
+    ----------
+    section
+        A section of a config, with defaults filled in.
+    schema
+        Its schema.
+
+    Returns
+    -------
+    dict
+        In the order of the section.
+    """
+    known = schema.get("properties", {})
+    return {key: value for key, value in section.items() if value != known[key].get("default")}
+
+
 def fill_defaults(value: Any, schema: Schema) -> None:  # noqa: ANN401 - any JSON value
     """Add missing keys that have a default, in place, at every depth.
 

@@ -7,6 +7,7 @@ and no patch can take its place.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -249,10 +250,10 @@ def _lines(entry: Mapping[str, Any]) -> list[str]:
     out = []
     for key, value in entry.items():
         if isinstance(value, (list, tuple)):
-            text = "[" + ", ".join(f'"{one}"' for one in value) + "]"
+            text = json.dumps(list(value), ensure_ascii=False)
         elif isinstance(value, str):
-            text = '"' + value.replace("\\", "\\\\").replace('"', "'") + '"'
+            text = json.dumps(value, ensure_ascii=False)
         else:
-            text = f"{value:g}"
+            text = str(int(value)) if float(value).is_integer() else repr(float(value))
         out.append(f"    {key}: {text}")
     return ["  - " + out[0].strip(), *out[1:]]

@@ -2,70 +2,19 @@
 
 G1 no invalid tile, no damaged one undecided; G2 attempted pairs = planned pairs; G3 share of saved
 pairs; G4 one cluster; G5 no unconnected tile; G6 longest edge gap; G7 shares of patched, derived
-and automatically excluded. A failing check says what is wrong, where, and
-gives the lines to add to the config of the volume.
+and automatically excluded. A failing check says what is wrong and where, which decisions mend it,
+and which setting accepts it; `remedies` puts those of all checks together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
+from scripts.review.evidence import Check, Entries, Evidence, Limits, Row, edge_of
+
 NAMED = 5  # tiles named in a message; the table names all
-Row = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Thresholds of the gate (config section ``review``)."""
-
-    max_invalid_tiles: int = 0
-    max_spoilt_tiles: int = 0
-    max_unattempted_pairs: int = 0
-    min_saved_share_dz1: float = 0.9  # share of pairs of adjacent layers
-    min_saved_share_montage: float = 0.5  # share of pairs within a layer
-    low_share: str = "warn"  # or "fail"
-    max_clusters: int = 1
-    max_unconnected_tiles: int = 0
-    max_edge_gap_layers: int = 50
-    max_patched_share: float = 0.05  # share of all tiles
-    max_derived_share: float = 0.1  # share of the pairs within layers
-    max_auto_share: float = 0.2  # share of all tiles
-    max_lost_tissue_share: float = 0.01  # share of all tiles
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check: what was found, what is expected, and what to do when it does not hold."""
-
-    name: str
-    found: Any
-    expected: str
-    status: str  # passed, warning or failed
-    message: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the form of ``review/gate.json``.
-
-        Returns
-        -------
-        dict
-            The fields.
-        """
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What the gate looks at: figures, tables of the review, and its proposals (YAML)."""
-
-    figures: Mapping[str, Any]  # review/clusters.json
-    tiles: Sequence[Row]
-    edges: Sequence[Row]
-    patches: Sequence[Row]
-    proposals: str
-    planned: int  # pairs
+HALF = 0.5  # of all tiles: even a few are not few then
 
 
 def checks(found: Evidence, limits: Limits) -> list[Check]:
@@ -90,6 +39,7 @@ def checks(found: Evidence, limits: Limits) -> list[Check]:
         *check_shares(found.figures["saved"], limits),
         *check_connected(found, limits),
         check_edges(found.edges, limits),
+        check_edge_shares(found, limits),
         check_patched(found, limits),
         check_derived(found.figures, limits),
         *check_auto(found.tiles, limits),
@@ -116,7 +66,8 @@ def check_invalid(ids: Sequence[str], limits: Limits) -> Check:
         len(ids),
         limits.max_invalid_tiles,
         f"{len(ids)} tiles have no size, no finite place or no image: {_names(ids)}. Run again with"
-        f" --forcerun publish_acquire; or{_lines(_entry('exclude', ids, 'invalid tile spec'))}",
+        " --forcerun publish_acquire, or exclude them",
+        mend={"exclude": [_entry(ids, "invalid tile spec")]},
     )
 
 
@@ -139,14 +90,17 @@ def check_damaged(ids: Sequence[str], found: Evidence, limits: Limits) -> Check:
     """
     why = {row["replaces"]: row["reason"] for row in found.patches}
     named = [f"{i} ({why[i]})" if i in why else i for i in ids]
+    patched = {row["replaces"] for row in found.patches if row["state"] != "failed"}
+    rest = [i for i in ids if i not in patched]
+    mend = {key: found.proposed[key] for key in ("patch",) if key in found.proposed}
+    mend |= {"exclude": [_entry(rest, "damaged, and no patch for it")]} if rest else {}
     return _count(
         "spoilt_tiles",
         len(ids),
         limits.max_spoilt_tiles,
-        f"{len(ids)} tiles look damaged and would go into the solve: {_names(named)}. They are"
-        " shown in review/index.html. Set review.auto: true to replace them, or"
-        f"{_lines(found.proposals)}To use them as they are, instead"
-        f"{_lines(_entry('keep', ids, 'looked at: usable'))}",
+        f"{len(ids)} tiles look damaged and would go into the solve: {_names(named)}. Those that"
+        " are usable as they are belong under keep (tiles, reason)",
+        mend=mend,
     )
 
 
@@ -170,11 +124,13 @@ def check_attempted(results: int, planned: int, limits: Limits) -> Check:
     absent = abs(planned - results)
     message = (
         f"match/results: expected a row for each of the {planned} planned pairs, found"
-        f" {results}; run again with --forcerun match_pairs, or"
-        f"{_lines(f'max_unattempted_pairs: {absent}')}"
+        f" {results}; run again with --forcerun match_pairs"
     )
     good = absent <= limits.max_unattempted_pairs
-    return _check("attempted_pairs", results, f"{planned} planned", good, message)
+    return _check(
+        "attempted_pairs", results, f"{planned} planned", good, message,
+        accept={"max_unattempted_pairs": absent}, loss=f"{absent} pairs are never tried",
+    )  # fmt: skip
 
 
 def check_connected(found: Evidence, limits: Limits) -> list[Check]:
@@ -195,10 +151,9 @@ def check_connected(found: Evidence, limits: Limits) -> list[Check]:
     clusters = found.figures["after"]["clusters"]
     lonely = [row["tile_id"] for row in found.tiles if row["state"] == "unconnected"]
     small = [row["tile_id"] for row in found.tiles if row["state"] == "small_cluster"]
-    advice = (
-        "All of them are in review/tiles.tsv (column state) and shown in review/index.html. Set"
-        f" review.auto: true, or{_lines(found.proposals)}"
-    )
+    advice = "All of them are in review/tiles.tsv (column state)"
+    # where nothing hangs together all would be excluded
+    mend = found.proposed if clusters else {}
     others = "; ".join(
         f"{one['tiles']} tiles of cells {' '.join(one['cells'][:NAMED])}, z {one['z_first']:g} to"
         f" {one['z_last']:g}"
@@ -212,12 +167,16 @@ def check_connected(found: Evidence, limits: Limits) -> list[Check]:
             f"the matches join the tiles into {len(clusters)} clusters, expected"
             f" {limits.max_clusters}; {len(small)} tiles are outside the largest: {_names(small)}"
             f" ({others}). {advice}",
+            mend=mend,
+            accept={"max_clusters": len(clusters)},
+            loss="the solve cannot tell where the parts lie to each other",
         ),
         _count(
             "unconnected_tiles",
             len(lonely),
             limits.max_unconnected_tiles,
             f"{len(lonely)} tiles have no match to any other: {_names(lonely)}. {advice}",
+            mend=mend,
         ),
     ]
 
@@ -237,27 +196,76 @@ def check_edges(gaps: Sequence[Row], limits: Limits) -> Check:
     Check
         With the lines to add to the config when it fails.
     """
-
-    def _left(row: Row) -> int:
-        return int(row["layers"]) - int(row.get("bridged") or 0)
-
     worst = max(gaps, key=_left, default=None)
     longest = _left(worst) if worst else 0
     over = [row for row in gaps if _left(row) > limits.max_edge_gap_layers]
-    entries = "bridge:\n" + "".join(
-        f'  - cells: ["{r["row_a"]},{r["column_a"]}", "{r["row_b"]},{r["column_b"]}"]\n'
-        f'    z_first: {r["z_first"]}\n    z_last: {r["z_last"]}\n    reason: "seam"\n'
-        for r in over
-    )
     return _count(
         "longest_edge_gap_layers",
         longest,
         limits.max_edge_gap_layers,
         f"{len(over)} edges between neighboring cells have no match for more than"
         f" {limits.max_edge_gap_layers} layers; the longest: {_edge(worst) if worst else ''},"
-        f" {longest} layers. All of them are in review/edges.tsv. To derive matches from the layers"
-        f" around,{_lines(entries)}To accept them,{_lines(f'max_edge_gap_layers: {longest}')}",
+        f" {longest} layers. All of them are in review/edges.tsv",
+        mend={"bridge": [_bridge(row) for row in over]},
+        accept={"max_edge_gap_layers": longest},
+        loss="the seams there drift apart",
     )
+
+
+def check_edge_shares(found: Evidence, limits: Limits) -> Check:
+    """Check that each edge between neighboring cells has matches in most of its layers (G6).
+
+    Parameters
+    ----------
+    found
+        Edges and tiles of the review.
+    limits
+        Thresholds.
+
+    Returns
+    -------
+    Check
+        The edges without any match in any layer first.
+    """
+    share = {key: left / layers for key, (left, layers) in found.seams().items()}
+    few = {key for key, (left, _) in found.seams().items() if left <= limits.few_tiles}
+    bad = [
+        key
+        for key in sorted(share, key=lambda key: -share[key])
+        if share[key] > limits.max_edge_gap_share and (share[key] == 1 or key not in few)
+    ]
+    named = "; ".join(
+        f"cells {k[0]},{k[1]} and {k[2]},{k[3]} in {left} of {layers}"
+        for k in bad[:NAMED]
+        for left, layers in [found.seams()[k]]
+    )
+    derivable = [row for row in found.edges if share.get(edge_of(row), 1) < 1]
+    return _check(
+        "edge_gap_share",
+        round(max((share[key] for key in bad), default=0.0), 6),
+        f"<= {limits.max_edge_gap_share:g}",
+        not bad,
+        f"{len(bad)} edges between neighboring cells have no match in most of their layers:"
+        f" {named}. Mend the matching of these seams (match.preset, stage positions); all gaps are"
+        " in review/edges.tsv",
+        # without a match in any layer there is nothing to derive others from
+        mend={"bridge": [_bridge(row) for row in derivable if edge_of(row) in bad]},
+        accept={"max_edge_gap_share": 1},
+        loss=f"{len(bad)} seams are held by nothing but the layers' other tiles",
+    )
+
+
+def _left(row: Row) -> int:
+    return int(row["layers"]) - int(row.get("bridged") or 0)
+
+
+def _bridge(row: Row) -> dict[str, Any]:
+    return {
+        "cells": [f"{row['row_a']},{row['column_a']}", f"{row['row_b']},{row['column_b']}"],
+        "z_first": float(row["z_first"]),
+        "z_last": float(row["z_last"]),
+        "reason": f"{row['layers']} layers without a match across this edge",
+    }
 
 
 def check_shares(share: Mapping[str, Mapping[str, int]], limits: Limits) -> list[Check]:
@@ -285,12 +293,14 @@ def check_shares(share: Mapping[str, Mapping[str, int]], limits: Limits) -> list
         message = (
             f"{counts['saved']} of {counts['planned']} {kind} pairs were saved ({found:.1%}),"
             f" expected {least:.1%}; where and why pairs failed is in review/statistics.tsv and"
-            " match/results (column reason). To accept,"
-            f"{_lines(f'min_saved_share_{kind}: {int(found * 100) / 100:g}')}"
+            " match/results (column reason)"
         )
         bad = "failed" if limits.low_share == "fail" else "warning"
         values = f"saved_share_{kind}", round(found, 6), f">= {least:g}"
-        out.append(_check(*values, found >= least, message, bad=bad))
+        accept = {f"min_saved_share_{kind}": int(found * 100) / 100}
+        loss = "fewer pairs hold the tiles"
+        check = _check(*values, found >= least, message, bad=bad, accept=accept, loss=loss)
+        out.append(check)
     return out
 
 
@@ -311,9 +321,10 @@ def check_patched(found: Evidence, limits: Limits) -> Check:
     """
     made = [row["tile_id"] for row in found.patches if row["state"] == "patched"]
     return _share(
-        "patched_share", made, len(found.tiles), limits.max_patched_share, "max_patched_share",
+        "patched_share", made, len(found.tiles), limits, "max_patched_share",
         "tiles are copies from an adjacent layer",
-        "If their pictures in review/index.html are right,",
+        "Their pictures are in review/index.html",
+        "are no measured tissue",
     )  # fmt: skip
 
 
@@ -338,10 +349,14 @@ def check_derived(figures: Mapping[str, Any], limits: Limits) -> Check:
     message = (
         f"{derived} of {montage + derived} pairs within layers are derived ({share:.1%}), the limit"
         f" is {limits.max_derived_share:.1%}; they are in review/bridges.tsv. Mend the matching of"
-        f" these seams first; to accept,{_lines(f'max_derived_share: {_round_up(share)}')}"
+        " these seams (match.preset) first"
     )
     most = limits.max_derived_share
-    return _check("derived_share", round(share, 6), f"<= {most:g}", share <= most, message)
+    return _check(
+        "derived_share", round(share, 6), f"<= {most:g}", share <= most, message,
+        accept={"max_derived_share": _round_up(share)},
+        loss=f"{derived} pairs are interpolated, not measured",
+    )  # fmt: skip
 
 
 def check_auto(tiles: Sequence[Row], limits: Limits) -> list[Check]:
@@ -363,60 +378,53 @@ def check_auto(tiles: Sequence[Row], limits: Limits) -> list[Check]:
     lost = [row["tile_id"] for row in taken if row.get("kind") == "tissue"]
     return [
         _share(
-            "auto_share", [row["tile_id"] for row in taken], len(tiles), limits.max_auto_share,
-            "max_auto_share", "tiles would be excluded by review.auto",
-            "If they are tissue, mend the matching first; if they are resin,",
+            "auto_share", [row["tile_id"] for row in taken], len(tiles), limits, "max_auto_share",
+            "tiles would be excluded by review.auto",
+            "If they are tissue, mend the matching (match.preset) first",
+            "are left out",
         ),
         _share(
-            "lost_tissue_share", lost, len(tiles), limits.max_lost_tissue_share,
-            "max_lost_tissue_share", "tiles would be excluded although they show tissue",
-            "Mend the matching (match.preset) first. To accept,",
+            "lost_tissue_share", lost, len(tiles), limits, "max_lost_tissue_share",
+            "tiles would be excluded although they show tissue",
+            "Mend the matching (match.preset) first",
+            "that show tissue are left out",
         ),
     ]  # fmt: skip
 
 
-def failure(found: Sequence[Check]) -> str | None:
-    """Return what a failing gate says.
-
-    Parameters
-    ----------
-    found
-        All checks.
-
-    Returns
-    -------
-    str or None
-        One paragraph for each check that failed; None when the gate passes.
-    """
-    failed = [check for check in found if check.status == "failed"]
-    if not failed:
-        return None
-    lines = "\n".join(f"- {check.name}: {check.message.rstrip()}\n" for check in failed)
-    return (
-        f"the gate before the solve does not open ({len(failed)} of {len(found)} checks); pictures"
-        f" are in review/index.html:\n{lines}"
-    )
-
-
 def _check(
-    name: str, found: float, expected: str, good: bool, message: str, *, bad: str = "failed"
-) -> Check:
-    return Check(name, found, expected, "passed" if good else bad, "" if good else message)
+    name: str, found: float, expected: str, good: bool, message: str, *, bad: str = "failed",
+    mend: Entries | None = None, accept: Mapping[str, float] | None = None, loss: str = "",
+) -> Check:  # fmt: skip
+    if good:
+        return Check(name, found, expected, "passed")
+    return Check(name, found, expected, bad, message, mend or {}, accept or {}, loss)
 
 
-def _count(name: str, found: int, most: int, message: str) -> Check:
-    return _check(name, found, f"<= {most}", found <= most, message)
+def _count(
+    name: str, found: int, most: int, message: str, *,
+    mend: Entries | None = None, accept: Mapping[str, float] | None = None, loss: str = "",
+) -> Check:  # fmt: skip
+    told = {"mend": mend, "accept": accept, "loss": loss}
+    return _check(name, found, f"<= {most}", found <= most, message, **told)  # type: ignore[arg-type]
 
 
 def _share(
-    name: str, ids: Sequence[str], of: int, most: float, key: str, what: str, advice: str
-) -> Check:
-    share = len(ids) / max(of, 1)
+    name: str, ids: Sequence[str], of: int, limits: Limits, key: str, what: str, advice: str,
+    loss: str,
+) -> Check:  # fmt: skip
+    share, most = len(ids) / max(of, 1), float(getattr(limits, key))
+    # in a small stack two tiles are many per cent, and yet no more than two tiles
+    good = share <= most or (len(ids) <= limits.few_tiles and share <= HALF)
     message = (
         f"{len(ids)} of {of} {what} ({share:.1%}), the limit is {most:.1%}: {_names(ids)}. All of"
-        f" them are in review/tiles.tsv. {advice}{_lines(f'{key}: {_round_up(share)}')}"
+        f" them are in review/tiles.tsv. {advice}"
     )
-    return _check(name, round(share, 6), f"<= {most:g}", share <= most, message)
+    accept = {} if len(ids) == of else {key: _round_up(share)}
+    return _check(
+        name, round(share, 6), f"<= {most:g}", good, message, accept=accept,
+        loss=f"{len(ids)} of {of} tiles {loss}",
+    )  # fmt: skip
 
 
 def _names(ids: Sequence[str]) -> str:
@@ -430,16 +438,9 @@ def _edge(row: Row) -> str:
     )
 
 
-def _entry(key: str, ids: Iterable[str], reason: str) -> str:
-    text = ", ".join(f'"{one}"' for one in ids)
-    return f'{key}:\n  - tiles: [{text}]\n    reason: "{reason}"\n'
+def _entry(ids: Iterable[str], reason: str) -> dict[str, Any]:
+    return {"tiles": list(ids), "reason": reason}
 
 
-def _lines(text: str) -> str:
-    """Return the lines to add, ready to paste."""
-    body = "".join(f"  {line}\n" for line in text.splitlines())
-    return f" add to the config of the volume:\n\nreview:\n{body}\n"
-
-
-def _round_up(share: float) -> str:
-    return f"{min(1.0, (int(share * 100) + 1) / 100):g}"
+def _round_up(share: float) -> float:
+    return min(1.0, (int(share * 100) + 1) / 100)

@@ -10,7 +10,18 @@ import numpy as np
 from markupsafe import Markup
 
 from scripts.lib.pages import page as pages
-from scripts.lib.pages.page import Code, Facts, Html, Part, Pictures, Plots, Section, Table, Text
+from scripts.lib.pages.page import (
+    Code,
+    Facts,
+    Html,
+    Items,
+    Part,
+    Pictures,
+    Plots,
+    Section,
+    Table,
+    Text,
+)
 from scripts.lib.pages.pictures import Shown
 from scripts.lib.service.records import CanvasMatches, TileSpec
 from scripts.review import pictures
@@ -117,12 +128,13 @@ def page(
     tables: Sequence[Table],
     proposals: str,
     plots: Mapping[str, Any],
+    closed: tuple[str, str] | None = None,
 ) -> str:
-    """Return the page; `plots` are Bokeh figures by name."""
+    """Return the page; `plots` are Bokeh figures by name, `closed` what a closed gate says."""
     later = "They come with the stage after the solve, zcorr; open the page again then."
     paste = (
-        "What is proposed (with review.auto: true: what was done), to paste under review: and to"
-        " change as needed."
+        "What is proposed (with review.auto: true: what was done). python -m scripts.review.decide"
+        " CONFIG shows it as a change of the config, beside what is there; --write makes it."
     )
     return pages.render(
         f"{volume} · review of the matches",
@@ -139,9 +151,22 @@ def page(
         ],
         here="review/index.html",
         volume=volume,
-        lead=[Facts(_rows(figures))],
+        lead=[*_banner(closed), Facts(_rows(figures))],
         figures=plots,
     )
+
+
+def _banner(closed: tuple[str, str] | None) -> list[Part]:
+    """Say first that the gate does not open, why, and which lines open it."""
+    if closed is None:
+        return []
+    message, lines = closed
+    first, *others = message.splitlines()
+    return [
+        Text(f"{first[0].upper()}{first[1:].partition(';')[0]}.", kind="warn"),
+        Items([line.removeprefix("- ") for line in others], kind="warn"),
+        Code(lines),
+    ]
 
 
 def _rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:

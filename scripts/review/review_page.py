@@ -1,8 +1,8 @@
 """Make the page of the review: proposals with pictures, plots over the layers, tables.
 
 Inputs
-    the tables of the review, ``match/results/{run}/{chunk}.tsv.gz``, ``ingest/restarts.tsv``, stack
-    ``v1_acquire`` (its receipt) and its images, the match collection
+    the tables of the review, ``match/results/{run}/{chunk}.tsv.gz``, ``match/summary.tsv``,
+    ``ingest/restarts.tsv``, stack ``v1_acquire`` (its receipt) and its images, the match collection
 
 Outputs
     ``review/index.html``     one page, works without a network, also when the gate does not open
@@ -21,7 +21,9 @@ from scripts.lib.job import job
 from scripts.lib.pages.pictures import Shown
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
-from scripts.review import page, patches, plots, statistics
+from scripts.review import page, patches, plots, remedies, statistics
+from scripts.review.evidence import Evidence, Limits
+from scripts.review.gate import checks
 from scripts.review.survey import read_pixels
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,14 @@ def pairs_shown(
     return out
 
 
+def closed(
+    inputs: Mapping[str, Any], *, limits: Mapping[str, Any], given: Mapping[str, Any], preset: str
+) -> tuple[str, str] | None:
+    """Return what the gate is about to say when it does not open: message, and lines to add."""
+    found, most = Evidence.read(inputs, preset), Limits(**limits)
+    return remedies.failure(checks(found, most), found, most, given)
+
+
 def main(
     *,
     inputs: Mapping[str, Any],
@@ -46,6 +56,7 @@ def main(
     render: dict[str, Any],
     volume: str,
     collection: str,
+    gate: Mapping[str, Any],
 ) -> None:
     """Write the page and the pictures."""
     client = RenderClient(**render)
@@ -66,7 +77,7 @@ def main(
     text = page.page(
         volume=volume, figures=figures, tables=rows, proposals=proposals,
         sections=[("Proposals", proposed), ("Pairs with the fewest matches", worst)],
-        plots=plots.all_plots(pairs, restarts),
+        plots=plots.all_plots(pairs, restarts), closed=closed(inputs, **gate),
     )  # fmt: skip
     write_text(out["page"], text)
     log.info("%d proposals with pictures, %.2f MB", len(proposed), len(text) / 1e6)
@@ -80,4 +91,5 @@ if __name__ == "__main__":
             render=snakemake.params.render,
             volume=snakemake.params.volume,
             collection=snakemake.params.collection,
+            gate=snakemake.params.gate,
         )

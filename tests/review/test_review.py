@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from scripts.lib.job import UserError
 from scripts.lib.service.records import TileSpec
-from scripts.review import clusters, edges, gate, outcome, statistics, texture
+from scripts.review import clusters, edges, gate, outcome, page, remedies, statistics, texture
 from scripts.review.decisions import as_yaml, decide, proposals
 from scripts.review.suspects import DAMAGED, RESIN, Verdict
 
@@ -325,36 +325,42 @@ def only(checks, name):
     return next(check for check in checks if check.name == name)
 
 
-def pasted(message):
-    """All blocks of lines to add that a message holds."""
-    blocks = message.split("review:\n")[1:]
-    lines = [[r for r in b.splitlines() if r.startswith("  ")] for b in blocks]
-    return [yaml.safe_load("\n".join(block)) for block in lines]
+def told(given, limits=None, config=None):
+    """What a failing gate says: message and lines."""
+    limits = gate.Limits(**limits or {})
+    return remedies.failure(gate.checks(given, limits), given, limits, config or {})
+
+
+def pasted(lines):
+    """The one section that a failing gate prints, and the settings with a price."""
+    main, _, last = lines.partition("Only at a price")
+    section = main.partition("review:\n")[2]
+    rows = [row for row in last.splitlines() if row.startswith("  ")]
+    return yaml.safe_load(section) or {}, yaml.safe_load("\n".join(rows)) or {}
 
 
 def test_a_sound_volume_passes():
     tiles = grid(5)
     checks = checked(tiles, pairs_of(tiles))
-    assert gate.failure(checks) is None
     assert {check.status for check in checks} == {"passed"}
 
 
 def test_a_volume_with_resin_passes_with_auto():
     tiles = grid(10)
     bad = {(1, 0, 0), (2, 0, 0)}
-    assert gate.failure(checked(tiles, pairs_of(tiles, without=bad))) is None
+    assert told(evidence(tiles, pairs_of(tiles, without=bad))) is None
 
 
 def test_a_failing_gate_names_the_tiles_and_prints_lines_that_mend_it():
     tiles = grid(10)
     bad = {(z, 0, 0) for z in range(1, 8)}
-    message = gate.failure(checked(tiles, pairs_of(tiles, without=bad), auto=False))
-    assert message is not None
+    message, lines = told(evidence(tiles, pairs_of(tiles, without=bad), auto=False))
     assert "t_0-0-0.1.0" in message
     assert "(7 in all)" in message
     assert "review/tiles.tsv" in message
-    (lines,) = pasted(message)
-    _, what = decided(tiles, pairs_of(tiles, without=bad), lines["exclude"], auto=False)
+    section, costly = pasted(lines)
+    assert costly == {}
+    _, what = decided(tiles, pairs_of(tiles, without=bad), section["exclude"], auto=False)
     assert what.gone.sum() == 7
 
 
@@ -362,29 +368,30 @@ def test_g1_an_invalid_tile_fails_and_the_lines_exclude_it():
     found = only(
         checked(grid(3), pairs_of(grid(3)), invalid_tiles=["t_0-0-0.1.0"]), "invalid_tiles"
     )
-    assert pasted(found.message)[0]["exclude"][0]["tiles"] == ["t_0-0-0.1.0"]
+    assert found.mend["exclude"][0]["tiles"] == ["t_0-0-0.1.0"]
 
 
-def test_g1_a_damaged_tile_fails_and_the_lines_patch_or_keep_it():
+def test_g1_a_damaged_tile_fails_and_the_lines_patch_it_or_take_it_out():
     given = evidence(grid(3), pairs_of(grid(3)), spoilt_tiles=["t_0-0-0.2.0"])
     entry = {"cell": "0,0", "z": 2.0, "from": -1, "reason": "a band"}
     given = replace(given, proposals=as_yaml([], [entry]))
-    patch, keep = pasted(only(gate.checks(given, gate.Limits()), "spoilt_tiles").message)
-    assert patch["patch"] == [{"cell": "0,0", "z": 2, "from": -1, "reason": "a band"}]
-    assert keep["keep"][0]["tiles"] == ["t_0-0-0.2.0"]
+    unpatched = only(gate.checks(given, gate.Limits()), "spoilt_tiles").mend
+    assert unpatched["exclude"][0]["tiles"] == ["t_0-0-0.2.0"]
+    row = {"replaces": "t_0-0-0.2.0", "state": "proposed", "reason": "a band", "tile_id": "p"}
+    mend = only(gate.checks(replace(given, patches=[row]), gate.Limits()), "spoilt_tiles").mend
+    assert mend == {"patch": [{"cell": "0,0", "z": 2, "from": -1, "reason": "a band"}]}
 
 
 def test_g2_a_planned_pair_without_a_row_fails():
     found = only(checked(grid(3), pairs_of(grid(3)), planned=1000), "attempted_pairs")
     assert "1000 planned" in found.message
-    limits = pasted(found.message)[0]
-    assert gate.failure(checked(grid(3), pairs_of(grid(3)), planned=1000, limits=limits)) is None
+    assert told(evidence(grid(3), pairs_of(grid(3)), planned=1000), found.accept) is None
 
 
 def test_g2_more_rows_than_planned_pairs_fail_as_well():
     found = only(checked(grid(3), pairs_of(grid(3)), planned=10), "attempted_pairs")
     assert "each of the 10 planned pairs, found 20" in found.message
-    assert pasted(found.message) == [{"max_unattempted_pairs": 10}]
+    assert found.accept == {"max_unattempted_pairs": 10}
 
 
 @pytest.mark.parametrize(("kind", "dz"), [("montage", 0), ("dz1", 1)])
@@ -396,8 +403,8 @@ def test_g3_a_low_share_of_saved_pairs_warns_or_fails_as_the_config_says(kind, d
         checks = checked(tiles, pairs_of(tiles), failed=lost, limits={"low_share": choice})
         found = only(checks, f"saved_share_{kind}")
         assert found.status == status
-    limits = {"low_share": "fail"} | pasted(found.message)[0]
-    assert gate.failure(checked(tiles, pairs_of(tiles), failed=lost, limits=limits)) is None
+    limits = {"low_share": "fail", **found.accept}
+    assert told(evidence(tiles, pairs_of(tiles), failed=lost), limits) is None
 
 
 def test_g4_two_clusters_fail_and_are_described():
@@ -405,7 +412,7 @@ def test_g4_two_clusters_fail_and_are_described():
     broken = [p for p in pairs_of(tiles) if p["p_id"] != tiles[4, 0, 0].tile_id]
     found = only(checked(tiles, broken, auto=False), "clusters")
     assert "4 tiles of cells 0,0, z 1 to 4" in found.message
-    assert pasted(found.message)[0]["exclude"][0]["z_last"] == 4
+    assert found.mend["exclude"][0]["z_last"] == 4
 
 
 def test_g5_an_unconnected_tile_fails():
@@ -421,9 +428,50 @@ def test_g6_a_gap_of_51_layers_fails_and_one_of_50_or_a_bridged_one_does_not(lay
     found = gate.check_edges([gap], gate.Limits())
     assert (found.status == "passed") == good
     if not good:
-        lines, limit = pasted(found.message)
-        assert lines["bridge"][0]["cells"] == ["1,1", "1,2"]
-        assert limit == {"max_edge_gap_layers": 51}
+        assert found.mend["bridge"][0]["cells"] == ["1,1", "1,2"]
+        assert found.accept == {"max_edge_gap_layers": 51}
+
+
+def unseamed(layers, without):
+    """A stack of 2 x 2 whose tiles hang together, with no match across one edge in some layers."""
+    tiles = grid(layers)
+    ids = {frozenset((tiles[z, 0, 0].tile_id, tiles[z, 0, 1].tile_id)) for z in without}
+    kept = [p for p in pairs_of(tiles) if frozenset((p["p_id"], p["q_id"])) not in ids]
+    return evidence(tiles, kept)
+
+
+def test_g6_an_edge_without_any_match_fails_in_a_stack_of_two_layers_too():
+    for layers in (2, 30):
+        message, lines = told(unseamed(layers, range(1, layers + 1)))
+        cause = f"Cells 0,0 and 0,1 have no match in any of their {layers} layers."
+        assert cause in message.splitlines()[1:3]
+        # nothing to derive from: no bridge is offered, and the price stands beside the setting
+        assert "bridge" not in lines
+        assert pasted(lines) == ({}, {"max_edge_gap_share": 1})
+        assert "# 1 seams are held by nothing but the layers' other tiles:" in lines
+    sound = unseamed(30, range(1, 31))
+    assert told(sound, {"max_edge_gap_share": 1}) is None
+
+
+@pytest.mark.parametrize(
+    ("layers", "without", "good"), [(5, 3, True), (20, 10, True), (20, 11, False), (7, 4, False)]
+)
+def test_g6_most_layers_of_an_edge_have_a_match_unless_few_have_none(layers, without, good):
+    found = unseamed(layers, range(1, without + 1))
+    check = gate.check_edge_shares(found, gate.Limits())
+    assert (check.status == "passed") == good
+    if not good:
+        assert f"cells 0,0 and 0,1 in {without} of {layers}" in check.message
+        assert check.mend["bridge"][0]["z_last"] == without
+        bridged = [row | {"bridged": "4"} for row in found.edges]
+        assert gate.check_edge_shares(replace(found, edges=bridged), gate.Limits()).found == 0
+
+
+def test_g6_tiles_outside_the_largest_cluster_have_no_edge():
+    tiles = grid(10)
+    bad = {(z, 0, 0) for z in range(1, 11)}
+    found = evidence(tiles, pairs_of(tiles, without=bad), auto=False)
+    assert gate.check_edge_shares(found, gate.Limits()).status == "passed"
 
 
 def test_g7_too_large_shares_fail_and_the_lines_accept_them():
@@ -431,19 +479,19 @@ def test_g7_too_large_shares_fail_and_the_lines_accept_them():
     bad = {(z, 0, 0) for z in range(1, 5)}
     found = only(checked(tiles, pairs_of(tiles, without=bad)), "auto_share")
     assert "4 of 16 tiles" in found.message
-    assert pasted(found.message) == [{"max_auto_share": 0.26}]
+    assert found.accept == {"max_auto_share": 0.26}
     row = {"tile_id": "t", "reason": "auto: no match", "kind": "tissue"}
     sound = [{"tile_id": "u", "reason": ""}] * 20
-    lost = gate.check_auto([row, *sound], gate.Limits())[1]
-    assert pasted(lost.message) == [{"max_lost_tissue_share": 0.05}]
+    lost = gate.check_auto([row, *sound], gate.Limits(few_tiles=0))[1]
+    assert lost.accept == {"max_lost_tissue_share": 0.05}
     given = evidence(tiles, pairs_of(tiles))
     given = replace(
         given, patches=[{"replaces": "", "reason": "", "tile_id": "t.p", "state": "patched"}]
     )
-    patched = only(gate.checks(given, gate.Limits()), "patched_share")
-    assert pasted(patched.message) == [{"max_patched_share": 0.07}]
+    patched = only(gate.checks(given, gate.Limits(few_tiles=0)), "patched_share")
+    assert patched.accept == {"max_patched_share": 0.07}
     derived = only(checked(tiles, pairs_of(tiles), derived_pairs=4), "derived_share")
-    assert pasted(derived.message) == [{"max_derived_share": 0.21}]
+    assert derived.accept == {"max_derived_share": 0.21}
 
 
 def table(count, **columns):
@@ -481,7 +529,10 @@ def test_g7_only_what_left_without_being_asked_counts():
     assert (auto.found, auto.status, lost.found) == (0.2, "passed", 0)
     rows[0]["kind"] = "tissue"
     assert gate.check_auto(rows, gate.Limits())[1].status == "passed"
-    rows[1]["kind"] = "tissue"
+    for row in rows[1:3]:
+        row["kind"] = "tissue"
+    assert gate.check_auto(rows, gate.Limits())[1].status == "passed"
+    rows[3]["kind"] = "tissue"  # beyond few_tiles
     assert gate.check_auto(rows, gate.Limits())[1].status == "failed"
 
 
@@ -492,7 +543,7 @@ def test_g3_a_share_at_its_limit_passes(kind):
         (check,) = gate.check_shares({kind: {"planned": 100, "saved": saved}}, limits)
         assert (check.found, check.status, bool(check.message)) == (saved / 100, status, saved < 75)
     assert f"74 of 100 {kind} pairs were saved (74.0%), expected 75.0%" in check.message
-    assert pasted(check.message) == [{f"min_saved_share_{kind}": 0.74}]
+    assert check.accept == {f"min_saved_share_{kind}": 0.74}
 
 
 def test_g4_many_clusters_are_described_by_the_next_five_and_five_cells_of_each():
@@ -524,10 +575,9 @@ def test_g6_edges_over_the_limit_alone_get_lines_and_the_longest_is_named():
     assert found.found == 70
     assert found.message.startswith("2 edges between neighboring cells")
     assert "the longest: cells 0,0 and 1,0, z 2 to 71, 70 layers" in found.message
-    lines, accept = pasted(found.message)
-    assert [(e["cells"], e["z_first"], e["z_last"]) for e in lines["bridge"]] == [
+    assert [(e["cells"], e["z_first"], e["z_last"]) for e in found.mend["bridge"]] == [
         (["0,0", "0,1"], 1, 60), (["0,0", "1,0"], 2, 71)]  # fmt: skip
-    assert accept == {"max_edge_gap_layers": 70}
+    assert found.accept == {"max_edge_gap_layers": 70}
     assert gate.check_edges([], gate.Limits()).status == "passed"
 
 
@@ -535,19 +585,88 @@ def test_a_failing_gate_counts_its_checks_and_writes_what_passed():
     good = gate.Check("a", 1, "<= 1", "passed")
     warned = gate.Check("b", 1, "<= 0", "warning", "careful")
     bad = gate.Check("c", 2, "<= 1", "failed", "too many\n\n")
-    message = gate.failure([good, warned, bad])
+    found = evidence(grid(3), pairs_of(grid(3)))
+    message, lines = remedies.failure([good, warned, bad], found, gate.Limits(), {})
     assert "does not open (1 of 3 checks)" in message
-    assert message.endswith(":\n- c: too many\n")
-    assert gate.failure([good, warned]) is None
+    assert message.endswith("\n- c: too many\n")
+    assert lines == "No line of the config mends this: mend the matching (match.preset).\n"
+    assert remedies.failure([good, warned], found, gate.Limits(), {}) is None
     assert good.to_json() == {
         "name": "a", "found": 1, "expected": "<= 1", "status": "passed", "message": ""}  # fmt: skip
 
 
-def test_no_match_at_all_fails():
-    message = gate.failure(checked(grid(3), []))
-    assert message is not None
+def test_no_match_at_all_fails_and_to_exclude_everything_is_not_offered():
+    found = replace(evidence(grid(3), [], failed=pairs_of(grid(3))), preset="strict.yaml",
+                    summary=[{"run": "cross", "stage": "a", "processed": "20", "saved": "0",
+                              "saved_pct": "0", "few_inliers": "14", "no_overlap": "6",
+                              "stopped_by_distance": "9"}])  # fmt: skip
+    message, lines = told(found)
+    cause = message.splitlines()[1]
+    assert cause == (
+        "0 of 8 dz1 pairs and 0 of 12 montage pairs were saved: few_inliers (14), no_overlap (6);"
+        " match.preset is strict.yaml."
+    )
     assert "0 clusters" not in message
     assert "12 tiles have no match" in message
+    assert "exclude" not in lines
+
+
+def test_the_message_begins_with_the_parts_of_the_volume_and_half_of_it_has_a_price():
+    tiles = grid(14, 1, 1)
+    gap = {(z, 0, 0) for z in range(5, 11)}
+    message, lines = told(evidence(tiles, pairs_of(tiles, without=gap), auto=False))
+    rows = message.splitlines()
+    assert rows[1] == (
+        "The volume is in two parts, z 1–4 and 11–14; nothing matches across z 5–10."
+    )
+    section, costly = pasted(lines)
+    assert section == {}
+    assert [e["z_last"] for e in costly["exclude"]] == [14]
+    assert "# 10 of 14 tiles leave:" in lines
+    assert "auto: true" not in lines
+
+
+def test_the_section_as_it_should_stand_holds_what_the_file_has_already():
+    tiles = grid(10)
+    config = {"auto": False, "exclude": [{"tiles": ["x"], "reason": 'a "b"\nc'}], "few_tiles": 2}
+    found = evidence(tiles, pairs_of(tiles, without={(1, 0, 0), (2, 0, 0)}), auto=False)
+    found = replace(found, figures=found.figures | {"invalid_tiles": ["t_0-1-1.9.0"]})
+    lines = told(found, config=config)[1]
+    assert lines.count("review:\n") == 1
+    section, _ = pasted(lines)
+    assert section["few_tiles"] == 2
+    assert section["exclude"][0] == config["exclude"][0]
+    assert [e.get("tiles", e.get("cells")) for e in section["exclude"][1:]] == [
+        ["t_0-1-1.9.0"], ["0,0"]]  # fmt: skip
+    again = told(found, config=section)[1]
+    assert "review:\n" not in again  # what is set is not said again
+
+
+def test_what_is_set_is_not_said_to_be_set():
+    tiles = grid(10)
+    found = evidence(tiles, pairs_of(tiles, without={(1, 0, 0)}), auto=False)
+    assert "auto: true would do so" in told(found)[1]
+    assert "would do so" not in told(found, config={"auto": True})[1]
+
+
+def test_contrast_that_flips_is_the_cause():
+    tiles = grid(4)
+    found = evidence(tiles, pairs_of(tiles, without={(1, 0, 0)}), auto=False,
+                     contrast_flips=[21.0, 22.0])  # fmt: skip
+    assert "Contrast flips at z 21, 22: " in told(found)[0].splitlines()[1]
+
+
+def test_the_page_of_a_closed_gate_begins_with_what_it_says():
+    tiles = grid(10)
+    found = evidence(tiles, pairs_of(tiles, without={(1, 0, 0)}), auto=False)
+    closed = told(found)
+    shown = {"volume": "v", "figures": found.figures, "tables": [], "proposals": "", "plots": {},
+             "sections": []}  # fmt: skip
+    text = page.page(**shown, closed=closed)
+    assert "The gate before the solve does not open (1 of " in text
+    at = [text.index(each) for each in ("does not open", "have no match", "review:", "<dt>tiles")]
+    assert at == sorted(at)
+    assert "does not open" not in page.page(**shown)
 
 
 def test_pairs_of_excluded_tiles_do_not_count_in_the_shares():

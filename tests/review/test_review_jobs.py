@@ -16,6 +16,7 @@ from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
 from scripts.lib.service.records import CanvasMatches, Leaf, TileSet, TileSpec
+from scripts.match import totals
 from scripts.review import (
     check_gate,
     collected,
@@ -28,7 +29,7 @@ from scripts.review import (
     survey_tiles,
     suspects,
 )
-from scripts.review.gate import Limits
+from scripts.review.evidence import Limits
 
 RESULTS = (
     "p_group", "q_group", "p_id", "q_id", "run", "dz", "p_cell", "q_cell", "stage", "saved",
@@ -118,6 +119,7 @@ def volume(tmp_path, monkeypatch):
     write_table("pairs.tsv.gz", names, [{k: row[k] for k in names} for row in rows])
     failed = len(rows) - len(good)
     CollectionReceipt("o", "p_v1", len(rows), len(good), failed, "d", {}, {}).write("matches.json")
+    write_table("summary.tsv", totals.SUMMARY_COLUMNS, [])
     write_table("chunks.tsv", ("chunk", "z_first", "z_last"),
                 [{"chunk": "0000", "z_first": 1, "z_last": 5},
                  {"chunk": "0001", "z_first": 6, "z_last": 10}])  # fmt: skip
@@ -187,8 +189,11 @@ def review(*, rounds=(), gate=True, **params):
         settings=decisions,
     )
     if gate:
-        inputs = out | {"matches": "matches.json"}
-        check_gate.main(inputs=inputs, out="gate.json", limits=of(Limits, params))
+        inputs = out | {"matches": "matches.json", "summary": "summary.tsv"}
+        check_gate.main(
+            inputs=inputs, out="gate.json", limits=of(Limits, params), preset="auto",
+            given={k: v for k, v in params.items() if v != defaults().get(k)},
+        )  # fmt: skip
 
 
 EASY = {"max_patched_share": 0.2}  # of so few tiles
@@ -269,7 +274,7 @@ def test_without_auto_the_gate_stops_and_its_lines_open_it(volume):
     assert GONE in message
     block = message[message.index("review:\n") :].split("\n\n")[0]
     pasted = yaml.safe_load(block)["review"]
-    review(auto=False, rounds=[always], **EASY, **pasted)
+    review(rounds=[always], **(EASY | pasted))
     assert read_json("clusters.json")["excluded"] == 2
     assert yaml.safe_load(Path("proposals.yaml").read_text()) == {"exclude": []}
 

@@ -1,0 +1,106 @@
+"""Causes: why a gate does not open, in one sentence each, before what to do about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from scripts.review.evidence import Evidence
+
+NAMED = 4  # parts, reasons or layers in one sentence
+FEW_SAVED = 0.5  # share of the pairs of a kind: below it the matching is the cause
+LEAST_PART = 0.02  # of the tiles: what is smaller is no part of the volume
+_COUNTS = ("run", "stage", "processed", "saved", "saved_pct", "stopped_by_distance")
+
+
+def causes(found: Evidence) -> list[str]:
+    """Say what lies behind the checks that fail.
+
+    Parameters
+    ----------
+    found
+        What the gate looks at.
+
+    Returns
+    -------
+    list of str
+        Sentences without a full stop, those that explain most first.
+    """
+    return [*_unsaved(found), *_flips(found), *_parts(found), *_bare_edges(found)]
+
+
+def _unsaved(found: Evidence) -> Iterator[str]:
+    """Yield what became of the pairs where most of them were not saved."""
+    saved = found.figures["saved"]
+    low = {
+        kind: one
+        for kind, one in saved.items()
+        if one["planned"] and one["saved"] < FEW_SAVED * one["planned"]
+    }
+    if not low:
+        return
+    counts = " and ".join(
+        f"{one['saved']} of {one['planned']} {kind} pairs" for kind, one in low.items()
+    )
+    why = Counter[str]()
+    for row in found.summary:
+        why.update({name: int(n or 0) for name, n in row.items() if name not in _COUNTS})
+    words = ", ".join(f"{word} ({n})" for word, n in why.most_common(NAMED) if n)
+    yield f"{counts} were saved{f': {words}' if words else ''}; match.preset is {found.preset}"
+
+
+def _flips(found: Evidence) -> Iterator[str]:
+    layers = found.figures.get("contrast_flips", [])
+    if layers:
+        shown = ", ".join(f"{z:g}" for z in layers[:NAMED])
+        more = f" and {len(layers) - NAMED} more" if len(layers) > NAMED else ""
+        yield (
+            f"contrast flips at z {shown}{more}: there most tiles look like the negative of the"
+            " layer before, and nothing matches"
+        )
+
+
+def _parts(found: Evidence) -> Iterator[str]:
+    clusters = found.figures["after"]["clusters"]
+    least = LEAST_PART * sum(one["tiles"] for one in clusters)
+    parts = sorted(
+        (one for one in clusters if one["tiles"] >= least), key=lambda one: float(one["z_first"])
+    )
+    if len(parts) < 2:
+        return
+    along_z = all(a["z_last"] < b["z_first"] for a, b in zip(parts[:-1], parts[1:], strict=True))
+    number = f"the volume is in {_number(len(parts))} parts"
+    if along_z:
+        between = [
+            _range(a["z_last"] + 1, b["z_first"] - 1)
+            if b["z_first"] - a["z_last"] > 1
+            else f"{a['z_last']:g} to {b['z_first']:g}"
+            for a, b in zip(parts[:-1], parts[1:], strict=True)
+        ]
+        where = " and ".join(_range(one["z_first"], one["z_last"]) for one in parts[:NAMED])
+        yield f"{number}, z {where}; nothing matches across z {', '.join(between[:NAMED])}"
+    else:
+        yield f"{number}: " + "; ".join(_place(one) for one in parts[:NAMED])
+
+
+def _bare_edges(found: Evidence) -> Iterator[str]:
+    for cells, (left, layers) in found.seams().items():
+        if left == layers:
+            yield (
+                f"cells {cells[0]},{cells[1]} and {cells[2]},{cells[3]} have no match in any of"
+                f" their {layers} layers"
+            )
+
+
+def _place(part: Mapping[str, Any]) -> str:
+    cells = " ".join(part["cells"][:NAMED])
+    return f"cells {cells}, z {_range(part['z_first'], part['z_last'])}"
+
+
+def _range(first: float, last: float) -> str:
+    return f"{first:g}" if first == last else f"{first:g}–{last:g}"
+
+
+def _number(n: int) -> str:
+    return {2: "two", 3: "three", 4: "four"}.get(n, str(n))
