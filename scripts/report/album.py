@@ -107,14 +107,20 @@ def overlays(document: Sequence[Mapping[str, Any]] | None) -> list[Shown]:
     return [Shown(**{**one, "title": f"large error · {one['title']}"}) for one in document or []]
 
 
-def of_stages(documents: Mapping[str, Any], drawn: Album) -> Album:
-    """Add to what is `drawn` the pictures that stages made of what they found."""
+def of_stages(documents: Mapping[str, Any], drawn: Album, met: Sequence[Shown] = ()) -> Album:
+    """Add to what is `drawn` the places that `met` and the pictures that stages made."""
     out = drawn | {
         "review": proposals(documents["proposals"]),
         "zcorr": proposals(documents["thickness"]),
+        "left_over": list(met),
     }
     if "solve" in out:
-        out["solve"] = [*out["solve"], *overlays(documents["overlays"])]
+        out["solve"] = [
+            *out["solve"][:2],
+            *met,
+            *out["solve"][2:],
+            *overlays(documents["overlays"]),
+        ]
     return out
 
 

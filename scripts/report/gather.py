@@ -61,6 +61,11 @@ TABLES: dict[str, tuple[str, Kinds]] = {
         {"p_id": str, "q_id": str, "dz": int, "count": int, "rms_px": float, "weight": float},
     ),
 }
+TABLES["misalignment"] = (
+    "solve/misalignment.tsv.gz",
+    {"kind": str, "z": int, "other_z": int, "p_id": str, "q_id": str, "x": float, "y": float}
+    | {"px": float, "error_px": float, "used": int, "tried": int},
+)
 RESULTS: Kinds = {
     "p_group": float,
     "p_id": str,
@@ -81,6 +86,7 @@ DOCUMENTS = {
     "proposals": "review/pictures.json",
     "thickness": "review/thickness.json",  # what the thickness hands back to the review
     "solve": "solve/solve.json",
+    "misalignment": "solve/misalignment.json",
     "overlays": "solve/pictures.json",  # worst pairs and layers
     "qc": "zcorr/qc.json",
     "volume": "export/volume.json",

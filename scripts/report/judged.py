@@ -10,7 +10,7 @@ import numpy as np
 
 from scripts.lib import verdicts
 from scripts.lib.verdicts import ABSENT, GOOD, LOOK, NOT_GOOD, Limit
-from scripts.report import grid
+from scripts.report import grid, meeting
 from scripts.report.finding import Finding, spans
 from scripts.report.gather import Evidence, Table
 
@@ -145,15 +145,19 @@ def _left_out(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[F
         many = one.share.found >= rules.least and state != GOOD
         if not many and one.in_a_row < 2:
             continue
+        # the matches were wrong, and the tiles lie right by others
+        most_px = rules.limits["seam_residual_px"].look
+        right = not many and meeting.confirmed(evidence["misalignment"], one.pairs, most_px)
         a, b = one.edge
         place = f"tile {a}" if a == b else f"tiles {a} and {b}"
         yield Finding(
             "solve",
             f"{one.share.found} of {one.share.total} {one.kind} pairs of {place} were left out of"
-            f" the solve as wrong, up to {one.in_a_row} in a row" + (f": {words}" if many else ""),
+            f" the solve as wrong, up to {one.in_a_row} in a row"
+            + (f": {words}" if many else "; the pixels meet all the same" if right else ""),
             f"z {spans(one.z)}",
             "look at the seam: where it is off, these matches were right and others wrong",
-            state if many else LOOK,
+            state if many else GOOD if right else LOOK,
         )
 
 

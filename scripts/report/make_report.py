@@ -16,7 +16,7 @@ from typing import Any
 from scripts.lib import files
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
-from scripts.report import album, findings, gather, issue, page, places, plots, summary
+from scripts.report import album, findings, gather, issue, meeting, page, places, plots, summary
 from scripts.report.judged import Rules
 
 
@@ -44,14 +44,16 @@ def main(
     found = findings.findings(evidence, figures, Rules.of(limits, names))
     figures = summary.judge(figures, found)
     holes = [hole["z"] for hole in figures["ingest"].get("holes", [])]
+    service = RenderClient(render["owner"], render["project"])
     drawn = album.draw(
-        RenderClient(render["owner"], render["project"]),
+        service,
         places.album_names(names),
         holes=holes,
         volume=places.level(evidence),
     )
+    met = meeting.draw(service, names["align"], meeting.places(evidence))
     plotted = plots.all_plots(evidence)
-    shown = album.of_stages(evidence.documents, drawn)
+    shown = album.of_stages(evidence.documents, drawn, met)
     where = places.where(evidence, Path.cwd())
     text = page.page(figures, findings=found, album=shown, plots=plotted, where=where)
     facts = places.facts(evidence, render, names)

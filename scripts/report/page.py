@@ -12,6 +12,7 @@ from scripts.lib.pages import page as pages
 from scripts.lib.pages.page import Code, Facts, Items, Part, Pictures, Plots, Section, Table, Text
 from scripts.lib.pages.text import duration, large, number
 from scripts.lib.verdicts import ABSENT, GOOD
+from scripts.report import meeting
 from scripts.report.album import Album
 from scripts.report.finding import Finding, spans
 from scripts.report.summary import STAGES
@@ -60,6 +61,7 @@ def page(
         f"{figures['volume']} · alignment report",
         [
             *first_screen(figures, findings, where),
+            Section("What is left over", _left_over(album, plots), meeting.NOTE, id="left-over"),
             Section("Before and after", [Pictures(cut)] if len(cut) > 1 else []),
             *(_section(stage, figures, album) for stage in STAGES),
             _costs(figures["costs"]),
@@ -85,6 +87,11 @@ def first_screen(figures: Figures, findings: Sequence[Finding], where: Where) ->
         Section("Where the volume is", [Facts(at)], id="where"),
         Section("Also noticed", _findings(notes), "None of this changes the verdict.", id="notes"),
     ]
+
+
+def _left_over(album: Album, plots: Mapping[str, Any]) -> list[Part]:
+    shown = album.get("left_over", [])
+    return [Plots(["left_over"]), Pictures(shown)] if shown or plots.get("left_over") else []
 
 
 def _findings(findings: Sequence[Finding]) -> list[Part]:
@@ -169,7 +176,8 @@ def _range(quantiles: Figures, digits: int, unit: str = "") -> str:
 
 def cards(figures: Figures) -> Rows:
     """Return the headline figures as (name, value)."""
-    out = [("layers", number(figures["ingest"].get("layers")))]
+    out = meeting.cards(figures["solve"].get("misalignment"))
+    out.append(("layers", number(figures["ingest"].get("layers"))))
     out.append(("tiles", number(figures["ingest"].get("tiles"))))
     match, zcorr, score = figures["match"], figures["zcorr"], figures.get("score")
     if match["status"] != ABSENT:
@@ -260,6 +268,7 @@ def _solve(figures: Figures) -> Rows:
     if f["status"] == ABSENT:
         return []
     out = [
+        *meeting.rows(f.get("misalignment")),
         ("tiles", number(f["tiles"])),
         ("pairs used", number(f["pairs"])),
         ("pairs wrong, left out", number((f["details"] or {}).get("pairs_wrong", 0))),

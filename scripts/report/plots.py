@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from scripts.lib.pages import plots
 from scripts.lib.pages.plots import BLUE, GREEN, ORANGE, PURPLE, VERMILION
+from scripts.report import meeting
 from scripts.report.gather import Evidence, Table
 from scripts.report.summary import qc_column, qc_layers
 
@@ -27,6 +28,7 @@ Series = tuple[NDArray[Any], NDArray[Any]]
 def all_plots(evidence: Evidence) -> dict[str, Any]:
     """Make every plot that the run has data for."""
     return {
+        "left_over": meeting.plot(evidence["misalignment"]),
         "match_counts": match_counts(evidence.results),
         "match_share": match_share(evidence.results, evidence["review"]),
         "review_states": review_states(evidence["review"], evidence["layers"]),

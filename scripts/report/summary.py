@@ -290,6 +290,7 @@ def solve(evidence: Evidence) -> Figures:
         "pair_residual_px": quantiles(evidence["pairs"]["rms_px"]),
         "moved_px": quantiles(moved),
         "scale": quantiles(np.sqrt(np.abs(table["scale_x"] * table["scale_y"]))),
+        "misalignment": evidence.documents["misalignment"],
         "details": evidence.documents["solve"],
     }
 

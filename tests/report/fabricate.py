@@ -63,6 +63,7 @@ def fabricate(root: Path, acquisition: Path, truth: dict, *, export=True, seed=0
     pairs = write_match(root, truth, good, rng)
     write_review(root, truth, good)
     write_solve(root, truth, good, aligned, rng)
+    write_misalignment(root, aligned, good)
     write_zcorr(root, truth, rng)
     if export:
         write_export(root, stacks["v1_acquire_trimmed_align"], truth)
@@ -334,6 +335,29 @@ def write_solve(root, truth, good, aligned, rng):
         if {p["kind"], q["kind"]} == {"tissue"}
     ]
     files.write_table(root / "solve/pairs.tsv.gz", list(pairs[0]), pairs)
+
+
+def write_misalignment(root, aligned, good):
+    """Every seam and step is off by 0.2 px, but for one seam: 0.5 px."""
+    rows = []
+    for _, dz, p, q in neighbors(good):
+        if dz > 1 or {p["kind"], q["kind"]} != {"tissue"}:
+            continue
+        middle = [
+            np.array(aligned[t["tile_id"]][4:]) + aligned[t["tile_id"]][0] * np.array([40, 32])
+            for t in (p, q)
+        ]
+        x, y = np.rint(np.mean(middle, axis=0)).astype(int).tolist()
+        px = 0.5 if (z_of(p), dz) == (5, 0) else 0.2
+        row = {"kind": "step" if dz else "seam", "z": z_of(p), "other_z": z_of(q)}
+        row |= {"p_id": tile_id(p), "q_id": tile_id(q), "x": x, "y": y}
+        rows.append(row | {"px": px, "error_px": 0.05, "used": 9, "tried": 12})
+    files.write_table(root / "solve/misalignment.tsv.gz", list(rows[0]), rows)
+    figures = {"places": len(rows), "measured": len(rows), "rms_px": 0.21, "error_px": 0.01}
+    figures |= {"rms_nm": 1.7, "p95_px": 0.2, "max_px": 0.5}
+    document = {"state": "good", "reasons": [], "steps": figures, "findings": []}
+    document["seams"] = figures | {"rms_px": 0.24, "error_px": None}
+    files.write_json(root / "solve/misalignment.json", document)
 
 
 def write_zcorr(root, truth, rng):

@@ -1,0 +1,194 @@
+"""Meeting: where tiles and layers meet after the alignment, in figures, over z, and in pictures.
+
+What is left was measured on pixels by ``solve`` (``solve/misalignment.json`` and ``.tsv.gz``);
+volumes solved before there was such a measure have none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scripts.lib.drawing import boxes, compose
+from scripts.lib.drawing.compose import Picture, Placed
+from scripts.lib.geometry import Box
+from scripts.lib.pages import pictures as shapes
+from scripts.lib.pages import plots
+from scripts.lib.pages.pictures import Shown
+from scripts.lib.pages.text import number
+from scripts.lib.verdicts import GOOD, LOOK
+from scripts.report import grid, pictures
+from scripts.report.album import Stacks
+from scripts.report.finding import Finding
+from scripts.report.gather import Evidence, Table
+
+SIDE_PX = 120  # of a picture, specimen px
+ENLARGED = 3
+GAP_PX = 6
+MOST = 4  # places shown, of each kind
+MOST_REASONS = 6
+NOTE = "Measured on the pixels of the aligned stack; it needs no matches and no truth."
+KINDS = {"step": "between neighbouring layers", "seam": "at seams"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Two tiles that meet; `middle` is None where they overlap most."""
+
+    p_id: str
+    z: int
+    q_id: str
+    other_z: int
+    title: str
+    caption: str = ""
+    middle: tuple[float, float] | None = None
+
+
+def cards(document: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return what is left over as headline figures: rms with its error, px."""
+    out = []
+    for kind, words in KINDS.items():
+        figures = (document or {}).get(f"{kind}s", {})
+        if figures.get("rms_px") is not None:
+            out.append((f"left {words}", _with_error(figures["rms_px"], figures["error_px"])))
+    return out
+
+
+def _with_error(value: float, error: float | None) -> str:
+    return f"{value:.2f} ± {error:.2f} px" if error is not None else number(value, 2, "px")
+
+
+def rows(document: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return the same with nm, the worst place and how many were measured."""
+    out = []
+    for kind, words in KINDS.items():
+        figures = (document or {}).get(f"{kind}s", {})
+        if figures.get("rms_px") is None:
+            continue
+        text = _with_error(figures["rms_px"], figures["error_px"])
+        worst = f"p95 {figures['p95_px']:.2f} · max {figures['max_px']:.2f} px"
+        told = f"{figures['measured']:,} of {figures['places']:,} places"
+        out.append((f"left {words}", f"{text} ({figures['rms_nm']:.1f} nm) · {worst} · {told}"))
+    return out
+
+
+def findings(evidence: Evidence) -> Iterator[Finding]:
+    """Yield the reasons of the measure's own verdict; the first has its state."""
+    document = evidence.documents["misalignment"]
+    for i, reason in enumerate((document or {}).get("reasons", [])[:MOST_REASONS]):
+        advice = "look at the pictures of section solve, then at the matches of these tiles"
+        state = document["state"] if i == 0 else LOOK
+        yield Finding("solve", reason, "", advice, state if state != GOOD else LOOK)
+
+
+def plot(table: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or None
+    """Plot what is left over against z: rms of the places of a layer, and the worst of them."""
+    known = table.where(_measured(table))
+    series = {}
+    for kind, words in KINDS.items():
+        own = known.where(known["kind"] == kind)
+        z = np.unique(own["z"])
+        each = [own["px"][own["z"] == k] for k in z]
+        rms = [float(np.sqrt(np.mean(px**2))) for px in each]
+        series[f"{words}, rms"] = (z, np.array(rms))
+        series[f"{words}, worst"] = (z, np.array([float(px.max()) for px in each]))
+    series = {label: pair for label, pair in series.items() if len(pair[0])}
+    title = "Left over after the alignment, measured on pixels"
+    return plots.lines(title, "z", "px", series, dots=4, start=0, dashed=True) if series else None
+
+
+def _measured(table: Table) -> Any:  # noqa: ANN401 - a boolean column
+    """Tell which places enough windows speak for."""
+    return (table["used"] >= 3) & (4 * table["used"] >= table["tried"])
+
+
+def confirmed(table: Table, pairs: Sequence[tuple[str, str]], most_px: float) -> bool:
+    """Tell whether the pixels of every pair of tiles were measured and lie within `most_px`."""
+    known = table.where(_measured(table) & (table["px"] <= most_px))
+    ends = zip(known["p_id"].tolist(), known["q_id"].tolist(), strict=True)
+    good = {frozenset(pair) for pair in ends}
+    return bool(pairs) and all(frozenset(pair) in good for pair in pairs)
+
+
+def places(evidence: Evidence) -> list[Place]:
+    """Return what is shown: the worst place of each kind, then pairs left out in a row."""
+    return [*_worst(evidence["misalignment"]), *_left_out(evidence)]
+
+
+def _worst(table: Table) -> Iterator[Place]:
+    known = table.where(_measured(table))
+    for kind, words in KINDS.items():
+        own = known.where(known["kind"] == kind)
+        if not len(own):
+            continue
+        row = own.where(np.arange(len(own)) == int(np.argmax(own["px"]))).rows()[0]
+        at = f"z {row['z']}" + (f" and {row['other_z']}" if kind == "step" else "")
+        yield Place(
+            row["p_id"],
+            row["z"],
+            row["q_id"],
+            row["other_z"],
+            f"worst place {words}, {at}",
+            f"{_with_error(row['px'], row['error_px'])} between {row['p_id']} and {row['q_id']}",
+            (row["x"], row["y"]),
+        )
+
+
+def _left_out(evidence: Evidence) -> Iterator[Place]:
+    rowed = [one for one in grid.left_out(evidence) if one.in_a_row >= 2]
+    z_of = dict(zip(evidence["solved"]["tile_id"], evidence["solved"]["z"].tolist(), strict=True))
+    for one in sorted(rowed, key=lambda one: -one.in_a_row)[:MOST]:
+        p, q = one.pairs[len(one.pairs) // 2]
+        a, b = one.edge
+        caption = f"{p} and {q}: the solve left out {one.in_a_row} pairs in a row"
+        yield Place(p, z_of[p], q, z_of[q], f"tiles {a} and {b}, z {z_of[p]}", caption)
+
+
+def draw(service: Stacks, stack: str, shown: Sequence[Place]) -> list[Shown]:
+    """Draw places: the one tile, the other, and both over one another."""
+    out = [_drawn(service, stack, place) for place in shown]
+    return [one for one in out if one is not None]
+
+
+def _drawn(service: Stacks, stack: str, place: Place) -> Shown | None:
+    sides = [_tile(service, stack, *end) for end in _ends(place)]
+    if None in sides:
+        return None
+    one, other = (side for side in sides if side is not None)
+    middle = place.middle or _middle(one.tile.box, other.tile.box)
+    if middle is None:
+        return None
+    box = boxes.of_pixels(middle[0] - SIDE_PX / 2, middle[1] - SIDE_PX / 2, SIDE_PX, SIDE_PX, 1.0)
+    drawn = [compose.render([side], box, scale=1.0, blend="last") for side in (one, other)]
+    caption = f"{place.caption}. Left, right, and both over one another: orange and blue part."
+    large = np.kron(_beside(drawn), np.ones((ENLARGED, ENLARGED, 1), np.uint8))
+    return shapes.shown(large, place.title, caption, pixelated=True, wide=True)
+
+
+def _ends(place: Place) -> tuple[tuple[str, int], tuple[str, int]]:
+    return (place.p_id, place.z), (place.q_id, place.other_z)
+
+
+def _tile(service: Stacks, stack: str, tile_id: str, z: int) -> Placed | None:
+    placed = compose.place(service.tiles(stack, z, z).with_bounds())
+    return next((one for one in placed if one.tile.tile_id == tile_id), None)
+
+
+def _middle(a: Box, b: Box) -> tuple[float, float] | None:
+    """Return the middle of what two boxes share."""
+    if not a.intersects(b):
+        return None
+    x, y = max(a.x0, b.x0) + min(a.x1, b.x1), max(a.y0, b.y0) + min(a.y1, b.y1)
+    return x / 2, y / 2
+
+
+def _beside(drawn: Sequence[Picture]) -> Any:  # noqa: ANN401 - (h, w, 3) uint8
+    limits = pictures.contrast(drawn)
+    grey = [np.where(one.mask, shapes.grey(one.pixels, *limits), 0) for one in drawn]
+    first, second = (each.astype(np.uint8) for each in grey)
+    middle = ((first.astype(int) + second) // 2).astype(np.uint8)
+    over = np.dstack([first, middle, second])
+    return shapes.joined([shapes.colors(first), shapes.colors(second), over], GAP_PX)
