@@ -1,4 +1,19 @@
 # All receipts and tables -> one page, one summary, one text for the tracking issue.
+from scripts.report import progress
+
+REPORTED = {
+    "volume": config["volume"],
+    "work_dir": config["work_dir"],
+    "acquire": STACK["acquire"],
+    "align": STACK["align"],
+    "final": STACK["final"],
+    "collection": COLLECTION,
+    "corrections": [[step, BEFORE[step], CORRECTED[step]] for step in STEPS],
+    "pixel_nm": config["acquisition"]["pixel_nm"],
+    "z_nm": config["acquisition"]["z_nm"],
+    **GRID,
+    "runs": len(RUNS),
+}
 
 
 rule make_report:
@@ -41,17 +56,32 @@ rule make_report:
         dat_root=verbatim(DAT_ROOT),
         truth=verbatim(flow.resolved(ROOT, config["report"].get("truth"))),
         limits=config["report"]["limits"],
-        names={
-            "volume": config["volume"],
-            "work_dir": config["work_dir"],
-            "acquire": STACK["acquire"],
-            "align": STACK["align"],
-            "final": STACK["final"],
-            "collection": COLLECTION,
-            "corrections": [[step, BEFORE[step], CORRECTED[step]] for step in STEPS],
-            "pixel_nm": config["acquisition"]["pixel_nm"],
-            "z_nm": config["acquisition"]["z_nm"],
-            **GRID,
-        },
+        names=REPORTED,
     script:
         "../scripts/report/make_report.py"
+
+
+# at any point of a run, on demand: what is done, what stopped it, what is to do
+rule report_so_far:
+    output:
+        page="report/so_far.html",
+        summary="report/so_far.json",
+    log:
+        "logs/report_so_far/report.log",
+    benchmark:
+        "benchmarks/report_so_far/report.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        render=RENDER,
+        dat_root=verbatim(DAT_ROOT),
+        truth=verbatim(flow.resolved(ROOT, config["report"].get("truth"))),
+        limits=config["report"]["limits"],
+        names=REPORTED,
+        seen=lambda wildcards: progress.fingerprint(),
+    script:
+        "../scripts/report/report_so_far.py"

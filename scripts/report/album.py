@@ -16,6 +16,7 @@ from scripts.lib.drawing.compose import Picture, Placed
 from scripts.lib.geometry import Box
 from scripts.lib.pages import pictures as shapes
 from scripts.lib.pages.pictures import Shown
+from scripts.lib.service.errors import StackNotFound
 from scripts.lib.service.records import CanvasMatches, TileSet, TileSpec
 from scripts.lib.volumes.multiscale import Level
 from scripts.report import pictures
@@ -71,9 +72,15 @@ def draw(
     `holes` are the z of layers that lack tiles; `volume` is a level of the export and its scale.
     """
     z = [int(value) for value in service.z_values(names.acquire)]
-    solved = [int(value) for value in service.z_values(names.final)]
-    if not z or not solved:
+    if not z:
         return {}
+    solved = [int(value) for value in _solved(service, names)]
+    if not solved:
+        middle = z[len(z) // 2]
+        return {
+            "transfer": contact_sheet(service, names, z, holes),
+            "ingest": [stage_layout(service, names, middle)],
+        }
     log.info("drawing %d layers of %s and %s", len(solved), names.acquire, names.final)
     middle = solved[len(solved) // 2]
     album: Album = {
@@ -95,6 +102,14 @@ def draw(
     if volume is not None:
         album["export"] = volume_pictures(*volume, names.z_per_px)
     return album
+
+
+def _solved(service: Stacks, names: Names) -> list[float]:
+    """Return the z of the last stack; none before it is there."""
+    try:
+        return service.z_values(names.final)
+    except StackNotFound:
+        return []
 
 
 def proposals(document: Sequence[Mapping[str, Any]] | None) -> list[Shown]:

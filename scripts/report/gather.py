@@ -92,6 +92,16 @@ DOCUMENTS = {
     "volume": "export/volume.json",
 }
 OPTIONAL = {"kind", "declared"}  # columns that older volumes do not have
+LAST = {
+    "transfer": "transfer/gate.json",
+    "ingest": "ingest/chunks.tsv",
+    "match": "match/summary.tsv",
+    "review": "review/gate.json",
+    "solve": "solve/solve.html",
+    "zcorr": "zcorr/Zcoords.txt",
+    "correct": "export/plan.json",  # made of the last correction, or of none
+    "export": "export/volume.json",
+}
 Z_COORDS = "zcorr/Zcoords.txt"
 TRANSFORMS = "solve/transforms.json.gz"
 ABSENT = -1  # an integer cell that is empty
@@ -134,6 +144,7 @@ class Evidence:
         default_factory=dict
     )  # by rule, one per job
     score: Mapping[str, Any] | None = None
+    finished: frozenset[str] = frozenset()  # stages whose last file is there
 
     def __getitem__(self, name: str) -> Table:
         return self.tables[name]
@@ -159,6 +170,7 @@ def gather(
         corrections=_named(root, corrections),
         z_coords=corrected,
         costs=read_costs(root / "benchmarks"),
+        finished=frozenset(stage for stage, last in LAST.items() if (root / last).exists()),
         score=_score(root, truth_path, tables["layers"], corrected),
     )
 

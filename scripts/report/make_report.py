@@ -16,8 +16,7 @@ from typing import Any
 from scripts.lib import files
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
-from scripts.report import album, findings, gather, issue, meeting, page, places, plots, summary
-from scripts.report.judged import Rules
+from scripts.report import gather, issue, page, places, whole
 
 
 def main(
@@ -40,26 +39,12 @@ def main(
         stacks=receipts,
         truth_path=places.truth_file(truth_path, dat_root),
     )
-    figures = summary.summarise(evidence, volume=names["volume"])
-    found = findings.findings(evidence, figures, Rules.of(limits, names))
-    figures = summary.judge(figures, found)
-    holes = [hole["z"] for hole in figures["ingest"].get("holes", [])]
     service = RenderClient(render["owner"], render["project"])
-    drawn = album.draw(
-        service,
-        places.album_names(names),
-        holes=holes,
-        volume=places.level(evidence),
-    )
-    met = meeting.draw(service, names["align"], meeting.places(evidence))
-    plotted = plots.all_plots(evidence)
-    shown = album.of_stages(evidence.documents, drawn, met)
-    where = places.where(evidence, Path.cwd())
-    text = page.page(figures, findings=found, album=shown, plots=plotted, where=where)
-    facts = places.facts(evidence, render, names)
-    files.write_json(outputs["summary"], figures)
-    files.write_text(outputs["issue"], issue.issue(figures, page.cards(figures), found, facts))
-    files.write_text(outputs["page"], text)
+    made = whole.report(evidence, service, names=names, limits=limits)
+    rows, facts = page.cards(made.figures), places.facts(evidence, render, names)
+    files.write_json(outputs["summary"], made.figures)
+    files.write_text(outputs["issue"], issue.issue(made.figures, rows, made.findings, facts))
+    files.write_text(outputs["page"], made.page)
 
 
 if __name__ == "__main__":

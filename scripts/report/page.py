@@ -15,11 +15,13 @@ from scripts.lib.verdicts import ABSENT, GOOD
 from scripts.report import meeting
 from scripts.report.album import Album
 from scripts.report.finding import Finding, spans
+from scripts.report.gather import Evidence
+from scripts.report.progress import Stop
 from scripts.report.summary import STAGES
 
 Figures = Mapping[str, Any]
 Rows = list[tuple[str, str]]
-HERE = "report/index.html"
+HERE, SO_FAR = "report/index.html", "report/so_far.html"
 MOST_REASONS = 3  # of the first sentence
 TITLES = {
     "transfer": ("Transfer", "Microscope files to HDF5, checked byte by byte."),
@@ -54,19 +56,22 @@ def page(
     album: Album,
     plots: Mapping[str, Any],
     where: Where,
+    first: Sequence[Section] = (),
+    here: str = HERE,
 ) -> str:
-    """Return the page; `plots` are Bokeh figures by name."""
+    """Return the page; `plots` are Bokeh figures by name, `first` stands before all else."""
     cut = album.get("solve", [])[:2]  # the same section before and after
     return pages.render(
         f"{figures['volume']} · alignment report",
         [
+            *first,
             *first_screen(figures, findings, where),
             Section("What is left over", _left_over(album, plots), meeting.NOTE, id="left-over"),
             Section("Before and after", [Pictures(cut)] if len(cut) > 1 else []),
             *(_section(stage, figures, album) for stage in STAGES),
             _costs(figures["costs"]),
         ],
-        here=HERE,
+        here=here,
         volume=figures["volume"],
         lead=[Text(verdict(figures), "lead"), Facts(cards(figures), cards=True)],
         figures=plots,
@@ -87,6 +92,33 @@ def first_screen(figures: Figures, findings: Sequence[Finding], where: Where) ->
         Section("Where the volume is", [Facts(at)], id="where"),
         Section("Also noticed", _findings(notes), "None of this changes the verdict.", id="notes"),
     ]
+
+
+def how_far(
+    evidence: Evidence, stopped: Sequence[Stop], done: Mapping[str, tuple[int, int]]
+) -> list[Section]:
+    """Return what stopped a run, with the lines of its message, and what is left to do."""
+    parts: list[Part] = []
+    for one in stopped:
+        parts += [Text(one.headline, "error"), Code(one.message), Text(f"Log: {one.log}", "note")]
+    rows = [[TITLES[stage][0], *_stage_so_far(evidence, stage, done)] for stage in STAGES]
+    table = Table("Stages", ["stage", "state", "chunks done"], rows)
+    calm = Text("No log ends with an error.")
+    return [
+        Section("What stopped it", parts or [calm], id="stopped"),
+        Section("How far it is", [table], id="progress"),
+    ]
+
+
+def _stage_so_far(
+    evidence: Evidence, stage: str, done: Mapping[str, tuple[int, int]]
+) -> tuple[str, str]:
+    """Return whether a stage is done, and its chunks."""
+    part, whole = done.get(stage, (0, 0))
+    chunks = f"{part:,} of {whole:,}" if whole else ""
+    if stage in evidence.finished:
+        return "done", chunks
+    return ("begun" if part else "to do"), chunks
 
 
 def _left_over(album: Album, plots: Mapping[str, Any]) -> list[Part]:

@@ -1,0 +1,125 @@
+"""Progress: how far a run has come, and what stopped it, from the files it has left."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+LOGS, BENCHMARKS = Path("logs"), Path("benchmarks")
+OWN = ("report_so_far",)  # rules whose own files are no news
+MOST_STOPS = 5
+_RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ ([A-Z]+) [\w.]+: ", re.MULTILINE)
+_TAIL_BYTES = 100_000  # of a log: its last record is all that counts
+# stage -> what each chunk of it leaves; {run} is there once for each run of the matching
+PARTS = {
+    "match": "match/results/{run}/*.tsv.gz",
+    "solve": "solve/moments/*.npz",
+    "zcorr": "zcorr/correlations/*.npz",
+    "export": "export/checked/*.json",
+}
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A job that ended with an error, or several that ended with the same."""
+
+    rule: str
+    message: str
+    log: str
+    jobs: int = 1
+
+    @property
+    def headline(self) -> str:
+        """The first line of the message, and whose it is."""
+        first = self.message.partition("\n")[0]
+        return f"{self.rule}{f' ({self.jobs} jobs)' if self.jobs > 1 else ''}: {first}"
+
+
+def stops(root: Path = Path()) -> list[Stop]:
+    """Return the jobs whose log ends with an error, the latest first.
+
+    A job that is done again writes its log anew, so an error that stands there was the last word.
+
+    Parameters
+    ----------
+    root
+        Working directory of the volume.
+
+    Returns
+    -------
+    list of Stop
+        At most `MOST_STOPS`; jobs of a rule with the same message are one.
+    """
+    logs = sorted(_files(root, LOGS), key=lambda path: (-path.stat().st_mtime_ns, str(path)))
+    found: dict[tuple[str, str], Stop] = {}
+    for path in logs:
+        message = last_error(path)
+        if message:
+            place = path.relative_to(root)
+            key = place.parts[1], message
+            before = found.get(key, Stop(*key, place.as_posix(), 0))
+            found[key] = Stop(*key, before.log, before.jobs + 1)
+    return list(found.values())[:MOST_STOPS]
+
+
+def last_error(log: Path) -> str:
+    """Return the message of the last record of a log if it is an error, else the empty text."""
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+        text = stream.read().decode("utf-8", errors="replace")
+    records = list(_RECORD.finditer(text))
+    if not records or records[-1][1] not in ("ERROR", "CRITICAL"):
+        return ""
+    message = text[records[-1].end() :].strip()
+    head, _, trace = message.partition("\nTraceback (most recent call last):")
+    return f"{head}\n{trace.strip().splitlines()[-1]}" if trace else message
+
+
+def chunks_done(root: Path, chunks: int, runs: int) -> dict[str, tuple[int, int]]:
+    """Return of each stage that works in chunks how many are done, of how many.
+
+    Parameters
+    ----------
+    root
+        Working directory of the volume.
+    chunks, runs
+        Chunks of the volume, and runs of the matching.
+
+    Returns
+    -------
+    dict of tuple
+        By stage; nothing before the chunks are planned.
+    """
+    if not chunks:
+        return {}
+    done = {stage: len(list(root.glob(p.format(run="*")))) for stage, p in PARTS.items()}
+    return {stage: (n, chunks * (runs if stage == "match" else 1)) for stage, n in done.items()}
+
+
+def fingerprint(root: Path = Path()) -> str:
+    """Return a digest of all logs and benchmarks: it changes when any job has run.
+
+    Parameters
+    ----------
+    root
+        Working directory of the volume.
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+    """
+    digest = hashlib.sha256()
+    for folder in (LOGS, BENCHMARKS):
+        for path in sorted(_files(root, folder)):
+            seen = path.stat()
+            digest.update(f"{path.relative_to(root)} {seen.st_size} {seen.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _files(root: Path, folder: Path) -> Iterator[Path]:
+    paths = (path for path in (root / folder).rglob("*.*") if path.is_file())
+    return (path for path in paths if path.relative_to(root).parts[1] not in OWN)

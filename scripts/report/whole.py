@@ -1,0 +1,96 @@
+"""Whole: everything of a report from what was gathered, whether the run is done or not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.lib.pages.page import Section
+from scripts.lib.service.errors import RenderError
+from scripts.report import album, findings, meeting, page, places, plots, summary
+from scripts.report.album import Album, Stacks
+from scripts.report.finding import Finding
+from scripts.report.gather import Evidence
+from scripts.report.judged import Rules
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Figures with their verdict, findings, and the page."""
+
+    figures: Mapping[str, Any]
+    findings: Sequence[Finding]
+    page: str
+
+
+def report(
+    evidence: Evidence,
+    service: Stacks,
+    *,
+    names: Mapping[str, Any],
+    limits: Mapping[str, Any],
+    first: Sequence[Section] = (),
+    so_far: bool = False,
+) -> Report:
+    """Judge, draw and write the page.
+
+    Parameters
+    ----------
+    evidence
+        What a run left.
+    service
+        Holds the stacks.
+    names
+        Names and sizes of the volume.
+    limits
+        Section ``report.limits`` of the config.
+    first
+        Sections that stand before all others.
+    so_far
+        The run is not done: pictures that cannot be drawn are left out.
+
+    Returns
+    -------
+    Report
+        Nothing is written.
+    """
+    figures = summary.summarise(evidence, volume=names["volume"])
+    found = findings.findings(evidence, figures, Rules.of(limits, names))
+    figures = summary.judge(figures, found)
+    draw = _what_can_be_drawn if so_far else _drawn
+    text = page.page(
+        figures,
+        findings=found,
+        album=draw(evidence, service, figures, names),
+        plots=plots.all_plots(evidence),
+        where=places.where(evidence, Path.cwd()),
+        first=first,
+        here=page.SO_FAR if so_far else page.HERE,
+    )
+    return Report(figures, found, text)
+
+
+def _drawn(
+    evidence: Evidence, service: Stacks, figures: Mapping[str, Any], names: Mapping[str, Any]
+) -> Album:
+    holes = [hole["z"] for hole in figures["ingest"].get("holes", [])]
+    level = places.level(evidence)
+    drawn = album.draw(service, places.album_names(names), holes=holes, volume=level)
+    met = meeting.draw(service, names["align"], meeting.places(evidence))
+    return album.of_stages(evidence.documents, drawn, met)
+
+
+def _what_can_be_drawn(
+    evidence: Evidence, service: Stacks, figures: Mapping[str, Any], names: Mapping[str, Any]
+) -> Album:
+    """Draw, or show none but the pictures of stages where stacks are not there or not reached."""
+    try:
+        return _drawn(evidence, service, figures, names)
+    except (RenderError, OSError) as error:
+        log.warning("without pictures of stacks and volume: %s", error)
+        return album.of_stages(evidence.documents, {})
