@@ -44,7 +44,8 @@ def export(folder, *, again=False, span=0, **settings):
     records, pyramid = [], str(at / "pyramid.json")
     for row in files.read_table("ingest/chunks.tsv"):
         records.append(str(at / f"slabs/{row['chunk']}.json"))
-        if not (again and Path(records[-1]).exists()):
+        damaged = at / f"damaged/{row['chunk']}.json"
+        if not (again and up_to_date(Path(records[-1]), damaged)):
             render_slab.main(
                 plan=plan,
                 receipt="stacks/s.json",
@@ -66,6 +67,12 @@ def export(folder, *, again=False, span=0, **settings):
     build_pyramid.main(plan=plan, slab_records=[*records, *spans], out=pyramid)
     close(at)
     return slabs.Plan.from_json(files.read_json(plan))
+
+
+def up_to_date(record, damaged):
+    """Tell what Snakemake would find: a record that is there, no older than its input."""
+    there = record.exists()
+    return there and not (damaged.exists() and damaged.stat().st_mtime > record.stat().st_mtime)
 
 
 def close(at):
