@@ -34,6 +34,7 @@ rule make_report:
         residuals="solve/tiles.tsv",
         pairs="solve/pairs.tsv.gz",
         solve=["solve/solve.html", "solve/pictures.json"],
+        left_over=["solve/misalignment.json", "solve/misalignment.tsv.gz"],
         z_coords="zcorr/Zcoords.txt",
         quality="zcorr/qc.json",
         volume="export/volume.json",

@@ -62,7 +62,7 @@ def page(
     """Return the page; `plots` are Bokeh figures by name, `first` stands before all else."""
     cut = album.get("solve", [])[:2]  # the same section before and after
     return pages.render(
-        f"{figures['volume']} · alignment report",
+        f"{figures['volume']} · {'report so far' if here == SO_FAR else 'alignment report'}",
         [
             *first,
             *first_screen(figures, findings, where),
