@@ -46,6 +46,7 @@ class Files:
     applied: list[dict[str, str]]  # patches, those that are made
     patch_results: list[dict[str, str]]
     inputs: Mapping[str, str]  # digests
+    flips: Sequence[float]  # layers at which the contrast flips
 
     @staticmethod
     def read(inputs: Mapping[str, Any], limits: suspects.Limits) -> Files:
@@ -72,6 +73,7 @@ class Files:
             applied=read_table(inputs["applied"]),
             patch_results=[row for path in results for row in read_table(path)],
             inputs=digests([*results, inputs["applied"]]),
+            flips=suspects.contrast_flips(looked),
         )
 
 
@@ -195,6 +197,7 @@ def conclude(
         patches=joined.patches, derived=len(derived),
     )  # fmt: skip
     figures["invalid_tiles"] = [i for i in joined.invalid if i not in gone]
+    figures["contrast_flips"] = list(files.flips)
     figures["spoilt_tiles"] = _undecided(joined, decided, verdicts, config)
     return Concluded(
         gaps, joined.patches, [row for _, row in derived],

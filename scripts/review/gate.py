@@ -227,22 +227,24 @@ def check_edge_shares(found: Evidence, limits: Limits) -> Check:
     Check
         The edges without any match in any layer first.
     """
-    share = {key: left / layers for key, (left, layers) in found.seams().items()}
-    few = {key for key, (left, _) in found.seams().items() if left <= limits.few_tiles}
+    seams = found.seams()
+    share = {
+        key: left / layers
+        for key, (left, layers) in seams.items()
+        if left == layers or left > limits.few_tiles
+    }
     bad = [
-        key
-        for key in sorted(share, key=lambda key: -share[key])
-        if share[key] > limits.max_edge_gap_share and (share[key] == 1 or key not in few)
+        k for k in sorted(share, key=lambda k: -share[k]) if share[k] > limits.max_edge_gap_share
     ]
     named = "; ".join(
         f"cells {k[0]},{k[1]} and {k[2]},{k[3]} in {left} of {layers}"
         for k in bad[:NAMED]
-        for left, layers in [found.seams()[k]]
+        for left, layers in [seams[k]]
     )
     derivable = [row for row in found.edges if share.get(edge_of(row), 1) < 1]
     return _check(
         "edge_gap_share",
-        round(max((share[key] for key in bad), default=0.0), 6),
+        round(max(share.values(), default=0.0), 6),
         f"<= {limits.max_edge_gap_share:g}",
         not bad,
         f"{len(bad)} edges between neighboring cells have no match in most of their layers:"

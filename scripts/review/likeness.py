@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -33,6 +33,7 @@ BANDS = 7  # bands of rows, each a quarter of the height
 BAND_REACH = 0.12  # how far a band is looked for, share of the shorter side
 ALIKE_PX = 1.5  # neighbors say the same of a band
 LESS, LESS_AT_ENDS = 0.5, 0.25  # of what neighbors have in common: less is unlike
+VALLEY = 2.0  # times the highest peak: the side lobes of tissue reach a third of its peak
 NEIGHBORS = (-2, -1, 1, 2)
 
 
@@ -49,12 +50,14 @@ class Likeness:
     """Two tiles a and b: ``shift`` x, y of b's content against a, px; local correlations (G, G).
 
     ``of_a`` is on the grid of a, ``of_b`` on that of b; NaN where the other tile has no data.
+    ``opposite``: correlation of a with the negative of b where that is what b looks like, else 0.
     """
 
     shift: tuple[float, float]
     of_a: Array
     of_b: Array
     block: tuple[float, float]  # height, width of a block, px
+    opposite: float = 0.0
 
     def turned(self) -> Likeness:
         """Return the same seen from b.
@@ -64,7 +67,7 @@ class Likeness:
         Likeness
             With a and b exchanged.
         """
-        return Likeness((-self.shift[0], -self.shift[1]), self.of_b, self.of_a, self.block)
+        return replace(self, shift=(-self.shift[0], -self.shift[1]), of_a=self.of_b, of_b=self.of_a)
 
 
 def look(image: Image, valid: Bool) -> Look:
@@ -112,7 +115,8 @@ def compare(a: Look, b: Look) -> Likeness:
     Likeness
         Seen from a.
     """
-    x, y = shift_between(a, b)
+    near = _cross_correlation(a, b)
+    x, y = _peak(near)
     matrix = np.array([[1, 0, x], [0, 1, y]], np.float32)
     h, w = a.band.shape
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -120,7 +124,10 @@ def compare(a: Look, b: Look) -> Likeness:
     there = cv2.warpAffine(b.valid.astype(np.float32), matrix, (w, h), flags=flags) > 0.999
     field = _local_correlation(a.band, np.asarray(moved, np.float32), a.valid & there)
     ys, xs = (_centres(n) for n in (h, w))
-    return Likeness((x, y), _at(field, ys, xs), _at(field, ys - y, xs - x), (h / GRID, w / GRID))
+    return Likeness(
+        (x, y), _at(field, ys, xs), _at(field, ys - y, xs - x), (h / GRID, w / GRID),
+        _opposite(near, a, b),
+    )  # fmt: skip
 
 
 def shift_between(a: Look, b: Look) -> tuple[float, float]:
@@ -137,19 +144,35 @@ def shift_between(a: Look, b: Look) -> tuple[float, float]:
         x, y in px, sub-pixel, such that ``a(u, v)`` shows what ``b(u + x, v + y)`` does; at most
         `REACH` of the sides.
     """
+    return _peak(_cross_correlation(a, b))
+
+
+def _cross_correlation(a: Look, b: Look) -> Array:
+    """Return the cross-correlation by shift, y and x from minus to plus `REACH` of the sides."""
     h, w = (min(m, n) for m, n in zip(a.band.shape, b.band.shape, strict=True))
     size = [fft.next_fast_len(2 * n, real=True) for n in (h, w)]
     f, g = (fft.rfft2(one.band[:h, :w], size) for one in (a, b))
     field = fft.irfft2(np.conj(f) * g, size)
     reach_y, reach_x = max(1, int(REACH * h)), max(1, int(REACH * w))
-    rows = np.arange(-reach_y, reach_y + 1)
-    columns = np.arange(-reach_x, reach_x + 1)
-    near = field[np.ix_(rows, columns)]
+    near = np.ix_(np.arange(-reach_y, reach_y + 1), np.arange(-reach_x, reach_x + 1))
+    return np.asarray(field[near])
+
+
+def _peak(near: Array) -> tuple[float, float]:
+    """Return the shift x, y in px at which a cross-correlation is highest."""
     i, j = np.unravel_index(int(near.argmax()), near.shape)
+    reach_y, reach_x = (n // 2 for n in near.shape)
     return (
-        float(columns[j]) + parabola(near[i, :], int(j)),
-        float(rows[i]) + parabola(near[:, j], int(i)),
+        float(j) - reach_x + parabola(near[i, :], int(j)),
+        float(i) - reach_y + parabola(near[:, j], int(i)),
     )
+
+
+def _opposite(near: Array, a: Look, b: Look) -> float:
+    """Return how deep the deepest valley is, 0..1, where no peak is half as high as it."""
+    norm = float(np.sqrt((a.band.astype(float) ** 2).sum() * (b.band.astype(float) ** 2).sum()))
+    valley, peak = -float(near.min()), float(near.max())
+    return valley / norm if norm > 0 and valley > VALLEY * max(peak, 0.0) else 0.0
 
 
 def band_shifts(a: Look, b: Look, shift: tuple[float, float]) -> Array:

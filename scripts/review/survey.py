@@ -21,7 +21,7 @@ AROUND = ((-1, 1), (-2, -1), (1, 2), (-2, 1), (-1, 2))
 COLUMNS = (
     "tile_id", "z", "row", "column", "texture", "noise", "saturated_share", "dead_share",
     "like", "unlike_share", "judged_blocks", "unlike_from", "unlike_to", "displaced_share",
-    "displaced_from", "shift_px",
+    "displaced_from", "shift_px", "opposite",
 )  # fmt: skip
 
 Pixels = tuple[NDArray[np.generic], Bool]
@@ -181,5 +181,7 @@ def _row(window: _Window, tile: TileSpec) -> dict[str, Any]:
         "unlike_to": judged.rows[1],
         "displaced_share": round(far, 4),
         "displaced_from": round(where, 3),
+        # with the layer before: contrast that flips is told where it does
+        "opposite": round(own[-1].opposite, 4) if own[-1] else 0.0,
         "shift_px": None if nearest is None else round(float(np.hypot(*nearest.shift)), 2),
     }

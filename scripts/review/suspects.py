@@ -18,6 +18,7 @@ from scripts.lib.arrays import Array, Bool
 Row = Mapping[str, str]
 TISSUE, RESIN, DAMAGED = "tissue", "resin", "damaged"
 BESIDE = 3  # layers before and after that a figure is compared with
+LEAST_OPPOSITE = 0.2  # correlation with the negative of the layer before; by chance below 0.1
 LEAST_BLOCKS = 8  # of 64: with fewer the neighbors say nothing of the tile as a whole
 
 
@@ -78,6 +79,26 @@ def verdicts(rows: Sequence[Row], limits: Limits) -> dict[str, Verdict]:
     for column in cells.values():
         out |= _of_cell(sorted(column, key=lambda row: float(row["z"])), tissue, limits)
     return out
+
+
+def contrast_flips(rows: Sequence[Row]) -> list[float]:
+    """Return the layers of which most tiles look like the negative of the layer before.
+
+    Parameters
+    ----------
+    rows
+        Rows of the survey (`survey.COLUMNS`) of all chunks.
+
+    Returns
+    -------
+    list of float
+        z, sorted.
+    """
+    layers: dict[float, list[bool]] = defaultdict(list)
+    for row in rows:
+        # surveys of volumes begun earlier lack the column
+        layers[float(row["z"])].append(float(row.get("opposite") or 0) >= LEAST_OPPOSITE)
+    return [z for z, tiles in sorted(layers.items()) if sum(tiles) > len(tiles) / 2]
 
 
 def _of_cell(rows: Sequence[Row], tissue: float, limits: Limits) -> dict[str, Verdict]:

@@ -24,8 +24,8 @@ def stack(seed=0, jump_at=LAYERS):
     return out
 
 
-def verdicts(pictures, *, bad=None, limits=None):
-    """Verdicts of a cell with `pictures` by z."""
+def surveyed(pictures):
+    """Rows of the survey of a cell with `pictures` by z."""
     from scripts.lib.service.records import TileSpec
 
     tiles = [TileSpec(f"t.{z}", float(z), SIDE, SIDE, "", ()) for z in pictures]
@@ -35,7 +35,12 @@ def verdicts(pictures, *, bad=None, limits=None):
         return np.clip(pictures[int(tile.z)], 0, 255), valid
 
     rows = list(survey.survey(tiles, 1, LAYERS, read=read))
-    rows = [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
+    return [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
+
+
+def verdicts(pictures, *, bad=None, limits=None):
+    """Verdicts of a cell with `pictures` by z."""
+    rows = surveyed(pictures)
     found = suspects.verdicts(rows, limits or suspects.Limits())
     return {int(float(k.split(".")[1])): v for k, v in found.items()}
 
@@ -130,6 +135,29 @@ def test_the_shift_between_layers_is_measured_to_a_tenth_of_a_pixel():
     valid = np.ones((SIDE, SIDE), bool)
     one, two = (likeness.look(20 * p[32 : 32 + SIDE, 32 : 32 + SIDE], valid) for p in (big, moved))
     assert likeness.shift_between(one, two) == pytest.approx((6.6, -4.3), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("negatives", "flips"),
+    [((), []), (range(5, LAYERS + 1), [5]), ((4,), [4, 5]), (range(1, LAYERS + 1), [])],
+)
+def test_contrast_flips_where_a_layer_is_like_the_negative_of_the_one_before(negatives, flips):
+    for jump_at in (LAYERS, 6):
+        pictures = stack(jump_at=jump_at)
+        pictures |= {z: 255 - pictures[z] for z in negatives}
+        assert suspects.contrast_flips(surveyed(pictures)) == flips
+
+
+def test_resin_and_noise_are_no_negatives():
+    pictures = {z: bare(np.random.default_rng(z)) for z in range(1, LAYERS + 1)}
+    assert suspects.contrast_flips(surveyed(pictures)) == []
+
+
+def test_most_tiles_of_a_layer_have_to_be_negatives():
+    rows = [{"z": "2", "opposite": str(n)} for n in (0.5, 0.2, 0.19, "")]
+    assert suspects.contrast_flips(rows) == []
+    assert suspects.contrast_flips(rows[:3]) == [2]
+    assert suspects.contrast_flips([{"z": "2"}]) == []  # a survey from before
 
 
 def test_the_noise_of_a_picture_is_measured():
