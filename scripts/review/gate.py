@@ -233,9 +233,8 @@ def check_edge_shares(found: Evidence, limits: Limits) -> Check:
         for key, (left, layers) in seams.items()
         if left == layers or left > limits.few_tiles
     }
-    bad = [
-        k for k in sorted(share, key=lambda k: -share[k]) if share[k] > limits.max_edge_gap_share
-    ]
+    most = limits.max_edge_gap_share
+    bad = [key for key in sorted(share, key=lambda key: -share[key]) if share[key] > most]
     named = "; ".join(
         f"cells {k[0]},{k[1]} and {k[2]},{k[3]} in {left} of {layers}"
         for k in bad[:NAMED]
@@ -245,7 +244,7 @@ def check_edge_shares(found: Evidence, limits: Limits) -> Check:
     return _check(
         "edge_gap_share",
         round(max(share.values(), default=0.0), 6),
-        f"<= {limits.max_edge_gap_share:g}",
+        f"<= {most:g}",
         not bad,
         f"{len(bad)} edges between neighboring cells have no match in most of their layers:"
         f" {named}. Mend the matching of these seams (match.preset, stage positions); all gaps are"

@@ -21,10 +21,14 @@ Given = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Remedy:
-    """What may be added to section ``review``: entries, and what has a price (lines, price)."""
+    """What may be added to section ``review``: entries, and what has a price (lines, price).
+
+    ``automatic``: ``review.auto`` would do the same.
+    """
 
     mend: Entries
     costly: Sequence[tuple[Mapping[str, Any], str]]
+    automatic: bool
 
 
 def remedy(checks: Sequence[Check], found: Evidence, limits: Limits, given: Given) -> Remedy:
@@ -64,7 +68,9 @@ def remedy(checks: Sequence[Check], found: Evidence, limits: Limits, given: Give
         for key, value in check.accept.items()
         if given.get(key) != value
     ]
-    return Remedy(mend, costly)
+    proposed = found.proposed
+    same = all(each in proposed.get(key, []) for key, new in mend.items() for each in new)
+    return Remedy(mend, costly, automatic=same and not given.get("auto"))
 
 
 def _once(key: str, entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -211,7 +217,7 @@ def lines(found: Remedy, given: Given) -> str:
     """
     out = ""
     if found.mend:
-        also = "" if given.get("auto") else " (auto: true would do so without asking)"
+        also = " (auto: true would do so without asking)" if found.automatic else ""
         out += (
             f"Section review of the config as it should stand, which replaces the old one{also};\n"
             "python -m scripts.review.decide CONFIG --write puts it there and keeps comments:\n\n"
