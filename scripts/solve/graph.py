@@ -129,8 +129,8 @@ class Graph:
 class Weighting:
     """How much pairs weigh before any residual is known."""
 
-    dz_exponent: float = 2.0  # a cross pair weighs dz to minus this power
-    montage_weight: float = 1.0  # a pair within a layer
+    dz_exponent: float = 4.0  # a cross pair weighs dz to minus this power
+    montage_weight: float = 3.0  # a pair within a layer
     saturation_points: float = (
         100.0  # n points weigh n / (1 + n / this): errors of a pair correlate
     )

@@ -169,9 +169,6 @@ def _solve(tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[floa
     iterations: dict[str, int] = {}
     groups = np.zeros(len(tiles), np.int64)
     out = np.zeros(len(graph), bool)
-    # on what is wrong all pairs vote alike: the adjacent layer, which weighs most in the end,
-    # would otherwise outvote all others together
-    voting = replace(terms, weight=graph.point_weight)
     for model, kind, judged in _phases(options):
         layout = layout_of(
             len(tiles), graph.p, graph.q, unknowns=model.unknowns, max_band_gb=options.max_band_gb
@@ -179,7 +176,8 @@ def _solve(tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[floa
         if judged:
             out = _wrong(terms, kind, at.forces.residual)
             log.info("%d of %d pairs are wrong", out.sum(), len(out))
-        used = replace(terms, weight=np.where(out, 0.0, graph.weight)) if judged else voting
+        weight = np.where(out, 0.0, graph.weight) if judged else _votes(graph, at, bool(iterations))
+        used = replace(terms, weight=weight)
         if iterations:
             factor = robust.weights(
                 kind, at.forces.residual, graph.apart, cutoff=options.robust_cutoff
@@ -301,6 +299,21 @@ def _phase(
         before = now
     log.info("%s %s: %d iterations, weighted rms %.4f px", model.name, kind, count, now)
     return at, factor, count
+
+
+def _votes(graph: Graph, at: _At, solved: bool) -> Array:
+    """Return the (m,) weights by which pairs vote on what is wrong: inverse variances.
+
+    A pair of one layer shows the same tissue twice, and misses by the noise of the matcher; a cross
+    pair misses by what the tissue changes, which grows with the distance and which all pairs of a
+    tile have in common. By count alone the many far pairs outvote the few that hold a layer
+    together. What a kind of pair misses by is read off the volume: the typical residual of its
+    class, before the first solve of none.
+    """
+    if not solved or not len(graph):
+        return graph.point_weight
+    typical = robust.scales(at.forces.residual, graph.apart)
+    return np.asarray(graph.point_weight * (np.median(typical) / typical) ** 2)
 
 
 def _wrong(terms: _Terms, kind: str, residual: Array) -> Bool:

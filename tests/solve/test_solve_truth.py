@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from scripts.lib import geometry, transforms
-from scripts.lib.service.records import Leaf, TileSet
-from scripts.lib.truth import score
-from scripts.solve.graph import graph_of, solution, tiles_of
+from scripts.lib.files import read_json
+from scripts.lib.service.records import CanvasMatches, Leaf, TileSet
+from scripts.lib.truth import score, solved_tiles
+from scripts.solve.graph import Weighting, graph_of, solution, tiles_of
 from scripts.solve.moments import of_matches
 from scripts.solve.solver import Options, solve
 from tests.solve import synthetic
@@ -62,3 +63,37 @@ def test_matches_with_noise_give_a_fifth_of_the_error_of_the_stage(seed):
     nominal = score(truth, {"tiles": stage})
     assert got["relative"]["rms"] < 0.15
     assert got["absolute"]["rms"] < 0.2 * nominal["absolute"]["rms"]
+
+
+CASE = GENERATOR.parent / "cases" / "montage-outvoted"
+
+
+def outvoted():
+    """Truth, tiles and pairs of a volume whose far pairs pull two rows of tiles apart."""
+    parts = ("truth", "resolved_tiles", "matches")
+    truth, tiles, pairs = (read_json(CASE / f"{part}.json.gz") for part in parts)
+    arrays = tiles_of(TileSet.from_json(tiles))
+    return truth, arrays, of_matches([CanvasMatches.from_json(pair) for pair in pairs])
+
+
+@pytest.mark.parametrize(("weighting", "worst"), [(Weighting(), 0.5), (Weighting(2.0, 1.0), 1.0)])
+def test_right_montage_pairs_are_not_outvoted_by_the_many_far_pairs(weighting, worst):
+    """By count of pairs 16 to 25 of them leave, and the rows drift 3.8 px apart from z 30 on."""
+    truth, tiles, moments = outvoted()
+    graph = graph_of(tiles, moments, weighting)
+    found = solve(tiles, graph, Options(weighting=weighting))
+    solved = {"tiles": solved_tiles(solution(tiles, found.placement))}
+    got = generator().score(truth, solved, with_seams=True)
+    assert got["seams"]["max"] < worst
+    assert ((found.factor == 0) & (graph.dz == 0)).sum() <= 1
+
+
+def test_the_default_weights_leave_no_more_than_near_pairs_alone():
+    """Figures of the same volume with pairs of one and two layers only, before."""
+    truth, tiles, moments = outvoted()
+    found = solve(tiles, graph_of(tiles, moments, Weighting()), Options())
+    solved = {"tiles": solved_tiles(solution(tiles, found.placement))}
+    got = generator().score(truth, solved, with_seams=True)
+    assert got["relative"]["rms"] <= 0.176
+    assert got["absolute"]["rms"] <= 0.60
+    assert got["seams"]["rms"] <= 0.10
