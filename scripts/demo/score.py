@@ -42,6 +42,7 @@ def _table(figures: Mapping[str, Any]) -> str:
     for label, group, key, unit in (
         ("jitter from layer to layer, rms", "relative", "rms_px", "px"),
         ("jitter, 95th percentile", "relative", "p95_px", "px"),
+        ("seams between tiles of a layer, rms", "seams", "rms_px", "px"),
         ("position in the whole stack, rms", "absolute", "rms_px", "px"),
         ("depth of the layers, rms", "z", "rms_layers", "layers"),
     ):

@@ -8,6 +8,8 @@ z. The best-fitting gauge is taken away first, then
 * ``absolute`` is the distance that remains between solved and true positions, px;
 * ``relative`` is the change of that error from a tile to the same tile one layer later, px: what
   the eye sees as jitter. Slow drift is only weakly fixed by any image, so this one counts first;
+* ``seams`` is how far apart neighbouring tiles of a layer put the same points of the specimen, px:
+  an error that is the same in all layers, which ``relative`` cannot see;
 * ``z`` is the remaining error of the layer positions, in layers.
 
 Tiles that show only resin and corrupt tiles do not count.
@@ -94,8 +96,19 @@ def truth_tile_id(tile_id: str) -> str:
     return tile_id.rsplit(".", 2)[0]
 
 
-def _solved_tiles(transforms: Mapping[str, Wire]) -> dict[str, Wire]:
-    """Name solved affines (keys = tile ids of the stack) as the truth does."""
+def solved_tiles(transforms: Mapping[str, Wire]) -> dict[str, Wire]:
+    """Name solved affines as the truth does.
+
+    Parameters
+    ----------
+    transforms
+        Solved affines by tile ids of the stack.
+
+    Returns
+    -------
+    dict
+        The same by the truth's tile ids.
+    """
     return {truth_tile_id(tile_id): affine for tile_id, affine in transforms.items()}
 
 
@@ -186,7 +199,8 @@ def score(truth: Truth, solved: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``relative`` and ``absolute`` (rms, p95, max in px), ``tiles_scored``, ``tiles_missing`` and
+        ``relative``, ``absolute`` and ``seams`` (rms, p95, max in px), ``tiles_scored``,
+        ``tiles_missing`` and
         ``z`` (rms, max in layers, thickness_correlation), as far as the input allows.
 
     Raises
@@ -215,7 +229,8 @@ def _score_tiles(truth: Truth, affines: Mapping[str, Wire]) -> dict[str, Any]:
     points = _control_points(truth["parameters"])
     true_xy = _positions(points, [tile["true_affine"] for tile in scored])
     solved_xy = _positions(points, [affines[tile["tile_id"]] for tile in scored])
-    error = _without_gauge(solved_xy, true_xy, np.array([depth[t["layer"]] for t in scored]))
+    z = np.array([depth[tile["layer"]] for tile in scored])
+    gauge, error = _without_gauge(solved_xy, true_xy, z)
     out: dict[str, Any] = {
         "tiles_scored": len(scored),
         "tiles_missing": len(counted) - len(scored),
@@ -224,6 +239,9 @@ def _score_tiles(truth: Truth, affines: Mapping[str, Wire]) -> dict[str, Any]:
     steps = _steps(scored, error)
     if steps.size:
         out["relative"] = _spread(steps)
+    if "overlap" in truth["parameters"]:
+        seams = _seams(truth["parameters"], scored, affines, gauge)
+        out |= {"seams": _spread(seams)} if seams.size else {}
     return out
 
 
@@ -234,8 +252,7 @@ def _control_points(parameters: Mapping[str, Any]) -> Array:
         np.linspace(0, parameters["tile_width"] - 1, n),
         np.linspace(0, parameters["tile_height"] - 1, n),
     )
-    a, b, c, d = parameters["scan"]
-    return np.column_stack([(u + a * np.exp(-u / b) + c * np.exp(-u / d)).ravel(), v.ravel()])
+    return _corrected(parameters, u.ravel(), v.ravel())
 
 
 def _positions(points: Array, wires: Sequence[Wire]) -> Array:
@@ -281,12 +298,12 @@ def fit_gauge(xy: Array, z: Array, true_xy: Array) -> Array:
     return np.asarray(np.linalg.lstsq(gauge_terms(xy, z), true_xy, rcond=None)[0])
 
 
-def _without_gauge(solved_xy: Array, true_xy: Array, z: Array) -> Array:
-    """Return (tiles, points, 2) errors left when the best gauge is taken away."""
+def _without_gauge(solved_xy: Array, true_xy: Array, z: Array) -> tuple[Array, Array]:
+    """Return the best gauge (4, 2), and the (tiles, points, 2) errors left without it."""
     xy, target = solved_xy.reshape(-1, 2), true_xy.reshape(-1, 2)
     depth = np.repeat(z, solved_xy.shape[1])
     gauge = fit_gauge(xy, depth, target)
-    return np.asarray(gauge_terms(xy, depth) @ gauge - target).reshape(true_xy.shape)
+    return gauge, np.asarray(gauge_terms(xy, depth) @ gauge - target).reshape(true_xy.shape)
 
 
 def _steps(tiles: Sequence[Mapping[str, Any]], error: Array) -> Array:
@@ -301,6 +318,50 @@ def _steps(tiles: Sequence[Mapping[str, Any]], error: Array) -> Array:
         return np.empty(0)
     here, there = np.array(pairs).T
     return np.asarray(np.linalg.norm(error[there] - error[here], axis=-1)).ravel()
+
+
+def _seams(
+    parameters: Mapping[str, Any],
+    tiles: Sequence[Mapping[str, Any]],
+    affines: Mapping[str, Wire],
+    gauge: Array,
+) -> Array:
+    """Return how far apart neighbouring tiles put points along the middle of their overlaps, px."""
+    at = {(tile["layer"], tile["row"], tile["column"]): tile for tile in tiles}
+    found = []
+    for (layer, row, column), one in at.items():
+        for where, points in _middles(parameters).items():
+            other = at.get((layer, row + where[0], column + where[1]))
+            if other is None:
+                continue
+            true, true_other, placed, placed_other = (
+                geometry.from_wire(wire)
+                for wire in (
+                    one["true_affine"],
+                    other["true_affine"],
+                    affines[one["tile_id"]],
+                    affines[other["tile_id"]],
+                )
+            )
+            same = geometry.apply(geometry.invert(true_other), geometry.apply(true, points))
+            apart = geometry.apply(placed, points) - geometry.apply(placed_other, same)
+            found.append(np.linalg.norm(apart @ gauge[:2], axis=-1))
+    return np.concatenate(found) if found else np.empty(0)
+
+
+def _middles(parameters: Mapping[str, Any]) -> dict[tuple[int, int], Array]:
+    """Return, by step to the neighbour, (9, 2) points of the middle of the overlap with it."""
+    width, height = parameters["tile_width"], parameters["tile_height"]
+    share, along = parameters["overlap"], np.linspace(0.1, 0.9, 9)
+    right = np.full(9, width - 1 - round(0.5 * share * width)), along * (height - 1)
+    down = along * (width - 1), np.full(9, height - 1 - round(0.5 * share * height))
+    return {(0, 1): _corrected(parameters, *right), (1, 0): _corrected(parameters, *down)}
+
+
+def _corrected(parameters: Mapping[str, Any], u: Array, v: Array) -> Array:
+    """Return (n, 2) points after the scan correction, of raw pixel coordinates."""
+    a, b, c, d = parameters["scan"]
+    return np.column_stack([u + a * np.exp(-u / b) + c * np.exp(-u / d), v])
 
 
 def _score_z(truth: Truth, solved: Mapping[str, float]) -> dict[str, float]:
@@ -355,11 +416,11 @@ def figures(
     Returns
     -------
     dict
-        ``relative`` and ``absolute`` have rms_px, p95_px, max_px, ``z`` has rms_layers, max_layers
-        and thickness_correlation; ``nominal`` holds the same for the stage positions of the same
-        tiles (and for layers of equal thickness), for comparison.
+        ``relative``, ``absolute`` and ``seams`` have rms_px, p95_px, max_px, ``z`` has rms_layers,
+        max_layers and thickness_correlation; ``nominal`` holds the same for the stage positions of
+        the same tiles (and for layers of equal thickness), for comparison.
     """
-    tiles = _solved_tiles(transforms)
+    tiles = solved_tiles(transforms)
     known = list(layers)
     z = solved_z(truth, known, corrected or {})
     equal = {layer: float(i) for i, layer in enumerate(sorted(z, key=int))}
@@ -369,7 +430,7 @@ def figures(
 
 
 def _with_units(result: Mapping[str, Any]) -> dict[str, Any]:
-    units = {"relative": "px", "absolute": "px", "z": "layers"}
+    units = {"relative": "px", "absolute": "px", "seams": "px", "z": "layers"}
     out: dict[str, Any] = {}
     for key, value in result.items():
         out[key] = (

@@ -310,6 +310,7 @@ def _solve(figures: Figures) -> Rows:
     if score and "relative" in score:
         for key, label in (
             ("relative", "jitter against the truth"),
+            ("seams", "seams against the truth"),
             ("absolute", "position against the truth"),
         ):
             if key in score:

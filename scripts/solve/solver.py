@@ -301,7 +301,7 @@ def _phase(
     return at, factor, count
 
 
-def _votes(graph: Graph, at: _At, solved: bool) -> Array:
+def _votes(graph: Graph, at: _State, solved: bool) -> Array:
     """Return the (m,) weights by which pairs vote on what is wrong: inverse variances.
 
     A pair of one layer shows the same tissue twice, and misses by the noise of the matcher; a cross

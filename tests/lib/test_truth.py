@@ -34,7 +34,12 @@ def small_truth(layers=6, rows=2, columns=2):
     z = 2 + np.cumsum(rng.uniform(0.7, 1.3, layers))
     return {
         "format": truths.FORMAT,
-        "parameters": {"tile_width": 100, "tile_height": 75, "scan": [3.0, 12.0, 2.0, 60.0]},
+        "parameters": {
+            "tile_width": 100,
+            "tile_height": 75,
+            "overlap": 0.2,
+            "scan": [3.0, 12.0, 2.0, 60.0],
+        },
         "layers": [
             {"layer": k, "stamp": f"24-03-07_10{k:02d}12", "z_true": float(z[k])}
             for k in range(layers)
@@ -168,7 +173,7 @@ def test_score_agrees_with_the_data_maker(seed):
     del solved["tiles"][truth["tiles"][7]["tile_id"]]
     del solved["z"]["4"]
     assert _flat(truths.score(truth, solved)) == pytest.approx(
-        _flat(maker.score(truth, solved)), abs=1e-9, rel=0
+        _flat(maker.score(truth, solved, with_seams=True)), abs=1e-9, rel=0
     )
 
 
@@ -179,3 +184,13 @@ def _flat(value, name=""):
     for key, part in value.items():
         out |= _flat(part, f"{name}.{key}")
     return out
+
+
+def test_a_column_that_lies_off_in_all_layers_is_seen_at_the_seams_alone():
+    truth = small_truth()
+    tiles = solution(truth, noise=0.0)["tiles"]
+    cells = {t["tile_id"]: t for t in truth["tiles"]}
+    moved = {i: [*w[:4], w[4] + 2.0 * (cells[i]["column"] == 1), w[5]] for i, w in tiles.items()}
+    found = truths.score(truth, {"tiles": moved})
+    assert found["relative"]["max"] < 0.1
+    assert found["seams"]["max"] > 0.5
