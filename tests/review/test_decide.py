@@ -35,6 +35,9 @@ TEXTS = {
         "review:\n  exclude:\n  - tiles: [a]\n    reason: |\n      one\n      two\n\n"
         "# next\nvolume: v\n"
     ),
+    "a reason of two lines at the end": (
+        "review:\n  exclude:\n  - tiles: [a]\n    reason: |\n      one\n      two\nvolume: v\n"
+    ),
     "lines of another system": "volume: v\r\nreview:\r\n  auto: false\r\nsolve: {model: rigid}\r\n",
     "letters beyond ascii": "volume: v\nreview:\n  exclude: [{tiles: [a], reason: Übergröße}]\n",
 }

@@ -612,6 +612,42 @@ def test_no_match_at_all_fails_and_to_exclude_everything_is_not_offered():
     assert "exclude" not in lines
 
 
+def test_to_exclude_everything_is_not_offered_of_a_few_tiles_either():
+    found = evidence(grid(3, 1, 1), [], auto=False)
+    assert "exclude" not in told(found)[1]
+    tiles = grid(2)
+    ids = [one.tile_id for one in tiles.values()]
+    assert "exclude" not in told(evidence(tiles, pairs_of(tiles), invalid_tiles=ids))[1]
+
+
+def test_a_few_tiles_are_not_few_where_they_are_most_of_all():
+    for count, status in ((6, "passed"), (5, "failed")):
+        found = gate.Evidence({}, table(count), [], table(3, state="patched"), "", 0)
+        assert gate.check_patched(found, gate.Limits()).status == status
+
+
+@pytest.mark.parametrize(
+    ("limit", "changes"),
+    [
+        ("max_invalid_tiles", {"invalid_tiles": ["t_0-0-0.1.0"]}),
+        ("max_spoilt_tiles", {"spoilt_tiles": ["t_0-0-0.1.0"]}),
+        ("max_unconnected_tiles", {}),
+    ],
+)
+def test_each_limit_that_counts_tiles_lets_so_many_pass(limit, changes):
+    tiles = grid(5)
+    without = set() if changes else {(1, 0, 0)}
+    found = evidence(tiles, pairs_of(tiles, without=without), auto=False, **changes)
+    assert told(found) is not None
+    assert told(found, {limit: 1}) is None
+
+
+def test_the_limit_of_clusters_lets_so_many_pass():
+    tiles = grid(10, 1, 1)
+    broken = [p for p in pairs_of(tiles) if p["p_id"] != tiles[4, 0, 0].tile_id]
+    assert told(evidence(tiles, broken, auto=False), {"max_clusters": 2}) is None
+
+
 def test_the_message_begins_with_the_parts_of_the_volume_and_half_of_it_has_a_price():
     tiles = grid(14, 1, 1)
     gap = {(z, 0, 0) for z in range(5, 11)}
