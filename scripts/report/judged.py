@@ -67,8 +67,9 @@ def _beyond(
 def _grid(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Finding]:
     """Rows and columns of the grid that no layer has."""
     found = grid.missing(evidence["layers"])
-    for line in grid.absent_lines(found, rules.rows, rules.columns):
-        kind = line.partition(" ")[0]
+    absent = grid.absent_lines(found, rules.rows, rules.columns)
+    lines = [line.partition(" ")[0] for line in absent]
+    for line, kind in zip(absent, lines, strict=True):
         count = rules.rows if kind == "row" else rules.columns
         yield Finding(
             "ingest",
@@ -77,6 +78,7 @@ def _grid(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Findi
             f"acquisition.{kind}s is {count}: correct it if the microscope took fewer, else copy"
             " the files that are missing",
             NOT_GOOD,
+            f"acquisition:\n  {kind}s: {count - lines.count(kind)}",
         )
 
 
@@ -227,8 +229,9 @@ def _worst_tile(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator
             "solve",
             f"the matches of {count:,} tiles disagree, the worst by {words}",
             f"{table['tile_id'][i]} (z {table['z'][i]})",
-            "look at the tile; exclude it under review.exclude when it is damaged",
+            "look at the tile; when it is damaged, take it out",
             state,
+            f"review:\n  exclude:\n    - {{tiles: [{table['tile_id'][i]}], reason: say why}}",
         )
 
 

@@ -41,11 +41,13 @@ NAMES = {
 }
 
 
+SCHEMA = Path(__file__).parents[2] / "config/schema.yaml"
+
+
 def default_limits():
     """Section ``report.limits`` as a config without it has it."""
-    path = Path(__file__).parents[2] / "config/schema.yaml"
     report = {}
-    schema.fill_defaults(report, yaml.safe_load(path.read_text())["properties"]["report"])
+    schema.fill_defaults(report, yaml.safe_load(SCHEMA.read_text())["properties"]["report"])
     return report["limits"]
 
 

@@ -4,11 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+import yaml
 
+from scripts.lib.schema import faults
 from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
 from scripts.report import grid, summary
 from scripts.report.gather import Table
-from tests.report.conftest import LIMITS, NAMES, judge
+from tests.report.conftest import LIMITS, NAMES, SCHEMA, judge
 
 
 def damaged(evidence, table, **columns):
@@ -169,6 +171,16 @@ def test_a_column_that_no_layer_has_names_the_key_of_the_config(good):
     assert figures["ingest"]["status"] == NOT_GOOD
     assert found[0].what == "no layer has a tile in column 2 of the grid"
     assert "acquisition.columns is 3" in found[0].advice
+    assert yaml.safe_load(found[0].lines) == {"acquisition": {"columns": 2}}
+
+
+def test_the_lines_for_the_worst_tile_suit_the_schema(good):
+    made = damaged(good, "solved", rms_px=lambda v: np.where(np.arange(len(v)) == 5, 20, v))
+    (one,) = told(made, "solve", "matches of 1 tiles disagree")[1]
+    (entry,) = yaml.safe_load(one.lines)["review"]["exclude"]
+    assert entry["tiles"] == [good["solved"]["tile_id"][5]]
+    schema = yaml.safe_load(SCHEMA.read_text())["properties"]["review"]["properties"]["exclude"]
+    assert faults([entry], schema) == []
 
 
 def wrong(evidence, numbers):
