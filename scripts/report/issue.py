@@ -12,7 +12,7 @@ from typing import Any
 
 import jinja2
 
-from scripts.lib.verdicts import ABSENT, NOT_GOOD
+from scripts.lib.verdicts import ABSENT, GOOD, LOOK, NOT_GOOD
 from scripts.report.finding import Finding
 
 TEMPLATE = """\
@@ -54,8 +54,10 @@ report              report/index.html
 {%- endfor %}
 
 ### Notes
+
+Verdict: {{ verdict }}
 {% for finding in findings %}
-* **{{ finding.stage }}**, {{ finding.where }}: {{ finding.what }}
+* **{{ finding.stage }}** ({{ words[finding.state] }}): {{ finding.reason }}
 {%- else %}
 * nothing stands out
 {%- endfor %}
@@ -65,6 +67,9 @@ report              report/index.html
 - [{{ "x" if done else " " }}] {{ label }}
 {%- endfor %}
 """
+
+
+WORDS = {GOOD: "noticed", LOOK: "look", NOT_GOOD: "not good"}
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,8 @@ def issue(
         links=links(facts),
         rows=rows,
         findings=findings,
+        words=WORDS,
+        verdict=figures["verdict"]["state"],
         labels=labels(figures),
     )
 
