@@ -142,3 +142,40 @@ def test_a_matcher_finds_the_shift_of_a_pair_through_its_own_stage_table(tmp_pat
         np.testing.assert_allclose(found.outcome.q - found.outcome.p, [[-6.3, 4.6]] * 4, atol=0.3)
         """,
     )
+
+
+def test_a_format_is_written_and_read_back_by_another_library(tmp_path):
+    assert {name for _, name, _ in blocks("A format")} == {
+        "scripts/lib/volumes/formats.py",
+        "config/schema.yaml",
+    }
+    python(
+        project(tmp_path, "A format"),
+        """
+        from pathlib import Path
+        import numpy as np
+        import yaml
+        import zarr
+        from scripts.export import slabs
+        from scripts.lib.schema import validate
+        from scripts.lib.volumes import metadata, multiscale
+
+        config = yaml.safe_load(Path("config/config.yaml").read_text())
+        config["export"] = {"formats": ["zarr_flat"], "block_zyx_px": [8, 8, 8], "levels": 1}
+        validate(config, yaml.safe_load(Path("config/schema.yaml").read_text()))
+        plan = slabs.plan(
+            "s", (0, 0, 16, 24), (1, 8), volume="v", export=config["export"],
+            voxel_nm={"pixel_nm": 8, "z_nm": 8},
+        )
+        (target,), shape = plan.targets, plan.spec.shape_zyx
+        metadata.create(target, plan.spec)
+        voxels = np.random.default_rng(0).integers(1, 255, shape, np.uint8)
+        level = multiscale.open_level(target, 0)
+        level.write(tuple(slice(0, n) for n in shape), voxels)
+        np.testing.assert_array_equal(level.read(tuple(slice(0, n) for n in shape)), voxels)
+        folder = Path("v.flat.zarr/recon-1/em/fibsem-uint8/s0")
+        assert (folder / "0.1.0").is_file()
+        assert multiscale.count_blocks(target, 0) == voxels.size // 8**3
+        np.testing.assert_array_equal(zarr.open(folder, mode="r")[:], voxels)
+        """,
+    )

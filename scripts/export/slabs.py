@@ -16,6 +16,7 @@ from scripts.lib import files
 from scripts.lib.geometry import Box
 from scripts.lib.job import UserError
 from scripts.lib.volumes import multiscale
+from scripts.lib.volumes.formats import FORMATS
 from scripts.lib.volumes.multiscale import Region, Target, VolumeSpec, Zyx
 
 Json = dict[str, Any]
@@ -281,15 +282,11 @@ def _rounded(low: float, high: float, step: int, block: int) -> tuple[int, int]:
 
 
 def _target(name: str, volume: str, dtype: str, export: Mapping[str, Any]) -> Target:
-    dataset = f"em/fibsem-{dtype}"
-    family = "n5" if name == "n5" else "zarr"
-    codec, level = export[f"{family}_codec"], export[f"{family}_codec_level"]
-    if name == "n5":
-        return Target("n5", f"{volume}.n5", dataset, codec, level)
-    if name == "zarr":
-        return Target("zarr", f"{volume}.zarr", f"recon-1/{dataset}", codec, level)
-    z, y, x = export["shard_blocks_zyx"]
-    return Target("zarr3", f"{volume}.v3.zarr", f"recon-1/{dataset}", codec, level, (z, y, x))
+    layout = FORMATS[name]
+    codec, level = (export[f"{layout.family}_{key}"] for key in ("codec", "codec_level"))
+    z, y, x = export["shard_blocks_zyx"] if layout.sharded else (1, 1, 1)
+    container, dataset = f"{volume}{layout.suffix}", f"{layout.above}em/fibsem-{dtype}"
+    return Target(name, container, dataset, codec, level, (z, y, x))
 
 
 def link_level_0(target: Target, source: Target) -> None:

@@ -76,10 +76,9 @@ def state(
     """
     metres = {a: [nm * 1e-9, "m"] for a, nm in zip("xyz", spec.voxel_nm_zyx[::-1], strict=True)}
     origin, shape = spec.origin_px_zyx[::-1], spec.shape_zyx[::-1]
-    scheme = "n5" if target.format == "n5" else "zarr"
-    url = f"{scheme}://{data_url.rstrip('/')}/{target.container}/{target.dataset}"
+    url = f"{target.layout.family}://{data_url.rstrip('/')}/{target.container}/{target.dataset}"
     source: Json = {"url": url}
-    if target.format == "n5":
+    if target.layout.family == "n5":
         matrix = [[*([0] * i), 1, *([0] * (2 - i)), o - 0.5] for i, o in enumerate(origin)]
         source["transform"] = {"matrix": matrix, "outputDimensions": metres}
     layer: Json = {"type": "image", "name": name, "tab": "source", "source": source}

@@ -38,7 +38,7 @@ def create(target: Target, spec: VolumeSpec, attributes: Mapping[str, Any] | Non
         Added to those of the multiscale group (provenance); plain JSON values.
     """
     _drop_levels_beyond(target, spec.levels)
-    make = _n5 if target.format == "n5" else _ome_zarr
+    make = _n5 if target.layout.family == "n5" else _ome_zarr
     levels = {target.folder(level) for level in range(spec.levels)}
     for path, document in make(target, spec, dict(attributes or {})).items():
         if path.parent in levels:
@@ -142,7 +142,7 @@ def _ome_zarr(target: Target, spec: VolumeSpec, attributes: dict[str, Any]) -> D
     import pydantic_zarr.v3
     import zarr
 
-    old = target.format == "zarr"
+    old = target.layout.driver == "zarr"
     model: Any = ome_zarr_models.v04 if old else ome_zarr_models.v05
     array_spec: Any = (pydantic_zarr.v2 if old else pydantic_zarr.v3).ArraySpec
     stored: dict[str, Any] = {}
@@ -172,9 +172,10 @@ def _zarr_array(store: Any, target: Target, spec: VolumeSpec, level: int) -> Any
 
     codec: Any
     how: dict[str, Any]
-    if target.format == "zarr":
+    if target.layout.driver == "zarr":
+        separator = target.layout.separator
         codec = numcodecs.get_codec({"id": target.codec, "level": target.codec_level})
-        how = {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": "/"}}
+        how = {"zarr_format": 2, "chunk_key_encoding": {"name": "v2", "separator": separator}}
     else:
         named: Any = zarr.registry.get_codec_class(target.codec)
         codec = named(level=target.codec_level)

@@ -19,21 +19,19 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from scripts.lib import files
 from scripts.lib.arrays import Voxels
 from scripts.lib.volumes import blocks
+from scripts.lib.volumes.formats import FORMATS, Format
 
 Zyx = tuple[int, int, int]
 Region = tuple[slice, slice, slice]  # z, y, x; explicit starts and stops
-Format = Literal["n5", "zarr", "zarr3"]
-FORMATS = ("n5", "zarr", "zarr3")
 DTYPES = {"uint8": "|u1", "uint16": "<u2"}
 _ONE_THREAD = {"data_copy_concurrency": {"limit": 1}, "file_io_concurrency": {"limit": 4}}
-_META = {"n5": "attributes.json", "zarr": ".zarray", "zarr3": "zarr.json"}
 
 
 @dataclass(frozen=True)
@@ -119,17 +117,17 @@ class VolumeSpec:
 class Target:
     """Where a volume lives and how its blocks are packed."""
 
-    format: Format
+    format: str  # of `formats.FORMATS`
     container: str  # folder that ends in .n5 or .zarr
     dataset: str  # group inside it that holds s0, s1 …
     codec: str  # gzip or zstd
     codec_level: int
-    shard_blocks_zyx: Zyx = (1, 1, 1)  # blocks of one file; zarr3 alone can have more than one
+    shard_blocks_zyx: Zyx = (1, 1, 1)  # blocks of one file; one where the format has no shards
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS or self.codec not in ("gzip", "zstd"):
             raise ValueError(f"format {self.format!r} with codec {self.codec!r} is not known")
-        if self.format != "zarr3" and self.shard_blocks_zyx != (1, 1, 1):
+        if not self.layout.sharded and self.shard_blocks_zyx != (1, 1, 1):
             raise ValueError(f"format {self.format!r} has no shards")
 
     @staticmethod
@@ -148,6 +146,17 @@ class Target:
         """
         plain: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
         return Target(**plain)
+
+    @property
+    def layout(self) -> Format:
+        """Return how the format lays out its files.
+
+        Returns
+        -------
+        Format
+            Entry of `formats.FORMATS`.
+        """
+        return FORMATS[self.format]
 
     def unit_zyx(self, block_zyx: Zyx) -> Zyx:
         """Return the voxels of one file: a block, or a shard of several.
@@ -249,13 +258,13 @@ class Level:
 
         store = tensorstore.open(
             {
-                "driver": self.target.format,
+                "driver": self.target.layout.driver,
                 "kvstore": {"driver": "file", "path": f"{self.folder.absolute()}/"},
                 "context": _ONE_THREAD,
             },
             open=True,
         ).result()
-        return store.T if self.target.format == "n5" else store
+        return store.T if self.target.layout.turned else store
 
     def read(self, region: Region) -> Voxels:
         """Read voxels.
@@ -293,7 +302,7 @@ class Level:
             When the region cuts a block (two jobs would then share it) or the shapes differ.
         """
         self._check(region, voxels)
-        if self.target.format != "zarr3":
+        if not self.target.layout.sharded:
             self._write_blocks(region, voxels)
             return
         try:
@@ -336,7 +345,7 @@ class Level:
     def _parts(self, block: Voxels) -> tuple[bytes, bytes]:
         """Return the bytes of a block file, in two parts."""
         codec = (self.target.codec, self.target.codec_level)
-        if self.target.format == "n5":
+        if self.target.layout.family == "n5":
             return blocks.n5_file(block, *codec)
         return blocks.zarr_file(block, self.unit_zyx, *codec)
 
@@ -346,14 +355,13 @@ class Level:
             range(part.start // unit, -(-part.stop // unit))
             for part, unit in zip(region, self.unit_zyx, strict=True)
         ]
-        folder = f"{self.folder}/c" if self.target.format == "zarr3" else str(self.folder)
+        folder, layout = str(self.folder), self.target.layout
         for index in itertools.product(*spans):
             z, y, x = (
                 slice(i * unit, min((i + 1) * unit, size))
                 for i, unit, size in zip(index, self.unit_zyx, self.shape_zyx, strict=True)
             )
-            names = reversed(index) if self.target.format == "n5" else index
-            yield "/".join((folder, *map(str, names))), (z, y, x)
+            yield f"{folder}/{layout.name(index)}", (z, y, x)
 
     def _check(self, region: Region, voxels: Voxels) -> None:
         wanted = tuple(part.stop - part.start for part in region)
@@ -393,16 +401,10 @@ def open_level(target: Target, level: int) -> Level:
         When they are no JSON.
     """
     folder = target.folder(level)
-    path = folder / _META[target.format]
+    path = folder / target.layout.document
     if not path.exists():
         raise FileNotFoundError(f"{folder} holds no {target.format} array")
-    meta = files.read_json(path)
-    if target.format == "n5":
-        shape, unit = meta["dimensions"][::-1], meta["blockSize"][::-1]
-    elif target.format == "zarr":
-        shape, unit = meta["shape"], meta["chunks"]
-    else:
-        shape, unit = meta["shape"], meta["chunk_grid"]["configuration"]["chunk_shape"]
+    shape, unit = target.layout.sizes(files.read_json(path))
     return Level(_zyx(shape), _zyx(unit), folder, target)
 
 
@@ -437,5 +439,5 @@ def count_blocks(target: Target, level: int) -> int:
     int
         Those that exist.
     """
-    pattern = "c/*/*/*" if target.format == "zarr3" else "*/*/*"
-    return sum(1 for path in target.folder(level).glob(pattern) if path.name.isdigit())
+    paths = target.folder(level).glob(target.layout.pattern())
+    return sum(1 for path in paths if path.name.replace(target.layout.separator, "").isdigit())
