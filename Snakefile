@@ -19,6 +19,7 @@ workdir: WORK_DIR
 
 
 include: "rules/transfer.smk"
+include: "rules/doctor.smk"
 include: "rules/ingest.smk"
 include: "rules/metadata.smk"
 include: "rules/match.smk"
@@ -49,6 +50,7 @@ localrules:
     promote_region,
     cleanup_listing,
     cleanup,
+    doctor,
 
 
 rule all:
@@ -57,6 +59,11 @@ rule all:
         "report/index.html",
         "export/volume.json",
         channel_files("volume.json"),
+
+
+rule doctor:
+    input:
+        "doctor/passed.json",
 
 
 rule transfer:
@@ -142,3 +149,4 @@ rule cleanup:
 
 onstart:
     refuse_embedded_on_cluster()
+    examine_before_start()

@@ -23,8 +23,8 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 # relative paths in a config start at the folder of the Snakefile, wherever Snakemake was started
-WORK_DIR = str((ROOT / config["work_dir"]).resolve())
-DAT_ROOT = str((ROOT / config["transfer"]["dat_root"]).resolve())
+WORK_DIR = flow.resolved(ROOT, config["work_dir"])
+DAT_ROOT = flow.resolved(ROOT, config["transfer"]["dat_root"])
 # deployment is environment, never a param: moving the service must not re-run anything
 os.environ.setdefault("RENDER_WS_URL", config["render"]["url"])
 

@@ -31,6 +31,7 @@ TARGETS = STAGES | {
     "promote_region",
     "cleanup_listing",
     "cleanup",
+    "doctor",
 }  # no job
 # the floors of lib from the ground up; modules of scripts/lib itself are the ground floor
 FLOORS = ["", "numerics", "service", "drawing", "volumes", "pages"]

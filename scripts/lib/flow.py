@@ -65,14 +65,14 @@ def resolved(root: Path, path: str | None) -> str | None:
     root
         Folder at which relative paths start.
     path
-        Path of the config, or None.
+        Path of the config, or None; ``~`` is the home folder.
 
     Returns
     -------
     str or None
         None stays None.
     """
-    return None if path is None else str((root / path).resolve())
+    return None if path is None else str((root / Path(path).expanduser()).resolve())
 
 
 def resolved_scope(root: Path, scope: Config | None) -> Config | None:
