@@ -69,12 +69,12 @@ class Shift:
     scale: float  # of the pictures
 
     @property
-    def px(self) -> float:
+    def px(self) -> float:  # numpydoc ignore=RT01
         """Length of the mean shift."""
         return float(np.hypot(*self.shift_xy))
 
     @property
-    def measured(self) -> bool:
+    def measured(self) -> bool:  # numpydoc ignore=RT01
         """Tell whether enough windows speak for the place."""
         return enough(self.used, self.tried)
 
