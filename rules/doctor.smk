@@ -1,17 +1,5 @@
 # Faults that are known before anything is done: `snakemake doctor`, and the start of every run.
-from scripts.transfer import doctor as examination
-
 EXAMINED = "acquisition transfer ingest review correct".split()
-
-
-def examine_before_start():
-    """Stop before the first job, with all findings, when one of them is an error."""
-    try:
-        examination.require(
-            examination.examine(config, Path(DAT_ROOT), Path(WORK_DIR))
-        )
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
 
 
 localrules:

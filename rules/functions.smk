@@ -1,7 +1,16 @@
 # Input functions and params of single stages: what needs Snakemake's checkpoints. All else is in scripts/lib/flow.py.
 # what waits on the scope and in the folders is asked where Snakemake runs: the answer decides what to run
 from scripts.match import presets
+from scripts.transfer import doctor as examination
 from scripts.transfer import state
+
+
+def examine_before_start():
+    """Stop before the first job, with all findings, when one of them is an error."""
+    try:
+        examination.require(examination.examine(config, Path(DAT_ROOT), Path(WORK_DIR)))
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def waiting_on_scope(wildcards):
