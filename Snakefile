@@ -149,4 +149,13 @@ rule cleanup:
 
 onstart:
     refuse_embedded_on_cluster()
+    CONSOLE.start()
     examine_before_start()
+
+
+onsuccess:
+    CONSOLE.succeeded()
+
+
+onerror:
+    CONSOLE.failed(log)

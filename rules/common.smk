@@ -13,6 +13,11 @@ from scripts.lib import flow, resources, yaml_files
 from scripts.lib.flow import column
 from scripts.lib.job import UserError
 from scripts.lib.schema import validate
+from scripts.terminal.console import Console
+
+CONSOLE = Console(
+    workflow
+)  # first, so that a fault of the config is told in its words too
 
 try:
     # Snakemake keeps the last of two equal keys without a word
@@ -27,6 +32,7 @@ WORK_DIR = flow.resolved(ROOT, config["work_dir"])
 DAT_ROOT = flow.resolved(ROOT, config["transfer"]["dat_root"])
 # deployment is environment, never a param: moving the service must not re-run anything
 os.environ.setdefault("RENDER_WS_URL", config["render"]["url"])
+os.environ.setdefault("RENDER_WS_PATIENCE_S", str(config["render"]["patience_s"]))
 
 RENDER = {"owner": config["render"]["owner"], "project": config["render"]["project"]}
 COLLECTION = f"{RENDER['project']}_v1"

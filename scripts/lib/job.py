@@ -6,14 +6,21 @@ import errno
 import gc
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # nothing in the code explains these
+# of the disk, not of the code; what to do about them, after the path and the system's word for it
+_FULL = "Free some space there, or set work_dir to a folder on a larger disk"
+_CLOSED = "Make it writable for whoever runs the workflow, or set work_dir to another folder"
+_DISK = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _CLOSED),
+}
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -23,10 +30,11 @@ class UserError(Exception):
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[None]:  # noqa: ANN401 - Snakemake's injected object has no type
-    """Send logging to the rule's ``log:`` file and to stderr; log any uncaught error there.
+    """Send logging and any uncaught error to the rule's ``log:`` file, or to stderr without one.
 
     A `UserError` ends the job with its message alone: what is wrong, where, and what to change. So
-    does a full disk, or one that must not be written.
+    do a disk that is full or must not be written, and memory that is used up. The message is the
+    last record of the log: the end of a run reads it there (`scripts/terminal`).
 
     Parameters
     ----------
@@ -41,19 +49,65 @@ def job(snakemake: Any) -> Iterator[None]:  # noqa: ANN401 - Snakemake's injecte
     try:
         yield
     except UserError as error:
-        log.error("%s", error)  # noqa: TRY400 - the message is the whole story
-        sys.exit(1)
+        _stop(str(error))
+    except MemoryError as error:
+        log.info("memory", exc_info=True)
+        _stop(_memory(snakemake, error))
+    except KeyboardInterrupt:
+        _stop("stopped as asked")
     except OSError as error:
-        if error.errno not in _FULL:
-            log.exception("rule %s failed", snakemake.rule)
-            raise
-        reason = os.strerror(error.errno)
-        log.error("%s: %s", error.filename or "a file", reason)  # noqa: TRY400
-        sys.exit(1)
-    except Exception:
-        log.exception("rule %s failed", snakemake.rule)
-        raise
+        if error.errno not in _DISK:
+            _fault(snakemake)
+        log.info("disk", exc_info=True)
+        _stop(disk(error))
+    except Exception:  # noqa: BLE001 - whatever it is, the log has it whole
+        _fault(snakemake)
     log.info("done in %.1f s", time.perf_counter() - start)
+
+
+def disk(error: OSError) -> str:
+    """Return what a person does about a disk that cannot be written.
+
+    Parameters
+    ----------
+    error
+        With a number that the system has for a full or closed disk.
+
+    Returns
+    -------
+    str
+        Path, what is wrong with it, how much is free, and the key of the config.
+    """
+    place = Path(str(error.filename or Path.cwd()))
+    remedy = _DISK.get(error.errno or 0, "")
+    free = f" ({_free_gb(place):.1f} GB are free there)" if remedy == _FULL else ""
+    return f"{place.absolute()}: {os.strerror(error.errno or 0)}{free}. {remedy}."
+
+
+def _free_gb(place: Path) -> float:
+    there = next((each for each in [place, *place.absolute().parents] if each.exists()), Path("/"))
+    return shutil.disk_usage(there).free / 1e9
+
+
+def _memory(snakemake: Any, error: MemoryError) -> str:  # noqa: ANN401
+    had = getattr(snakemake.resources, "mem_mb", "an unknown number of")
+    return (
+        f"out of memory, planned with {had} MB ({error}). Give it more with"
+        f" `{snakemake.rule}:mem_mb=...` under set-resources in the profile, or run fewer jobs at"
+        " a time (--cores)"
+    )
+
+
+def _fault(snakemake: Any) -> NoReturn:  # noqa: ANN401
+    """End the job with the traceback of the error at hand, in the log and not on the terminal."""
+    logging.getLogger("job").exception("rule %s failed", snakemake.rule)
+    sys.exit(1)
+
+
+def _stop(message: str) -> NoReturn:
+    """End the job with a message as the last record of its log."""
+    logging.getLogger("job").error("%s", message)
+    sys.exit(1)
 
 
 def look_for_cycles_seldom() -> None:
@@ -69,5 +123,6 @@ def _configure(logs: Any) -> None:  # noqa: ANN401 - Snakemake's Log list
     if logs:
         path = Path(str(logs[0]))
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w"))
+        # not to the terminal too: one job is one line there
+        handlers = [logging.FileHandler(path, mode="w")]
     logging.basicConfig(level=logging.INFO, format=FORMAT, handlers=handlers, force=True)

@@ -3,12 +3,12 @@
 ::
 
     RenderError                     message: METHOD URL -> status: first line of the body
-    ├── ServiceUnreachable          (ConnectionError)  no answer after bounded retries
+    ├── ServiceUnreachable          (UserError, ConnectionError)  no answer, however patient
     ├── NotFound                    (LookupError)      404
     │   ├── StackNotFound
     │   └── CollectionNotFound
     ├── RequestRefused              (ValueError)       other 4xx
-    ├── ServiceFailed               5xx
+    ├── ServiceFailed               (UserError)        5xx
     └── ReceiptMismatch             (UserError)        the service does not hold what a receipt says
 """
 
@@ -21,8 +21,8 @@ class RenderError(Exception):
     """Any failure of a request to render-ws."""
 
 
-class ServiceUnreachable(RenderError, ConnectionError):
-    """No answer after all retries."""
+class ServiceUnreachable(RenderError, UserError, ConnectionError):
+    """No answer although it was waited for."""
 
 
 class NotFound(RenderError, LookupError):
@@ -41,7 +41,7 @@ class RequestRefused(RenderError, ValueError):
     """The service refused the request (4xx)."""
 
 
-class ServiceFailed(RenderError):
+class ServiceFailed(RenderError, UserError):
     """The service failed (5xx)."""
 
 

@@ -7,6 +7,7 @@ embedded service in process over a SQLite file. No caller knows which it is.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -15,7 +16,6 @@ from urllib.parse import quote
 import orjson
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.util.retry import Retry
 
 from scripts.lib.service.errors import (
     NotFound,
@@ -24,19 +24,13 @@ from scripts.lib.service.errors import (
     ServiceFailed,
     ServiceUnreachable,
 )
+from scripts.lib.service.patience import Patience, patience_of_environment_s
 from scripts.lib.service.transport import WsgiAdapter
 
 _ENVIRONMENT = "RENDER_WS_URL"
 _EMBEDDED = "sqlite:///"
 _DEFAULT_DATABASE = "render-ws.db"
 _EMBEDDED_BASE = "http+embedded://render-ws/render-ws/v1"
-_RETRIES = Retry(
-    total=4,
-    backoff_factor=0.5,
-    status_forcelist=(502, 503, 504),
-    allowed_methods=frozenset({"GET", "PUT", "DELETE"}),  # all of them upserts or look-ups here
-    raise_on_status=False,
-)
 
 
 def is_embedded(url: str | None) -> bool:
@@ -67,6 +61,9 @@ class Session:
         variable ``RENDER_WS_URL``.
     timeout_s
         Seconds to wait for a connection and for an answer.
+    patience_s
+        Seconds for which a service that does not answer is tried again; None reads the environment
+        variable ``RENDER_WS_PATIENCE_S``.
     """
 
     def __init__(
@@ -76,10 +73,12 @@ class Session:
         *,
         base_url: str | None = None,
         timeout_s: tuple[float, float] = (10.0, 300.0),
+        patience_s: float | None = None,
     ) -> None:
         self.owner = owner
         self.project = project
         self._timeout = timeout_s
+        self._patience_s = patience_of_environment_s() if patience_s is None else patience_s
         self._session = requests.Session()
         self._base = self._connect(
             os.environ.get(_ENVIRONMENT, "") if base_url is None else base_url
@@ -87,8 +86,9 @@ class Session:
 
     def _connect(self, url: str) -> str:
         if not is_embedded(url):
+            patience = Patience(patience_s=self._patience_s)
             for scheme in ("http://", "https://"):
-                self._session.mount(scheme, HTTPAdapter(max_retries=_RETRIES))
+                self._session.mount(scheme, HTTPAdapter(max_retries=patience))
             return url.rstrip("/")
         # the embedded service is imported only where it is used
         from scripts.render_ws.app import create_app
@@ -171,10 +171,22 @@ def _answer(
     try:
         response = send()
     except requests.RequestException as error:
-        raise ServiceUnreachable(f"{method} {url} -> no answer: {error}") from error
+        raise ServiceUnreachable(_unreachable(url, error)) from error
     if response.ok:
         return response
     raise _error(response, method, missing)
+
+
+def _unreachable(url: str, error: requests.RequestException) -> str:
+    """One line: who does not answer, why, and what to do."""
+    base = url.partition("/owner/")[0]
+    causes = re.findall(r"\[Errno -?\d+\] ([^'\")]+)|(timed out|Connection aborted)", str(error))
+    cause = next(("".join(each) for each in causes), str(error))
+    return (
+        f"render.url: no answer from {base} ({cause}), though waited for. Start the service, or set"
+        " render.url (or RENDER_WS_URL, which rules over it) to one that this host reaches; then"
+        " start the same command again."
+    )
 
 
 def _error(response: requests.Response, method: str, missing: type[NotFound]) -> RenderError:

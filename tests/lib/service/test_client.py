@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from werkzeug.serving import make_server
 
+from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.errors import (
     ReceiptMismatch,
@@ -157,11 +158,15 @@ class TestHttp(ClientFacts):
         server.server_close()
 
 
-def test_a_service_that_does_not_answer_is_named(monkeypatch):
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    client = RenderClient("o", "p", base_url="http://127.0.0.1:9/render-ws/v1")
-    with pytest.raises(ServiceUnreachable, match=r"GET http://127\.0\.0\.1:9.*no answer"):
+def test_a_service_that_does_not_answer_is_named_with_the_key_in_one_line():
+    url = "http://127.0.0.1:9/render-ws/v1"
+    client = RenderClient("o", "p", base_url=url, patience_s=0)
+    with pytest.raises(
+        ServiceUnreachable, match=rf"^render\.url: .* {url} \(Connection ref"
+    ) as stop:
         client.z_values("a")
+    assert isinstance(stop.value, UserError)
+    assert len(str(stop.value).splitlines()) == 1
 
 
 def test_the_environment_chooses_the_transport(monkeypatch, tmp_path):

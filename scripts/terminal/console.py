@@ -1,0 +1,86 @@
+"""The place of Snakemake's own handler on the terminal, and the ends of a run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.terminal import ending
+from scripts.terminal.handler import Terminal
+from scripts.terminal.progress import WEIGHTS, Progress
+
+STAGES = list(WEIGHTS)
+_LOGGER = "snakemake.logging"
+_OWN_HANDLER = "DefaultStreamHandler"  # the name that Snakemake gives to its own
+
+
+class Console:
+    """What a run writes to the terminal.
+
+    Dry runs, ``--verbose``, ``--printshellcmds`` and ``--quiet``, another logger plugin and the
+    part of Snakemake that runs inside a cluster's job keep Snakemake's own words.
+
+    Parameters
+    ----------
+    workflow
+        Snakemake's object of the run.
+    """
+
+    def __init__(self, workflow: Any) -> None:  # noqa: ANN401 - no public type
+        self._workflow = workflow
+        self._terminal: Terminal | None = None
+        logger = logging.getLogger(_LOGGER)
+        own = next((each for each in logger.handlers if each.name == _OWN_HANDLER), None)
+        if isinstance(own, logging.StreamHandler) and _is_plain(workflow):
+            self._progress = Progress({})
+            colour = own.stream.isatty() and not workflow.output_settings.nocolor
+            colour = colour and "NO_COLOR" not in os.environ
+            self._terminal = Terminal(own.stream, self._progress, self._planned, colour=colour)
+            logger.removeHandler(own)
+            logger.addHandler(self._terminal)
+
+    def start(self) -> None:
+        """Learn the stage of each rule, which is the name of its file, and the last stage."""
+        if self._terminal is None:
+            return
+        self._progress.stage_of = {
+            rule.name: Path(str(rule.snakefile)).stem
+            for rule in self._workflow.rules
+            if rule.script
+        }
+        targets = self._workflow.dag_settings.targets or {"all"}
+        last = [STAGES.index(each) for each in targets if each in STAGES]
+        self._progress.until = "report" if "all" in targets else STAGES[max(last)] if last else None
+
+    def succeeded(self) -> None:
+        """Write the last lines of a run that went well."""
+        if self._terminal:
+            targets = sorted(self._workflow.dag_settings.targets)
+            self._terminal.succeeded(ending.lines(Path.cwd(), targets, sys.argv[1:]))
+
+    def failed(self, logs: Sequence[str]) -> None:
+        """Write the last message of a run that failed.
+
+        Parameters
+        ----------
+        logs
+            Snakemake's own logs of the run.
+        """
+        if self._terminal:
+            self._terminal.failed(Path.cwd(), logs[0] if logs else "")
+
+    def _planned(self) -> Counter[str]:
+        jobs = self._workflow.dag.needrun_jobs(exclude_finished=False)
+        return Counter(job.rule.name for job in jobs)
+
+
+def _is_plain(workflow: Any) -> bool:  # noqa: ANN401
+    """Tell whether a person at a terminal started a run that is no dry one."""
+    settings = workflow.output_settings
+    asked = (settings.dryrun, settings.verbose, settings.printshellcmds, settings.quiet)
+    return bool(workflow.is_main_process) and not any(asked)

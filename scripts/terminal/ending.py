@@ -1,0 +1,141 @@
+"""The last lines of a run that went well: the verdict, where things are, and what comes next."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.lib.verdicts import ABSENT, GOOD, LOOK, NOT_GOOD, worst
+
+# target -> (what it made, target that comes next); no next: nothing is left to do
+_MADE = {
+    "transfer": ("transfer/layers.tsv", "ingest"),
+    "ingest": ("ingest/layers.tsv", "match"),
+    "match": ("match/summary.json", "review"),
+    "review": ("review/index.html", "solve"),
+    "solve": ("solve/solve.html", "zcorr"),
+    "zcorr": ("zcorr/Zcoords.txt", "correct"),
+    "correct": ("correct", "export"),
+    "export": ("export/volume.json", "report"),
+    "report": ("report/index.html", "all"),
+    "preview": ("preview/metadata.html", ""),
+    "region": ("exports", "promote_region"),
+    "promote": ("export/promoted.json", "cleanup_listing"),
+    "promote_region": ("exports", ""),
+    "cleanup_listing": ("cleanup/listing.tsv", ""),
+    "cleanup": ("cleanup/removed.tsv", ""),
+}
+_SIGN = {GOOD: "✓", LOOK: "!", NOT_GOOD: "✗"}
+# options that say which volume and where to run; all others were meant for one run
+_KEPT = {"--profile", "--configfile", "--configfiles", "--config", "--snakefile", "-s", "--cores"}
+_KEPT |= {"-c", "--jobs", "-j", "--directory", "-d"}
+
+
+def command(argv: Sequence[str], targets: Sequence[str], target: str) -> str:
+    """Return the command for another target of the volume that a run was started for.
+
+    Parameters
+    ----------
+    argv
+        Arguments that Snakemake was started with.
+    targets
+        Those among them that are targets.
+    target
+        The other one; ``all`` is the default of Snakemake.
+
+    Returns
+    -------
+    str
+        As one types it.
+    """
+    kept: list[str] = []
+    keeping = False
+    for each in argv:
+        if each.startswith("-"):
+            keeping = each.partition("=")[0] in _KEPT
+        elif each in targets:
+            continue
+        if keeping:
+            kept.append(each)
+    return shlex.join(["snakemake", *([] if target == "all" else [target]), *kept])
+
+
+def lines(work: Path, targets: Sequence[str], argv: Sequence[str]) -> list[str]:
+    """Return the last lines of a run that went well.
+
+    Parameters
+    ----------
+    work
+        Working directory.
+    targets
+        What was asked for; empty is the whole.
+    argv
+        Arguments that Snakemake was started with.
+
+    Returns
+    -------
+    list of str
+        The first is the verdict, or what was made.
+    """
+    if not targets or "all" in targets:
+        return [verdict(_read(work / "report/summary.json")), *_whole(work, targets, argv)]
+    found: list[str] = []
+    for target in targets:
+        made, _ = _MADE.get(target, (target, ""))
+        found.append(f"✓ {target} is done: {work / made}")
+    following = _MADE.get(targets[-1], ("", ""))[1]
+    if targets[-1] == "report":
+        found[-1] = verdict(_read(work / "report/summary.json"))
+        found.append(f"report: {work / 'report/index.html'}")
+    if following:
+        found.append(f"next: {command(argv, targets, following)}")
+    return found
+
+
+def verdict(summary: Mapping[str, Any]) -> str:
+    """Return the verdict of a report in one line.
+
+    Parameters
+    ----------
+    summary
+        Content of ``report/summary.json``.
+
+    Returns
+    -------
+    str
+        The worst state of all stages, and the stages in it, with their reasons.
+    """
+    blocks = {
+        stage: block
+        for stage, block in summary.items()
+        if isinstance(block, dict) and "status" in block
+    }
+    state = worst(block["status"] for block in blocks.values())
+    if state == ABSENT:
+        return f"! {LOOK}: there is no verdict in report/summary.json"
+    line = f"{_SIGN[state]} {state}"
+    if state == GOOD:
+        return line
+    named = (_reasons(stage, b) for stage, b in blocks.items() if b["status"] == state)
+    return f"{line}: {'; '.join(named)}"
+
+
+def _reasons(stage: str, block: Mapping[str, Any]) -> str:
+    reasons = [str(each) for each in block.get("reasons", [])]
+    return f"{stage}: {', '.join(reasons)}" if reasons else stage
+
+
+def _whole(work: Path, targets: Sequence[str], argv: Sequence[str]) -> list[str]:
+    volumes = _read(work / "export/volume.json").get("targets", [])
+    return [
+        f"report: {work / 'report/index.html'}",
+        *(f"volume: {work / each['path']}" for each in volumes),
+        f"next, once you have looked: {command(argv, targets, 'promote')}",
+    ]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text())) if path.is_file() else {}

@@ -1,0 +1,199 @@
+"""What a failed job says: its last message, out of its log, in the words of a person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ([A-Z]+) ([\w.]+): ", re.MULTILINE)
+_TRACEBACK = "Traceback (most recent call last):"
+_LONGEST_LOG_BYTES = 200_000  # of the end of a log; the last message stands there
+_JOBS_NAMED = 3
+_KINDS_SHOWN = 3
+_NUMBER = re.compile(r"\d+")
+_OUT_OF_MEMORY = re.compile(
+    r"SIGKILL|exit status (?:-9|137)\b|TERM_MEMLIMIT|OUT_OF_ME|status is: '?OUT_OF_MEMORY"
+)
+_OUT_OF_TIME = re.compile(r"TERM_RUNLIMIT|status is: '?TIMEOUT|DUE TO TIME LIMIT")
+_ENDED = re.compile(r"SIGTERM|exit status (?:-15|143)\b|TERM_OWNER|TERM_ADMIN|CANCELLED")
+_CRASH = re.compile(r"SIGSEGV|SIGBUS|exit status (?:-11|139|-7|135)\b")
+_STATUS = re.compile(r"exit status (\d+)")
+_HEADER = re.compile(r"^(?:\w+(?:Error|Exception))(?: in [^\n]*)?(?:, line \d+)?:\n", re.MULTILINE)
+_PLACE = re.compile(r'^  File "[^\n]*", line \d+, in [^\n]*\n?', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that failed: what Snakemake knows of it."""
+
+    rule: str
+    wildcards: Mapping[str, str] = field(default_factory=dict)
+    logs: Sequence[str] = ()
+    resources: Mapping[str, object] = field(default_factory=dict)
+    said: str = ""  # what Snakemake or the cluster said of its end
+
+    @property
+    def name(self) -> str:
+        """The rule with the values of its wildcards."""
+        return " ".join([self.rule, *self.wildcards.values()])
+
+
+def last_message(log: str) -> str:
+    """Return the last error of a job's log, or nothing.
+
+    Parameters
+    ----------
+    log
+        Text of the log.
+
+    Returns
+    -------
+    str
+        A message as it is; of a traceback its last line, named as a fault of the workflow.
+    """
+    found = list(_RECORD.finditer(log))
+    ends = [each.start() for each in found[1:]] + [len(log)]
+    errors = [
+        log[each.end() : end].strip()
+        for each, end in zip(found, ends, strict=True)
+        if each[1] in ("ERROR", "CRITICAL") and each[2] == "job"
+    ]
+    if errors:
+        return without_traceback(errors[-1])
+    return without_traceback(log) if _TRACEBACK in log else ""
+
+
+def without_traceback(text: str) -> str:
+    """Return a message, or what a traceback ends with.
+
+    Parameters
+    ----------
+    text
+        Message, perhaps with a traceback.
+
+    Returns
+    -------
+    str
+        Of a traceback the exception alone, named as a fault of the workflow.
+    """
+    if _TRACEBACK not in text:
+        return text
+    lines = text.rpartition(_TRACEBACK)[2].strip("\n").splitlines()
+    frames = [at for at, line in enumerate(lines) if line.startswith("  ")]
+    raised = "\n".join(lines[frames[-1] + 1 :] if frames else lines).strip()
+    return f"A fault of the workflow itself, not of the config: {raised}"
+
+
+def without_header(text: str) -> str:
+    """Return what Snakemake says without the line that names its own exception and file.
+
+    Parameters
+    ----------
+    text
+        An error as Snakemake prints it.
+
+    Returns
+    -------
+    str
+        The message.
+    """
+    text = without_traceback(_HEADER.sub("", text, count=1).strip())
+    return _PLACE.sub("", text).strip()
+
+
+def message(failure: Failure) -> str:
+    """Return what a failed job says.
+
+    Parameters
+    ----------
+    failure
+        The job.
+
+    Returns
+    -------
+    str
+        The last message of its log; else how it was ended, in words.
+    """
+    texts = [_tail(Path(path)) for path in failure.logs]
+    own = next(filter(None, (last_message(text) for text in texts[:1])), "")
+    return own or _how_it_ended(failure, "\n".join([failure.said, *texts]))
+
+
+def told(failures: Sequence[Failure], folder: Path) -> list[str]:
+    """Return the lines that a run ends with: alike failures once, with the first log.
+
+    Parameters
+    ----------
+    failures
+        Jobs that failed, in order.
+    folder
+        Working directory, at which the logs' paths start.
+
+    Returns
+    -------
+    list of str
+        Lines; the first kinds of failures only.
+    """
+    kinds: dict[tuple[str, str], list[Failure]] = {}
+    messages: dict[tuple[str, str], str] = {}
+    for failure in failures:
+        text = message(failure)
+        kind = (failure.rule, _NUMBER.sub("#", text))
+        kinds.setdefault(kind, []).append(failure)
+        messages.setdefault(kind, text)
+    lines: list[str] = []
+    for kind, alike in list(kinds.items())[:_KINDS_SHOWN]:
+        lines += [f"✗ {_names(alike)}", *messages[kind].splitlines()]
+        lines += [f"log: {folder / path}" for path in alike[0].logs[:1]]
+    if len(kinds) > _KINDS_SHOWN:
+        lines.append(f"… and {len(kinds) - _KINDS_SHOWN} more kinds of failures")
+    return lines
+
+
+def _names(alike: Sequence[Failure]) -> str:
+    if len(alike) == 1:
+        return f"{alike[0].name} failed"
+    some = ", ".join(" ".join(each.wildcards.values()) for each in alike[:_JOBS_NAMED])
+    more = ", …" if len(alike) > _JOBS_NAMED else ""
+    return f"{len(alike)} jobs of {alike[0].rule} failed ({some}{more})"
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _LONGEST_LOG_BYTES))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _how_it_ended(failure: Failure, told: str) -> str:
+    """Words for an end that the job could say nothing about."""
+    rule = failure.rule
+    profile = "under set-resources in the profile"
+    if _OUT_OF_MEMORY.search(told):
+        had = failure.resources.get("mem_mb", "unknown")
+        return (
+            "It was killed from outside, as happens when memory runs out: it was planned with"
+            f" {had} MB.\nGive it more with `{rule}:mem_mb=…` {profile}, or run fewer jobs at a"
+            " time (--cores)."
+        )
+    if _OUT_OF_TIME.search(told):
+        had = failure.resources.get("runtime", "unknown")
+        return (
+            f"Its time was over ({had} minutes).\nGive it more with `{rule}:runtime=…` {profile}."
+        )
+    if _ENDED.search(told):
+        return "It was ended from outside (a person, or the cluster). Start the same command again."
+    if _CRASH.search(told):
+        return (
+            "It crashed in a compiled library, as happens on a full disk or with too little memory."
+        )
+    if "MissingOutputException" in told:
+        return without_header(failure.said)
+    if status := _STATUS.search(told):
+        return f"It ended with status {status[1]} before it could write its log."
+    return without_header(failure.said) or "It ended without a message."

@@ -1,0 +1,227 @@
+"""What Snakemake's records become on the terminal: a line for each job, one message at the end.
+
+Snakemake's own table of jobs, its reasons and its tracebacks stay in its log file, which the last
+line names. Used instead of a logger plugin, because a plugin must be an installed package, and the
+workflow runs from a clone; the records are those of ``snakemake-interface-logger-plugins``.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from scripts.terminal.failures import Failure, told, without_header
+from scripts.terminal.progress import Progress, duration
+
+# what Snakemake says of itself in every run; unknown lines are shown
+_NOISE = (
+    "Assuming unrestricted shared filesystem",
+    "Building DAG",
+    "Cleanup ",
+    "Complete log",
+    "Conda environments:",
+    "DAG of jobs will be updated",
+    "Elapsed time",
+    "Execute ",
+    "Failed to set marker file",
+    "Finished job",
+    "Group jobs:",
+    "Processed ",
+    "Provided ",
+    "Removing ",
+    "Rules claiming more threads",
+    "Select jobs",
+    "Shutting down",
+    "Singularity containers:",
+    "Terminating processes",
+    "Trying to restart job",
+    "Updating checkpoint",
+    "Using shell",
+    "Will exit after finishing",
+    "Workflow has started",
+    "host:",
+    "Touching output",
+    "Write-protecting",
+    "Job rate limit",
+)
+_STOPPED = ("on user request", "Will exit after finishing")
+_GREEN, _YELLOW, _RED = 32, 33, 31
+
+
+class Terminal(logging.Handler):
+    """Handler that takes the place of Snakemake's own on the terminal.
+
+    Parameters
+    ----------
+    stream
+        Where to write.
+    progress
+        Counts the jobs.
+    planned
+        Gives the number of jobs of each rule of the run, as it is planned now.
+    colour
+        Whether the stream shows colours.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        progress: Progress,
+        planned: Callable[[], Mapping[str, int]],
+        *,
+        colour: bool = False,
+    ) -> None:
+        super().__init__(logging.INFO)
+        self._stream = stream
+        self._colour = colour
+        self._planned = planned
+        self._progress = progress
+        self._total = -1
+        self._start = time.monotonic()
+        self._jobs: dict[int, Failure] = {}
+        self._failed: dict[int, Failure] = {}
+        self._held: dict[int, str] = {}  # thread -> error that may belong to a job
+        self._errors: list[str] = []
+        self._stopped = False
+        self._over = False
+        self._events = {
+            "job_info": self._job_info,
+            "job_error": self._job_error,
+            "job_finished": self._job_finished,
+            "progress": self._plan,
+            "error": self._error,
+        }
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write what a person needs of one record of Snakemake.
+
+        Parameters
+        ----------
+        record
+            The record.
+        """
+        try:
+            event = getattr(record, "event", None)
+            if event is not None:
+                self._events.get(str(event), self._nothing)(record)
+            elif record.levelno >= logging.ERROR:
+                self._error(record)
+            else:
+                self._remark(record)
+        except Exception:  # noqa: BLE001 - as every handler: a fault of logging ends no run
+            self.handleError(record)
+
+    def _nothing(self, record: logging.LogRecord) -> None:
+        """Leave a record to Snakemake's log."""
+
+    def _remark(self, record: logging.LogRecord) -> None:
+        text = record.getMessage().strip()
+        self._stopped |= any(each in text for each in _STOPPED)
+        if text and text != "None" and not self._over and not text.startswith(_NOISE):
+            self._write(text, _YELLOW if record.levelno > logging.INFO else None)
+
+    def _job_info(self, record: Any) -> None:  # noqa: ANN401 - a record with Snakemake's fields
+        resources = dict(record.resources)
+        self._jobs[record.jobid] = Failure(
+            record.rule_name, dict(record.wildcards or {}), tuple(record.log or ()), resources
+        )
+
+    def _error(self, record: logging.LogRecord) -> None:
+        """Hold an error back: the record that names the job follows in the same thread."""
+        text = record.getMessage()
+        self._held[record.thread or 0] = text
+        self._errors.append(text)
+
+    def _job_error(self, record: Any) -> None:  # noqa: ANN401
+        known = self._jobs.get(record.jobid, Failure(record.rule_name))
+        said = [self._held.pop(record.thread, ""), str(record.rule_msg or "")]
+        self._failed[record.jobid] = Failure(
+            known.rule,
+            known.wildcards,
+            tuple(record.log or ()) or known.logs,
+            known.resources,
+            "\n".join(filter(None, said)),
+        )
+
+    def _plan(self, record: Any) -> None:  # noqa: ANN401
+        """Count the planned jobs again when there are more than before."""
+        if record.total != self._total:
+            self._total = record.total
+            self._progress.plan(self._planned())
+
+    def _job_finished(self, record: Any) -> None:  # noqa: ANN401
+        self._failed.pop(record.job_id, None)  # a later attempt went well
+        job = self._jobs.get(record.job_id)
+        if job is None or job.rule not in self._progress.stage_of:
+            return
+        if self._total < 0:
+            self._progress.plan(self._planned())
+        self._progress.finish(job.rule)
+        self._write(self._line(job), None)
+
+    def _line(self, job: Failure) -> str:
+        left_s = self._progress.left_s(time.monotonic() - self._start)
+        left = "" if left_s is None else f"about {duration(left_s)} left"
+        stage = self._progress.stage_of[job.rule]
+        share = f"{min(99, int(100 * self._progress.share)):3d} %"
+        count = self._progress.count(job.rule)
+        line = f"{time.strftime('%H:%M:%S')} {share}  {stage:<9} {job.name:<36} {count:<14} {left}"
+        return line.rstrip()
+
+    def failed(self, folder: Path, log: str) -> None:
+        """Write the last message of a run that failed; nothing is written after it.
+
+        Parameters
+        ----------
+        folder
+            Working directory.
+        log
+            Snakemake's log of the run.
+        """
+        if self._stopped:
+            lines = ["Stopped as asked. The same command goes on from here."]
+        elif self._failed:
+            lines = told(list(self._failed.values()), folder)
+        else:
+            lines = self._other_errors()
+        self._end(lines, _YELLOW if self._stopped else _RED, log)
+
+    def succeeded(self, lines: list[str]) -> None:
+        """Write the last lines of a run that went well; nothing is written after them.
+
+        Parameters
+        ----------
+        lines
+            What to say; the first is the verdict.
+        """
+        bad = not lines[0].startswith("✓")
+        self._end(lines, _YELLOW if bad else _GREEN)
+
+    def close(self) -> None:
+        """Write errors that no end of a run has told, like those of a config."""
+        if not self._over and self._errors:
+            self._end(self._other_errors(), _RED)
+        super().close()
+
+    def _other_errors(self) -> list[str]:
+        texts = dict.fromkeys(without_header(each) for each in self._errors)
+        shown = [f"✗ {text}" for text in texts if not text.startswith("Exiting because a job")]
+        return [line for text in shown for line in text.splitlines()]
+
+    def _end(self, lines: list[str], colour: int, log: str = "") -> None:
+        self._over = True
+        first, *rest = lines or ["✗ The run failed."]
+        self._write("\n" + first, colour)
+        for line in rest:
+            self._write(line, None)
+        if log:
+            self._write(f"all that ran: {log}", None)
+
+    def _write(self, text: str, colour: int | None) -> None:
+        if self._colour and colour is not None:
+            text = f"\033[{colour}m{text}\033[0m"
+        self._stream.write(text + "\n")
+        self._stream.flush()

@@ -1,0 +1,136 @@
+"""How far a run is: a share that never falls, though checkpoints add jobs, and the time left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+# shares of a volume's time, in per cent, as the demo and the volumes of the benchmarks spend it; a
+# stage counts in proportion to its own jobs, so jobs that a checkpoint adds move no other stage
+WEIGHTS = {
+    "transfer": 10,
+    "ingest": 3,
+    "match": 40,
+    "review": 6,
+    "solve": 4,
+    "zcorr": 12,
+    "correct": 5,
+    "export": 18,
+    "report": 2,
+}
+_OTHER_WEIGHT = 2
+_EARLIEST_SHARE = 0.03  # below it an estimate of the time left means nothing
+
+
+class Progress:
+    """Jobs done and planned of each rule.
+
+    Parameters
+    ----------
+    stage_of
+        Rule -> its stage; rules that are not in it, the targets, do not count.
+    until
+        The last stage that the run is to reach: the stages before it count although checkpoints
+        hide their jobs at first. None: only what is planned counts.
+    """
+
+    def __init__(self, stage_of: Mapping[str, str], until: str | None = None) -> None:
+        self.stage_of = stage_of
+        self.until = until
+        self.done: Counter[str] = Counter()
+        self.planned: Counter[str] = Counter()
+        self.share = 0.0
+
+    def plan(self, jobs: Mapping[str, int]) -> None:
+        """Take the jobs of each rule that this run has to do, those that it has done included.
+
+        Parameters
+        ----------
+        jobs
+            Rule -> number of jobs.
+        """
+        known = {rule: n for rule, n in jobs.items() if rule in self.stage_of}
+        self.planned = Counter(known) | self.done  # a checkpoint's done jobs may be gone
+
+    def finish(self, rule: str) -> None:
+        """Count a job that ended well.
+
+        Parameters
+        ----------
+        rule
+            Its rule.
+        """
+        if rule not in self.stage_of:
+            return
+        self.done[rule] += 1
+        self.planned[rule] = max(self.planned[rule], self.done[rule])
+        self.share = max(self.share, self._share())
+
+    def count(self, rule: str) -> str:
+        """Return how many jobs of a rule are done.
+
+        Parameters
+        ----------
+        rule
+            Its name.
+
+        Returns
+        -------
+        str
+            Like ``3 of 40``; nothing for a rule with one job.
+        """
+        return f"{self.done[rule]} of {self.planned[rule]}" if self.planned[rule] > 1 else ""
+
+    def left_s(self, elapsed_s: float) -> float | None:
+        """Return the time that is left, if the rest goes like what is done.
+
+        Parameters
+        ----------
+        elapsed_s
+            Seconds since the run began.
+
+        Returns
+        -------
+        float or None
+            Seconds; None while too little is done to tell.
+        """
+        if self.share < _EARLIEST_SHARE:
+            return None
+        return elapsed_s * (1 - self.share) / self.share
+
+    def _share(self) -> float:
+        done, planned = self._by_stage(self.done), self._by_stage(self.planned)
+        weights = {stage: WEIGHTS.get(stage, _OTHER_WEIGHT) for stage in planned}
+        parts = (weights[stage] * done[stage] / planned[stage] for stage in planned)
+        return sum(parts) / (sum(weights.values()) + self._hidden(set(planned)))
+
+    def _hidden(self, planned: set[str]) -> int:
+        """Weight of the stages between the first planned one and the last, not yet planned."""
+        order = list(WEIGHTS)
+        first = next((at for at, stage in enumerate(order) if stage in planned), len(order))
+        last = order.index(self.until) if self.until in WEIGHTS else -1
+        return sum(WEIGHTS[each] for each in order[first : last + 1] if each not in planned)
+
+    def _by_stage(self, jobs: Mapping[str, int]) -> Counter[str]:
+        stages: Counter[str] = Counter()
+        for rule, n in jobs.items():
+            stages[self.stage_of[rule]] += n
+        return stages
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as a person would say it.
+
+    Parameters
+    ----------
+    seconds
+        Duration.
+
+    Returns
+    -------
+    str
+        Like ``40 s``, ``12 min`` or ``3.5 h``.
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
