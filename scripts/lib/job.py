@@ -16,7 +16,9 @@ from typing import Any, NoReturn
 
 # of the disk, not of the code; what to do about them, after the path and the system's word for it
 _FULL = "Free some space there, or set work_dir to a folder on a larger disk"
-_CLOSED = "Make it writable for whoever runs the workflow, or set work_dir to another folder"
+_CLOSED = (
+    "Give whoever runs the workflow access, or name another place (work_dir, transfer.dat_root)"
+)
 _DISK = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _CLOSED),

@@ -21,6 +21,11 @@ _ENDED = re.compile(r"SIGTERM|exit status (?:-15|143)\b|TERM_OWNER|TERM_ADMIN|CA
 _CRASH = re.compile(r"SIGSEGV|SIGBUS|exit status (?:-11|139|-7|135)\b")
 _STATUS = re.compile(r"exit status (\d+)")
 _HEADER = re.compile(r"^(?:\w+(?:Error|Exception))(?: in [^\n]*)?(?:, line \d+)?:\n", re.MULTILINE)
+_SYSTEM = re.compile(r"^\[Errno \d+\] ([^:\n]+): (.+)$")
+_NO_OUTPUT = re.compile(
+    r"MissingOutputException in rule (\w+).*some output files are missing\. ([^.]*)\..*?:\n(.*)",
+    re.DOTALL,
+)
 _PLACE = re.compile(r'^  File "[^\n]*", line \d+, in [^\n]*\n?', re.MULTILINE)
 
 
@@ -32,6 +37,7 @@ class Failure:
     wildcards: Mapping[str, str] = field(default_factory=dict)
     logs: Sequence[str] = ()
     resources: Mapping[str, object] = field(default_factory=dict)
+    before: Mapping[str, int] = field(default_factory=dict)  # logs of an earlier run: their times
     said: str = ""  # what Snakemake or the cluster said of its end
 
     @property
@@ -54,14 +60,9 @@ def last_message(log: str) -> str:
         A message as it is; of a traceback its last line, named as a fault of the workflow.
     """
     found = list(_RECORD.finditer(log))
-    ends = [each.start() for each in found[1:]] + [len(log)]
-    errors = [
-        log[each.end() : end].strip()
-        for each, end in zip(found, ends, strict=True)
-        if each[1] in ("ERROR", "CRITICAL") and each[2] == "job"
-    ]
-    if errors:
-        return without_traceback(errors[-1])
+    last = found[-1] if found else None
+    if last and last[1] == "ERROR" and last[2] == "job":
+        return without_traceback(log[last.end() :].strip())
     return without_traceback(log) if _TRACEBACK in log else ""
 
 
@@ -87,7 +88,7 @@ def without_traceback(text: str) -> str:
 
 
 def without_header(text: str) -> str:
-    """Return what Snakemake says without the line that names its own exception and file.
+    """Return what Snakemake says without the lines that name its own exception and file.
 
     Parameters
     ----------
@@ -97,10 +98,22 @@ def without_header(text: str) -> str:
     Returns
     -------
     str
-        The message.
+        The message; of a folder or file that cannot be made, with the key of the config.
     """
+    if lacks := _NO_OUTPUT.search(text):
+        files = ", ".join(line.split(" (")[0].strip() for line in lacks[3].splitlines())
+        return (
+            f"{lacks[1]} ended well and left no {files}. {lacks[2]}; where a network disk shows"
+            " files late, make latency-wait in the profile longer."
+        )
     text = without_traceback(_HEADER.sub("", text, count=1).strip())
-    return _PLACE.sub("", text).strip()
+    text = _PLACE.sub("", text).strip()
+    if system := _SYSTEM.match(text):
+        return (
+            f"work_dir: cannot write {system[2]}: {system[1]}. Set work_dir to a folder that can be"
+            " made, and written by whoever runs the workflow, with room for the volumes."
+        )
+    return text
 
 
 def message(failure: Failure) -> str:
@@ -116,9 +129,30 @@ def message(failure: Failure) -> str:
     str
         The last message of its log; else how it was ended, in words.
     """
-    texts = [_tail(Path(path)) for path in failure.logs]
-    own = next(filter(None, (last_message(text) for text in texts[:1])), "")
+    texts = [
+        _tail(Path(path)) for path in failure.logs if written(path) != failure.before.get(path)
+    ]
+    own = next(filter(None, map(last_message, texts)), "")
     return own or _how_it_ended(failure, "\n".join([failure.said, *texts]))
+
+
+def written(path: str) -> int | None:
+    """Return when a log was written last.
+
+    Parameters
+    ----------
+    path
+        The log.
+
+    Returns
+    -------
+    int or None
+        Nanoseconds, on the clock of its disk; None where there is no log.
+    """
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def told(failures: Sequence[Failure], folder: Path) -> list[str]:
@@ -192,8 +226,6 @@ def _how_it_ended(failure: Failure, told: str) -> str:
         return (
             "It crashed in a compiled library, as happens on a full disk or with too little memory."
         )
-    if "MissingOutputException" in told:
-        return without_header(failure.said)
     if status := _STATUS.search(told):
         return f"It ended with status {status[1]} before it could write its log."
     return without_header(failure.said) or "It ended without a message."

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from scripts.terminal.failures import Failure, told, without_header
+from scripts.terminal.failures import Failure, told, without_header, written
 from scripts.terminal.progress import Progress, duration
 
 # what Snakemake says of itself in every run; unknown lines are shown
@@ -23,6 +23,7 @@ _NOISE = (
     "Cleanup ",
     "Complete log",
     "Conda environments:",
+    "Creating specified working directory",
     "DAG of jobs will be updated",
     "Elapsed time",
     "Execute ",
@@ -47,6 +48,8 @@ _NOISE = (
     "Write-protecting",
     "Job rate limit",
 )
+_SUBMITTED = " has been submitted with "
+_REPLANNED = "Updating checkpoint"
 _STOPPED = ("on user request", "Will exit after finishing")
 _GREEN, _YELLOW, _RED = 32, 33, 31
 
@@ -79,7 +82,7 @@ class Terminal(logging.Handler):
         self._colour = colour
         self._planned = planned
         self._progress = progress
-        self._total = -1
+        self._replanned = True  # until the first job ended, nothing is counted
         self._start = time.monotonic()
         self._jobs: dict[int, Failure] = {}
         self._failed: dict[int, Failure] = {}
@@ -91,7 +94,6 @@ class Terminal(logging.Handler):
             "job_info": self._job_info,
             "job_error": self._job_error,
             "job_finished": self._job_finished,
-            "progress": self._plan,
             "error": self._error,
         }
 
@@ -120,13 +122,16 @@ class Terminal(logging.Handler):
     def _remark(self, record: logging.LogRecord) -> None:
         text = record.getMessage().strip()
         self._stopped |= any(each in text for each in _STOPPED)
-        if text and text != "None" and not self._over and not text.startswith(_NOISE):
+        self._replanned |= text.startswith(_REPLANNED)
+        noise = text.startswith(_NOISE) or _SUBMITTED in text
+        if text and text != "None" and not self._over and not noise:
             self._write(text, _YELLOW if record.levelno > logging.INFO else None)
 
     def _job_info(self, record: Any) -> None:  # noqa: ANN401 - a record with Snakemake's fields
-        resources = dict(record.resources)
+        logs = tuple(record.log or ())
+        times = {path: at for path in logs if (at := written(path)) is not None}
         self._jobs[record.jobid] = Failure(
-            record.rule_name, dict(record.wildcards or {}), tuple(record.log or ()), resources
+            record.rule_name, dict(record.wildcards or {}), logs, dict(record.resources), times
         )
 
     def _error(self, record: logging.LogRecord) -> None:
@@ -137,27 +142,26 @@ class Terminal(logging.Handler):
 
     def _job_error(self, record: Any) -> None:  # noqa: ANN401
         known = self._jobs.get(record.jobid, Failure(record.rule_name))
-        said = [self._held.pop(record.thread, ""), str(record.rule_msg or "")]
+        held = self._held.pop(record.thread, "")
+        if held in self._errors:
+            self._errors.remove(held)
+        said = [held, str(record.rule_msg or "")]
         self._failed[record.jobid] = Failure(
             known.rule,
             known.wildcards,
             tuple(record.log or ()) or known.logs,
             known.resources,
+            known.before,
             "\n".join(filter(None, said)),
         )
-
-    def _plan(self, record: Any) -> None:  # noqa: ANN401
-        """Count the planned jobs again when there are more than before."""
-        if record.total != self._total:
-            self._total = record.total
-            self._progress.plan(self._planned())
 
     def _job_finished(self, record: Any) -> None:  # noqa: ANN401
         self._failed.pop(record.job_id, None)  # a later attempt went well
         job = self._jobs.get(record.job_id)
         if job is None or job.rule not in self._progress.stage_of:
             return
-        if self._total < 0:
+        if self._replanned:
+            self._replanned = False
             self._progress.plan(self._planned())
         self._progress.finish(job.rule)
         self._write(self._line(job), None)
@@ -183,10 +187,8 @@ class Terminal(logging.Handler):
         """
         if self._stopped:
             lines = ["Stopped as asked. The same command goes on from here."]
-        elif self._failed:
-            lines = told(list(self._failed.values()), folder)
         else:
-            lines = self._other_errors()
+            lines = told(list(self._failed.values()), folder) + self._other_errors()
         self._end(lines, _YELLOW if self._stopped else _RED, log)
 
     def succeeded(self, lines: list[str]) -> None:

@@ -105,10 +105,11 @@ class Progress:
         return sum(parts) / (sum(weights.values()) + self._hidden(set(planned)))
 
     def _hidden(self, planned: set[str]) -> int:
-        """Weight of the stages between the first planned one and the last, not yet planned."""
+        """Weight of the stages not yet planned, after those that are at work and up to the last."""
         order = list(WEIGHTS)
-        first = next((at for at, stage in enumerate(order) if stage in planned), len(order))
         last = order.index(self.until) if self.until in WEIGHTS else -1
+        worked = {self.stage_of[rule] for rule in self.done} or planned
+        first = max((order.index(each) for each in worked if each in WEIGHTS), default=last)
         return sum(WEIGHTS[each] for each in order[first : last + 1] if each not in planned)
 
     def _by_stage(self, jobs: Mapping[str, int]) -> Counter[str]:

@@ -13,6 +13,7 @@ import yaml
 
 from scripts.lib.files import read_table
 from tests.transfer.scopes import DATA_SET, Microscope, dat_bytes, dat_name
+from tests.workflow.conftest import executed
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 600
@@ -71,9 +72,10 @@ class Session:
         )
 
     def jobs(self, *argv):
-        """Run, and give exit status and the rules in the order they began."""
+        """Run, and give exit status and the rules in the order they ended, or would begin."""
         done = self.run(*argv)
-        rules = re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", done.stdout, re.MULTILINE)
+        listed = re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", done.stdout, re.MULTILINE)
+        rules = executed(done) + listed
         return done.returncode, [rule for rule in rules if rule != "transfer"], done.stdout
 
     def layers(self):

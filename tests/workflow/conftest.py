@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,6 +27,12 @@ SMALL = {
     "transfer": {"layers_per_job": 5},
     "export": {"block_zyx_px": [5, 64, 64]},
 }
+
+
+def executed(done):
+    """Rules of the jobs that a run's terminal shows, in the order they ended; failed ones last."""
+    ended = re.findall(r"^\d\d:\d\d:\d\d +\d+ %  \w+ +(\w+)", done.stdout, re.MULTILINE)
+    return ended + re.findall(r"^✗ (?:\d+ jobs of )?(\w+).* failed", done.stdout, re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.workflow.conftest import executed
+
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
@@ -35,10 +37,6 @@ def rules_of(done):
     """Names of the rules in the table of jobs that Snakemake prints."""
     table = done.stdout.partition("Job stats:")[2].partition("\n\n")[0]
     return {line.split()[0] for line in table.splitlines()[3:] if line.strip()} - {"total"}
-
-
-def executed(done):
-    return re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", done.stdout, re.MULTILINE)
 
 
 def test_dry_run_lists_the_pending_work(history):

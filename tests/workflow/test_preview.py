@@ -11,7 +11,7 @@ import pytest
 from scripts.lib import files
 from scripts.lib.volumes import multiscale
 from scripts.lib.volumes.multiscale import Target
-from tests.workflow.conftest import ROOT, make_volume
+from tests.workflow.conftest import ROOT, executed, make_volume
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
@@ -31,10 +31,6 @@ class Growth:
     volume: object
     ran: list
     seen: list
-
-
-def executed(done):
-    return re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", done.stdout, re.MULTILINE)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,62 @@
+"""Jobs: the last record of a log is the message that a person must see."""
+
+import errno
+import logging
+from types import SimpleNamespace
+
+import pytest
+
+from scripts.lib.job import UserError, job
+from scripts.terminal.failures import last_message
+
+
+@pytest.fixture(autouse=True)
+def _root_logger():
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    for each in set(root.handlers) - set(handlers):
+        each.close()
+    root.handlers, root.level = handlers, level
+
+
+def ended_by(tmp_path, error):
+    """Run a job that raises; give what the end of the run would say."""
+    path = tmp_path / "job.log"
+    resources = SimpleNamespace(mem_mb=3000)
+    made = SimpleNamespace(rule="x", log=[str(path)], wildcards={}, resources=resources)
+    with pytest.raises(SystemExit) as stop, job(made):
+        raise error
+    assert stop.value.code == 1
+    return last_message(path.read_text())
+
+
+def test_a_fault_of_the_config_is_told_as_it_is(tmp_path):
+    assert ended_by(tmp_path, UserError("a: expected 1\nfound 2")) == "a: expected 1\nfound 2"
+
+
+def test_a_full_disk_is_named_with_path_space_and_key(tmp_path):
+    said = ended_by(tmp_path, OSError(errno.ENOSPC, "No space", str(tmp_path / "a.h5")))
+    assert said.startswith(f"{tmp_path / 'a.h5'}: No space left on device (")
+    assert "GB are free there" in said
+    assert "work_dir" in said
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_closed_disk_is_named_with_path_and_key(tmp_path, number):
+    said = ended_by(tmp_path, OSError(number, "closed", str(tmp_path / "a.h5")))
+    assert said.startswith(f"{tmp_path / 'a.h5'}: ")
+    assert "work_dir" in said
+    assert "free" not in said
+
+
+def test_memory_that_is_used_up_is_told_with_the_amount_planned(tmp_path):
+    said = ended_by(tmp_path, MemoryError("Unable to allocate 9 GiB"))
+    assert "out of memory, planned with 3000 MB (Unable to allocate 9 GiB)" in said
+    assert "x:mem_mb=" in said
+
+
+def test_another_error_is_a_fault_of_the_workflow_and_its_traceback_is_in_the_log(tmp_path):
+    said = ended_by(tmp_path, KeyError("z"))
+    assert said == "A fault of the workflow itself, not of the config: KeyError: 'z'"
+    assert "Traceback (most recent call last)" in (tmp_path / "job.log").read_text()
