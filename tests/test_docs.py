@@ -89,3 +89,11 @@ def test_the_citation_is_of_this_version():
     assert {"cff-version", "message", "title", "authors"} <= cited.keys()
     assert (str(cited["version"]), cited["license"]) == (project["version"], "BSD-3-Clause")
     assert project["license"]["text"] == cited["license"]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted(ROOT.glob("profiles/*/*.yaml"))], ids=name)
+def test_no_command_gives_its_target_as_one_more_config_file(page):
+    """Snakemake takes every word behind --configfile, until the next option, for a config."""
+    for words in re.findall(r"snakemake [^\n`#]*?--configfile +([^\n`#]+)", page.read_text()):
+        files = re.split(r" +-", words.strip())[0].split()
+        assert len(files) == 1, f"{name(page)}: --configfile {words}"
