@@ -1,7 +1,7 @@
 """What an interrupted slab had finished: one line per column of blocks, appended as it is written.
 
 A journal is worth something only to a job that would write the same voxels: its first line is the
-digest of all they depend on. A torn last line is no line.
+digest of all they depend on. A torn last line is no line, and is cut off before the next is added.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = {"area": [area[0].start, area[1].start], "rows": rows}
         text = files.canonical_json(line) + "\n"
-        if not self.path.exists():
+        files.cut_to_whole_lines(self.path)
+        if not self.path.exists() or not self.path.stat().st_size:
             text = files.canonical_json({"key": self.key}) + "\n" + text
         with self.path.open("a") as file:
             file.write(text)
@@ -91,6 +92,7 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
     def _lines(self) -> list[dict[str, Any]]:
+        files.cut_to_whole_lines(self.path)
         out = []
         for line in self.path.read_text().splitlines() if self.path.exists() else ():
             try:

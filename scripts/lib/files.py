@@ -178,6 +178,27 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         partial.write_bytes(data)
 
 
+def cut_to_whole_lines(path: str | Path) -> None:
+    """Cut an append-only file after its last whole line, so that the next append begins a new one.
+
+    A kill in the middle of an append leaves a line without its end; what is appended to it would
+    be lost with it.
+
+    Parameters
+    ----------
+    path
+        File of lines; nothing happens where there is none.
+    """
+    file = Path(path)
+    if not file.exists():
+        return
+    with file.open("r+b") as stream:
+        data = stream.read()
+        whole = data.rfind(b"\n") + 1
+        if whole < len(data):
+            stream.truncate(whole)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write text to a file atomically, as UTF-8.
 

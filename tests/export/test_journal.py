@@ -88,3 +88,18 @@ def test_a_job_that_ended_well_leaves_no_journal_and_may_say_so_twice(tmp_path):
     journal.remove()
     assert not journal.path.exists()
     journal.remove()
+
+
+def test_a_journal_cut_at_any_byte_goes_on_and_loses_no_column_added_later(plan, tmp_path):
+    journal = Journal(tmp_path / "0000.jsonl", "key")
+    for place in ((0, 0), (16, 0)):
+        journal.add(area(*place), rows(*place))
+    whole = journal.path.read_bytes()
+    for length in range(len(whole)):
+        journal.path.write_bytes(whole[:length])
+        before = {} if b"\n" not in whole[:length] else None
+        journal.add(area(0, 16), rows(0, 16))
+        journal.add(area(0, 32), rows(0, 32))
+        found = journal.finished(plan)
+        assert {(0, 16), (0, 32)} <= found.keys(), length
+        assert before is None or set(found) == {(0, 16), (0, 32)}
