@@ -62,7 +62,8 @@ class Case:
 
 def examine(config: Mapping[str, Any], dat_root: Path, work_dir: Path) -> list[Finding]:
     """Return all findings, errors first."""
-    converted = (work_dir / "transfer/plan.tsv").exists()
+    records = ("transfer/plan.tsv", "transfer/layers.tsv")
+    converted = any((work_dir / name).exists() for name in records)
     case = Case(config, dat_root, work_dir, converted)
     findings = [*_work_dir(case), *_decisions(config)]
     if not dat_root.is_dir() or not os.access(dat_root, os.R_OK | os.X_OK):
