@@ -126,7 +126,9 @@ def test_a_run_that_was_stopped_says_so_and_goes_on_next_time(tmp_path, number, 
     does = "Path('begun').touch(); __import__('time').sleep(3); Path(snakemake.output[0]).touch()"
     small = Small(tmp_path, does)
     process = subprocess.Popen(
-        small.command("--config", "jobs=5"), cwd=tmp_path, text=True, start_new_session=True,
+        # one job at a time: a second one, still importing, would tell of its own interruption
+        small.command("--cores", "1", "--config", "jobs=5"),
+        cwd=tmp_path, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
