@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from scripts.lib.arrays import Array
+from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
 from scripts.solve.misalignment import LEAST_USED, enough
 
-GOOD, LOOK, NOT_GOOD = "good", "look", "not good"
 SURE = 2.0  # standard errors by which a shift has to exceed a limit
 MOST_PLACES = 200  # named in the summary; the table has all
 _APART = 2  # layers between places that are still one finding
