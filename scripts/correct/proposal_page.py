@@ -37,20 +37,61 @@ class Result:
 
 
 def sample(z: Sequence[float], count: int) -> list[float]:
-    """Return `count` layers evenly spread over all."""
+    """Return `count` layers evenly spread over all.
+
+    Parameters
+    ----------
+    z
+        Layers in ascending order, at least one.
+    count
+        At most so many.
+
+    Returns
+    -------
+    list of float
+        Distinct, in ascending order.
+    """
     at = np.unique(np.linspace(0, len(z) - 1, min(count, len(z))).round().astype(int))
     return [z[k] for k in at]
 
 
 def one_each(layers: Sequence[Sequence[TileSpec]]) -> list[TileSpec]:
-    """Return one tile of each layer, the next of its grid in the next layer."""
+    """Return one tile of each layer, the next of its grid in the next layer.
+
+    Parameters
+    ----------
+    layers
+        Tiles of each layer, none empty.
+
+    Returns
+    -------
+    list of TileSpec
+        As many as layers.
+    """
     return [tiles[k % len(tiles)] for k, tiles in enumerate(layers)]
 
 
 def result(
     tiles: Sequence[TileSpec], images: Sequence[Image], settings: Mapping[str, Any], pixel_nm: float
 ) -> Result:
-    """Propose, try the proposal on the sample, and measure what is left."""
+    """Propose, try the proposal on the sample, and measure what is left.
+
+    Parameters
+    ----------
+    tiles
+        The sample.
+    images
+        (h, w) of each, of one pixel size.
+    settings
+        ``correct.destreak`` of the config; its variant is taken.
+    pixel_nm
+        Side of a pixel.
+
+    Returns
+    -------
+    Result
+        Frequencies in cycles per µm, sd in grey values of the images.
+    """
     before = proposal.mean_spectrum(images)
     found = proposal.propose(before)
     step = {
@@ -81,7 +122,20 @@ def result(
 
 
 def page(volume: str, result: Result) -> str:
-    """Return the page."""
+    """Return the page.
+
+    Parameters
+    ----------
+    volume
+        Name of the volume.
+    result
+        What was found.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     f, count = result.figures, len(result.figures["tiles"])
     words = f"Streaks stand out of the spectrum of {count} tiles. For the YAML of the volume:"
     if not f["found"]:

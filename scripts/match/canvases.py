@@ -37,7 +37,13 @@ class Canvas:
 
     @property
     def mask(self) -> Bool:
-        """(h, w), False where a pixel is masked."""
+        """Return the mask.
+
+        Returns
+        -------
+        Bool
+            (h, w), False where a pixel is masked.
+        """
         if self.packed is None:
             return np.ones(self.shape, bool)
         bits = np.unpackbits(self.packed, count=self.shape[0] * self.shape[1])
@@ -45,16 +51,44 @@ class Canvas:
 
     @property
     def nbytes(self) -> int:
-        """Memory this canvas holds."""
+        """Return the memory this canvas holds.
+
+        Returns
+        -------
+        int
+            Bytes of features, mask and image.
+        """
         others = (self.packed, self.image)
         return self.features.nbytes + sum(a.nbytes for a in others if a is not None)
 
     def to_full(self, xy: Array) -> Array:
-        """Canvas px to full-scale px of the matching frame."""
+        """Return full-scale px of the matching frame.
+
+        Parameters
+        ----------
+        xy
+            (n, 2) canvas px.
+
+        Returns
+        -------
+        Array
+            (n, 2) x, y.
+        """
         return xy / self.scale + self.origin
 
     def to_canvas(self, xy: Array) -> Array:
-        """Full-scale px of the matching frame to canvas px."""
+        """Return canvas px.
+
+        Parameters
+        ----------
+        xy
+            (n, 2) full-scale px of the matching frame.
+
+        Returns
+        -------
+        Array
+            (n, 2) x, y.
+        """
         return np.asarray((xy - self.origin) * self.scale)
 
 
@@ -66,7 +100,13 @@ class Peaks:
 
     @property
     def nbytes(self) -> int:
-        """Memory this holds."""
+        """Return the memory this holds.
+
+        Returns
+        -------
+        int
+            Bytes of the places.
+        """
         return int(self.xy.nbytes)
 
 
@@ -74,7 +114,17 @@ Key = tuple[str, Rendering, Extraction | BlockParams | Blobs, Box | None, bool]
 
 
 class Canvases:
-    """Canvases of the tiles of one job."""
+    """Canvases of the tiles of one job.
+
+    Parameters
+    ----------
+    tiles
+        The tiles, and the transforms they share.
+    budget_mb
+        What may be kept, MB of 10^6 bytes.
+    source
+        How images and masks are read; None: from files.
+    """
 
     def __init__(self, tiles: TileSet, *, budget_mb: float, source: Source | None = None) -> None:
         self.tiles = tiles
@@ -86,7 +136,22 @@ class Canvases:
         self._held = 0
 
     def get(self, tile_id: str, stage: Stage, position: str = "") -> Canvas:
-        """Return the canvas of a tile as `stage` wants it; `position` selects the clip."""
+        """Return the canvas of a tile as a stage wants it.
+
+        Parameters
+        ----------
+        tile_id
+            One of the job's tiles.
+        stage
+            Its rendering, clip and extraction.
+        position
+            Side of its pair on which it lies, TOP, BOTTOM, LEFT or RIGHT: selects the clip.
+
+        Returns
+        -------
+        Canvas
+            Its features; with its image where the stage compares pixels.
+        """
         tile = self.by_id[tile_id]
         box = _clip_box(self.tiles, tile, stage.clip, position)
         wants_image = stage.min_correlation is not None
@@ -98,7 +163,24 @@ class Canvases:
         return canvas
 
     def peaks(self, tile_id: str, stage: Stage, how: Descriptors, position: str = "") -> Peaks:
-        """Return the peaks of a tile that the geometric descriptors of a stage are made of."""
+        """Return the peaks of a tile that the geometric descriptors of a stage are made of.
+
+        Parameters
+        ----------
+        tile_id
+            One of the job's tiles.
+        stage
+            Its clip.
+        how
+            Rendering and blobs, which are those of the descriptors and not of the stage.
+        position
+            As in `get`.
+
+        Returns
+        -------
+        Peaks
+            (n, 2) full-scale px of the matching frame.
+        """
         tile = self.by_id[tile_id]
         box = _clip_box(self.tiles, tile, stage.clip, position)
         key = (tile_id, how.render, how.blobs, box, False)
@@ -111,14 +193,44 @@ class Canvases:
         return found
 
     def picture(self, tile_id: str, stage: Stage, position: str = "") -> tuple[Bytes, Array]:
-        """Return the pixels of a tile as `stage` sees it, and the full-scale place of pixel 0."""
+        """Return the pixels of a tile as `stage` sees it, and the full-scale place of pixel 0.
+
+        Parameters
+        ----------
+        tile_id
+            One of the job's tiles.
+        stage
+            Its rendering and clip.
+        position
+            As in `get`.
+
+        Returns
+        -------
+        tuple
+            (h, w) uint8, 0 where masked, and (2,) x, y of pixel 0 in the matching frame.
+        """
         tile = self.by_id[tile_id]
         box = _clip_box(self.tiles, tile, stage.clip, position)
         drawn, origin = self._picture(tile, stage, box)
         return sift.byte_image(drawn, 0.0), np.array(origin)
 
     def blocks(self, tile_id: str, stage: Stage, position: str = "") -> BlockFeatures:
-        """Return what the block matcher needs of a tile."""
+        """Return what the block matcher needs of a tile.
+
+        Parameters
+        ----------
+        tile_id
+            One of the job's tiles.
+        stage
+            Its rendering, clip and block parameters.
+        position
+            As in `get`.
+
+        Returns
+        -------
+        BlockFeatures
+            Made of a mipmap level itself where the scale is that of a level.
+        """
         tile = self.by_id[tile_id]
         box = _clip_box(self.tiles, tile, stage.clip, position)
         key = (tile_id, stage.render, stage.block, box, False)

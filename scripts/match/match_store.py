@@ -21,17 +21,57 @@ class Collections(Protocol):
     """What of the render client this module needs."""
 
     def put_matches(self, collection: str, pairs: Sequence[CanvasMatches]) -> None:
-        """Upsert records."""
+        """Save records; one that is there is replaced.
+
+        Parameters
+        ----------
+        collection
+            Name of the match collection.
+        pairs
+            The records.
+        """
 
     def match_keys(self, collection: str, p_group: str) -> list[tuple[str, str, str, str, int]]:
-        """Keys and counts of a p group."""
+        """Return keys and counts of the pairs of a p group.
+
+        Parameters
+        ----------
+        collection
+            Name of the match collection.
+        p_group
+            Section id of p.
+
+        Returns
+        -------
+        list of tuple
+            p group, p id, q group, q id, number of points.
+        """
 
     def delete_pair(self, collection: str, key: Key) -> None:
-        """Delete one record."""
+        """Delete one record.
+
+        Parameters
+        ----------
+        collection
+            Name of the match collection.
+        key
+            p group, p id, q group, q id.
+        """
 
 
 def z_range(plan: Sequence[Pair]) -> tuple[float, float]:
-    """First and last layer that the pairs touch."""
+    """Return the first and the last layer that the pairs touch.
+
+    Parameters
+    ----------
+    plan
+        Pairs, at least one.
+
+    Returns
+    -------
+    tuple of float
+        z, both included.
+    """
     z = [float(group) for pair in plan for group in (pair.p_group, pair.q_group)]
     return min(z), max(z)
 
@@ -42,6 +82,22 @@ def store(
     """Pass the attempts on, their matches stored; afterwards drop old records of failed pairs.
 
     The points of a batch are released once stored: a yielded attempt still has them.
+
+    Parameters
+    ----------
+    client
+        The service.
+    collection
+        Name of the match collection.
+    plan
+        All pairs of the job, whose p groups are searched for old records.
+    attempts
+        One for each pair of the plan, as they come.
+
+    Yields
+    ------
+    Attempt
+        The attempts, in order, stored `PAIRS_PER_PUT` at a time.
     """
     failed: set[Key] = set()
     stream = iter(attempts)
@@ -55,7 +111,23 @@ def store(
 
 
 def counts(client: Collections, collection: str, plan: Sequence[Pair]) -> dict[Key, int]:
-    """Return the number of points of each stored pair, in the p groups of the plan."""
+    """Return the number of points of each stored pair, in the p groups of the plan.
+
+    Parameters
+    ----------
+    client
+        The service.
+    collection
+        Name of the match collection.
+    plan
+        Pairs whose p groups are read.
+
+    Returns
+    -------
+    dict
+        Number of points by p group, p id, q group, q id; other pairs of these groups are among
+        them.
+    """
     return {
         (group_p, id_p, group_q, id_q): count
         for group in p_groups(plan)
@@ -64,7 +136,24 @@ def counts(client: Collections, collection: str, plan: Sequence[Pair]) -> dict[K
 
 
 def delete(client: Collections, collection: str, groups: Iterable[str], unwanted: set[Key]) -> int:
-    """Delete the records of `unwanted` that exist in these p groups; give their number."""
+    """Delete the records of `unwanted` that exist in these p groups; give their number.
+
+    Parameters
+    ----------
+    client
+        The service.
+    collection
+        Name of the match collection.
+    groups
+        p groups to look into.
+    unwanted
+        p group, p id, q group, q id.
+
+    Returns
+    -------
+    int
+        Records that were deleted.
+    """
     stale = [
         key
         for group in groups

@@ -97,7 +97,20 @@ class Run:
 
 
 def choose(tables: Sequence[Json], tile_side_px: float) -> Json:
-    """Return the first table meant for tiles of this longer side, else the last."""
+    """Return the first table meant for tiles of this longer side, else the last.
+
+    Parameters
+    ----------
+    tables
+        At least one, in order of preference; ``max_tile_px`` null is any size.
+    tile_side_px
+        Longer side of the largest tile.
+
+    Returns
+    -------
+    dict
+        One of them.
+    """
     for table in tables:
         limit = table.get("max_tile_px")
         if limit is None or tile_side_px <= limit:
@@ -107,6 +120,16 @@ def choose(tables: Sequence[Json], tile_side_px: float) -> Json:
 
 def read_table(path: Path) -> Json:
     """Read a table of YAML, or of JSON, and check it.
+
+    Parameters
+    ----------
+    path
+        a YAML file, or one that ends in ``.json``.
+
+    Returns
+    -------
+    dict
+        As in the file, without defaults.
 
     Raises
     ------
@@ -132,6 +155,11 @@ def read_run(table: Json, run: str, z_distance: int | None = None) -> Run:
         Name of the run.
     z_distance
         Layers, instead of those of a run over layers; None: those of the table.
+
+    Returns
+    -------
+    Run
+        Rules of derivation, and stages with the common fields laid under theirs.
 
     Raises
     ------

@@ -28,7 +28,15 @@ Row = Mapping[str, str]
 
 
 class Provenance:
-    """What the results of one job are made of."""
+    """What the results of one job are made of.
+
+    Parameters
+    ----------
+    stages
+        Those of the run, in order.
+    tiles
+        The tiles, and the transforms they share.
+    """
 
     def __init__(self, stages: Sequence[Stage], tiles: TileSet) -> None:
         self.stages = [digest([VERSIONS.get(stage.method, 1), asdict(stage)]) for stage in stages]
@@ -37,12 +45,40 @@ class Provenance:
         self._by_id = {str(tile.tile_id): tile for tile in tiles.tiles}
 
     def digest(self, pair: Pair, asked: int) -> str:
-        """Return the digest of a pair's result after its first `asked` stages."""
+        """Return the digest of a pair's result after its first `asked` stages.
+
+        Parameters
+        ----------
+        pair
+            Of two of the job's tiles.
+        asked
+            Number of stages that had a say.
+
+        Returns
+        -------
+        str
+            Hexadecimal.
+        """
         both = [self._tile(pair.p_id), self._tile(pair.q_id)]
         return digest([both, tables.pair_row(pair), self.stages[:asked]])
 
     def row(self, attempt: Attempt, run: str, tiles: Mapping[str, TileSpec]) -> dict[str, Any]:
-        """Return the row of an attempt, with what a later run needs to tell whether it stands."""
+        """Return the row of an attempt, with what a later run needs to tell whether it stands.
+
+        Parameters
+        ----------
+        attempt
+            a pair after its stages.
+        run
+            Name of the run.
+        tiles
+            Tile specs by tile id.
+
+        Returns
+        -------
+        dict
+            `tables.TIMING_COLUMNS`; ``cpu_s`` in seconds.
+        """
         made_of = self.digest(attempt.pair, attempt.asked)
         return tables.result_row(attempt, run, tiles) | {
             "asked": attempt.asked,
@@ -58,7 +94,20 @@ class Provenance:
         return self._digests[tile_id]
 
     def stands(self, pair: Pair, row: Row) -> bool:
-        """Tell whether an earlier row of the pair is what matching would find again."""
+        """Tell whether an earlier row of the pair is what matching would find again.
+
+        Parameters
+        ----------
+        pair
+            As it is planned now.
+        row
+            `tables.TIMING_COLUMNS` of an earlier run.
+
+        Returns
+        -------
+        bool
+            False also where a stage was added that the pair would reach.
+        """
         asked = int(row["asked"])
         over = row["saved"] == "1" or "beyond_distance(" in row["reason"].rpartition("; ")[2]
         if asked > len(self.stages) or not (over or asked == len(self.stages)):
@@ -81,7 +130,19 @@ def _file(url: str) -> Any:  # noqa: ANN401 - a JSON value
 
 
 def earlier(path: str | Path | None) -> dict[Key, Row]:
-    """Return the rows that the last run of this job left, by pair; none without such a file."""
+    """Return the rows that the last run of this job left, by pair; none without such a file.
+
+    Parameters
+    ----------
+    path
+        ``match/timing/{run}/{chunk}.tsv.gz``; None: there is no earlier run.
+
+    Returns
+    -------
+    dict
+        Rows of `tables.TIMING_COLUMNS` by p group, p id, q group, q id; rows without these columns
+        are left out.
+    """
     if path is None or not Path(path).is_file():
         return {}
     rows = read_table(path)
@@ -92,7 +153,24 @@ def earlier(path: str | Path | None) -> dict[Key, Row]:
 def standing(
     plan: Iterable[Pair], rows: Mapping[Key, Row], provenance: Provenance, stored: Mapping[Key, int]
 ) -> dict[Key, Mapping[str, Any]]:
-    """Return the earlier rows that still hold; `stored` are counts of the collection, by pair."""
+    """Return the earlier rows that still hold.
+
+    Parameters
+    ----------
+    plan
+        Pairs of the job.
+    rows
+        Earlier rows by pair.
+    provenance
+        That of the job as it is now.
+    stored
+        Number of points in the collection by pair; a row whose count differs does not hold.
+
+    Returns
+    -------
+    dict
+        The rows by p group, p id, q group, q id.
+    """
     out: dict[Key, Mapping[str, Any]] = {}
     for pair in plan:
         row = rows.get(pair.key)

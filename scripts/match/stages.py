@@ -36,7 +36,14 @@ class Attempt:
 
     @property
     def matches(self) -> CanvasMatches | None:
-        """The record to store, None when no stage saved the pair."""
+        """Return the record to store.
+
+        Returns
+        -------
+        CanvasMatches or None
+            Points in full-scale px of the matching frames, weights (n,); None when no stage saved
+            the pair.
+        """
         out = self.outcome
         if out.p is None or out.q is None or out.reason:
             return None
@@ -53,13 +60,43 @@ Method = Callable[[Pair, Stage, Canvases], Outcome]
 def match_all(
     pairs: Iterable[Pair], stages: Sequence[Stage], canvases: Canvases
 ) -> Iterator[Attempt]:
-    """Take every pair through the stages, in the order given."""
+    """Take every pair through the stages, in the order given.
+
+    Parameters
+    ----------
+    pairs
+        In the order in which they are to be tried.
+    stages
+        Those of their run.
+    canvases
+        What the tiles of the job are drawn with.
+
+    Yields
+    ------
+    Attempt
+        One for each pair, in order.
+    """
     for pair in pairs:
         yield match_pair(pair, stages, canvases)
 
 
 def match_pair(pair: Pair, stages: Sequence[Stage], canvases: Canvases) -> Attempt:
-    """Try the stages in order until one saves; a pair beyond a stage's distance stops there."""
+    """Try the stages in order until one saves; a pair beyond a stage's distance stops there.
+
+    Parameters
+    ----------
+    pair
+        Two of the job's tiles.
+    stages
+        Those of its run.
+    canvases
+        What the tiles of the job are drawn with.
+
+    Returns
+    -------
+    Attempt
+        The stage that saved it or the last one tried, CPU time in s.
+    """
     reasons: list[str] = []
     tried, outcome, asked = "", Outcome("not_tried"), 0
     start = time.process_time()
@@ -81,7 +118,25 @@ def match_pair(pair: Pair, stages: Sequence[Stage], canvases: Canvases) -> Attem
 
 
 def sift_matches(pair: Pair, stage: Stage, canvases: Canvases) -> Outcome:
-    """Match features by descriptor, keep what a model explains, judge number and coverage."""
+    """Match features by descriptor, keep what a model explains, judge number and coverage.
+
+    Source: SIFT (Lowe 2004, doi:10.1023/B:VISI.0000029664.99615.94) and RANSAC (Fischler and Bolles
+    1981, doi:10.1145/358669.358692), with the limits of MultiStagePointMatchClient of render.
+
+    Parameters
+    ----------
+    pair
+        Two of the job's tiles.
+    stage
+        Its limits; lengths in full-scale px unless its field says otherwise.
+    canvases
+        What the tiles of the job are drawn with.
+
+    Returns
+    -------
+    Outcome
+        (n, 2) full-scale px of the matching frames, or the limit that was missed.
+    """
     p = canvases.get(pair.p_id, stage, pair.p_position)
     q = canvases.get(pair.q_id, stage, pair.q_position)
     how = replace(stage.consensus, epsilon_px=stage.consensus.epsilon_px * stage.render.scale)
@@ -235,7 +290,22 @@ def _described_matches(
 
 
 def block_matches(pair: Pair, stage: Stage, canvases: Canvases) -> Outcome:
-    """Correlate the tiles densely around the place that the stage positions predict."""
+    """Correlate the tiles densely around the place that the stage positions predict.
+
+    Parameters
+    ----------
+    pair
+        Two of the job's tiles, whose stage positions overlap.
+    stage
+        Its block parameters.
+    canvases
+        What the tiles of the job are drawn with.
+
+    Returns
+    -------
+    Outcome
+        (n, 2) full-scale px of the matching frames with a weight each, or why there are none.
+    """
     p = canvases.blocks(pair.p_id, stage, pair.p_position)
     q = canvases.blocks(pair.q_id, stage, pair.q_position)
     tiles, middle = canvases.tiles, p.to_full(np.array(p.shape[::-1]) / 2)[None]
@@ -253,7 +323,23 @@ def block_matches(pair: Pair, stage: Stage, canvases: Canvases) -> Outcome:
 
 
 def start_position_matches(pair: Pair, stage: Stage, canvases: Canvases) -> Outcome:
-    """Return four matches at the corners of the overlap of the two world boxes, at low weight."""
+    """Return four matches at the corners of the overlap of the two world boxes, at low weight.
+
+    Parameters
+    ----------
+    pair
+        Two of the job's tiles.
+    stage
+        Its ``start_position_weight``.
+    canvases
+        What the tiles of the job are drawn with.
+
+    Returns
+    -------
+    Outcome
+        (4, 2) full-scale px of the matching frames; reason ``no_overlap`` when the boxes do not
+        meet or the stage has no weight.
+    """
     one, other = canvases.by_id[pair.p_id], canvases.by_id[pair.q_id]
     shared = _overlap(one.box, other.box)
     if shared is None or stage.start_position_weight is None:

@@ -30,17 +30,54 @@ TIMING_COLUMNS = (*RESULT_COLUMNS, "asked", "made_of", "cpu_s")
 
 
 def pair_row(pair: Pair) -> dict[str, Any]:
-    """Return the row of a pair."""
+    """Return the row of a pair.
+
+    Parameters
+    ----------
+    pair
+        a pair.
+
+    Returns
+    -------
+    dict
+        `PAIR_COLUMNS`; dz in layers.
+    """
     return {name: getattr(pair, name) for name in PAIR_COLUMNS}
 
 
 def read_pair(row: Mapping[str, str]) -> Pair:
-    """Read the row of a pair."""
+    """Read the row of a pair.
+
+    Parameters
+    ----------
+    row
+        `PAIR_COLUMNS`, as text.
+
+    Returns
+    -------
+    Pair
+        The pair.
+    """
     return Pair(**{**row, "dz": int(row["dz"])})  # type: ignore[arg-type]
 
 
 def result_row(attempt: Attempt, run: str, tiles: Mapping[str, TileSpec]) -> dict[str, Any]:
-    """Return the row of an attempted pair; figures are empty where no stage saved it."""
+    """Return the row of an attempted pair; figures are empty where no stage saved it.
+
+    Parameters
+    ----------
+    attempt
+        a pair after its stages.
+    run
+        Name of the run.
+    tiles
+        Tile specs by tile id.
+
+    Returns
+    -------
+    dict
+        `RESULT_COLUMNS`; rms in full-scale px, cells as ``row,column``.
+    """
     pair, out = attempt.pair, attempt.outcome
     saved = attempt.matches is not None
     return {
@@ -62,12 +99,34 @@ def result_row(attempt: Attempt, run: str, tiles: Mapping[str, TileSpec]) -> dic
 
 
 def key(row: Mapping[str, str]) -> tuple[str, str, str, str]:
-    """Key of a pair in the collection."""
+    """Return the key of a pair in the collection.
+
+    Parameters
+    ----------
+    row
+        Of any table with the columns of a pair.
+
+    Returns
+    -------
+    tuple of str
+        p group, p id, q group, q id.
+    """
     return row["p_group"], row["p_id"], row["q_group"], row["q_id"]
 
 
 def p_groups(pairs: Iterable[Pair]) -> list[str]:
-    """Distinct p groups, sorted."""
+    """Return the distinct p groups.
+
+    Parameters
+    ----------
+    pairs
+        In any order.
+
+    Returns
+    -------
+    list of str
+        Section ids in text order.
+    """
     return sorted({pair.p_group for pair in pairs})
 
 

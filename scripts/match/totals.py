@@ -44,12 +44,30 @@ class Sums:
 
     @property
     def failed(self) -> int:
-        """Pairs that no stage saved."""
+        """Return the number of pairs that no stage saved.
+
+        Returns
+        -------
+        int
+            Planned less saved.
+        """
         return self.planned - len(self.saved)
 
 
 def add_up(planned: Sequence[Sequence[Row]], results: Sequence[Sequence[Row]]) -> Sums:
     """Compare the plan of each chunk with its results.
+
+    Parameters
+    ----------
+    planned
+        Rows of `tables.PAIR_COLUMNS`, chunk by chunk.
+    results
+        Rows of `tables.RESULT_COLUMNS` of the same chunks.
+
+    Returns
+    -------
+    Sums
+        The pairs of all chunks together.
 
     Raises
     ------
@@ -74,7 +92,20 @@ def add_up(planned: Sequence[Sequence[Row]], results: Sequence[Sequence[Row]]) -
 
 
 def strays(stored: Sequence[tuple[str, str, str, str, int]], sums: Sums) -> list[Key]:
-    """Return the stored pairs that no chunk saved."""
+    """Return the stored pairs that no chunk saved.
+
+    Parameters
+    ----------
+    stored
+        p group, p id, q group, q id and number of points of each pair of the collection.
+    sums
+        What the chunks saved.
+
+    Returns
+    -------
+    list of Key
+        p group, p id, q group, q id, in the order of `stored`.
+    """
     keys = [(pg, p, qg, q) for pg, p, qg, q, _ in stored]
     return [pair for pair in keys if pair not in sums.saved]
 
@@ -82,7 +113,26 @@ def strays(stored: Sequence[tuple[str, str, str, str, int]], sums: Sums) -> list
 def receipt(
     owner: str, collection: str, sums: Sums, inputs: Mapping[str, str], params: Mapping[str, Any]
 ) -> CollectionReceipt:
-    """Return the receipt of the closed collection."""
+    """Return the receipt of the closed collection.
+
+    Parameters
+    ----------
+    owner
+        Owner of the match collection.
+    collection
+        Name of the match collection.
+    sums
+        Those over all chunks.
+    inputs
+        Digest by name of the file that the collection was made of.
+    params
+        Values of the config that it was made with.
+
+    Returns
+    -------
+    CollectionReceipt
+        Its digest is that of the inputs.
+    """
     return CollectionReceipt(
         owner=owner,
         collection=collection,
@@ -96,7 +146,18 @@ def receipt(
 
 
 def summary(results: Sequence[Sequence[Row]]) -> list[dict[str, Any]]:
-    """Count, for each run and stage in order of use, what became of the pairs."""
+    """Count, for each run and stage in order of use, what became of the pairs.
+
+    Parameters
+    ----------
+    results
+        Rows of `tables.RESULT_COLUMNS`, chunk by chunk.
+
+    Returns
+    -------
+    list of dict
+        Rows of `SUMMARY_COLUMNS`; ``saved_pct`` of those processed, None where there were none.
+    """
     counts: dict[tuple[str, str], Counter[str]] = {}
     for row in (row for done in results for row in done):
         for match in _REASON.finditer(row["reason"]):

@@ -65,7 +65,17 @@ class Tried:
 def sample(rows: Sequence[Mapping[str, str]], count: int) -> list[Mapping[str, str]]:
     """Choose `count` planned pairs evenly over thirds of z, cells and distances; repeatable.
 
-    `rows` have the columns of a pair table, and ``p_cell`` and ``q_cell``.
+    Parameters
+    ----------
+    rows
+        Columns of a pair table, and ``p_cell`` and ``q_cell``.
+    count
+        Pairs at most.
+
+    Returns
+    -------
+    list of dict
+        Some of the rows; the same for the same rows.
     """
     if not rows:
         return []
@@ -85,7 +95,27 @@ def sample(rows: Sequence[Mapping[str, str]], count: int) -> list[Mapping[str, s
 
 
 def variants(table: Json, run: str, sweep: Mapping[str, Sequence[Any]]) -> list[Variant]:
-    """Return every combination, each laid over the run's first stage of its method."""
+    """Return every combination, each laid over the run's first stage of its method.
+
+    Parameters
+    ----------
+    table
+        a stage table.
+    run
+        Name of the run.
+    sweep
+        Values to try by field, nested fields as ``featureRender.renderScale``.
+
+    Returns
+    -------
+    list of Variant
+        As many as the product of the numbers of values.
+
+    Raises
+    ------
+    UserError
+        When a combination is no valid stage.
+    """
     body = table["runs"][run]
     known = presets.read_run(table, run).stages
     found = []
@@ -110,7 +140,22 @@ def _with(raw: Json, path: Sequence[str], value: Any) -> dict[str, Any]:  # noqa
 
 
 def judged(run: str, tried: Sequence[Tried], side_px: float) -> list[dict[str, Any]]:
-    """Return a row of COLUMNS for each variant; exactly one is chosen, unless none saves a pair."""
+    """Return a row of COLUMNS for each variant; exactly one is chosen, unless none saves a pair.
+
+    Parameters
+    ----------
+    run
+        Name of the run.
+    tried
+        The variants on the same sample.
+    side_px
+        Longer side of the tiles, full-scale px; shifts are compared on a square half as wide.
+
+    Returns
+    -------
+    list of dict
+        `COLUMNS`; lengths in full-scale px, CPU time in s, medians over the saved pairs.
+    """
     models = np.stack([[_corners(a, side_px) for a in one.attempts] for one in tried])
     with np.errstate(all="ignore"):
         middle = np.stack([_median(column) for column in models.swapaxes(0, 1)])
@@ -169,7 +214,22 @@ def _merit(row: Mapping[str, Any]) -> tuple[float, float, float]:
 
 
 def with_choice(table: Json, run: str, chosen: Variant) -> dict[str, Any]:
-    """Return the table with the chosen stage before the stages of the run."""
+    """Return the table with the chosen stage before the stages of the run.
+
+    Parameters
+    ----------
+    table
+        a stage table.
+    run
+        Name of the run.
+    chosen
+        The variant.
+
+    Returns
+    -------
+    dict
+        a copy; the stage stops where the first stage of the run did, unless it says so itself.
+    """
     body = table["runs"][run]
     limits = [s.get("maxNeighborDistance") for s in body["stages"]]
     first = dict(chosen.raw)
@@ -180,7 +240,22 @@ def with_choice(table: Json, run: str, chosen: Variant) -> dict[str, Any]:
 
 
 def picture(attempt: Attempt, stage: Stage, canvases: Canvases) -> Bytes:
-    """Draw p (red) and q (cyan) laid on it by the matches, which are drawn in; p, q if none."""
+    """Draw p (red) and q (cyan) laid on it by the matches, which are drawn in; p, q if none.
+
+    Parameters
+    ----------
+    attempt
+        a pair after its stages.
+    stage
+        How the tiles are drawn.
+    canvases
+        What the tiles of the job are drawn with.
+
+    Returns
+    -------
+    Bytes
+        (h, w, 3) RGB, `_PICTURE_PX` on its longer side.
+    """
     pair = attempt.pair
     fields = [
         canvases.picture(tile, stage, position)
@@ -206,7 +281,18 @@ def picture(attempt: Attempt, stage: Stage, canvases: Canvases) -> Bytes:
 
 
 def sampled(rows: Sequence[Mapping[str, str]]) -> list[Pair]:
-    """Return the pairs of sampled rows."""
+    """Return the pairs of sampled rows.
+
+    Parameters
+    ----------
+    rows
+        Columns of a pair table; others are ignored.
+
+    Returns
+    -------
+    list of Pair
+        In the order of the rows.
+    """
     names = Pair.__dataclass_fields__
     own = [{k: v for k, v in row.items() if k in names} for row in rows]
     return [tables.read_pair(row) for row in own]

@@ -22,7 +22,22 @@ _PAIRS = (
 
 
 def page(rows: Sequence[Mapping[str, Any]], pictures: Sequence[Shown], lines: str) -> str:
-    """Return the page: table, pictures of the chosen variants, and the preset."""
+    """Return the page: table, pictures of the chosen variants, and the preset.
+
+    Parameters
+    ----------
+    rows
+        The variants, with `trial.COLUMNS`.
+    pictures
+        Pairs of the chosen variants.
+    lines
+        The preset, YAML.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     table = Table(
         "",
         [name.replace("_", " ") for name in COLUMNS],

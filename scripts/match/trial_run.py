@@ -17,7 +17,21 @@ PICTURES = 4  # of each run
 
 
 class Trial:
-    """Rows, pictures and the table with what was chosen, as runs are tried."""
+    """Rows, pictures and the table with what was chosen, as runs are tried.
+
+    Parameters
+    ----------
+    tiles
+        The tiles of the stack.
+    tables
+        Stage tables; the one for tiles of this size is taken.
+    settings
+        ``match.trial`` of the config: pairs per run, and the sweep.
+    budget_mb
+        What canvases may keep, MB of 10^6 bytes.
+    source
+        How images and masks are read; None: from files.
+    """
 
     def __init__(
         self,
@@ -37,7 +51,15 @@ class Trial:
         self.pictures: list[Shown] = []
 
     def run(self, run: str, planned: Sequence[Mapping[str, str]]) -> None:
-        """Try all variants of a run on a sample of its planned pairs."""
+        """Try all variants of a run on a sample of its planned pairs.
+
+        Parameters
+        ----------
+        run
+            Name of the run.
+        planned
+            Rows of its pair table.
+        """
         cells = self._cells
         known = [{**r, "p_cell": cells[r["p_id"]], "q_cell": cells[r["q_id"]]} for r in planned]
         pairs = trial.sampled(trial.sample(known, self._settings["pairs_per_run"]))

@@ -19,6 +19,16 @@ Parameters = Mapping[str, Any]
 def parameter_sets(section: Parameters) -> tuple[Parameters, Parameters]:
     """Return what the solver takes of ``solve``, and again with the values of ``solve.compare``.
 
+    Parameters
+    ----------
+    section
+        ``solve`` of the config.
+
+    Returns
+    -------
+    tuple of Parameters
+        First as it stands, second with what ``compare`` changes; numbers given as text are read.
+
     Raises
     ------
     UserError
@@ -48,7 +58,24 @@ def _read(key: str, value: Any, like: Any) -> Any:  # noqa: ANN401 - values of a
 def page_of(
     tiles: Tiles, pairs: Moments, restarts: Sequence[float], sets: Sequence[Parameters]
 ) -> str:
-    """Solve with each set and give the page."""
+    """Solve with each set and give the page.
+
+    Parameters
+    ----------
+    tiles
+        All tiles of the volume, sorted by z.
+    pairs
+        Moments of the matched pairs.
+    restarts
+        z of the first layer of each restart.
+    sets
+        Two sets of parameters of the solver.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     solves, figures, layers = [], [], {}
     for name, parameters in zip(NAMES, sets, strict=True):
         options = solver.Options.of_config(dict(parameters))

@@ -31,11 +31,23 @@ class Overlay:
     whole: bool = False  # all of it is of interest; else its single pixels are
 
     def shown(self) -> Shown:
-        """Return it as a picture of the page of the solve, every pixel as it is."""
+        """Return it as a picture of the page of the solve, every pixel as it is.
+
+        Returns
+        -------
+        Shown
+            With the size of `colors`.
+        """
         return pictures.shown(self.colors, self.title, self.caption, pixelated=True)
 
     def small(self) -> dict[str, Any]:
-        """Return it as a picture of the report: whole ones smaller, of others the middle."""
+        """Return it as a picture of the report: whole ones smaller, of others the middle.
+
+        Returns
+        -------
+        dict
+            JSON of a JPEG, at most `SMALL_PX` wide and high.
+        """
         colors = pictures.shrink(self.colors, SMALL_PX)
         if not self.whole:
             top, left = (max(0, (n - SMALL_PX) // 2) for n in self.colors.shape[:2])
@@ -44,7 +56,20 @@ class Overlay:
 
 
 def draw(tiles: TileSet, rows: Iterable[Mapping[str, str]]) -> list[Overlay]:
-    """Draw the pairs of some rows of ``solve/worst_pairs.tsv`` that overlap."""
+    """Draw the pairs of some rows of ``solve/worst_pairs.tsv`` that overlap.
+
+    Parameters
+    ----------
+    tiles
+        Aligned tiles.
+    rows
+        Tile ids, z, dz and figures of pairs; pairs that do not overlap are passed over.
+
+    Returns
+    -------
+    list of Overlay
+        At full scale, at most `SIDE_PX` wide and high.
+    """
     placed = {str(one.tile.tile_id): one for one in compose.place(tiles.with_bounds())}
     out = []
     for row in rows:
@@ -59,7 +84,20 @@ def draw(tiles: TileSet, rows: Iterable[Mapping[str, str]]) -> list[Overlay]:
 
 
 def draw_layers(tiles: TileSet, worst: Iterable[Mapping[str, Any]]) -> list[Overlay]:
-    """Draw each of the `worst` layers (``z``, ``rms_px``) over the next one of `tiles`, whole."""
+    """Draw each of the `worst` layers (``z``, ``rms_px``) over the next one of `tiles`, whole.
+
+    Parameters
+    ----------
+    tiles
+        Aligned tiles.
+    worst
+        Rows with ``z`` and ``rms_px``; the last layer, and layers without tiles, are passed over.
+
+    Returns
+    -------
+    list of Overlay
+        At most `SIDE_PX` wide and high.
+    """
     layers = compose.place_layers(tiles.with_bounds())
     known = sorted(layers)
     out = []
@@ -78,7 +116,18 @@ def draw_layers(tiles: TileSet, worst: Iterable[Mapping[str, Any]]) -> list[Over
 
 
 def common(a: Box, b: Box) -> Box | None:
-    """Return the middle of the part two boxes share, at most `SIDE_PX` wide and high."""
+    """Return the middle of the part two boxes share, at most `SIDE_PX` wide and high.
+
+    Parameters
+    ----------
+    a, b
+        World px.
+
+    Returns
+    -------
+    Box or None
+        World px; None where they share less than 2 px.
+    """
     x0, y0, x1, y1 = max(a.x0, b.x0), max(a.y0, b.y0), min(a.x1, b.x1), min(a.y1, b.y1)
     if x1 - x0 < 2 or y1 - y0 < 2:
         return None
@@ -88,7 +137,18 @@ def common(a: Box, b: Box) -> Box | None:
 
 
 def over(one: Picture, other: Picture) -> Bytes:
-    """Return (h, w, 3) colors: the first in magenta, the second in green, grey where they agree."""
+    """Return (h, w, 3) colors: the first in magenta, the second in green, grey where they agree.
+
+    Parameters
+    ----------
+    one, other
+        Pictures of one size.
+
+    Returns
+    -------
+    Bytes
+        Uint8 RGB, stretched between percentiles 1 and 99 of each; `NO_DATA` where masked.
+    """
     a, b = _levels(one), _levels(other)
     return np.stack([a, b, a], axis=2)
 
