@@ -78,10 +78,10 @@ $(VIEWER)/page/index.html: $(wildcard tests/neuroglancer/*)
 	node tests/neuroglancer/bundle.mjs $(VIEWER) $(VIEWER)/page
 
 # modules whose public functions are documented in full, parameters and returned values:
-# scripts/lib, and the methods of correct, export, match, review, solve and zcorr
+# scripts/lib and the stages; tests/undocumented.txt names those that are not yet
 METHODS := $(shell git ls-files 'scripts/lib/*.py' 'scripts/export/*.py') \
     $(filter-out $(shell cat tests/undocumented.txt), \
-    $(shell git ls-files $(foreach s,correct match review solve zcorr,'scripts/$(s)/*.py')))
+    $(shell git ls-files $(foreach s,correct ingest match review solve zcorr,'scripts/$(s)/*.py')))
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

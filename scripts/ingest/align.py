@@ -62,13 +62,37 @@ _ABSENT = {"EightBit": 0, "ChanNum": 0}  # NaN for all others
 
 
 def tile_keys(tiles: NDArray[np.void]) -> list[str]:
-    """``<section>-<row>-<column>`` of every tile."""
+    """Return the keys of tiles.
+
+    Parameters
+    ----------
+    tiles
+        (n,) of dtype `TILE`, or of its fields section, row and column.
+
+    Returns
+    -------
+    list of str
+        ``<section>-<row>-<column>``, in the order of `tiles`.
+    """
     cells = tiles[["section", "row", "column"]].tolist()
     return [f"{section}-{row}-{column}" for section, row, column in cells]
 
 
 def read_layer(path: Path, layer: LayerName) -> NDArray[np.void]:
     """Read the tiles of an align HDF5, by tile key in text order; of the pixels the coarsest level.
+
+    Parameters
+    ----------
+    path
+        An align HDF5 file: one group per tile key, the header as attributes, levels as
+        ``mipmap.k``.
+    layer
+        The layer it belongs to.
+
+    Returns
+    -------
+    ndarray
+        (n,) of dtype `TILE`.
 
     Raises
     ------

@@ -49,11 +49,28 @@ class Declarations:
     inserts: Mapping[str, Entry]
 
     def names(self) -> set[str]:
-        """Return all layer ids that entries name."""
+        """Return all layer ids that entries name.
+
+        Returns
+        -------
+        set of str
+            Those of drops, gaps and inserts.
+        """
         return {*self.drops, *self.gaps, *self.inserts}
 
     def note(self, layer_id: str) -> str:
-        """Say in the layer table what was declared about a layer."""
+        """Return what the layer table says of a layer that was declared.
+
+        Parameters
+        ----------
+        layer_id
+            The layer.
+
+        Returns
+        -------
+        str
+            Kind and reason; empty without an entry.
+        """
         if layer_id in self.drops:
             return f"dropped: {self.drops[layer_id].reason}"
         if layer_id in self.inserts:
@@ -63,6 +80,16 @@ class Declarations:
 
 def parse(entries: Iterable[Mapping[str, Any]]) -> Declarations:
     """Read the entries of ``ingest.layers``.
+
+    Parameters
+    ----------
+    entries
+        ``ingest.layers`` of the config.
+
+    Returns
+    -------
+    Declarations
+        The entries by kind and layer id.
 
     Raises
     ------

@@ -44,18 +44,53 @@ class HeaderTable:
         return len(self.z)
 
     def number(self, name: str) -> Array:
-        """Return a numeric field of all tiles."""
+        """Return a numeric field of all tiles.
+
+        Parameters
+        ----------
+        name
+            One of `NUMBERS`.
+
+        Returns
+        -------
+        Array
+            (n,), in the unit of `header_fields.UNITS`; NaN where a tile has no such field.
+        """
         return self.numbers[:, NUMBERS.index(name)]
 
     def codes(self, name: str) -> Array:
-        """Return a field as numbers that are equal where it is; NaN where there is none."""
+        """Return a field as numbers that are equal where it is; NaN where there is none.
+
+        Parameters
+        ----------
+        name
+            One of `NUMBERS` or `TEXT_FIELDS`.
+
+        Returns
+        -------
+        Array
+            (n,), of a text its place in `words`.
+        """
         if name not in TEXTS:
             return self.number(name)
         found = self.texts[:, TEXT_FIELDS.index(name)].astype(float)
         return np.where(found < 0, np.nan, found)
 
     def shown(self, name: str, code: float) -> str:
-        """Return the text of one value of `codes`."""
+        """Return the text of one value of `codes`.
+
+        Parameters
+        ----------
+        name
+            The field.
+        code
+            One of its `codes`.
+
+        Returns
+        -------
+        str
+            Nine digits of a number; empty for NaN.
+        """
         if np.isnan(code):
             return ""
         return self.words[int(code)] if name in TEXTS else f"{code:.9g}"
@@ -106,6 +141,18 @@ def read(rows: Iterable[Mapping[str, str]], cache: Path) -> HeaderTable:
     """Read the headers of the layers `rows` (z, align_h5), those of `cache` again where it can be.
 
     The cache is written anew. A file that cannot be read is listed and left out.
+
+    Parameters
+    ----------
+    rows
+        Rows of ``ingest/layers.tsv``, in order of z; z and align_h5 are used.
+    cache
+        NPZ file of an earlier run; it may be absent, damaged, or of other fields.
+
+    Returns
+    -------
+    HeaderTable
+        Tiles in order of z, then tile key.
     """
     reader, old = _Reader(), _load(cache)
     for word in old["words"].tolist() if old else []:

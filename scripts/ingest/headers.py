@@ -42,17 +42,45 @@ class Shard:
     tiles: NDArray[np.void]  # of dtype TILE
 
     def starts(self) -> Int64:
-        """Index of the first tile of each layer, and the number of tiles."""
+        """Return the index of the first tile of each layer, and the number of tiles.
+
+        Returns
+        -------
+        Int64
+            (layers + 1,).
+        """
         return np.concatenate([[0], np.cumsum(self.layers["count"])])
 
 
 def day_of(layer_id: str) -> str:
-    """``yy-mm-dd`` of a layer: the name of its shard."""
+    """Return the day of a layer, the name of its shard.
+
+    Parameters
+    ----------
+    layer_id
+        As in the layer table.
+
+    Returns
+    -------
+    str
+        ``yy-mm-dd``.
+    """
     return layer_id[-15:-7]
 
 
 def by_day(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """Group rows of a table by the day of their layer_id, days in order of time."""
+    """Group rows of a table by the day of their layer_id, days in order of time.
+
+    Parameters
+    ----------
+    rows
+        Rows with layer_id.
+
+    Returns
+    -------
+    dict
+        Rows by ``yy-mm-dd``, those of a day in the order given.
+    """
     days: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         days.setdefault(day_of(row["layer_id"]), []).append(row)
@@ -60,7 +88,20 @@ def by_day(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any
 
 
 def load(folder: Path, day: str) -> Shard | None:
-    """Read the shard of a day; None when there is none, or one of another version."""
+    """Read the shard of a day; None when there is none, or one of another version.
+
+    Parameters
+    ----------
+    folder
+        The cache.
+    day
+        ``yy-mm-dd``.
+
+    Returns
+    -------
+    Shard or None
+        Layers and tiles of the day.
+    """
     try:
         # from memory: numpy leaves a damaged file open
         with np.load(io.BytesIO((folder / f"{day}.npz").read_bytes())) as arrays:
@@ -72,7 +113,17 @@ def load(folder: Path, day: str) -> Shard | None:
 
 
 def save(folder: Path, day: str, shard: Shard) -> None:
-    """Write the shard of a day, atomically."""
+    """Write the shard of a day, atomically.
+
+    Parameters
+    ----------
+    folder
+        The cache.
+    day
+        ``yy-mm-dd``.
+    shard
+        Layers and tiles of the day.
+    """
     out = io.BytesIO()
     np.savez(out, layers=shard.layers, tiles=shard.tiles)
     write_bytes(folder / f"{day}.npz", out.getvalue())
@@ -81,8 +132,20 @@ def save(folder: Path, day: str, shard: Shard) -> None:
 def refresh(rows: Sequence[Mapping[str, str]], folder: Path) -> Iterator[Row]:
     """Bring the cache up to date with the align files of `rows` (layer_id, align_h5, …).
 
-    Gives one row per layer that has a file, in order of time: layer_id, align_h5, tiles (keys by
-    comma), digest of the headers, problem (why it could not be read, "" when it could).
+    Days that have no row leave the cache.
+
+    Parameters
+    ----------
+    rows
+        Rows of a layer table; layer_id and align_h5 are used, layers without a file passed over.
+    folder
+        The cache.
+
+    Yields
+    ------
+    dict
+        One row of `COLUMNS` per layer, in order of time: tiles (keys by comma), digest of the
+        headers, problem (why the file could not be read, empty when it could).
     """
     days = by_day([row for row in rows if row["align_h5"]])
     for day, layers in days.items():
@@ -114,13 +177,35 @@ def _fresh(folder: Path, day: str, rows: Sequence[Mapping[str, str]]) -> Shard:
 
 
 def digest_of_stamps(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return the digest of path, size and time of change of all align files of `rows`."""
+    """Return the digest of path, size and time of change of all align files of `rows`.
+
+    Parameters
+    ----------
+    rows
+        Rows with align_h5.
+
+    Returns
+    -------
+    str
+        SHA-256, hexadecimal.
+    """
     stamps = [_stamp(row["align_h5"]) for row in rows if row["align_h5"]]
     return hashlib.sha256(repr(stamps).encode()).hexdigest()
 
 
 def shards(folder: Path) -> list[tuple[str, int, int]]:
-    """Return name, size (bytes) and time of change (ns) of the shards of a cache."""
+    """Return name, size (bytes) and time of change (ns) of the shards of a cache.
+
+    Parameters
+    ----------
+    folder
+        The cache.
+
+    Returns
+    -------
+    list of tuple
+        In order of names.
+    """
     found = [(path.name, path.stat()) for path in sorted(folder.glob("*.npz"))]
     return [(name, status.st_size, status.st_mtime_ns) for name, status in found]
 
@@ -192,7 +277,19 @@ class Part:
 
 
 def parts(rows: Sequence[Mapping[str, str]], folder: Path) -> Iterator[Part]:
-    """Return the tiles of the layers of `ingest/layers.tsv`, one day at a time, z ascending.
+    """Read the tiles of the layers of ``ingest/layers.tsv``, one day at a time, z ascending.
+
+    Parameters
+    ----------
+    rows
+        Rows of ``ingest/layers.tsv``.
+    folder
+        The cache.
+
+    Yields
+    ------
+    Part
+        The tiles of a day.
 
     Raises
     ------
@@ -231,7 +328,18 @@ class Prior:
 
 
 def with_prior(volume: Iterator[Part]) -> Iterator[tuple[Part, Prior]]:
-    """Return each part with the prior tile of every tile."""
+    """Add to each part the prior tile of every tile.
+
+    Parameters
+    ----------
+    volume
+        Parts in order of z.
+
+    Yields
+    ------
+    tuple
+        The part, and for each of its tiles the one of the same cell before.
+    """
     last_z, last = np.empty(0, np.int64), np.empty(0, TILE)
     for part in volume:
         z, tiles = np.concatenate([last_z, part.z]), np.concatenate([last, part.tiles])

@@ -30,7 +30,22 @@ class Kept:
 
     @staticmethod
     def of(outputs: Sequence[str], inputs: Iterable[str], settings: Any = None) -> Kept:  # noqa: ANN401 - any JSON value
-        """Take the digest of the input files as they are now, and of `settings`."""
+        """Take the digest of the input files as they are now, and of `settings`.
+
+        Parameters
+        ----------
+        outputs
+            Paths of the outputs of a job, the first of which names the folder of copies.
+        inputs
+            Paths of its inputs.
+        settings
+            Any JSON value.
+
+        Returns
+        -------
+        Kept
+            With the digest of inputs, settings and the source text of this package.
+        """
         digests = [_sha256(Path(path).read_bytes()) for path in inputs]
         return Kept(tuple(outputs), files.digest([_source(), list(outputs), digests, settings]))
 
@@ -40,9 +55,17 @@ class Kept:
         return first.parent / "kept" / first.stem
 
     def restore(self, *, unless_changed: Sequence[str] = ()) -> bool:
-        """Write the outputs if they were made of the same before; False when they were not.
+        """Write the outputs if they were made of the same before.
 
-        The outputs `unless_changed` must also be in place, as they were left.
+        Parameters
+        ----------
+        unless_changed
+            Outputs that must also be in place, as they were left.
+
+        Returns
+        -------
+        bool
+            Whether they were written; False leaves everything as it is.
         """
         try:
             found = files.read_json(self._folder / "made_of.json")

@@ -16,7 +16,18 @@ MOST_CHANGES = 100  # listed per field; the number of all is given
 
 
 def summarise(table: HeaderTable) -> Json:
-    """Return the figures of the page; z in layers, values in the unit given beside them."""
+    """Return the figures of the page; z in layers, values in the unit given beside them.
+
+    Parameters
+    ----------
+    table
+        Headers of all tiles.
+
+    Returns
+    -------
+    dict
+        JSON values of ``metadata.json``.
+    """
     changes = {name: found for name in CONSTANTS if (found := changes_of(table, name))}
     return {
         "tiles": len(table),
@@ -40,6 +51,19 @@ def changes_of(table: HeaderTable, name: str) -> list[Json]:
 
     A tile is compared with the tile of the same cell in the last layer that has one, so that tiles
     of permanently different sizes are no change. Tiles of a layer with the same change are one.
+
+    Parameters
+    ----------
+    table
+        Headers of all tiles.
+    name
+        A field.
+
+    Returns
+    -------
+    list of dict
+        ``z``, ``from``, ``to``, ``tiles`` of each change, in order of z; texts, empty where there
+        is none.
     """
     codes = table.codes(name)
     found: dict[tuple[int, str, str], list[str]] = {}
@@ -90,14 +114,38 @@ def _only(values: Array, mask: Bool) -> Array:
 
 
 def differs_in_layer(table: HeaderTable, values: Array) -> bool:
-    """Tell whether tiles of one layer have different values anywhere."""
+    """Tell whether tiles of one layer have different values anywhere.
+
+    Parameters
+    ----------
+    table
+        Headers of all tiles.
+    values
+        (n,) numbers of a field.
+
+    Returns
+    -------
+    bool
+        False where all are equal; NaN equals NaN.
+    """
     same_layer = table.z[1:] == table.z[:-1]
     differs = (values[1:] != values[:-1]) & ~(np.isnan(values[1:]) & np.isnan(values[:-1]))
     return bool((same_layer & differs).any())
 
 
 def warnings(summary: Mapping[str, Any]) -> list[str]:
-    """Say in words which constants changed, and where."""
+    """Return in words which constants changed, and where.
+
+    Parameters
+    ----------
+    summary
+        As `summarise` gives it.
+
+    Returns
+    -------
+    list of str
+        One line per field.
+    """
     return [_warning(one) for one in summary["changed"]]
 
 

@@ -18,7 +18,24 @@ Summary = Mapping[str, Any]
 
 
 def page(table: HeaderTable, summary: Summary, *, volume: str, here: str) -> str:
-    """Return the page as HTML; `here` is its path."""
+    """Return the page of the header fields.
+
+    Parameters
+    ----------
+    table
+        Headers of all tiles.
+    summary
+        As `metadata.summarise` gives it.
+    volume
+        Name of the volume.
+    here
+        Path of the page in the working directory.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     figures = {plot.title: _figure(table, plot) for plot in _plots(table, summary)}
     z = summary["z"]
     lead = f"{summary['tiles']:,} tiles of {summary['layers']:,} layers"

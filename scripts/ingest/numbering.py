@@ -38,6 +38,20 @@ def within(
 ) -> list[Row]:
     """Keep the rows whose layer_id lies between the layers of two names, inclusive.
 
+    Parameters
+    ----------
+    rows
+        Rows with layer_id.
+    first_dat, last_dat
+        Names of layers or of .dat files, both included; None: no limit.
+    scope
+        Name of a microscope; None: any.
+
+    Returns
+    -------
+    list of dict
+        In the order given.
+
     Raises
     ------
     UserError
@@ -67,6 +81,18 @@ def _bound(key: str, value: str | None) -> tuple[str, str] | None:
 
 def place(layer_ids: Iterable[str], declared: Declarations) -> list[str]:
     """Return the layer id of z = 1, 2, 3 …, `RESERVED` where a gap is declared.
+
+    Parameters
+    ----------
+    layer_ids
+        Layers that are there, in any order.
+    declared
+        Entries of ``ingest.layers``.
+
+    Returns
+    -------
+    list of str
+        z is the place in the list plus 1.
 
     Raises
     ------
@@ -138,6 +164,11 @@ def number(
         Entries of ``ingest.layers``.
     last_dat
         End of the volume: known layers after it leave the table.
+
+    Returns
+    -------
+    list of dict
+        Rows of `COLUMNS`, z ascending without gaps.
 
     Raises
     ------
@@ -292,7 +323,18 @@ def _with_gaps(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Count the rows of the table by status and by declaration."""
+    """Count the rows of the table by status and by declaration.
+
+    Parameters
+    ----------
+    rows
+        Rows of `COLUMNS`.
+
+    Returns
+    -------
+    dict
+        Numbers of layers; ``z_last`` is the number of rows.
+    """
     return {
         "z_last": len(rows),
         "layers": sum(row["status"] != "gap" for row in rows),

@@ -18,10 +18,25 @@ def render(
     problems: Sequence[Row], layers: Sequence[Mapping[str, str]], found: Mapping[int, str],
     table: str, here: str,
 ) -> str:  # fmt: skip
-    """Return the page as HTML; `here` is its path.
+    """Return the page of all problems.
 
-    `problems` are rows of `ingest/problems.tsv` (whose path is `table`), sorted by severity and
-    check; `layers` is the layer table, `found` z -> reason of the restarts.
+    Parameters
+    ----------
+    problems
+        Rows of ``ingest/problems.tsv``, sorted by severity and check.
+    layers
+        The layer table.
+    found
+        z -> reason of the restarts.
+    table
+        Path of ``ingest/problems.tsv``.
+    here
+        Path of the page in the working directory.
+
+    Returns
+    -------
+    str
+        HTML.
     """
     groups = groupby(problems, key=lambda row: (row["severity"], row["check"]))
     declared = [row for row in layers if row["declared"]]

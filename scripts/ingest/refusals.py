@@ -20,7 +20,21 @@ def refuse_late(
 ) -> None:
     """Stop when layers lie between numbered ones; give the entries among which to choose.
 
-    `own` are the layers of `frozen` that do not fill a gap.
+    Parameters
+    ----------
+    late
+        Layer ids that have no z, before the last one that has.
+    frozen
+        Layer id of z = 1, 2, 3 …, empty where a gap is reserved.
+    own
+        Layers of `frozen` that do not fill a gap.
+    order
+        Key by which layer ids sort in time.
+
+    Raises
+    ------
+    UserError
+        When there are late layers.
     """
     if not late:
         return
@@ -73,7 +87,18 @@ def _free(
 
 
 def refuse_unnumbered(layer_ids: Sequence[str]) -> None:
-    """Stop when numbered layers are declared to have no z."""
+    """Stop when numbered layers are declared to have no z.
+
+    Parameters
+    ----------
+    layer_ids
+        Numbered layers whose declaration takes their z away.
+
+    Raises
+    ------
+    UserError
+        When there are any.
+    """
     if layer_ids:
         lines = [
             f"    - {{drop: {i}, keep_z: false, renumber: true, reason: …}}" for i in layer_ids
@@ -87,7 +112,18 @@ def refuse_unnumbered(layer_ids: Sequence[str]) -> None:
 
 
 def refuse_vanished(layer_ids: Sequence[str]) -> None:
-    """Stop when numbered layers are not there any more."""
+    """Stop when numbered layers are not there any more.
+
+    Parameters
+    ----------
+    layer_ids
+        Numbered layers that were not transferred and are not declared.
+
+    Raises
+    ------
+    UserError
+        When there are any.
+    """
     if not layer_ids:
         return
     lines = [f"    - {{drop: {i}, reason: lost}}" for i in layer_ids]
@@ -102,7 +138,22 @@ def refuse_vanished(layer_ids: Sequence[str]) -> None:
 
 
 def refuse_moved(moved: Sequence[str], known: Mapping[str, int], now: Mapping[str, int]) -> None:
-    """Stop when numbered layers would get another z."""
+    """Stop when numbered layers would get another z.
+
+    Parameters
+    ----------
+    moved
+        Layer ids.
+    known
+        z in the table, by layer id.
+    now
+        z that follows from the declarations, by layer id; absent: none.
+
+    Raises
+    ------
+    UserError
+        When there are any.
+    """
     if moved:
         names = [f"{i}: z {known[i]}, now {now.get(i, 'none')}" for i in moved[:_MOST]]
         raise UserError(
@@ -114,7 +165,22 @@ def refuse_moved(moved: Sequence[str], known: Mapping[str, int], now: Mapping[st
 
 
 def lost_reserve(layer_id: str, found: int, declared: int) -> UserError:
-    """Say that the z reserved after a layer are not those that are declared."""
+    """Say that the z reserved after a layer are not those that are declared.
+
+    Parameters
+    ----------
+    layer_id
+        The layer before the gap.
+    found
+        Number of z that the table reserves.
+    declared
+        Number of z that the config declares.
+
+    Returns
+    -------
+    UserError
+        To be raised.
+    """
     back = f"put back {{gap: {found}, after: {layer_id}}}" if found else "remove the entry"
     return UserError(
         f"ingest/layers.tsv reserves {found} z after {layer_id}, the config declares {declared}: "
@@ -125,7 +191,18 @@ def lost_reserve(layer_id: str, found: int, declared: int) -> UserError:
 
 
 def strange_layer(layer_ids: Sequence[str]) -> UserError:
-    """Say that a declaration is about layers that do not exist."""
+    """Say that a declaration is about layers that do not exist.
+
+    Parameters
+    ----------
+    layer_ids
+        What the declarations name.
+
+    Returns
+    -------
+    UserError
+        To be raised.
+    """
     return UserError(
         f"ingest.layers names {', '.join(layer_ids[:_MOST])}, which are in neither "
         f"transfer/layers.tsv nor ingest/layers.tsv: mend the layer ids; a layer that was never "
@@ -134,7 +211,18 @@ def strange_layer(layer_ids: Sequence[str]) -> UserError:
 
 
 def gap_after_nothing(layer_ids: Sequence[str]) -> UserError:
-    """Say that gaps are declared after layers without a z of their own."""
+    """Say that gaps are declared after layers without a z of their own.
+
+    Parameters
+    ----------
+    layer_ids
+        What the gaps name.
+
+    Returns
+    -------
+    UserError
+        To be raised.
+    """
     return UserError(
         f"ingest.layers declares a gap after {', '.join(layer_ids[:_MOST])}: name the last layer "
         f"before the gap that is neither inserted on a reserved z nor dropped with keep_z: false"
@@ -142,7 +230,20 @@ def gap_after_nothing(layer_ids: Sequence[str]) -> UserError:
 
 
 def wrong_slot(layer_id: str, slot: int) -> UserError:
-    """Say that a late layer cannot get the slot that is asked for."""
+    """Say that a late layer cannot get the slot that is asked for.
+
+    Parameters
+    ----------
+    layer_id
+        The late layer.
+    slot
+        Place in the gap, from 1.
+
+    Returns
+    -------
+    UserError
+        To be raised.
+    """
     return UserError(
         f"ingest.layers: insert {layer_id} asks for slot {slot} of the gap it falls into, but no "
         f"such z is reserved and free there, or the layers of that gap would not be in order of "

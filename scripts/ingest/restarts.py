@@ -27,7 +27,10 @@ Row = Mapping[str, str]
 class Watch:
     """Collects changed header fields while the tiles of the volume pass by, then says the restarts.
 
-    A change of the pixel size below `pixel_tolerance_nm` is none.
+    Parameters
+    ----------
+    pixel_tolerance_nm
+        Least change of the pixel size that counts, nm.
     """
 
     def __init__(self, pixel_tolerance_nm: float = 0.5) -> None:
@@ -35,7 +38,18 @@ class Watch:
         self._changed: dict[int, str] = {}
 
     def over(self, days: Iterable[tuple[Part, Prior]]) -> Iterator[tuple[Part, Prior]]:
-        """Return `days` as they are."""
+        """Pass the tiles on and note their changes.
+
+        Parameters
+        ----------
+        days
+            Parts in order of z, with their prior tiles.
+
+        Yields
+        ------
+        tuple
+            What `days` gives.
+        """
         for part, prior in days:
             self._changed |= _header_changes(part, prior, self._tolerance_nm)
             yield part, prior
@@ -43,8 +57,20 @@ class Watch:
     def found(self, layers: Sequence[Row], max_gap_s: float = 900) -> dict[int, str]:
         """Return z -> reason of every layer with tiles that follows a restart.
 
-        `layers` is the layer table. Reasons, the first that holds: ``change_tile_count``,
-        ``acquisition_delay``, ``change_header_<field>``.
+        Reasons, the first that holds: ``change_tile_count``, ``acquisition_delay``,
+        ``change_header_<field>``.
+
+        Parameters
+        ----------
+        layers
+            The layer table.
+        max_gap_s
+            Longest time between two layers that is no restart, s.
+
+        Returns
+        -------
+        dict
+            z ascending; the first layer with tiles is no restart.
         """
         found = self._changed | _breaks(layers, max_gap_s)
         first = min((int(row["z"]) for row in layers if _has_tiles(row)), default=0)
@@ -52,24 +78,72 @@ class Watch:
 
 
 def rows(found: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Return the rows of `ingest/restarts.tsv`."""
+    """Return the rows of `ingest/restarts.tsv`.
+
+    Parameters
+    ----------
+    found
+        z -> reason.
+
+    Returns
+    -------
+    list of dict
+        Rows of `COLUMNS`.
+    """
     return [{"z": z, "reason": reason} for z, reason in found.items()]
 
 
 def read(path: str | Path) -> dict[int, str]:
-    """Read `ingest/restarts.tsv`: z -> reason."""
+    """Read ``ingest/restarts.tsv``.
+
+    Parameters
+    ----------
+    path
+        The table.
+
+    Returns
+    -------
+    dict
+        z -> reason.
+    """
     return {int(row["z"]): row["reason"] for row in read_table(path)}
 
 
 def groups(layers: Sequence[Row], found: Mapping[int, str]) -> set[int]:
-    """Return z of the layers of group "restart": restart layers and the layer with tiles before."""
+    """Return z of the layers of group "restart": restart layers and the layer with tiles before.
+
+    Parameters
+    ----------
+    layers
+        The layer table.
+    found
+        z -> reason of the restarts.
+
+    Returns
+    -------
+    set of int
+        z.
+    """
     values = [int(row["z"]) for row in layers if _has_tiles(row)]
     before = {b for b, after in zip(values, values[1:], strict=False) if after in found}
     return before | set(found)
 
 
 def spans(found: Iterable[int], context_layers: int) -> list[tuple[int, int]]:
-    """Return first and last z of the layers within `context_layers` of a restart, joined."""
+    """Return first and last z of the layers within `context_layers` of a restart, joined.
+
+    Parameters
+    ----------
+    found
+        z of the restarts.
+    context_layers
+        Layers before and after each.
+
+    Returns
+    -------
+    list of tuple
+        Both included; z may lie outside of the volume.
+    """
     out: list[tuple[int, int]] = []
     for z in sorted(found):
         first, last = z - context_layers, z + context_layers

@@ -50,7 +50,22 @@ class Settings:
 
     @staticmethod
     def of(scan_correction: Ranges, mask: Ranges, tile_overlap_um: float) -> Settings:
-        """Read three keys of section `ingest` of the config."""
+        """Read three keys of section `ingest` of the config.
+
+        Parameters
+        ----------
+        scan_correction
+            One transform, or one for each range of z; None: none.
+        mask
+            Strips in px, or some for each range of z; None: none.
+        tile_overlap_um
+            Overlap of neighbouring tiles, µm.
+
+        Returns
+        -------
+        Settings
+            Unchecked; see `problems`.
+        """
         corrections = tuple(
             Correction(*_range(value), _leaf(index, value))
             for index, value in enumerate(_listed(scan_correction))
@@ -64,17 +79,45 @@ class Settings:
         return Settings(corrections, masks, tile_overlap_um)
 
     def correction_at(self, z: float) -> Leaf | None:
-        """Return the scan correction of a layer."""
+        """Return the scan correction of a layer.
+
+        Parameters
+        ----------
+        z
+            The layer.
+
+        Returns
+        -------
+        Leaf or None
+            The first whose range holds z; None where there is none.
+        """
         found = _at(self.corrections, z)
         return found.leaf if isinstance(found, Correction) else None
 
     def mask_at(self, z: float) -> Mask | None:
-        """Return the mask of a layer."""
+        """Return the mask of a layer.
+
+        Parameters
+        ----------
+        z
+            The layer.
+
+        Returns
+        -------
+        Mask or None
+            The first whose range holds z; None where there is none.
+        """
         found = _at(self.masks, z)
         return found if isinstance(found, Mask) else None
 
     def problems(self) -> Iterator[str]:
-        """Say what is wrong with the ranges and the transforms."""
+        """Say what is wrong with the ranges and the transforms.
+
+        Yields
+        ------
+        str
+            A line for each.
+        """
         yield from _overlaps("ingest.scan_correction", self.corrections)
         yield from _overlaps("ingest.mask", self.masks)
         for correction in self.corrections:

@@ -30,18 +30,48 @@ MIPMAP_PATTERN = r"(.*dataSet=.*mipmap\.)\d+(.*)"
 
 
 def folder_digest() -> str:
-    """Stand for the working directory, which is part of every image URL but of no output."""
+    """Return a digest of the working directory, which is part of image URLs but of no output.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
     return digest(file_url(Path.cwd()).removeprefix("file://"))[:16]
 
 
 def tile_ids(part: Part) -> list[str]:
-    """``<yy-mm-dd_HHMMSS>_<section>-<row>-<column>.<z>.0`` of every tile."""
+    """Return the ids of tiles.
+
+    Parameters
+    ----------
+    part
+        The tiles of a day.
+
+    Returns
+    -------
+    list of str
+        ``<yy-mm-dd_HHMMSS>_<section>-<row>-<column>.<z>.0``, in their order.
+    """
     names = zip(part.layer.tolist(), tile_keys(part.tiles), part.z.tolist(), strict=True)
     return [f"{part.stamps[layer]}_{key}.{z}.0" for layer, key, z in names]
 
 
 def stage_positions(tiles: NDArray[np.void], tile_overlap_um: float) -> Int64:
-    """Return x, y (n, 2) px of tiles: FirstX and FirstY, or by grid and overlap for old headers."""
+    """Return the stage positions of tiles: FirstX and FirstY, or by the grid for old headers.
+
+    Parameters
+    ----------
+    tiles
+        (n,) of dtype `align.TILE`.
+    tile_overlap_um
+        Overlap of neighbouring tiles, µm, for headers before version 9.
+
+    Returns
+    -------
+    Int64
+        (n, 2) x, y of the first pixel, px.
+    """
     placed = np.isfinite(tiles["first_x"]) & np.isfinite(tiles["first_y"])
     with np.errstate(divide="ignore", invalid="ignore"):
         overlap_px = tile_overlap_um * 1000 / tiles["pixel_nm"]
@@ -54,20 +84,61 @@ def stage_positions(tiles: NDArray[np.void], tile_overlap_um: float) -> Int64:
 
 @functools.cache
 def mask_url(width: int, height: int, left_px: int, top_px: int) -> str:
-    """Return the URL of the mask that hides the left and top strips of a tile."""
+    """Return the URL of the mask that hides the left and top strips of a tile.
+
+    Parameters
+    ----------
+    width, height
+        Size of the tile, px.
+    left_px, top_px
+        Widths of the strips.
+
+    Returns
+    -------
+    str
+        ``mask://outside-box?minX=…``, which render draws without a file.
+    """
     box = f"minX={left_px}&minY={top_px}&maxX={width}&maxY={height}"
     return f"mask://outside-box?{box}&width={width}&height={height}"
 
 
 def distances_z_nm(part: Part, prior: Prior) -> list[float | None]:
-    """Change of the working distance (nm) since the tile of the same cell one layer before."""
+    """Return the change of the working distance since the tile of the same cell one layer before.
+
+    Parameters
+    ----------
+    part
+        The tiles of a day.
+    prior
+        The tiles of the same cells before.
+
+    Returns
+    -------
+    list of float or None
+        nm; None without such a tile, or without working distance.
+    """
     change = (part.tiles["wd_mm"] - prior.tiles["wd_mm"]) * 1e6
     known = (prior.z > 0) & (prior.z == part.z - 1) & np.isfinite(change)
     return [v if k else None for v, k in zip(change.tolist(), known.tolist(), strict=True)]
 
 
 def bounds(part: Part, at: Int64, settings: Settings) -> list[Bounds]:
-    """Return bounding box of every tile at its position, as `TileSet.with_bounds` derives it."""
+    """Return the bounding box of every tile at its position, as `TileSet.with_bounds` derives it.
+
+    Parameters
+    ----------
+    part
+        The tiles of a day.
+    at
+        (n, 2) stage positions, px.
+    settings
+        The scan corrections.
+
+    Returns
+    -------
+    list of Bounds
+        x0, y0, x1, y1 in world px.
+    """
     sizes = np.column_stack([part.tiles["width"], part.tiles["height"], part.z])
     for index, each in enumerate(settings.corrections):  # z -> the correction of that layer
         inside = (part.z >= each.z_first) & (part.z <= each.z_last)
@@ -104,16 +175,50 @@ class Acquired:
     def of(
         layers: str | Path, headers: str | Path, found: Mapping[int, str], settings: Settings
     ) -> Acquired:
-        """Take the tiles of a layer table from the cache that lies beside a table of headers."""
+        """Take the tiles of a layer table from the cache that lies beside a table of headers.
+
+        Parameters
+        ----------
+        layers
+            ``ingest/layers.tsv``.
+        headers
+            ``ingest/headers.tsv``; the cache is the folder of its name without the suffix.
+        found
+            z -> reason of the restarts.
+        settings
+            Corrections and masks.
+
+        Returns
+        -------
+        Acquired
+            Nothing is read but the layer table.
+        """
         rows, folder = read_table(layers), Path(headers).with_suffix("")
         return Acquired(lambda: parts(rows, folder), rows, found, settings)
 
     def ids(self) -> set[str]:
-        """Return the ids of all tiles."""
+        """Return the ids of all tiles.
+
+        Returns
+        -------
+        set of str
+            Tile ids.
+        """
         return {tile_id for part in self.volume() for tile_id in tile_ids(part)}
 
     def batches(self, size: int) -> Iterator[TileSet]:
-        """Return all tile specs, with bounds, `size` at a time."""
+        """Return all tile specs, with bounds, `size` at a time.
+
+        Parameters
+        ----------
+        size
+            Tiles of a batch.
+
+        Yields
+        ------
+        TileSet
+            With the scan corrections as shared transforms.
+        """
         grouped = restarts.groups(self.rows, self.found)
         layers = _Layers(self.settings, self.found, grouped)
         days = with_prior(self.volume())
@@ -186,7 +291,18 @@ def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
 
 
 def mipmap_builder(volume: Iterator[Part]) -> dict[str, Any] | None:
-    """Return the rule for mipmap URLs, up to the level that every file has; None without levels."""
+    """Return the rule for mipmap URLs, up to the level that every file has; None without levels.
+
+    Parameters
+    ----------
+    volume
+        All tiles.
+
+    Returns
+    -------
+    dict or None
+        ``mipmapPathBuilder`` of the stack version; None without levels.
+    """
     levels = min((int(part.tiles["levels"].min()) for part in volume if len(part)), default=0)
     if levels == 0:
         return None

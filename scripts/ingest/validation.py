@@ -104,7 +104,18 @@ class Problem:
     severity: str = ERROR
 
     def row(self, layer_ids: Mapping[int, str]) -> dict[str, Any]:
-        """Return the row of `ingest/problems.tsv`."""
+        """Return the row of `ingest/problems.tsv`.
+
+        Parameters
+        ----------
+        layer_ids
+            Layer id by z.
+
+        Returns
+        -------
+        dict
+            `COLUMNS`.
+        """
         layer_id = "" if self.z is None else layer_ids.get(self.z, "")
         values = (self.severity, self.check, self.z, layer_id, self.tile, self.problem)
         return dict(zip(COLUMNS, values, strict=True))
@@ -119,7 +130,23 @@ def find(
 ) -> list[Problem]:
     """Check the layer table, the header table and all tiles; errors first, then by check and z.
 
-    `absent` are the files of the layer table that are not there; None looks for them.
+    Parameters
+    ----------
+    layers
+        The layer table.
+    headers
+        Rows of the header table.
+    days
+        Parts in order of z, with their prior tiles.
+    expected
+        What the config says.
+    absent
+        Files of the layer table that are not there; None looks for them.
+
+    Returns
+    -------
+    list of Problem
+        What is wrong, or worth a look.
     """
     problems = [Problem("settings", text) for text in expected.settings.problems()]
     problems += _table(layers)
@@ -140,19 +167,52 @@ def find(
 
 
 def rows(problems: Iterable[Problem], layers: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return the rows of `ingest/problems.tsv`."""
+    """Return the rows of `ingest/problems.tsv`.
+
+    Parameters
+    ----------
+    problems
+        What was found.
+    layers
+        The layer table.
+
+    Returns
+    -------
+    list of dict
+        Rows of `COLUMNS`.
+    """
     ids = {int(row["z"]): row["layer_id"] for row in layers}
     return [problem.row(ids) for problem in problems]
 
 
 def usable(layers: Sequence[Row], headers: Sequence[Row]) -> list[Row]:
-    """Return the rows of the layer table whose file was read."""
+    """Return the rows of the layer table whose file was read.
+
+    Parameters
+    ----------
+    layers
+        The layer table.
+    headers
+        Rows of the header table.
+
+    Returns
+    -------
+    list of dict
+        In the order of `layers`.
+    """
     good = {row["layer_id"] for row in headers if not row["problem"]}
     return [row for row in layers if row["layer_id"] in good]
 
 
 def require(rows: Sequence[Row], page: str) -> None:
     """Stop when there is an error among the rows of `ingest/problems.tsv`.
+
+    Parameters
+    ----------
+    rows
+        Rows of ``ingest/problems.tsv``.
+    page
+        Path of the page that shows them all.
 
     Raises
     ------
@@ -194,7 +254,18 @@ def _table(layers: Sequence[Row]) -> Iterator[Problem]:
 
 
 def absent_files(layers: Sequence[Row]) -> list[str]:
-    """Return the align HDF5 files of the layer table that are not there."""
+    """Return the align HDF5 files of the layer table that are not there.
+
+    Parameters
+    ----------
+    layers
+        The layer table.
+
+    Returns
+    -------
+    list of str
+        Paths as the table has them.
+    """
     there: dict[str, set[str]] = {}  # names by folder: a tenth of the time of a look at each file
     gone = []
     for path in (row["align_h5"] for row in layers):

@@ -37,7 +37,22 @@ _LATER = Markup('<div id="thickness"><p>{}</p></div>\n<script src="thickness.js"
 
 
 def patch_strips(rows: Sequence[Row], at: Mapping[Place, TileSpec], read: Read) -> list[Shown]:
-    """Show the tiles that are, or should be, patched; the highest scores first."""
+    """Show the tiles that are, or should be, patched; the highest scores first.
+
+    Parameters
+    ----------
+    rows
+        Rows of ``review/patches.tsv``.
+    at
+        Tile specs by place.
+    read
+        Gives the image of a tile.
+
+    Returns
+    -------
+    list of Shown
+        At most `MOST_PROPOSALS`.
+    """
     out = []
     for row in sorted(rows, key=lambda row: -float(row["score"] or 0))[:MOST_PROPOSALS]:
         place = (float(row["z"]), int(row["row"]), int(row["column"]))
@@ -52,7 +67,24 @@ def trim_strips(
     entries: Sequence[Mapping[str, Any]], tiles: Sequence[Row], at: Mapping[Place, TileSpec],
     read: Read,
 ) -> list[Shown]:  # fmt: skip
-    """Show the last layer of each range that is, or should be, trimmed, with the one after it."""
+    """Show the last layer of each range that is, or should be, trimmed, with the one after it.
+
+    Parameters
+    ----------
+    entries
+        Proposals, form of ``review.exclude``.
+    tiles
+        Rows of ``review/tiles.tsv``, for their scores.
+    at
+        Tile specs by place.
+    read
+        Gives the image of a tile.
+
+    Returns
+    -------
+    list of Shown
+        At most `MOST_PROPOSALS`.
+    """
     out = []
     for entry in entries[:MOST_PROPOSALS]:
         row, column = (int(n) for n in entry["cells"][0].split(","))
@@ -74,7 +106,22 @@ def trim_strips(
 def thickness_strips(
     entries: Sequence[Mapping[str, Any]], at: Mapping[Place, TileSpec], read: Read
 ) -> list[Shown]:
-    """Show the tiles that the thickness would take out, each of one layer."""
+    """Show the tiles that the thickness would take out, each of one layer.
+
+    Parameters
+    ----------
+    entries
+        Proposals, form of ``review.exclude``.
+    at
+        Tile specs by place.
+    read
+        Gives the image of a tile.
+
+    Returns
+    -------
+    list of Shown
+        At most `MOST_PROPOSALS`.
+    """
     out = []
     for entry in entries[:MOST_PROPOSALS]:
         row, column = (int(n) for n in entry["cells"][0].split(","))
@@ -86,9 +133,23 @@ def thickness_strips(
 
 
 def thickness_part(shown: Sequence[Shown], count: int, lines: str) -> str:
-    """Return the script that fills the page's place for `count` proposals; `lines` are their YAML.
+    """Return the script that fills the page's place for the proposals of the thickness.
 
     A script, since pages opened from a disk may read nothing else of the files beside them.
+
+    Parameters
+    ----------
+    shown
+        Pictures of some of them.
+    count
+        How many there are.
+    lines
+        The proposals as YAML.
+
+    Returns
+    -------
+    str
+        JavaScript.
     """
     few = f"{len(shown)} of {count:,} shown" if count > len(shown) else f"{count}"
     where = Markup(
@@ -102,7 +163,18 @@ def thickness_part(shown: Sequence[Shown], count: int, lines: str) -> str:
 
 
 def worst(pairs: Pairs) -> list[int]:
-    """Return the rows of the saved pairs of one layer or the next with the fewest matches."""
+    """Return the rows of the saved pairs of one layer or the next with the fewest matches.
+
+    Parameters
+    ----------
+    pairs
+        Columns of all attempted pairs.
+
+    Returns
+    -------
+    list of int
+        At most `MOST_PAIRS` indices, half of them of one layer.
+    """
     near = np.flatnonzero((pairs["saved"] == 1) & (pairs["dz"] <= 1))
     chosen: list[int] = []
     for kind in (0, 1):
@@ -114,7 +186,26 @@ def worst(pairs: Pairs) -> list[int]:
 
 def pair_picture(pairs: Pairs, i: int, found: CanvasMatches, tiles: Mapping[str, TileSpec],
                  read: Read) -> Shown:  # fmt: skip
-    """Show a pair with its matches."""
+    """Show a pair with its matches.
+
+    Parameters
+    ----------
+    pairs
+        Columns of all attempted pairs.
+    i
+        Index of the pair.
+    found
+        Its matches.
+    tiles
+        Tile specs by tile id.
+    read
+        Gives the image of a tile.
+
+    Returns
+    -------
+    Shown
+        A JPEG.
+    """
     title = f"{pairs['count'][i]} matches · {pairs['run'][i]}, stage {pairs['stage'][i]}"
     caption = f"{found.p_id} and {found.q_id}, residual {pairs['rms_px'][i]:.2f} px"
     return pictures.pair(found, tiles[found.p_id], tiles[found.q_id], read, title, caption)
@@ -130,7 +221,30 @@ def page(
     plots: Mapping[str, Any],
     closed: tuple[str, str] | None = None,
 ) -> str:
-    """Return the page; `plots` are Bokeh figures by name, `closed` what a closed gate says."""
+    """Return the page of the review.
+
+    Parameters
+    ----------
+    volume
+        Name of the volume.
+    figures
+        ``review/clusters.json``.
+    sections
+        Titles and pictures.
+    tables
+        What `tables` gives.
+    proposals
+        ``review/proposals.yaml`` as text.
+    plots
+        Bokeh figures by name.
+    closed
+        What a closed gate says, and the lines that open it; None when it opens.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     later = "They come with the stage after the solve, zcorr; open the page again then."
     paste = (
         "What is proposed (with review.auto: true: what was done). python -m scripts.review.decide"
@@ -191,7 +305,20 @@ def tables(
     edges: Sequence[Row],
     statistics: Sequence[Row],
 ) -> list[Table]:
-    """Return the tables of the page."""
+    """Return the tables of the page.
+
+    Parameters
+    ----------
+    figures
+        ``review/clusters.json``.
+    tiles, edges, statistics
+        Rows of the tables of these names in ``review/``.
+
+    Returns
+    -------
+    list of Table
+        Clusters, loose tiles, gaps, statistics; at most `MOST_ROWS` rows each.
+    """
     shown = ["by", "run", "key", "planned", "saved", "saved_pct", "matches_median", "rms_px_median"]
     clusters = [
         [c["cluster"], f"{c['tiles']:,}", f"{c['z_first']:g} to {c['z_last']:g}",

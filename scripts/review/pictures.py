@@ -25,7 +25,23 @@ def strip(
     """Show the tile at `place` between those of the layers before and after and its neighbors.
 
     From left to right: layer before, the tile (framed), layer after; then the cells right and left
-    of it, below and above it, as far as there are. None when there is nothing to show.
+    of it, below and above it, as far as there are.
+
+    Parameters
+    ----------
+    place
+        z, row and column of the tile.
+    at
+        Tile specs by place.
+    read
+        Gives the image of a tile.
+    title, caption
+        Lines of the picture.
+
+    Returns
+    -------
+    Shown or None
+        A JPEG; None when there is nothing to show.
     """
     z, row, column = place
     around = [(z - 1, row, column), place, (z + 1, row, column)]
@@ -57,7 +73,24 @@ def strip(
 def pair(
     matches: CanvasMatches, p: TileSpec, q: TileSpec, read: Read, title: str, caption: str
 ) -> Shown:
-    """Show two tiles side by side with their matches; points are full-scale px."""
+    """Show two tiles side by side with their matches.
+
+    Parameters
+    ----------
+    matches
+        Points in full-scale px.
+    p, q
+        The two tiles.
+    read
+        Gives the image of a tile.
+    title, caption
+        Lines of the picture.
+
+    Returns
+    -------
+    Shown
+        A JPEG.
+    """
     drawn, points, left = [], [], 0
     for tile, at in ((p, matches.p), (q, matches.q)):
         shape = _size(tile.width, tile.height, PAIR_PX)

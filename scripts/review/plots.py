@@ -23,7 +23,20 @@ HISTOGRAM_BIN = 7.7  # matches; the bins of the reference's plots
 
 
 def all_plots(pairs: Pairs, restarts: Sequence[float]) -> dict[str, Any]:
-    """Make every plot that there is data for."""
+    """Make every plot that there is data for.
+
+    Parameters
+    ----------
+    pairs
+        Columns of all attempted pairs.
+    restarts
+        z of the restarts.
+
+    Returns
+    -------
+    dict
+        Bokeh figures by name, None where there is no data.
+    """
     same_cell = (pairs["dz"] == 1) & (pairs["p_cell"] == pairs["q_cell"])
     consecutive, inside = pairs.where(same_cell), pairs.where(pairs["dz"] == 0)
     found = {
@@ -36,7 +49,18 @@ def all_plots(pairs: Pairs, restarts: Sequence[float]) -> dict[str, Any]:
 
 
 def share_map(pairs: Pairs) -> Any:  # noqa: ANN401 - a Bokeh figure or None
-    """Map the share of saved pairs over z and cell; a pair counts for both its cells."""
+    """Map the share of saved pairs over z and cell; a pair counts for both its cells.
+
+    Parameters
+    ----------
+    pairs
+        Columns of all attempted pairs.
+
+    Returns
+    -------
+    Bokeh figure or None
+        Cells in rows, z in columns.
+    """
     # p is the lower layer of a pair only when it comes first as text
     p_z = np.array([float(group) for group in pairs["p_group"]])
     z = np.concatenate([p_z, 2 * pairs["z"] + pairs["dz"] - p_z])
@@ -46,7 +70,18 @@ def share_map(pairs: Pairs) -> Any:  # noqa: ANN401 - a Bokeh figure or None
 
 
 def outliers(count: Int64) -> Index:
-    """Return places of counts far below those around them, worst first; counts in order of z."""
+    """Return places of counts far below those around them, worst first.
+
+    Parameters
+    ----------
+    count
+        (n,) matches of pairs in order of z.
+
+    Returns
+    -------
+    Index
+        At most `MOST_OUTLIERS`.
+    """
     if len(count) < 8:
         return np.empty(0, np.intp)
     half = min(NEIGHBORHOOD, len(count)) // 2
@@ -61,7 +96,22 @@ def outliers(count: Int64) -> Index:
 
 
 def counts(pairs: Pairs, key: str, title: str) -> Any:  # noqa: ANN401 - a Bokeh figure or None
-    """Plot the count of matches against z, a line per cell or edge; failed pairs count 0."""
+    """Plot the count of matches against z, a line per cell or edge; failed pairs count 0.
+
+    Parameters
+    ----------
+    pairs
+        Columns of the pairs to show.
+    key
+        Column of the cell or edge; the first `MOST_SERIES` of them are drawn.
+    title
+        Its title.
+
+    Returns
+    -------
+    Bokeh figure or None
+        Outliers are marked.
+    """
     series = {}
     odd: list[tuple[Any, Any, str]] = []
     for name in np.unique(pairs[key].astype(str))[:MOST_SERIES].tolist():
@@ -78,7 +128,18 @@ def counts(pairs: Pairs, key: str, title: str) -> Any:  # noqa: ANN401 - a Bokeh
 
 
 def histogram(pairs: Pairs) -> Any:  # noqa: ANN401 - a Bokeh figure or None
-    """Show how many matches saved pairs have, within layers and between them."""
+    """Show how many matches saved pairs have, within layers and between them.
+
+    Parameters
+    ----------
+    pairs
+        Columns of all attempted pairs.
+
+    Returns
+    -------
+    Bokeh figure or None
+        Matches per saved pair; None when no pair is saved.
+    """
     saved = pairs.where(pairs["saved"] == 1)
     if not len(saved):
         return None

@@ -27,7 +27,22 @@ log = logging.getLogger(__name__)
 def trimmed(
     tiles: TileSet, excluded: set[str], patch_rows: Sequence[Mapping[str, str]] = ()
 ) -> TileSet:
-    """Return the tiles that are not in `excluded`, with the patches that hold in their places."""
+    """Return the tiles that are not in `excluded`, with the patches that hold in their places.
+
+    Parameters
+    ----------
+    tiles
+        All acquired tiles.
+    excluded
+        Tile ids.
+    patch_rows
+        Rows of ``review/patches.tsv``.
+
+    Returns
+    -------
+    TileSet
+        In the order of `tiles`.
+    """
     held = [row for row in patch_rows if row["state"] == "patched"]
     now = patches.patched(patches.places(tiles.tiles), held) if held else None
     kept = tiles.tiles if now is None else now.values()

@@ -32,7 +32,24 @@ log = logging.getLogger(__name__)
 def pairs_shown(
     client: RenderClient, collection: str, pairs: statistics.Pairs, tiles: Mapping[str, Any]
 ) -> list[Shown]:
-    """Return the pictures of the worst pairs."""
+    """Return the pictures of the worst pairs.
+
+    Parameters
+    ----------
+    client
+        The service.
+    collection
+        Name of the match collection.
+    pairs
+        Columns of all attempted pairs.
+    tiles
+        Tile specs by tile id.
+
+    Returns
+    -------
+    list of Shown
+        Two tiles with their matches each.
+    """
     out = []
     for i in page.worst(pairs):
         found = client.matches_between(collection, pairs["p_group"][i], pairs["q_group"][i])
@@ -44,7 +61,24 @@ def pairs_shown(
 def closed(
     inputs: Mapping[str, Any], *, limits: Mapping[str, Any], given: Mapping[str, Any], preset: str
 ) -> tuple[str, str] | None:
-    """Return what the gate is about to say when it does not open: message, and lines to add."""
+    """Return what the gate is about to say when it does not open: message, and lines to add.
+
+    Parameters
+    ----------
+    inputs
+        Paths of the inputs of the gate, by name.
+    limits
+        Limits of the gate.
+    given
+        Decisions of the config.
+    preset
+        Name of the stage table.
+
+    Returns
+    -------
+    tuple of str or None
+        None when the gate opens.
+    """
     found, most = Evidence.read(inputs, preset), Limits(**limits)
     return remedies.failure(checks(found, most), found, most, given)
 

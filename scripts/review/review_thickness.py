@@ -30,7 +30,22 @@ Entries = Sequence[Mapping[str, Any]]
 
 
 def around(client: RenderClient, stack: str, entries: Entries) -> dict[patches.Place, Any]:
-    """Return the tiles of the layers of `entries` that are shown, and of those beside them."""
+    """Return the tiles of the layers of `entries` that are shown, and of those beside them.
+
+    Parameters
+    ----------
+    client
+        The service.
+    stack
+        Name of the acquired stack.
+    entries
+        Proposals, form of ``review.exclude``.
+
+    Returns
+    -------
+    dict
+        Tile specs by z, row and column.
+    """
     layers = sorted({float(one["z_first"]) for one in entries[: page.MOST_PROPOSALS]})
     return patches.places(tile for z in layers for tile in client.tiles(stack, z - 1, z + 1).tiles)
 

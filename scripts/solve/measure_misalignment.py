@@ -30,7 +30,22 @@ NEXT = 10  # layers beyond the chunk in which the layer that follows its last on
 def measured(
     layers: Mapping[int, list[Placed]], first: int, last: int, settings: Settings
 ) -> Iterator[Row]:
-    """Yield the rows of the layers `first` to `last`, each against the next that has tiles."""
+    """Yield the rows of the layers `first` to `last`, each against the next that has tiles.
+
+    Parameters
+    ----------
+    layers
+        Placed tiles by z.
+    first, last
+        Layers of the chunk, both included.
+    settings
+        How it is measured.
+
+    Yields
+    ------
+    dict
+        Rows of `misalignment.COLUMNS`; shifts in full-resolution px.
+    """
     known = sorted(layers)
     for z, following in zip(known, [*known[1:], None], strict=True):
         if not first <= z <= last:

@@ -27,7 +27,24 @@ _NOTE = (
 def render(
     figures: Figures, worst: Sequence[Row], pictures: Sequence[Shown], plots: Mapping[str, Any]
 ) -> str:
-    """Return the page of one solve: `worst` are rows of ``worst_pairs.tsv``, `plots` figures."""
+    """Return the page of one solve.
+
+    Parameters
+    ----------
+    figures
+        ``solve/solve.json``.
+    worst
+        Rows of ``solve/worst_pairs.tsv``.
+    pictures
+        Overlays of some of them.
+    plots
+        Bokeh figures by name.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     sections = [_wrong_pairs(worst), _worst_layers(figures), _restarts(figures)]
     if pictures:
         sections.append(
@@ -44,7 +61,24 @@ def compare(
     figures: Sequence[Figures],
     plots: Mapping[str, Any],
 ) -> str:
-    """Return the page of two solves side by side."""
+    """Return the page of two solves side by side.
+
+    Parameters
+    ----------
+    names
+        Names of the two solves.
+    parameters
+        Their parameters.
+    figures
+        Their figures, as in ``solve/solve.json``.
+    plots
+        Bokeh figures by name.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
     sections = [
         _beside("Parameters", names, [flat(one) for one in parameters]),
         _beside("Figures", names, [flat(_compared(one)) for one in figures]),

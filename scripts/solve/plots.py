@@ -25,7 +25,18 @@ TRACKS: dict[str, tuple[str, str, dict[str, str]]] = {
 
 
 def of_layers(solves: Mapping[str, Rows]) -> dict[str, Any]:
-    """Return one figure per track of the rows of ``layers.tsv`` of one or more solves, by name."""
+    """Return one figure per track of the rows of ``layers.tsv`` of one or more solves, by name.
+
+    Parameters
+    ----------
+    solves
+        Rows of ``solve/layers.tsv`` by name of the solve.
+
+    Returns
+    -------
+    dict
+        Bokeh figures by name of the track.
+    """
     return {name: _track(*track, solves) for name, track in TRACKS.items()}
 
 
@@ -43,7 +54,20 @@ def _column(rows: Rows, name: str) -> np.ndarray:
 
 
 def moved(z: np.ndarray, shift: np.ndarray) -> Any:  # noqa: ANN401 - a Bokeh figure
-    """Show how far the tiles' centres of a second solve are from those of the first, (n, 2) px."""
+    """Show how far the tiles' centres of a second solve are from those of the first.
+
+    Parameters
+    ----------
+    z
+        (n,) layers of the tiles.
+    shift
+        (n, 2) x, y, px.
+
+    Returns
+    -------
+    Bokeh figure
+        Means of the layers against z.
+    """
     layers, at = np.unique(z, return_inverse=True)
     means = [np.bincount(at, axis) / np.bincount(at) for axis in shift.T]
     series = {"x (right)": (layers, means[0]), "y (down)": (layers, means[1])}

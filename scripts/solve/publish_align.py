@@ -27,6 +27,18 @@ log = logging.getLogger(__name__)
 def aligned(tiles: TileSet, affines: Mapping[str, Sequence[float]]) -> TileSet:
     """Return the tiles with the solved affine as last transform, and their new bounds.
 
+    Parameters
+    ----------
+    tiles
+        The trimmed tiles.
+    affines
+        m00, m10, m01, m11, m02, m12 by tile id, matching frame to world.
+
+    Returns
+    -------
+    TileSet
+        With bounds in world px.
+
     Raises
     ------
     UserError

@@ -37,6 +37,18 @@ log = logging.getLogger(__name__)
 def gathered(paths: Sequence[str | Path], receipts: Sequence[CollectionReceipt]) -> moments.Moments:
     """Read all moments and check that no pair of the collections is missing or doubled.
 
+    Parameters
+    ----------
+    paths
+        Files of moments, one for each chunk.
+    receipts
+        Those of the collections they were made of.
+
+    Returns
+    -------
+    Moments
+        The moments of all pairs.
+
     Raises
     ------
     UserError

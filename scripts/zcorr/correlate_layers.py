@@ -49,7 +49,22 @@ class View:
 
     @staticmethod
     def of(box: Box, zcorr: Mapping[str, Any], pixel_layers: float) -> "View":
-        """Choose for a stack; `pixel_layers` is the size of its pixels in nominal layers."""
+        """Choose how the layers of a stack are looked at.
+
+        Parameters
+        ----------
+        box
+            Bounds of the stack, world px.
+        zcorr
+            Section ``zcorr`` of the config.
+        pixel_layers
+            Size of a pixel in nominal layers.
+
+        Returns
+        -------
+        View
+            Its region in px of the picture.
+        """
         scale = correlation.picture_scale(box, zcorr["scale"], zcorr["min_picture_px"])
         texture_scale = windows.texture_scale(pixel_layers)
         resin = correlation.ResinMask(

@@ -81,7 +81,22 @@ def _opened(paths: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
 
 
 def report_of(found: Measured, result: Result, zcorr: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of ``zcorr/qc.json``."""
+    """Return the content of ``zcorr/qc.json``.
+
+    Parameters
+    ----------
+    found
+        Correlations of all chunks, joined.
+    result
+        The inferred z.
+    zcorr
+        Section ``zcorr`` of the config.
+
+    Returns
+    -------
+    dict
+        ``figures``, ``curve`` and ``layers``, JSON values.
+    """
     corrected, cc_next = found.z[0] + result.z, found.corr[:, 0]
     limits = {k: zcorr[k] for k in ("problem_correlation", "problem_deviations")}
     low = qc.problems(cc_next, **limits)

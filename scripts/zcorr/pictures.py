@@ -26,7 +26,20 @@ class Strip:
 def of(
     layers: Sequence[Mapping[str, Any]], kept: Iterable[Mapping[str, NDArray[Any]]]
 ) -> list[Strip]:
-    """Return strips of the worst layers, in order of z; `kept` are chunks of small layers."""
+    """Return strips of the worst layers, in order of z; `kept` are chunks of small layers.
+
+    Parameters
+    ----------
+    layers
+        Rows of `qc.rows`.
+    kept
+        ``z`` (n,) and ``pixels`` (n, h, w) uint8 of each chunk.
+
+    Returns
+    -------
+    list of Strip
+        At most `_MOST`, layers and neighbours that were kept.
+    """
     bad = [row for row in layers if row["problem"] and row["cc_next"] is not None]
     worst = sorted(sorted(bad, key=lambda row: row["cc_next"])[:_MOST], key=lambda row: row["z"])
     wanted = {row["z"] + d for row in worst for d in (-1, 0, 1)}

@@ -28,9 +28,27 @@ def page(
     strips: Sequence[Strip],
     proposals: str = "",
 ) -> str:
-    """Return the page as HTML; equal content gives equal bytes.
+    """Return the page of the thickness; equal content gives equal bytes.
 
-    `layers` are rows of `qc.rows`; `regional` is (n, rows, columns); `proposals` are lines of YAML.
+    Parameters
+    ----------
+    title
+        Its title.
+    layers
+        Rows of `qc.rows`.
+    result
+        The inferred z.
+    regional
+        (n, rows, columns) correlation with the next layer, NaN = no data.
+    strips
+        Pictures of layers that do not fit.
+    proposals
+        Lines of YAML.
+
+    Returns
+    -------
+    str
+        HTML.
     """
     z = np.array([row["z"] for row in layers], float)
     curves = {f"{k + 1}": curve for k, curve in enumerate(result.curves)}
