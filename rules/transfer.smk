@@ -102,6 +102,7 @@ rule convert_layers:
         chunk_px=TRANSFER["chunk_px"],
         gzip_level=TRANSFER["gzip_level"],
         fill=TRANSFER["fill"],
+        keep_contrast=TRANSFER["keep_contrast"],
         free_space_gb=TRANSFER["free_space_gb"],
         work=chunk_work,  # not read by the script
     script:

@@ -7,7 +7,9 @@ are read where they are.
 
 Grey values: the microscope's counts are signed; 16-bit images are not. A count c becomes c + 32768,
 so every count has its place and none wraps around (in the reference -1 becomes 65535). Dark and
-bright are as recorded, the reverse of the 8-bit images, unless `invert` turns them over.
+bright are as recorded, the reverse of the 8-bit images, unless `invert` turns them over. Layers
+whose 8-bit images run the other way than most (`transfer.keep_contrast`: the detector's contrast
+was flipped) are turned over against the others, so that all agree.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import h5py
 import numpy as np
 
 from scripts.correct.evidence import Evidence, Found
+from scripts.lib.arrays import Array, Bool
 from scripts.lib.drawing import filters
 from scripts.lib.files import file_url, path_of_url
 from scripts.lib.job import UserError
@@ -108,7 +111,8 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
     -------
     Found
         Arrays: ``image``, ``raw`` paths of each layer; ``z``, ``black``, ``white``: the 16-bit
-        values that became 0 and 255 in the 8-bit image of the layer (NaN: not written there).
+        values that became 0 and 255 in the 8-bit image of the layer (NaN: not written there);
+        ``turned``: whether it is turned over against the other layers.
 
     Raises
     ------
@@ -127,8 +131,8 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
     signed = "int16" in kinds
     invert = bool(settings["invert"])
     ranges = np.array([_contrast(row.image) for row in rows]).reshape(len(rows), 2)
-    shifted = ranges + (SIGNED if signed else 0)
-    black, white = (TOP - shifted if invert else shifted).T
+    shifted, turned = ranges + (SIGNED if signed else 0), _turned(ranges)
+    black, white = np.where((turned != invert)[:, None], TOP - shifted, shifted).T
     parameters = {
         "channels": list(channels),
         "signed": signed,
@@ -136,6 +140,7 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
         "files": len(rows),
         "bytes": sum(row.bytes for row in rows),
         "restored_bytes": sum(row.bytes for row in rows if row.restore),
+        "turned_layers": int(turned.sum()),
     }
     arrays = {
         "image": np.array([row.image for row in rows]),
@@ -143,6 +148,7 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
         "z": np.array([row.z for row in rows]),
         "black": black,
         "white": white,
+        "turned": turned,
     }
     return Found(parameters, arrays)
 
@@ -164,13 +170,16 @@ def apply(tiles: TileSet, found: Found) -> TileSet:
     """
     columns = (found.arrays[name].tolist() for name in ("image", "raw"))
     raw = dict(zip(*columns, strict=True))
-    channel, values = found.parameters["channels"][0], _counts_filter(found.parameters)
+    channel, (usual, other) = found.parameters["channels"][0], _both_ways(found.parameters)
+    # parameters of earlier versions have no such array
+    turned = set(found.arrays["image"][found.arrays.get("turned", [])].tolist())
 
     def _deep(tile: TileSpec) -> TileSpec:
         path, key = _parts(tile)
         url = f"{file_url(raw[path_of_url(path)])}?dataSet=/{key}/c{channel}"
         out = replace(tile, image_url=url, min_intensity=0.0, max_intensity=TOP)
-        return filters.appended(out, values) if values else out
+        own = other if path_of_url(path) in turned else usual
+        return filters.appended(out, own) if own else out
 
     return replace(tiles, tiles=tuple(_deep(tile) for tile in tiles.tiles))
 
@@ -195,24 +204,47 @@ def of_channel(tiles: TileSet, found: Found, channel: int) -> TileSet:
     TileSet
         Of the channel's stack.
     """
-    values = _counts_filter(found.parameters)
+    both = _both_ways(found.parameters)
     measured = (filters.SHADING, filters.INTENSITY_8, filters.INTENSITY_16)
 
     def _other(tile: TileSpec) -> TileSpec:
-        rest = [each for each in filters.filters_of(tile) if each.class_name not in measured]
+        present = filters.filters_of(tile)
+        # this step comes before all that measure: its own filter is the first, if it made one
+        own = [each for each in present[:1] if each in both]
+        kept = [each for each in present[len(own) :] if each.class_name not in measured]
         url = re.sub(r"/c\d+$", f"/c{channel}", tile.image_url)
-        kept = [values, *rest] if values else rest
-        return filters.with_filters(replace(tile, image_url=url), kept)
+        return filters.with_filters(replace(tile, image_url=url), [*own, *kept])
 
     return replace(tiles, tiles=tuple(_other(tile) for tile in tiles.tiles))
 
 
-def _counts_filter(parameters: Mapping[str, Any]) -> filters.Filter | None:
+def _turned(ranges: Array) -> Bool:
+    """Mark the (n, 2) contrast ranges that run the other way than most, of a tie than the first."""
+    known: Bool = np.isfinite(ranges).all(axis=1) & (ranges[:, 0] != ranges[:, 1])
+    inverted = ranges[:, 0] > ranges[:, 1]
+    if not known.any():
+        return known
+    ways = inverted[known]
+    usual = ways[0] if 2 * ways.sum() == len(ways) else 2 * ways.sum() > len(ways)
+    turned: Bool = known & (inverted != usual)
+    return turned
+
+
+def _both_ways(
+    parameters: Mapping[str, Any],
+) -> tuple[filters.Filter | None, filters.Filter | None]:
+    """Return the filter of most tiles, and that of tiles which are turned over against them."""
+    signed, invert = bool(parameters["signed"]), bool(parameters["invert"])
+    usual = _counts_filter(signed=signed, invert=invert)
+    return usual, _counts_filter(signed=signed, invert=not invert)
+
+
+def _counts_filter(*, signed: bool, invert: bool) -> filters.Filter | None:
     """Return the filter that turns stored counts into 16-bit grey values; None when they are."""
-    start = SIGNED if parameters["signed"] else 0
-    if not (start or parameters["invert"]):
+    start = SIGNED if signed else 0
+    if not (start or invert):
         return None
-    gain, offset = (-1.0, TOP - start) if parameters["invert"] else (1.0, float(start))
+    gain, offset = (-1.0, TOP - start) if invert else (1.0, float(start))
     return filters.intensity(np.array([[[gain, offset / TOP]]]), TOP)
 
 

@@ -2,14 +2,18 @@
 
 With m and s the mean and the population standard deviation of the unsaturated pixels of all tiles,
 the range is A = min(m + 4s, 32767) to B = max(m - 4s, -32768). Contrast is inverted: A becomes 0, B
-becomes 255 (secondary electrons are dark where stain is, users expect the opposite).
+becomes 255 (the detector records stain bright, users expect membranes dark). Layers of the config's
+`transfer.keep_contrast` are stretched alike and not inverted: their A becomes 255, their B 0.
+
+8-bit images go the same way, their values taken for counts of 16 bits, of which none is saturated;
+where a layer has tiles of both depths, each depth has its own range.
 
 Sixteen bits have 65,536 values, so the layer is described exactly by a histogram and converted by
 a table: statistics are integer arithmetic, independent of tile order, and tiles of any sizes pool.
 
 Cases the formula leaves open, defined here: a constant layer becomes 128 (saturated pixels in it 0
 where high, 255 where low); a layer with saturated pixels only becomes 0 where saturated high and
-255 where low. 8-bit images are neither stretched nor inverted: they pass through.
+255 where low; the other way round where contrast is kept.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib.arrays import Bytes, Image, Int64
+from scripts.lib.job import UserError
+from scripts.lib.names import LayerName, parse_layer
 
 VALUES = 65536
 SIGMAS = 4.0
@@ -39,6 +45,36 @@ class Range:
 
     black: float
     white: float
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Layers whose contrast is not inverted: from `first` to `last`, inclusive; None is open."""
+
+    first: LayerName | None = None
+    last: LayerName | None = None
+
+    @staticmethod
+    def of(index: int, value: Mapping[str, Any]) -> Kept:
+        """Read one entry of the config's `transfer.keep_contrast`, the one of number `index`.
+
+        Raises
+        ------
+        UserError
+            When one of its ends names no layer.
+        """
+        ends = []
+        for key in ("first_dat", "last_dat"):
+            try:
+                ends.append(parse_layer(value[key]) if value.get(key) else None)
+            except ValueError as error:
+                raise UserError(f"transfer.keep_contrast[{index}].{key}: {error}") from error
+        return Kept(*ends)
+
+    def holds(self, layer: LayerName) -> bool:
+        """Tell whether a layer lies between the ends."""
+        after = self.first is None or layer.order >= self.first.order
+        return after and (self.last is None or layer.order <= self.last.order)
 
 
 @dataclass(frozen=True)
@@ -102,12 +138,16 @@ def stretch(counts: Int64) -> Range | None:
     )
 
 
-def table(limits: Range | None) -> Bytes:
-    """Return the (65536,) 8-bit value of every code for a range."""
+def table(limits: Range | None, *, invert: bool = True) -> Bytes:
+    """Return the (65536,) 8-bit value of every code for a range.
+
+    Of a range without extent, or none, `invert` says which end is dark.
+    """
+    bright, dark = (0, 255) if invert else (255, 0)
     if limits is None:
-        return np.where(_LEVELS >= 0, 0, 255).astype(np.uint8)
+        return np.where(_LEVELS >= 0, bright, dark).astype(np.uint8)
     if limits.black == limits.white:
-        value = 128 - 128 * np.sign(_LEVELS - limits.black)
+        value = 128 - 128 * np.sign(_LEVELS - limits.black) * (1 if invert else -1)
     else:
         value = 255 * (_LEVELS - limits.black) / (limits.white - limits.black) + 0.5
     out: Bytes = value.clip(0, 255).astype(np.uint8)  # the cast truncates toward zero
@@ -124,22 +164,35 @@ def convert(pixels: Image, levels: Bytes) -> Bytes:
 
 
 def to_eight_bit(
-    images: Mapping[str, NDArray[Any]], fills: Sequence[Fill] = ()
+    images: Mapping[str, NDArray[Any]], fills: Sequence[Fill] = (), *, invert: bool = True
 ) -> tuple[dict[str, Bytes], Range | None]:
-    """Convert all tiles of a layer with one range.
+    """Convert all tiles of a layer with one range for each bit depth.
 
     Parameters
     ----------
     images
-        Tile key -> (y, x) pixels, int16 of any byte order, or uint8 which is passed through.
+        Tile key -> (y, x) pixels, int16 of any byte order, or uint8.
     fills
         Bright patches to hide before the statistics.
+    invert
+        Whether high counts become dark.
 
     Returns
     -------
-    Tile key -> (y, x) uint8, and the range used (None: nothing 16-bit and unsaturated).
+    Tile key -> (y, x) uint8, and the range used, of the 16-bit tiles where there are any (None:
+    no pixel of theirs is unsaturated).
     """
-    deep = {k: filled(v, k, fills) for k, v in images.items() if v.dtype != np.uint8}
-    limits = stretch(histogram(deep.values()))
-    levels = table(limits)
-    return {k: convert(deep[k], levels) if k in deep else v for k, v in images.items()}, limits
+    depths: dict[int, dict[str, NDArray[Any]]] = {}
+    for key, image in images.items():
+        # counts of 16 bits: what a fill puts in need not fit into 8
+        counts = image.astype(np.int16) if image.dtype == np.uint8 else image
+        depths.setdefault(image.dtype.itemsize, {})[key] = filled(counts, key, fills)
+    out: dict[str, Bytes] = {}
+    limits: Range | None = None
+    for _, tiles in sorted(depths.items()):  # 16 bits last
+        limits = stretch(histogram(tiles.values()))
+        if limits is not None and not invert:
+            limits = Range(black=limits.white, white=limits.black)
+        levels = table(limits, invert=invert)
+        out |= {key: convert(image, levels) for key, image in tiles.items()}
+    return {key: out[key] for key in images}, limits

@@ -24,7 +24,7 @@ from scripts.lib import files
 from scripts.lib.job import UserError
 from scripts.lib.names import LayerName, parse_layer
 from scripts.transfer import contrast, dat, hdf5, layers, space
-from scripts.transfer.contrast import Fill
+from scripts.transfer.contrast import Fill, Kept
 from scripts.transfer.dat import Dat, DatError
 from scripts.transfer.hdf5 import Hdf5Error, Storage, Stored
 
@@ -52,14 +52,22 @@ class Settings:
     mipmap_levels: int = 7  # besides full scale
     storage: Storage = Storage()
     fills: tuple[Fill, ...] = ()
+    kept: tuple[Kept, ...] = ()  # layers whose contrast is not inverted
     reserve_gb: float = 0  # free space that is never used
     # SHA-256 by name of the .dat, of those whose hash was compared with the scope's
     hashes: Mapping[str, str] = field(default_factory=dict)
 
-    def conversion(self, tiles: Mapping[str, Stored]) -> str:
-        """Describe an align HDF5 of `tiles` made with these settings (canonical JSON)."""
+    def inverts(self, layer: LayerName) -> bool:
+        """Tell whether the contrast of a layer is inverted."""
+        return not any(each.holds(layer) for each in self.kept)
+
+    def conversion(self, layer: LayerName, tiles: Mapping[str, Stored]) -> str:
+        """Describe an align HDF5 of a layer made with these settings (canonical JSON)."""
+        # the usual case is not said: files of earlier versions stay as they are
+        kept = {} if self.inverts(layer) else {"keep_contrast": True}
         return files.canonical_json(
-            {
+            kept
+            | {
                 "channel": self.channel,
                 "mipmap_levels": self.mipmap_levels,
                 "chunk_px": self.storage.chunk_px,
@@ -212,7 +220,7 @@ def _check_hash(path: Path, expected: str | None) -> None:
 
 def _update(layer: Layer, sources: Mapping[str, Source], settings: Settings) -> None:
     tiles = {key: Stored(source.dat_name, source.size) for key, source in sources.items()}
-    wanted = settings.conversion(tiles)
+    wanted = settings.conversion(layer.name, tiles)
     rebuild = any(source.fresh for source in sources.values())
     if not rebuild and hdf5.align_conversion(layer.align) == wanted:
         return
@@ -288,7 +296,9 @@ def _publish_align(
     conversion: str,
 ) -> None:
     converted, limits = contrast.to_eight_bit(
-        {key: image for key, (_, image) in images.items()}, settings.fills
+        {key: image for key, (_, image) in images.items()},
+        settings.fills,
+        invert=settings.inverts(layer.name),
     )
     tiles = {key: (sources[key].dat_name, images[key][0], converted[key]) for key in sources}
     _sweep(layer.align)

@@ -16,7 +16,7 @@ from typing import Any
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
 from scripts.transfer import conversion
-from scripts.transfer.contrast import Fill
+from scripts.transfer.contrast import Fill, Kept
 from scripts.transfer.conversion import Settings
 from scripts.transfer.hdf5 import Storage
 
@@ -36,6 +36,7 @@ def main(
     fill: Sequence[Mapping[str, Any]],
     free_space_gb: float,
     converted: str,
+    keep_contrast: Sequence[Mapping[str, Any]] = (),
     archive_root: str | None = None,
     copied: str | None = None,
 ) -> None:
@@ -51,6 +52,7 @@ def main(
             mipmap_levels=mipmap_levels,
             storage=Storage(chunk_px, gzip_level),
             fills=tuple(Fill.of(entry) for entry in fill),
+            kept=tuple(Kept.of(index, entry) for index, entry in enumerate(keep_contrast)),
             reserve_gb=free_space_gb,
             hashes=hashes,
         ),
@@ -75,6 +77,7 @@ if __name__ == "__main__":
             chunk_px=snakemake.params.chunk_px,
             gzip_level=snakemake.params.gzip_level,
             fill=snakemake.params.fill,
+            keep_contrast=snakemake.params.keep_contrast,
             free_space_gb=snakemake.params.free_space_gb,
             converted=snakemake.output[0],
             archive_root=snakemake.params.archive_root,

@@ -214,9 +214,15 @@ def write_align(
 
 
 def align_conversion(path: Path) -> str | None:
-    """Return conversion that an align HDF5 was made with, None when there is no readable one."""
+    """Return conversion that an align HDF5 was made with, None when there is no readable one.
+
+    None also for one of 8-bit `.dat` files from before these were stretched: it has no range.
+    """
     try:
         with h5py.File(path, "r") as file:
+            shallow = any(group.attrs.get("EightBit") == 1 for group in file.values())
+            if shallow and not np.isfinite(file.attrs["contrast_range"]).all():
+                return None
             return str(file.attrs["conversion"])
     except (OSError, KeyError):
         return None

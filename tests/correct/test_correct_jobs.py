@@ -156,7 +156,7 @@ def test_a_service_that_drops_filters_is_found_out(workdir, monkeypatch):
 LAYER = "Scope/2024/03/07/10/Scope_24-03-07_1011{:02d}"
 
 
-def acquisition(folder, layers=(1, 2), archive=()):
+def acquisition(folder, layers=(1, 2), archive=(), flipped=()):
     """Leave align and raw HDF5 of two channels as transfer does, and the stack ``v_align``."""
     tiles = []
     for z in layers:
@@ -169,6 +169,8 @@ def acquisition(folder, layers=(1, 2), archive=()):
             for channel, image in counts.items():
                 file[f"0-0-0/c{channel}"] = image.astype(np.int16)
         black, white = 3000.0, -4000.0  # inverted, as transfer converts
+        if z in flipped:  # transfer.keep_contrast
+            black, white = white, black
         with h5py.File(folder / f"h5/align/{name}.uint8.h5", "w") as file:
             small = np.clip(255 * (counts[0] - black) / (white - black), 0, 255)
             file["0-0-0/mipmap.0"] = small.astype(np.uint8)[None]
@@ -217,6 +219,7 @@ def test_sixteen_bit_shows_every_count_exactly_and_channel_1_reuses_the_transfor
         "files": 2,
         "bytes": 0,
         "restored_bytes": 0,
+        "turned_layers": 0,
     }
     publish_channel.main(
         source="stacks/v_align_16bit.json",
@@ -243,6 +246,25 @@ def test_inverted_values_run_the_other_way(workdir):
         SETTINGS["16bit"]["invert"] = False
     raw = counts_of(workdir / f"h5/raw/{LAYER.format(1)}.raw.h5")
     assert np.array_equal(drawn("v_align_16bit", 1), 65535 - (raw + 32768))
+
+
+def test_layers_whose_contrast_is_kept_are_turned_over_against_the_others(workdir):
+    acquisition(workdir, layers=(1, 2, 3, 4), flipped=(3, 4))
+    plan(workdir)
+    summary = run("16bit", "v_align", "v_align_16bit", ["correct/16bit_plan.tsv"])
+    assert summary["parameters"]["turned_layers"] == 2
+    publish_channel.main(
+        source="stacks/v_align_16bit.json",
+        parameters="correct/16bit.json",
+        receipt="stacks/v_align_16bit_channel_1.json",
+        channel=1,
+        render=RENDER,
+        voxel_nm=VOXEL_NM,
+    )
+    for channel, stack in enumerate(("v_align_16bit", "v_align_16bit_channel_1")):
+        for z, turned in ((2, False), (3, True)):
+            raw = counts_of(workdir / f"h5/raw/{LAYER.format(z)}.raw.h5", channel) + 32768
+            assert np.array_equal(drawn(stack, z), 65535 - raw if turned else raw)
 
 
 def test_archived_files_are_read_there_or_restored_byte_for_byte(workdir):

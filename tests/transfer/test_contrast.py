@@ -4,8 +4,10 @@ from math import sqrt
 import numpy as np
 import pytest
 
+from scripts.lib.job import UserError
+from scripts.lib.names import parse_layer
 from scripts.transfer import contrast, dat
-from scripts.transfer.contrast import Fill, Range
+from scripts.transfer.contrast import Fill, Kept, Range
 from tests.transfer.synthetic_dat import noise
 
 
@@ -84,13 +86,55 @@ def test_the_range_stays_within_sixteen_bits():
     assert (limits.black, limits.white) == (32767.0, -32768.0)
 
 
-def test_eight_bit_images_pass_through_and_do_not_count():
-    deep, shallow = noise(5, (20, 20)), np.arange(100, dtype=np.uint8).reshape(10, 10)
-    images, limits = contrast.to_eight_bit({"a": deep, "b": shallow})
-    alone, _ = contrast.to_eight_bit({"a": deep})
-    assert np.array_equal(images["b"], shallow)
-    assert np.array_equal(images["a"], alone["a"])
-    assert contrast.to_eight_bit({"b": shallow})[1] is None
+def test_eight_bit_images_are_stretched_and_inverted_by_their_own_range():
+    deep = noise(5, (20, 20), 3000, 400)
+    shallow = ((deep.astype(int) + 32768) >> 8).astype(np.uint8)[::-1]
+    images, limits = contrast.to_eight_bit({"b": shallow, "a": deep})
+    alone, own = contrast.to_eight_bit({"b": shallow})
+    assert list(images) == ["b", "a"]
+    assert np.array_equal(images["b"], alone["b"])
+    assert np.array_equal(images["b"], by_formula(shallow, shallow))
+    assert (own.black, own.white) != (limits.black, limits.white)
+    assert limits == contrast.to_eight_bit({"a": deep})[1]
+
+
+def test_a_fill_of_an_eight_bit_tile_may_put_in_any_count():
+    fill = Fill(("a",), 0, 0, 5, 5, threshold=-1, value=-300)
+    images, _ = contrast.to_eight_bit({"a": np.full((9, 9), 40, np.uint8)}, [fill])
+    assert images["a"][0, 0] == images["a"].max() > images["a"][8, 8]
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.uint8])
+def test_layers_whose_contrast_is_kept_are_the_negative_of_others(kind):
+    pixels = np.random.default_rng(8).integers(20, 230, (30, 40)).astype(kind)
+    negative, limits = contrast.to_eight_bit({"a": pixels})
+    kept, own = contrast.to_eight_bit({"a": pixels}, invert=False)
+    assert np.abs(kept["a"].astype(int) + negative["a"] - 255).max() <= 1
+    assert (own.black, own.white) == (limits.white, limits.black)
+
+
+@pytest.mark.parametrize(("raw", "grey"), [(7, 128), (32767, 255), (-32768, 0)])
+def test_layers_without_extent_are_kept_too(raw, grey):
+    images, _ = contrast.to_eight_bit({"a": np.full((4, 5), raw, np.int16)}, invert=False)
+    assert np.unique(images["a"]).tolist() == [grey]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "holds"),
+    [(None, None, "abc"), ("b", None, "bc"), (None, "b", "ab"), ("b", "b", "b")],
+)
+def test_kept_layers_are_a_range_of_time_with_its_ends(first, last, holds):
+    names = {k: f"Merlin-6281_24-03-07_10111{i}" for i, k in enumerate("abc")}
+    ends = {"first_dat": names.get(first), "last_dat": last and f"{names[last]}_0-0-0.dat"}
+    kept = Kept.of(0, ends)
+    assert "".join(k for k, name in names.items() if kept.holds(parse_layer(name))) == holds
+
+
+def test_a_kept_range_that_names_no_layer_is_told_by_its_key():
+    with pytest.raises(
+        UserError, match=r"transfer.keep_contrast\[3\].last_dat: 'x' is no layer id"
+    ):
+        Kept.of(3, {"last_dat": "x"})
 
 
 def test_a_fill_hides_a_bright_patch_of_its_tile_alone():

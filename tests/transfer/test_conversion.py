@@ -7,7 +7,7 @@ import pytest
 
 from scripts.lib.job import UserError
 from scripts.transfer import conversion, hdf5
-from scripts.transfer.contrast import Fill
+from scripts.transfer.contrast import Fill, Kept
 from scripts.transfer.conversion import Layer, LayerError, Settings
 from tests.transfer.synthetic_dat import make_dat, noise
 from tests.transfer.test_hdf5 import LAYER, convert, tile
@@ -198,6 +198,30 @@ def test_another_fill_remakes_the_align_file(tmp_path):
     fill = Fill(("0-0-0",), 0, 0, 10, 10, threshold=1500, value=0)
     rerun(layer, Settings(fills=(fill,)))
     assert not np.array_equal(image(layer.align, "0-0-0"), before)
+
+
+def test_a_layer_whose_contrast_is_kept_is_made_anew_and_its_raw_file_stays(tmp_path):
+    layer, _ = convert(tmp_path, GOOD)
+    raw, before = layer.raw.stat().st_mtime_ns, image(layer.align, "0-0-0").astype(int)
+    rerun(layer, Settings(kept=(Kept.of(0, {"first_dat": LAYER}),)))
+    assert layer.raw.stat().st_mtime_ns == raw
+    assert np.abs(image(layer.align, "0-0-0") + before - 255).max() <= 1
+    rerun(layer)
+    assert np.array_equal(image(layer.align, "0-0-0"), before)
+
+
+def test_eight_bit_tiles_that_passed_through_unstretched_are_made_anew(tmp_path):
+    pixels = np.arange(200, dtype=np.uint8).reshape(10, 20, 1)
+    layer, _ = convert(tmp_path, {"0-0-0": make_dat(pixels)})
+    new = image(layer.align, "0-0-0")
+    with h5py.File(layer.align, "r+") as file:  # as an earlier version left it
+        file.attrs["contrast_range"] = [np.nan, np.nan]
+        file["0-0-0/mipmap.0"][0] = pixels[:, :, 0]
+    rerun(layer)
+    assert np.array_equal(image(layer.align, "0-0-0"), new)
+    stamp = stamps(layer)
+    rerun(layer)
+    assert stamps(layer) == stamp
 
 
 def convert_and_die(layer, calls):

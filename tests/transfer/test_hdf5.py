@@ -115,13 +115,15 @@ def test_every_version_is_rebuilt_byte_for_byte(tmp_path, version, channels):
     assert list(hdf5.restore(layer.raw)) == [(f"{LAYER}_0-0-0.dat", data)]
 
 
-def test_eight_bit_dats_are_rebuilt_and_pass_through(tmp_path):
+def test_eight_bit_dats_are_rebuilt_and_inverted_as_those_of_sixteen_bits(tmp_path):
     pixels = np.arange(600, dtype=np.uint16).reshape(20, 30, 1).astype(np.uint8)
     data = make_dat(pixels)
     layer, _ = convert(tmp_path, {"0-0-0": data})
+    deep, _ = convert(tmp_path / "deep", {"0-0-0": make_dat(pixels.astype(np.int16))})
     assert list(hdf5.restore(layer.raw)) == [(f"{LAYER}_0-0-0.dat", data)]
-    with h5py.File(layer.align) as file:
-        assert np.array_equal(file["0-0-0/mipmap.0"][0], pixels[:, :, 0])
+    with h5py.File(layer.align) as file, h5py.File(deep.align) as other:
+        assert np.array_equal(file["0-0-0/mipmap.0"], other["0-0-0/mipmap.0"])
+        assert np.corrcoef(file["0-0-0/mipmap.0"][0].ravel(), pixels.ravel())[0, 1] < -0.99
 
 
 def test_an_empty_footer_is_kept_as_an_empty_data_set(tmp_path):
