@@ -53,7 +53,23 @@ def settle_layers(
 ) -> list[Row]:
     """Settle the layers of some rows of the plan; one that fails does not stop the others.
 
-    A layer in `failed` (its conversion failed) is left as it is.
+    Parameters
+    ----------
+    plan
+        Rows of the plan, whole layers.
+    failed
+        Reason by id of the layers whose conversion failed: they are left as they are.
+    rules
+        What happens to converted layers.
+    dat_root
+        Folder that the paths of the plan are relative to.
+    work_dir
+        Folder of the raw HDF5 files.
+
+    Returns
+    -------
+    list of dict
+        One row of `ARCHIVED_COLUMNS` per layer.
     """
     rows = []
     for layer_id, tiles in by_layer(plan).items():
@@ -74,7 +90,17 @@ def settle_layers(
 def settle_layer(layer: Layer, rules: Rules) -> tuple[str, str]:
     """Archive one layer and remove its `.dat` files.
 
-    Gives 1 or - (archived, or nothing to archive), and why a `.dat` was not removed.
+    Parameters
+    ----------
+    layer
+        Its tiles, raw HDF5 and place in the archive.
+    rules
+        What happens to it.
+
+    Returns
+    -------
+    tuple of str
+        1 or - (archived, or nothing to archive), and why a ``.dat`` was not removed.
 
     Raises
     ------
@@ -182,6 +208,21 @@ def stored_anywhere(
     """Return tile key -> (name of the `.dat`, bytes) of a layer's raw HDF5 and its archive file.
 
     A file that cannot be read counts as none: its layer fails later, in words.
+
+    Parameters
+    ----------
+    layer
+        The layer.
+    work_dir
+        Folder of the raw HDF5 files.
+    archive_root
+        The archive; None: there is none.
+
+    Returns
+    -------
+    dict
+        Name of the ``.dat`` and bytes, by tile key; those of the working directory where both have
+        one.
     """
     paths = [work_dir / layers.raw_path(layer)]
     paths += [archive_root / layers.archive_path(layer)] if archive_root else []

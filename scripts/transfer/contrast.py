@@ -56,7 +56,19 @@ class Kept:
 
     @staticmethod
     def of(index: int, value: Mapping[str, Any]) -> Kept:
-        """Read one entry of the config's `transfer.keep_contrast`, the one of number `index`.
+        """Read one entry of ``transfer.keep_contrast`` of the config.
+
+        Parameters
+        ----------
+        index
+            Number of the entry, for messages.
+        value
+            The entry.
+
+        Returns
+        -------
+        Kept
+            None where an end is open.
 
         Raises
         ------
@@ -72,7 +84,18 @@ class Kept:
         return Kept(*ends)
 
     def holds(self, layer: LayerName) -> bool:
-        """Tell whether a layer lies between the ends."""
+        """Tell whether a layer lies between the ends.
+
+        Parameters
+        ----------
+        layer
+            Any.
+
+        Returns
+        -------
+        bool
+            Both ends are included.
+        """
         after = self.first is None or layer.order >= self.first.order
         return after and (self.last is None or layer.order <= self.last.order)
 
@@ -91,12 +114,38 @@ class Fill:
 
     @staticmethod
     def of(value: Mapping[str, Any]) -> Fill:
-        """Read one entry of the config's `transfer.fill`."""
+        """Read one entry of the config's `transfer.fill`.
+
+        Parameters
+        ----------
+        value
+            One entry of ``transfer.fill`` of the config.
+
+        Returns
+        -------
+        Fill
+            Lengths in px, threshold and value in raw levels.
+        """
         return Fill(**{**value, "tiles": tuple(value["tiles"])})
 
 
 def filled(pixels: Image, tile_key: str, fills: Sequence[Fill]) -> NDArray[Any]:
-    """Return (y, x) pixels with the rectangles of `tile_key` filled; the input is not changed."""
+    """Return pixels with the rectangles of a tile filled.
+
+    Parameters
+    ----------
+    pixels
+        (y, x) raw levels; never changed.
+    tile_key
+        The tile.
+    fills
+        Rectangles of all tiles.
+
+    Returns
+    -------
+    ndarray
+        (y, x), of the same type; `pixels` itself where nothing is to be filled.
+    """
     mine = [fill for fill in fills if tile_key in fill.tiles]
     if not mine:
         return pixels
@@ -108,12 +157,34 @@ def filled(pixels: Image, tile_key: str, fills: Sequence[Fill]) -> NDArray[Any]:
 
 
 def codes(pixels: Image) -> NDArray[np.uint16]:
-    """Return int16 pixels of any byte order as flat unsigned codes 0..65535."""
+    """Return pixels as unsigned codes.
+
+    Parameters
+    ----------
+    pixels
+        int16 of any byte order and shape.
+
+    Returns
+    -------
+    ndarray
+        (n,) uint16: 0 to 32767 for levels from 0 up, 32768 to 65535 for -32768 to -1.
+    """
     return np.ascontiguousarray(pixels, np.int16).view(np.uint16).reshape(-1)
 
 
 def histogram(images: Iterable[NDArray[Any]]) -> Int64:
-    """Count the values of int16 images of any shapes; (65536,) indexed by code."""
+    """Count the values of images.
+
+    Parameters
+    ----------
+    images
+        int16, of any byte order and shapes.
+
+    Returns
+    -------
+    Int64
+        (65536,) pixels by code.
+    """
     counts = np.zeros(VALUES, np.int64)
     for image in images:
         flat = codes(image)
@@ -123,7 +194,18 @@ def histogram(images: Iterable[NDArray[Any]]) -> Int64:
 
 
 def stretch(counts: Int64) -> Range | None:
-    """Return the range of a layer from its histogram; None when every pixel is saturated."""
+    """Compute the range of a layer from its histogram.
+
+    Parameters
+    ----------
+    counts
+        (65536,) pixels by code.
+
+    Returns
+    -------
+    Range or None
+        Raw levels; None when every pixel is saturated.
+    """
     good = (_LEVELS >= _LOW + MARGIN) & (_LEVELS < _HIGH - MARGIN)
     values, numbers = _LEVELS[good], counts[good]
     # exact: 64-bit sums hold 8e9 pixels, the Python integers below anything
@@ -139,9 +221,19 @@ def stretch(counts: Int64) -> Range | None:
 
 
 def table(limits: Range | None, *, invert: bool = True) -> Bytes:
-    """Return the (65536,) 8-bit value of every code for a range.
+    """Return the 8-bit value of every code.
 
-    Of a range without extent, or none, `invert` says which end is dark.
+    Parameters
+    ----------
+    limits
+        Raw levels that become 0 and 255; None: all pixels are saturated.
+    invert
+        Which end is dark of a range without extent, or none.
+
+    Returns
+    -------
+    Bytes
+        (65536,) uint8, rounded half up.
     """
     bright, dark = (0, 255) if invert else (255, 0)
     if limits is None:
@@ -155,7 +247,20 @@ def table(limits: Range | None, *, invert: bool = True) -> Bytes:
 
 
 def convert(pixels: Image, levels: Bytes) -> Bytes:
-    """Return the 8-bit image of int16 (y, x) pixels by a table of `table`."""
+    """Return an image in 8 bit.
+
+    Parameters
+    ----------
+    pixels
+        (y, x) int16 of any byte order.
+    levels
+        (65536,) uint8 by code, of `table`.
+
+    Returns
+    -------
+    Bytes
+        (y, x) uint8.
+    """
     flat = codes(pixels)
     out = np.empty(flat.shape, np.uint8)
     for start in range(0, len(flat), _BLOCK):
@@ -179,8 +284,9 @@ def to_eight_bit(
 
     Returns
     -------
-    Tile key -> (y, x) uint8, and the range used, of the 16-bit tiles where there are any (None:
-    no pixel of theirs is unsaturated).
+    tuple
+        (y, x) uint8 by tile key, and the range used, of the 16-bit tiles where there are any (None:
+        no pixel of theirs is unsaturated).
     """
     depths: dict[int, dict[str, NDArray[Any]]] = {}
     for key, image in images.items():

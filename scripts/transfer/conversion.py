@@ -58,11 +58,35 @@ class Settings:
     hashes: Mapping[str, str] = field(default_factory=dict)
 
     def inverts(self, layer: LayerName) -> bool:
-        """Tell whether the contrast of a layer is inverted."""
+        """Tell whether the contrast of a layer is inverted.
+
+        Parameters
+        ----------
+        layer
+            The layer.
+
+        Returns
+        -------
+        bool
+            False for those of ``transfer.keep_contrast``.
+        """
         return not any(each.holds(layer) for each in self.kept)
 
     def conversion(self, layer: LayerName, tiles: Mapping[str, Stored]) -> str:
-        """Describe an align HDF5 of a layer made with these settings (canonical JSON)."""
+        """Describe an align HDF5 of a layer that is made with these settings.
+
+        Parameters
+        ----------
+        layer
+            The layer.
+        tiles
+            Its tiles by key.
+
+        Returns
+        -------
+        str
+            Canonical JSON.
+        """
         # the usual case is not said: files of earlier versions stay as they are
         kept = {} if self.inverts(layer) else {"keep_contrast": True}
         return files.canonical_json(
@@ -105,7 +129,24 @@ class Layer:
         work_dir: Path,
         archive_root: Path | None = None,
     ) -> Layer:
-        """Make the layer of some rows of the plan."""
+        """Make the layer of some rows of the plan.
+
+        Parameters
+        ----------
+        tiles
+            Rows of the plan, all of one layer.
+        dat_root
+            Folder that the paths of the plan are relative to.
+        work_dir
+            Folder of ``h5/``.
+        archive_root
+            The archive; None: there is none.
+
+        Returns
+        -------
+        Layer
+            With the paths of its files, which need not be there.
+        """
         name = parse_layer(tiles[0]["layer_id"])
         raw, align = work_dir / layers.raw_path(name), work_dir / layers.align_path(name)
         archive = archive_root / layers.archive_path(name) if archive_root else None
@@ -113,6 +154,11 @@ class Layer:
 
     def stored(self) -> dict[str, tuple[Path, Stored]]:
         """Return the tiles that are safe in HDF5, with the file that holds them.
+
+        Returns
+        -------
+        dict
+            File and tile by tile key; of two files that of the working directory.
 
         Raises
         ------
@@ -127,7 +173,21 @@ class Layer:
 
 
 def convert_layer(layer: Layer, settings: Settings, *, stop: bool = False) -> list[Row]:
-    """Bring the HDF5 files of one layer up to date; give one row per planned tile.
+    """Bring the HDF5 files of one layer up to date.
+
+    Parameters
+    ----------
+    layer
+        Its planned tiles and files.
+    settings
+        How it is converted.
+    stop
+        Fail when a tile cannot be read, in place of going on without it.
+
+    Returns
+    -------
+    list of dict
+        One row of `CONVERTED_COLUMNS` per planned tile, and per tile that only a raw HDF5 has.
 
     Raises
     ------
@@ -328,7 +388,18 @@ def _sweep(path: Path) -> None:
 
 
 def by_layer(plan: Sequence[Mapping[str, str]]) -> dict[str, list[Mapping[str, str]]]:
-    """Return the rows of the plan by layer id."""
+    """Return the rows of the plan by layer id.
+
+    Parameters
+    ----------
+    plan
+        Rows of the plan.
+
+    Returns
+    -------
+    dict
+        Rows by layer id, both in the order given.
+    """
     rows: dict[str, list[Mapping[str, str]]] = {}
     for row in plan:
         rows.setdefault(row["layer_id"], []).append(row)
@@ -347,6 +418,26 @@ def convert_layers(
     """Convert the layers of some rows of the plan; a layer that fails does not stop the others.
 
     Its tiles have status ``failed`` then; the gate after the last layer ends the run.
+
+    Parameters
+    ----------
+    plan
+        Rows of the plan, whole layers.
+    dat_root
+        Folder that the paths of the plan are relative to.
+    work_dir
+        Folder of ``h5/``.
+    settings
+        How they are converted.
+    stop
+        A layer fails when one of its tiles cannot be read.
+    archive_root
+        The archive; None: there is none.
+
+    Returns
+    -------
+    list of dict
+        Rows of `CONVERTED_COLUMNS`.
     """
     rows: list[Row] = []
     for layer_id, tiles in by_layer(plan).items():

@@ -45,7 +45,20 @@ class CopyTask:
     flag: str | None
 
     def target(self, dat_root: Path) -> Path:
-        """Return the final path: hour folders bound the number of files in each."""
+        """Return the final path.
+
+        Hour folders bound the number of files in each.
+
+        Parameters
+        ----------
+        dat_root
+            Folder of the ``.dat`` files.
+
+        Returns
+        -------
+        Path
+            ``<dat_root>/<yyyy>/<mm>/<dd>/<HH>/<name>``.
+        """
         return dat_root / self.tile.layer.time.strftime("%Y/%m/%d/%H") / self.dat_name
 
 
@@ -74,7 +87,22 @@ class Outcome:
 
 
 def flagged(flags: Sequence[Flag], root: str, sizes: Mapping[str, int]) -> list[CopyTask]:
-    """Return a copy task per flag."""
+    """Return a copy task for each flag.
+
+    Parameters
+    ----------
+    flags
+        Keep flags, in acquisition order.
+    root
+        Image folder on the scope, the one above ``Y<yyyy>``.
+    sizes
+        Bytes by path, of the files that are there.
+
+    Returns
+    -------
+    list of CopyTask
+        In the order of the flags.
+    """
     paths = [flag.path_below(root) for flag in flags]
     return [
         CopyTask(flag.tile, flag.dat_name, path, sizes.get(path), flag.file_name)
@@ -83,7 +111,18 @@ def flagged(flags: Sequence[Flag], root: str, sizes: Mapping[str, int]) -> list[
 
 
 def days(first: LayerName, last: LayerName) -> list[str]:
-    """Day folders from the day of `first` to the day after that of `last`."""
+    """Return the day folders from the day of one layer to the day after that of another.
+
+    Parameters
+    ----------
+    first, last
+        Layers, the first not later.
+
+    Returns
+    -------
+    list of str
+        ``Y<yyyy>/M<mm>/D<dd>``.
+    """
     start, end = first.time.date(), last.time.date()
     count = (end - start).days + 2
     return [(start + timedelta(days=i)).strftime("Y%Y/M%m/D%d") for i in range(count)]
@@ -105,10 +144,15 @@ def missing(
     flags
         Names of the `.dat` files that have a flag.
     here
-        Name -> size of the `.dat` files that are here, or in HDF5 here.
+        Name -> size (bytes) of the `.dat` files that are here, or in HDF5 here.
     wanted
         Tells whether a tile belongs to the volume and is over: one that is being written has no
         flag yet, and is not missing.
+
+    Returns
+    -------
+    list of CopyTask
+        In acquisition order.
     """
     known = {name.lower() for name in flags}  # the scope's file system ignores case
     found: dict[str, CopyTask] = {}
@@ -141,11 +185,24 @@ def copy_all(
 
     Parameters
     ----------
+    scope
+        Where the files are.
+    tasks
+        What to fetch, in order.
+    rules
+        Where to, how, and how long.
     here
-        Name -> size of what is here already.
+        Name -> size (bytes) of what is here already.
     seen
-        Name -> size of files that an earlier run found incomplete: one that has not grown since
-        is as complete as it will ever be.
+        Name -> size (bytes) of files that an earlier run found incomplete: one that has not grown
+        since is as complete as it will ever be.
+    clock
+        Seconds that never go back.
+
+    Returns
+    -------
+    Outcome
+        Rows of `COPIED_COLUMNS`, one for each file that was tried.
     """
     start, outcome, faults = clock(), Outcome(), 0
     for i, task in enumerate(tasks):

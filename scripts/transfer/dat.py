@@ -157,7 +157,18 @@ class Dat:
 
 @cache
 def placements(version: int) -> tuple[Placement, ...]:
-    """Return fields of a version in the order of the table; later versions are as the newest."""
+    """Return the fields of a header version; later versions are as the newest.
+
+    Parameters
+    ----------
+    version
+        Version of the header, from 1.
+
+    Returns
+    -------
+    tuple of Placement
+        In the order of `FIELDS`; offsets in bytes.
+    """
     version = min(version, NEWEST_VERSION)
     found = []
     for line in FIELDS.strip().splitlines():
@@ -182,11 +193,20 @@ def _placement(name: str, place: str) -> Placement:
 
 
 def parse_header(data: bytes, name: str) -> Header:
-    """Read the header at the start of `data`; `name` is the file's, for messages.
+    """Read the header at the start of a file.
+
+    Parameters
+    ----------
+    data
+        At least the first `HEADER_BYTES` bytes of a file.
+    name
+        The file's, for messages.
 
     Returns
     -------
-    Field name -> int, float, str, or list of lists (Scaling), for the version found.
+    Header
+        Value (int, float, str, or list of lists for Scaling) by name of the field, for the version
+        found.
 
     Raises
     ------
@@ -225,23 +245,70 @@ def _text(value: bytes) -> str:
 
 
 def pixel_dtype(header: Mapping[str, Any]) -> np.dtype[Any]:
-    """Type of the stored pixels: `u1` when EightBit is 1, else `>i2`."""
+    """Return the type of the stored pixels.
+
+    Parameters
+    ----------
+    header
+        A parsed header.
+
+    Returns
+    -------
+    dtype
+        `u1` when EightBit is 1, else `>i2`.
+    """
     return np.dtype("u1" if header["EightBit"] == 1 else ">i2")
 
 
 def pixel_shape(header: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Shape (y, x, channel) of the stored pixels."""
+    """Return the shape of the stored pixels.
+
+    Parameters
+    ----------
+    header
+        A parsed header.
+
+    Returns
+    -------
+    tuple of int
+        y, x, channel.
+    """
     return header["YResolution"], header["XResolution"], header["ChanNum"]
 
 
 def footer_offset(header: Mapping[str, Any]) -> int:
-    """Bytes of header and pixels, computed from the shape rather than trusted from FileLength."""
+    """Return the bytes of header and pixels.
+
+    Computed from the shape rather than trusted from FileLength.
+
+    Parameters
+    ----------
+    header
+        A parsed header.
+
+    Returns
+    -------
+    int
+        Where the footer begins.
+    """
     y, x, channels = pixel_shape(header)
     return HEADER_BYTES + y * x * channels * pixel_dtype(header).itemsize
 
 
 def parse(data: bytes, name: str) -> Dat:
-    """Read a whole file; the pixels are a view of `data`.
+    """Read a whole file.
+
+    Parameters
+    ----------
+    data
+        Its bytes.
+    name
+        The file's, for messages.
+
+    Returns
+    -------
+    Dat
+        Pixels (y, x, channel), a view of `data`.
 
     Raises
     ------
@@ -269,7 +336,17 @@ def _check_size(header: Header, size: int, name: str) -> None:
 
 
 def inspect(path: Path) -> tuple[Header, int]:
-    """Header and size (bytes) of a file, whose length is checked; no pixel is read.
+    """Read the header of a file and check the file's length; no pixel is read.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    tuple
+        Header, and size in bytes.
 
     Raises
     ------

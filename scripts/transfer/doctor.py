@@ -39,7 +39,13 @@ class Finding:
     file: str = ""
 
     def text(self) -> str:
-        """Return the line that a person reads."""
+        """Return the line that a person reads.
+
+        Returns
+        -------
+        str
+            Severity, key, what was expected and found, what to change.
+        """
         where = f" ({self.file})" if self.file else ""
         said = f"expected {self.expected}, found {self.found}{where}"
         return f"{self.severity}: {self.key}: {said}. {self.change}"
@@ -56,12 +62,33 @@ class Case:
 
     @property
     def filled_later(self) -> bool:
-        """Tell whether it is no fault that there is no `.dat` file."""
+        """Tell whether it is no fault that there is no `.dat` file.
+
+        Returns
+        -------
+        bool
+            True while a scope fills the folder, and after conversion.
+        """
         return self.converted or self.config["transfer"]["scope"] is not None
 
 
 def examine(config: Mapping[str, Any], dat_root: Path, work_dir: Path) -> list[Finding]:
-    """Return all findings, errors first."""
+    """Return all findings, errors first.
+
+    Parameters
+    ----------
+    config
+        Config of the volume, with defaults.
+    dat_root
+        Folder of the ``.dat`` files.
+    work_dir
+        The working directory.
+
+    Returns
+    -------
+    list of Finding
+        Nothing is changed; of at most `MOST_HEADERS` files the headers are read.
+    """
     records = ("transfer/plan.tsv", "transfer/layers.tsv")
     converted = any((work_dir / name).exists() for name in records)
     case = Case(config, dat_root, work_dir, converted)
@@ -92,12 +119,28 @@ def _ordered(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def records(findings: Iterable[Finding]) -> list[dict[str, str]]:
-    """Return the findings for a JSON file."""
+    """Return the findings for a JSON file.
+
+    Parameters
+    ----------
+    findings
+        What was found.
+
+    Returns
+    -------
+    list of dict
+        JSON values.
+    """
     return [asdict(each) for each in findings]
 
 
 def require(findings: Sequence[Finding]) -> None:
     """Stop when there is an error.
+
+    Parameters
+    ----------
+    findings
+        What was found.
 
     Raises
     ------
@@ -212,7 +255,18 @@ def _grid(case: Case, layers: Layers) -> Iterator[Finding]:
 
 
 def sample(layers: Layers) -> list[DatFile]:
-    """Return at most `MOST_HEADERS` files, evenly spread, the first and last among them."""
+    """Return at most `MOST_HEADERS` files, evenly spread, the first and last among them.
+
+    Parameters
+    ----------
+    layers
+        Files by layer.
+
+    Returns
+    -------
+    list of DatFile
+        In order of the layers.
+    """
     files = [file for each in layers.values() for file in each]
     if len(files) <= MOST_HEADERS:
         return files

@@ -33,11 +33,29 @@ class Flag:
 
     @property
     def scope_path(self) -> PurePosixPath:
-        """Path of the `.dat` as the microscope's own shell knows it."""
+        """Return the path of the ``.dat`` as the microscope's own shell knows it.
+
+        Returns
+        -------
+        PurePosixPath
+            Below ``/cygdrive``.
+        """
         return CYGDRIVE.joinpath(self.drive, *self.folders, self.dat_name)
 
     def path_below(self, root: str) -> str:
-        """Path of the `.dat` when `root` is the image folder, the one above ``Y<yyyy>``."""
+        """Return the path of the ``.dat`` below an image folder.
+
+        Parameters
+        ----------
+        root
+            The image folder, the one above ``Y<yyyy>``; below ``/cygdrive`` the flag's own path
+            holds.
+
+        Returns
+        -------
+        str
+            Path on the scope.
+        """
         if PurePosixPath(root).is_relative_to(CYGDRIVE):
             return str(self.scope_path)
         years = [i for i, folder in enumerate(self.folders) if _YEAR.fullmatch(folder)]
@@ -46,7 +64,18 @@ class Flag:
 
 
 def parse_flag(name: str) -> Flag | None:
-    """Read the file name of a keep flag; None when it is none."""
+    """Read the file name of a keep flag; None when it is none.
+
+    Parameters
+    ----------
+    name
+        Name of a file, without its folder.
+
+    Returns
+    -------
+    Flag or None
+        None when it is no keep flag.
+    """
     match = _FLAG.fullmatch(name)
     if match is None:
         return None
@@ -59,12 +88,36 @@ def parse_flag(name: str) -> Flag | None:
 
 
 def order(tile: DatName) -> tuple[tuple[str, str], int, int, int]:
-    """Sort key of acquisition order, tile by tile."""
+    """Return the key by which tiles sort in acquisition order.
+
+    Parameters
+    ----------
+    tile
+        A parsed name.
+
+    Returns
+    -------
+    tuple
+        That of the layer, then section, row, column.
+    """
     return tile.layer.order, tile.section, tile.row, tile.column
 
 
 def choose(names: Iterable[str], data_set: str) -> tuple[list[Flag], list[str]]:
-    """Return flags of a data set in acquisition order, and the names that are no flag at all."""
+    """Choose the flags of a data set.
+
+    Parameters
+    ----------
+    names
+        Names of all files in the flag folder.
+    data_set
+        Its id, as in the flags.
+
+    Returns
+    -------
+    tuple
+        Flags in acquisition order, and the names that are no flag at all.
+    """
     flags, strange = [], []
     for name in names:
         flag = parse_flag(name)

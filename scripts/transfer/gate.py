@@ -25,7 +25,26 @@ def faults(
     quarantine: Sequence[Row],
     allowed: Allowed,
 ) -> list[str]:
-    """Return what keeps the gate shut, a paragraph per kind; [] when it is open."""
+    """Return what keeps the gate shut.
+
+    Parameters
+    ----------
+    layers
+        Rows of ``transfer/layers.tsv``.
+    misfits
+        Rows of ``transfer/misfits.tsv``.
+    copy_problems
+        What went wrong on the scope.
+    quarantine
+        Rows of ``transfer/quarantine.tsv``.
+    allowed
+        How many tiles may be unreadable.
+
+    Returns
+    -------
+    list of str
+        A paragraph per kind; [] when it is open.
+    """
     failed = [f"{r['layer_id']}: {r['message']}" for r in layers if r["status"] == "failed"]
     strange = [f"{row['dat']}: {row['reason']}" for row in misfits if row["reason"]]
     bad = sum(int(row["bad"]) for row in layers)
@@ -54,7 +73,18 @@ def _paragraph(head: str, lines: Sequence[str]) -> list[str]:
 
 
 def receipt(layers: Sequence[Row]) -> dict[str, Any]:
-    """Return the figures of a transfer that passed."""
+    """Return the figures of a transfer that passed.
+
+    Parameters
+    ----------
+    layers
+        Rows of ``transfer/layers.tsv``.
+
+    Returns
+    -------
+    dict
+        Numbers of layers and of tiles, and of layers by status.
+    """
     states = ("ok", "partial", "empty")
     return {
         "layers": len(layers),

@@ -48,7 +48,18 @@ class Storage:
     gzip_level: int = 4
 
     def options(self, shape: tuple[int, ...]) -> dict[str, Any]:
-        """Creation options for a data set whose last two axes are y, x."""
+        """Return the creation options of a data set.
+
+        Parameters
+        ----------
+        shape
+            Its last two axes are y, x; chunks are 1 along others.
+
+        Returns
+        -------
+        dict
+            As `h5py.Group.create_dataset` takes them.
+        """
         side = (1,) * (len(shape) - 2) + (self.chunk_px, self.chunk_px)
         chunks = tuple(min(c, s) for c, s in zip(side, shape, strict=True))
         return {"chunks": chunks, "compression": "gzip", "compression_opts": self.gzip_level}
@@ -63,7 +74,20 @@ class Stored:
 
 
 def element_size_um(header: Mapping[str, Any], level: int = 0) -> Array:
-    """Return [z, y, x] of a pixel in µm: whole nm, doubled per level; z is -1, not known here."""
+    """Return the size of a pixel: whole nm, doubled per level; z is not known here.
+
+    Parameters
+    ----------
+    header
+        A parsed header.
+    level
+        Mipmap level, 0 at full scale.
+
+    Returns
+    -------
+    Array
+        (3,) z, y, x in µm; -1 where not known.
+    """
     size = float(header["PixelSize"])
     pixel = math.floor(size + 0.5) / 1000 * 2**level if math.isfinite(size) else -1.0
     return np.array([-1.0, pixel, pixel])
@@ -75,7 +99,21 @@ def element_size_um(header: Mapping[str, Any], level: int = 0) -> Array:
 
 
 def write_raw_tile(file: h5py.File, key: str, dat_name: str, tile: Dat, storage: Storage) -> None:
-    """Add one tile to an open raw HDF5."""
+    """Add one tile to an open raw HDF5.
+
+    Parameters
+    ----------
+    file
+        A raw HDF5, open to write.
+    key
+        Key of the tile.
+    dat_name
+        Name of its ``.dat``.
+    tile
+        Pixels (y, x, channel), int16 or uint8, and both raw ends.
+    storage
+        How data sets are stored.
+    """
     group = file.create_group(key)
     channels = [f"c{i}" for i in range(tile.pixels.shape[2])]
     _write_header(group, tile.header, dat_name)
@@ -95,6 +133,22 @@ def write_pixels(
 
     HDF5 packs with zlib, which takes ten times as long for 2 % less (level 4, FIB-SEM images), and
     what it packs takes a quarter longer to read.
+
+    Parameters
+    ----------
+    group
+        Where the data set is made.
+    name
+        Name of the data set.
+    values
+        Last two axes y, x, any type.
+    storage
+        How it is stored.
+
+    Returns
+    -------
+    Dataset
+        Has the shape and type of `values`.
     """
     options = storage.options(values.shape)
     data = group.create_dataset(name, values.shape, values.dtype, **options)
@@ -135,6 +189,16 @@ def _attribute_type(value: int | float | str | list[list[float]]) -> Any:  # noq
 def rebuild_dat(group: h5py.Group) -> bytes:
     """Return the bytes of the `.dat` from which a raw group was made.
 
+    Parameters
+    ----------
+    group
+        The group of a tile in a raw HDF5.
+
+    Returns
+    -------
+    bytes
+        Header, pixels and footer.
+
     Raises
     ------
     DatError
@@ -161,7 +225,17 @@ class Hdf5Error(Exception):
 
 
 def stored_tiles(path: Path) -> dict[str, Stored]:
-    """Return the tiles of a raw HDF5 by key, {} when there is no file; reads no pixels.
+    """Return the tiles of a raw HDF5; reads no pixels.
+
+    Parameters
+    ----------
+    path
+        The file; it need not be there.
+
+    Returns
+    -------
+    dict
+        By tile key, {} when there is no file.
 
     Raises
     ------
@@ -199,7 +273,23 @@ def write_align(
     conversion: str,
     limits: Range | None,
 ) -> None:
-    """Write an align HDF5 of tile key -> (dat name, header, (y, x) image)."""
+    """Write an align HDF5.
+
+    Parameters
+    ----------
+    path
+        The file, replaced where it is there.
+    tiles
+        Name of the ``.dat``, header and (y, x) uint8 image by tile key.
+    most_levels
+        Mipmap levels besides full scale.
+    storage
+        How data sets are stored.
+    conversion
+        What the file is made of, JSON.
+    limits
+        Raw levels that became 0 and 255; None: NaN is written.
+    """
     with h5py.File(path, "w") as file:
         file.attrs["conversion"] = conversion
         ends = (limits.black, limits.white) if limits else (math.nan, math.nan)
@@ -214,9 +304,19 @@ def write_align(
 
 
 def align_conversion(path: Path) -> str | None:
-    """Return conversion that an align HDF5 was made with, None when there is no readable one.
+    """Return the conversion that an align HDF5 was made with.
 
-    None also for one of 8-bit `.dat` files from before these were stretched: it has no range.
+    None also for one of 8-bit ``.dat`` files from before these were stretched: it has no range.
+
+    Parameters
+    ----------
+    path
+        The file; it need not be there.
+
+    Returns
+    -------
+    str or None
+        JSON; None when there is no readable file.
     """
     try:
         with h5py.File(path, "r") as file:
@@ -229,7 +329,20 @@ def align_conversion(path: Path) -> str | None:
 
 
 def align_differences(path: Path, images: Mapping[str, Bytes]) -> list[str]:
-    """Read an align HDF5 back and name the tiles that differ from `images` in any pixel."""
+    """Read an align HDF5 back and name the tiles that differ from `images` in any pixel.
+
+    Parameters
+    ----------
+    path
+        An align HDF5.
+    images
+        (y, x) uint8 by tile key.
+
+    Returns
+    -------
+    list of str
+        Tile keys; those that only one of both has come first.
+    """
     with h5py.File(path, "r") as file:
         names = set(file) ^ set(images)
         same = sorted(set(file) & set(images))
@@ -239,19 +352,54 @@ def align_differences(path: Path, images: Mapping[str, Bytes]) -> list[str]:
 
 
 def headers(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the attributes of every group of a raw or align HDF5, by tile key."""
+    """Return the attributes of every tile of a raw or align HDF5.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    dict
+        Attributes by tile key.
+    """
     with h5py.File(path, "r") as file:
         return {key: dict(group.attrs) for key, group in file.items()}
 
 
 def tile_keys(path: Path) -> Sequence[str]:
-    """Return the tile keys of an HDF5 file."""
+    """Return the tile keys of an HDF5 file.
+
+    Parameters
+    ----------
+    path
+        A raw or align HDF5.
+
+    Returns
+    -------
+    Sequence of str
+        In text order.
+    """
     with h5py.File(path, "r") as file:
         return sorted(file)
 
 
 def restore(path: Path, keys: Iterable[str] | None = None) -> Iterable[tuple[str, bytes]]:
-    """Yield (name, bytes) of every `.dat` in a raw HDF5, or of those tiles whose key is named."""
+    """Rebuild the ``.dat`` files of a raw HDF5, one after the other.
+
+    Parameters
+    ----------
+    path
+        The raw HDF5.
+    keys
+        Tile keys; None: all.
+
+    Yields
+    ------
+    tuple
+        Name and bytes of a ``.dat``.
+    """
     with h5py.File(path, "r") as file:
         for key in sorted(file) if keys is None else keys:
             yield file[key].attrs[DAT_NAME], rebuild_dat(file[key])

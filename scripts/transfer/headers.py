@@ -33,7 +33,18 @@ _BATCH = 100  # tiles whose columns are lined up together
 
 
 def files_below(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the files themselves, and of a folder every `.dat` and HDF5 below it, sorted."""
+    """List the files themselves, and of a folder every ``.dat`` and HDF5 below it, sorted.
+
+    Parameters
+    ----------
+    paths
+        Files and folders.
+
+    Yields
+    ------
+    Path
+        Hidden files are left out of folders.
+    """
     for path in paths:
         if path.is_dir():
             found = (each for each in path.rglob("*") if each.suffix in (".dat", ".h5"))
@@ -43,7 +54,17 @@ def files_below(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def read_headers(path: Path) -> Iterator[Tile]:
-    """Yield (name, header) of every tile in a `.dat` or HDF5 file.
+    """Read the header of every tile in a file.
+
+    Parameters
+    ----------
+    path
+        A ``.dat`` or HDF5 file.
+
+    Yields
+    ------
+    Tile
+        Name of the ``.dat``, and value by name of the field.
 
     Raises
     ------
@@ -59,25 +80,71 @@ def read_headers(path: Path) -> Iterator[Tile]:
 
 
 def rows(tiles: Iterable[Tile], fields: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the cells of each line: column names, then one line per tile; absent = empty."""
+    """Lay headers out as the cells of a table.
+
+    Parameters
+    ----------
+    tiles
+        Names and headers.
+    fields
+        Names of the columns.
+
+    Yields
+    ------
+    list of str
+        Column names, then one line per tile; absent = empty.
+    """
     yield ["tile", *fields]
     for name, header in tiles:
         yield [cell(name), *(cell(header.get(field, "")) for field in fields)]
 
 
 def cell(value: Any) -> str:  # noqa: ANN401 - a header value
-    """Return the text of a value, without anything that would break a line of the table."""
+    """Return the text of a value, without anything that would break a line of the table.
+
+    Parameters
+    ----------
+    value
+        Value of a header field.
+
+    Returns
+    -------
+    str
+        Printable letters alone.
+    """
     text = str(value.tolist()) if hasattr(value, "tolist") else str(value)
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def tabbed(lines: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Join the cells of each line by tabs."""
+    """Join the cells of each line by tabs.
+
+    Parameters
+    ----------
+    lines
+        Cells of each line.
+
+    Returns
+    -------
+    Iterator of str
+        A line without its end.
+    """
     return ("\t".join(line) for line in lines)
 
 
 def aligned(lines: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Line the cells up in columns, a batch of lines at a time."""
+    """Line the cells up in columns, a batch of lines at a time.
+
+    Parameters
+    ----------
+    lines
+        Cells of each line, the first those of the column names.
+
+    Yields
+    ------
+    str
+        A line without its end; every batch begins with the names of the columns.
+    """
     batch: list[Sequence[str]] = []
     for line in lines:
         batch.append(line)
@@ -96,7 +163,18 @@ def _lined_up(batch: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def unknown(fields: Iterable[str]) -> list[str]:
-    """Name fields that no header version has, with the nearest that one has."""
+    """Name the fields that no header version has, with the nearest that one has.
+
+    Parameters
+    ----------
+    fields
+        Names of fields.
+
+    Returns
+    -------
+    list of str
+        A line for each.
+    """
     return [
         f"unknown field {name!r}; the nearest is {difflib.get_close_matches(name, KNOWN, 1, 0)[0]}"
         for name in fields

@@ -49,28 +49,78 @@ class Grid:
 
     @property
     def count(self) -> int:
-        """Number of cells."""
+        """Return the number of cells.
+
+        Returns
+        -------
+        int
+            Rows times columns.
+        """
         return self.rows * self.columns
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """Return the keys ``0-row-column`` of the cells that no key of `keys` fills."""
+        """Return the cells that no tile fills.
+
+        Parameters
+        ----------
+        keys
+            Tile keys, ``<section>-<row>-<column>``.
+
+        Returns
+        -------
+        list of str
+            ``0-<row>-<column>``, row by row.
+        """
         there = {tuple(key.split("-")[1:]) for key in keys}
         cells = ((str(r), str(c)) for r in range(self.rows) for c in range(self.columns))
         return [f"0-{r}-{c}" for r, c in cells if (r, c) not in there]
 
 
 def raw_path(layer: LayerName) -> PurePosixPath:
-    """Path of the raw 16-bit HDF5, relative to the working directory."""
+    """Return the path of the raw 16-bit HDF5.
+
+    Parameters
+    ----------
+    layer
+        The layer.
+
+    Returns
+    -------
+    PurePosixPath
+        Relative to the working directory.
+    """
     return PurePosixPath("h5/raw") / layer.folder / f"{layer.layer_id}.raw.h5"
 
 
 def archive_path(layer: LayerName) -> PurePosixPath:
-    """Path of the raw HDF5 in the archive, relative to its root."""
+    """Return the path of the raw HDF5 in the archive.
+
+    Parameters
+    ----------
+    layer
+        The layer.
+
+    Returns
+    -------
+    PurePosixPath
+        Relative to the root of the archive.
+    """
     return PurePosixPath(layer.folder) / f"{layer.layer_id}.raw-archive.h5"
 
 
 def align_path(layer: LayerName) -> PurePosixPath:
-    """Path of the 8-bit align HDF5, relative to the working directory."""
+    """Return the path of the 8-bit align HDF5.
+
+    Parameters
+    ----------
+    layer
+        The layer.
+
+    Returns
+    -------
+    PurePosixPath
+        Relative to the working directory.
+    """
     return PurePosixPath("h5/align") / layer.folder / f"{layer.layer_id}.uint8.h5"
 
 
@@ -85,6 +135,16 @@ class Limits:
     @staticmethod
     def of(acquisition: Mapping[str, Any]) -> Limits:
         """Read section `acquisition` of the config.
+
+        Parameters
+        ----------
+        acquisition
+            ``acquisition`` of the config.
+
+        Returns
+        -------
+        Limits
+            None where a limit is open.
 
         Raises
         ------
@@ -101,7 +161,18 @@ class Limits:
         return Limits(first, last, acquisition.get("scope"))
 
     def hold(self, layer: LayerName) -> bool:
-        """Tell whether a layer belongs to the volume."""
+        """Tell whether a layer belongs to the volume.
+
+        Parameters
+        ----------
+        layer
+            Any.
+
+        Returns
+        -------
+        bool
+            Both limits are included.
+        """
         return (
             (self.scope is None or layer.scope == self.scope)
             and (self.first is None or layer.order >= self.first.order)
@@ -114,6 +185,16 @@ def not_the_corners(acquisition: Mapping[str, Any]) -> list[str]:
 
     The microscope writes the tiles of a layer row by row, so a volume that ends with another tile
     than the last of the grid hints at a wrong grid. Layer ids name no tile, and are left alone.
+
+    Parameters
+    ----------
+    acquisition
+        ``acquisition`` of the config.
+
+    Returns
+    -------
+    list of str
+        A line for each; names that are no ``.dat`` are passed over.
     """
     rows, columns = acquisition["rows"], acquisition["columns"]
     said = []
@@ -140,7 +221,18 @@ def _bound(key: str, value: str | None) -> LayerName | None:
 
 
 def name_files(found: Iterable[Found]) -> tuple[list[DatFile], list[Misfit]]:
-    """Read the names of files; those that do not fit the grammar are misfits."""
+    """Read the names of files; those that do not fit the grammar are misfits.
+
+    Parameters
+    ----------
+    found
+        Files below the root.
+
+    Returns
+    -------
+    tuple
+        Files whose names fit, and those whose names do not.
+    """
     files, misfits = [], []
     for each in found:
         try:
@@ -151,7 +243,18 @@ def name_files(found: Iterable[Found]) -> tuple[list[DatFile], list[Misfit]]:
 
 
 def group(files: Iterable[DatFile]) -> dict[LayerName, list[DatFile]]:
-    """Return the files of each layer by row and column; layers in order of time."""
+    """Return the files of each layer by row and column; layers in order of time.
+
+    Parameters
+    ----------
+    files
+        Files of any layers.
+
+    Returns
+    -------
+    dict
+        Files by layer.
+    """
     layers: dict[LayerName, list[DatFile]] = {}
     for file in files:
         layers.setdefault(file.name.layer, []).append(file)
@@ -166,8 +269,20 @@ def fit(
 ) -> tuple[dict[LayerName, list[DatFile]], list[Misfit]]:
     """Keep one file per cell of the grid; the others are misfits.
 
-    `same` tells whether two files (relative paths) hold the same bytes; such a copy is a misfit
-    without a reason.
+    Parameters
+    ----------
+    layers
+        Files by layer.
+    grid
+        The tiles a layer should have.
+    same
+        Tells whether two files (relative paths) hold the same bytes; such a copy is a misfit
+        without a reason.
+
+    Returns
+    -------
+    tuple
+        One file per cell, by layer, layers without any left out; and the misfits.
     """
     kept: dict[LayerName, list[DatFile]] = {}
     misfits = []

@@ -18,6 +18,16 @@ class LockedError(Exception):
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path`; it stays behind, empty of meaning, since to remove it is a race.
 
+    Parameters
+    ----------
+    path
+        The lock file; its folder is made where it is absent.
+
+    Yields
+    ------
+    None
+        While the lock is held.
+
     Raises
     ------
     LockedError

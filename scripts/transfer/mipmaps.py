@@ -16,12 +16,38 @@ from scripts.lib.arrays import Bytes
 
 
 def level_count(height: int, width: int, most: int) -> int:
-    """Count the levels besides full scale: min(most, floor(log2(shorter side)) - 1) or 0."""
+    """Return the number of levels besides full scale.
+
+    Parameters
+    ----------
+    height, width
+        px at full scale.
+    most
+        Levels asked for.
+
+    Returns
+    -------
+    int
+        Min(most, floor(log2(shorter side)) - 1), or 0.
+    """
     return max(0, min(most, min(height, width).bit_length() - 2))
 
 
 def levels(image: Bytes, most: int) -> Iterator[Bytes]:
-    """Yield level 0, 1, 2 … of a (y, x) image, `level_count` levels after the first."""
+    """Compute the levels of an image.
+
+    Parameters
+    ----------
+    image
+        (y, x) uint8.
+    most
+        Levels besides full scale, at most.
+
+    Yields
+    ------
+    Bytes
+        (y >> k, x >> k) uint8 for k = 0, 1, 2 …, `level_count` levels after the first.
+    """
     yield image
     sums: Bytes | NDArray[np.uint32] = image
     for level in range(1, level_count(image.shape[0], image.shape[1], most) + 1):

@@ -37,7 +37,18 @@ class PreviousRun:
 
     @staticmethod
     def read(folder: Path) -> PreviousRun:
-        """Read the tables of folder `transfer`."""
+        """Read the tables of folder `transfer`.
+
+        Parameters
+        ----------
+        folder
+            ``transfer`` of the working directory.
+
+        Returns
+        -------
+        PreviousRun
+            Empty where a table is not there.
+        """
         names = ("plan", "misfits", "layers", "quarantine")
         return PreviousRun(*(_table(folder / f"{name}.tsv") for name in names))
 
@@ -87,9 +98,27 @@ def without_growing(
 ) -> dict[LayerName, Sequence[DatFile]]:
     """Leave the newest layer out while it is being acquired or copied.
 
-    It is left out when no layer of `planned` (ids) is as new, imaging goes on, cells are empty or
-    files shorter than their headers say, and something changed within the quiet time (before or
-    after now: clocks differ).
+    It is left out when no planned layer is as new, imaging goes on, cells are empty or files
+    shorter than their headers say, and something changed within the quiet time (before or after
+    now: clocks differ).
+
+    Parameters
+    ----------
+    layers
+        Files by layer.
+    grid
+        The tiles a layer should have.
+    quiet
+        Whether imaging goes on, and times in s.
+    is_whole
+        Tells whether a file is as long as its header says; asked of the newest layer alone.
+    planned
+        Ids of the layers that have been planned.
+
+    Returns
+    -------
+    dict
+        Files by layer.
     """
     if not layers or not quiet.imaging:
         return dict(layers)
@@ -111,7 +140,26 @@ def due(
     on_disk: Hdf5Layers,
     limits: Limits,
 ) -> Due:
-    """Return what is to be done, by layer id; {} when all is as the last plan left it."""
+    """Return what is to be done.
+
+    Parameters
+    ----------
+    previous
+        Tables of earlier runs.
+    layers
+        Files by layer, as they are.
+    misfits
+        Files that are no tile of the volume.
+    on_disk
+        Which HDF5 files there are.
+    limits
+        Which layers belong to the volume.
+
+    Returns
+    -------
+    Due
+        A reason by layer id, "" for what is no layer; {} when all is as the last plan left it.
+    """
     found = {file.found.path: (layer, file.found) for layer, f in layers.items() for file in f}
     planned = {row["dat"]: row for row in previous.plan}
     todo: Due = {}
@@ -167,7 +215,20 @@ def _unfinished(previous: PreviousRun, on_disk: Hdf5Layers) -> Due:
 
 
 def words(todo: Due, previous: PreviousRun) -> str:
-    """Say what is to be done, in a text that differs from that of every earlier run."""
+    """Say what is to be done, in a text that differs from that of every earlier run.
+
+    Parameters
+    ----------
+    todo
+        A reason by layer id.
+    previous
+        Tables of earlier runs.
+
+    Returns
+    -------
+    str
+        Numbers of layers by reason, and a digest.
+    """
     kinds = sorted(set(todo.values()))
     counts = ", ".join(f"{kind}: {list(todo.values()).count(kind)}" for kind in kinds)
     attempts = [(row["layer_id"], row.get("attempt", "")) for row in previous.plan]
@@ -191,8 +252,28 @@ def plan(
 ) -> list[Row]:
     """Return the rows of the plan, layers in order of time.
 
-    `stored` gives the tiles of a layer that are in its raw HDF5 or in the archive: tile key ->
-    (name of the `.dat`, size in bytes); {} when there is no such file or it cannot be read.
+    Parameters
+    ----------
+    previous
+        Tables of earlier runs.
+    layers
+        Files by layer.
+    on_disk
+        Which HDF5 files there are.
+    limits
+        Which layers belong to the volume.
+    todo
+        A reason by id of the layers that are to be done.
+    stored
+        Gives the tiles of a layer that are in its raw HDF5 or in the archive: name of the ``.dat``
+        and bytes by tile key; {} when there is no such file or it cannot be read.
+    layers_per_job
+        Layers of a chunk.
+
+    Returns
+    -------
+    list of dict
+        Rows of `PLAN_COLUMNS`, one per tile.
     """
     old: dict[str, list[Row]] = {}
     for row in previous.plan:
@@ -266,7 +347,18 @@ def _in_chunks(
 
 
 def misfit_rows(misfits: Iterable[Misfit]) -> list[Row]:
-    """Return one row per file that is no tile of the volume; an empty reason marks a mere copy."""
+    """Return one row per file that is no tile of the volume.
+
+    Parameters
+    ----------
+    misfits
+        The files.
+
+    Returns
+    -------
+    list of dict
+        Rows of `MISFIT_COLUMNS`; an empty reason marks a mere copy.
+    """
     return [
         {
             "dat": each.found.path,

@@ -7,7 +7,15 @@ from pathlib import Path
 
 
 def link(folder: Path, dats: Iterable[Path]) -> None:
-    """Make `folder` hold exactly one symbolic link per file, named as the file."""
+    """Make `folder` hold exactly one symbolic link per file, named as the file.
+
+    Parameters
+    ----------
+    folder
+        Made where it is absent; other links in it are removed, files are not.
+    dats
+        Files, by absolute paths.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {path.name: path for path in dats}
     for old in folder.iterdir():

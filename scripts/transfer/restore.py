@@ -19,9 +19,23 @@ from scripts.transfer.hdf5 import restore
 def restore_layer(
     h5: Path, out: Path, tiles: Sequence[str] | None = None, *, check: bool = False
 ) -> Iterator[str]:
-    """Write the `.dat` files of `h5` into folder `out`; yield one line per file that is not right.
+    """Write the ``.dat`` files of a raw HDF5 into a folder.
 
-    With `check` nothing is written, and an absent file is not right either.
+    Parameters
+    ----------
+    h5
+        A raw HDF5.
+    out
+        The folder.
+    tiles
+        Tile keys; None: all.
+    check
+        Write nothing; an absent file is not right either.
+
+    Yields
+    ------
+    str
+        A line for each file that is not right.
     """
     for name, data in restore(h5, tiles):
         path = out / Path(name).name

@@ -10,7 +10,18 @@ from scripts.transfer.layers import Found
 
 
 def dat_files(root: Path) -> list[Found]:
-    """Return all `.dat` files in and below a folder, sorted by path; none when it is not there."""
+    """Return all ``.dat`` files in and below a folder; hidden ones are still being copied.
+
+    Parameters
+    ----------
+    root
+        The folder; links are followed.
+
+    Returns
+    -------
+    list of Found
+        Sorted by path; none when the folder is not there.
+    """
     return sorted(_walk(root), key=lambda found: found.path)
 
 
@@ -34,7 +45,20 @@ def _status(path: str) -> os.stat_result:
 
 
 def names_below(root: Path, suffix: str) -> set[str]:
-    """Names, without `suffix`, of the files in and below `root` that end so; no file is opened."""
+    """Return the names of the files in and below a folder that end alike; no file is opened.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    suffix
+        How they end.
+
+    Returns
+    -------
+    set of str
+        Without `suffix`; hidden files are left out.
+    """
     return {
         name.removesuffix(suffix)
         for _, _, names in os.walk(root)

@@ -47,7 +47,17 @@ class ScopeSettings:
 
     @staticmethod
     def of(value: Mapping[str, Any]) -> ScopeSettings:
-        """Read the section.
+        """Read section ``transfer.scope`` of the config.
+
+        Parameters
+        ----------
+        value
+            The section, with defaults.
+
+        Returns
+        -------
+        ScopeSettings
+            Times in s and minutes, as the names say.
 
         Raises
         ------
@@ -66,26 +76,90 @@ class Scope(Protocol):
     """What the copier asks of a microscope's computer."""
 
     def flag_names(self) -> list[str]:
-        """Names of all files in the flag folder."""
+        """Return the names of all files in the flag folder.
+
+        Returns
+        -------
+        list of str
+            Without the folder.
+        """
 
     def sizes(self, paths: Sequence[str]) -> dict[str, int]:
-        """Size (bytes) of each path that is there."""
+        """Return the sizes of files.
+
+        Parameters
+        ----------
+        paths
+            Paths there.
+
+        Returns
+        -------
+        dict
+            Bytes by path; files that are not there are left out.
+        """
 
     def dats(self, days: Iterable[str]) -> dict[str, int]:
-        """Path -> size of all `.dat` files in the day folders ``Yyyyy/Mmm/Ddd`` that are there."""
+        """Return all ``.dat`` files of some days.
+
+        Parameters
+        ----------
+        days
+            Day folders ``Y<yyyy>/M<mm>/D<dd>``; those that are not there are left out.
+
+        Returns
+        -------
+        dict
+            Bytes by path.
+        """
 
     def sha256(self, path: str) -> str:
-        """SHA-256 of a file, computed there."""
+        """Compute the SHA-256 of a file there.
+
+        Parameters
+        ----------
+        path
+            The file.
+
+        Returns
+        -------
+        str
+            Hexadecimal.
+        """
 
     def fetch(self, path: str, to: Path) -> None:
-        """Copy one file to a local path."""
+        """Copy one file to a local path.
+
+        Parameters
+        ----------
+        path
+            The file there.
+        to
+            A local path.
+        """
 
     def remove_flag(self, name: str) -> None:
-        """Delete one flag; one that is gone already is no error."""
+        """Delete one flag; one that is gone already is no error.
+
+        Parameters
+        ----------
+        name
+            Name of the flag, without its folder.
+        """
 
 
 def open_scope(settings: ScopeSettings) -> Scope:
-    """Return the way to the scope that the config asks for."""
+    """Return the way to the scope that the config asks for.
+
+    Parameters
+    ----------
+    settings
+        Section ``transfer.scope``.
+
+    Returns
+    -------
+    Scope
+        A folder when there is no host, else ssh.
+    """
     return Folder(settings) if settings.host is None else Ssh(settings, settings.host)
 
 
@@ -131,7 +205,18 @@ class Folder:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a local file."""
+    """Compute the SHA-256 of a local file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+    """
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

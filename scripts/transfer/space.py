@@ -9,7 +9,18 @@ GB = 10**9
 
 
 def free_bytes(path: Path) -> int:
-    """Free bytes of the file system on which `path` is, or will be."""
+    """Return the free bytes of a file system.
+
+    Parameters
+    ----------
+    path
+        File or folder that is, or will be, on it.
+
+    Returns
+    -------
+    int
+        Bytes that this user may write.
+    """
     there = path
     while not there.exists():
         there = there.parent
@@ -17,7 +28,22 @@ def free_bytes(path: Path) -> int:
 
 
 def shortage(path: Path, need_bytes: int, reserve_gb: float) -> str | None:
-    """Say in numbers what is missing to write `need_bytes` at `path`; None when it fits."""
+    """Say in numbers what is missing to write a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    need_bytes
+        Its size.
+    reserve_gb
+        What has to stay free, GB of 10^9 bytes.
+
+    Returns
+    -------
+    str or None
+        A line for a person; None when it fits.
+    """
     free = free_bytes(path)
     if need_bytes <= free - reserve_gb * GB:
         return None

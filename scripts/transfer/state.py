@@ -46,7 +46,13 @@ class View:
 
     @property
     def todo(self) -> Due:
-        """What is to be done, by layer id."""
+        """Return what is to be done.
+
+        Returns
+        -------
+        Due
+            A reason by layer id.
+        """
         return planning.due(self.previous, self.layers, self.misfits, self.on_disk, self.limits)
 
 
@@ -61,7 +67,26 @@ def look(
 ) -> View:
     """Look at the `.dat` files, the HDF5 files and the tables of earlier runs.
 
-    `archive_root` is walked when it is given; without it the tables tell what is archived.
+    Parameters
+    ----------
+    dat_root
+        Folder of the ``.dat`` files.
+    acquisition
+        ``acquisition`` of the config.
+    quiet_time_s
+        Time without a change after which the newest layer is taken although it is not whole.
+    work_dir
+        The working directory.
+    archive_root
+        Walked when it is given; without it the tables tell what is archived.
+    clock
+        Seconds since 1970, as file times.
+
+    Returns
+    -------
+    View
+        Of files names, sizes and times alone, but headers of the newest layer, and bytes where two
+        are the same tile.
 
     Raises
     ------
@@ -107,7 +132,24 @@ def _is_whole(path: Path) -> bool:
 def plan_fingerprint(
     dat_root: Path, acquisition: Mapping[str, Any], quiet_time_s: float, work_dir: Path = Path()
 ) -> str:
-    """Return the param of `plan_transfer`: the last one while every layer is as it was left."""
+    """Return the param of `plan_transfer`: the last one while every layer is as it was left.
+
+    Parameters
+    ----------
+    dat_root
+        Folder of the ``.dat`` files.
+    acquisition
+        ``acquisition`` of the config.
+    quiet_time_s
+        As `look` takes it.
+    work_dir
+        The working directory.
+
+    Returns
+    -------
+    str
+        One line.
+    """
     try:
         view = look(dat_root, acquisition, quiet_time_s, work_dir=work_dir)
     except UserError as error:
@@ -120,7 +162,22 @@ def plan_fingerprint(
 def known_dats(
     dat_root: Path, *, work_dir: Path = Path(), archive_root: Path | None = None
 ) -> dict[str, int]:
-    """Return name -> size (bytes) of the `.dat` files that are here, or safe in an HDF5 file."""
+    """Return the ``.dat`` files that are here, or safe in an HDF5 file.
+
+    Parameters
+    ----------
+    dat_root
+        Folder of the ``.dat`` files.
+    work_dir
+        The working directory.
+    archive_root
+        Walked when it is given.
+
+    Returns
+    -------
+    dict
+        Size in bytes by name, without folder.
+    """
     previous = PreviousRun.read(work_dir / FOLDER)
     safe = scan.names_below(work_dir / "h5/raw", ".raw.h5")
     if archive_root:
@@ -148,6 +205,20 @@ def copy_fingerprint(
 
     When imaging is over (`last_dat` is set) and a run has seen that nothing is missing up to there,
     the scope is not asked any more.
+
+    Parameters
+    ----------
+    scope
+        ``transfer.scope`` of the config.
+    acquisition
+        ``acquisition`` of the config.
+    work_dir
+        The working directory.
+
+    Returns
+    -------
+    str
+        One line.
     """
     state = _state(work_dir / COPY_STATE)
     try:
@@ -192,7 +263,22 @@ def _state(path: Path) -> dict[str, Any]:
 
 
 def nothing(dat_root: str, acquisition: Mapping[str, Any], misfits: int) -> str:
-    """Say that there is no tile of the volume, and what to change."""
+    """Say that there is no tile of the volume, and what to change.
+
+    Parameters
+    ----------
+    dat_root
+        Folder of the ``.dat`` files.
+    acquisition
+        ``acquisition`` of the config.
+    misfits
+        Number of files there that are no tile.
+
+    Returns
+    -------
+    str
+        Message for a person.
+    """
     limits = ", ".join(
         f"{key} {acquisition.get(key)}" for key in ("first_dat", "last_dat", "scope")
     )
@@ -205,7 +291,20 @@ def nothing(dat_root: str, acquisition: Mapping[str, Any], misfits: int) -> str:
 
 
 def chunk_digest(plan: Path, chunk: str) -> str:
-    """Return the digest of a chunk's rows in the plan; the empty text when there is no plan."""
+    """Return the digest of a chunk's rows in the plan.
+
+    Parameters
+    ----------
+    plan
+        ``transfer/plan.tsv``.
+    chunk
+        Its name.
+
+    Returns
+    -------
+    str
+        Hexadecimal; empty when there is no plan, or no such chunk in it.
+    """
     if not plan.exists():
         return ""
     return _digests(plan, plan.stat().st_mtime_ns).get(chunk, "")

@@ -32,10 +32,19 @@ def layer_rows(
     ----------
     converted
         One row per tile, of all conversion jobs.
+    grid
+        The tiles a layer should have.
     archived
         One row per layer, of all archive jobs.
     copied
         Rows of `transfer/copied.tsv`; None without a scope.
+    archive_root
+        The archive; None: there is none.
+
+    Returns
+    -------
+    list of dict
+        Rows of `LAYER_COLUMNS`.
     """
     tiles: dict[str, list[Row]] = {}
     for row in converted:
@@ -117,7 +126,18 @@ def _status(found: int, expected: int) -> str:
 
 
 def quarantine_rows(converted: Iterable[Row]) -> list[dict[str, str]]:
-    """Return one row per tile that could not be read, in order of its layer and tile key."""
+    """Return one row per tile that could not be read, in order of its layer and tile key.
+
+    Parameters
+    ----------
+    converted
+        One row per tile, of all conversion jobs.
+
+    Returns
+    -------
+    list of dict
+        Rows of `QUARANTINE_COLUMNS`.
+    """
     bad = (row for row in converted if row["status"] == "bad")
     return sorted(
         ({name: row[name] for name in QUARANTINE_COLUMNS} for row in bad),

@@ -71,9 +71,14 @@ def to_config(
     info
         A JSON with all defaults filled in (`schema.validate`).
     schema
-        Of the JSON: config/volume_transfer_info.schema.yaml.
+        That of the JSON: config/volume_transfer_info.schema.yaml.
     volume, work_dir
         As in the YAML; the JSON has no key of its own for either.
+
+    Returns
+    -------
+    dict
+        As written in the YAML, without defaults.
     """
     config: Json = {"volume": volume} | ({"work_dir": work_dir} if work_dir else {})
     config |= {"render": _render(info), "acquisition": _acquisition(info)}
@@ -112,7 +117,18 @@ def _transfer(info: Mapping[str, Any]) -> Json:
 
 
 def dat_root(info: Mapping[str, Any]) -> str | None:
-    """Folder of the `.dat` files: that of the cluster, else that of the archive."""
+    """Return the folder of the ``.dat`` files: that of the cluster, else that of the archive.
+
+    Parameters
+    ----------
+    info
+        A JSON with all defaults filled in.
+
+    Returns
+    -------
+    str or None
+        None where the JSON names neither.
+    """
     roots = (info["cluster_root_paths"] or {}, info["archive_root_paths"] or {})
     return next((root["raw_dat"] for root in roots if root.get("raw_dat")), None)
 
@@ -166,7 +182,15 @@ def _residue(info: Mapping[str, Any], known: Mapping[str, Any], schema: Mapping[
 def from_config(config: Mapping[str, Any]) -> Json:
     """Return the JSON of a volume's YAML, without the defaults of the JSON.
 
-    `config` is as written: a section that is left out is left out here.
+    Parameters
+    ----------
+    config
+        As written: a section that is left out is left out here.
+
+    Returns
+    -------
+    dict
+        As written in the JSON.
     """
     residue = copy.deepcopy(config.get(KEY) or {})
     archive = (residue.get("archive_root_paths") or {}).get("raw_dat")
@@ -179,7 +203,18 @@ def from_config(config: Mapping[str, Any]) -> Json:
 
 
 def ordered(tasks: Iterable[str]) -> list[str]:
-    """Put tasks into the order they are done in; unknown ones last."""
+    """Put tasks into the order they are done in; unknown ones last.
+
+    Parameters
+    ----------
+    tasks
+        Names of tasks, in any order.
+
+    Returns
+    -------
+    list of str
+        Each once.
+    """
     usual = [COPY, RAW, "GENERATE_ARCHIVE_H5_RAW", ALIGN, REMOVE, ARCHIVE, IMPORT, CORRECT]
     usual += ["EXPORT_PREVIEW_VOLUME", "ARCHIVE_DAT"]
     return sorted(set(tasks), key=lambda t: (usual.index(t) if t in usual else len(usual), t))
@@ -263,7 +298,20 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Json:
 
 
 def not_in_json(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
-    """Name what of a config no volume_transfer_info can hold; `schema` is that of the JSON."""
+    """Name what of a config no volume_transfer_info can hold.
+
+    Parameters
+    ----------
+    config
+        As written in the YAML.
+    schema
+        That of the JSON.
+
+    Returns
+    -------
+    list of str
+        A line for each key.
+    """
     out = []
     if len(config.get("transfer", {}).get("fill") or []) > 1:
         out.append("transfer.fill: only the first of its rectangles")

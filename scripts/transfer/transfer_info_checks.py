@@ -30,7 +30,20 @@ class Remark:
 
 
 def remarks(info: Info, now: datetime) -> list[Remark]:
-    """Return all remarks about one JSON (validated, defaults filled in)."""
+    """Return all remarks about one JSON.
+
+    Parameters
+    ----------
+    info
+        Checked by the schema, with all defaults filled in.
+    now
+        Local time, after which no layer can have been imaged.
+
+    Returns
+    -------
+    list of Remark
+        By section of the JSON.
+    """
     parts: tuple[Callable[[Info], Iterator[Remark]], ...] = (
         _sections,
         _tasks,
@@ -179,12 +192,36 @@ def _parsed(name: str | None) -> DatName | None:
 
 
 def nearest_task(task: str, known: Sequence[str]) -> str:
-    """Return the known task that was meant most likely."""
+    """Return the known task that was meant most likely.
+
+    Parameters
+    ----------
+    task
+        A name that is not known.
+    known
+        The names that are.
+
+    Returns
+    -------
+    str
+        One of `known`.
+    """
     return difflib.get_close_matches(task, known, n=1, cutoff=0.0)[0]
 
 
 def overlaps(infos: Mapping[str, Info]) -> dict[str, list[Remark]]:
-    """Return remarks by file about ranges of the same data set and scope that share a layer."""
+    """Return remarks by file about ranges of the same data set and scope that share a layer.
+
+    Parameters
+    ----------
+    infos
+        JSON by name of the file.
+
+    Returns
+    -------
+    dict
+        Remarks by name of the file.
+    """
     ranges = {name: found for name, info in infos.items() if (found := _layers(info))}
     out: dict[str, list[Remark]] = {}
     names = list(ranges)

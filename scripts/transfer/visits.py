@@ -31,7 +31,22 @@ class Visit:
     def state(
         self, fingerprint: str, before: Mapping[str, Any], last_dat: str | None
     ) -> dict[str, Any]:
-        """Return what the next reading of the workflow wants to know."""
+        """Return what the next reading of the workflow wants to know.
+
+        Parameters
+        ----------
+        fingerprint
+            Param of the job.
+        before
+            The state that the last visit left.
+        last_dat
+            End of the volume; None: imaging goes on.
+
+        Returns
+        -------
+        dict
+            Content of ``transfer/copy.json``.
+        """
         return {
             "ticket": fingerprint,
             "visits": int(before.get("visits", 0)) + 1,
@@ -52,10 +67,21 @@ def visit(
 
     Parameters
     ----------
+    settings
+        How to reach the scope.
+    limits
+        Which layers belong to the volume.
+    rules
+        Where to copy, how, and how long.
     here
         Name -> size (bytes) of the `.dat` files that are here, or in HDF5 here.
     before
         Rows of the visits before.
+
+    Returns
+    -------
+    Visit
+        Rows of `copying.COPIED_COLUMNS`.
     """
     lock = Path(settings.lock) if settings.lock else rules.dat_root / ".copy.lock"
     try:
@@ -86,7 +112,24 @@ def _close(outcome: Outcome, before: Sequence[Row], limits: Limits) -> Visit:
 def copy_tasks(
     scope: Scope, settings: ScopeSettings, limits: Limits, here: Mapping[str, int]
 ) -> list[CopyTask]:
-    """Return what to fetch in order: flagged files, and missing ones without a flag."""
+    """Return what to fetch in order: flagged files, and missing ones without a flag.
+
+    Parameters
+    ----------
+    scope
+        Where the files are.
+    settings
+        Image folder, data set, and whether to look for missing files.
+    limits
+        Which layers belong to the volume.
+    here
+        Name -> size (bytes) of the ``.dat`` files that are here, or in HDF5 here.
+
+    Returns
+    -------
+    list of CopyTask
+        In acquisition order.
+    """
     flags, strange = choose(scope.flag_names(), settings.data_set_id)
     if strange:
         log.warning("%d file(s) that are no keep flags, e.g. %s", len(strange), strange[0])

@@ -43,7 +43,13 @@ class Conversion:
 
     @property
     def needs_person(self) -> bool:
-        """Tell whether somebody has to decide something."""
+        """Tell whether somebody has to decide something.
+
+        Returns
+        -------
+        bool
+            True when a remark asks for a decision.
+        """
         return any(remark.person for remark in self.remarks)
 
 
@@ -52,7 +58,21 @@ def convert(
 ) -> list[Conversion]:
     """Convert JSON files to the text of YAML files; nothing is written.
 
-    `work_root` is the folder of the working directories, None = where the align HDF5 of each lie.
+    Parameters
+    ----------
+    paths
+        JSON files.
+    out
+        Folder of the YAML files.
+    work_root
+        Folder of the working directories; None: where the align HDF5 of each lie.
+    now
+        Local time.
+
+    Returns
+    -------
+    list of Conversion
+        One for each file, in order.
     """
     schemas = _schema("volume_transfer_info.schema.yaml"), _schema("schema.yaml")
     done = [_read(path, out / f"{_name(path)}.yaml", schemas[0]) for path in paths]
@@ -193,7 +213,20 @@ def _refuse_same_target(done: Sequence[Conversion]) -> None:
 
 
 def reverse(paths: Sequence[Path], out: Path) -> list[Conversion]:
-    """Convert YAML files to the text of JSON files; nothing is written."""
+    """Convert YAML files to the text of JSON files; nothing is written.
+
+    Parameters
+    ----------
+    paths
+        YAML files.
+    out
+        Folder of the JSON files.
+
+    Returns
+    -------
+    list of Conversion
+        One for each file, in order.
+    """
     schemas = _schema("volume_transfer_info.schema.yaml"), _schema("schema.yaml")
     return [_to_json(path, out, schemas) for path in paths]
 
