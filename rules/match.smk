@@ -29,6 +29,7 @@ rule match_pairs:
     input:
         stack=f"stacks/{STACK['acquire']}.json",
         pairs="match/pairs/{run}/{chunk}.tsv.gz",
+        contrast=ancient("review/contrast.json"),
     output:
         results="match/results/{run}/{chunk}.tsv.gz",
         # read first: pairs whose tiles and stages are as they were stand; no rule depends on it

@@ -38,6 +38,30 @@ rule survey_tiles:
         "../scripts/review/survey_tiles.py"
 
 
+# before the matching: nothing matches across a flip, and whatever is converted anew is matched anew
+rule check_contrast:
+    input:
+        survey=chunks("review/survey/{chunk}.tsv.gz"),
+        layers="ingest/layers.tsv",
+    output:
+        "review/contrast.json",
+    log:
+        "logs/check_contrast/contrast.log",
+    benchmark:
+        "benchmarks/check_contrast/contrast.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=15,
+    params:
+        most=REVIEW["max_contrast_flips"],
+        kept=config["transfer"]["keep_contrast"],
+    script:
+        "../scripts/review/check_contrast.py"
+
+
 checkpoint propose_patches:
     input:
         acquire=f"stacks/{STACK['acquire']}.json",

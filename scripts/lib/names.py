@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
+from typing import Any
 
 _LAYER = re.compile(r"(?P<scope>[^/]+)_(?P<stamp>\d\d-\d\d-\d\d_\d{6})", re.ASCII)
 _TILE = re.compile(
@@ -78,6 +80,57 @@ class LayerName:
             ``<scope>/YYYY/MM/DD/HH``.
         """
         return PurePosixPath(self.scope) / self.time.strftime("%Y/%m/%d/%H")
+
+
+@dataclass(frozen=True)
+class LayerRange:
+    """Layers from `first` to `last` in order of acquisition, inclusive; None is an open end."""
+
+    first: LayerName | None = None
+    last: LayerName | None = None
+
+    @staticmethod
+    def of(value: Mapping[str, Any]) -> LayerRange:
+        """Read the keys ``first_dat`` and ``last_dat`` of an entry of the config.
+
+        Parameters
+        ----------
+        value
+            The entry; a key that is absent or null is an open end.
+
+        Returns
+        -------
+        LayerRange
+            The range.
+
+        Raises
+        ------
+        ValueError
+            Names the key that holds no layer.
+        """
+        ends = []
+        for key in ("first_dat", "last_dat"):
+            try:
+                ends.append(parse_layer(value[key]) if value.get(key) else None)
+            except ValueError as error:
+                raise ValueError(f"{key}: {error}") from error
+        return LayerRange(*ends)
+
+    def holds(self, layer: LayerName) -> bool:
+        """Tell whether a layer lies in the range.
+
+        Parameters
+        ----------
+        layer
+            The layer.
+
+        Returns
+        -------
+        bool
+            True at both ends too.
+        """
+        after = self.first is None or layer.order >= self.first.order
+        return after and (self.last is None or layer.order <= self.last.order)
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ def _row(window: _Window, tile: TileSpec) -> dict[str, Any]:
         {pair: one for pair, one in around.items() if one is not None},
     )
     far, where = _displaced(window, tile, own)
-    nearest = own[-1] or own[1]
+    nearest, before = own[-1] or own[1], own[-1] or own[-2]
     figures = {name: round(value, 4) for name, value in window.seen[z].figures.items()}
     return {
         "tile_id": tile.tile_id,
@@ -182,6 +182,6 @@ def _row(window: _Window, tile: TileSpec) -> dict[str, Any]:
         "displaced_share": round(far, 4),
         "displaced_from": round(where, 3),
         # with the layer before: contrast that flips is told where it does
-        "opposite": round(own[-1].opposite, 4) if own[-1] else 0.0,
+        "opposite": round(before.opposite, 4) if before else 0.0,
         "shift_px": None if nearest is None else round(float(np.hypot(*nearest.shift)), 2),
     }

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from scripts.lib.arrays import Bytes, Image, Int64
 from scripts.lib.job import UserError
-from scripts.lib.names import LayerName, parse_layer
+from scripts.lib.names import LayerRange
 
 VALUES = 65536
 SIGMAS = 4.0
@@ -45,59 +45,6 @@ class Range:
 
     black: float
     white: float
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Layers whose contrast is not inverted: from `first` to `last`, inclusive; None is open."""
-
-    first: LayerName | None = None
-    last: LayerName | None = None
-
-    @staticmethod
-    def of(index: int, value: Mapping[str, Any]) -> Kept:
-        """Read one entry of ``transfer.keep_contrast`` of the config.
-
-        Parameters
-        ----------
-        index
-            Number of the entry, for messages.
-        value
-            The entry.
-
-        Returns
-        -------
-        Kept
-            None where an end is open.
-
-        Raises
-        ------
-        UserError
-            When one of its ends names no layer.
-        """
-        ends = []
-        for key in ("first_dat", "last_dat"):
-            try:
-                ends.append(parse_layer(value[key]) if value.get(key) else None)
-            except ValueError as error:
-                raise UserError(f"transfer.keep_contrast[{index}].{key}: {error}") from error
-        return Kept(*ends)
-
-    def holds(self, layer: LayerName) -> bool:
-        """Tell whether a layer lies between the ends.
-
-        Parameters
-        ----------
-        layer
-            Any.
-
-        Returns
-        -------
-        bool
-            Both ends are included.
-        """
-        after = self.first is None or layer.order >= self.first.order
-        return after and (self.last is None or layer.order <= self.last.order)
 
 
 @dataclass(frozen=True)
@@ -127,6 +74,33 @@ class Fill:
             Lengths in px, threshold and value in raw levels.
         """
         return Fill(**{**value, "tiles": tuple(value["tiles"])})
+
+
+def kept(entries: Sequence[Mapping[str, Any]]) -> tuple[LayerRange, ...]:
+    """Read the config's `transfer.keep_contrast`: layers whose contrast is not inverted.
+
+    Parameters
+    ----------
+    entries
+        As the config has them.
+
+    Returns
+    -------
+    tuple of LayerRange
+        One for each entry.
+
+    Raises
+    ------
+    UserError
+        Names the entry, and the key of it that holds no layer.
+    """
+    out = []
+    for index, entry in enumerate(entries):
+        try:
+            out.append(LayerRange.of(entry))
+        except ValueError as error:
+            raise UserError(f"transfer.keep_contrast[{index}].{error}") from error
+    return tuple(out)
 
 
 def filled(pixels: Image, tile_key: str, fills: Sequence[Fill]) -> NDArray[Any]:

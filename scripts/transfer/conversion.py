@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from scripts.lib import files
 from scripts.lib.job import UserError
-from scripts.lib.names import LayerName, parse_layer
+from scripts.lib.names import LayerName, LayerRange, parse_layer
 from scripts.transfer import contrast, dat, hdf5, layers, space
-from scripts.transfer.contrast import Fill, Kept
+from scripts.transfer.contrast import Fill
 from scripts.transfer.dat import Dat, DatError
 from scripts.transfer.hdf5 import Hdf5Error, Storage, Stored
 
@@ -52,7 +52,7 @@ class Settings:
     mipmap_levels: int = 7  # besides full scale
     storage: Storage = Storage()
     fills: tuple[Fill, ...] = ()
-    kept: tuple[Kept, ...] = ()  # layers whose contrast is not inverted
+    kept: tuple[LayerRange, ...] = ()  # layers whose contrast is not inverted
     reserve_gb: float = 0  # free space that is never used
     # SHA-256 by name of the .dat, of those whose hash was compared with the scope's
     hashes: Mapping[str, str] = field(default_factory=dict)

@@ -15,8 +15,8 @@ from typing import Any
 
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
-from scripts.transfer import conversion
-from scripts.transfer.contrast import Fill, Kept
+from scripts.transfer import contrast, conversion
+from scripts.transfer.contrast import Fill
 from scripts.transfer.conversion import Settings
 from scripts.transfer.hdf5 import Storage
 
@@ -52,7 +52,7 @@ def main(
             mipmap_levels=mipmap_levels,
             storage=Storage(chunk_px, gzip_level),
             fills=tuple(Fill.of(entry) for entry in fill),
-            kept=tuple(Kept.of(index, entry) for index, entry in enumerate(keep_contrast)),
+            kept=contrast.kept(keep_contrast),
             reserve_gb=free_space_gb,
             hashes=hashes,
         ),

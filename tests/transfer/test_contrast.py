@@ -7,7 +7,7 @@ import pytest
 from scripts.lib.job import UserError
 from scripts.lib.names import parse_layer
 from scripts.transfer import contrast, dat
-from scripts.transfer.contrast import Fill, Kept, Range
+from scripts.transfer.contrast import Fill, Range
 from tests.transfer.synthetic_dat import noise
 
 
@@ -126,15 +126,14 @@ def test_layers_without_extent_are_kept_too(raw, grey):
 def test_kept_layers_are_a_range_of_time_with_its_ends(first, last, holds):
     names = {k: f"Merlin-6281_24-03-07_10111{i}" for i, k in enumerate("abc")}
     ends = {"first_dat": names.get(first), "last_dat": last and f"{names[last]}_0-0-0.dat"}
-    kept = Kept.of(0, ends)
+    (kept,) = contrast.kept([ends])
     assert "".join(k for k, name in names.items() if kept.holds(parse_layer(name))) == holds
 
 
 def test_a_kept_range_that_names_no_layer_is_told_by_its_key():
-    with pytest.raises(
-        UserError, match=r"transfer.keep_contrast\[3\].last_dat: 'x' is no layer id"
-    ):
-        Kept.of(3, {"last_dat": "x"})
+    words = r"transfer.keep_contrast\[1\].last_dat: 'x' is no layer id"
+    with pytest.raises(UserError, match=words):
+        contrast.kept([{}, {"last_dat": "x"}])
 
 
 def test_a_fill_hides_a_bright_patch_of_its_tile_alone():

@@ -7,7 +7,7 @@ import pytest
 
 from scripts.lib.job import UserError
 from scripts.transfer import conversion, hdf5
-from scripts.transfer.contrast import Fill, Kept
+from scripts.transfer.contrast import Fill, kept
 from scripts.transfer.conversion import Layer, LayerError, Settings
 from tests.transfer.synthetic_dat import make_dat, noise
 from tests.transfer.test_hdf5 import LAYER, convert, tile
@@ -203,7 +203,7 @@ def test_another_fill_remakes_the_align_file(tmp_path):
 def test_a_layer_whose_contrast_is_kept_is_made_anew_and_its_raw_file_stays(tmp_path):
     layer, _ = convert(tmp_path, GOOD)
     raw, before = layer.raw.stat().st_mtime_ns, image(layer.align, "0-0-0").astype(int)
-    rerun(layer, Settings(kept=(Kept.of(0, {"first_dat": LAYER}),)))
+    rerun(layer, Settings(kept=kept([{"first_dat": LAYER}])))
     assert layer.raw.stat().st_mtime_ns == raw
     assert np.abs(image(layer.align, "0-0-0") + before - 255).max() <= 1
     rerun(layer)
