@@ -11,7 +11,7 @@ from typing import Any
 
 from scripts.correct import overlaps
 from scripts.correct.evidence import save_arrays
-from scripts.lib import files
+from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import compose
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
@@ -30,8 +30,7 @@ def main(
     """Draw the overlaps, sum them up, write."""
     before, client = StackReceipt.read(source), RenderClient(**render)
     client.require(before)
-    (row,) = [row for row in files.read_table(chunks) if row["chunk"] == chunk]
-    tiles = client.tiles(before.stack, int(row["z_first"]), int(row["z_last"]))
+    tiles = client.tiles(before.stack, *chunk_range(chunks, chunk))
     top = max((tile.max_intensity for tile in tiles.tiles), default=255.0)
     grid = (settings["regions"], settings["regions"])
     layers = compose.place_layers(tiles)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from scripts.correct import sixteen_bit
 from scripts.lib import files
+from scripts.lib.chunks import chunk_range
 from scripts.lib.job import UserError, job
 
 log = logging.getLogger(__name__)
@@ -21,8 +22,7 @@ log = logging.getLogger(__name__)
 
 def main(*, plan: str, chunks: str, restored: str, chunk: str) -> None:
     """Copy, compare, list."""
-    (row,) = [row for row in files.read_table(chunks) if row["chunk"] == chunk]
-    first, last = int(row["z_first"]), int(row["z_last"])
+    first, last = chunk_range(chunks, chunk)
     listed = sixteen_bit.rows_of(files.read_table(plan))
     mine = [each for each in listed if each.restore and first <= each.z <= last]
     for each in mine:

@@ -23,6 +23,7 @@ from typing import Any
 from scripts.export import destination, disk, interpolation, pyramid, slabs
 from scripts.export.journal import Journal
 from scripts.lib import files
+from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import compose
 from scripts.lib.geometry import Box
 from scripts.lib.job import job
@@ -52,8 +53,7 @@ def main(
     client.require(stack)
     what = slabs.Plan.from_json(files.read_json(plan))
     destination.refuse_promoted(what)
-    (row,) = [row for row in files.read_table(chunks) if row["chunk"] == chunk]
-    z_range = slabs.owned(what, int(row["z_first"]), int(row["z_last"]))
+    z_range = slabs.owned(what, *chunk_range(chunks, chunk))
     mixed = _mixed(coordinates, what, z_range, export)
     needed = [z for one in mixed if one is not None for z in (one.a, one.b)]
     tiles = client.tiles(stack.stack, min(needed), max(needed)) if needed else None

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.lib.files import read_table, write_table
+from scripts.lib.chunks import chunk_range
+from scripts.lib.files import write_table
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
@@ -35,8 +36,7 @@ def main(
     client = RenderClient(**render)
     receipt = StackReceipt.read(stack)
     client.require(receipt)
-    (row,) = [row for row in read_table(chunks) if row["chunk"] == chunk]
-    first, last = float(row["z_first"]), float(row["z_last"])
+    first, last = chunk_range(chunks, chunk)
     tiles = client.tiles(receipt.stack, first, last + z_distance).tiles
     side_px = max((max(tile.width, tile.height) for tile in tiles), default=0)
     rules = presets.read_run(presets.choose(stage_tables, side_px), run, z_distance).rules

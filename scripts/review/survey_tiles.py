@@ -16,7 +16,8 @@ from typing import Any
 
 import cv2
 
-from scripts.lib.files import read_table, write_table
+from scripts.lib.chunks import chunk_range
+from scripts.lib.files import write_table
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
@@ -33,8 +34,7 @@ def main(
     client = RenderClient(**render)
     receipt = StackReceipt.read(acquire)
     client.require(receipt)
-    (row,) = [row for row in read_table(chunks) if row["chunk"] == chunk]
-    first, last = float(row["z_first"]), float(row["z_last"])
+    first, last = chunk_range(chunks, chunk)
     tiles = client.tiles(receipt.stack, first - survey.REACH, last + survey.REACH).tiles
     count = write_table(out, survey.COLUMNS, survey.survey(tiles, first, last))
     log.info("chunk %s, z %g to %g: %d tiles", chunk, first, last, count)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.lib.files import read_table
+from scripts.lib.chunks import chunk_range
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt
@@ -39,8 +39,7 @@ def main(
 ) -> None:
     """Write the moments of `chunk`."""
     client = RenderClient(**render)
-    (row,) = [row for row in read_table(chunks) if row["chunk"] == chunk]
-    first, last = float(row["z_first"]), float(row["z_last"])
+    first, last = chunk_range(chunks, chunk)
     parts = []
     for receipt in map(CollectionReceipt.read, matches):
         client.require(receipt)

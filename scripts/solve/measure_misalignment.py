@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import compose
 from scripts.lib.drawing.compose import Placed
-from scripts.lib.files import read_table, write_table
+from scripts.lib.files import write_table
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
@@ -67,8 +68,7 @@ def main(
     """Measure the layers of `chunk`."""
     client, receipt = RenderClient(**render), StackReceipt.read(align)
     client.require(receipt)
-    (row,) = [row for row in read_table(chunks) if row["chunk"] == chunk]
-    first, last = int(row["z_first"]), int(row["z_last"])
+    first, last = chunk_range(chunks, chunk)
     layers = compose.place_layers(client.tiles(receipt.stack, first, last + NEXT))
     rows = measured(layers, first, last, misalignment.settings_of(section))
     count = write_table(out, misalignment.COLUMNS, rows)

@@ -147,7 +147,7 @@ def over(one: Picture, other: Picture) -> Bytes:
     Returns
     -------
     Bytes
-        Uint8 RGB, stretched between percentiles 1 and 99 of each; `NO_DATA` where masked.
+        uint8 RGB, stretched between percentiles 1 and 99 of each; `NO_DATA` where masked.
     """
     a, b = _levels(one), _levels(other)
     return np.stack([a, b, a], axis=2)

@@ -27,6 +27,7 @@ import numpy as np
 
 from scripts.lib import files
 from scripts.lib.arrays import Bytes
+from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import boxes, compose
 from scripts.lib.geometry import Box
 from scripts.lib.job import job
@@ -87,8 +88,7 @@ def main(
     """Render, compare, write."""
     stack, client = StackReceipt.read(receipt), RenderClient(**render)
     client.require(stack)
-    (row,) = [row for row in files.read_table(chunks) if row["chunk"] == chunk]
-    first, last = int(row["z_first"]), int(row["z_last"])
+    first, last = chunk_range(chunks, chunk)
     reach, box = zcorr["comparison_range"], Box(*stack.bounds)
     version = client.stack_metadata(stack.stack)["currentVersion"]
     pixel = windows.pixel_layers(version)

@@ -20,7 +20,7 @@ import numpy as np
 
 from scripts.lib.arrays import Bool, Float32, Image
 from scripts.lib.drawing import filters, maps, mosaic, pixels, warp
-from scripts.lib.drawing.maps import Grid, Placed, Window
+from scripts.lib.drawing.maps import FUZZ_DOUBLE_PX, Grid, Placed, Window
 from scripts.lib.drawing.mosaic import Drawn
 from scripts.lib.drawing.warp import Source, Warped
 from scripts.lib.geometry import Box
@@ -42,8 +42,6 @@ __all__ = [
 ]
 
 _Blend = Callable[[Sequence[Warped], Window], tuple[Float32, Bool]]
-
-_FUZZ = 1e-6  # px by which a coordinate may miss the tile through rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -374,10 +372,10 @@ def matching_box(tile: TileSpec, scan_chain: Chain) -> Box:
     border = scan_chain.apply(maps.border(tile.width, tile.height))
     low, high = border.min(axis=0), border.max(axis=0)
     return Box(
-        math.floor(low[0] + _FUZZ),
-        math.floor(low[1] + _FUZZ),
-        math.floor(high[0] + _FUZZ) + 1,
-        math.floor(high[1] + _FUZZ) + 1,
+        math.floor(low[0] + FUZZ_DOUBLE_PX),
+        math.floor(low[1] + FUZZ_DOUBLE_PX),
+        math.floor(high[0] + FUZZ_DOUBLE_PX) + 1,
+        math.floor(high[1] + FUZZ_DOUBLE_PX) + 1,
     )
 
 

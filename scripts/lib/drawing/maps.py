@@ -31,6 +31,7 @@ Window = tuple[slice, slice]  # rows, columns
 
 MAP_ERROR_PX = 0.01  # of a map between its nodes, far below what a match can tell
 FUZZ_PX = 1e-3  # by which a place may miss the tile through rounding: float32, up to 16,384 px
+FUZZ_DOUBLE_PX = 1e-6  # the same of a place in float64
 # compiled into `kernels`, whose machine code is kept until that file changes
 BITS = 23  # of the fraction of a place as a whole number
 ONE = 1 << BITS

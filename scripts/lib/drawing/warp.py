@@ -17,7 +17,6 @@ from scripts.lib.service.records import TileSpec
 Source = Callable[[TileSpec, int], tuple[Image, Image | None]]
 
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
-_FUZZ = 1e-6  # px by which a coordinate may miss the tile through rounding
 _REACH = {cv2.INTER_LINEAR: 1, cv2.INTER_CUBIC: 2}  # px that an interpolation looks beside
 
 
@@ -209,8 +208,8 @@ def _inner(one: Placed, grid: Grid, window: Window, data: Data) -> Window:
 
 
 def _between(low: float, high: float, limits: slice) -> slice:
-    start = max(math.ceil(low + _FUZZ) + (low > limits.start), limits.start)
-    stop = min(math.floor(high - _FUZZ) + (high >= limits.stop - 1), limits.stop)
+    start = max(math.ceil(low + maps.FUZZ_DOUBLE_PX) + (low > limits.start), limits.start)
+    stop = min(math.floor(high - maps.FUZZ_DOUBLE_PX) + (high >= limits.stop - 1), limits.stop)
     return slice(start, max(start, stop))
 
 
