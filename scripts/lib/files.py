@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import csv
 import ctypes
+import glob
 import gzip
 import hashlib
 import io
 import json
+import logging
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
+log = logging.getLogger(__name__)
+
+_Row = TypeVar("_Row", bound=Mapping[str, str])
 _IN_URL_PATH = "/:@!$&'()*+,;="  # besides letters, digits and -._~ (RFC 3986, pchar)
 
 
@@ -51,6 +56,22 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         _sync_folder(final.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partials(path: str | Path) -> None:
+    """Remove what a killed run left under temporary names of a file.
+
+    For files with one writer alone: it may be another's that is being written.
+
+    Parameters
+    ----------
+    path
+        The file, as `atomic_path` takes it.
+    """
+    final = Path(path)
+    for partial in final.parent.glob(f".{glob.escape(final.name)}.*.partial"):
+        partial.unlink(missing_ok=True)
+        log.info("removed %s of an earlier run", partial.name)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -349,6 +370,27 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
     columns = next(lines, [])
     # half the time of DictReader, for tables of 25,000 layers; a short line lacks its last columns
     return [dict(zip(columns, line, strict=False)) for line in lines if line]
+
+
+def grouped(rows: Iterable[_Row], column: str) -> dict[str, list[_Row]]:
+    """Return the rows of a table by the text of a column.
+
+    Parameters
+    ----------
+    rows
+        Rows of `read_table`, or mappings like them.
+    column
+        Its name.
+
+    Returns
+    -------
+    dict
+        Rows by text, both in the order given.
+    """
+    found: dict[str, list[_Row]] = {}
+    for row in rows:
+        found.setdefault(row[column], []).append(row)
+    return found
 
 
 def _cell(value: Any) -> str:  # noqa: ANN401 - any scalar

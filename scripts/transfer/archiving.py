@@ -21,10 +21,10 @@ from pathlib import Path
 
 import h5py
 
-from scripts.lib.files import atomic_path
+from scripts.lib.files import atomic_path, grouped, remove_partials
 from scripts.lib.names import LayerName
 from scripts.transfer import hdf5, layers, space
-from scripts.transfer.conversion import FAULTS, Layer, LayerError, by_layer
+from scripts.transfer.conversion import FAULTS, Layer, LayerError
 from scripts.transfer.hdf5 import Hdf5Error
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def settle_layers(
         One row of `ARCHIVED_COLUMNS` per layer.
     """
     rows = []
-    for layer_id, tiles in by_layer(plan).items():
+    for layer_id, tiles in grouped(plan, "layer_id").items():
         layer = Layer.of(tiles, dat_root, work_dir, rules.archive_root)
         archived, fault = "-" if layer.archive is None else "0", ""
         if layer_id not in failed:
@@ -129,8 +129,7 @@ def _archive(raw: Path, archive: Path, reserve_gb: float) -> None:
         _check_superset(raw, archive)
     if full := space.shortage(archive, raw.stat().st_size, reserve_gb):
         raise LayerError(full)
-    for partial in archive.parent.glob(f".{archive.name}.*.partial"):
-        partial.unlink(missing_ok=True)
+    remove_partials(archive)
     with atomic_path(archive) as partial:
         shutil.copyfile(raw, partial)
         _flush(partial)

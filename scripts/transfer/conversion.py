@@ -319,7 +319,7 @@ def _publish_raw(
     images: dict[str, tuple[dat.Header, NDArray[Any]]],
 ) -> None:
     """Write and verify the raw HDF5, one tile in memory at a time; `images` gets the channel."""
-    _sweep(layer.raw)
+    files.remove_partials(layer.raw)
     with files.atomic_path(layer.raw) as partial:
         with h5py.File(partial, "w") as file:
             for key, source in sources.items():
@@ -361,7 +361,7 @@ def _publish_align(
         invert=settings.inverts(layer.name),
     )
     tiles = {key: (sources[key].dat_name, images[key][0], converted[key]) for key in sources}
-    _sweep(layer.align)
+    files.remove_partials(layer.align)
     with files.atomic_path(layer.align) as partial:
         hdf5.write_align(
             partial,
@@ -375,35 +375,9 @@ def _publish_align(
             raise LayerError(f"{layer.align.name}: read back differently: {', '.join(differing)}")
 
 
-def _sweep(path: Path) -> None:
-    """Remove what a killed run left under temporary names of `path`."""
-    for partial in path.parent.glob(f".{path.name}.*.partial"):
-        partial.unlink(missing_ok=True)
-        log.info("removed %s of an earlier run", partial.name)
-
-
 # ---------------------------------------------------------------------------------------------
 # many layers
 # ---------------------------------------------------------------------------------------------
-
-
-def by_layer(plan: Sequence[Mapping[str, str]]) -> dict[str, list[Mapping[str, str]]]:
-    """Return the rows of the plan by layer id.
-
-    Parameters
-    ----------
-    plan
-        Rows of the plan.
-
-    Returns
-    -------
-    dict
-        Rows by layer id, both in the order given.
-    """
-    rows: dict[str, list[Mapping[str, str]]] = {}
-    for row in plan:
-        rows.setdefault(row["layer_id"], []).append(row)
-    return rows
 
 
 def convert_layers(
@@ -440,7 +414,7 @@ def convert_layers(
         Rows of `CONVERTED_COLUMNS`.
     """
     rows: list[Row] = []
-    for layer_id, tiles in by_layer(plan).items():
+    for layer_id, tiles in files.grouped(plan, "layer_id").items():
         layer = Layer.of(tiles, dat_root, work_dir, archive_root)
         try:
             rows += convert_layer(layer, settings, stop=stop)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from scripts.lib.files import atomic_path
+from scripts.lib.files import atomic_path, remove_partials
 from scripts.lib.names import DatName, LayerName, parse_dat
 from scripts.transfer import dat, space
 from scripts.transfer.dat import DatError
@@ -250,7 +250,7 @@ def _copy(
         _acknowledge(scope, task)
         return _row(task, "there", "")
     target = task.target(rules.dat_root)
-    _sweep(target)
+    remove_partials(target)
     with atomic_path(target) as partial:
         scope.fetch(task.source, partial)
         digest = _check_whole(scope, task, partial, hashed=rules.hashed)
@@ -289,30 +289,16 @@ def _check_replaces(target: Path, partial: Path) -> None:
     """Check that nothing is lost under the final name: none is there, the same, or a broken one."""
     if not target.exists() or filecmp.cmp(target, partial, shallow=False):
         return
-    if _is_whole(target) or not _is_whole(partial):
+    if dat.is_whole(target) or not dat.is_whole(partial):
         raise CopyError(
             f"expected the bytes of {target}, found others on the scope under the same name; both "
             f"are kept: move {target} away to fetch the other one"
         )
 
 
-def _is_whole(path: Path) -> bool:
-    try:
-        dat.inspect(path)
-    except DatError:
-        return False
-    return True
-
-
 def _acknowledge(scope: Scope, task: CopyTask) -> None:
     if task.flag is not None:
         scope.remove_flag(task.flag)
-
-
-def _sweep(target: Path) -> None:
-    """Remove what a killed run left under temporary names of `target`."""
-    for partial in target.parent.glob(f".{target.name}.*.partial"):
-        partial.unlink(missing_ok=True)
 
 
 def _row(task: CopyTask, status: str, reason: str, digest: str = "") -> Row:

@@ -362,3 +362,23 @@ def inspect(path: Path) -> tuple[Header, int]:
     header = parse_header(head, path.name)
     _check_size(header, size, path.name)
     return header, size
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether a file can be read and is as long as its header says.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    bool
+        False also where there is none.
+    """
+    try:
+        inspect(path)
+    except DatError:
+        return False
+    return True

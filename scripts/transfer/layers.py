@@ -180,33 +180,35 @@ class Limits:
         )
 
 
-def not_the_corners(acquisition: Mapping[str, Any]) -> list[str]:
-    """Say which of acquisition.first_dat and last_dat is not the first or last tile of a layer.
+def not_the_corners(ends: Mapping[str, str | None], grid: Grid) -> list[str]:
+    """Say which end of a volume is not the first or the last tile of a layer.
 
     The microscope writes the tiles of a layer row by row, so a volume that ends with another tile
     than the last of the grid hints at a wrong grid. Layer ids name no tile, and are left alone.
 
     Parameters
     ----------
-    acquisition
-        ``acquisition`` of the config.
+    ends
+        The first and the last ``.dat`` of the volume, by the key that names it; None: open.
+    grid
+        The tiles a layer should have.
 
     Returns
     -------
     list of str
         A line for each; names that are no ``.dat`` are passed over.
     """
-    rows, columns = acquisition["rows"], acquisition["columns"]
     said = []
-    for key, cell in (("first_dat", (0, 0)), ("last_dat", (rows - 1, columns - 1))):
+    corners = ((0, 0), (grid.rows - 1, grid.columns - 1))
+    for (key, end), cell in zip(ends.items(), corners, strict=True):
         try:
-            name = parse_dat(acquisition.get(key) or "")
+            name = parse_dat(end or "")
         except ValueError:
             continue
         if (name.section, name.row, name.column) != (0, *cell):
             said.append(
-                f"acquisition.{key}: expected tile 0-{cell[0]}-{cell[1]} of a grid of {rows} x "
-                f"{columns}, found {name.tile_key} ({acquisition[key]}): is the grid right?"
+                f"{key}: expected tile 0-{cell[0]}-{cell[1]} of a grid of {grid.rows} x "
+                f"{grid.columns}, found {name.tile_key} ({end}): is the grid right?"
             )
     return said
 

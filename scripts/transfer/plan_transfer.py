@@ -14,7 +14,7 @@ from pathlib import Path
 from scripts.lib.files import write_json, write_table
 from scripts.lib.job import UserError, job
 from scripts.transfer import archiving, planning, state
-from scripts.transfer.layers import not_the_corners
+from scripts.transfer.layers import Grid, not_the_corners
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,8 @@ def main(
 ) -> None:
     """Write the plan of all tiles that belong to the volume."""
     acquisition = dict(zip(_KEYS, (rows, columns, first_dat, last_dat, scope_name), strict=True))
-    for words in not_the_corners(acquisition):
+    ends = {"acquisition.first_dat": first_dat, "acquisition.last_dat": last_dat}
+    for words in not_the_corners(ends, Grid(rows, columns)):
         log.warning("%s", words)
     archive = Path(archive_root) if archive_root else None
     view = state.look(Path(dat_root), acquisition, quiet_time_s, archive_root=archive)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.lib.files import digest, read_table
+from scripts.lib.files import digest, grouped, read_table
 from scripts.lib.names import LayerName, parse_layer
 from scripts.transfer.layers import DatFile, Grid, Limits, Misfit
 
@@ -275,9 +275,7 @@ def plan(
     list of dict
         Rows of `PLAN_COLUMNS`, one per tile.
     """
-    old: dict[str, list[Row]] = {}
-    for row in previous.plan:
-        old.setdefault(row["layer_id"], []).append(row)
+    old = grouped(previous.plan, "layer_id")
     in_hdf5 = {*on_disk.raw, *on_disk.archive, *old}
     names = {layer for layer in _names(in_hdf5) if limits.hold(layer)} | set(layers)
     rows: list[Row] = []

@@ -16,11 +16,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from scripts.lib.files import digest, read_json, read_table
+from scripts.lib.files import digest, grouped, read_json, read_table
 from scripts.lib.job import UserError
 from scripts.lib.names import LayerName
 from scripts.transfer import planning, scan
-from scripts.transfer.dat import DatError, inspect
+from scripts.transfer.dat import is_whole
 from scripts.transfer.flags import choose
 from scripts.transfer.layers import DatFile, Grid, Limits, Misfit, fit, group, name_files
 from scripts.transfer.planning import Due, Hdf5Layers, PreviousRun, Quiet
@@ -102,7 +102,7 @@ def look(
         kept,
         grid,
         Quiet(limits.last is None, quiet_time_s, clock()),
-        lambda file: _is_whole(dat_root / file.found.path),
+        lambda file: is_whole(dat_root / file.found.path),
         {row["layer_id"] for row in previous.plan},
     )
     on_disk = Hdf5Layers(
@@ -119,14 +119,6 @@ def _aligned(work_dir: Path, previous: PreviousRun) -> frozenset[str]:
     there = frozenset(scan.names_below(work_dir / "h5/align", ".uint8.h5"))
     known = {row["layer_id"] for row in previous.plan}
     return there | known if (work_dir / CLEANED).exists() else there
-
-
-def _is_whole(path: Path) -> bool:
-    try:
-        inspect(path)
-    except DatError:
-        return False
-    return True
 
 
 def plan_fingerprint(
@@ -312,7 +304,5 @@ def chunk_digest(plan: Path, chunk: str) -> str:
 
 @lru_cache(maxsize=1)
 def _digests(plan: Path, _modified_ns: int) -> dict[str, str]:
-    chunks: dict[str, list[dict[str, str]]] = {}
-    for row in read_table(plan):
-        chunks.setdefault(row["chunk"], []).append(row)
+    chunks = grouped(read_table(plan), "chunk")
     return {chunk: digest(rows) for chunk, rows in chunks.items()}

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.lib.files import grouped
 from scripts.lib.names import parse_layer
 from scripts.transfer.layers import Grid, align_path, archive_path, raw_path
 
@@ -46,13 +47,9 @@ def layer_rows(
     list of dict
         Rows of `LAYER_COLUMNS`.
     """
-    tiles: dict[str, list[Row]] = {}
-    for row in converted:
-        tiles.setdefault(row["layer_id"], []).append(row)
-    faults: dict[str, list[str]] = {}
-    for row in copied or ():
-        if row["status"] == "failed":
-            faults.setdefault(row["layer_id"], []).append(row["reason"])
+    tiles = grouped(converted, "layer_id")
+    failed = (row for row in copied or () if row["status"] == "failed")
+    faults = {i: [row["reason"] for row in mine] for i, mine in grouped(failed, "layer_id").items()}
     kept = {row["layer_id"]: row for row in archived}
     rows = []
     for layer_id in tiles.keys() | faults.keys():

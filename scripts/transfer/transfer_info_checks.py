@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from scripts.lib.names import DatName, parse_dat
-from scripts.transfer import transfer_info
+from scripts.transfer import layers, transfer_info
 from scripts.transfer.transfer_info import ARCHIVE, CORRECT
 
 Info = Mapping[str, Any]
@@ -117,15 +117,9 @@ def _grid(info: Info) -> Iterator[Remark]:
     scope = info["scope_data_set"]
     if scope is None:
         return
-    rows, columns = scope["rows_per_z_layer"], scope["columns_per_z_layer"]
-    corners = {"first_dat_name": (0, 0), "last_dat_name": (rows - 1, columns - 1)}
-    for key, (row, column) in corners.items():
-        name = _parsed(scope[key])
-        if name is not None and (name.section, name.row, name.column) != (0, row, column):
-            yield Remark(
-                f"scope_data_set.{key}: expected tile 0-{row}-{column} of a grid of {rows} x "
-                f"{columns}, found {name.tile_key}: is the grid right?"
-            )
+    ends = {f"scope_data_set.{key}": scope[key] for key in ("first_dat_name", "last_dat_name")}
+    grid = layers.Grid(scope["rows_per_z_layer"], scope["columns_per_z_layer"])
+    yield from map(Remark, layers.not_the_corners(ends, grid))
 
 
 def _fill(info: Info) -> Iterator[Remark]:

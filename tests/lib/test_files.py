@@ -53,3 +53,21 @@ def test_nan_is_never_written_as_json(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         files.write_json(tmp_path / "x.json", {"v": float("nan")})
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_run_left_of_one_file_is_removed_and_nothing_else(tmp_path):
+    left = tmp_path / ".a[1].dat.0f.partial"
+    others = [tmp_path / name for name in ("a[1].dat", ".a1.dat.0f.partial", ".b.dat.0f.partial")]
+    for path in (left, *others):
+        path.touch()
+    files.remove_partials(tmp_path / "a[1].dat")
+    assert sorted(tmp_path.iterdir()) == sorted(others)
+    files.remove_partials(tmp_path / "absent" / "a.dat")
+
+
+def test_rows_are_grouped_by_a_column_in_the_order_given():
+    rows = [{"layer": layer, "tile": tile} for layer, tile in ("b1", "a2", "b0")]
+    assert list(files.grouped(rows, "layer").items()) == [
+        ("b", [rows[0], rows[2]]),
+        ("a", [rows[1]]),
+    ]

@@ -277,6 +277,7 @@ def test_the_newest_layer_waits_until_it_is_whole_or_quiet(found, how, count):
 )
 def test_a_volume_that_does_not_end_with_the_last_tile_of_the_grid_is_named(last, words):
     first = "Merlin-6257_21-05-20_124720_0-0-0.dat"
-    said = layers.not_the_corners({"rows": 2, "columns": 2, "first_dat": first, "last_dat": last})
+    ends = {"acquisition.first_dat": first, "acquisition.last_dat": last}
+    said = layers.not_the_corners(ends, layers.Grid(2, 2))
     assert len(said) == (words is not None)
     assert all(re.search(words, line) and last in line for line in said)
