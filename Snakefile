@@ -5,8 +5,10 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+OF_THE_DEMO = ""
 # the demo volume, unless --configfile names another; never both, so that nothing of it leaks into yours
 if "volume" not in config:
+    OF_THE_DEMO = "\n  No --configfile names a volume, so this is the demo's: `make demo` makes and runs it."
 
     configfile: workflow.source_path("config/config.yaml")
 
@@ -15,7 +17,8 @@ include: "rules/common.smk"
 include: "rules/functions.smk"
 
 
-workdir: WORK_DIR
+# a dry run leaves no trace: it works in a mirror of the folder
+workdir: dry_run.place(workflow, WORK_DIR)
 
 
 include: "rules/transfer.smk"

@@ -13,6 +13,7 @@ from scripts.lib import flow, resources, yaml_files
 from scripts.lib.flow import column
 from scripts.lib.job import UserError
 from scripts.lib.schema import validate
+from scripts.terminal import dry_run
 from scripts.terminal.console import Console
 
 CONSOLE = Console(

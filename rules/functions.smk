@@ -10,7 +10,7 @@ def examine_before_start():
     try:
         examination.require(examination.examine(config, Path(DAT_ROOT), Path(WORK_DIR)))
     except UserError as error:
-        raise WorkflowError(str(error)) from None
+        raise WorkflowError(f"{error}{OF_THE_DEMO}") from None
 
 
 def waiting_on_scope(wildcards):
@@ -135,3 +135,6 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 PARTS = flow.export_parts(config, STACK, CHANNELS)
 REGION = flow.region_name(config["export"])
+
+if dry_run.is_one(workflow):
+    examine_before_start()

@@ -7,7 +7,10 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tests.transfer.synthetic_dat import make_dat
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/extending.md"
@@ -78,6 +81,11 @@ def test_a_correction_step_needs_a_module_an_entry_and_a_section():
 
 
 def test_the_new_step_is_planned_with_its_default(corrected):
+    dats = corrected / "build/demo/acquisition"  # of the demo, the volume of a dry run
+    dats.mkdir(parents=True)
+    for cell in ("0-0", "0-1", "1-0", "1-1"):
+        pixels = np.zeros((8, 9, 1), np.int16)
+        (dats / f"Merlin-1_24-03-07_100000_0-{cell}.dat").write_bytes(make_dat(pixels))
     steps = "correct={steps: [16bit, inversion, straighten]}"
     argv = ("-m", "snakemake", "--dry-run", "correct", "--config", steps)
     planned = run(corrected, *argv, f"work_dir={corrected}/work")

@@ -39,7 +39,9 @@ def _copy(source: Path, target: Path, size: int) -> None:
     with files.atomic_path(target) as partial:
         shutil.copyfile(source, partial)
         if partial.stat().st_size != size or not filecmp.cmp(source, partial, shallow=False):
-            raise UserError(f"16bit: {target} differs from {source}: copy failed, run again")
+            raise UserError(
+                f"16bit: {target} differs from {source}: copy failed; start the same command again"
+            )
 
 
 if __name__ == "__main__":

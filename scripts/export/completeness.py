@@ -98,7 +98,8 @@ def check(plan: Plan, found: Sequence[Rows], built: Sequence[Rows]) -> None:
         if pyramid.voxels(rows) != math.prod(shape):
             raise UserError(
                 f"export: the records of s{level} hold {pyramid.voxels(rows)} voxels, expected"
-                f" {math.prod(shape)} of {shape}; remove export/plan.json and run again"
+                f" {math.prod(shape)} of {shape}; remove export/plan.json and start the same"
+                " command again"
             )
     lines = [
         fault["fault"]
@@ -111,8 +112,8 @@ def check(plan: Plan, found: Sequence[Rows], built: Sequence[Rows]) -> None:
         shown = "\n  ".join(lines[:_MOST_LINES])
         raise UserError(
             f"export: {len(lines)} faults\n  {shown}\nRemove export/pyramid.json and export/spans"
-            " (for s0 and blocks of slabs: export/checked/<chunk>.json) and run again: the blocks"
-            " are then rewritten."
+            " (for s0 and blocks of slabs: export/checked/<chunk>.json) and start the same command"
+            " again: the blocks are then rewritten."
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.export.slabs import Plan
-from scripts.lib import files
+from scripts.lib import commands, files
 from scripts.lib.job import UserError
 from scripts.lib.volumes.multiscale import Target
 
@@ -82,7 +82,9 @@ def check(targets: Sequence[Target], root: Path) -> None:
         if not target.group.exists() and to.exists():
             continue  # renamed, and then interrupted
         if not target.group.is_dir() or target.group.is_symlink():
-            raise UserError(f"promote: {target.group} is no volume; run snakemake export before")
+            raise UserError(
+                f"promote: {target.group} is no volume; type before: {commands.run('export')}"
+            )
         if to.exists():
             raise UserError(
                 f"promote: {to} exists already; move it away, or give another volume or"
@@ -150,5 +152,6 @@ def refuse_promoted(plan: Plan) -> None:
             raise UserError(
                 f"export: {target.group} was promoted to {target.group.resolve()}, which must not"
                 f" change. To export anew beside it, remove the link {target.group} and the"
-                " promoted.json of this export (of channels: export/promoted.json) and run again."
+                " promoted.json of this export (of channels: export/promoted.json) and start the"
+                " same command again."
             )

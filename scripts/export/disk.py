@@ -35,8 +35,8 @@ def reported() -> Iterator[None]:
             raise
         where = getattr(error, "filename", None) or "the volume's folder"
         raise UserError(
-            f"export: {where} cannot be written: {os.strerror(code)}. Mend that and run again:"
-            " finished blocks stay, and the job goes on behind them."
+            f"export: {where} cannot be written: {os.strerror(code)}. Mend that and start the"
+            " same command again: finished blocks stay, and the job goes on behind them."
         ) from error
 
 

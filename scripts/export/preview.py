@@ -15,7 +15,7 @@ from scripts.lib.service.records import TileSet
 from scripts.lib.volumes import multiscale
 
 COLUMNS = ("chunk", "z_first", "z_last", "made_of")
-_ANEW = "Remove the folder preview/ and run again: it is then made anew."
+_ANEW = "Remove the folder preview/ and start the same command again: it is then made anew."
 
 
 def slab_rows(plan: Plan, chunks: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
@@ -128,7 +128,8 @@ def check(
     if stale:
         raise UserError(
             f"preview: slab(s) {', '.join(stale)} were rendered from other layers than those of "
-            f"{plan.stack} now. Remove preview/slabs/<slab>.json of these and run again."
+            f"{plan.stack} now. Remove preview/slabs/<slab>.json of these and start the same"
+            " command again."
         )
 
 

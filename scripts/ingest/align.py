@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from scripts.lib.names import LayerName, parse_dat
 
-REMEDY = "It is made anew by: snakemake transfer --forcerun convert_layers"
 # one tile: what its header and its data sets say; lengths in px unless the name says otherwise
 TILE = np.dtype(
     [
@@ -98,15 +97,15 @@ def read_layer(path: Path, layer: LayerName) -> NDArray[np.void]:
     ------
     ValueError
         When the file cannot be opened, has no tile, or a group is no tile of this layer. The
-        message names the file and what to do.
+        message names the file; it is kept, so it holds nothing of how a run was started.
     """
     try:
         with h5py.File(path, "r") as file:
             tiles = [_tile(file[key], key, layer) for key in sorted(file)]
     except (OSError, KeyError, ValueError) as error:
-        raise ValueError(f"{path}: not a readable align HDF5: {error}. {REMEDY}") from error
+        raise ValueError(f"{path}: not a readable align HDF5: {error}") from error
     if not tiles:
-        raise ValueError(f"{path}: expected one group per tile, found none. {REMEDY}")
+        raise ValueError(f"{path}: expected one group per tile, found none")
     return np.array(tiles, TILE)
 
 

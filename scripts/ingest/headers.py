@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.ingest.align import REMEDY, TILE, read_layer, tile_keys
+from scripts.ingest.align import TILE, read_layer, tile_keys
+from scripts.lib import commands
 from scripts.lib.arrays import Int64
 from scripts.lib.files import write_bytes
 from scripts.lib.job import UserError
@@ -243,7 +244,7 @@ def _read(key: tuple[Any, ...]) -> tuple[tuple[Any, ...], NDArray[np.void]]:
     tiles, problem = np.empty(0, TILE), ""
     try:
         if key[2] < 0:
-            raise ValueError(f"{path}: there is no such file. {REMEDY}")  # noqa: TRY301
+            raise ValueError(f"{path}: there is no such file")  # noqa: TRY301
         tiles = read_layer(Path(path), parse_layer(layer_id))
     except ValueError as error:
         problem = str(error)
@@ -303,7 +304,7 @@ def parts(rows: Sequence[Mapping[str, str]], folder: Path) -> Iterator[Part]:
         if shard is None or not z.keys() <= held:
             raise UserError(
                 f"{folder}: the cached headers of {day} are gone or of another version. "
-                f"They are read anew by: snakemake ingest --forcerun cache_headers"
+                f"They are read anew by: {commands.again('cache_headers', 'ingest')}"
             )
         yield _part(shard, z)
 

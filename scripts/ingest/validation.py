@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.ingest.align import REMEDY, tile_keys
+from scripts.ingest.align import tile_keys
 from scripts.ingest.headers import Part, Prior
 from scripts.ingest.settings import Settings
 from scripts.ingest.specs import stage_positions
+from scripts.lib import commands
 from scripts.lib.arrays import Bool, Int64
 from scripts.lib.job import UserError
 
@@ -28,6 +29,7 @@ ERROR, NOTE = "error", "note"
 MOST_PX = 99_999
 FARTHEST_PX = 999_999
 _MOST_NAMED = 5
+REMEDY = f"It is made anew by: {commands.again('convert_layers', 'transfer')}"
 # what each check is about, and what to do
 CHECKS = {
     "settings": ("The config", "Mend the section ingest of the config."),
@@ -290,7 +292,7 @@ def _files(
         if header is None:
             yield Problem("file", f"{row['align_h5']}: its headers are not cached", z)
         elif header["problem"]:
-            yield Problem("file", header["problem"], z)
+            yield Problem("file", f"{header['problem']}. {REMEDY}", z)
         else:
             count = header["tiles"].count(",") + 1
             if row["align_h5"] in gone:

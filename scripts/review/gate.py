@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from scripts.lib import commands
 from scripts.review.evidence import Check, Entries, Evidence, Limits, Row, edge_of
 
 NAMED = 5  # tiles named in a message; the table names all
@@ -65,8 +66,8 @@ def check_invalid(ids: Sequence[str], limits: Limits) -> Check:
         "invalid_tiles",
         len(ids),
         limits.max_invalid_tiles,
-        f"{len(ids)} tiles have no size, no finite place or no image: {_names(ids)}. Run again with"
-        " --forcerun publish_acquire, or exclude them",
+        f"{len(ids)} tiles have no size, no finite place or no image: {_names(ids)}. Exclude them,"
+        f" or type: {commands.again('publish_acquire')}",
         mend={"exclude": [_entry(ids, "invalid tile spec")]},
     )
 
@@ -124,7 +125,7 @@ def check_attempted(results: int, planned: int, limits: Limits) -> Check:
     absent = abs(planned - results)
     message = (
         f"match/results: expected a row for each of the {planned} planned pairs, found"
-        f" {results}; run again with --forcerun match_pairs"
+        f" {results}; type: {commands.again('match_pairs')}"
     )
     good = absent <= limits.max_unattempted_pairs
     return _check(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from scripts.lib import commands
 from scripts.lib.pages import page as pages
 from scripts.lib.pages.page import (
     Code,
@@ -247,8 +248,9 @@ def page(
     """
     later = "They come with the stage after the solve, zcorr; open the page again then."
     paste = (
-        "What is proposed (with review.auto: true: what was done). python -m scripts.review.decide"
-        " CONFIG shows it as a change of the config, beside what is there; --write makes it."
+        "What is proposed (with review.auto: true: what was done)."
+        f" {commands.module('scripts.review.decide')} shows it as a change of the config, beside"
+        " what is there; --write makes it."
     )
     return pages.render(
         f"{volume} · review of the matches",

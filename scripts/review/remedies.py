@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scripts.lib import commands
 from scripts.review.causes import causes
 from scripts.review.evidence import Check, Entries, Evidence, Limits, Row
 
@@ -220,7 +221,8 @@ def lines(found: Remedy, given: Given) -> str:
         also = " (auto: true would do so without asking)" if found.automatic else ""
         out += (
             f"Section review of the config as it should stand, which replaces the old one{also};\n"
-            "python -m scripts.review.decide CONFIG --write puts it there and keeps comments:\n\n"
+            f"{commands.module('scripts.review.decide', '--write')} puts it there and keeps"
+            " comments:\n\n"
             f"review:\n{as_lines(merged(given, found.mend))}\n"
         )
     if found.costly:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scripts.lib import geometry
+from scripts.lib import commands, geometry
 from scripts.lib.files import read_json
 from scripts.lib.job import UserError, job
 from scripts.lib.service.client import RenderClient
@@ -48,7 +48,7 @@ def aligned(tiles: TileSet, affines: Mapping[str, Sequence[float]]) -> TileSet:
     if missing:
         raise UserError(
             f"solve/transforms.json.gz: expected a transform for each tile, found none for"
-            f" {len(missing)}: {', '.join(missing[:5])}; run again with --forcerun solve_transforms"
+            f" {len(missing)}: {', '.join(missing[:5])}; type: {commands.again('solve_transforms')}"
         )
     moved = tuple(
         tile.with_last(Leaf(AFFINE, affine_data(geometry.from_wire(affines[tile.tile_id]))))

@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.lib import commands
 from scripts.lib.files import read_table, write_json, write_table
 from scripts.lib.job import UserError, job
 from scripts.lib.service.client import RenderClient
@@ -60,7 +61,7 @@ def gathered(paths: Sequence[str | Path], receipts: Sequence[CollectionReceipt])
         names = " and ".join(receipt.collection for receipt in receipts)
         raise UserError(
             f"solve/moments: expected the {expected} pairs of collection"
-            f" {names}, found {len(found)}; run again with --forcerun gather_moments"
+            f" {names}, found {len(found)}; type: {commands.again('gather_moments')}"
         )
     return found
 

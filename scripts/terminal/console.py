@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.terminal import ending
+from scripts.lib import commands
+from scripts.terminal import dry_run, ending
+from scripts.terminal.failures import without_header
 from scripts.terminal.handler import Terminal
 from scripts.terminal.progress import WEIGHTS, Progress
 
@@ -23,7 +25,8 @@ class Console:
     """What a run writes to the terminal.
 
     Dry runs, ``--verbose``, ``--printshellcmds`` and ``--quiet``, another logger plugin and the
-    part of Snakemake that runs inside a cluster's job keep Snakemake's own words.
+    part of Snakemake that runs inside a cluster's job keep Snakemake's own words; an error of a dry
+    run comes without the lines of the Snakefile.
 
     Parameters
     ----------
@@ -34,6 +37,9 @@ class Console:
     def __init__(self, workflow: Any) -> None:  # noqa: ANN401 - no public type
         self._workflow = workflow
         self._terminal: Terminal | None = None
+        if workflow.is_main_process:  # the jobs of a run inherit what it remembers
+            settings = workflow.dag_settings
+            commands.remember(sys.argv[1:], sorted(settings.targets) if settings else [])
         logger = logging.getLogger(_LOGGER)
         own = next((each for each in logger.handlers if each.name == _OWN_HANDLER), None)
         if isinstance(own, logging.StreamHandler) and _is_plain(workflow):
@@ -43,6 +49,8 @@ class Console:
             self._terminal = Terminal(own.stream, self._progress, self._planned, colour=colour)
             logger.removeHandler(own)
             logger.addHandler(self._terminal)
+        elif own and dry_run.is_one(workflow) and not workflow.output_settings.verbose:
+            own.addFilter(_in_words)
 
     def start(self) -> None:
         """Learn the stage of each rule, which is the name of its file, and the last stage."""
@@ -61,7 +69,7 @@ class Console:
         """Write the last lines of a run that went well."""
         if self._terminal:
             targets = sorted(self._workflow.dag_settings.targets)
-            self._terminal.succeeded(ending.lines(Path.cwd(), targets, sys.argv[1:]))
+            self._terminal.succeeded(ending.lines(Path.cwd(), targets))
 
     def failed(self, logs: Sequence[str]) -> None:
         """Write the last message of a run that failed.
@@ -84,3 +92,10 @@ def _is_plain(workflow: Any) -> bool:  # noqa: ANN401
     settings = workflow.output_settings
     asked = (settings.dryrun, settings.verbose, settings.printshellcmds, settings.quiet)
     return bool(workflow.is_main_process) and not any(asked)
+
+
+def _in_words(record: logging.LogRecord) -> bool:
+    """Take Snakemake's header and places out of an error."""
+    if record.levelno >= logging.ERROR:
+        record.msg, record.args = f"✗ {without_header(record.getMessage())}", ()
+    return True

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.lib import commands
 from scripts.lib.verdicts import ABSENT, GOOD, LOOK, NOT_GOOD, worst
 
 # target -> (what it made, target that comes next); no next: nothing is left to do
@@ -29,41 +29,9 @@ _MADE = {
     "cleanup": ("cleanup/removed.tsv", ""),
 }
 _SIGN = {GOOD: "✓", LOOK: "!", NOT_GOOD: "✗"}
-# options that say which volume and where to run; all others were meant for one run
-_KEPT = {"--profile", "--configfile", "--configfiles", "--config", "--snakefile", "-s", "--cores"}
-_KEPT |= {"-c", "--jobs", "-j", "--directory", "-d"}
 
 
-def command(argv: Sequence[str], targets: Sequence[str], target: str) -> str:
-    """Return the command for another target of the volume that a run was started for.
-
-    Parameters
-    ----------
-    argv
-        Arguments that Snakemake was started with.
-    targets
-        Those among them that are targets.
-    target
-        The other one; ``all`` is the default of Snakemake.
-
-    Returns
-    -------
-    str
-        As one types it.
-    """
-    kept: list[str] = []
-    keeping = False
-    for each in argv:
-        if each.startswith("-"):
-            keeping = each.partition("=")[0] in _KEPT
-        elif each in targets:
-            continue
-        if keeping:
-            kept.append(each)
-    return shlex.join(["snakemake", *([] if target == "all" else [target]), *kept])
-
-
-def lines(work: Path, targets: Sequence[str], argv: Sequence[str]) -> list[str]:
+def lines(work: Path, targets: Sequence[str]) -> list[str]:
     """Return the last lines of a run that went well.
 
     Parameters
@@ -72,8 +40,6 @@ def lines(work: Path, targets: Sequence[str], argv: Sequence[str]) -> list[str]:
         Working directory.
     targets
         What was asked for; empty is the whole.
-    argv
-        Arguments that Snakemake was started with.
 
     Returns
     -------
@@ -81,7 +47,7 @@ def lines(work: Path, targets: Sequence[str], argv: Sequence[str]) -> list[str]:
         The first is the verdict, or what was made.
     """
     if not targets or "all" in targets:
-        return [verdict(_read(work / "report/summary.json")), *_whole(work, targets, argv)]
+        return [verdict(_read(work / "report/summary.json")), *_whole(work)]
     found: list[str] = []
     for target in targets:
         made, _ = _MADE.get(target, (target, ""))
@@ -91,7 +57,7 @@ def lines(work: Path, targets: Sequence[str], argv: Sequence[str]) -> list[str]:
         found[-1] = verdict(_read(work / "report/summary.json"))
         found.append(f"report: {work / 'report/index.html'}")
     if following:
-        found.append(f"next: {command(argv, targets, following)}")
+        found.append(f"next: {commands.run(following)}")
     return found
 
 
@@ -128,12 +94,12 @@ def _reasons(stage: str, block: Mapping[str, Any]) -> str:
     return f"{stage}: {', '.join(reasons)}" if reasons else stage
 
 
-def _whole(work: Path, targets: Sequence[str], argv: Sequence[str]) -> list[str]:
+def _whole(work: Path) -> list[str]:
     volumes = _read(work / "export/volume.json").get("targets", [])
     return [
         f"report: {work / 'report/index.html'}",
         *(f"volume: {work / each['path']}" for each in volumes),
-        f"next, once you have looked: {command(argv, targets, 'promote')}",
+        f"next, once you have looked: {commands.run('promote')}",
     ]
 
 

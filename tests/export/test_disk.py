@@ -42,7 +42,9 @@ def small(workdir):
 def test_a_full_or_read_only_target_is_one_message_and_the_export_goes_on(small, form, container):
     settings = kills.SETTINGS | {"formats": [form]}
     folder = small(container, "80k")
-    with pytest.raises(UserError, match=r"cannot be written: No space left on device\..*run again"):
+    with pytest.raises(
+        UserError, match=r"cannot be written: No space left on device\..*same command again"
+    ):
         test_parts.export("out", again=True, **settings)
     mount("-o", "remount,size=8m", folder)
     mount("-o", "remount,ro", folder)

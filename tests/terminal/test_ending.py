@@ -4,17 +4,17 @@ import json
 
 import pytest
 
+from scripts.lib import commands
 from scripts.terminal import ending
 
-ARGV = [
-    "zcorr",
-    "--forcerun",
-    "infer_z",
-    "--profile",
-    "profiles/local",
-    "--configfile",
-    "my v.yaml",
-]
+ARGV = ["zcorr", "--profile", "profiles/local", "--configfile", "my v.yaml"]
+
+
+@pytest.fixture(autouse=True)
+def started(monkeypatch):
+    """A run that was started in one way."""
+    monkeypatch.setenv("VOLUME_COMMAND", "")
+    commands.remember(ARGV, ["zcorr"])
 
 
 @pytest.mark.parametrize(
@@ -33,17 +33,8 @@ def test_the_verdict_is_the_worst_of_the_stages_with_its_reasons(states, line):
     assert ending.verdict({"volume": "v", "costs": {"jobs": 1}} | blocks) == line
 
 
-def test_the_next_command_keeps_the_volume_and_drops_what_was_for_one_run():
-    assert ending.command(ARGV, ["zcorr"], "correct") == (
-        "snakemake correct --profile profiles/local --configfile 'my v.yaml'"
-    )
-    assert ending.command(ARGV, ["zcorr"], "all") == (
-        "snakemake --profile profiles/local --configfile 'my v.yaml'"
-    )
-
-
 def test_a_stage_ends_with_what_it_made_and_what_comes_next(tmp_path):
-    lines = ending.lines(tmp_path, ["zcorr"], ARGV)
+    lines = ending.lines(tmp_path, ["zcorr"])
     assert lines[0] == f"✓ zcorr is done: {tmp_path / 'zcorr/Zcoords.txt'}"
     assert lines[1].startswith("next: snakemake correct --profile")
 
@@ -55,7 +46,7 @@ def test_the_whole_ends_with_verdict_report_volumes_and_promotion(tmp_path):
     }.items():
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text(json.dumps(content))
-    assert ending.lines(tmp_path, [], ARGV[1:]) == [
+    assert ending.lines(tmp_path, []) == [
         "✓ good",
         f"report: {tmp_path / 'report/index.html'}",
         f"volume: {tmp_path / 'v.n5/em'}",

@@ -122,9 +122,12 @@ def test_a_region_is_beside_the_whole_and_takes_its_own_chunks_alone(history):
     assert rules_of(dry) & {"render_slab", "plan_export", "make_report"} == set()
 
 
-def test_another_channel_of_a_16_bit_volume_is_exported_with_the_first(history):
+def test_another_channel_of_a_16_bit_volume_is_exported_with_the_first(history, acquisition):
     deep = "correct={steps: [16bit], 16bit: {channels: [0, 1]}}"
+    # these files have one channel, as the doctor would say: they are archived for the moment
+    archived = (acquisition / "dat").rename(acquisition.parent / "archived")
     dry = history.volume.snakemake("--dry-run", "export", "--config", deep)
+    archived.rename(acquisition / "dat")
     assert dry.returncode == 0, dry.stdout
     wanted = {"plan_sixteen_bit", "publish_channel", "render_slab", "render_part", "close_part"}
     assert wanted <= rules_of(dry)
@@ -136,6 +139,25 @@ def test_an_edited_config_file_without_a_changed_value_reruns_nothing(history):
     path.write_text(text + "# a remark\n")
     assert "Nothing to be done" in history.volume.snakemake("--dry-run").stdout
     path.write_text(text)
+
+
+def test_a_dry_run_leaves_a_finished_volume_and_snakemake_s_records_alone(history):
+    def seen():
+        return {path: path.lstat().st_mtime_ns for path in history.volume.work.rglob("*")}
+
+    before = seen()
+    dry = history.volume.snakemake("--dry-run", "--forcerun", "solve_transforms")
+    assert {"solve_transforms", "make_report"} <= rules_of(dry)
+    assert seen() == before
+
+
+def test_a_dry_run_says_what_would_stop_the_run_at_once(new_volume):
+    volume = new_volume("astray")
+    dry = volume.snakemake("--dry-run", "--config", "transfer={dat_root: /no/such/folder}")
+    assert dry.returncode != 0
+    assert "found no such folder; / is the last part of it that exists" in dry.stdout
+    assert "File" not in dry.stdout
+    assert not volume.work.exists()
 
 
 def test_moving_the_service_reruns_nothing(history):

@@ -212,7 +212,7 @@ def raise_problems(name: str, problems: Sequence[str]) -> None:
     if problems:
         raise ReceiptMismatch(
             f"{name} in render-ws is not what its receipt says: {'; '.join(problems)}. "
-            f"Remove the receipt and run again, so that its writer makes it anew."
+            "Remove the receipt and start the same command again, so that its writer makes it anew."
         )
 
 

@@ -1,0 +1,137 @@
+"""Commands as a person types them, for messages: with the volume that the run was started for.
+
+The Snakefile remembers in the environment how it was started; jobs inherit it, and nothing of it is
+a param, so that another way to start re-runs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Sequence
+
+_REMEMBERED = "VOLUME_COMMAND"
+# options that say which volume and where to run; all others were meant for one run
+_CONFIG = ("--configfile", "--configfiles")
+_KEPT = {"--profile", *_CONFIG, "--config", "--snakefile", "-s", "--cores"}
+_KEPT |= {"-c", "--jobs", "-j", "--directory", "-d"}
+# of a job that was started by hand, or where the environment got lost: what is to be filled in
+_UNKNOWN = ["--profile", "PROFILE", "--configfile", "CONFIG"]
+
+
+def kept(argv: Sequence[str], targets: Sequence[str]) -> list[str]:
+    """Return the arguments of Snakemake that hold for every command of a volume.
+
+    Parameters
+    ----------
+    argv
+        Arguments that Snakemake was started with.
+    targets
+        Those among them that are targets.
+
+    Returns
+    -------
+    list of str
+        Options that say which volume and where to run, with their values.
+    """
+    found: list[str] = []
+    keeping = False
+    for each in argv:
+        if each.startswith("-"):
+            keeping = each.partition("=")[0] in _KEPT
+        elif each in targets:
+            continue
+        if keeping:
+            found.append(each)
+    return found
+
+
+def remember(argv: Sequence[str], targets: Sequence[str]) -> None:
+    """Keep, for this process and its jobs, how a run was started.
+
+    Parameters
+    ----------
+    argv
+        Arguments that Snakemake was started with.
+    targets
+        Those among them that are targets.
+    """
+    os.environ[_REMEMBERED] = json.dumps(kept(argv, targets))
+
+
+def run(target: str = "all", *extra: str) -> str:
+    """Return a command for the volume of this run.
+
+    Parameters
+    ----------
+    target
+        Stage or other target; ``all`` is the default of Snakemake.
+    *extra
+        Further options, with their values.
+
+    Returns
+    -------
+    str
+        As one types it in the folder of the Snakefile: target first, because ``--configfile`` and
+        ``--forcerun`` would take it for a value.
+    """
+    words = ["snakemake", *([] if target == "all" else [target]), *_remembered(), *extra]
+    return shlex.join(words)
+
+
+def again(rule: str, target: str = "all") -> str:
+    """Return the command that runs a rule although nothing it depends on changed.
+
+    Parameters
+    ----------
+    rule
+        Its name.
+    target
+        How far to go.
+
+    Returns
+    -------
+    str
+        As one types it.
+    """
+    return run(target, "--forcerun", rule)
+
+
+def module(name: str, *extra: str) -> str:
+    """Return a command that takes the config of the volume of this run.
+
+    Parameters
+    ----------
+    name
+        Module, like ``scripts.review.decide``.
+    *extra
+        Further arguments.
+
+    Returns
+    -------
+    str
+        As one types it in the folder of the Snakefile.
+    """
+    return shlex.join(["python", "-m", name, config_file(), *extra])
+
+
+def config_file() -> str:
+    """Return the config file of the volume of this run.
+
+    Returns
+    -------
+    str
+        As it was typed; the demo's where none was.
+    """
+    words = _remembered()
+    for at, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if option in _CONFIG:
+            return value if equals else words[at + 1]
+    return "config/config.yaml"
+
+
+def _remembered() -> list[str]:
+    known = os.environ.get(_REMEMBERED)
+    return list(json.loads(known)) if known else _UNKNOWN

@@ -1,0 +1,44 @@
+"""Commands in messages: as one types them, for the volume of the run."""
+
+import pytest
+
+from scripts.lib import commands
+
+ARGV = ["zcorr", "--forcerun", "infer_z", "--profile", "profiles/local", "-n", "--configfile"]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    monkeypatch.setenv("VOLUME_COMMAND", "")
+
+
+def test_a_command_keeps_the_volume_and_drops_what_was_for_one_run():
+    commands.remember([*ARGV, "my v.yaml"], ["zcorr"])
+    where = "--profile profiles/local --configfile 'my v.yaml'"
+    assert commands.run("correct") == f"snakemake correct {where}"
+    assert commands.run() == f"snakemake {where}"
+    assert commands.again("infer_z") == f"snakemake {where} --forcerun infer_z"
+    assert commands.module("scripts.review.decide", "--write") == (
+        "python -m scripts.review.decide 'my v.yaml' --write"
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "file"),
+    [
+        (["--configfile=a.yaml", "--cores", "2"], "a.yaml"),
+        (["--configfiles", "a.yaml", "b.yaml"], "a.yaml"),
+        (["--cores", "2"], "config/config.yaml"),
+        (["--config", "a=1", "--configfile", "b.yaml"], "b.yaml"),
+    ],
+)
+def test_the_config_file_is_that_of_the_run(argv, file):
+    commands.remember(argv, [])
+    assert commands.config_file() == file
+    assert commands.run("solve").startswith("snakemake solve --")
+
+
+def test_a_job_that_knows_nothing_of_its_run_leaves_names_to_fill_in():
+    assert commands.again("infer_z", "zcorr") == (
+        "snakemake zcorr --profile PROFILE --configfile CONFIG --forcerun infer_z"
+    )
