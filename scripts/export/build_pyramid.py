@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.export import destination, disk, pyramid, slabs
-from scripts.lib import files
+from scripts.lib import files, made_by
 from scripts.lib.job import job
 
 
@@ -34,6 +34,7 @@ def main(*, plan: str, slab_records: Sequence[str], out: str, made: str | None =
         }
     disk.flush(what)
     files.write_json(out, built)
+    made_by.PYRAMID.record()
     if made is not None:
         files.write_json(made, {"digest": files.digest_of_file(out)})
 

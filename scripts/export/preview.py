@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.export import slabs, stored
 from scripts.export.slabs import Plan
-from scripts.lib import files
+from scripts.lib import files, made_by
 from scripts.lib.job import UserError
 from scripts.lib.service import receipts
 from scripts.lib.service.records import TileSet
@@ -63,6 +63,7 @@ def made_of(plan: Plan, row: Mapping[str, Any], tiles: TileSet) -> str:
     paths = sorted({image_path(tile.image_url) for tile in tiles.tiles})
     return files.digest(
         {
+            "code": made_by.SLABS.digest(),
             "frame": plan.frame,
             "z": [row["z_first"], row["z_last"]],
             "tiles": receipts.digest_tiles(tiles),

@@ -12,7 +12,7 @@ import numpy as np
 from scripts.export import slabs, stored
 from scripts.export.buffer import PlaneBuffer
 from scripts.export.slabs import Plan
-from scripts.lib import files
+from scripts.lib import files, made_by
 from scripts.lib.arrays import Voxels
 from scripts.lib.numerics import kernels
 from scripts.lib.volumes import multiscale
@@ -323,7 +323,8 @@ def _made_of(plan: Plan, region: Region, below: Sequence[Row]) -> str:
         )
     )
     place = [[part.start, part.stop] for part in region]
-    return files.digest({"frame": plan.frame, "zyx": place, "below": read})
+    made_of = {"frame": plan.frame, "zyx": place, "below": read}
+    return files.digest(made_of | {"code": made_by.PYRAMID.digest()})
 
 
 def _doubled(plan: Plan, region: Region) -> Region:

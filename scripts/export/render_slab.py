@@ -22,7 +22,7 @@ from typing import Any
 
 from scripts.export import destination, disk, interpolation, pyramid, slabs
 from scripts.export.journal import Journal
-from scripts.lib import files
+from scripts.lib import files, made_by
 from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import compose
 from scripts.lib.geometry import Box
@@ -67,6 +67,7 @@ def main(
     known = {"key": key} | ({} if made_of is None else {"made_of": made_of})
     shape = {"z": z_range, "voxels": pyramid.voxels(rows["levels"][0])}
     files.write_json(out, {"chunk": chunk} | rows | shape | known)
+    made_by.SLABS.record()
     journal.remove()
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from scripts.lib import files
+from scripts.lib import files, made_by
 from scripts.lib.geometry import Box
 from scripts.lib.job import UserError
 from scripts.lib.volumes import multiscale
@@ -422,7 +422,7 @@ def key(
     export: Mapping[str, Any],
     tiles: str,
 ) -> str:
-    """Digest all that the voxels of a slab depend on.
+    """Digest all that the voxels of a slab depend on, the code too.
 
     Parameters
     ----------
@@ -444,4 +444,4 @@ def key(
     """
     made_of = [one and [one.a, one.b, one.share] for one in mixed]
     value = {"frame": plan.frame, "z": z_range, "mixed": made_of, "export": dict(export)}
-    return files.digest(value | {"tiles": tiles})
+    return files.digest(value | {"tiles": tiles, "code": made_by.SLABS.digest()})

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scripts.ingest import headers
 from scripts.ingest.kept import Kept
+from scripts.lib import made_by
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
 
@@ -17,10 +18,11 @@ def main(*, transfer: str, table: str) -> None:
     """Bring the cache up to date and write the table of headers."""
     folder, rows = Path(table).with_suffix(""), read_table(transfer)
     files = headers.digest_of_stamps(rows)  # before they are read: what changes then is read again
-    kept = Kept.of([table], [transfer], [files, headers.shards(folder)])
+    kept = Kept.of([table], [transfer], [files, headers.shards(folder)], code=made_by.CACHED)
     if not kept.restore():
         write_table(table, headers.COLUMNS, headers.refresh(rows, folder))
-        Kept.of([table], [transfer], [files, headers.shards(folder)]).keep()
+        found = [files, headers.shards(folder)]
+        Kept.of([table], [transfer], found, code=made_by.CACHED).keep()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from scripts.ingest import restarts, validation
 from scripts.ingest.headers import parts, with_prior
 from scripts.ingest.kept import Kept
 from scripts.ingest.settings import Ranges, Settings
+from scripts.lib import made_by
 from scripts.lib.files import read_table, write_table, write_text
 from scripts.lib.job import job
 
@@ -45,7 +46,8 @@ def main(
     wanted = validation.Expected(rows, columns, pixel_nm, settings, pixel_deviation_pct, sample_ids)
     params: list[object] = [scan_correction, mask, tile_overlap_um, restart, absent]
     params += [rows, columns, pixel_nm, pixel_deviation_pct, list(sample_ids)]
-    kept = Kept.of([problems, page, restart_table], [layers, headers], params)
+    outputs = [problems, page, restart_table]
+    kept = Kept.of(outputs, [layers, headers], params, code=made_by.CHECKED)
     if kept.restore():
         return
     volume = parts(validation.usable(table, cached), Path(headers).with_suffix(""))

@@ -1,7 +1,7 @@
 """All header fields of all tiles as columns, read from the align HDF5 files, each file once.
 
 Numbers are one float64 matrix (NaN where a header version has no such field), texts are codes into
-a list. A table of an earlier run is taken for every file whose size and time did not change:
+a list. A table that the same code made is taken for every file whose size and time did not change:
 reading costs about 3 ms per tile.
 """
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scripts.ingest.header_fields import LISTED, NUMBERS, TEXTS
 from scripts.lib.arrays import Array, Int64
 from scripts.lib.files import write_bytes
+from scripts.lib.made_by import HEADER_TABLE
 
 log = logging.getLogger(__name__)
 
@@ -228,8 +229,10 @@ def _save(
         numbers=part[1],
         texts=part[2],
         words=np.array(words, dtype=str),
+        code=np.array(HEADER_TABLE.digest()),
     )
     write_bytes(path, out.getvalue())
+    HEADER_TABLE.record()
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]] | None:
@@ -237,6 +240,10 @@ def _load(path: Path) -> dict[str, NDArray[Any]] | None:
         with np.load(path) as arrays:
             found = dict(arrays)
     except (OSError, ValueError, EOFError):
+        return None
+    code = str(found.get("code", ""))
+    if code != HEADER_TABLE.digest():
+        log.info("%s is made again: %s", path, HEADER_TABLE.other(code))
         return None
     same = found.get("fields", np.array([])).tolist() == [*NUMBERS, *TEXT_FIELDS]
     return found if same else None

@@ -1,9 +1,9 @@
 """The header cache: what align HDF5 files say, read once and kept by day of acquisition.
 
-A file is read again only when its size or its time of change differs. One shard holds the layers of
-one day, so memory does not grow with the volume, a killed run goes on with the next day, and a
-layer that arrives late rewrites one shard. The cache is no output of any rule: it may be removed
-at any time.
+A file is read again only when its size, its time of change or the code that reads it differs. One
+shard holds the layers of one day, so memory does not grow with the volume, a killed run goes on
+with the next day, and a layer that arrives late rewrites one shard. The cache is no output of any
+rule: it may be removed at any time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.ingest.align import TILE, read_layer, tile_keys
-from scripts.lib import commands
+from scripts.lib import commands, made_by
 from scripts.lib.arrays import Int64
 from scripts.lib.files import write_bytes
 from scripts.lib.job import UserError
@@ -89,7 +89,7 @@ def by_day(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any
 
 
 def load(folder: Path, day: str) -> Shard | None:
-    """Read the shard of a day; None when there is none, or one of another version.
+    """Read the shard of a day; None when there is none, or other code read it.
 
     Parameters
     ----------
@@ -106,8 +106,11 @@ def load(folder: Path, day: str) -> Shard | None:
     try:
         # from memory: numpy leaves a damaged file open
         with np.load(io.BytesIO((folder / f"{day}.npz").read_bytes())) as arrays:
-            shard = Shard(arrays["layers"], arrays["tiles"])
+            shard, code = Shard(arrays["layers"], arrays["tiles"]), str(arrays["code"])
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    if code != made_by.HEADERS.digest():
+        log.info("%s of %s: %s", day, folder, made_by.HEADERS.other(code))
         return None
     same = shard.tiles.dtype == TILE and shard.layers.dtype.names == _LAYER_COLUMNS
     return shard if same else None
@@ -126,8 +129,10 @@ def save(folder: Path, day: str, shard: Shard) -> None:
         Layers and tiles of the day.
     """
     out = io.BytesIO()
-    np.savez(out, layers=shard.layers, tiles=shard.tiles)
+    code = np.array(made_by.HEADERS.digest())
+    np.savez(out, layers=shard.layers, tiles=shard.tiles, code=code)
     write_bytes(folder / f"{day}.npz", out.getvalue())
+    made_by.HEADERS.record()
 
 
 def refresh(rows: Sequence[Mapping[str, str]], folder: Path) -> Iterator[Row]:
@@ -303,7 +308,7 @@ def parts(rows: Sequence[Mapping[str, str]], folder: Path) -> Iterator[Part]:
         held = set() if shard is None else set(shard.layers["layer_id"].tolist())
         if shard is None or not z.keys() <= held:
             raise UserError(
-                f"{folder}: the cached headers of {day} are gone or of another version. "
+                f"{folder}: the cached headers of {day} are gone, or other code read them. "
                 f"They are read anew by: {commands.again('cache_headers', 'ingest')}"
             )
         yield _part(shard, z)

@@ -2,7 +2,7 @@
 
 Snakemake removes the outputs of a job before it runs, so a job that is run by force cannot look at
 what it left. Copies of its outputs lie in ``kept/<name>/`` beside them, with the digest of all that
-they were made of: inputs, settings, and the source text of this package. Like the header cache they
+they were made of: inputs, settings, and the code. Like the header cache they
 are no output of any rule, and may be removed at any time.
 """
 
@@ -12,11 +12,11 @@ import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from scripts.lib import files
+from scripts.lib.provenance import Code
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +27,16 @@ class Kept:
 
     outputs: tuple[str, ...]
     made_of: str
+    code: Code
 
     @staticmethod
-    def of(outputs: Sequence[str], inputs: Iterable[str], settings: Any = None) -> Kept:  # noqa: ANN401 - any JSON value
+    def of(
+        outputs: Sequence[str],
+        inputs: Iterable[str],
+        settings: Any = None,  # noqa: ANN401 - any JSON value
+        *,
+        code: Code,
+    ) -> Kept:
         """Take the digest of the input files as they are now, and of `settings`.
 
         Parameters
@@ -40,14 +47,16 @@ class Kept:
             Paths of its inputs.
         settings
             Any JSON value.
+        code
+            What the outputs come through.
 
         Returns
         -------
         Kept
-            With the digest of inputs, settings and the source text of this package.
+            With the digest of inputs and settings, and the code.
         """
         digests = [_sha256(Path(path).read_bytes()) for path in inputs]
-        return Kept(tuple(outputs), files.digest([_source(), list(outputs), digests, settings]))
+        return Kept(tuple(outputs), files.digest([list(outputs), digests, settings]), code)
 
     @property
     def _folder(self) -> Path:
@@ -73,7 +82,10 @@ class Kept:
             left = [Path(path).read_bytes() for path in unless_changed]
         except (OSError, ValueError):
             return False
-        same = found == self._record(kept) and left == [kept[path] for path in unless_changed]
+        now = self._record(kept)
+        same = found == now and left == [kept[path] for path in unless_changed]
+        if not same and found | {"code": now["code"]} == now:
+            log.info("%s: %s", ", ".join(self.outputs), self.code.other(found.get("code", "")))
         if same:
             for path, data in kept.items():
                 files.write_bytes(path, data)
@@ -86,17 +98,11 @@ class Kept:
         for path, data in made.items():
             files.write_bytes(self._folder / Path(path).name, data)
         files.write_json(self._folder / "made_of.json", self._record(made))
+        self.code.record()
 
     def _record(self, made: dict[str, bytes]) -> dict[str, Any]:
-        return {"made_of": self.made_of, "outputs": {p: _sha256(d) for p, d in made.items()}}
-
-
-@cache
-def _source() -> str:
-    """Digest of the source text that makes the tables: an edit of it makes all anew."""
-    here = Path(__file__).parent
-    found = sorted([*here.glob("*.py"), *here.glob("*.j2"), *(here.parent / "lib").rglob("*.py")])
-    return _sha256(b"\0".join(path.read_bytes() for path in found))
+        outputs = {path: _sha256(data) for path, data in made.items()}
+        return {"made_of": self.made_of, "code": self.code.digest(), "outputs": outputs}
 
 
 def _sha256(data: bytes) -> str:

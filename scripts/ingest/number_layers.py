@@ -15,6 +15,7 @@ from typing import Any
 
 from scripts.ingest import declarations, numbering
 from scripts.ingest.kept import Kept
+from scripts.lib import made_by
 from scripts.lib.files import digest_of_file, read_table, write_json, write_table
 from scripts.lib.job import job
 
@@ -35,7 +36,7 @@ def main(
     """Put new layers after those that `layers` has already, and write it again."""
     limits = {"first_dat": first_dat, "last_dat": last_dat, "scope": scope_name}
     params = [rows, columns, limits, [dict(entry) for entry in declared]]
-    kept = Kept.of([layers, summary], [transfer, headers], params)
+    kept = Kept.of([layers, summary], [transfer, headers], params, code=made_by.NUMBERED)
     if kept.restore(unless_changed=[layers]):  # numbers, once given, stay the same
         return
     numbered = numbering.number(

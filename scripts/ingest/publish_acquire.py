@@ -3,7 +3,7 @@
 Inputs: `ingest/layers.tsv`, `ingest/headers.tsv` and the cached headers beside it,
 `ingest/restarts.tsv`, `ingest/problems.tsv`. Outputs: the stack, COMPLETE; last, the receipt
 `stacks/v1_acquire.json`. Nothing is published while there is an error among the problems, and
-nothing is written anew when the stack was made of the same inputs.
+nothing is written anew when the same code made the stack of the same inputs.
 """
 
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from scripts.ingest import restarts, specs, validation
 from scripts.ingest.settings import Ranges, Settings
+from scripts.lib import made_by
 from scripts.lib.files import read_table
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
@@ -41,16 +42,13 @@ def main(
     made_of: dict[str, Any] = {
         "inputs": [layers, headers, restart_table],
         "params": {"ingest": ingest, "acquisition": acquisition, "folder": specs.folder_digest()},
+        "code": made_by.ACQUIRED,
     }
     stack = Path(receipt).stem
     published = client.published(stack, **made_of)
     if published is None:
-        tiles = specs.Acquired.of(
-            layers,
-            headers,
-            restarts.read(restart_table),
-            Settings.of(scan_correction, mask, tile_overlap_um),
-        )
+        settings = Settings.of(scan_correction, mask, tile_overlap_um)
+        tiles = specs.Acquired.of(layers, headers, restarts.read(restart_table), settings)
         published = client.publish_stack(
             stack,
             tiles,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.ingest import restarts
+from scripts.lib import made_by
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
@@ -33,6 +34,7 @@ def main(
     made_of: dict[str, Any] = {
         "inputs": [acquire, restart_table],
         "params": {"context_layers": context_layers, "restarts": len(spans)},
+        "code": made_by.RESTART,
     }
     stack = Path(receipt).stem
     published = client.published(stack, **made_of)

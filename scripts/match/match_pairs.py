@@ -53,15 +53,17 @@ def main(
     steps = presets.read_run(presets.choose(stage_tables, side_px), run).stages
     canvases = Canvases(tiles, budget_mb=feature_cache_mb)
     provenance = reuse.Provenance(steps, tiles)
-    rows = reuse.standing(
-        plan, reuse.earlier(timing), provenance, match_store.counts(client, collection, plan)
-    )
+    earlier = reuse.earlier(timing)
+    rows = reuse.standing(plan, earlier, provenance, match_store.counts(client, collection, plan))
     fresh = [pair for pair in plan if pair.key not in rows]
+    if reason := provenance.why(fresh, earlier):
+        log.info("pairs are matched again: %s", reason)
     found = match_store.store(client, collection, fresh, stages.match_all(fresh, steps, canvases))
     rows |= {a.pair.key: provenance.row(a, run, canvases.by_id) for a in found}
     ordered = [rows[pair.key] for pair in plan]
     write_table(out, tables.RESULT_COLUMNS, ordered)
     if timing is not None:
+        provenance.record()
         write_table(timing, tables.TIMING_COLUMNS, ordered)
     log.info("run %s: %d pairs, %d matched anew", run, len(plan), len(fresh))
 

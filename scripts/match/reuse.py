@@ -1,27 +1,30 @@
 """Pairs whose result stands, because nothing that it was made of has changed.
 
 A result is made of the two tiles (spec, and size and time of the image file), the pair's relation,
-and the stages that were asked: those up to the one that saved it, or that stopped it. So a changed
-stage affects the pairs that reached it, and a patched tile the pairs that it is part of.
+and the stages that were asked, settings and code: those up to the one that saved it, or that
+stopped it. So a changed stage affects the pairs that reached it, a patched tile the pairs that it
+is part of, and mended code of one method those that were matched by it.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from scripts.lib.drawing import pixels
 from scripts.lib.files import digest, read_table
+from scripts.lib.made_by import matched
 from scripts.lib.service.records import TileSet, TileSpec
 from scripts.match import tables
 from scripts.match.pairs import Pair
 from scripts.match.presets import Stage
 from scripts.match.stages import Attempt
 
-# to be raised when a method gives other results from the same parameters
-VERSIONS = {"sift": 2}  # 1 of all others
+_LOOKED_AT, _FORMER = 20, 3  # pairs and records that are looked at to say why
 
 Key = tuple[str, str, str, str]
 Row = Mapping[str, str]
@@ -39,9 +42,10 @@ class Provenance:
     """
 
     def __init__(self, stages: Sequence[Stage], tiles: TileSet) -> None:
-        self.stages = [digest([VERSIONS.get(stage.method, 1), asdict(stage)]) for stage in stages]
-        self._tiles = tiles
-        self._digests: dict[str, str] = {}
+        self.codes = {stage.method: matched(stage.method).digest() for stage in stages}
+        self.stages = _digests(stages, self.codes)
+        self._steps, self._tiles = stages, tiles
+        self._of_tiles: dict[str, str] = {}
         self._by_id = {str(tile.tile_id): tile for tile in tiles.tiles}
 
     def digest(self, pair: Pair, asked: int) -> str:
@@ -86,12 +90,45 @@ class Provenance:
             "cpu_s": round(attempt.seconds, 4),
         }
 
+    def record(self) -> None:
+        """Put on record which code makes the results by now."""
+        for method in self.codes:
+            matched(method).record()
+
+    def why(self, pairs: Iterable[Pair], rows: Mapping[Key, Row]) -> str:
+        """Say which code on record made rows of these pairs.
+
+        Parameters
+        ----------
+        pairs
+            Those that do not stand.
+        rows
+            Of the last run, by pair.
+
+        Returns
+        -------
+        str
+            What of the code changed; empty where that is not the reason.
+        """
+        known = [pair for pair in pairs if pair.key in rows][:_LOOKED_AT]
+        former = [
+            [(method, one.digest) for one in matched(method).records()[:_FORMER]]
+            for method in self.codes
+        ]
+        for changed in product(*([None, *each] for each in former)):
+            codes = dict(each for each in changed if each is not None)
+            before = copy.copy(self)
+            before.stages = _digests(self._steps, self.codes | codes)
+            if codes and any(before.stands(pair, rows[pair.key]) for pair in known):
+                return "; ".join(matched(method).other(one) for method, one in codes.items())
+        return ""
+
     def _tile(self, tile_id: str) -> str:
-        if tile_id not in self._digests:
+        if tile_id not in self._of_tiles:
             tile = self._by_id[tile_id]
             used = [self._tiles.shared[i].to_json() for i in _references(self._tiles, tile)]
-            self._digests[tile_id] = digest([tile.to_json(), used, _file(tile.image_url)])
-        return self._digests[tile_id]
+            self._of_tiles[tile_id] = digest([tile.to_json(), used, _file(tile.image_url)])
+        return self._of_tiles[tile_id]
 
     def stands(self, pair: Pair, row: Row) -> bool:
         """Tell whether an earlier row of the pair is what matching would find again.
@@ -113,6 +150,10 @@ class Provenance:
         if asked > len(self.stages) or not (over or asked == len(self.stages)):
             return False
         return self.digest(pair, asked) == row["made_of"]
+
+
+def _digests(stages: Sequence[Stage], codes: Mapping[str, str]) -> list[str]:
+    return [digest([codes[stage.method], asdict(stage)]) for stage in stages]
 
 
 def _references(tiles: TileSet, tile: TileSpec) -> list[str]:

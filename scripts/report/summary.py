@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib.arrays import Array
-from scripts.lib.service.receipts import CODE_VERSION
 from scripts.lib.verdicts import ABSENT, GOOD, worst
 from scripts.report.finding import Finding, ordered, state_of
 from scripts.report.gather import Evidence, Table
 
 Figures = dict[str, Any]
+VERSION = "0.1.0"  # of the project, as in CITATION.cff
 STAGES = ("transfer", "ingest", "match", "review", "solve", "zcorr", "correct", "export")
 QUANTILES = {"p05": 5, "p25": 25, "p50": 50, "p75": 75, "p95": 95}
 _FAILURE = re.compile(r"([A-Za-z0-9_.-]+):([A-Za-z_]+)")  # "crossPass1:few_inliers(7<20)"
@@ -40,7 +40,7 @@ def summarise(evidence: Evidence, *, volume: str) -> Figures:
         "correct": correct,
         "export": export,
     }
-    out: Figures = {"volume": volume, "code_version": CODE_VERSION}
+    out: Figures = {"volume": volume, "code_version": VERSION}
     out |= {stage: plain(figures(evidence)) for stage, figures in made.items()}
     out["solve"]["counts"] = headline(evidence)
     if evidence.score is not None:

@@ -2,10 +2,14 @@
 
 import itertools
 import json
+import os
 import runpy
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scripts.ingest import (
@@ -16,7 +20,7 @@ from scripts.ingest import (
     publish_acquire,
     publish_restart,
 )
-from scripts.ingest import kept as kept_outputs
+from scripts.lib import made_by
 from scripts.lib.drawing import pixels
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import UserError
@@ -24,8 +28,10 @@ from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
 from scripts.transfer import conversion
 from tests.ingest.synthetic_layers import write_layer
+from tests.lib.other_code import other_code
 from tests.transfer.synthetic_dat import SHARED
 
+ROOT = Path(__file__).resolve().parents[2]
 ACQUISITION = {"rows": 1, "columns": 2, "pixel_nm": 8, "z_nm": 10}
 SPECS = {
     "scan_correction": {
@@ -212,11 +218,11 @@ def test_nothing_is_put_back_when_what_it_was_made_of_is_another(service, volume
     # other settings
     with pytest.raises(UserError, match="hides all of an image"):
         forced(specs=SPECS | {"mask": {"left_px": 50, "top_px": None}})
-    # another version of this program
-    monkeypatch.setattr(kept_outputs, "_source", lambda: "another")
+    # other code
     monkeypatch.setattr(check_layers.validation, "find", lambda *_: [])
     Path("ingest/problems.tsv").write_text("")
-    forced()
+    with other_code("scripts/ingest/validation.py"):
+        forced()
     assert read_table("ingest/problems.tsv") == []
 
 
@@ -275,6 +281,79 @@ def test_a_stack_that_is_not_what_it_would_be_now_is_published_anew(
     assert (tiles[0].bounds[0] == 0) == (what == "correction")
     assert ("/moved/" in tiles[0].image_url) == (what == "folder")
     service.require(StackReceipt.read(RECEIPT))
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A copy of the project's code, to be changed, and what publishes with it."""
+    code = tmp_path / "clone"
+    compiled = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "scripts", code / "scripts", ignore=compiled)
+    call = "import logging; logging.basicConfig(level=20)\n"
+    call += "from tests.ingest.test_ingest_jobs import *; publish(SPECS, ACQUISITION)"
+
+    def publish_again():
+        RECEIPT.unlink()
+        path = os.pathsep.join([str(code), str(ROOT)])
+        run = [sys.executable, "-c", call]
+        env = os.environ | {"PYTHONPATH": path}
+        return subprocess.run(run, env=env, check=True, capture_output=True, text=True).stderr
+
+    return code / "scripts/ingest/specs.py", publish_again
+
+
+PLACED = "at = stage_positions(part.tiles, layers.settings.tile_overlap_um)"
+
+
+def test_a_mended_job_replaces_the_stack_that_it_made_before(service, volume, clone):
+    ingest(volume)
+    module, publish_again = clone
+    text, first = module.read_text(), RECEIPT.read_bytes()
+    assert PLACED in text
+    # a comment: nothing is written
+    module.write_text(f"# {PLACED}\n{text}")
+    assert "stack v1_acquire" not in publish_again()
+    assert service.tiles("v1_acquire").tiles[0].bounds[0] == 5
+    assert RECEIPT.read_bytes() == first
+    # other positions: the stack is another, and the log says why
+    module.write_text(text.replace(PLACED, f"{PLACED} + 100"))
+    told = publish_again()
+    assert "v1_acquire is made again: made by other code (scripts/ingest/specs.py changed)" in told
+    assert service.tiles("v1_acquire").tiles[0].bounds[0] == 105
+    service.require(StackReceipt.read(RECEIPT))
+
+
+def test_other_code_that_makes_the_same_changes_no_receipt(service, volume, monkeypatch, caplog):
+    first, other = ingest(volume), Path("stacks/v1_acquire_restart.json").read_bytes()
+    caplog.set_level("INFO")
+    with other_code("scripts/ingest/specs.py"):
+        assert ingest(volume) == first
+        assert "specs.py changed" in caplog.text
+        assert Path("stacks/v1_acquire_restart.json").read_bytes() == other
+        monkeypatch.setattr(RenderClient, "publish_stack", None)
+        assert ingest(volume) == first
+
+
+def test_results_of_other_code_are_kept_when_they_were_accepted(service, volume, monkeypatch):
+    first = ingest(volume)
+    monkeypatch.setattr(RenderClient, "publish_stack", None)
+    with other_code("scripts/ingest/specs.py"):
+        made_by.main(
+            [".", "--accept", "acquire", Path("provenance/acquire").glob("*").__next__().stem]
+        )
+        publish(SPECS, ACQUISITION)
+    assert RECEIPT.read_bytes() == first
+
+
+def test_headers_that_other_code_read_are_read_again(service, volume):
+    ingest(volume)
+    with other_code("scripts/ingest/align.py"):
+        with pytest.raises(UserError, match=r"other code read them.*--forcerun cache_headers"):
+            publish(SPECS, ACQUISITION)
+        ingest(volume)
+        shard = next(Path("ingest/headers").glob("*.npz"))
+        with np.load(shard) as arrays:
+            assert str(arrays["code"]) == made_by.HEADERS.digest()
 
 
 def test_renumbering_after_a_late_layer_leaves_no_stale_tile(service, volume):

@@ -14,6 +14,7 @@ from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt
 from scripts.lib.service.records import CanvasMatches, TileSet
 from scripts.match import close_matches, derive_pairs, match_pairs, stages, totals
+from tests.lib.other_code import other_code
 
 TABLES = [
     yaml.safe_load((Path(__file__).parents[2] / "config/match_stages" / f"{name}.yaml").read_text())
@@ -201,6 +202,25 @@ def test_a_pair_is_matched_again_only_when_what_it_is_made_of_changes(volume, ma
     tables[0]["runs"]["cross"]["stages"][0]["blockMatch"]["searchRadius"] = 50
     run_all(WHOLE, tables=tables)
     assert len(matched) == 10
+
+
+def test_pairs_that_other_code_matched_are_matched_again(volume, matched, caplog):
+    rows = run_all(WHOLE)
+    del matched[:]
+    caplog.set_level("INFO")
+    with other_code("scripts/lib/pages/page.py", "scripts/lib/files.py"):
+        run_all(WHOLE)
+    assert matched == []
+    with other_code("scripts/match/sift.py"):  # the second method: pairs that it had a say in
+        assert run_all(WHOLE) == rows
+    assert len(matched) == 4
+    assert "pairs are matched again: made by other code (scripts/match/sift.py" in caplog.text
+    del matched[:]
+    with other_code("scripts/match/refinement.py"):
+        assert run_all(WHOLE) == rows
+        assert len(matched) == 14
+        run_all(WHOLE)
+        assert len(matched) == 14
 
 
 def test_a_patched_tile_or_a_lost_record_brings_back_its_pairs_alone(volume, matched):

@@ -1,7 +1,9 @@
 """Receipts: files that stand for what a job left in render-ws (docs/design.md).
 
 Snakemake sees files, render-ws holds the truth. A receipt is written last, holds no time and no
-host, and is therefore byte-identical when the same work is done again.
+host, and is therefore byte-identical when the same work is done again. Nor does it hold the code
+that made it: other code that makes the same makes nothing anew that depends on it. Which code a
+stack came through is said in the notes that the service keeps with it.
 """
 
 from __future__ import annotations
@@ -17,8 +19,6 @@ import orjson
 from scripts.lib import files
 from scripts.lib.service.errors import ReceiptMismatch
 from scripts.lib.service.records import Json, TileSet
-
-CODE_VERSION = "0.1.0"
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,6 @@ class StackReceipt:
         Digest of each file the tiles were made of, by its path.
     params
         Settings they were made with.
-    code_version
-        Version of the project that made them.
     """
 
     owner: str
@@ -55,7 +53,6 @@ class StackReceipt:
     digest: str
     inputs: Mapping[str, str]
     params: Mapping[str, Any]
-    code_version: str = CODE_VERSION
 
     def write(self, path: str | Path) -> None:
         """Write the receipt, atomically.
@@ -73,19 +70,35 @@ class StackReceipt:
         Returns
         -------
         str
-            Digest of inputs, params and code version.
+            Digest of inputs and params.
         """
-        return files.digest([self.inputs, self.params, self.code_version])
+        return files.digest([self.inputs, self.params])
 
-    def notes(self) -> str:
-        """Return the text that the service keeps with the stack's version.
+    def content(self) -> str:
+        """Return what the tiles are, in the words that the service's notes begin with.
 
         Returns
         -------
         str
-            Count, digest of the tiles and digest of what they were made of; six words.
+            Count and digest of the tiles; four words.
         """
-        return f"{self.tile_count} tiles, digest {self.digest} of {self.made_of()}"
+        return f"{self.tile_count} tiles, digest {self.digest}"
+
+    def notes(self, code: str = "") -> str:
+        """Return the text that the service keeps with the stack's version.
+
+        Parameters
+        ----------
+        code
+            Digest of the code that the tiles came through (`scripts.lib.provenance`).
+
+        Returns
+        -------
+        str
+            Count, digest of the tiles, digest of what they were made of, and the code.
+        """
+        by = f" by {code}" if code else ""
+        return f"{self.content()} of {self.made_of()}{by}"
 
     @staticmethod
     def read(path: str | Path) -> StackReceipt:
@@ -106,7 +119,7 @@ class StackReceipt:
         ValueError
             When the file is no stack receipt.
         """
-        value = files.read_json(path)
+        value = _read(path)
         try:
             return StackReceipt(**{**value, "bounds": tuple(value["bounds"])})
         except (TypeError, KeyError) as error:
@@ -129,8 +142,6 @@ class CollectionReceipt:
         Digest of each file the matches were made of, by its path.
     params
         Settings they were made with.
-    code_version
-        Version of the project that made them.
     """
 
     owner: str
@@ -141,7 +152,6 @@ class CollectionReceipt:
     digest: str
     inputs: Mapping[str, str]
     params: Mapping[str, Any]
-    code_version: str = CODE_VERSION
 
     def write(self, path: str | Path) -> None:
         """Write the receipt, atomically.
@@ -173,9 +183,16 @@ class CollectionReceipt:
             When the file is no collection receipt.
         """
         try:
-            return CollectionReceipt(**files.read_json(path))
+            return CollectionReceipt(**_read(path))
         except TypeError as error:
             raise ValueError(f"{path} is not a match collection receipt: {error}") from error
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    """Content of a receipt; those of before 0.2 have a version that nobody compares any more."""
+    value = dict(files.read_json(path))
+    value.pop("code_version", None)
+    return value
 
 
 def digests(paths: Iterable[str | Path]) -> dict[str, str]:

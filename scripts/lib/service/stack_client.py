@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from scripts.lib.provenance import Code
 from scripts.lib.service import receipts
 from scripts.lib.service.errors import StackNotFound
 from scripts.lib.service.receipts import StackReceipt
@@ -240,6 +241,7 @@ class StackClient(Session):
         inputs: Iterable[str | Path] = (),
         params: Mapping[str, Any] | None = None,
         mipmaps: Mapping[str, Any] | None = None,
+        code: Code | None = None,
     ) -> StackReceipt:
         """Make a stack hold exactly these tiles, COMPLETE, and return its receipt.
 
@@ -261,6 +263,8 @@ class StackClient(Session):
             Settings that the tiles were made with.
         mipmaps
             Render's MipmapPathBuilder in wire form, if the images have reduced levels.
+        code
+            What the tiles come through, of stacks that `published` is asked for.
 
         Returns
         -------
@@ -283,16 +287,23 @@ class StackClient(Session):
         for part in tiles.batches(_TILES_PER_PUT):
             self._put(stack, written.add(part.with_bounds(absent_only=True)))
         receipt = self._receipt(stack, inputs, params or {}, written.figures())
-        self.create_stack(stack, resolution_nm, notes=receipt.notes())
+        self.create_stack(stack, resolution_nm, notes=receipt.notes(code.digest() if code else ""))
         if mipmaps is not None:
             self.set_mipmaps(stack, mipmaps)
         self.set_state(stack, "COMPLETE")
         receipts.raise_problems(f"stack {stack}", self._stack_problems(receipt))
+        if code:
+            code.record()
         log.info("stack %s: %d tiles, z %g to %g", stack, len(ids), receipt.z_min, receipt.z_max)
         return receipt
 
     def withdraw_stack(
-        self, stack: str, *, inputs: Iterable[str | Path], params: Mapping[str, Any]
+        self,
+        stack: str,
+        *,
+        inputs: Iterable[str | Path],
+        params: Mapping[str, Any],
+        code: Code | None = None,
     ) -> StackReceipt:
         """Remove a stack that has no tile any more.
 
@@ -300,7 +311,7 @@ class StackClient(Session):
         ----------
         stack
             Name of the stack.
-        inputs, params
+        inputs, params, code
             As for `publish_stack`.
 
         Returns
@@ -309,18 +320,20 @@ class StackClient(Session):
             The receipt of nothing: no tiles, all figures 0.
         """
         self.delete_stack(stack)
+        if code:
+            code.record()
         return self._receipt(stack, inputs, params, receipts.Written().figures())
 
     def published(
-        self, stack: str, *, inputs: Iterable[str | Path], params: Mapping[str, Any]
+        self, stack: str, *, inputs: Iterable[str | Path], params: Mapping[str, Any], code: Code
     ) -> StackReceipt | None:
-        """Return the receipt of a stack that was published with these inputs and params.
+        """Return the receipt of a stack that this code published with these inputs and params.
 
         Parameters
         ----------
         stack
             Name of the stack.
-        inputs, params
+        inputs, params, code
             As for `publish_stack`.
 
         Returns
@@ -332,15 +345,21 @@ class StackClient(Session):
             found = self.stack_metadata(stack)
         except StackNotFound:
             return None
-        notes = found["currentVersion"].get("versionNotes", "").split()
-        if found["state"] != "COMPLETE" or len(notes) != 6:
+        notes, _, by = found["currentVersion"].get("versionNotes", "").partition(" by ")
+        words = notes.split()
+        if found["state"] != "COMPLETE" or len(words) != 6:
             return None
         box, count = found["stats"]["stackBounds"], found["stats"]["tileCount"]
         bounds = box["minX"], box["minY"], box["maxX"], box["maxY"]
-        figures = {"tile_count": count, "bounds": bounds, "digest": notes[3]}
+        figures = {"tile_count": count, "bounds": bounds, "digest": words[3]}
         figures |= {"z_min": box["minZ"], "z_max": box["maxZ"]}
         receipt = self._receipt(stack, inputs, params, figures)
-        return receipt if notes == receipt.notes().split() else None
+        if notes != receipt.notes():
+            return None
+        if by != code.digest():
+            log.info("stack %s is made again: %s", stack, code.other(by))
+            return None
+        return receipt
 
     def _receipt(
         self, stack: str, inputs: Iterable[str | Path], params: Mapping[str, Any], figures: Json
@@ -380,6 +399,6 @@ class StackClient(Session):
         if count != receipt.tile_count:
             problems.append(f"it has {count} tiles, expected {receipt.tile_count}")
         notes = found.get("currentVersion", {}).get("versionNotes", "")
-        if notes != receipt.notes():
+        if not notes.startswith(f"{receipt.content()} "):
             problems.append(f"its tiles were written by another run (found {notes!r})")
         return problems

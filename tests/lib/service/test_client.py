@@ -1,12 +1,13 @@
 """RenderClient: one class of facts, on both transports."""
 
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from werkzeug.serving import make_server
 
+from scripts.lib import files
 from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.errors import (
@@ -187,3 +188,13 @@ def test_an_empty_stack_is_never_published(tmp_path):
 )
 def test_embedded_urls_are_told_from_others(url, embedded):
     assert is_embedded(url) is embedded
+
+
+def test_a_receipt_of_before_is_read_and_its_stack_is_found_as_it_is(tmp_path):
+    client = RenderClient("o", "p", base_url=f"sqlite:///{tmp_path}/r.db")
+    receipt = client.publish_stack("a", make_tiles(), resolution_nm=NM)
+    path = tmp_path / "a.json"
+    files.write_json(path, {**asdict(receipt), "code_version": "0.1.0"})
+    client.create_stack("a", NM, notes=f"{receipt.content()} of {'0' * 64}")
+    client.set_state("a", "COMPLETE")
+    client.require(StackReceipt.read(path))
