@@ -14,6 +14,13 @@ REPORTED = {
     **GRID,
     "runs": len(RUNS),
 }
+OF_REPORTS = {
+    "render": RENDER,
+    "dat_root": verbatim(DAT_ROOT),
+    "truth": verbatim(flow.resolved(ROOT, config["report"].get("truth"))),
+    "limits": config["report"]["limits"],
+    "names": REPORTED,
+}
 
 
 rule make_report:
@@ -53,11 +60,7 @@ rule make_report:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=60,
     params:
-        render=RENDER,
-        dat_root=verbatim(DAT_ROOT),
-        truth=verbatim(flow.resolved(ROOT, config["report"].get("truth"))),
-        limits=config["report"]["limits"],
-        names=REPORTED,
+        **OF_REPORTS,
     script:
         "../scripts/report/make_report.py"
 
@@ -78,11 +81,7 @@ rule report_so_far:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=60,
     params:
-        render=RENDER,
-        dat_root=verbatim(DAT_ROOT),
-        truth=verbatim(flow.resolved(ROOT, config["report"].get("truth"))),
-        limits=config["report"]["limits"],
-        names=REPORTED,
+        **OF_REPORTS,
         seen=lambda wildcards: progress.fingerprint(),
     script:
         "../scripts/report/report_so_far.py"
