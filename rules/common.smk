@@ -93,5 +93,5 @@ def refuse_embedded_on_cluster():
             "render.url is empty: the embedded render-ws is a SQLite file, and SQLite cannot be written "
             "by several hosts over a network file system. Set render.url (or the environment variable "
             "RENDER_WS_URL) to a service all nodes reach, e.g. the site's render-ws, or one started with "
-            "`python -m scripts.render_ws serve --db render-ws.db` on a host they reach."
+            "`python -m scripts.render_ws serve --write --db render-ws.db` on a host they reach."
         )

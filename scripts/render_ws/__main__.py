@@ -1,49 +1,131 @@
-"""Serve the embedded render-ws over HTTP on this machine: ``python -m scripts.render_ws serve``.
+"""The embedded render-ws on this machine: ``python -m scripts.render_ws serve|backup|restore``.
 
-Beside it, at ``/files``, the volumes below a folder (with CORS and ranges), for local viewers.
+`serve` answers over HTTP on loopback, to be read only unless ``--write`` is given; beside it, at
+``/files``, the volumes below a folder (with CORS and ranges), for local viewers. `backup` and
+`restore` copy the database while it is in use (docs/render-ws.md).
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import signal
+import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 import waitress
 
-from scripts.render_ws import web
+from scripts.lib.job import UserError
+from scripts.render_ws import access, backups, web
 from scripts.render_ws.app import create_app
+from scripts.render_ws.store import Store
 
 log = logging.getLogger("render_ws")
-_HOST = "localhost"  # never another: there is no access control
+_HOST = "localhost"  # never another: there is no access control beyond `access`
 _THREADS = 8
+_MAX_BODY_BYTES = 1 << 28  # 5,000 tiles, a client's batch, are some tens of MB
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scripts.render_ws", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve a database and volumes over HTTP on loopback")
-    serve.add_argument("--db", required=True, help="SQLite file, made when it does not exist")
-    serve.add_argument("--port", type=int, default=8080, help="TCP port, 0 for any free one")
+    serve.add_argument("--port", type=_port, default=8080, help="TCP port, 0 for any free one")
     serve.add_argument("--files", help="folder of the volumes; the database's own when not given")
+    serve.add_argument(
+        "--write", action="store_true", help="let clients change stacks; make --db where absent"
+    )
+    serve.add_argument(
+        "--host-name",
+        action="append",
+        default=[],
+        help="another name by which clients that write call this service (a tunnel, a proxy)",
+    )
+    backup = commands.add_parser("backup", help="copy a database, in use or not, into one file")
+    backup.add_argument("--to", type=Path, required=True, help="the copy; must not be there yet")
+    restore = commands.add_parser("restore", help="put a backup's content into a database")
+    restore.add_argument("--from", dest="source", type=Path, required=True, help="the backup")
+    for command in (serve, backup, restore):
+        command.add_argument("--db", type=Path, required=True, help="SQLite file of the service")
     return parser.parse_args(argv)
 
 
+def _port(text: str) -> int:
+    if text.isdecimal() and int(text) < 1 << 16:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text} is no TCP port (0 to 65535)")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
-    """Serve until interrupted; the first log line tells the base URL."""
+    """Do what the command line says; a fault that a person mends is one line."""
     arguments = _arguments(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    folder = Path(arguments.files or Path(arguments.db).parent)
-    app = create_app(arguments.db, files=folder)
-    server = waitress.create_server(
-        app, host=_HOST, port=arguments.port, ipv6=False, threads=_THREADS
-    )
-    address = f"http://{_HOST}:{server.effective_port}"
-    log.info("serving %s at %s%s", arguments.db, address, web.ROOT)
-    log.info("volumes below %s at %s/files", folder, address)
-    server.run()
+    try:
+        _COMMANDS[arguments.command](arguments)
+    except UserError as error:
+        sys.exit(str(error))
 
+
+def _serve(arguments: argparse.Namespace) -> None:
+    """Serve until interrupted or ended; the first log line tells the base URL."""
+    database: Path = arguments.db
+    _check(database, write=arguments.write)
+    folder = Path(arguments.files or database.parent)
+    names = access.LOOPBACK | {name.lower() for name in arguments.host_name}
+    app = create_app(database, files=folder, writable=arguments.write, hosts=names)
+    server = _server(app, arguments.port)
+    address = f"http://{_HOST}:{server.effective_port}"
+    may = "to be read and written" if arguments.write else "to be read only"
+    log.info("serving %s at %s%s (%s)", database, address, web.ROOT, may)
+    log.info("volumes below %s at %s/files", folder, address)
+    signal.signal(signal.SIGTERM, _end)
+    server.run()  # to a signal, after which requests under way are finished
+    if arguments.write and not backups.checkpoint(database):
+        log.info("%s is in use elsewhere: keep %s-wal beside it", database, database.name)
+
+
+def _check(database: Path, *, write: bool) -> None:
+    """Stop before anything is served when the database cannot be used."""
+    if not write or (database.is_file() and database.stat().st_size):  # else to be made
+        backups.check(database, whole=False)
+    if write:
+        with backups.told(database):
+            store = Store(database)
+            store.try_to_write()
+            store.close()
+
+
+def _server(app: Any, port: int) -> Any:  # noqa: ANN401 - waitress has no types
+    try:
+        listening = socket.create_server((_HOST, port))
+    except OSError as error:
+        remedy = "end what listens there, or give another --port (0: any free one)"
+        raise UserError(f"port {port} of {_HOST}: {error.strerror}; {remedy}") from error
+    return waitress.create_server(
+        app, sockets=[listening], threads=_THREADS, max_request_body_size=_MAX_BODY_BYTES
+    )
+
+
+def _end(*_: object) -> NoReturn:
+    raise SystemExit(0)
+
+
+def _backup(arguments: argparse.Namespace) -> None:
+    backups.backup(arguments.db, arguments.to)
+    log.info("%s holds what %s held", arguments.to, arguments.db)
+
+
+def _restore(arguments: argparse.Namespace) -> None:
+    kept = backups.restore(arguments.db, arguments.source)
+    log.info("%s holds what %s holds", arguments.db, arguments.source)
+    if kept is not None:
+        log.info("what it held before is kept in %s", kept)
+
+
+_COMMANDS = {"serve": _serve, "backup": _backup, "restore": _restore}
 
 if __name__ == "__main__":
     main()

@@ -11,13 +11,14 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, request
 
 from scripts.render_ws import (
+    access,
     coordinate_routes,
     file_routes,
     image_routes,
@@ -27,11 +28,13 @@ from scripts.render_ws import (
     tile_routes,
     web,
 )
+from scripts.render_ws.access import Access
 from scripts.render_ws.store import Store
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+_ACCESS = "render_ws.access"  # key in the WSGI environment
 _BLUEPRINTS = (
     stack_routes.service,
     stack_routes.stack,
@@ -51,21 +54,32 @@ class Service:
 
     store: Store
     files: Path | None = None  # folder whose volumes are served; None: none
+    access: Access = field(default_factory=Access)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         environ[web.STORE] = self.store
         environ[file_routes.FOLDER] = self.files
+        environ[_ACCESS] = self.access
         return _routes()(environ, start_response)
 
 
 def create_app(
-    db_path: str | os.PathLike[str], *, files: str | os.PathLike[str] | None = None
+    db_path: str | os.PathLike[str],
+    *,
+    files: str | os.PathLike[str] | None = None,
+    writable: bool = True,
+    hosts: frozenset[str] | None = None,
 ) -> Service:
-    """Return the WSGI application over the SQLite file `db_path`, and the volumes below `files`."""
+    """Return the WSGI application over the SQLite file `db_path`, and the volumes below `files`.
+
+    `hosts` are the names by which it may be written to (`access`), when it is not `writable`
+    nobody may.
+    """
     # absolute, so that a later change of the working directory does not change the database
     folder = None if files is None else Path(files).resolve()
-    return Service(Store(Path(db_path).absolute()), folder)
+    store = Store(Path(db_path).absolute(), writable=writable)
+    return Service(store, folder, Access(hosts))
 
 
 @functools.cache
@@ -77,18 +91,24 @@ def _routes() -> Flask:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.register_error_handler(Exception, web.on_error)
-    app.after_request(_allow_any_origin)
+    app.before_request(_check_access)
+    app.after_request(_let_pages_read)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     return app
 
 
-def _allow_any_origin(response: Response) -> Response:
+def _check_access() -> None:
+    request.environ[_ACCESS].check(request.method, request.headers)
+
+
+def _let_pages_read(response: Response) -> Response:
     # browser viewers read from other origins
     response.headers["Access-Control-Allow-Origin"] = "*"
-    response.headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, OPTIONS, HEAD"
+    response.headers["Access-Control-Allow-Methods"] = ", ".join(access.READING)
     response.headers["Access-Control-Allow-Headers"] = "Content-Type, Range"
-    if "Access-Control-Request-Private-Network" in request.headers:
+    wanted = request.headers.get("Access-Control-Request-Method", "")
+    if "Access-Control-Request-Private-Network" in request.headers and wanted in access.READING:
         # a viewer on a public address asks the browser for this machine
         response.headers["Access-Control-Allow-Private-Network"] = "true"
     return response

@@ -5,6 +5,7 @@
     ServiceError
     ├── NotFound        404   a stack, tile, section, transform or collection that is not there
     ├── BadRequest      400   an illegal argument
+    ├── Forbidden       403   a change that this caller, or anybody, may not make
     └── IllegalState    500   a stack in the wrong state: the reference answers 500, not 400
 """
 
@@ -27,6 +28,12 @@ class BadRequest(ServiceError):
     """The request itself is wrong."""
 
     status = 400
+
+
+class Forbidden(ServiceError):
+    """The service may be read, but not changed: by this caller, or at all."""
+
+    status = 403
 
 
 class IllegalState(ServiceError):

@@ -14,9 +14,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
+
+from scripts.render_ws.errors import Forbidden
 
 BUSY_TIMEOUT_S = 120.0
-_SCHEMA_VERSION = 1
+SCHEMA_VERSION = 1
 # Ordinary rowid tables: WITHOUT ROWID with bodies of a kilobyte makes every index look-up slow.
 # The queried columns stand before the body, so that SQLite reads them without its pages.
 _SCHEMA = """
@@ -62,8 +65,9 @@ CREATE INDEX pair_q ON pair(collection, q_group, p_group);
 class Store:
     """One database file, opened anew by each process and thread that uses it."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, writable: bool = True) -> None:
         self.path = Path(path)
+        self.writable = writable
         self._local = threading.local()
         # connections of a parent process: closing one in a child would drop the parent's locks,
         # so they are kept here and never touched
@@ -75,7 +79,7 @@ class Store:
             return local.connection  # type: ignore[no-any-return]
         if hasattr(local, "connection"):
             self._inherited.append(local.connection)
-        local.connection = _connect(self.path)
+        local.connection = _connect(self.path, write=self.writable)
         local.process = os.getpid()
         return local.connection  # type: ignore[no-any-return]
 
@@ -87,9 +91,25 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Return a connection for one transaction: all of the block is stored, or nothing."""
+        """Return a connection for one transaction: all of the block is stored, or nothing.
+
+        Raises
+        ------
+        Forbidden
+            When the store is not writable.
+        """
+        if not self.writable:
+            raise Forbidden(
+                f"{self.path} is served to be read only: `serve --write` lets it change"
+            )
         with _transaction(self._connection(), "BEGIN IMMEDIATE") as connection:
             yield connection
+
+    def try_to_write(self) -> None:
+        """Make the file and its tables where they are absent, and begin a change that is none."""
+        connection = self._connection()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -116,19 +136,44 @@ def where(*terms: tuple[str, object]) -> tuple[str, list[object]]:
     return " AND ".join(term for term, _ in used), [value for _, value in used]
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def uri(path: Path, *, write: bool) -> str:
+    """Return SQLite's name of a file, to be made where it is absent if it is to be written."""
+    name = f"file:{quote(str(path))}"
+    if write:
+        return f"{name}?mode=rwc"
+    # a reader needs the files -wal and -shm, and makes them where it may; an archived file whose
+    # folder is closed has none, and nobody changes it
+    closed = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    return f"{name}?mode=ro" + ("&immutable=1" if closed else "")
+
+
+def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
+    if write:
+        path.parent.mkdir(parents=True, exist_ok=True)
     # waitress and the tests drop connections in other threads than those that opened them
     connection = sqlite3.connect(
-        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        uri(path, write=write),
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
     )
+    try:
+        connection.execute("PRAGMA cache_size=-65536")
+        if write:
+            _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
     _use_wal(connection)
     # FULL: a commit is on disk before the answer, so a receipt never outlives what it stands for
     connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA cache_size=-65536")
     connection.execute("PRAGMA journal_size_limit=67108864")
     _create_tables(connection)
-    return connection
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
@@ -137,8 +182,9 @@ def _use_wal(connection: sqlite3.Connection) -> None:
     while True:
         try:
             connection.execute("PRAGMA journal_mode=WAL").fetchone()
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not busy or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
         else:
@@ -146,19 +192,22 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def _create_tables(connection: sqlite3.Connection) -> None:
-    if _version(connection) == _SCHEMA_VERSION:
+    if version_of(connection) == SCHEMA_VERSION:
         return
     with _transaction(connection, "BEGIN IMMEDIATE"):
-        found = _version(connection)  # another process may have been faster
-        if found not in (0, _SCHEMA_VERSION):
+        found = version_of(connection)  # another process may have been faster
+        if found not in (0, SCHEMA_VERSION):
             raise RuntimeError(
-                f"the render-ws database has schema {found}, this version knows {_SCHEMA_VERSION}"
+                f"the render-ws database has schema {found}, this version knows {SCHEMA_VERSION}"
             )
+        if found == 0 and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise RuntimeError("the database holds tables of something else than render-ws")
         if found == 0:
             for statement in _SCHEMA.split(";\n"):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
 
-def _version(connection: sqlite3.Connection) -> int:
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the version of the tables, 0 for a file without any."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])

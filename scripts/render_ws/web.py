@@ -22,6 +22,7 @@ from werkzeug.urls import iri_to_uri
 
 from scripts.render_ws import model
 from scripts.render_ws.errors import BadRequest, NotFound, ServiceError
+from scripts.render_ws.faults import explain
 from scripts.render_ws.matches import CollectionKey
 from scripts.render_ws.stacks import StackKey
 from scripts.render_ws.store import Store
@@ -215,8 +216,9 @@ def on_error(error: Exception) -> Response:
             if name == "Allow":
                 response.headers[name] = value
         return response
-    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-        # not the fault of the request: clients try again after 503
-        return plain(f"the database is busy: {error}", 503)
+    said = explain(error, store().path) if isinstance(error, sqlite3.Error) else None
+    if said is not None:  # of the file, not of the request: clients try again after 503
+        log.error("%s %s: %s", request.method, request.path, said[1])
+        return plain(said[1], said[0])
     log.exception("%s %s failed", request.method, request.path)
     return plain(f"{type(error).__name__}: {error}", 500)

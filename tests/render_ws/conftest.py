@@ -17,15 +17,16 @@ ROOT = Path(__file__).parents[2]
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Base URL of the embedded service served by a process of its own on loopback."""
     database = tmp_path_factory.mktemp("served") / "render-ws.db"
-    command = [sys.executable, "-m", "scripts.render_ws", "serve", "--db", database, "--port", "0"]
+    command = [sys.executable, "-m", "scripts.render_ws", "serve", "--write", "--port", "0"]
+    command += ["--db", str(database)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         try:
-            yield _address(process)
+            yield address(process)
         finally:
             process.terminate()
 
 
-def _address(process: subprocess.Popen[str]) -> str:
+def address(process: subprocess.Popen[str]) -> str:
     assert process.stderr is not None
     for line in process.stderr:
         found = re.search(r"http://[\w.]+:\d+/\S+", line)

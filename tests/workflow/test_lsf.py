@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("lsf")]
 @pytest.fixture
 def service(tmp_path):
     """Serve a fresh database on loopback as a site's render-ws would be; give its base URL."""
-    argv = [sys.executable, "-m", "scripts.render_ws", "serve", "--port", "0"]
+    argv = [sys.executable, "-m", "scripts.render_ws", "serve", "--write", "--port", "0"]
     process = subprocess.Popen(
         [*argv, "--db", str(tmp_path / "site.db")],
         cwd=ROOT,
