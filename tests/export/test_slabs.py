@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scripts.export import slabs
+from scripts.lib.job import UserError
 
 EXPORT = {
     "formats": ["zarr", "n5"],
@@ -65,6 +66,55 @@ def test_every_voxel_belongs_to_exactly_one_task_made_of_whole_blocks(layers):
                     assert part.start % block == 0
                     assert part.stop % block == 0 or part.stop == size
     assert (count == 1).all()
+
+
+@pytest.mark.parametrize("task_px", [16, 40, 100])
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_the_tasks_of_every_level_are_whole_files_that_cover_it_once(task_px, level):
+    export = EXPORT | {"task_px": task_px}
+    what = slabs.plan("s", (0, 0, 260, 150), (1, 40), volume="v", voxel_nm=VOXEL, export=export)
+    count = np.zeros(what.spec.level_shape(level), int)
+    largest = what.side_yx(level)
+    for region in slabs.tasks(what, level):
+        count[region] += 1
+        for part, unit, size in zip(region, what.unit_zyx, count.shape, strict=True):
+            assert part.start % unit == 0
+            assert part.stop % unit == 0 or part.stop == size
+        sides = [part.stop - part.start for part in region]
+        assert sides[0] <= what.unit_zyx[0]
+        assert sides[1] <= largest[0]
+        assert sides[2] <= largest[1]
+    assert (count == 1).all()
+
+
+def test_a_tasks_area_is_as_large_as_asked_for_in_whole_files_and_halves_with_the_level():
+    export = EXPORT | {"task_px": 200, "shard_blocks_zyx": [1, 1, 1]}
+    what = slabs.plan("s", (0, 0, 900, 900), (1, 40), volume="v", voxel_nm=VOXEL, export=export)
+    assert what.unit_zyx == (8, 16, 32)
+    # 200 px are 12 files of 16 and 6 of 32; a level down 6 and 3; at last one file
+    assert [what.side_yx(level) for level in range(5)] == [
+        (192, 192),
+        (96, 96),
+        (48, 32),
+        (16, 32),
+        (16, 32),
+    ]
+
+
+def test_a_coarse_export_is_rounded_outward_to_whole_blocks_of_its_voxels():
+    export = EXPORT | {"step_px": 4}
+    bounds = (-3.5, 2.0, 500.2, 257.0)
+    spec = slabs.plan("s", bounds, (3, 40), volume="v", voxel_nm=VOXEL, export=export).spec
+    # blocks of 16 x 32 voxels of 4 px: 64 x 128 px
+    assert spec.origin_px_zyx == (3, 0, -32)
+    assert spec.shape_zyx == (38, 80, 160)
+
+
+@pytest.mark.parametrize("x_px", [[10, 10], [20, 10], [-90, -40], [130, 140]])
+def test_a_box_that_holds_nothing_of_the_stack_is_refused_by_name(x_px):
+    export = EXPORT | {"box": {"x_px": x_px}}
+    with pytest.raises(UserError, match=r"export\.box\.x_px"):
+        slabs.plan("s", (0, 0, 120, 90), (3, 40), volume="v", voxel_nm=VOXEL, export=export)
 
 
 def test_chunks_of_whole_blocks_own_their_own_layers():

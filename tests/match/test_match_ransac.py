@@ -73,6 +73,21 @@ def test_the_trust_filter_drops_what_errs_far_more_than_the_rest():
     assert len(inliers) > 55
 
 
+def test_what_a_stage_table_leaves_out_has_the_value_of_the_known_client():
+    # MatchDerivationParameters of render: tables in use rely on them
+    assert Consensus() == Consensus(
+        model="AFFINE",
+        epsilon_px=5.0,
+        iterations=1000,
+        min_inliers=4,
+        min_inlier_ratio=0.0,
+        max_inliers=None,
+        max_trust=3.0,
+        regularizer=None,
+        regularizer_lambda=0.0,
+    )
+
+
 def test_sets_are_found_one_after_another_and_aggregated():
     rng = np.random.default_rng(5)
     p = rng.uniform(0, 400, (80, 2))
