@@ -64,13 +64,13 @@ class Settings:
 
     @property
     def step_xy(self) -> tuple[int, int]:
-        """Distance of neighbouring tiles on the stage, px."""
+        """Return the distance of neighbouring tiles on the stage, px."""
         keep = 1 - self.overlap
         return round(self.tile_width * keep), round(self.tile_height * keep)
 
     @property
     def field_xy(self) -> tuple[int, int]:
-        """Width and height of the whole grid, px."""
+        """Return the width and height of the whole grid, px."""
         dx, dy = self.step_xy
         return (self.columns - 1) * dx + self.tile_width, (self.rows - 1) * dy + self.tile_height
 
@@ -142,7 +142,7 @@ def _even(size: int) -> int:
 
 
 def stamp(settings: Settings, layer: int) -> str:
-    """Time stamp of a layer, as in the file names."""
+    """Return the time stamp of a layer, as in the file names."""
     pause = settings.restart_pause_s if 0 < settings.restart_layer <= layer else 0.0
     seconds = datetime.timedelta(seconds=layer * settings.seconds_per_layer + pause)
     return (FIRST_LAYER_AT + seconds).strftime("%y-%m-%d_%H%M%S")

@@ -37,7 +37,7 @@ class ResinCorner:
     gone_at_z: float
 
     def distance(self, shape_zyx: tuple[int, int, int]) -> Float32:
-        """Signed distance from the resin's face, px: negative inside resin."""
+        """Return the signed distance from the resin's face, px: negative inside resin."""
         z, y, x = np.ogrid[: shape_zyx[0], : shape_zyx[1], : shape_zyx[2]]
         fade = (self.gone_at_z - z) / max(self.gone_at_z - self.full_until_z, 1e-6)
         size = np.clip(fade, 0.0, 1.0)

@@ -44,7 +44,7 @@ class Box:
 
     @property
     def width(self) -> float:
-        """Extent in x, px.
+        """Return the extent in x, px.
 
         Returns
         -------
@@ -55,7 +55,7 @@ class Box:
 
     @property
     def height(self) -> float:
-        """Extent in y, px.
+        """Return the extent in y, px.
 
         Returns
         -------

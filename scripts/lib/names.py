@@ -31,7 +31,7 @@ class LayerName:
 
     @property
     def layer_id(self) -> str:
-        """The layer id.
+        """Return the layer id.
 
         Returns
         -------
@@ -42,7 +42,7 @@ class LayerName:
 
     @property
     def time(self) -> datetime:
-        """Local time of the acquisition.
+        """Return the local time of the acquisition.
 
         Returns
         -------
@@ -61,7 +61,7 @@ class LayerName:
 
     @property
     def order(self) -> tuple[str, str]:
-        """Sort key of acquisition order: time first, so that a change of scope keeps the order.
+        """Return the key of acquisition order: time first, so that a change of scope keeps it.
 
         Returns
         -------
@@ -72,7 +72,7 @@ class LayerName:
 
     @property
     def folder(self) -> PurePosixPath:
-        """Folder of the layer's files; the hour bounds their number.
+        """Return the folder of the layer's files; the hour bounds their number.
 
         Returns
         -------
@@ -144,7 +144,7 @@ class DatName:
 
     @property
     def tile_key(self) -> str:
-        """The tile key.
+        """Return the tile key.
 
         Returns
         -------

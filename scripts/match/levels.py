@@ -20,7 +20,7 @@ class Picture(Protocol):
 
     @property
     def pixels(self) -> Float32:
-        """(h, w) values.
+        """Return the values.
 
         Returns
         -------
@@ -30,7 +30,7 @@ class Picture(Protocol):
 
     @property
     def mask(self) -> Bool:
-        """(h, w) validity.
+        """Return the validity.
 
         Returns
         -------
@@ -149,7 +149,7 @@ class BlockFeatures:
 
     @property
     def nbytes(self) -> int:
-        """Memory this holds at most: fields, and transforms of the small one at twice its size.
+        """Return the most memory held: fields, and transforms of the small one at twice its size.
 
         Returns
         -------

@@ -47,7 +47,7 @@ class Pair:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """Unique key in a collection.
+        """Return the key that is unique in a collection.
 
         Returns
         -------

@@ -54,7 +54,7 @@ class Features:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the arrays.
+        """Return the memory of the arrays.
 
         Returns
         -------

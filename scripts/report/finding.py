@@ -24,7 +24,7 @@ class Finding:
 
     @property
     def reason(self) -> str:
-        """What and where in one line."""
+        """Return what and where in one line."""
         return f"{self.where}: {self.what}" if self.where else self.what
 
 

@@ -28,7 +28,7 @@ class Share:
 
     @property
     def pct(self) -> float:
-        """The share in percent; 0 of nothing."""
+        """Return the share in percent; 0 of nothing."""
         return 100 * self.found / self.total if self.total else 0.0
 
 
@@ -45,7 +45,7 @@ class LeftOut:
 
     @property
     def kind(self) -> str:
-        """``"montage"`` or ``"cross"``."""
+        """Return ``"montage"`` or ``"cross"``."""
         return "cross" if self.dz else "montage"
 
 

@@ -33,7 +33,7 @@ class Stop:
 
     @property
     def headline(self) -> str:
-        """The first line of the message, and whose it is."""
+        """Return the first line of the message, and whose it is."""
         first = self.message.partition("\n")[0]
         return f"{self.rule}{f' ({self.jobs} jobs)' if self.jobs > 1 else ''}: {first}"
 

@@ -125,7 +125,7 @@ def _counts(values: Iterable[Any]) -> dict[str, int]:
 
 
 def transfer(evidence: Evidence) -> Figures:
-    """Layers and tiles converted, and the tiles that were set aside."""
+    """Return layers and tiles converted, and the tiles that were set aside."""
     table, bad = evidence["transfer"], evidence["quarantine"]
     if not table.found:
         return {"status": ABSENT}
@@ -141,7 +141,7 @@ def transfer(evidence: Evidence) -> Figures:
 
 
 def ingest(evidence: Evidence) -> Figures:
-    """Numbered layers, declared holes, pauses and restarts."""
+    """Return numbered layers, declared holes, pauses and restarts."""
     table = evidence["layers"]
     if not table.found:
         return {"status": ABSENT}
@@ -185,7 +185,7 @@ def holes_of(layers: Table) -> list[Figures]:
 
 
 def match(evidence: Evidence) -> Figures:
-    """Pairs tried and saved, per run, stage and z distance."""
+    """Return pairs tried and saved, per run, stage and z distance."""
     table = evidence.results
     if not table.found:
         return {"status": ABSENT}
@@ -276,7 +276,7 @@ def warnings_of(gate: Any) -> list[str]:  # noqa: ANN401 - the gate's document o
 
 
 def solve(evidence: Evidence) -> Figures:
-    """Residuals of the global solve, and how far tiles moved from the stage position."""
+    """Return residuals of the global solve, and how far tiles moved from the stage position."""
     table = evidence["solved"]
     if not table.found:
         return {"status": ABSENT}
@@ -296,7 +296,7 @@ def solve(evidence: Evidence) -> Figures:
 
 
 def zcorr(evidence: Evidence) -> Figures:
-    """Correlation with the next layer, thickness, and how far z was moved."""
+    """Return correlation with the next layer, thickness, and how far z was moved."""
     layers = qc_layers(evidence)
     if layers is None:
         return {"status": ABSENT}
@@ -339,7 +339,7 @@ def qc_column(layers: list[Figures], name: str) -> Array:
 
 
 def correct(evidence: Evidence) -> Figures:
-    """Corrections applied after the alignment, in order."""
+    """Return the corrections applied after the alignment, in order."""
     return {"status": GOOD, "steps": dict(evidence.corrections)}
 
 
@@ -357,7 +357,7 @@ def export(evidence: Evidence) -> Figures:
 
 
 def costs(evidence: Evidence) -> Figures:
-    """Seconds and peak memory per rule, in order of seconds, and the rate of the export."""
+    """Return seconds and peak memory per rule, in order of seconds, and the rate of the export."""
     rules = {name: _cost(jobs) for name, jobs in evidence.costs.items()}
     ordered = dict(sorted(rules.items(), key=lambda item: (-item[1]["seconds"], item[0])))
     seconds = sum(rule["seconds"] for rule in rules.values())

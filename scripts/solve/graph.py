@@ -51,7 +51,7 @@ class Tiles:
 
     @property
     def area(self) -> Array:
-        """Mean of the squared coordinates over the area of each tile.
+        """Return the mean of the squared coordinates over the area of each tile.
 
         Returns
         -------

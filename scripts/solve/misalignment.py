@@ -70,7 +70,7 @@ class Shift:
 
     @property
     def px(self) -> float:  # numpydoc ignore=RT01
-        """Length of the mean shift."""
+        """Return the length of the mean shift."""
         return float(np.hypot(*self.shift_xy))
 
     @property

@@ -152,7 +152,7 @@ class Points:
 
     @property
     def owner(self) -> Int64:
-        """Pair of each point.
+        """Return the pair of each point.
 
         Returns
         -------

@@ -42,7 +42,7 @@ class Failure:
 
     @property
     def name(self) -> str:
-        """The rule with the values of its wildcards."""
+        """Return the rule with the values of its wildcards."""
         return " ".join([self.rule, *self.wildcards.values()])
 
 

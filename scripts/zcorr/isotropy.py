@@ -81,7 +81,7 @@ class BandTexture:
 
     @property
     def variance(self) -> float:
-        """Variance of the band, noise included.
+        """Return the variance of the band, noise included.
 
         Returns
         -------

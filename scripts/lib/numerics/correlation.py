@@ -51,7 +51,7 @@ class Field:
 
     @cached_property
     def weights(self) -> Float32:
-        """1 where valid, else 0.
+        """Return 1 where valid, else 0.
 
         Returns
         -------
@@ -112,7 +112,7 @@ class Spectra:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the transforms.
+        """Return the memory of the transforms.
 
         Returns
         -------
@@ -123,7 +123,7 @@ class Spectra:
 
 
 def padded_shape(p: Field, q: Field, center: Lag, reach: Lag) -> tuple[int, int]:
-    """Size (rows, columns) in which no lag within `reach` of `center` (x, y) wraps around.
+    """Return the size in which no lag within `reach` of `center` wraps around.
 
     Parameters
     ----------

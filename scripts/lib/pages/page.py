@@ -125,7 +125,7 @@ class Table:
 
     @property
     def cells(self) -> list[list[Any]]:
-        """The rows that are shown, as text.
+        """Return the rows that are shown, as text.
 
         Returns
         -------
@@ -165,7 +165,7 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """The id of the section.
+        """Return the id of the section.
 
         Returns
         -------
