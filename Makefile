@@ -79,7 +79,7 @@ $(VIEWER)/page/index.html: $(wildcard tests/neuroglancer/*)
 
 # modules whose public functions are documented in full, parameters and returned values: all of
 # scripts/lib and of these stages but those in tests/undocumented.txt
-DOCUMENTED := correct ingest match review solve transfer zcorr
+DOCUMENTED := correct ingest match report review solve transfer zcorr
 METHODS := $(shell git ls-files 'scripts/lib/*.py' 'scripts/export/*.py') \
     $(filter-out $(shell cat tests/undocumented.txt), \
     $(shell git ls-files $(foreach s,$(DOCUMENTED),'scripts/$(s)/*.py')))

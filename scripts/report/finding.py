@@ -24,22 +24,63 @@ class Finding:
 
     @property
     def reason(self) -> str:
-        """Return what and where in one line."""
+        """Return what and where in one line.
+
+        Returns
+        -------
+        str
+            What alone where it is everywhere.
+        """
         return f"{self.where}: {self.what}" if self.where else self.what
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:
-    """Return findings with the worst first, else as they came."""
+    """Return findings with the worst first, else as they came.
+
+    Parameters
+    ----------
+    findings
+        In the order in which they are told.
+
+    Returns
+    -------
+    list of Finding
+        Those of one state in the order given.
+    """
     return sorted(findings, key=lambda one: _RANK[one.state])
 
 
 def state_of(findings: Iterable[Finding], stage: str) -> str:
-    """Return the state that the findings give a stage that the run has reached."""
+    """Return the state that the findings give a stage that the run has reached.
+
+    Parameters
+    ----------
+    findings
+        Those of any stages.
+    stage
+        Its name.
+
+    Returns
+    -------
+    str
+        Good, look or not good.
+    """
     return verdicts.worst([GOOD, *(one.state for one in findings if one.stage == stage)])
 
 
 def spans(z: Iterable[int]) -> str:
-    """Return whole numbers as runs: ``1-7, 20, 30-31``."""
+    """Return whole numbers as runs.
+
+    Parameters
+    ----------
+    z
+        In any order.
+
+    Returns
+    -------
+    str
+        ``1-7, 20, 30-31``, at most six runs.
+    """
     runs: list[list[int]] = []
     for value in sorted(z):
         if runs and value <= runs[-1][1] + 1:

@@ -20,14 +20,43 @@ MOST_PER_KIND = 5
 
 
 def findings(evidence: Evidence, figures: Mapping[str, Any], rules: Rules) -> list[Finding]:
-    """Return all findings, worst first: those beyond a limit, then what else stands out."""
+    """Return all findings, worst first: those beyond a limit, then what else stands out.
+
+    Parameters
+    ----------
+    evidence
+        What the run left.
+    figures
+        What `summary.summarise` returns.
+    rules
+        The limits.
+
+    Returns
+    -------
+    list of Finding
+        At most `MOST_PER_KIND` of each kind that stands out.
+    """
     parts = (_gaps, _closed_gate, _loose_tiles, _problems, _quarantined, _residuals, _dips)
     noticed = [finding for part in parts for finding in part(evidence)]
     return ordered([*meeting.findings(evidence), *judged(evidence, figures, rules), *noticed])
 
 
 def outliers(values: Array, *, high: bool) -> Index:
-    """Return the indices of robust outliers, worst first; none among fewer than eight values."""
+    """Return the indices of robust outliers; none among fewer than eight values.
+
+    Parameters
+    ----------
+    values
+        (n,), NaN = unknown.
+    high
+        Those above the median, else those below.
+
+    Returns
+    -------
+    Index
+        Farther than `OUTLIER_SIGMAS` from the median in units of the scaled median absolute
+        deviation, worst first.
+    """
     known = np.isfinite(values)
     if known.sum() < 8:
         return np.empty(0, np.intp)

@@ -121,11 +121,28 @@ class Table:
         return len(next(iter(self.columns.values()), ()))
 
     def where(self, mask: Column) -> Table:
-        """Return the rows where `mask` is true."""
+        """Return the rows where `mask` is true.
+
+        Parameters
+        ----------
+        mask
+            (n,) boolean.
+
+        Returns
+        -------
+        Table
+            A copy.
+        """
         return Table({name: column[mask] for name, column in self.columns.items()}, self.found)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one dict of plain values per row."""
+        """Return one dict of plain values per row.
+
+        Returns
+        -------
+        list of dict
+            Numbers as Python's own.
+        """
         lists = [column.tolist() for column in self.columns.values()]
         return [dict(zip(self.columns, row, strict=True)) for row in zip(*lists, strict=True)]
 
@@ -158,7 +175,31 @@ def gather(
     stacks: Sequence[str | Path] = (),
     truth_path: Path | None = None,
 ) -> Evidence:
-    """Read the working directory `root`; the file lists are relative to it."""
+    """Read what a run has left in its working directory.
+
+    Parameters
+    ----------
+    root
+        The working directory.
+    results
+        Tables of matching, relative to `root`.
+    corrections
+        ``correct/<step>.json`` in the order of the steps, relative to `root`.
+    stacks
+        Receipts, relative to `root`.
+    truth_path
+        Truth of a simulated acquisition; None: no score.
+
+    Returns
+    -------
+    Evidence
+        Files that are not there are empty tables, or None.
+
+    Raises
+    ------
+    ValueError
+        When a table lacks a column or a cell is no number.
+    """
     tables = {name: read_columns(root / path, kinds) for name, (path, kinds) in TABLES.items()}
     z_coords = root / Z_COORDS
     corrected = truth.read_z_coords(z_coords) if z_coords.exists() else {}
@@ -176,7 +217,19 @@ def gather(
 
 
 def read_columns(path: Path, kinds: Kinds) -> Table:
-    """Read the columns `kinds` of a table; absent file = empty table.
+    """Read columns of a table.
+
+    Parameters
+    ----------
+    path
+        TSV, unpacked when the name ends in ``.gz``.
+    kinds
+        Type by name of the column.
+
+    Returns
+    -------
+    Table
+        Columns of float64 with NaN, int64 with `ABSENT`, or text; no rows when there is no file.
 
     Raises
     ------
@@ -240,6 +293,16 @@ def read_costs(folder: Path) -> dict[str, list[dict[str, float]]]:
     """Read Snakemake's benchmark files: seconds, CPU seconds and MB of every job, by rule.
 
     A job that ends within a second or so has no measured memory ("NA" or "-"): NaN.
+
+    Parameters
+    ----------
+    folder
+        ``benchmarks`` of the working directory.
+
+    Returns
+    -------
+    dict
+        Of each job ``s`` and ``cpu_time`` in seconds and ``max_rss`` in MB, by rule.
     """
     out: dict[str, list[dict[str, float]]] = {}
     for path in sorted(folder.rglob("*.tsv")):

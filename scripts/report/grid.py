@@ -28,7 +28,13 @@ class Share:
 
     @property
     def pct(self) -> float:
-        """Return the share in percent; 0 of nothing."""
+        """Return the share in percent; 0 of nothing.
+
+        Returns
+        -------
+        float
+            0 to 100.
+        """
         return 100 * self.found / self.total if self.total else 0.0
 
 
@@ -45,12 +51,29 @@ class LeftOut:
 
     @property
     def kind(self) -> str:
-        """Return ``"montage"`` or ``"cross"``."""
+        """Return ``"montage"`` or ``"cross"``.
+
+        Returns
+        -------
+        str
+            Pairs of one layer, or of two.
+        """
         return "cross" if self.dz else "montage"
 
 
 def cell(row: int, column: int) -> Cell:
-    """Return the name of a cell."""
+    """Return the name of a cell.
+
+    Parameters
+    ----------
+    row, column
+        From 0.
+
+    Returns
+    -------
+    Cell
+        ``<row>-<column>``.
+    """
     return f"{row}-{column}"
 
 
@@ -76,7 +99,20 @@ def missing(layers: Table) -> dict[Cell, Share]:
 
 
 def absent_lines(found: Mapping[Cell, Share], rows: int, columns: int) -> list[str]:
-    """Return the rows and columns of the grid that no layer has, as ``column 2``."""
+    """Return the rows and columns of the grid that no layer has.
+
+    Parameters
+    ----------
+    found
+        What `missing` returns.
+    rows, columns
+        Size of the grid, as configured.
+
+    Returns
+    -------
+    list of str
+        As ``column 2``, rows first.
+    """
     gone = {name for name, share in found.items() if share.found == share.total}
     lines = {f"row {r}": {cell(r, c) for c in range(columns)} for r in range(rows)}
     lines |= {f"column {c}": {cell(r, c) for r in range(rows)} for c in range(columns)}
@@ -84,7 +120,18 @@ def absent_lines(found: Mapping[Cell, Share], rows: int, columns: int) -> list[s
 
 
 def asked(tiles: Table) -> dict[str, tuple[int, Cell]]:
-    """Return z and cell of every tile that ought to match: neither excluded nor resin."""
+    """Return z and cell of every tile that ought to match: neither excluded nor resin.
+
+    Parameters
+    ----------
+    tiles
+        Table ``review`` of the evidence.
+
+    Returns
+    -------
+    dict
+        z and cell by tile id.
+    """
     kinds = tiles["kind"].tolist() if "kind" in tiles.columns else [""] * len(tiles)
     each = zip(
         tiles["tile_id"].tolist(), tiles["z"].tolist(), tiles["row"].tolist(),
@@ -98,7 +145,18 @@ def asked(tiles: Table) -> dict[str, tuple[int, Cell]]:
 
 
 def edges(evidence: Evidence) -> dict[Edge, Share]:
-    """Count, for each edge of the grid, the layers with matches among those with both its tiles."""
+    """Count, for each edge of the grid, the layers with matches among those with both its tiles.
+
+    Parameters
+    ----------
+    evidence
+        Its tables ``review`` and ``results`` are used.
+
+    Returns
+    -------
+    dict
+        By edge; ``z`` are the layers without matches.
+    """
     tiles = asked(evidence["review"])
     present: dict[Edge, set[int]] = defaultdict(set)
     cells: dict[int, set[Cell]] = defaultdict(set)
@@ -132,7 +190,18 @@ def _edge(a: Cell, b: Cell) -> Edge:
 
 
 def runs(evidence: Evidence) -> dict[str, Share]:
-    """Count the saved pairs of near layers by run, among tiles that ought to match."""
+    """Count the saved pairs of near layers by run, among tiles that ought to match.
+
+    Parameters
+    ----------
+    evidence
+        Its tables ``review`` and ``results`` are used.
+
+    Returns
+    -------
+    dict
+        By run; ``z`` are the lower layers of pairs without matches.
+    """
     table, tiles = evidence.results, asked(evidence["review"])
     near = table.where(table["dz"] <= 1)
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
@@ -151,7 +220,18 @@ def runs(evidence: Evidence) -> dict[str, Share]:
 
 
 def left_out(evidence: Evidence) -> list[LeftOut]:
-    """Return, for each edge of near layers, the pairs that the solve gave no weight."""
+    """Return, for each edge of near layers, the pairs that the solve gave no weight.
+
+    Parameters
+    ----------
+    evidence
+        Its tables ``pairs`` and ``solved`` are used.
+
+    Returns
+    -------
+    list of LeftOut
+        The longest row of such pairs of each edge that has any.
+    """
     table = evidence["pairs"].where(evidence["pairs"]["dz"] <= 1)
     place = _places(evidence["solved"])
     edges: dict[tuple[Edge, int], list[tuple[int, str, str, bool]]] = defaultdict(list)

@@ -32,13 +32,41 @@ class Rules:
 
     @staticmethod
     def of(section: Mapping[str, Any], names: Mapping[str, Any]) -> Rules:
-        """Take the rules from ``report.limits`` and from the names of the volume."""
+        """Take the rules from ``report.limits`` and from the names of the volume.
+
+        Parameters
+        ----------
+        section
+            ``report.limits`` of the config.
+        names
+            Grid and pixel size of the volume.
+
+        Returns
+        -------
+        Rules
+            Lengths in px and nm, as their names say.
+        """
         grid_ = names["rows"], names["columns"]
         return Rules(verdicts.limits(section), section["least"], *grid_, names["pixel_nm"])
 
 
 def judged(evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Finding]:
-    """Yield a finding for each figure beyond its limit, in the order in which they are told."""
+    """Yield a finding for each figure beyond its limit, in the order in which they are told.
+
+    Parameters
+    ----------
+    evidence
+        What the run left.
+    figures
+        What `summary.summarise` returns.
+    rules
+        The limits.
+
+    Yields
+    ------
+    Finding
+        Its state is that of the figure.
+    """
     parts: tuple[Callable[[Evidence, Figures, Rules], Iterator[Finding]], ...] = (
         _grid, _holes, _unmatched, _runs, _left_out, _clusters, _residuals, _worst_tile, _shapes,
         _correlation, _thickness,

@@ -48,7 +48,18 @@ class Place:
 
 
 def cards(document: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """Return what is left over as headline figures: rms with its error, px."""
+    """Return what is left over as headline figures: rms with its error, px.
+
+    Parameters
+    ----------
+    document
+        ``solve/misalignment.json``, or None.
+
+    Returns
+    -------
+    list of tuple
+        Name and value; empty without the document.
+    """
     out = []
     for kind, words in KINDS.items():
         figures = (document or {}).get(f"{kind}s", {})
@@ -62,7 +73,18 @@ def _with_error(value: float, error: float | None) -> str:
 
 
 def rows(document: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """Return the same with nm, the worst place and how many were measured."""
+    """Return what is left over also in nm, with the worst place and how many were measured.
+
+    Parameters
+    ----------
+    document
+        ``solve/misalignment.json``, or None.
+
+    Returns
+    -------
+    list of tuple
+        Name and value; empty without the document.
+    """
     out = []
     for kind, words in KINDS.items():
         figures = (document or {}).get(f"{kind}s", {})
@@ -76,7 +98,18 @@ def rows(document: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def findings(evidence: Evidence) -> Iterator[Finding]:
-    """Yield the reasons of the measure's own verdict; the first has its state."""
+    """Yield the reasons of the measure's own verdict; the first has its state.
+
+    Parameters
+    ----------
+    evidence
+        What the run left.
+
+    Yields
+    ------
+    Finding
+        At most `MOST_REASONS`.
+    """
     document = evidence.documents["misalignment"]
     for i, reason in enumerate((document or {}).get("reasons", [])[:MOST_REASONS]):
         advice = "look at the pictures of section solve, then at the matches of these tiles"
@@ -85,7 +118,18 @@ def findings(evidence: Evidence) -> Iterator[Finding]:
 
 
 def plot(table: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or None
-    """Plot what is left over against z: rms of the places of a layer, and the worst of them."""
+    """Plot what is left over against z: rms of the places of a layer, and the worst of them.
+
+    Parameters
+    ----------
+    table
+        ``solve/misalignment.tsv.gz``.
+
+    Returns
+    -------
+    Bokeh figure or None
+        None where nothing was measured.
+    """
     known = table.where(_measured(table))
     series = {}
     for kind, words in KINDS.items():
@@ -106,7 +150,22 @@ def _measured(table: Table) -> Any:  # noqa: ANN401 - a boolean column
 
 
 def confirmed(table: Table, pairs: Sequence[tuple[str, str]], most_px: float) -> bool:
-    """Tell whether the pixels of every pair of tiles were measured and lie within `most_px`."""
+    """Tell whether the pixels of every pair of tiles were measured and lie within `most_px`.
+
+    Parameters
+    ----------
+    table
+        ``solve/misalignment.tsv.gz``.
+    pairs
+        Tile ids.
+    most_px
+        Largest shift that counts as meeting.
+
+    Returns
+    -------
+    bool
+        False without pairs.
+    """
     known = table.where(_measured(table) & (table["px"] <= most_px))
     ends = zip(known["p_id"].tolist(), known["q_id"].tolist(), strict=True)
     good = {frozenset(pair) for pair in ends}
@@ -114,7 +173,18 @@ def confirmed(table: Table, pairs: Sequence[tuple[str, str]], most_px: float) ->
 
 
 def places(evidence: Evidence) -> list[Place]:
-    """Return what is shown: the worst place of each kind, then pairs left out in a row."""
+    """Return what is shown: the worst place of each kind, then pairs left out in a row.
+
+    Parameters
+    ----------
+    evidence
+        What the run left.
+
+    Returns
+    -------
+    list of Place
+        At most `MOST` of the pairs.
+    """
     return [*_worst(evidence["misalignment"]), *_left_out(evidence)]
 
 
@@ -148,7 +218,22 @@ def _left_out(evidence: Evidence) -> Iterator[Place]:
 
 
 def draw(service: Stacks, stack: str, shown: Sequence[Place]) -> list[Shown]:
-    """Draw places: the one tile, the other, and both over one another."""
+    """Draw places: the one tile, the other, and both over one another.
+
+    Parameters
+    ----------
+    service
+        Gives tiles.
+    stack
+        Name of the aligned stack.
+    shown
+        The places.
+
+    Returns
+    -------
+    list of Shown
+        Those that can be drawn, `ENLARGED` times.
+    """
     out = [_drawn(service, stack, place) for place in shown]
     return [one for one in out if one is not None]
 

@@ -31,13 +31,37 @@ Layers = Callable[[int], TileSet]  # tiles of one layer
 
 
 def stretched(picture: Picture, low: float, high: float) -> Bytes:
-    """Spread grey values low..high over 0..255; (h, w, 2), transparent where there is no data."""
+    """Spread grey values over 0 to 255.
+
+    Parameters
+    ----------
+    picture
+        Any grey values.
+    low, high
+        Grey values that become 0 and 255.
+
+    Returns
+    -------
+    Bytes
+        (h, w, 2) uint8, grey and opacity: transparent where there is no data.
+    """
     levels = pictures.grey(picture.pixels, low, high)
     return np.asarray(np.dstack([levels, picture.mask.astype(np.uint8) * 255]))
 
 
 def contrast(each: Iterable[Picture]) -> tuple[float, float]:
-    """Return the grey values of the 0.1th and 99.9th percentile over all pictures."""
+    """Return the grey values of the 0.1th and 99.9th percentile over all pictures.
+
+    Parameters
+    ----------
+    each
+        Pictures that are shown alike.
+
+    Returns
+    -------
+    tuple of float
+        Low, high.
+    """
     return pictures.limits([one.pixels[one.mask] for one in each], 0.1, 99.9)
 
 
@@ -47,13 +71,49 @@ def contrast(each: Iterable[Picture]) -> tuple[float, float]:
 
 
 def layer(tiles: TileSet, box: Box, *, scale: float, blend: str = "last") -> Picture:
-    """Render one layer inside `box`."""
+    """Render one layer inside a box.
+
+    Parameters
+    ----------
+    tiles
+        Tiles of the layer.
+    box
+        World px, widened to whole pixels.
+    scale
+        px of the picture per world px.
+    blend
+        As `compose.render` takes it.
+
+    Returns
+    -------
+    Picture
+        Has the size of `box` times `scale`.
+    """
     box = boxes.whole(box, scale)
     return compose.render(compose.place(tiles), box, scale=scale, blend=blend)
 
 
 def section(layers: Layers, z: Sequence[int], box: Box, *, y: float, scale: float) -> Picture:
-    """Cut across layers: the line `y` of each layer, one row of the picture per layer in `z`."""
+    """Cut across layers: one row of the picture for each layer.
+
+    Parameters
+    ----------
+    layers
+        Gives the tiles of a layer.
+    z
+        Layers, from the top of the picture down.
+    box
+        Its extent in x, world px.
+    y
+        The line of each layer, world px.
+    scale
+        px of the picture per world px.
+
+    Returns
+    -------
+    Picture
+        (len(z), w).
+    """
     line = boxes.of_pixels(box.x0, y, 1, boxes.shape(box, scale)[1], scale)
     rows = [compose.render(compose.place(layers(k)), line, scale=scale, blend="last") for k in z]
     return Picture(
@@ -63,14 +123,38 @@ def section(layers: Layers, z: Sequence[int], box: Box, *, y: float, scale: floa
 
 
 def tall(picture: Bytes, factor: float) -> Bytes:
-    """Repeat rows so that a layer is as thick as it should be beside the pixel size."""
+    """Repeat rows so that a layer is as thick as it should be beside the pixel size.
+
+    Parameters
+    ----------
+    picture
+        (h, w, …), a row for each layer.
+    factor
+        Thickness of a layer in pixels.
+
+    Returns
+    -------
+    Bytes
+        (h * factor, w, …).
+    """
     n = max(1, round(len(picture) * factor))
     rows = np.minimum((np.arange(n) / factor).astype(int), len(picture) - 1)
     return np.asarray(picture[rows])
 
 
 def middle_layers(z: Sequence[int]) -> list[int]:
-    """Return at most `MOST_LAYERS` layers without a gap, from the middle of the stack."""
+    """Return at most `MOST_LAYERS` layers without a gap, from the middle of the stack.
+
+    Parameters
+    ----------
+    z
+        Layers, ascending.
+
+    Returns
+    -------
+    list of int
+        z.
+    """
     if len(z) <= MOST_LAYERS:
         return list(z)
     start = (len(z) - MOST_LAYERS) // 2
@@ -81,6 +165,16 @@ def seam(placed: Sequence[Placed]) -> Box | None:
     """Return a small box on the border of two overlapping tiles of a layer; None without overlap.
 
     The tile with the greater id, the right or lower one, lies on top: a step shows at its edge.
+
+    Parameters
+    ----------
+    placed
+        Tiles of a layer.
+
+    Returns
+    -------
+    Box or None
+        `SEAM_PX` wide and high, world px.
     """
     overlaps = [
         Box(max(a.x0, b.x0), max(a.y0, b.y0), min(a.x1, b.x1), min(a.y1, b.y1))
@@ -98,7 +192,24 @@ def seam(placed: Sequence[Placed]) -> Box | None:
 
 
 def outlined(picture: Bytes, placed: Sequence[Placed], box: Box, scale: float) -> Bytes:
-    """Draw the tiles' outlines over a stretched picture of a layer; (h, w, 3) colors."""
+    """Draw the tiles' outlines over a stretched picture of a layer.
+
+    Parameters
+    ----------
+    picture
+        (h, w, 2) of `stretched`.
+    placed
+        Its tiles.
+    box
+        Box of the picture, world px.
+    scale
+        px of the picture per world px.
+
+    Returns
+    -------
+    Bytes
+        (h, w, 3) uint8.
+    """
     canvas = pictures.colors(np.where(picture[..., 1] > 0, picture[..., 0], 255).astype(np.uint8))
     for one in placed:
         corner = geometry.corners(one.tile.width, one.tile.height)[[0, 1, 3, 2]]
@@ -126,6 +237,18 @@ def slices(level: Level, *, most_layers: int = MOST_LAYERS) -> Slices:
     """Cut a level of the exported volume through its middle.
 
     The slice in x and z lies at 7/10 of the height, clear of the middle seam.
+
+    Parameters
+    ----------
+    level
+        A level of the exported volume.
+    most_layers
+        Voxels along z that are shown, from the middle.
+
+    Returns
+    -------
+    Slices
+        0 in the volume is no data.
     """
     depth, height, width = level.shape_zyx
     z, y, x = depth // 2, min(height - 1, height * 7 // 10), width // 2
@@ -139,7 +262,20 @@ def slices(level: Level, *, most_layers: int = MOST_LAYERS) -> Slices:
 
 
 def contact(level: Level, count: int = 8) -> list[tuple[int, Picture]]:
-    """Return `count` evenly spaced layers of a level of the exported volume, with their z index."""
+    """Return evenly spaced layers of a level of the exported volume, with their z index.
+
+    Parameters
+    ----------
+    level
+        A level of the exported volume.
+    count
+        At most so many.
+
+    Returns
+    -------
+    list of tuple
+        Voxel index in z, ascending; the first and last layer are not among them.
+    """
     depth, height, width = level.shape_zyx
     at = np.unique(np.linspace(0, depth - 1, count + 2).astype(int)[1:-1])
     whole = (slice(0, height), slice(0, width))

@@ -22,6 +22,18 @@ LEVEL_PX = 1400  # the exported volume is shown at the first level no larger tha
 def truth_file(configured: str | None, dat_root: str) -> Path | None:
     """Return the truth of a simulated acquisition: as configured, else found beside the files.
 
+    Parameters
+    ----------
+    configured
+        ``report.truth`` of the config; None: look for one.
+    dat_root
+        Folder of the ``.dat`` files.
+
+    Returns
+    -------
+    Path or None
+        None where there is none.
+
     Raises
     ------
     UserError
@@ -38,7 +50,18 @@ def truth_file(configured: str | None, dat_root: str) -> Path | None:
 
 
 def album_names(names: Mapping[str, Any]) -> Names:
-    """Return the names of stacks and collection from the job's parameters."""
+    """Return the names of stacks and collection from the job's parameters.
+
+    Parameters
+    ----------
+    names
+        Those of stacks, collection and steps, and voxel size in nm.
+
+    Returns
+    -------
+    Names
+        With the thickness of a layer in pixels.
+    """
     return Names(
         acquire=names["acquire"],
         align=names["align"],
@@ -50,7 +73,18 @@ def album_names(names: Mapping[str, Any]) -> Names:
 
 
 def level(evidence: Evidence) -> tuple[Level, float] | None:
-    """Open the level of the exported volume that suits a page; gives it with its scale."""
+    """Open the level of the exported volume that suits a page.
+
+    Parameters
+    ----------
+    evidence
+        What the run left.
+
+    Returns
+    -------
+    tuple or None
+        Level and its scale; None before the export.
+    """
     document = evidence.documents["volume"]
     if document is None:
         return None
@@ -62,7 +96,22 @@ def level(evidence: Evidence) -> tuple[Level, float] | None:
 
 
 def facts(evidence: Evidence, render: Mapping[str, str], names: Mapping[str, Any]) -> Facts:
-    """Return what the issue text prints; a service is named only when one is configured."""
+    """Return what the issue text prints; a service is named only when one is configured.
+
+    Parameters
+    ----------
+    evidence
+        What the run left.
+    render
+        Owner and project.
+    names
+        Those of stacks and collection.
+
+    Returns
+    -------
+    Facts
+        Paths as the export wrote them.
+    """
     document = evidence.documents["volume"] or {}
     listed = document.get("targets", [])
     origin_zyx = document.get("origin_px_zyx", (0, 0, 0))
@@ -83,7 +132,20 @@ def facts(evidence: Evidence, render: Mapping[str, str], names: Mapping[str, Any
 
 
 def where(evidence: Evidence, folder: Path) -> Where:
-    """Return the absolute places of the working directory and of the exported volume."""
+    """Return the absolute places of the working directory and of the exported volume.
+
+    Parameters
+    ----------
+    evidence
+        What the run left.
+    folder
+        The working directory, absolute.
+
+    Returns
+    -------
+    Where
+        Volumes as container and data set.
+    """
     listed = (evidence.documents["volume"] or {}).get("targets", [])
     return Where(str(folder), [_container(str(folder / one["path"])) for one in listed])
 

@@ -33,7 +33,13 @@ class Stop:
 
     @property
     def headline(self) -> str:
-        """Return the first line of the message, and whose it is."""
+        """Return the first line of the message, and whose it is.
+
+        Returns
+        -------
+        str
+            With the number of jobs where they are several.
+        """
         first = self.message.partition("\n")[0]
         return f"{self.rule}{f' ({self.jobs} jobs)' if self.jobs > 1 else ''}: {first}"
 
@@ -66,7 +72,18 @@ def stops(root: Path = Path()) -> list[Stop]:
 
 
 def last_error(log: Path) -> str:
-    """Return the message of the last record of a log if it is an error, else the empty text."""
+    """Return the message of the last record of a log if it is an error, else the empty text.
+
+    Parameters
+    ----------
+    log
+        Log of a job.
+
+    Returns
+    -------
+    str
+        The last line alone of a traceback.
+    """
     with log.open("rb") as stream:
         stream.seek(max(0, log.stat().st_size - _TAIL_BYTES))
         text = stream.read().decode("utf-8", errors="replace")

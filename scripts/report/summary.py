@@ -29,7 +29,20 @@ _FAILURE = re.compile(r"([A-Za-z0-9_.-]+):([A-Za-z_]+)")  # "crossPass1:few_inli
 
 
 def summarise(evidence: Evidence, *, volume: str) -> Figures:
-    """Return all figures of a run."""
+    """Return all figures of a run.
+
+    Parameters
+    ----------
+    evidence
+        What the run left.
+    volume
+        Name of the volume.
+
+    Returns
+    -------
+    dict
+        A block for each stage, without verdict; JSON values, units in the names.
+    """
     made = {
         "transfer": transfer,
         "ingest": ingest,
@@ -53,6 +66,18 @@ def judge(figures: Figures, findings: Sequence[Finding]) -> Figures:
     """Return the figures with the state of each stage and the verdict on the whole, with reasons.
 
     Notes, whose state is good, are no reasons.
+
+    Parameters
+    ----------
+    figures
+        What `summarise` returns.
+    findings
+        In any order.
+
+    Returns
+    -------
+    dict
+        As ``report/summary.json``.
     """
     out = {key: value for key, value in figures.items() if key not in ("volume", "verdict")}
     told = [one for one in ordered(findings) if one.state != GOOD]
@@ -69,7 +94,18 @@ def judge(figures: Figures, findings: Sequence[Finding]) -> Figures:
 
 
 def headline(evidence: Evidence) -> Figures:
-    """Count every tile once: placed, patched, missing, excluded or not placed."""
+    """Count every tile once: placed, patched, missing, excluded or not placed.
+
+    Parameters
+    ----------
+    evidence
+        What the run left.
+
+    Returns
+    -------
+    dict
+        Tiles; together all that were acquired or are missing.
+    """
     solved, review = evidence["solved"], evidence["review"]
     ids = set(solved["tile_id"].tolist())
     patches = set(review["tile_id"][review["state"] == "patched"].tolist())
@@ -91,7 +127,18 @@ def headline(evidence: Evidence) -> Figures:
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Return JSON values only: numpy scalars become numbers, what is not finite becomes None."""
+    """Return JSON values only: numpy scalars become numbers, what is not finite becomes None.
+
+    Parameters
+    ----------
+    value
+        Mappings and lists of numbers, numpy scalars and texts.
+
+    Returns
+    -------
+    Any
+        Floats with nine decimals.
+    """
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -104,7 +151,18 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def quantiles(values: Array) -> Figures:
-    """Return count, min, max, mean and quantiles of finite values; only a count when none is."""
+    """Return count, min, max, mean and quantiles of finite values; only a count when none is.
+
+    Parameters
+    ----------
+    values
+        (n,), any unit.
+
+    Returns
+    -------
+    dict
+        In the unit of `values`; see `QUANTILES`.
+    """
     known = values[np.isfinite(values)]
     if not len(known):
         return {"count": 0}
@@ -171,7 +229,18 @@ def _settings_changed(metadata: Figures | None) -> list[Figures] | None:
 
 
 def holes_of(layers: Table) -> list[Figures]:
-    """Return every layer that lacks tiles: z, layer id, status and the keys of missing tiles."""
+    """Return every layer that lacks tiles: z, layer id, status and the keys of missing tiles.
+
+    Parameters
+    ----------
+    layers
+        Table ``layers`` of the evidence.
+
+    Returns
+    -------
+    list of dict
+        In order of z.
+    """
     lacking = layers.where((layers["missing"] != "") | (layers["status"] == "gap"))
     return [
         {
@@ -222,7 +291,18 @@ def _run(table: Table) -> Figures:
 
 
 def stage_counts(table: Table) -> dict[str, Figures]:
-    """Count, per match stage in order of use, the pairs processed, saved and why not saved."""
+    """Count, per match stage in order of use, the pairs processed, saved and why not saved.
+
+    Parameters
+    ----------
+    table
+        Results of a run of the matching.
+
+    Returns
+    -------
+    dict
+        By stage.
+    """
     out: dict[str, Figures] = {}
 
     def of(stage: str) -> Figures:
@@ -325,7 +405,18 @@ def _inferred(evidence: Evidence) -> Figures:
 
 
 def qc_layers(evidence: Evidence) -> list[Figures] | None:
-    """Return the rows of zcorr/qc.json in order of z; None when there is none."""
+    """Return the rows of zcorr/qc.json in order of z; None when there is none.
+
+    Parameters
+    ----------
+    evidence
+        What the run left.
+
+    Returns
+    -------
+    list of Figures or None
+        Rows of `zcorr.qc`.
+    """
     document = evidence.documents["qc"]
     if document is None:
         return None
@@ -334,7 +425,20 @@ def qc_layers(evidence: Evidence) -> list[Figures] | None:
 
 
 def qc_column(layers: list[Figures], name: str) -> Array:
-    """Return one column of the layers' quality table; NaN where it has no value."""
+    """Return one column of the layers' quality table; NaN where it has no value.
+
+    Parameters
+    ----------
+    layers
+        What `qc_layers` returns.
+    name
+        Name of the column.
+
+    Returns
+    -------
+    Array
+        (n,).
+    """
     return np.array([np.nan if row.get(name) is None else row[name] for row in layers], float)
 
 

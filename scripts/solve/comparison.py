@@ -26,7 +26,7 @@ def parameter_sets(section: Parameters) -> tuple[Parameters, Parameters]:
 
     Returns
     -------
-    tuple of Parameters
+    tuple of dict
         First as it stands, second with what ``compare`` changes; numbers given as text are read.
 
     Raises

@@ -157,7 +157,7 @@ def due(
 
     Returns
     -------
-    Due
+    dict
         A reason by layer id, "" for what is no layer; {} when all is as the last plan left it.
     """
     found = {file.found.path: (layer, file.found) for layer, f in layers.items() for file in f}

@@ -50,7 +50,7 @@ class View:
 
         Returns
         -------
-        Due
+        dict
             A reason by layer id.
         """
         return planning.due(self.previous, self.layers, self.misfits, self.on_disk, self.limits)
