@@ -372,6 +372,24 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
     return [dict(zip(columns, line, strict=False)) for line in lines if line]
 
 
+def open_table(path: str | Path) -> io.TextIOBase:
+    """Open a table of `write_table` as a stream of text, for tables too large for `read_table`.
+
+    Parameters
+    ----------
+    path
+        The file; unpacked when the name ends in ``.gz``.
+
+    Returns
+    -------
+    TextIOBase
+        As `csv.reader` takes it; the caller closes it.
+    """
+    if str(path).endswith(".gz"):
+        return gzip.open(path, "rt", encoding="utf-8", newline="")
+    return Path(path).open(encoding="utf-8", newline="")
+
+
 def grouped(rows: Iterable[_Row], column: str) -> dict[str, list[_Row]]:
     """Return the rows of a table by the text of a column.
 

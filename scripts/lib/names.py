@@ -209,6 +209,25 @@ def parse_dat(name: str) -> DatName:
     return DatName(layer, int(match["section"]), int(match["row"]), int(match["column"]))
 
 
+def dat_or_none(name: str | None) -> DatName | None:
+    """Read the name of a ``.dat`` file, where it may be none.
+
+    Parameters
+    ----------
+    name
+        Without a folder.
+
+    Returns
+    -------
+    DatName or None
+        As `parse_dat`; None where that would raise, and for None.
+    """
+    try:
+        return None if name is None else parse_dat(name)
+    except ValueError:
+        return None
+
+
 def _checked(scope: str, stamp: str, text: str) -> LayerName:
     try:
         return _known(scope, stamp)

@@ -6,8 +6,6 @@ A file that is not there gives an empty table or None: the report tells how far 
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -238,7 +236,7 @@ def read_columns(path: Path, kinds: Kinds) -> Table:
     """
     if not path.exists():
         return Table({name: _column([], kind) for name, kind in kinds.items()}, found=False)
-    with _open_text(path) as stream:
+    with files.open_table(path) as stream:
         reader = csv.reader(stream, delimiter="\t")
         header = next(reader, [])
         missing = sorted(set(kinds) - set(header) - OPTIONAL)
@@ -256,12 +254,6 @@ def read_columns(path: Path, kinds: Kinds) -> Table:
         except ValueError as error:
             raise ValueError(f"{path}: column {name}: {error}") from error
     return Table(columns)
-
-
-def _open_text(path: Path) -> io.TextIOBase:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
 
 
 def _column(cells: Sequence[str], kind: type) -> Column:

@@ -28,22 +28,6 @@ class Condition:
     noise: float  # sd of pixel noise, grey levels of the level read
 
 
-def level_of(width: int, height: int) -> int:
-    """Return the deepest mipmap level whose shorter side is still `SIDE_PX` px.
-
-    Parameters
-    ----------
-    width, height
-        px of level 0.
-
-    Returns
-    -------
-    int
-        0 is the whole picture.
-    """
-    return max(0, (min(width, height) // SIDE_PX).bit_length() - 1)
-
-
 def condition(image: Image, valid: Bool) -> Condition:
     """Measure saturation, lost lines and noise of a picture.
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib.arrays import Bool, Int64
+from scripts.lib.files import open_table
 
 COLUMNS = (
     "by", "run", "key", "planned", "saved", "saved_pct", "matches_median", "matches_low",
@@ -66,7 +65,7 @@ def read(paths: Sequence[str | Path]) -> Pairs:
     """
     found: dict[str, list[str]] = {name: [] for name in (*TEXTS, *KINDS)}
     for path in paths:
-        with _text(Path(path)) as stream:
+        with open_table(path) as stream:
             rows = csv.reader(stream, delimiter="\t")
             header = next(rows)
             at = [(header.index(name), column.append) for name, column in found.items()]
@@ -74,12 +73,6 @@ def read(paths: Sequence[str | Path]) -> Pairs:
                 for i, append in at:
                     append(row[i])
     return of_columns(found)
-
-
-def _text(path: Path) -> io.TextIOBase:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", newline="")
-    return path.open(encoding="utf-8", newline="")
 
 
 def of_columns(found: Mapping[str, Sequence[str]]) -> Pairs:

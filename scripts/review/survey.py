@@ -43,7 +43,7 @@ def read_pixels(tile: TileSpec) -> Pixels:
     valid : ndarray
         (h, w) bool, where the tile has data.
     """
-    level = condition.level_of(tile.width, tile.height)
+    level = texture.level_of(tile.width, tile.height, condition.SIDE_PX)
     image = read_image(tile.image_url, level)
     mask = read_mask(tile.mask_url, (tile.height, tile.width), level)
     valid = np.ones(image.shape, bool) if mask is None else np.asarray(mask > 254)

@@ -18,20 +18,22 @@ SHORT_SIDE = 48  # px the shorter side keeps at least at the level that is read
 FINE, COARSE = 1.0, 4.0  # px of the small level; sigmas of the band
 
 
-def level_of(width: int, height: int) -> int:
-    """Return the deepest mipmap level whose shorter side is still `SHORT_SIDE` px.
+def level_of(width: int, height: int, least_px: int = SHORT_SIDE) -> int:
+    """Return the deepest mipmap level whose shorter side is still long enough.
 
     Parameters
     ----------
     width, height
         px of level 0.
+    least_px
+        The shorter side at that level.
 
     Returns
     -------
     int
         0 is the whole picture.
     """
-    return max(0, (min(width, height) // SHORT_SIDE).bit_length() - 1)
+    return max(0, (min(width, height) // least_px).bit_length() - 1)
 
 
 def score(image: Image, valid: Bool) -> float:

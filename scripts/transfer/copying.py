@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from scripts.lib.files import atomic_path, remove_partials
-from scripts.lib.names import DatName, LayerName, parse_dat
+from scripts.lib.names import DatName, LayerName, dat_or_none
 from scripts.transfer import dat, space
 from scripts.transfer.dat import DatError
 from scripts.transfer.flags import Flag, order
@@ -158,11 +158,10 @@ def missing(
     found: dict[str, CopyTask] = {}
     for path, size in sorted(on_scope.items()):
         name = Path(path).name
-        try:
-            tile = parse_dat(name)
-        except ValueError:
+        tile = dat_or_none(name)
+        if tile is None or name.lower() in known:
             continue
-        if name.lower() not in known and wanted(tile) and here.get(name) != size:
+        if wanted(tile) and here.get(name) != size:
             found.setdefault(name, CopyTask(tile, name, path, size, None))
     return sorted(found.values(), key=lambda task: order(task.tile))
 

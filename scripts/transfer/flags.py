@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from scripts.lib.names import DatName, parse_dat
+from scripts.lib.names import DatName, dat_or_none
 
 _FLAG = re.compile(
     r"(?P<data_set>[^^]+)\^(?P<drive>[A-Za-z])\^\^(?P<folders>(?:[^^]+\^)*)(?P<dat>[^^]+\.dat)\^keep"
@@ -77,11 +77,8 @@ def parse_flag(name: str) -> Flag | None:
         None when it is no keep flag.
     """
     match = _FLAG.fullmatch(name)
-    if match is None:
-        return None
-    try:
-        tile = parse_dat(match["dat"])
-    except ValueError:
+    tile = dat_or_none(match["dat"]) if match else None
+    if match is None or tile is None:
         return None
     folders = tuple(match["folders"].split("^")[:-1])
     return Flag(name, match["data_set"], match["drive"], folders, match["dat"], tile)

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from scripts.lib.job import UserError
-from scripts.lib.names import DatName, LayerName, parse_dat, parse_layer
+from scripts.lib.names import DatName, LayerName, dat_or_none, parse_dat, parse_layer
 
 
 @dataclass(frozen=True)
@@ -201,11 +201,8 @@ def not_the_corners(ends: Mapping[str, str | None], grid: Grid) -> list[str]:
     said = []
     corners = ((0, 0), (grid.rows - 1, grid.columns - 1))
     for (key, end), cell in zip(ends.items(), corners, strict=True):
-        try:
-            name = parse_dat(end or "")
-        except ValueError:
-            continue
-        if (name.section, name.row, name.column) != (0, *cell):
+        name = dat_or_none(end)
+        if name is not None and (name.section, name.row, name.column) != (0, *cell):
             said.append(
                 f"{key}: expected tile 0-{cell[0]}-{cell[1]} of a grid of {grid.rows} x "
                 f"{grid.columns}, found {name.tile_key} ({end}): is the grid right?"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from scripts.lib.names import DatName, parse_dat
+from scripts.lib.names import dat_or_none
 from scripts.transfer import layers, transfer_info
 from scripts.transfer.transfer_info import ARCHIVE, CORRECT
 
@@ -156,10 +156,10 @@ def _range(info: Info, now: datetime) -> Iterator[Remark]:
         return
     bad = False
     for key in ("first_dat_name", "last_dat_name"):
-        if scope[key] is not None and _parsed(scope[key]) is None:
+        if scope[key] is not None and dat_or_none(scope[key]) is None:
             bad = True
             yield Remark(f"scope_data_set.{key}: no name of a .dat file: {scope[key]!r}")
-    first, last = _parsed(scope["first_dat_name"]), _parsed(scope["last_dat_name"])
+    first, last = dat_or_none(scope["first_dat_name"]), dat_or_none(scope["last_dat_name"])
     if scope["first_dat_name"] is None:
         yield Remark("scope_data_set.first_dat_name: null: the acquisition has not started")
     elif first and first.layer.time > now:
@@ -176,13 +176,6 @@ def _range(info: Info, now: datetime) -> Iterator[Remark]:
         )
     elif first and last and first.layer.order > last.layer.order:
         yield Remark("scope_data_set: first_dat_name is later than last_dat_name")
-
-
-def _parsed(name: str | None) -> DatName | None:
-    try:
-        return parse_dat(name) if name else None
-    except ValueError:
-        return None
 
 
 def nearest_task(task: str, known: Sequence[str]) -> str:
@@ -231,10 +224,10 @@ def overlaps(infos: Mapping[str, Info]) -> dict[str, list[Remark]]:
 def _layers(info: Info) -> tuple[tuple[str, str], str, str] | None:
     """Return (data set, scope), stamps of the first and the last layer; None when not known."""
     scope = info["scope_data_set"]
-    first = _parsed(scope["first_dat_name"]) if scope else None
+    first = dat_or_none(scope["first_dat_name"]) if scope else None
     if scope is None or first is None:
         return None
-    last = _parsed(scope["last_dat_name"])
+    last = dat_or_none(scope["last_dat_name"])
     end = last.layer.stamp if last else "99-99-99"
     return (scope["data_set_id"], first.layer.scope), first.layer.stamp, end
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.lib.names import DatName, LayerName, parse_dat
+from scripts.lib.names import DatName, LayerName, dat_or_none
 from scripts.transfer import copying
 from scripts.transfer.copying import CopyTask, Outcome, Rules
 from scripts.transfer.flags import choose, order
@@ -146,7 +146,7 @@ def _missing(
     scope: Scope, limits: Limits, tasks: Sequence[CopyTask], here: Mapping[str, int]
 ) -> list[CopyTask]:
     tiles = [task.tile for task in tasks]
-    tiles += [tile for name in here if (tile := _tile(name)) and limits.hold(tile.layer)]
+    tiles += [tile for name in here if (tile := dat_or_none(name)) and limits.hold(tile.layer)]
     over = max((order(tile) for tile in tiles), default=None)
     first = limits.first or min((t.layer for t in tiles), key=_order, default=None)
     last = limits.last or max((t.layer for t in tiles), key=_order, default=None)
@@ -164,10 +164,3 @@ def _missing(
 
 def _order(layer: LayerName) -> tuple[str, str]:
     return layer.order
-
-
-def _tile(name: str) -> DatName | None:
-    try:
-        return parse_dat(name)
-    except ValueError:
-        return None

@@ -31,6 +31,8 @@ def test_a_table_comes_back_as_text(tmp_path, name):
         {"z": "1", "ok": "1", "why": "", "v": "0.1"},
         {"z": "2", "ok": "0", "why": "a", "v": "2.0"},
     ]
+    with files.open_table(tmp_path / name) as stream:
+        assert [*stream][1:] == ["1\t1\t\t0.1\n", "2\t0\ta\t2.0\n"]
 
 
 def test_the_same_json_gives_the_same_compressed_bytes(tmp_path):

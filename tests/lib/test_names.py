@@ -30,6 +30,13 @@ def test_a_name_outside_of_the_grammar_is_refused_with_an_example(bad):
         names.parse_dat(bad)
 
 
+@pytest.mark.parametrize("name", [None, "", "x.dat", "M_24-13-07_101112_0-0-0.dat"])
+def test_what_may_be_no_dat_name_is_none_then(name):
+    assert names.dat_or_none(name) is None
+    good = "Merlin-6281_24-03-07_101112_0-1-12.dat"
+    assert names.dat_or_none(good) == names.parse_dat(good)
+
+
 def test_a_time_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="no time that exists: found 24-13-07_101112"):
         names.parse_dat("M_24-13-07_101112_0-0-0.dat")

@@ -286,6 +286,7 @@ def test_a_wholly_masked_picture_has_no_texture():
 @pytest.mark.parametrize(("side", "level"), [(40, 0), (64, 0), (240, 2), (2048, 5), (6250, 7)])
 def test_the_level_keeps_the_picture_small_but_readable(side, level):
     assert texture.level_of(side, side) == level
+    assert texture.level_of(side, 4 * side, 2 * texture.SHORT_SIDE) == max(0, level - 1)
 
 
 # -- gate --------------------------------------------------------------------------------------
