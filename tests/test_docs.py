@@ -56,6 +56,12 @@ def test_targets_that_the_readme_names_are_in_the_makefile():
     assert {"demo", "test", "lint", "bench", "clean"} <= made
 
 
+def test_modules_that_lint_excepts_from_full_docstrings_are_there():
+    excepted = (ROOT / "tests/undocumented.txt").read_text().split()
+    assert [path for path in excepted if not (ROOT / path).is_file()] == []
+    assert excepted == sorted(set(excepted))
+
+
 def rows_of(page, heading):
     """First cells of the table under a heading."""
     body = page.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
