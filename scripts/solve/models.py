@@ -49,6 +49,7 @@ class SolveModel:
     right_side: Callable[[Array, Array], Array]  # (placement, gradient) -> (n, k, r)
     reduce: Callable[[Normal, Array, Int64, Int64], Reduced]
     step: Callable[[Array, Array], Array]  # (placement, (n, k, r) solution) -> placement
+    shapes: bool = False  # all of the linear part is free
 
 
 def rotation_of(cross: Array) -> Array:
@@ -160,6 +161,6 @@ MODELS = {
         SolveModel("translation", 1, False, *_split(2), _split_step(2)),
         SolveModel("rigid", 3, True, *_joint(scaled=False), _rigid_step),
         SolveModel("similarity", 4, True, *_joint(scaled=True), _similarity_step),
-        SolveModel("affine", 3, False, *_split(0), _split_step(0)),
+        SolveModel("affine", 3, False, *_split(0), _split_step(0), shapes=True),
     )
 }

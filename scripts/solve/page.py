@@ -45,7 +45,7 @@ def render(
     str
         HTML.
     """
-    sections = [_wrong_pairs(worst), _worst_layers(figures), _restarts(figures)]
+    sections = [_wrong_pairs(worst), _worst_layers(figures), _restarts(figures), _steps(figures)]
     if pictures:
         sections.append(
             Section("The largest errors, with pictures", [Pictures(pictures)], _OVERLAYS)
@@ -134,6 +134,21 @@ def _restarts(figures: Figures) -> Section:
     )
 
 
+def _steps(figures: Figures) -> Section:
+    rows = [
+        [one["z_first"], *(f"{one[name]:.5f}" for name in ("scale_x", "scale_y", "shear"))]
+        + [f"{one['rotation_mrad']:.2f}"]
+        for one in figures["restart_steps"]
+    ]
+    return _section(
+        "Steps of scale and rotation",
+        ["from z", "scale x", "scale y", "shear", "rotation, mrad"],
+        rows,
+        "Runs of layers that the microscope shows in another size, shape or direction than the"
+        " longest run, beyond what the headers say. They are corrected.",
+    )
+
+
 def _beside(title: str, names: Sequence[str], values: Sequence[Mapping[str, str]]) -> Section:
     keys = list(dict.fromkeys(key for one in values for key in one))
     rows = [[key, *(one.get(key, "") for one in values)] for key in keys]
@@ -142,5 +157,5 @@ def _beside(title: str, names: Sequence[str], values: Sequence[Mapping[str, str]
 
 
 def _compared(figures: Figures) -> Figures:
-    left_out = ("worst_tiles", "worst_layers", "worst_pairs", "restart_offsets_px")
+    left_out = ("worst_tiles", "worst_layers", "worst_pairs", "restart_offsets_px", "restart_steps")
     return {key: value for key, value in figures.items() if key not in left_out}

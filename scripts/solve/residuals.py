@@ -64,10 +64,16 @@ def _tile_columns(tiles: Tiles, graph: Graph, solved: Solved) -> dict[str, Array
         square += np.bincount(side, weight * solved.residual**2, minlength=n)
     return {
         "rms_px": np.sqrt(square / np.maximum(total, 1e-300)),
-        **shapes(solved.placement[:, :, :2] / tiles.scale),
+        **_deviations(solved),
         "dx_px": solved.placement[:, 0, 2] - tiles.stage[:, 0, 2],
         "dy_px": solved.placement[:, 1, 2] - tiles.stage[:, 1, 2],
     }
+
+
+def _deviations(solved: Solved) -> dict[str, Array]:
+    """Return the shapes of the tiles beyond what the stage and the steps at restarts give them."""
+    expected = solved.reference.placement[:, :, :2]
+    return shapes(solved.placement[:, :, :2] @ np.linalg.inv(expected))
 
 
 def per_tile(tiles: Tiles, graph: Graph, solved: Solved) -> Iterator[Row]:
@@ -113,7 +119,11 @@ def per_layer(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
     means["rms_px"] = np.sqrt(means["rms_px"])
     first = np.searchsorted(tiles.z, z)  # tiles are sorted by z
     return [
-        {"z": _number(z[i]), "tiles": int(count[i]), "restart_group": int(solved.groups[first[i]])}
+        {
+            "z": _number(z[i]),
+            "tiles": int(count[i]),
+            "restart_group": int(solved.reference.groups[first[i]]),
+        }
         | {name: f"{values[i]:.6g}" for name, values in means.items()}
         for i in range(len(z))
     ]
@@ -227,13 +237,18 @@ def figures(tiles: Tiles, graph: Graph, solved: Solved, options: Options, ignore
         "deviation_from_stage_px": _quantiles(np.linalg.norm(moved, axis=1)),
         "shape": {
             name: {"mean": float(v.mean()), "sd": float(v.std())}
-            for name, v in shapes(solved.placement[:, :, :2] / tiles.scale).items()
+            for name, v in _deviations(solved).items()
         },
         "share_of_error_of_wrong_pairs": _share(graph, solved, ~good),
         "restart_offsets_px": [
-            {"z_first": _number(float(tiles.z[solved.groups == group].min())), "dx": dx, "dy": dy}
-            for group, (dx, dy) in enumerate(np.round(solved.offsets, 4).tolist())
+            {
+                "z_first": _number(float(tiles.z[solved.reference.groups == group].min())),
+                "dx": dx,
+                "dy": dy,
+            }
+            for group, (dx, dy) in enumerate(np.round(solved.reference.offsets, 4).tolist())
         ],
+        "restart_steps": _steps(tiles, solved),
         "precision": float(f"{solved.precision:.3g}"),
         "iterations": solved.iterations,
         "worst_tiles": _worst(tiles, graph, solved),
@@ -244,6 +259,17 @@ def figures(tiles: Tiles, graph: Graph, solved: Solved, options: Options, ignore
             for row in worst_pairs(tiles, graph, solved)[:MOST]
         ],
     }
+
+
+def _steps(tiles: Tiles, solved: Solved) -> list[Row]:
+    """Scale, rotation and shear of the runs of layers between steps, when there are several."""
+    runs, linear = solved.reference.runs, solved.reference.linear
+    found = {name: values.tolist() for name, values in shapes(linear).items()}
+    return [
+        {"z_first": _number(float(tiles.z[runs.run == r].min()))}
+        | {name: round(values[r], 6) for name, values in found.items()}
+        for r in range(len(linear) if len(linear) > 1 else 0)
+    ]
 
 
 def _worst(tiles: Tiles, graph: Graph, solved: Solved, most: int = MOST) -> list[Row]:

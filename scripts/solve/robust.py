@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -24,6 +25,7 @@ SMALL_CLASS = 20  # pairs; fewer give no median of their own
 # median absolute deviation), but not below the cutoff and always beyond WRONG cutoffs
 WRONG_SD = 8.0
 WRONG = 2.0
+TORN = 0.75  # share of the pairs across a boundary of layers that are wrong where there is a step
 SPREAD = 4.0  # a class may differ from all pairs by this factor at most
 
 FUNCTIONS: dict[str, Weighting] = {
@@ -130,3 +132,53 @@ def bridges(good: Bool, n: int, p: Int64, q: Int64) -> Bool:
     link = coo_array((np.ones(int(good.sum())), (p[good], q[good])), shape=(n, n))
     label = connected_components(link, directed=False)[1]
     return np.asarray(label[p] != label[q])
+
+
+def torn(out: Bool, p: Int64, q: Int64, layers: int) -> Int64:
+    """Find the layers that nearly no pair but wrong ones joins to those before.
+
+    Parameters
+    ----------
+    out
+        (m,) pairs that are wrong.
+    p, q
+        (m,) layers of each pair, numbered along z.
+    layers
+        Number of layers.
+
+    Returns
+    -------
+    Int64
+        Numbers of the layers; of several within the reach of a pair the one with the largest share
+        of wrong pairs.
+    """
+    share = crossing(out, p, q, layers)
+    reach = int(np.abs(p - q).max(initial=1))
+    peak = share >= maximum_filter1d(share, 2 * reach + 1, mode="constant")
+    return np.flatnonzero(peak & (share > TORN))
+
+
+def crossing(some: Bool, p: Int64, q: Int64, layers: int) -> Array:
+    """Compute the share of some among the pairs from before each layer to it or beyond.
+
+    Parameters
+    ----------
+    some
+        (m,) pairs.
+    p, q
+        (m,) layers of each pair, numbered along z.
+    layers
+        Number of layers.
+
+    Returns
+    -------
+    Array
+        (layers,) 0..1; 0 where there is no pair.
+    """
+    low, high = np.minimum(p, q), np.maximum(p, q)
+    count = [
+        np.cumsum(np.bincount(low[mine] + 1, minlength=layers + 1)
+                  - np.bincount(high[mine] + 1, minlength=layers + 1))[:layers]
+        for mine in (some, np.ones(len(p), bool))
+    ]  # fmt: skip
+    return np.asarray(count[0] / np.maximum(count[1], 1))

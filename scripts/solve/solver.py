@@ -1,24 +1,27 @@
 """One global, robust, regularised least-squares solve of all tiles.
 
 With the placement (A t) of tile i, A (2, 2) its linear part with columns A^c and t (2,) the place
-of its centre (see `graph`), minimised over all tiles and over the offsets o of the groups is
+of its centre (see `graph`), minimised over all tiles, the offsets o of the groups of layers between
+restarts and the linear parts P of the runs of layers between steps is
 
     sum over pairs k of f_k w_k <|M_p x_p - M_q x_q|^2>_k
     + sum over tiles i of
         mu W_i sum_c a_ic |A_i^c - R_i^c|^2                                        rigid fit
-        + s^2 (|A_i - R_i|^2 / (shape_sd h)^2 + |A_i - S_i|^2 / (rotation_sd h)^2)  microscope
-        + epsilon (sum_c a_ic |A_i^c - S_i^c|^2 + |t_i - u_i - o_g(i)|^2)          stage
-    + epsilon d sum over groups g of N_g |o_g|^2
+        + s^2 (|A_i - R_i|^2 / (shape_sd h)^2 + |A_i - P S_i|^2 / (rotation_sd h)^2)  microscope
+        + epsilon (sum_c a_ic |A_i^c - P S_i^c|^2 + |t_i - Q u_i - o_g(i)|^2)         stage
+    + epsilon d sum over groups g of N_g |o_g|^2 + s^2 sum over runs |P - I|^2 / step_sd^2
 
 <>_k        mean over the points of pair k by their weights
 w_k, f_k    base weight of the pair (`Weighting`), and its robust factor 0..1 (`robust`)
 W_i         sum of f w over the pairs of tile i; mu = rigid_lambda / (1 - rigid_lambda)
 a_ic        mean of u^2 (c = 1) and v^2 (c = 2) over the area of the tile; h px per unit of u, v
-R_i         rotation (times h) of the rigid fit of tile i to where its partners have its points;
-            it lags one solve behind, so that every solve is linear
+R_i         P S_i turned as fits best where its partners have the points of tile i; it lags one
+            solve behind, so that every solve is linear
 s^2         sum of f w residual^2 / (2 sum of f w): the noise of the matches, px^2 per axis
 S_i, u_i    linear part and place of the centre by the stage; o_g offset of the group of layers
-            between restarts, which the stage does not report; N_g its tiles, d = `offsets.DRAW`
+            between restarts, which the stage does not report; N_g its tiles, d = `reference.DRAW`
+P, Q        linear part of the run of layers between steps, the identity in the longest, and what
+            the run's places follow (`steps`, `reference`)
 epsilon     k (2 pi / wavelength)^2 with the stiffness of the chain k = sum of f w dz^2 / tiles
 
 The second line is the block solver's relaxation towards a rigid model. The third says what is known
@@ -40,17 +43,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.linalg import LinAlgError, polar
+from scipy.linalg import LinAlgError
 from threadpoolctl import threadpool_limits
 
 from scripts.lib.arrays import Array, Bool, Int64
 from scripts.lib.job import UserError
-from scripts.solve import robust
+from scripts.solve import restraints, robust
+from scripts.solve.border import Border
 from scripts.solve.forces import Forces, Sums, couplings, forces, residuals
 from scripts.solve.graph import NAMED, Graph, Tiles, Weighting, require_connected
-from scripts.solve.models import MODELS, Normal, SolveModel, rotation_of
-from scripts.solve.offsets import Border
-from scripts.solve.system import Layout, Solve, factorise, layout_of
+from scripts.solve.models import MODELS, Normal, SolveModel
+from scripts.solve.reference import Reference
+from scripts.solve.steps import Runs, runs_of
+from scripts.solve.system import Layout, factorise, layout_of
 
 log = logging.getLogger(__name__)
 JUMP_PX, JUMP_FACTOR = 5.0, 8.0  # a step of the layers beyond this, and times the median, is a jump
@@ -59,6 +64,7 @@ FREE = (
 )
 SETTLED = 0.02  # a robust factor that moves less has settled
 SETTLED_PX = 1e-3  # a placement that moves less has settled
+MOST_TORN = 20  # steps that the matches' residuals alone tell of; each costs another solve
 POLISH_PASSES = 10  # of the lagged rigid fits with fixed weights: each costs one back-substitution
 
 
@@ -70,6 +76,7 @@ class Options:
     rigid_lambda: float = 0.01  # share of the rigid fit in each tile's transform
     shape_sd: float = 1e-3  # expected deviation of a tile's scale and shear from its rigid fit
     rotation_sd: float = 1e-3  # rad; expected deviation of a tile's rotation from the stage's
+    step_sd: float = 0.05  # expected change of scale, rotation (rad) or shear at a step
     stage_wavelength_layers: float = 500.0  # longer waves follow the stage
     robust: str = "cauchy"  # none, huber, cauchy, geman_mcclure
     robust_cutoff: float = 3.0  # multiples of the typical residual
@@ -106,8 +113,7 @@ class Solved:
     factor: Array
     precision: float  # norm of the remaining gradient over that at the stage positions
     iterations: dict[str, int]  # phase -> number of re-weightings
-    groups: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))  # (n,) between restarts
-    offsets: Array = field(default_factory=lambda: np.zeros((0, 2)))  # of the groups, x y px
+    reference: Reference  # the stage with what it did not report at restarts
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,14 +126,14 @@ class _Terms:
     options: Options
     weight: Array  # (m,)
     wavelength: float  # of the stage prior, layers
-    reference: Array  # (n, 2, 3) placements the prior ties to
     noise: float | None = None  # px^2 per axis; None takes it from the residuals at hand
 
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """Placements and what the pairs pull there."""
+    """Placements, what the priors tie them to, and what the pairs pull there."""
 
+    reference: Reference
     placement: Array
     forces: Forces
 
@@ -162,19 +168,39 @@ def solve(tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[float
 
 
 def _solve(tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[float]) -> Solved:
+    """Solve; where all pairs of a boundary of layers come out wrong there was a step: once more."""
+    known: list[float] = []
+    while True:
+        runs = runs_of(
+            tiles, graph, cutoff=options.robust_cutoff, model=options.model,
+            restarts=restarts, known=known,
+        )  # fmt: skip
+        solved, torn = _attempt(tiles, graph, options, restarts, runs)
+        steps = {float(z) for z in tiles.z[np.flatnonzero(np.diff(runs.run)) + 1]}
+        new = sorted(set(torn) - steps)
+        if not new or len(known) >= MOST_TORN:
+            return solved
+        log.info("all matches are wrong before z %s: a step", ", ".join(f"{z:g}" for z in new))
+        known += new
+
+
+def _attempt(
+    tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[float], runs: Runs
+) -> tuple[Solved, list[float]]:
+    """Return the solution with these runs of layers, and z of the layers that matches tear off."""
     wavelength = max(FREE, options.stage_wavelength_layers)
-    sums = Sums(len(tiles), graph)
-    terms = _Terms(tiles, graph, sums, options, graph.weight, wavelength, tiles.stage)
-    at, factor = _state_at(graph, tiles.stage), np.ones(len(graph))
+    terms = _Terms(tiles, graph, Sums(len(tiles), graph), options, graph.weight, wavelength)
+    at, factor = _start(terms, runs), np.ones(len(graph))
     iterations: dict[str, int] = {}
     groups = np.zeros(len(tiles), np.int64)
     out = np.zeros(len(graph), bool)
+    torn: list[float] = []
     for model, kind, judged in _phases(options):
         layout = layout_of(
             len(tiles), graph.p, graph.q, unknowns=model.unknowns, max_band_gb=options.max_band_gb
         )
         if judged:
-            out = _wrong(terms, kind, at.forces.residual)
+            out, torn = _wrong(terms, kind, at.forces.residual)
             log.info("%d of %d pairs are wrong", out.sum(), len(out))
         weight = np.where(out, 0.0, graph.weight) if judged else _votes(graph, at, bool(iterations))
         used = replace(terms, weight=weight)
@@ -185,17 +211,17 @@ def _solve(tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[floa
         at, factor, count = _phase(used, layout, model, kind, at, factor)
         iterations[f"{model.name} {kind}" + (", the rest" if judged else "")] = count
         if model.name == "translation":
-            groups = _groups(tiles, at.placement, restarts)
+            groups = _groups(tiles, at.placement, restarts, runs)
     factor = np.where(out, 0.0, factor)
     terms = replace(terms, wavelength=options.stage_wavelength_layers)
-    at, terms, offsets = _polish(terms, layout, model, at, factor, groups)
+    at = replace(at, reference=at.reference.grouped(groups))
+    at, terms = _polish(terms, layout, model, at, factor)
     precision = _precision(terms, model, at, factor)
     placement = at.placement
     if options.model in ("affine", "similarity"):
-        placement = _unstretched(tiles, placement)
-    return Solved(
-        placement, residuals(graph, placement), factor, precision, iterations, groups, offsets
-    )
+        placement = restraints.unstretched(tiles, placement, runs.run == runs.reference)
+    left = residuals(graph, placement)
+    return Solved(placement, left, factor, precision, iterations, at.reference), torn
 
 
 def linear(tiles: Tiles, graph: Graph, options: Options) -> Array:
@@ -213,44 +239,25 @@ def linear(tiles: Tiles, graph: Graph, options: Options) -> Array:
     """
     sums, model = Sums(len(tiles), graph), MODELS[options.model]
     wavelength = options.stage_wavelength_layers
-    terms = _Terms(tiles, graph, sums, options, graph.weight, wavelength, tiles.stage)
+    terms = _Terms(tiles, graph, sums, options, graph.weight, wavelength)
     layout = layout_of(
         len(tiles), graph.p, graph.q, unknowns=model.unknowns, max_band_gb=options.max_band_gb
     )
     with threadpool_limits(1):
-        return _step(terms, layout, model, _state_at(graph, tiles.stage), np.ones(len(graph)))
+        start = _start(terms, Runs.none(len(tiles)))
+        return _step(terms, layout, model, start, np.ones(len(graph))).placement
 
 
-def _state_at(graph: Graph, placement: Array) -> _State:
-    return _State(placement, forces(graph, placement))
+def _start(terms: _Terms, runs: Runs) -> _State:
+    reference = Reference.of(terms.tiles, runs)
+    return _State(reference, reference.placement, forces(terms.graph, reference.placement))
 
 
-def _stiffness(terms: _Terms, total: Array, noise: float) -> tuple[Array, float]:
-    """Weights of the linear parts' ties to the rigid fit (n, 2) and to the stage.
-
-    `total` (n,) weight of each tile's matches, `noise` px^2 the square residual at unit weight.
-    """
-    options, tiles = terms.options, terms.tiles
-    mu = options.rigid_lambda / (1 - options.rigid_lambda)
-    shape, turn = (
-        noise / (sd * tiles.scale) ** 2 for sd in (options.shape_sd, options.rotation_sd)
-    )
-    return mu * total[:, None] * tiles.area + shape, turn
-
-
-def _epsilon(terms: _Terms, weight: Array) -> float:
-    """Weight of the stage prior: relative to the matches as they weigh now."""
-    tiles, graph = terms.tiles, terms.graph
-    stiffness = float((weight * graph.dz**2).sum()) / len(tiles)
-    if stiffness == 0:  # a single layer has no waves in z: the prior fixes the gauge alone
-        stiffness = float(weight.sum()) / len(tiles) or 1.0
-    return stiffness * (2 * math.pi / terms.wavelength) ** 2
-
-
-def _groups(tiles: Tiles, placement: Array, restarts: Sequence[float]) -> Int64:
+def _groups(tiles: Tiles, placement: Array, restarts: Sequence[float], runs: Runs) -> Int64:
     """Return the (n,) number of the run of layers between restarts each tile belongs to.
 
-    A restart is a layer of `restarts`, or one before which the matches jump and the stage does not.
+    A restart is a layer of `restarts`, one that begins a run of `runs`, or one before which the
+    matches jump and the stage does not.
     """
     z, layer = np.unique(tiles.z, return_inverse=True)
     moved = placement[:, :, 2] - tiles.stage[:, :, 2]
@@ -259,7 +266,8 @@ def _groups(tiles: Tiles, placement: Array, restarts: Sequence[float]) -> Int64:
     size = np.linalg.norm(np.diff(mean, axis=0, prepend=mean[:1]), axis=1)
     jumps = size > max(JUMP_PX, JUMP_FACTOR * float(np.median(size)))
     reported = np.isin(np.arange(len(z)), np.searchsorted(z, np.asarray(restarts, float)))
-    begins = (jumps | reported) & (np.arange(len(z)) > 0)
+    stepped = np.diff(runs.run[np.searchsorted(tiles.z, z)], prepend=0) > 0
+    begins = (jumps | reported | stepped) & (np.arange(len(z)) > 0)
     log.info(
         "%d restarts reported, %d jumps found in %d layers", reported.sum(), jumps.sum(), len(z)
     )
@@ -288,7 +296,7 @@ def _phase(
     count, now = 0, 0.0
     while count < terms.options.max_iterations:
         count += 1
-        at = _state_at(terms.graph, _step(terms, layout, model, at, factor))
+        at = _step(terms, layout, model, at, factor)
         residual, weight = at.forces.residual, factor * terms.weight
         now = math.sqrt(float(weight @ residual**2) / max(float(weight.sum()), 1e-300))
         previous = factor
@@ -316,37 +324,53 @@ def _votes(graph: Graph, at: _State, solved: bool) -> Array:
     return np.asarray(graph.point_weight * (np.median(typical) / typical) ** 2)
 
 
-def _wrong(terms: _Terms, kind: str, residual: Array) -> Bool:
-    """Tell which of the (m,) pairs leave: the wrong ones, but for those that alone join parts."""
-    graph = terms.graph
+def _wrong(terms: _Terms, kind: str, residual: Array) -> tuple[Bool, list[float]]:
+    """Tell which of the (m,) pairs leave: the wrong ones, but for those that alone join parts.
+
+    Returned with z of the layers that no right pair would join to those before.
+    """
+    graph, tiles = terms.graph, terms.tiles
     if kind == "none":
-        return np.zeros(len(graph), bool)
+        return np.zeros(len(graph), bool), []
     wrong = robust.wrong(residual, graph.apart, cutoff=terms.options.robust_cutoff)
-    return wrong & ~robust.bridges(~wrong, len(terms.tiles), graph.p, graph.q)
+    z, layer = np.unique(tiles.z, return_inverse=True)
+    torn = robust.torn(wrong, layer[graph.p], layer[graph.q], len(z))
+    leave = wrong & ~robust.bridges(~wrong, len(tiles), graph.p, graph.q)
+    return leave, z[torn].tolist()
 
 
-def _step(terms: _Terms, layout: Layout, model: SolveModel, at: _State, factor: Array) -> Array:
-    """Return the placements after one solve."""
-    solver, rhs = _factors(terms, layout, model, at, factor)
-    moved = model.step(at.placement, solver(rhs))
-    if not np.isfinite(moved).all():
+def _step(terms: _Terms, layout: Layout, model: SolveModel, at: _State, factor: Array) -> _State:
+    """Return the state after one solve."""
+    moved = _moved(terms, model, _border(terms, layout, model, at, factor), at, factor)
+    if not np.isfinite(moved.placement).all():
         raise UserError(_undetermined(terms, factor))
     return moved
 
 
-def _factors(
-    terms: _Terms, layout: Layout, model: SolveModel, at: _State, factor: Array
-) -> tuple[Solve, Array]:
-    """Return the factorised system and its right-hand side."""
-    graph, placement = terms.graph, at.placement
-    diagonal, gradient = _sums(terms, at, factor)
-    normal = Normal(diagonal, couplings(graph, terms.weight * factor), gradient)
+def _moved(terms: _Terms, model: SolveModel, border: Border, at: _State, factor: Array) -> _State:
+    """Return the state after one step with a factorised system."""
+    _, gradient, ties = _sums(terms, at, factor)
+    rhs = model.right_side(at.placement, gradient)
+    change, shift = border.solve(rhs, ties.pull, at.reference.excess(shapes=model.shapes))
+    placement = model.step(at.placement, change)
+    reference = at.reference.moved(shift).seated(placement)
+    return _State(reference, placement, forces(terms.graph, placement))
+
+
+def _border(terms: _Terms, layout: Layout, model: SolveModel, at: _State, factor: Array) -> Border:
+    """Factorise the system, bordered by what the stage did not report at restarts."""
+    graph, placement, weight = terms.graph, at.placement, terms.weight * factor
+    diagonal, gradient, ties = _sums(terms, at, factor)
+    normal = Normal(diagonal, couplings(graph, weight), gradient)
     reduced = model.reduce(normal, placement, graph.p, graph.q)
     del diagonal, normal
     try:
-        return factorise(layout, reduced.diagonal, reduced.off), reduced.rhs
+        solver = factorise(layout, reduced.diagonal, reduced.off)
     except LinAlgError as error:
         raise UserError(_undetermined(terms, factor)) from error
+    prior = _noise(terms, at, weight) / terms.options.step_sd**2
+    fields = at.reference.fields(ties.weight, prior=prior, shapes=model.shapes)
+    return Border.of(solver, fields, ties.weight, unknowns=model.unknowns, tied=model.tied)
 
 
 def _undetermined(terms: _Terms, factor: Array) -> str:
@@ -362,31 +386,17 @@ def _undetermined(terms: _Terms, factor: Array) -> str:
 
 
 def _polish(
-    terms: _Terms, layout: Layout, model: SolveModel, at: _State, factor: Array, groups: Int64
-) -> tuple[_State, _Terms, Array]:
-    """Let the rigid fits catch up with the weights fixed: the factors are used again.
-
-    Every group of layers between restarts has an offset to the stage, an unknown like the others.
-    """
-    stage, offsets = terms.tiles.stage, np.zeros((int(groups.max()) + 1, 2))
-    weight = terms.weight * factor
-    terms = replace(terms, noise=_noise(weight, at.forces.residual))  # else the factors grow stale
-    solver = _factors(terms, layout, model, at, factor)[0]
-    epsilon = _epsilon(terms, weight)
-    border = Border.of(solver, groups, epsilon, unknowns=model.unknowns, tied=model.tied)
+    terms: _Terms, layout: Layout, model: SolveModel, at: _State, factor: Array
+) -> tuple[_State, _Terms]:
+    """Let the rigid fits catch up with the weights fixed: the factors are used again."""
+    terms = replace(terms, noise=_noise(terms, at, terms.weight * factor))  # else factors age
+    border = _border(terms, layout, model, at, factor)
     for _ in range(1 + POLISH_PASSES):
-        rhs = model.right_side(at.placement, _sums(terms, at, factor)[1])
-        change, shift = border.solve(rhs, at.placement[:, :, 2] - stage[:, :, 2], offsets)
-        offsets = offsets + shift
-        reference = stage.copy()
-        reference[:, :, 2] += offsets[groups]
-        terms = replace(terms, reference=reference)
-        moved = model.step(at.placement, change)
-        motion = float(np.abs(moved - at.placement).max())
-        at = _state_at(terms.graph, moved)
-        if motion < SETTLED_PX:
+        before = at.placement
+        at = _moved(terms, model, border, at, factor)
+        if float(np.abs(at.placement - before).max()) < SETTLED_PX:
             break
-    return at, terms, offsets
+    return at, terms
 
 
 def _precision(terms: _Terms, model: SolveModel, at: _State, factor: Array) -> float:
@@ -394,58 +404,34 @@ def _precision(terms: _Terms, model: SolveModel, at: _State, factor: Array) -> f
         rhs = model.right_side(at.placement, _sums(terms, at, factor)[1])
         return float(np.linalg.norm(rhs))
 
-    return size(at) / max(size(_state_at(terms.graph, terms.tiles.stage)), 1e-300)
+    stage = terms.tiles.stage
+    start = _State(at.reference, stage, forces(terms.graph, stage))
+    return size(at) / max(size(start), 1e-300)
 
 
-def _noise(weight: Array, residual: Array) -> float:
-    """Return the square residual at unit weight, px^2 per axis."""
-    return float(weight @ residual**2) / max(float(weight.sum()), 1e-300) / 2
+def _noise(terms: _Terms, at: _State, weight: Array) -> float:
+    known = terms.noise
+    return restraints.noise(weight, at.forces.residual) if known is None else known
 
 
-def _sums(terms: _Terms, at: _State, factor: Array) -> tuple[Array, Array]:
-    """Return diagonal blocks (n, 3, 3) and gradients (n, 2, 3) at a placement, priors included."""
-    n, placement = len(terms.tiles), at.placement
-    weight = terms.weight * factor
+def _sums(terms: _Terms, at: _State, factor: Array) -> tuple[Array, Array, restraints.Ties]:
+    """Return diagonal blocks (n, 3, 3) and gradients (n, 2, 3) at a placement, with the ties."""
+    options, weight = terms.options, terms.weight * factor
     diagonal, gradient = terms.sums.of(weight, at.forces.pull)
-    target = _rigid_fits(terms.tiles, placement, diagonal, gradient)
-    noise = _noise(weight, at.forces.residual) if terms.noise is None else terms.noise
-    stiff, turn = _stiffness(terms, diagonal[:, 2, 2].copy(), noise)
-    tie = _epsilon(terms, weight) * np.column_stack([terms.tiles.area, np.ones(n)])
-    gradient[:, :, :2] += stiff[:, None, :] * (placement[:, :, :2] - target)
-    gradient[:, :, :2] += turn * (placement - terms.tiles.stage)[:, :, :2]
-    gradient += tie[:, None, :] * (placement - terms.reference)
-    for axis in range(3):
-        diagonal[:, axis, axis] += tie[:, axis] + (stiff[:, axis] + turn if axis < 2 else 0)
-    return diagonal, gradient
-
-
-def _rigid_fits(tiles: Tiles, placement: Array, moment: Array, gradient: Array) -> Array:
-    """(n, 2, 2) linear parts of the rigid fits of the tiles to their partners' present points.
-
-    The points' targets follow from what the tile predicts minus the force on it:
-    sum w x u' = A H - gradient, with x relative to the tile centre.
-    """
-    own = placement.copy()
-    own[:, :, 2] = 0
-    target = own @ moment - gradient
-    total = np.maximum(moment[:, 2, 2], 1e-300)
-    mean = moment[:, 2, :2] / total[:, None]
-    cross = target[:, :, :2] - target[:, :, 2:] * mean[:, None, :]
-    return np.asarray(rotation_of(cross) * tiles.scale)
-
-
-def _unstretched(tiles: Tiles, placement: Array) -> Array:
-    """Fix the last gauge: the mean tile keeps the size and shape the stage gives it.
-
-    One affine of the whole world is free in the matches. Noise in both points of a match makes
-    least squares shrink all tiles a little; this takes the common part of it away.
-    """
-    linear = placement[:, :, :2].mean(axis=0)
-    wanted = tiles.stage[:, :, :2].mean(axis=0)
-    stretch = polar(wanted @ np.linalg.inv(linear), side="left")[1]
-    middle = tiles.stage[:, :, 2].mean(axis=0)
-    out = placement.copy()
-    out[:, :, 2] -= middle
-    out = stretch @ out
-    out[:, :, 2] += middle
-    return np.asarray(out)
+    noise = _noise(terms, at, weight)
+    strength = restraints.Strength(
+        mu=options.rigid_lambda / (1 - options.rigid_lambda),
+        shape=noise / options.shape_sd**2,
+        turn=noise / options.rotation_sd**2,
+        epsilon=restraints.epsilon(terms.tiles, terms.graph, weight, terms.wavelength),
+    )
+    ties = restraints.ties(
+        terms.tiles, at.reference.placement, at.placement, (diagonal, gradient), strength
+    )
+    gradient += ties.pull
+    if len(at.reference.linear) > 1:
+        gradient[:, :, :2] -= restraints.swelling(
+            terms.graph, at.placement, weight, at.forces.residual
+        )
+    diagonal[:, range(3), range(3)] += ties.weight
+    return diagonal, gradient, ties

@@ -77,11 +77,16 @@ def case(layers, rows, columns, *, seed=0, reach=6, points=20, noise=0.5, wrong=
     rng = np.random.default_rng(seed)
     tiles = grid(layers, rows, columns)
     truth = truth_of(tiles, rng, **motion)
+    return of_truth(tiles, truth, rng, reach=reach, points=points, noise=noise, wrong=wrong)
+
+
+def of_truth(tiles, truth, rng, *, reach=6, points=20, noise=0.5, wrong=0.0, bent=0.0):
+    """Make the graph of tiles with these true affines; wrong pairs are `bent` by so much."""
     p, q = neighbors(tiles, reach)
     bad = rng.random(len(p)) < wrong
     parts = [
         _moments(
-            tiles, truth, p[i : i + CHUNK], q[i : i + CHUNK], bad[i : i + CHUNK], rng, points, noise
+            tiles, truth, *(one[i : i + CHUNK] for one in (p, q, bad)), rng, points, noise, bent
         )
         for i in range(0, len(p), CHUNK)
     ]
@@ -112,9 +117,12 @@ def points_of(tiles, truth, p, q, bad, rng, count, noise):
     return x, y
 
 
-def _moments(tiles, truth, p, q, bad, rng, count, noise):
+def _moments(tiles, truth, p, q, bad, rng, count, noise, bent):
     x, y = points_of(tiles, truth, p, q, bad, rng, count, noise)
     a, b = x.mean(axis=1), y.mean(axis=1)
     dx, dy = x - a[:, None], y - b[:, None]
+    if bent:
+        bend = np.eye(2) + bent * bad[:, None, None] * rng.standard_normal((len(p), 2, 2))
+        dy = dy @ bend.transpose(0, 2, 1)
     second = [one.transpose(0, 2, 1) @ two / count for one, two in ((dx, dx), (dy, dy), (dx, dy))]
     return [a, b, *second]

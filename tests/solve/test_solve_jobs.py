@@ -18,6 +18,7 @@ PARAMS = {
     "rigid_lambda": 0.01,
     "shape_sd": 0.001,
     "rotation_sd": 0.001,
+    "step_sd": 0.05,
     "stage_wavelength_layers": 500,
     "dz_exponent": 2,
     "montage_weight": 1,

@@ -98,9 +98,11 @@ def test_steps_at_restarts_are_unknowns_and_come_out_as_they_were(model):
     options = Options(model=model, stage_wavelength_layers=100.0, weighting=even)
     reported = solved(case, options, restarts=[101, 181])
     untold = solved(case, options)
-    assert np.diff(reported.offsets[:, 0]) == pytest.approx([3.0, -5.0], abs=0.15)
-    assert np.diff(reported.offsets[:, 1]) == pytest.approx([0.0, 0.0], abs=0.15)
-    assert reported.offsets.T @ np.bincount(reported.groups) == pytest.approx([0, 0], abs=1e-2)
+    assert np.diff(reported.reference.offsets[:, 0]) == pytest.approx([3.0, -5.0], abs=0.15)
+    assert np.diff(reported.reference.offsets[:, 1]) == pytest.approx([0.0, 0.0], abs=0.15)
+    assert reported.reference.offsets.T @ np.bincount(reported.reference.groups) == pytest.approx(
+        [0, 0], abs=1e-2
+    )
     near = np.abs(case.tiles.z - 100.5) < 20
     assert rms(errors(case, reported.placement)[near, 0, 2]) < 0.5 * rms(
         errors(case, untold.placement)[near, 0, 2]

@@ -1,0 +1,150 @@
+"""Steps of rotation, scale, aspect and shear between runs of layers, of tiles of 4,000 px."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from scripts.solve.graph import graph_of
+from scripts.solve.solver import Options, solve
+from tests.solve import graphs
+
+CORNERS = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * (graphs.SIDE - 1.0)
+NOISE = 0.5  # px
+
+
+def turn(degrees):
+    a = np.deg2rad(degrees)
+    return np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+
+
+KINDS = {
+    "scale 1 %": 1.01 * np.eye(2),
+    "scale -5 %": 0.95 * np.eye(2),
+    "rotation 1.5 deg": turn(1.5),
+    "rotation 3 deg": turn(-3),
+    "aspect 3 %": np.diag([1, 1.03]),
+    "shear 2 %": np.array([[1, 0.02], [0, 1]]),
+}
+
+
+def stepped(layers, rows, columns, steps, *, on_the_spot=False, wrong=0.0, seed=0):
+    """A volume whose layers from each z on are changed by a matrix, and its matches.
+
+    The specimen changes as a whole, or each tile about its own centre.
+    """
+    rng = np.random.default_rng(seed)
+    tiles = graphs.grid(layers, rows, columns)
+    placement = tiles.placements(graphs.truth_of(tiles, rng))
+    middle = placement[:, :, 2].mean(axis=0)
+    for z, matrix in steps:
+        late = tiles.z >= z
+        placement[late, :, :2] = matrix @ placement[late, :, :2]
+        if not on_the_spot:
+            placement[late, :, 2] = (placement[late, :, 2] - middle) @ matrix.T + middle
+    truth = tiles.affines(placement)
+    return graphs.of_truth(tiles, truth, rng, wrong=wrong, noise=NOISE, bent=0.05)
+
+
+def errors_of_steps(case, placement):
+    """(layers - 1,) largest change of the error at a tile's corner from layer to layer, px."""
+    got, want = (
+        np.einsum("nij,cj->nci", affine[:, :, :2], CORNERS) + affine[:, None, :, 2]
+        for affine in (case.tiles.affines(placement), case.truth)
+    )
+    flat = np.column_stack([got.reshape(-1, 2), np.ones(got.size // 2)])
+    gauge = np.linalg.lstsq(flat, want.reshape(-1, 2), rcond=None)[0]  # no image can tell it
+    error = ((flat @ gauge).reshape(got.shape) - want).reshape(int(case.tiles.z[-1]), -1, 4, 2)
+    return np.linalg.norm(np.diff(error, axis=0), axis=3).max(axis=(1, 2))
+
+
+def run(case, options=None, restarts=()):
+    options = options or Options()
+    graph = graph_of(case.tiles, case.moments, options.weighting)
+    return solve(case.tiles, graph, options, restarts)
+
+
+def check(case, steps, solved):
+    change = errors_of_steps(case, solved.placement)
+    at = [int(z) - 2 for z, _ in steps]
+    assert change[at].max() <= np.delete(change, at).max() + 0.1
+    assert not (solved.factor[~case.wrong] == 0).any()
+    assert (solved.factor[case.wrong] == 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_comes_out_as_well_as_any_other_pair_of_layers(kind):
+    steps = [(31, KINDS[kind])]
+    case = stepped(60, 1, 2, steps, wrong=0.05)
+    solved = run(case)
+    check(case, steps, solved)
+    ratio = solved.reference.linear[1] @ np.linalg.inv(solved.reference.linear[0])
+    assert ratio == pytest.approx(KINDS[kind], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "on_the_spot"), [(1, 1, False), (2, 2, False), (2, 2, True)]
+)
+def test_many_steps_of_all_kinds_at_once_do_not_disturb_one_another(rows, columns, on_the_spot):
+    """Beside them wrong pairs, and a run of one layer."""
+    rng = np.random.default_rng(rows + columns)
+    steps = [(z, sum_of_kinds(rng)) for z in (12, 31, 32, 55, 71)]
+    case = stepped(80, rows, columns, steps, wrong=0.05, on_the_spot=on_the_spot)
+    check(case, steps, run(case))
+
+
+def sum_of_kinds(rng):
+    """All kinds, each by a random amount of at least a quarter of its largest."""
+    a, b, c, d = rng.choice([-1, 1], 4) * rng.uniform(0.25, 1, 4)
+    shear = np.array([[1, 0.02 * d], [0, 1]])
+    return turn(3 * a) * (1 + 0.05 * b) @ np.diag([1, 1 + 0.03 * c]) @ shear
+
+
+@pytest.mark.parametrize(("model", "matrix"), [("rigid", turn(2)), ("similarity", 1.02 * turn(2))])
+def test_a_step_of_a_stiffer_model_is_what_the_model_can_express(model, matrix):
+    steps = [(21, matrix)]
+    case = stepped(40, 2, 2, steps)
+    solved = run(case, Options(model=model))
+    change = errors_of_steps(case, solved.placement)
+    assert change[19] <= np.delete(change, 19).max() + 0.1
+    linear = solved.placement[:, :, :2] / case.tiles.scale
+    shape = linear.transpose(0, 2, 1) @ linear
+    assert np.abs(shape - shape[:, :1, :1] * np.eye(2)).max() < 1e-9
+
+
+def test_a_volume_without_steps_has_one_run():
+    for seed in range(3):
+        case = stepped(60, 1, 2, [], wrong=0.05, seed=seed)
+        assert len(run(case, restarts=[20, 40]).reference.linear) == 1
+
+
+def test_a_run_of_layers_whose_nearest_pairs_are_wrong_is_no_step():
+    case = stepped(60, 1, 1, [])
+    p, q = case.pairs
+    z = case.tiles.z
+    near = (z[p] >= 20) & (z[q] <= 30) & (z[q] - z[p] == 1)
+    bend = np.eye(2) + 0.05 * np.random.default_rng(0).standard_normal((near.sum(), 2, 2))
+    moments = case.moments
+    qq, pq = moments.qq.copy(), moments.pq.copy()
+    qq[near] = bend @ qq[near] @ bend.transpose(0, 2, 1)
+    pq[near] = pq[near] @ bend.transpose(0, 2, 1)
+    case = replace(case, moments=replace(moments, qq=qq, pq=pq), wrong=near)
+    solved = run(case)
+    assert len(solved.reference.linear) == 1
+    assert (solved.factor == 0).tolist() == near.tolist()
+
+
+def test_what_the_header_says_of_the_pixel_is_no_step():
+    """The stage transforms of the second half are larger by 5 %, and the matches agree."""
+    matrix = 1.05 * np.eye(2)
+    case = stepped(40, 1, 2, [(21, matrix)])
+    stage = case.tiles.stage.copy()
+    middle = stage[:, :, 2].mean(axis=0)
+    stage[case.tiles.z >= 21] = matrix @ stage[case.tiles.z >= 21]
+    stage[case.tiles.z >= 21, :, 2] += middle - matrix @ middle
+    case = replace(case, tiles=replace(case.tiles, stage=stage))
+    solved = run(case)
+    check(case, [(21, matrix)], solved)
+    assert len(solved.reference.linear) == 1
+    scale = np.sqrt(np.linalg.det(solved.placement[:, :, :2])) / case.tiles.scale
+    assert scale[case.tiles.z >= 21].mean() == pytest.approx(1.05, abs=1e-3)
