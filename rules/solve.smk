@@ -6,8 +6,11 @@ SOLVE = {
     if key not in ("compare", "point_cutoff", "misalignment")
 }
 MISALIGNMENT = config["solve"]["misalignment"]
-MEASURED = ("window_px", "reach_px", "windows")
-JUDGED = ("look_px", "stop_px", "unconfirmed_pct")
+MEASURED = ("window_px", "reach_px", "windows", "order_windows")
+JUDGED = (
+    *("look_px", "stop_px", "unconfirmed_pct"),
+    *("order_sd", "order_share", "repeated_correlation"),
+)
 
 
 rule gather_moments:
@@ -116,6 +119,7 @@ rule close_misalignment:
     input:
         parts=chunks("solve/misalignment/{chunk}.tsv.gz"),
         pairs="solve/pairs.tsv.gz",
+        tiles="review/tiles.tsv",
     output:
         places="solve/misalignment.tsv.gz",
         summary="solve/misalignment.json",

@@ -10,7 +10,7 @@ import numpy as np
 from scripts.lib.arrays import Array, Index
 from scripts.lib.numerics import robust
 from scripts.lib.verdicts import GOOD, LOOK
-from scripts.report import meeting, summary
+from scripts.report import agreeing, meeting, summary
 from scripts.report.finding import Finding, ordered, spans
 from scripts.report.gather import Evidence
 from scripts.report.judged import Rules, judged
@@ -38,7 +38,10 @@ def findings(evidence: Evidence, figures: Mapping[str, Any], rules: Rules) -> li
     """
     parts = (_gaps, _closed_gate, _loose_tiles, _problems, _quarantined, _residuals, _dips)
     noticed = [finding for part in parts for finding in part(evidence)]
-    return ordered([*meeting.findings(evidence), *judged(evidence, figures, rules), *noticed])
+    agreed = agreeing.findings(evidence, rules.align, rules.final)
+    return ordered(
+        [*meeting.findings(evidence), *agreed, *judged(evidence, figures, rules), *noticed]
+    )
 
 
 def outliers(values: Array, *, high: bool) -> Index:

@@ -29,6 +29,8 @@ class Rules:
     rows: int
     columns: int
     pixel_nm: float
+    align: str  # stack that the solve made
+    final: str  # stack that is exported
 
     @staticmethod
     def of(section: Mapping[str, Any], names: Mapping[str, Any]) -> Rules:
@@ -39,15 +41,15 @@ class Rules:
         section
             ``report.limits`` of the config.
         names
-            Grid and pixel size of the volume.
+            Grid, pixel size and stacks of the volume.
 
         Returns
         -------
         Rules
             Lengths in px and nm, as their names say.
         """
-        grid_ = names["rows"], names["columns"]
-        return Rules(verdicts.limits(section), section["least"], *grid_, names["pixel_nm"])
+        own = (names[name] for name in ("rows", "columns", "pixel_nm", "align", "final"))
+        return Rules(verdicts.limits(section), section["least"], *own)
 
 
 def judged(evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Finding]:

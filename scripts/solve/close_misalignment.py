@@ -2,7 +2,7 @@
 
 Inputs
     ``solve/misalignment/{chunk}.tsv.gz`` of every chunk, ``solve/pairs.tsv.gz`` (which tiles the
-    matches join)
+    matches join), ``review/tiles.tsv`` (which tiles are resin)
 
 Outputs
     ``solve/misalignment.tsv.gz`` all places; ``solve/misalignment.json`` the summary (see
@@ -16,17 +16,26 @@ from typing import Any
 
 from scripts.lib.files import read_table, write_json, write_table
 from scripts.lib.job import job
-from scripts.solve import misalignment_summary
+from scripts.solve import layer_order, misalignment_summary
 from scripts.solve.misalignment import COLUMNS
-from scripts.solve.misalignment_summary import Limits
+from scripts.solve.misalignment_summary import Known, Limits
 
 log = logging.getLogger(__name__)
+
+
+def limits_of(section: Mapping[str, Any]) -> Limits:
+    """Read the limits from ``solve.misalignment``."""
+    order = layer_order.Limits(
+        **{name: section[name] for name in layer_order.Limits.__annotations__}
+    )
+    return Limits(section["look_px"], section["stop_px"], section["unconfirmed_pct"], order)
 
 
 def main(
     *,
     parts: Sequence[str | Path],
     pairs: str | Path,
+    tiles: str | Path,
     places: str | Path,
     out: str | Path,
     pixel_nm: float,
@@ -35,9 +44,10 @@ def main(
     """Join the chunks' places and judge them."""
     rows = [row for part in parts for row in read_table(part)]
     ends = ((row["p_id"], row["q_id"]) for row in read_table(pairs) if float(row["weight"]) > 0)
-    limits = Limits(**{name: section[name] for name in Limits.__annotations__})
     matched = frozenset((min(pair), max(pair)) for pair in ends)
-    found = misalignment_summary.summarised(rows, matched, limits, pixel_nm)
+    resin = frozenset(row["tile_id"] for row in read_table(tiles) if row.get("kind", "") == "resin")
+    known = Known(matched, resin)
+    found = misalignment_summary.summarised(rows, known, limits_of(section), pixel_nm)
     write_table(places, COLUMNS, rows)
     write_json(out, found)
     log.info("%d places: %s %s", len(rows), found["state"], "; ".join(found["reasons"][:3]))
@@ -48,6 +58,7 @@ if __name__ == "__main__":
         main(
             parts=snakemake.input.parts,
             pairs=snakemake.input.pairs,
+            tiles=snakemake.input.tiles,
             places=snakemake.output.places,
             out=snakemake.output.summary,
             pixel_nm=snakemake.params.pixel_nm,

@@ -4,9 +4,10 @@ Inputs
     ``stacks/<align>.json`` (receipt of the aligned stack), ``ingest/chunks.tsv``
 
 Output
-    ``solve/misalignment/{chunk}.tsv.gz``: for each tile against the next layer (``step``) and each
-    overlap of two tiles (``seam``) shift, standard error and mean square, full-resolution px, and
-    how many windows tell (see `scripts.solve.misalignment`). A step belongs to its lower layer.
+    ``solve/misalignment/{chunk}.tsv.gz``: for each tile against the next layer (``step``; of a copy
+    ``patch``) and each overlap of two tiles (``seam``) shift, standard error and mean square,
+    full-resolution px, how many windows tell, and of steps how alike the next layer is and the one
+    after it (see `scripts.solve.misalignment`). A step belongs to its lower layer.
 """
 
 import logging
@@ -25,7 +26,7 @@ from scripts.solve import misalignment
 from scripts.solve.misalignment import Row, Settings
 
 log = logging.getLogger(__name__)
-NEXT = 10  # layers beyond the chunk in which the layer that follows its last one is looked for
+NEXT = 10  # layers beyond the chunk in which the layers that follow its last one are looked for
 
 
 def measured(
@@ -48,12 +49,16 @@ def measured(
         Rows of `misalignment.COLUMNS`; shifts in full-resolution px.
     """
     known = sorted(layers)
-    for z, following in zip(known, [*known[1:], None], strict=True):
+    for i, z in enumerate(known):
         if not first <= z <= last:
             continue
         yield from misalignment.seams(layers[z], settings)
-        if following is not None:
-            yield from misalignment.steps(layers[z], layers[following], settings)
+        following = [layers[k] for k in known[i + 1 : i + 1 + NEXT] if k <= z + NEXT]
+        yield from misalignment.steps(layers[z], following, settings)
+        if not following:  # the last layer: what it shows of another is measured against that
+            copies = [one for one in layers[z] if one.tile.is_copy]
+            before = [layers[k] for k in reversed(known[max(0, i - NEXT) : i])]
+            yield from misalignment.steps(copies, before, settings)
 
 
 def main(

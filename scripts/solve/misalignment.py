@@ -8,6 +8,10 @@ differs from window to window; and the noise of the peak. So an affine is fitted
 tile: the fit is the misalignment, the scatter around it gives its standard error, and the expected
 square of that error is taken off mean squares, for the fit to pure noise is not zero.
 
+How alike a layer is to the next, and to the one after that, tells whether layers are in order: the
+nearer one shows more of the same. (Hanslovsky, Bogovic, Saalfeld 2017,
+doi:10.1093/bioinformatics/btw794, sort layers by it.)
+
 A window whose peak unrelated pixels would reach by chance says nothing and is counted as such: an
 alignment that cannot be measured is not thereby good. What lies beyond the reach of small windows
 is looked for with larger ones, then at a quarter and at a sixteenth of the resolution.
@@ -17,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +35,8 @@ from scripts.lib.numerics import correlation
 
 COLUMNS = (
     "kind", "z", "other_z", "p_id", "q_id", "p_cell", "q_cell", "x", "y",
-    "dx_px", "dy_px", "px", "error_px", "square_px2", "used", "tried", "scale",
+    "dx_px", "dy_px", "px", "error_px", "square_px2", "used", "tried", "scale", "rms_error_px",
+    "alike", "alike_after", "alike_windows", "alike_gain", "alike_gain_error",
 )  # fmt: skip
 BAND_PX = (0.8, 4.0)  # sd of the two Gaussians: finer is noise, coarser is shading and charging
 MAX_CHANCE = 1e-4  # that unrelated pixels reach a window's peak anywhere in its reach
@@ -40,6 +45,7 @@ LEAST_USED = 3  # windows, and a quarter of those tried: fewer do not speak for 
 # further looks where the first finds nothing: scale, side of a window and reach, px of the picture
 FURTHER = ((1.0, 160, 40), (0.25, 96, 16), (0.0625, 96, 16))
 LEAST_AFFINE = 8  # windows from which on an affine is fitted: six numbers from sixteen
+AFTER_REACH_PX = 4  # of the layer after the next: what two steps of an alignment may leave
 LONE_SD_PX = 0.25  # of a single window: what tissue and noise make of it (FIB-25: 0.1 to 0.25)
 _CORNERS = np.array([-0.5, -1 / 6, 1 / 6, 0.5])
 CONTROL = np.stack(np.meshgrid(_CORNERS, _CORNERS), axis=-1).reshape(-1, 2)  # shares of a side
@@ -55,6 +61,7 @@ class Settings:
     window_px: int = 96  # side of a window, px of the picture; smaller where tiles are small
     reach_px: int = 12  # largest shift looked for, px of the picture
     windows: int = 16  # most windows of a place
+    order_windows: int = 6  # of them, those that are compared with the layer after the next too
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +74,9 @@ class Shift:
     used: int  # windows that tell
     tried: int
     scale: float  # of the pictures
+    rms_error_px: float = math.nan  # standard error of the root of `square_px2`
+    # (tried, 3) centre x, y of each window, world px, and how alike it is, -1 to 1; NaN = no peak
+    alike: Array = field(default_factory=lambda: np.empty((0, 3)))
 
     @property
     def px(self) -> float:  # numpydoc ignore=RT01
@@ -101,14 +111,18 @@ def enough(used: int, tried: int) -> bool:
 
 
 def steps(
-    layer: Sequence[Placed], following: Sequence[Placed], settings: Settings
+    layer: Sequence[Placed], following: Sequence[Sequence[Placed]], settings: Settings
 ) -> Iterator[Row]:
-    """Measure each tile of a layer against the layer that follows it.
+    """Measure each tile of a layer against the next layer that has its cell.
 
     Parameters
     ----------
-    layer, following
-        Tiles of two layers as placed. Copies of other layers' images say nothing and are left out.
+    layer
+        Tiles as placed. A copy of another layer's image is measured too, as kind ``patch``: what
+        it shows says little of the tissue, but its place can be wrong.
+    following
+        Tiles of the layers that follow, the nearest first. Copies among them say nothing of the
+        tissue and are left out.
     settings
         How pictures are compared.
 
@@ -117,20 +131,64 @@ def steps(
     dict
         One row of `COLUMNS` for each tile of `layer`; shifts in full-resolution px.
     """
-    own = [one for one in following if not one.tile.is_copy]
-    if not own:
-        return
-    second = drawing(own)
+    own = [[one for one in each if not one.tile.is_copy] for each in following]
+    own = [each for each in own if each]
     for one in layer:
-        if one.tile.is_copy:
-            continue
-        near = [each for each in own if _shared(one, each) is not None]
-        if not near:
-            continue
-        place = one.tile.box
-        found = compare(drawing([one]), second, place, settings)
-        other = min(near, key=lambda each: (each.tile.cell != one.tile.cell, each.tile.tile_id))
-        yield _row("step", one, other, place, found)
+        cells = [each for each in own if any(o.tile.cell == one.tile.cell for o in each)]
+        row = _step(one, cells or own[:1], settings)
+        if row is not None:
+            yield row
+
+
+def _step(one: Placed, targets: Sequence[Sequence[Placed]], settings: Settings) -> Row | None:
+    """Measure a tile against the first of `targets`, and how alike the second is; None = none."""
+    if not targets:
+        return None
+
+    def rank(other: Placed) -> tuple[bool, bool, str]:
+        apart, elsewhere = _shared(one, other) is None, other.tile.cell != one.tile.cell
+        return elsewhere, apart, other.tile.tile_id
+
+    other = min(targets[0], key=rank)
+    near = [each for each in targets[0] if _shared(one, each) is not None]
+    if not near and rank(other)[0]:
+        return None  # nothing of its cell, nothing around: a border of what was imaged
+    first, place, found = drawing([one]), one.tile.box, _nothing(1, 1.0)
+    if near:
+        found = compare(first, drawing(targets[0]), place, settings)
+    row = _row("patch" if one.tile.is_copy else "step", one, other, place, found)
+    if found.measured and found.scale == 1.0 and len(targets) > 1 and not one.tile.is_copy:
+        row |= _likeness(found, _after(first, drawing(targets[1]), place, found, settings))
+    return row
+
+
+def _after(
+    first: Draw, third: Draw, place: Box, found: Shift, settings: Settings
+) -> tuple[Array, Array]:
+    """Return how alike some windows are to the next layer and to the one after it, each (n,)."""
+    known = found.alike[np.isfinite(found.alike[:, 2])]
+    some = known[:: max(1, math.ceil(len(known) / settings.order_windows))]
+    side = _window_side(place, 1.0, settings)
+    if side is None:
+        return np.empty(0), np.empty(0)
+    reach = AFTER_REACH_PX
+    after = [_peak(*_windows(first, third, at, side, 1.0, reach), reach)[2] for at in some[:, :2]]
+    # no peak: what is there is not alike at all
+    return some[:, 2], np.nan_to_num(np.array(after))
+
+
+def _likeness(found: Shift, both: tuple[Array, Array]) -> Row:
+    """Return the columns of how alike the next two layers are."""
+    near, far = both
+    n, gain = len(near), far - near
+    error = float(gain.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    values = {
+        "alike": float(np.nanmean(found.alike[:, 2])),
+        "alike_after": float(far.mean()) if n else math.nan,
+        "alike_gain": float(gain.mean()) if n else math.nan,
+        "alike_gain_error": error,
+    }
+    return {name: f"{value:.4f}" for name, value in values.items()} | {"alike_windows": n}
 
 
 def seams(layer: Sequence[Placed], settings: Settings) -> Iterator[Row]:
@@ -146,7 +204,8 @@ def seams(layer: Sequence[Placed], settings: Settings) -> Iterator[Row]:
     Yields
     ------
     dict
-        One row of `COLUMNS` for each overlap that a window fits into.
+        One row of `COLUMNS` for each overlap that a window fits into, and one that was not
+        measured for each two neighbours of the grid that do not overlap by so much.
     """
     own = sorted((one for one in layer if not one.tile.is_copy), key=lambda one: one.tile.tile_id)
     for i, one in enumerate(own):
@@ -155,6 +214,21 @@ def seams(layer: Sequence[Placed], settings: Settings) -> Iterator[Row]:
             if place is not None and min(place.width, place.height) >= LEAST_SIDE_PX:
                 found = compare(drawing([one]), drawing([other]), place, settings)
                 yield _row("seam", one, other, place, found)
+            elif _beside(one, other):
+                yield _row("seam", one, other, _between(one, other), _nothing(1, 1.0))
+
+
+def _beside(one: Placed, other: Placed) -> bool:
+    """Tell whether two tiles are neighbours in a row or column of the grid."""
+    (row, column), (other_row, other_column) = one.tile.cell, other.tile.cell
+    return abs(row - other_row) + abs(column - other_column) == 1
+
+
+def _between(one: Placed, other: Placed) -> Box:
+    """Return a box around the middle of two tiles."""
+    a, b = one.tile.box, other.tile.box
+    x, y = (a.x0 + a.x1 + b.x0 + b.x1) / 4, (a.y0 + a.y1 + b.y0 + b.y1) / 4
+    return Box(x - 1, y - 1, x + 1, y + 1)
 
 
 def drawing(placed: Sequence[Placed]) -> Draw:
@@ -189,6 +263,11 @@ def _row(kind: str, p: Placed, q: Placed, place: Box, found: Shift) -> Row:
     sizes = {"dx_px": dx, "dy_px": dy, "px": found.px, "error_px": found.error_px}
     row |= {name: f"{value:.4f}" for name, value in sizes.items()}
     row["square_px2"] = f"{found.square_px2:.6f}"
+    row["rms_error_px"] = f"{found.rms_error_px:.4f}"
+    alike = found.alike[:, 2]
+    row["alike"] = f"{np.nanmean(alike):.4f}" if np.isfinite(alike).any() else "nan"
+    row |= dict.fromkeys(("alike_after", "alike_gain", "alike_gain_error"), "nan")
+    row["alike_windows"] = 0
     return row | {"used": found.used, "tried": found.tried, "scale": found.scale}
 
 
@@ -234,14 +313,22 @@ def _compare_at(first: Draw, second: Draw, place: Box, scale: float, settings: S
     windows = len(centres) * (side + 2 * reach) ** 2
     if (place.width * scale + 2 * reach) * (place.height * scale + 2 * reach) < 4 * windows:
         first, second = (_drawn_once(draw, place, scale, reach) for draw in (first, second))
-    shifts = np.full((len(centres), 2), np.nan)
-    for i, (x, y) in enumerate(centres):
-        half, wide = side / scale / 2, (side / 2 + reach) / scale
-        one = first(Box(x - half, y - half, x + half, y + half), scale)
-        other = second(Box(x - wide, y - wide, x + wide, y + wide), scale)
-        shifts[i] = _peak(one, other, reach) / scale
-    used = np.isfinite(shifts[:, 0])
-    return _summed(centres[used], shifts[used], len(centres), place, scale)
+    peaks = np.array(
+        [_peak(*_windows(first, second, at, side, scale, reach), reach) for at in centres]
+    )
+    used = np.isfinite(peaks[:, 0])
+    found = _summed(centres[used], peaks[used, :2] / scale, len(centres), place, scale)
+    return replace(found, alike=np.column_stack([centres, peaks[:, 2]]))
+
+
+def _windows(
+    first: Draw, second: Draw, at: Array, side: int, scale: float, reach: int
+) -> tuple[Picture, Picture]:
+    """Draw the window around a place (x, y), and the one wider by `reach` in the second."""
+    half, wide = side / scale / 2, (side / 2 + reach) / scale
+    x, y = at
+    one = first(Box(x - half, y - half, x + half, y + half), scale)
+    return one, second(Box(x - wide, y - wide, x + wide, y + wide), scale)
 
 
 def _window_side(place: Box, scale: float, settings: Settings) -> int | None:
@@ -280,8 +367,11 @@ def _drawn_once(draw: Draw, place: Box, scale: float, reach: int) -> Draw:
 
 
 def _peak(one: Picture, other: Picture, reach: int) -> Array:
-    """Return the shift (x, y), px of the picture, at which `other` shows `one`; NaN = no peak."""
-    nothing = np.full(2, np.nan)
+    """Return the shift x, y at which `other` shows `one`, and their correlation there.
+
+    Px of the picture, and -1 to 1; all three are NaN where there is no peak.
+    """
+    nothing = np.full(3, np.nan)
     if one.mask.mean() < 0.6 or other.mask.mean() < 0.3:
         return nothing
     size = one.pixels.shape[0], one.pixels.shape[1]
@@ -294,7 +384,9 @@ def _peak(one: Picture, other: Picture, reach: int) -> Array:
     peaks = correlation.find_peaks(rho, 4.0)
     places = max(rho[0].size * float(samples[0]) / (size[0] * size[1]), 1.0)
     chance = places * special.ndtr(-peaks.height[0] * math.sqrt(samples[0]))
-    return peaks.lag[0] if peaks.inner[0] and chance < MAX_CHANCE else nothing
+    if not peaks.inner[0] or chance >= MAX_CHANCE:
+        return nothing
+    return np.array([*peaks.lag[0], peaks.height[0]])
 
 
 def _field(picture: Picture) -> correlation.Field:
@@ -326,7 +418,10 @@ def _summed(at: Array, shifts: Array, tried: int, place: Box, scale: float) -> S
     noise = 2 * float(np.einsum("ij,jk,ik->i", control, covariance, control).mean())
     square = float(((control @ fit) ** 2).sum(axis=1).mean())
     error = math.sqrt(2 * covariance[0, 0])
-    return Shift(design.mean(axis=0) @ fit, square - noise, error, n, tried, scale)
+    # how the root of the mean square changes with each coefficient, of each axis
+    slope = control.T @ (control @ fit) / (len(control) * math.sqrt(max(square, 1e-12)))
+    rms_error = math.sqrt(float(np.einsum("ja,jk,ka->", slope, covariance, slope)))
+    return Shift(design.mean(axis=0) @ fit, square - noise, error, n, tried, scale, rms_error)
 
 
 def _agreeing(shifts: Array, scale: float) -> Bool:
@@ -348,4 +443,4 @@ def settings_of(section: Mapping[str, Any]) -> Settings:
     Settings
         How pictures are compared.
     """
-    return Settings(section["window_px"], section["reach_px"], section["windows"])
+    return Settings(*(section[name] for name in Settings.__annotations__))

@@ -3,6 +3,9 @@
 Mean squares are debiased (`misalignment.Shift`), so the root of their mean estimates what a known
 truth would give. Places that follow one another along z are one finding: a tile that lies off does
 so against both neighbours, and a row of tiles that has drifted apart does so for many layers.
+
+What could not be measured is not known, and is a reason to look: a tile that lies beyond all that
+is looked for shows as this and as nothing else. Bare resin is not asked, nor what nothing joins.
 """
 
 from __future__ import annotations
@@ -17,10 +20,13 @@ import numpy as np
 
 from scripts.lib.arrays import Array
 from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
+from scripts.solve import layer_order
 from scripts.solve.misalignment import LEAST_USED, enough
 
 SURE = 2.0  # standard errors by which a shift has to exceed a limit
 MOST_PLACES = 200  # named in the summary; the table has all
+KINDS = {"step": "layers", "seam": "tiles of a layer", "patch": "a patch and its layers"}
+_LAST = ("step", "patch", "seam")  # of the findings without a shift, after those of the order
 _APART = 2  # layers between places that are still one finding
 
 Row = Mapping[str, str]
@@ -34,19 +40,58 @@ class Limits:
     look_px: float
     stop_px: float
     unconfirmed_pct: float  # of the places with matches that the pixels cannot confirm
+    order: layer_order.Limits
 
 
-def summarised(
-    rows: Sequence[Row], matched: frozenset[tuple[str, str]], limits: Limits, pixel_nm: float
-) -> Figures:
+@dataclass(frozen=True)
+class Known:
+    """What else is known of the tiles."""
+
+    matched: frozenset[tuple[str, str]]  # ids in text order that the matches of the solve join
+    resin: frozenset[str] = frozenset()  # ids of tiles without texture
+
+    def due(self, row: Row) -> bool:
+        """Tell whether the pixels of a row's two tiles ought to show where they lie.
+
+        Parameters
+        ----------
+        row
+            Of `misalignment.COLUMNS`.
+
+        Returns
+        -------
+        bool
+            True where neither is resin, and they are one cell of two layers or matches join them.
+        """
+        if row["p_id"] in self.resin or row["q_id"] in self.resin:
+            return False
+        return (row["kind"] != "seam" and row["p_cell"] == row["q_cell"]) or self.joined(row)
+
+    def joined(self, row: Row) -> bool:
+        """Tell whether matches join the tiles of a row.
+
+        Parameters
+        ----------
+        row
+            Of `misalignment.COLUMNS`.
+
+        Returns
+        -------
+        bool
+            By the pairs of the solve.
+        """
+        return (min(row["p_id"], row["q_id"]), max(row["p_id"], row["q_id"])) in self.matched
+
+
+def summarised(rows: Sequence[Row], tiles: Known, limits: Limits, pixel_nm: float) -> Figures:
     """Compute figures, findings and the state of an alignment.
 
     Parameters
     ----------
     rows
         Rows of `misalignment.COLUMNS`, as texts.
-    matched
-        Pairs of tile ids (in text order) that the matches of the solve join.
+    tiles
+        What else is known of the tiles.
     limits
         Of the verdict.
     pixel_nm
@@ -59,12 +104,15 @@ def summarised(
         ``rms_px``, ``error_px`` (of the rms), ``rms_nm``, ``p95_px``, ``max_px``; ``findings``,
         worst first.
     """
-    kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in ("step", "seam")}
-    out: Figures = {f"{kind}s": _figures(own, pixel_nm) for kind, own in kinds.items()}
-    found = [one for own in kinds.values() for one in _findings(own, matched, limits)]
-    found.sort(key=lambda one: (one["px"] is None, -(one["px"] or 0.0), one["z_first"]))
-    state, reasons = _verdict(found, rows, matched, limits)
-    return {"state": state, "reasons": reasons} | out | {"findings": found[:MOST_PLACES]}
+    kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in KINDS}
+    out: Figures = {f"{kind}s": _figures(kinds[kind], pixel_nm) for kind in ("step", "seam")}
+    found = [one for own in kinds.values() for one in _findings(own, tiles, limits)]
+    found += layer_order.findings(rows, limits.order)
+    found.sort(key=lambda one: (-(one["px"] or 0.0), one["kind"] in _LAST, one["z_first"]))
+    state, reasons = _verdict(found, rows, tiles, limits)
+    # those that stop the run are all there: the gate reads them here
+    most = max(MOST_PLACES, sum((one["px"] or 0.0) > limits.stop_px for one in found))
+    return {"state": state, "reasons": reasons} | out | {"findings": found[:most]}
 
 
 def measured(row: Row) -> bool:
@@ -107,26 +155,30 @@ def _column(rows: Iterable[Row], name: str) -> Array:
     return np.array([float(row[name]) for row in rows])
 
 
-def _findings(
-    rows: Sequence[Row], matched: frozenset[tuple[str, str]], limits: Limits
-) -> list[Figures]:
-    """Return the findings of one kind: runs of places beyond the limit, and of unconfirmed ones."""
+def _findings(rows: Sequence[Row], tiles: Known, limits: Limits) -> list[Figures]:
+    """Return the findings of one kind: runs of places beyond the limit, and of unknown ones."""
     beyond = [row for row in rows if measured(row) and _surely(row) > limits.look_px]
-    lost = [row for row in rows if _unconfirmed(row, matched)]
+    lost = [row for row in rows if not measured(row) and tiles.due(row)]
     return [
         _finding(run, told) for told, part in ((True, beyond), (False, lost)) for run in _runs(part)
     ]
 
 
+def _size(row: Row) -> tuple[float, float]:
+    """Return how far a place lies off and the standard error, px.
+
+    Whichever is surer of the mean shift and of the rms over the place, which a turn or a stretch
+    about the middle has alone.
+    """
+    mean = float(row["px"]), float(row["error_px"])
+    rms = math.sqrt(max(float(row["square_px2"]), 0.0)), float(row["rms_error_px"])
+    return max(mean, rms, key=lambda one: one[0] - SURE * one[1])
+
+
 def _surely(row: Row) -> float:
-    """Return the shift of a place less `SURE` standard errors, px."""
-    return float(row["px"]) - SURE * float(row["error_px"])
-
-
-def _unconfirmed(row: Row, matched: frozenset[tuple[str, str]]) -> bool:
-    """Tell whether matches join the two tiles of a row, and its pixels do not show it."""
-    pair = min(row["p_id"], row["q_id"]), max(row["p_id"], row["q_id"])
-    return not measured(row) and pair in matched
+    """Return how far a place lies off less `SURE` standard errors, px."""
+    value, error = _size(row)
+    return value - SURE * error
 
 
 def _runs(rows: Sequence[Row]) -> list[list[Row]]:
@@ -157,35 +209,35 @@ def _joined(runs: Sequence[list[Row]]) -> list[list[Row]]:
 
 
 def _finding(run: Sequence[Row], known: bool) -> Figures:
-    worst = max(run, key=lambda row: float(row["px"]) if known else -int(row["z"]))
-    z = [int(row["z"]) for row in run]
+    worst = max(run, key=lambda row: _size(row)[0] if known else -int(row["z"]))
+    z = [int(row[name]) for row in run for name in ("z", "other_z")]
+    value, error = _size(worst) if known else (None, None)
     return {
         "kind": worst["kind"],
         "z_first": min(z),
-        "z_last": max(int(row["other_z"]) for row in run),
+        "z_last": max(z),
         "cells": sorted({f"{row['p_cell']}/{row['q_cell']}" for row in run}),
         "places": len(run),
-        "px": float(worst["px"]) if known else None,
-        "error_px": float(worst["error_px"]) if known else None,
+        "px": value,
+        "error_px": error,
         "worst": {name: worst[name] for name in ("z", "other_z", "p_id", "q_id", "x", "y")},
     }
 
 
 def _verdict(
-    found: Sequence[Figures],
-    rows: Sequence[Row],
-    matched: frozenset[tuple[str, str]],
-    limits: Limits,
+    found: Sequence[Figures], rows: Sequence[Row], tiles: Known, limits: Limits
 ) -> tuple[str, list[str]]:
     """Return the state of the alignment and its reasons, worst first."""
-    reasons = [sentence(one) for one in found if one["px"] is not None]
-    lost = sum(_unconfirmed(row, matched) for row in rows)
-    joined = sum((min(r["p_id"], r["q_id"]), max(r["p_id"], r["q_id"])) in matched for r in rows)
-    share = 100 * lost / joined if joined else 0.0
+    reasons = [sentence(one) for one in found]
+    joined = [row for row in rows if tiles.joined(row)]
+    lost = sum(not measured(row) for row in joined)
+    share = 100 * lost / len(joined) if joined else 0.0
     if share > limits.unconfirmed_pct:
-        reasons.append(
-            f"{lost} of {joined} places that matches join ({share:.0f} %) cannot be confirmed on"
-            " the pixels: what lies there is not alike, or further apart than is looked for"
+        told = sum(one["px"] is not None for one in found)
+        reasons.insert(
+            told + 1,  # behind one that has a place
+            f"{lost} of {len(joined)} places that matches join ({share:.0f} %) cannot be confirmed"
+            " on the pixels: what lies there is not alike, or further apart than is looked for",
         )
     bad = any(one["px"] is not None and one["px"] > limits.stop_px for one in found)
     return (NOT_GOOD if bad else LOOK if reasons else GOOD), reasons
@@ -197,19 +249,26 @@ def sentence(finding: Mapping[str, Any]) -> str:
     Parameters
     ----------
     finding
-        One of ``findings`` of `summarised`, with a shift.
+        One of ``findings`` of `summarised`.
 
     Returns
     -------
     str
-        Kind, place, px with standard error, and the two tiles.
+        Kind, place, px with standard error where it is known, and the two tiles.
     """
+    if finding["kind"] not in KINDS:
+        return layer_order.sentence(finding)
     z = f"z {finding['z_first']}" + (
         f" to {finding['z_last']}" if finding["z_last"] > finding["z_first"] else ""
     )
-    what = {"step": "layers do not meet", "seam": "tiles of a layer do not meet"}[finding["kind"]]
-    worst = finding["worst"]
+    worst, cells = finding["worst"], f"(cells {', '.join(finding['cells'][:4])})"
+    if finding["px"] is None:
+        return (
+            f"{z}: it is not known whether {KINDS[finding['kind']]} meet, the pixels of"
+            f" {worst['p_id']} and {worst['q_id']} are not alike, or further apart than is looked"
+            f" for {cells}"
+        )
     return (
-        f"{z}: {what}, {finding['px']:.1f} ± {finding['error_px']:.1f} px between"
-        f" {worst['p_id']} and {worst['q_id']} (cells {', '.join(finding['cells'][:4])})"
+        f"{z}: {KINDS[finding['kind']]} do not meet, {finding['px']:.1f} ±"
+        f" {finding['error_px']:.1f} px between {worst['p_id']} and {worst['q_id']} {cells}"
     )

@@ -9,12 +9,13 @@ from scripts.lib.drawing.compose import Picture
 from scripts.lib.files import read_json, read_table, write_table
 from scripts.lib.geometry import Box
 from scripts.lib.job import UserError
-from scripts.solve import check_alignment, close_misalignment, misalignment
+from scripts.solve import check_alignment, close_misalignment, layer_order, misalignment
 from scripts.solve.misalignment import COLUMNS, Settings
-from scripts.solve.misalignment_summary import Limits, summarised
+from scripts.solve.misalignment_summary import Known, Limits, summarised
 
 SIZE = 420  # px of a scene
-LIMITS = Limits(look_px=0.75, stop_px=4.0, unconfirmed_pct=10.0)
+ORDER = layer_order.Limits(order_sd=3.0, order_share=0.5, repeated_correlation=0.98)
+LIMITS = Limits(look_px=0.75, stop_px=4.0, unconfirmed_pct=10.0, order=ORDER)
 
 
 def scene(seed=0, size=SIZE):
@@ -126,12 +127,26 @@ def test_a_turn_counts_by_what_it_moves_over_the_tile():
 # ---- the summary -------------------------------------------------------------------------------
 
 
-def row(kind="step", z=1, px=0.1, cell="0-0", other="0-0", used=16, error=0.05):
-    after = z + 1 if kind == "step" else z
-    place = {"kind": kind, "z": z, "other_z": after, "x": 50, "y": 60}
-    ends = {"p_id": f"{cell}.{z}", "q_id": f"{other}.{after}", "p_cell": cell, "q_cell": other}
+def row(
+    kind="step",
+    z=1,
+    px=0.1,
+    cell="0-0",
+    other="0-0",
+    used=16,
+    error=0.05,
+    rms=None,
+    alike=0.9,
+    after=0.85,
+):
+    other_z = z + 1 if kind == "step" else z
+    place = {"kind": kind, "z": z, "other_z": other_z, "x": 50, "y": 60}
+    ends = {"p_id": f"{cell}.{z}", "q_id": f"{other}.{other_z}", "p_cell": cell, "q_cell": other}
     sizes = {"dx_px": px, "dy_px": 0.0, "px": px, "error_px": error}
-    sizes |= {"square_px2": px**2 - error**2, "used": used, "tried": 16, "scale": 1.0}
+    square = px**2 - error**2 if rms is None else rms**2
+    sizes |= {"square_px2": square, "used": used, "tried": 16, "scale": 1.0, "rms_error_px": error}
+    order = {"alike": alike, "alike_after": after, "alike_gain": after - alike}
+    sizes |= order | {"alike_gain_error": 0.005, "alike_windows": 6}
     return {name: str(value) for name, value in (place | ends | sizes).items()}
 
 
@@ -140,8 +155,8 @@ def good(layers=40, px=0.1):
     return steps + [row("seam", z, px, "0-0", "0-1") for z in range(1, layers + 1)]
 
 
-def verdict(rows, matched=frozenset()):
-    return summarised(rows, matched, LIMITS, 8.0)
+def verdict(rows, matched=frozenset(), resin=frozenset()):
+    return summarised(rows, Known(matched, resin), LIMITS, 8.0)
 
 
 def test_a_good_alignment_is_good():
@@ -180,10 +195,90 @@ def test_a_whole_layer_that_is_off_is_one_finding():
 def test_places_that_matches_join_and_pixels_do_not_show_are_a_reason_to_look():
     lost = [row(z=z, used=1, cell="1-1", other="1-1") for z in range(1, 40)]
     matched = frozenset((one["p_id"], one["q_id"]) for one in lost)
-    assert verdict([*good(), *lost])["state"] == "good"  # resin: nothing joins them
-    found = verdict([*good(), *lost], matched)
+    resin = frozenset(one["p_id"] for one in lost)
+    assert verdict([*good(), *lost], resin=resin)["state"] == "good"
+    found = verdict([*good(), *lost], matched, resin)
     assert found["state"] == "look"
     assert "cannot be confirmed" in found["reasons"][0]
+
+
+@pytest.mark.parametrize("kind", ["step", "seam"])
+def test_one_place_that_should_be_known_and_is_not_is_a_reason_to_look(kind):
+    """A tile beyond all that is looked for shows as nothing else, however many others are good."""
+    other = "0-0" if kind == "step" else "0-1"
+    lost = row(kind, 7, px=np.nan, error=np.nan, used=1, other=other)
+    ends = frozenset((one["p_id"], one["q_id"]) for one in [*good(400), lost])
+    found = verdict([*good(400), lost], ends)
+    assert found["state"] == "look"
+    assert "z 7" in found["reasons"][0]
+    assert lost["p_id"] in found["reasons"][0]
+    # two tiles of a layer that no match joins: there may be nothing but resin between them
+    assert verdict([*good(400), lost])["state"] == ("look" if kind == "step" else "good")
+    assert verdict([*good(400), lost], ends, frozenset([lost["q_id"]]))["state"] == "good"
+
+
+def test_a_turn_about_the_middle_of_a_tile_is_told_by_its_rms():
+    found = verdict([*good(), row(z=7, px=0.1, rms=2.0)])
+    assert found["state"] == "look"
+    assert "2.0 ± 0.1 px" in found["reasons"][0]
+
+
+def test_findings_that_stop_the_run_are_all_in_the_summary():
+    rows = [row("seam", z, 5.0, "0-0", "1-0") for z in range(1, 1001, 4)]
+    assert len(verdict(rows)["findings"]) == 250
+
+
+# ---- order -------------------------------------------------------------------------------------
+
+
+def layers(positions, cells=("0-0", "0-1")):
+    """Rows of layers at some places along z: tissue loses 0.06 of its correlation a layer."""
+
+    def alike(i, j):
+        return 0.99 - 0.06 * abs(positions[i] - positions[j]) if j < len(positions) else np.nan
+
+    return [
+        row(z=i + 1, cell=c, other=c, alike=alike(i, i + 1), after=alike(i, i + 2))
+        for i in range(len(positions) - 1)
+        for c in cells
+    ]
+
+
+def test_layers_in_order_are_good_however_thick_they_are():
+    assert verdict(layers([0, 1, 1.4, 3, 5, 5.3, 6]))["state"] == "good"
+
+
+@pytest.mark.parametrize("first", range(6))
+def test_two_layers_in_the_wrong_order_are_named_wherever_they_are(first):
+    positions = list(range(7))
+    positions[first : first + 2] = positions[first + 1], positions[first]
+    found = verdict(layers(positions))
+    assert found["state"] == "look"
+    assert any(
+        f"z {first + 1} to {first + 2}: layers seem to be in the wrong order" in one
+        for one in found["reasons"]
+    )
+    assert not [one for one in found["findings"] if one["kind"] != "order"]
+
+
+def test_a_tile_of_another_place_fits_between_no_neighbors():
+    rows = layers([0, 1, 2, 9, 4, 5, 6], cells=["0-1"]) + layers(range(7), cells=["0-0"])
+    found = verdict(rows)
+    assert found["state"] == "look"
+    assert found["reasons"][0].startswith("z 4: does not fit between its neighbours")
+    assert "0-1" in found["reasons"][0]
+    assert "0-0" not in found["reasons"][0]
+
+
+def test_noise_of_a_few_windows_is_no_wrong_order():
+    odd = row(z=5, alike=0.80, after=0.83) | {"alike_gain_error": "0.01"}
+    assert verdict([*layers(range(4), ["0-0"]), odd])["state"] == "good"
+
+
+def test_the_same_image_in_two_layers_is_named():
+    found = verdict([*good(), row(z=7, alike=0.995)])
+    assert found["state"] == "look"
+    assert found["reasons"][0].startswith("z 7 to 8: the same image twice")
 
 
 def test_nothing_measured_is_no_good_alignment_where_matches_join():
@@ -208,10 +303,12 @@ def test_a_single_layer_of_a_single_tile_has_nothing_to_measure():
 def closed(tmp_path, rows, accept=()):
     write_table(tmp_path / "0000.tsv.gz", COLUMNS, rows)
     write_table(tmp_path / "pairs.tsv.gz", ("p_id", "q_id", "weight"), [])
-    section = {"look_px": 0.75, "stop_px": 4.0, "unconfirmed_pct": 10.0}
+    write_table(tmp_path / "tiles.tsv", ("tile_id", "kind"), [])
+    section = {"look_px": 0.75, "stop_px": 4.0, "unconfirmed_pct": 10.0} | vars(ORDER)
     close_misalignment.main(
         parts=[tmp_path / "0000.tsv.gz"],
         pairs=tmp_path / "pairs.tsv.gz",
+        tiles=tmp_path / "tiles.tsv",
         places=tmp_path / "all.tsv.gz",
         out=tmp_path / "misalignment.json",
         pixel_nm=8.0,

@@ -1,0 +1,146 @@
+"""Agreeing: what one stage left is what the next one took: no tile lost between them, no z changed.
+
+Every stage is judged by its own figures. A tile that one table has and the next has not is in none
+of them, and looks like a place that was never imaged.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from scripts.lib.verdicts import LOOK, NOT_GOOD
+from scripts.report import grid, summary
+from scripts.report.finding import Finding, spans
+from scripts.report.gather import Evidence
+
+MOST = 5  # places of a kind that are named
+STEP_LAYERS = 1e-3  # by which two files may differ in a step of z: they are texts of six digits
+
+
+def findings(evidence: Evidence, align: str, final: str) -> Iterator[Finding]:
+    """Yield what does not agree.
+
+    Parameters
+    ----------
+    evidence
+        What a run left.
+    align, final
+        Names of the stacks that the solve and the last correction made.
+
+    Yields
+    ------
+    Finding
+        Each with its place.
+    """
+    yield from _not_placed(evidence)
+    yield from _not_measured(evidence)
+    yield from _stacks(evidence, align, final)
+    yield from _without_z(evidence)
+    yield from _steps_of_z(evidence)
+
+
+def _not_placed(evidence: Evidence) -> Iterator[Finding]:
+    """Tiles that the review knows and has not taken out, and that the solve has no place for."""
+    if not (evidence["solved"].found and evidence["review"].found):
+        return
+    placed = set(evidence["solved"]["tile_id"].tolist())
+    review = evidence["review"]
+    ids, z, rows, columns, states = (
+        review[name].tolist() for name in ("tile_id", "z", "row", "column", "state")
+    )
+    lost: dict[str, list[int]] = defaultdict(list)
+    for name, at, row, column, state in zip(ids, z, rows, columns, states, strict=True):
+        if name not in placed and state not in grid.NEAR:
+            lost[grid.cell(row, column)].append(at)
+    advice = "run again with --forcerun publish_trimmed; or name them under review.exclude"
+    yield from _by_cell(lost, "are neither placed nor taken out", advice)
+
+
+def _not_measured(evidence: Evidence) -> Iterator[Finding]:
+    """Tiles that were placed, and that nothing was measured against."""
+    lost = _alone(evidence)
+    advice = "nothing overlaps them in their layer or near it: are they where they should be?"
+    yield from _by_cell(lost, "were placed, and no tile of the stack lies where they lie", advice)
+
+
+def _alone(evidence: Evidence) -> dict[str, list[int]]:
+    """Return the layers of tiles that were placed and not measured, by cell."""
+    table, solved = evidence["misalignment"], evidence["solved"]
+    lost: dict[str, list[int]] = defaultdict(list)
+    if not table.found or len(solved) < 2:
+        return lost
+    known = {*table["p_id"].tolist(), *table["q_id"].tolist()}
+    each = (solved[name].tolist() for name in ("tile_id", "z", "row", "column"))
+    for name, z, row, column in zip(*each, strict=True):
+        if name not in known:
+            lost[grid.cell(row, column)].append(z)
+    return lost
+
+
+def _by_cell(lost: dict[str, list[int]], what: str, advice: str) -> Iterator[Finding]:
+    """Name lost tiles by their cell of the grid, those that lack most first."""
+    for cell, z in sorted(lost.items(), key=lambda item: -len(item[1]))[:MOST]:
+        count = f"{len(z)} tile{'s' if len(z) > 1 else ''}"
+        what_ = f"{count} of cell {cell} (row-column) {what}"
+        yield Finding("solve", what_, f"z {spans(z)}", advice, LOOK)
+
+
+def _stacks(evidence: Evidence, align: str, final: str) -> Iterator[Finding]:
+    """Numbers of tiles in the stacks that follow the solve."""
+    receipts = evidence.stacks
+    counts = {name: receipts[name]["tile_count"] for name in (align, final) if name in receipts}
+    placed, lost = len(evidence["solved"]), _alone(evidence)
+    where = f"z {spans({z for layers in lost.values() for z in layers})}" if lost else ""
+    for name, count in counts.items():
+        if evidence["solved"].found and count != placed:
+            yield Finding(
+                "solve" if name == align else "correct",
+                f"stack {name} holds {count:,} tiles, and the solve has placed {placed:,}"
+                + "".join(f"; nothing lies in cell {cell}" for cell in list(lost)[:MOST]),
+                where,
+                "run again with --forcerun publish_align",
+                NOT_GOOD,
+            )
+
+
+def _without_z(evidence: Evidence) -> Iterator[Finding]:
+    """Layers with tiles that have no place along z: the export leaves them out."""
+    if not (evidence.z_coords and evidence["solved"].found):
+        return
+    lost = set(evidence["solved"]["z"].tolist()) - set(evidence.z_coords)
+    if lost:
+        yield Finding(
+            "zcorr",
+            f"{len(lost)} layers have tiles and no line in zcorr/Zcoords.txt",
+            f"z {spans(lost)}",
+            "run again with --forcerun infer_z",
+            NOT_GOOD,
+        )
+
+
+def _steps_of_z(evidence: Evidence) -> Iterator[Finding]:
+    """Find steps of z that go back, or that are not those that were inferred."""
+    inferred = _inferred(evidence)
+    known = sorted(evidence.z_coords.items())
+    told = 0
+    for (before, low), (z, high) in zip(known, known[1:], strict=False):
+        step, expected = high - low, inferred.get(z)
+        back, other = step <= 0, expected is not None and abs(step - expected) > STEP_LAYERS
+        if (back or other) and told < MOST:
+            told += 1
+            shown = "" if expected is None else f", and {expected:.3f} were inferred"
+            yield Finding(
+                "zcorr",
+                f"z goes {'back' if back else 'on'} by {abs(step):.3f} layers in"
+                f" zcorr/Zcoords.txt{shown}",
+                f"z {before}-{z}",
+                "the export follows zcorr/Zcoords.txt: run again with --forcerun check_thickness",
+                NOT_GOOD,
+            )
+
+
+def _inferred(evidence: Evidence) -> Mapping[int, float]:
+    """Return the step of each layer from the one before it, layers, as zcorr/qc.json has it."""
+    rows = summary.qc_layers(evidence) or []
+    return {int(row["z"]): row["delta_z"] for row in rows if row.get("delta_z") is not None}
