@@ -11,6 +11,7 @@ REPORTED = {
     "corrections": [[step, BEFORE[step], CORRECTED[step]] for step in STEPS],
     "pixel_nm": config["acquisition"]["pixel_nm"],
     "z_nm": config["acquisition"]["z_nm"],
+    "z_range": config["solve"]["z_range"],
     **GRID,
     "runs": len(RUNS),
 }

@@ -6,8 +6,9 @@ of them, and looks like a place that was never imaged.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from scripts.lib.verdicts import LOOK, NOT_GOOD
 from scripts.report import grid, summary
@@ -18,7 +19,9 @@ MOST = 5  # places of a kind that are named
 STEP_LAYERS = 1e-3  # by which two files may differ in a step of z: they are texts of six digits
 
 
-def findings(evidence: Evidence, align: str, final: str) -> Iterator[Finding]:
+def findings(
+    evidence: Evidence, align: str, final: str, z_range: Sequence[float] | None = None
+) -> Iterator[Finding]:
     """Yield what does not agree.
 
     Parameters
@@ -27,23 +30,26 @@ def findings(evidence: Evidence, align: str, final: str) -> Iterator[Finding]:
         What a run left.
     align, final
         Names of the stacks that the solve and the last correction made.
+    z_range
+        First and last layer that were to be solved; None: all.
 
     Yields
     ------
     Finding
         Each with its place.
     """
-    yield from _not_placed(evidence)
+    yield from _not_placed(evidence, z_range)
     yield from _not_measured(evidence)
     yield from _stacks(evidence, align, final)
     yield from _without_z(evidence)
     yield from _steps_of_z(evidence)
 
 
-def _not_placed(evidence: Evidence) -> Iterator[Finding]:
+def _not_placed(evidence: Evidence, z_range: Sequence[float] | None) -> Iterator[Finding]:
     """Tiles that the review knows and has not taken out, and that the solve has no place for."""
     if not (evidence["solved"].found and evidence["review"].found):
         return
+    low, high = z_range or (-math.inf, math.inf)
     placed = set(evidence["solved"]["tile_id"].tolist())
     review = evidence["review"]
     ids, z, rows, columns, states = (
@@ -51,7 +57,7 @@ def _not_placed(evidence: Evidence) -> Iterator[Finding]:
     )
     lost: dict[str, list[int]] = defaultdict(list)
     for name, at, row, column, state in zip(ids, z, rows, columns, states, strict=True):
-        if name not in placed and state not in grid.NEAR:
+        if name not in placed and state not in grid.NEAR and low <= at <= high:
             lost[grid.cell(row, column)].append(at)
     advice = "run again with --forcerun publish_trimmed; or name them under review.exclude"
     yield from _by_cell(lost, "are neither placed nor taken out", advice)

@@ -38,7 +38,7 @@ def findings(evidence: Evidence, figures: Mapping[str, Any], rules: Rules) -> li
     """
     parts = (_gaps, _closed_gate, _loose_tiles, _problems, _quarantined, _residuals, _dips)
     noticed = [finding for part in parts for finding in part(evidence)]
-    agreed = agreeing.findings(evidence, rules.align, rules.final)
+    agreed = agreeing.findings(evidence, rules.align, rules.final, rules.z_range)
     return ordered(
         [*meeting.findings(evidence), *agreed, *judged(evidence, figures, rules), *noticed]
     )

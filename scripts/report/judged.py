@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ class Rules:
     pixel_nm: float
     align: str  # stack that the solve made
     final: str  # stack that is exported
+    z_range: Sequence[float] | None = None  # layers that were to be solved; None: all
 
     @staticmethod
     def of(section: Mapping[str, Any], names: Mapping[str, Any]) -> Rules:
@@ -49,7 +50,8 @@ class Rules:
             Lengths in px and nm, as their names say.
         """
         own = (names[name] for name in ("rows", "columns", "pixel_nm", "align", "final"))
-        return Rules(verdicts.limits(section), section["least"], *own)
+        limits = verdicts.limits(section)
+        return Rules(limits, section["least"], *own, names.get("z_range"))
 
 
 def judged(evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Finding]:

@@ -24,7 +24,18 @@ log = logging.getLogger(__name__)
 
 
 def limits_of(section: Mapping[str, Any]) -> Limits:
-    """Read the limits from ``solve.misalignment``."""
+    """Read the limits from ``solve.misalignment``.
+
+    Parameters
+    ----------
+    section
+        The config's section, with all defaults filled in.
+
+    Returns
+    -------
+    Limits
+        Of the verdict.
+    """
     order = layer_order.Limits(
         **{name: section[name] for name in layer_order.Limits.__annotations__}
     )
