@@ -49,9 +49,12 @@ class Rules:
         Rules
             Lengths in px and nm, as their names say.
         """
-        own = (names[name] for name in ("rows", "columns", "pixel_nm", "align", "final"))
-        limits = verdicts.limits(section)
-        return Rules(limits, section["least"], *own, names.get("z_range"))
+        return Rules(
+            limits=verdicts.limits(section),
+            least=section["least"],
+            z_range=names.get("z_range"),
+            **{name: names[name] for name in ("rows", "columns", "pixel_nm", "align", "final")},
+        )
 
 
 def judged(evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Finding]:
