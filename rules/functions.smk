@@ -51,6 +51,12 @@ def slab_made_of(wildcards):
     return digests[wildcards.chunk]
 
 
+def match_results(wildcards):
+    """Results of all runs and chunks, and those of the wide search."""
+    runs = chunks("match/results/{run}/{chunk}.tsv.gz")(wildcards)
+    return [*runs, "match/wide/results.tsv.gz"]
+
+
 def patch_rounds():
     """Numbers of the rounds of patches that there is work for, as far as is known."""
 

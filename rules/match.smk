@@ -55,10 +55,42 @@ rule match_pairs:
         "../scripts/match/match_pairs.py"
 
 
+rule search_wide:
+    input:
+        stack=f"stacks/{STACK['acquire']}.json",
+        results=chunks("match/results/{run}/{chunk}.tsv.gz"),
+    output:
+        results="match/wide/results.tsv.gz",
+        parts="match/wide/parts.tsv",
+    log:
+        "logs/search_wide/search.log",
+    benchmark:
+        "benchmarks/search_wide/search.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        # the specs of all tiles, besides
+        mem_mb=lambda wc, attempt: 2000 * attempt
+        + resources.match_mb(config["match"]["feature_cache_mb"], attempt),
+        runtime=240,
+    params:
+        render=RENDER,
+        collection=COLLECTION,
+        runs=RUNS,
+        stage_tables=STAGE_TABLES,
+        z_distance=config["match"]["z_distance"],
+        most=config["match"]["wide_comparisons"],
+        feature_cache_mb=config["match"]["feature_cache_mb"],
+    script:
+        "../scripts/match/search_wide.py"
+
+
 rule close_matches:
     input:
         pairs=chunks("match/pairs/{run}/{chunk}.tsv.gz"),
         results=chunks("match/results/{run}/{chunk}.tsv.gz"),
+        wide="match/wide/results.tsv.gz",
     output:
         receipt=f"matches/{COLLECTION}.json",
         summary="match/summary.tsv",

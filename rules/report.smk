@@ -27,7 +27,7 @@ OF_REPORTS = {
 rule make_report:
     input:
         receipts=expand("stacks/{stack}.json", stack=sorted(set(STACK.values()))),
-        results=chunks("match/results/{run}/{chunk}.tsv.gz"),
+        results=match_results,
         corrections=expand("correct/{step}.json", step=STEPS),
         matches=f"matches/{COLLECTION}.json",
         quarantine="transfer/quarantine.tsv",

@@ -67,7 +67,7 @@ checkpoint propose_patches:
         acquire=f"stacks/{STACK['acquire']}.json",
         matches=f"matches/{COLLECTION}.json",
         survey=chunks("review/survey/{chunk}.tsv.gz"),
-        results=chunks("match/results/{run}/{chunk}.tsv.gz"),
+        results=match_results,
     output:
         proposed="review/patch_proposals.tsv",
         applied="review/patches/0.tsv",
@@ -160,7 +160,7 @@ rule review_connectivity:
         acquire=f"stacks/{STACK['acquire']}.json",
         matches=f"matches/{COLLECTION}.json",
         survey=chunks("review/survey/{chunk}.tsv.gz"),
-        results=chunks("match/results/{run}/{chunk}.tsv.gz"),
+        results=match_results,
         proposed="review/patch_proposals.tsv",
         applied=last_patches,
         patch_results=patch_results,
@@ -195,7 +195,7 @@ rule review_connectivity:
 rule review_page:
     input:
         acquire=f"stacks/{STACK['acquire']}.json",
-        results=chunks("match/results/{run}/{chunk}.tsv.gz"),
+        results=match_results,
         restarts="ingest/restarts.tsv",
         clusters="review/clusters.json",
         tiles="review/tiles.tsv",

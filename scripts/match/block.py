@@ -88,6 +88,27 @@ def match_block(
     return _result(p, q, found, log_chance)
 
 
+def whole_shift(p: BlockFeatures, q: BlockFeatures) -> tuple[Array, float]:
+    """Look for one tile anywhere in another, by their whole correlation at low scale.
+
+    Parameters
+    ----------
+    p, q
+        Features of the canvases, made with the same parameters; ``search_px`` None is any lag.
+
+    Returns
+    -------
+    shift : ndarray
+        (2,) x, y: place in q minus place in p, full-scale px of the matching frames.
+    log10_chance : float
+        That unrelated tiles correlate as well; 0 for a tile without data.
+    """
+    if p.empty or q.empty:
+        return np.zeros(2), 0.0
+    shift, log_chance = _where(p, q, (p.origin - q.origin) * p.scale)
+    return shift / p.scale + q.origin - p.origin, log_chance
+
+
 def _measured(p: BlockFeatures, q: BlockFeatures, affine: Array) -> _Round | str:
     """Go from a rough model to what the blocks of the finest level agree on."""
     params = p.params

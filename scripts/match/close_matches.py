@@ -1,6 +1,7 @@
 """Close the match collection: the sums of all chunks agree, or the job stops.
 
-Reads all ``match/pairs/{run}/{chunk}.tsv.gz`` and ``match/results/{run}/{chunk}.tsv.gz``.
+Reads all ``match/pairs/{run}/{chunk}.tsv.gz``, ``match/results/{run}/{chunk}.tsv.gz`` and
+``match/wide/results.tsv.gz``.
 Deletes from the collection what no plan of this volume saved. Writes ``matches/<project>_v1.json``
 (receipt: pairs planned, saved, failed) and ``match/summary.tsv`` (for each run and stage: pairs
 processed, saved, and why not; counts).
@@ -28,16 +29,19 @@ def main(
     render: dict[str, Any],
     collection: str,
     match: Mapping[str, Any],
+    wide: str | Path | None = None,
 ) -> None:
     """Write the receipt of `collection`."""
     client = RenderClient(**render)
     done = [files.read_table(path) for path in results]
-    sums = totals.add_up([files.read_table(path) for path in pairs], done)
+    found = files.read_table(wide) if wide else []
+    sums = totals.add_up([files.read_table(path) for path in pairs], done, found)
     for group in client.p_groups(collection):
         for key in totals.strays(client.match_keys(collection, group), sums):
             client.delete_pair(collection, key)
-    files.write_table(summary, totals.SUMMARY_COLUMNS, totals.summary(done))
+    files.write_table(summary, totals.SUMMARY_COLUMNS, totals.summary([*done, found]))
     inputs = {str(path): files.digest(rows) for path, rows in zip(results, done, strict=True)}
+    inputs |= {str(wide): files.digest(found)} if wide else {}
     receipt = totals.receipt(client.owner, collection, sums, inputs, match)
     client.require(receipt)
     receipt.write(out)
@@ -49,6 +53,7 @@ if __name__ == "__main__":
         main(
             pairs=snakemake.input.pairs,
             results=snakemake.input.results,
+            wide=snakemake.input.wide,
             out=snakemake.output.receipt,
             summary=snakemake.output.summary,
             render=snakemake.params.render,

@@ -54,7 +54,11 @@ class Sums:
         return self.planned - len(self.saved)
 
 
-def add_up(planned: Sequence[Sequence[Row]], results: Sequence[Sequence[Row]]) -> Sums:
+def add_up(
+    planned: Sequence[Sequence[Row]],
+    results: Sequence[Sequence[Row]],
+    wide: Sequence[Row] = (),
+) -> Sums:
     """Compare the plan of each chunk with its results.
 
     Parameters
@@ -63,6 +67,9 @@ def add_up(planned: Sequence[Sequence[Row]], results: Sequence[Sequence[Row]]) -
         Rows of `tables.PAIR_COLUMNS`, chunk by chunk.
     results
         Rows of `tables.RESULT_COLUMNS` of the same chunks.
+    wide
+        Such rows of the wide search, which plans on its own; a pair that failed where the stage
+        positions had it may be there once more.
 
     Returns
     -------
@@ -88,7 +95,8 @@ def add_up(planned: Sequence[Sequence[Row]], results: Sequence[Sequence[Row]]) -
             raise ValueError(f"two chunks tried the same pair: {sorted(twice)[:3]}")
         total |= set(wanted)
         saved |= {key(row) for row in done if row["saved"] == "1"}
-    return Sums(len(total), frozenset(saved))
+    saved |= {key(row) for row in wide if row["saved"] == "1"}
+    return Sums(len(total) + len(wide), frozenset(saved))
 
 
 def strays(stored: Sequence[tuple[str, str, str, str, int]], sums: Sums) -> list[Key]:

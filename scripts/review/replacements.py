@@ -12,6 +12,7 @@ from scripts.lib.job import UserError
 from scripts.lib.service.records import TileSpec
 from scripts.review.clusters import Net, labels
 from scripts.review.decisions import by_config
+from scripts.review.likeness import LEAST_LIKE
 from scripts.review.patches import DISTANCES, Place, Wanted, places
 from scripts.review.suspects import DAMAGED, RESIN, TISSUE, Verdict
 
@@ -24,7 +25,8 @@ def wanted(
 ) -> tuple[list[Wanted], dict[str, float]]:
     """Return the tiles to replace, and those that may serve as sources.
 
-    Damaged tiles; tissue that no match joins to the largest cluster; tiles missing between others.
+    Damaged tiles; tissue that no match joins to the largest cluster, and that resembles no layer
+    around it either (a tile that does is real: a copy would hide it); tiles missing between others.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ def wanted(
             found.append(Wanted(place, tile.tile_id, verdict.words, verdict.score))
         elif label[i] == 1 and verdict.kind != RESIN:
             quality[tile.tile_id] = verdict.like
-        elif verdict.kind == TISSUE and not kept[i]:
+        elif verdict.kind == TISSUE and verdict.like < LEAST_LIKE and not kept[i]:
             place = (tile.z, *tile.cell)
             found.append(Wanted(place, tile.tile_id, "tissue without matches to the rest", 1.0))
     at = places(net.tiles)

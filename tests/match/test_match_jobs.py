@@ -13,7 +13,15 @@ from scripts.lib import files
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt
 from scripts.lib.service.records import CanvasMatches, TileSet
-from scripts.match import close_matches, derive_pairs, match_pairs, stages, totals
+from scripts.match import (
+    close_matches,
+    derive_pairs,
+    match_pairs,
+    search_wide,
+    stages,
+    totals,
+    wide,
+)
 from tests.lib.other_code import other_code
 
 TABLES = [
@@ -51,7 +59,7 @@ def volume(tmp_path, monkeypatch, specimen):
     return specimen
 
 
-def run_all(chunks, order=1, tables=TABLES, stack="stacks/v1_acquire.json"):
+def run_all(chunks, order=1, tables=TABLES, stack="stacks/v1_acquire.json", most=None):
     files.write_table("ingest/chunks.tsv", ("chunk", "z_first", "z_last"), chunks)
     pairs, results = [], []
     render = {"owner": "o", "project": "p"}
@@ -80,9 +88,23 @@ def run_all(chunks, order=1, tables=TABLES, stack="stacks/v1_acquire.json"):
                 feature_cache_mb=50,
                 timing=results[-1].replace("results", "timing"),
             )
+    if most is not None:
+        search_wide.main(
+            stack=stack,
+            results=results,
+            out={"results": "match/wide/results.tsv.gz", "parts": "match/wide/parts.tsv"},
+            render=render,
+            collection=COLLECTION,
+            runs=RUNS,
+            stage_tables=tables,
+            z_distance=2,
+            most=most,
+            feature_cache_mb=50,
+        )
     close_matches.main(
         pairs=pairs,
         results=results,
+        wide="match/wide/results.tsv.gz" if most is not None else None,
         out="matches/p_v1.json",
         summary="match/summary.tsv",
         render=render,
@@ -108,6 +130,32 @@ HALVES = [
     {"chunk": "0000", "z_first": 1, "z_last": 2},
     {"chunk": "0001", "z_first": 3, "z_last": 4},
 ]
+
+
+def test_a_layer_that_the_stage_puts_elsewhere_is_joined_and_counted(volume):
+    client = RenderClient("o", "p")
+    tiles = client.tiles("v1_acquire")
+    off = (wide.moved(t, np.array([700, 40])) if t.z == 4 else t for t in tiles.tiles)
+    published = client.publish_stack("v1_acquire", TileSet(tuple(off)), resolution_nm=(8, 8, 8))
+    published.write("stacks/v1_acquire.json")
+    rows = run_all(HALVES, most=0)
+    before = set(stored())
+    rows = run_all(HALVES, most=50)
+    found = files.read_table("match/wide/results.tsv.gz")
+    assert {row["run"] for row in found} == {"wide"}
+    assert {row["p_group"] for row in found} | {row["q_group"] for row in found} >= {"3.0", "4.0"}
+    assert set(stored()) - before == {totals.key(row) for row in found}
+    (part,) = files.read_table("match/wide/parts.tsv")
+    assert (part["z_first"], part["tiles"], part["pairs"]) == ("4", "2", str(len(found)))
+    assert abs(int(part["dx_px"]) + 700) <= 2
+    receipt = CollectionReceipt.read("matches/p_v1.json")
+    saved = sum(row["saved"] == "1" for row in rows)
+    assert (receipt.pairs_planned, receipt.pairs_saved) == (
+        len(rows) + len(found),
+        saved + len(found),
+    )
+    run_all(HALVES, most=0)  # what is not looked for any more leaves the collection
+    assert set(stored()) == before
 
 
 def test_every_planned_pair_has_a_row_and_the_sums_agree(volume):

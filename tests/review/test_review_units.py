@@ -206,11 +206,22 @@ def test_pairs_of_a_patch_are_those_of_the_plan_and_of_its_round_alone():
     assert patches.pairs(rows, patches.patched(at, rows), steps, number=2) == []
 
 
+def test_an_unjoined_tile_that_resembles_a_layer_around_it_is_never_hidden_by_a_copy():
+    tiles = [tile(z) for z in range(1, 5)]
+    ids = [one.tile_id for one in tiles]
+    net = clusters.net_of_ids(tiles, [(ids[0], ids[1]), (ids[1], ids[2])])
+    for like, replaced in ((0.34, [ids[3]]), (0.36, [])):
+        verdicts = dict.fromkeys(ids, Verdict(TISSUE, 0, "", like, 10))
+        found, _ = replacements.wanted(net, verdicts, exclude=[], keep=[])
+        assert [one.replaces for one in found] == replaced
+
+
 def test_an_unjoined_tile_that_a_person_keeps_is_not_to_be_replaced():
     tiles = [tile(z) for z in range(1, 5)]
     ids = [one.tile_id for one in tiles]
     net = clusters.net_of_ids(tiles, [(ids[0], ids[1]), (ids[1], ids[2])])
     verdicts = dict.fromkeys(ids, Verdict(TISSUE, 0, "", 0.9, 10))
+    verdicts[ids[3]] = Verdict(TISSUE, 0, "", 0.1, 10)
     keep = [{"tiles": [ids[3]], "reason": "looked at"}]
     found, quality = replacements.wanted(net, verdicts, exclude=[], keep=[])
     assert [one.replaces for one in found] == [ids[3]]
