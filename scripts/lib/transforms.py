@@ -234,6 +234,8 @@ def _recovery(v: Sequence[float]) -> Transform:
 
 def _sem_distortion(v: Sequence[float]) -> Transform:
     a, b, c, d, dim = v
+    if b == 0 or d == 0:
+        raise ValueError("a decay length of a SEM distortion must not be 0")
     return AxisOffset(lambda x: a * np.exp(-x / b) + c * np.exp(-x / d), _axis(dim))
 
 
@@ -293,9 +295,14 @@ def parse(class_name: str, data: str) -> Transform:
             f"{class_name} takes {kind.count} numbers, found {len(fields)} in {data!r}"
         )
     try:
-        values = [float(np.float32(f)) if kind.single else float(f) for f in fields]
+        values = [float(f) for f in fields]
+        if kind.single:
+            with np.errstate(over="ignore"):
+                values = [float(np.float32(v)) for v in values]
     except ValueError as error:
         raise ValueError(f"{class_name}: {data!r} holds something that is no number") from error
+    if not np.isfinite(values).all():
+        raise ValueError(f"{class_name}: {data!r} holds a number that is not finite")
     return kind.make(values)
 
 

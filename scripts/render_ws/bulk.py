@@ -9,13 +9,17 @@ is wrong with it. Field names and their order are those of the reference's class
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 import orjson
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from scripts.render_ws import tiles
 from scripts.render_ws.model import MESH_CELL_SIZE, Json
 from scripts.render_ws.tiles import Row
+
+_Int = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
 
 
 class _Plain(Struct, omit_defaults=True):
@@ -25,10 +29,10 @@ class _Plain(Struct, omit_defaults=True):
 class _Image(_Plain):
     imageUrl: str | None = None
     imageLoaderType: str | None = None
-    imageSliceNumber: int | None = None
+    imageSliceNumber: _Int | None = None
     maskUrl: str | None = None
     maskLoaderType: str | None = None
-    maskSliceNumber: int | None = None
+    maskSliceNumber: _Int | None = None
 
 
 class _Levels(_Plain, forbid_unknown_fields=True):
@@ -39,8 +43,8 @@ class _Layout(_Plain):
     sectionId: str | None = None
     temca: str | None = None
     camera: str | None = None
-    imageRow: int | None = None
-    imageCol: int | None = None
+    imageRow: _Int | None = None
+    imageCol: _Int | None = None
     stageX: float | None = None
     stageY: float | None = None
     rotation: float | None = None
@@ -108,7 +112,7 @@ def prepare(data: bytes, z: float | None) -> tuple[list[Row], list[Row]] | None:
     """
     try:
         request = _decoder.decode(data)
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
     given = request.tileIdToSpecMap.values()
     shared = tiles.read_shared(request.transformIdToSpecMap or {})

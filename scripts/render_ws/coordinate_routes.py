@@ -42,7 +42,7 @@ def local_to_world(db: sqlite3.Connection, tile_id: str, point: list[float]) -> 
 @reading
 def local_to_world_list(db: sqlite3.Connection, z: float | None = None) -> object:
     """Map points of tiles to the world; a failure is reported in the item."""
-    items = [model.mapping(v) for v in model.sequence(required_body("coordinates"))]
+    items = _items()
     found = stacks.find(db, stack_key())
     return [_world_or_error(db, found, item) for item in items]
 
@@ -59,7 +59,7 @@ def world_to_local(db: sqlite3.Connection, z: float, point: list[float]) -> obje
 @reading
 def world_to_local_list(db: sqlite3.Connection, z: float | None) -> object:
     """Map points of the world to all tiles that show them; a failure is reported in the item."""
-    items = [model.mapping(v) for v in model.sequence(required_body("coordinates"))]
+    items = _items()
     found = stacks.find(db, stack_key())
     return [_local_or_error(db, found, z, item) for item in items]
 
@@ -69,12 +69,17 @@ def world_to_local_list(db: sqlite3.Connection, z: float | None) -> object:
 @reading
 def tile_ids_for_coordinates(db: sqlite3.Connection, z: float | None) -> object:
     """Tell for points of the world which tiles' boxes hold them."""
-    items = [model.mapping(v) for v in model.sequence(required_body("coordinates"))]
+    items = _items()
     found = stacks.find(db, stack_key())
     return [_with_tile_ids(db, found, z, item) for item in items]
 
 
 # ---------------------------------------------------------------------------------------------
+
+
+def _items() -> list[Json]:
+    """Return the items of the body: they are sent back with what was found."""
+    return [model.mapping(model.not_deep(v)) for v in model.sequence(required_body("coordinates"))]
 
 
 def _point(item: Json, name: str) -> list[float]:
@@ -87,7 +92,12 @@ def _point(item: Json, name: str) -> list[float]:
 def _world(db: sqlite3.Connection, stack: Stack, tile_id: str, point: list[float]) -> Json:
     (tile,) = tiles.flatten_all(db, stack, [tiles.body(db, stack.key, tile_id)])
     leaves = tile["transforms"]["specList"]
-    x, y = resolve.chain(leaves).apply(np.array([point[:2]]))[0]
+    if "z" not in tile:
+        raise BadRequest(f"tile {tile_id!r} of stack {stack.key} has no z")
+    with np.errstate(all="ignore"):
+        x, y = resolve.chain(leaves).apply(np.array([point[:2]]))[0]
+    if not np.isfinite([x, y]).all():
+        raise BadRequest(f"tile {tile_id!r} moves {point[:2]} beyond all numbers")
     return {"tileId": tile_id, "world": [float(x), float(y), tile["z"]]}
 
 
@@ -111,7 +121,8 @@ def _local(db: sqlite3.Connection, stack: Stack, z: float, point: list[float]) -
     for tile in _touched(db, stack, z, point):
         moved = resolve.chain(tile["transforms"]["specList"])
         try:
-            x, y = moved.invert(np.array([point[:2]]))[0]
+            with np.errstate(all="ignore"):
+                x, y = moved.invert(np.array([point[:2]]))[0]
         except ValueError:
             continue  # a singular transform shows no point
         if 0 <= x <= tile.get("width", 0) and 0 <= y <= tile.get("height", 0):

@@ -36,8 +36,11 @@ def file(path: str) -> Response:
 
 def _volume_file(folder: Path, path: str) -> Path | None:
     """Return the file below `folder`; None when there is none, or it is not to be served."""
-    found = (folder / path).resolve()
-    if not found.is_relative_to(folder) or not found.is_file():
+    try:
+        found = (folder / path).resolve()
+        if not found.is_relative_to(folder) or not found.is_file():
+            return None
+    except (OSError, ValueError):  # a name that is too long, or none at all
         return None
     parents = found.relative_to(folder).parts[:-1]
     return found if any(part.endswith(_VOLUMES) for part in parents) else None

@@ -8,6 +8,7 @@ Filters, noise, channel weights and debug overlays are not drawn.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib.arrays import Bytes, Float32
-from scripts.lib.drawing import compose
+from scripts.lib.drawing import compose, maps
+from scripts.lib.drawing.maps import Placed
 from scripts.lib.geometry import Box
 from scripts.lib.service.records import TileSet, TileSpec
+from scripts.lib.transforms import AxisOffset
 from scripts.render_ws import model, resolve
 from scripts.render_ws.errors import BadRequest
 from scripts.render_ws.model import Json
 
+MAX_PIXELS = 1 << 25  # of a picture: 5,792 squared; 65 bytes a pixel are 2.2 GB
+_MAX_TILES = 1000  # of a picture; a layer of a FIB-SEM has 1 to 20
+_MAX_SIDE_PX = 1 << 17  # of a tile; microscopes scan up to 65,536
+_MAX_PLACE_PX = 1 << 31
+_at_once = threading.BoundedSemaphore(2)  # pictures: each may take all that memory
 _JPEG_QUALITY = 85
 _UNCOMPRESSED = [cv2.IMWRITE_TIFF_COMPRESSION, 1]
 
@@ -48,20 +56,23 @@ def draw(parameters: Json) -> Drawing:
     Raises
     ------
     BadRequest
-        When an image is missing, a transform is unknown or the picture has no pixel.
+        When an image is missing, a transform is unknown, or the picture has no pixel or too many.
     """
-    tiles = [_flat(spec) for spec in parameters.get("tileSpecs") or ()]
-    scale = float(parameters.get("scale", 1.0))
-    x, y = float(parameters.get("x", 0.0)), float(parameters.get("y", 0.0))
-    width, height = int(parameters.get("width", 256)), int(parameters.get("height", 256))
-    if scale * width < 1 or scale * height < 1:
-        raise BadRequest(f"{width} x {height} px at scale {scale} make no picture")
-    exclude_mask = bool(parameters.get("excludeMask"))
+    parameters = model.render_parameters(parameters)
+    box, scale = _box(parameters)
+    given = parameters.get("tileSpecs", [])
+    if len(given) > _MAX_TILES:
+        raise BadRequest(f"a picture of {len(given)} tiles; at most {_MAX_TILES} are drawn at once")
+    tiles = [resolve.flat_tile(spec, {}) for spec in given]
+    exclude_mask = parameters.get("excludeMask", False)
     try:
         records = TileSet(tuple(_record(spec, exclude_mask) for spec in tiles))
-        picture = compose.render(
-            compose.place(records), Box(x, y, x + width, y + height), scale=scale, blend="last"
-        )
+        # what goes beyond all numbers is refused by `_check_place`
+        with np.errstate(all="ignore"), _at_once:
+            placed = compose.place(records)
+            for one in placed:
+                _check_place(one)
+            picture = compose.render(placed, box, scale=scale, blend="last")
     except (ValueError, OSError) as error:
         raise BadRequest(str(error)) from error
     low, high = _range(parameters, tiles)
@@ -70,12 +81,46 @@ def draw(parameters: Json) -> Drawing:
     masked = any(tile.mask_url is not None for tile in records.tiles)
     # without any mask the canvas is opaque, without any tile nothing is painted at all
     alpha = picture.mask if masked or not tiles else np.ones_like(picture.mask)
-    keep_gray = bool(parameters.get("convertToGray"))
+    keep_gray = parameters.get("convertToGray", False)
     return Drawing(shown, gray, alpha.astype(np.uint8) * np.uint8(255), keep_gray)
 
 
-def _flat(spec: Json) -> Json:
-    return resolve.flat_tile(model.tile_spec(spec), {})
+def _box(parameters: Json) -> tuple[Box, float]:
+    """Return the box and the scale, checked."""
+    scale = parameters.get("scale", 1.0)
+    x, y = parameters.get("x", 0.0), parameters.get("y", 0.0)
+    width, height = parameters.get("width", 256), parameters.get("height", 256)
+    size = f"{width} x {height} px at scale {scale:g}"
+    if not scale > 0 or scale * width < 1 or scale * height < 1:
+        raise BadRequest(f"{size} make no picture")
+    if scale * width * scale * height > MAX_PIXELS:
+        raise BadRequest(f"{size} are more than {MAX_PIXELS} pixels: ask for parts of it")
+    if max(abs(x), abs(y)) > _MAX_PLACE_PX:
+        raise BadRequest(f"the box begins at {x:g}, {y:g}: beyond {_MAX_PLACE_PX} px")
+    return Box(x, y, x + width, y + height), scale
+
+
+def _check_place(one: Placed) -> None:
+    """Refuse a tile that no microscope makes, or that its transforms put out of the world.
+
+    Tables and borders have a length of the tile's, before and after a correction of one axis.
+    """
+    tile = one.tile
+    if not 0 < min(tile.width, tile.height) <= max(tile.width, tile.height) <= _MAX_SIDE_PX:
+        raise BadRequest(
+            f"tile {tile.tile_id!r} is {tile.width} x {tile.height} px:"
+            f" sides of 1 to {_MAX_SIDE_PX} px are drawn"
+        )
+    points = maps.border(tile.width, tile.height)
+    for part in one.chain.parts:
+        before, points = points, part.apply(points)
+        if isinstance(part, AxisOffset):
+            sides = np.ptp(before[:, part.axis]), np.ptp(points[:, part.axis])
+            limited = bool(max(sides) <= 2 * _MAX_SIDE_PX)
+        else:
+            limited = True
+        if not limited or not np.abs(points).max() <= _MAX_PLACE_PX:
+            raise BadRequest(f"the transforms of tile {tile.tile_id!r} put it out of the world")
 
 
 def _record(spec: Json, exclude_mask: bool) -> TileSpec:

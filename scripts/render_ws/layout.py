@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from urllib.parse import unquote, urlsplit
 
@@ -23,7 +24,7 @@ def text(kind: str, metadata: Json, tiles: Sequence[Json], stack_url: str) -> st
 
 
 def _karsh(_: Json, tiles: Sequence[Json], stack_url: str) -> str:
-    ordered = sorted(tiles, key=lambda t: (t["z"], t["minY"], t["minX"]))
+    ordered = sorted(tiles, key=lambda t: (_z(t), t["minY"], t["minX"]))
     return "".join(_karsh_line(tile, stack_url) for tile in ordered)
 
 
@@ -52,7 +53,7 @@ def _scheffer(metadata: Json, tiles: Sequence[Json], _: str) -> str:
     box = metadata.get("stats", {}).get("stackBounds")
     names = ("minX", "minY", "maxX", "maxY")
     head = "BBOX " + (" ".join(str(box[name]) for name in names) if box else "")
-    ordered = sorted(tiles, key=lambda t: (t["z"], t["tileId"]))
+    ordered = sorted(tiles, key=lambda t: (_z(t), t["tileId"]))
     return head + "\n" + "".join(map(_scheffer_line, ordered))
 
 
@@ -74,6 +75,10 @@ def _affine(tile: Json, separator: str) -> str | None:
     if len(data) == 6:
         return separator.join(data[i] for i in (0, 2, 4, 1, 3, 5))
     return separator.join([str(len(data)), *data]) if len(data) > 6 else None
+
+
+def _z(tile: Json) -> float:
+    return float(tile.get("z", -math.inf))  # those without come first
 
 
 def _cell(record: Json, name: str) -> str:

@@ -12,7 +12,6 @@ from scripts.render_ws.errors import BadRequest
 from scripts.render_ws.matches import CollectionKey, Query
 from scripts.render_ws.web import (
     COLLECTION,
-    body,
     collection_key,
     created,
     done,
@@ -55,7 +54,7 @@ def put_collection_id() -> Response:
 @match.put("matches")
 def put_matches() -> Response:
     """Save pairs, each replacing the one of the same ids."""
-    rows = matches.prepare(body())
+    rows = matches.prepare(request.get_data(cache=False))
     with store().writing() as db:
         matches.save(db, collection_key(), rows)
     return created()

@@ -25,6 +25,7 @@ _STACK_LIMIT = 111  # of owner__project__stack__transform: the reference's datab
 _MATCH_LIMIT = 112  # of owner__name
 STACK_STATES = ("LOADING", "COMPLETE", "READ_ONLY", "OFFLINE")
 LIST = "list"
+MAX_NESTING = 64  # objects and lists of a transform within each other; two for each list of lists
 
 # ---------------------------------------------------------------------------------------------
 # scalars
@@ -44,12 +45,23 @@ def double(value: Any) -> float:  # noqa: ANN401 - any JSON value
             number = float("nan")
         if number - number == 0:  # finite
             return number
-    raise BadRequest(f"expected a number, found {value!r}")
+    raise BadRequest(f"expected a number, found {value!r:.80}")
 
 
 def integer(value: Any) -> int:  # noqa: ANN401 - any JSON value
-    """Read an Integer; a fraction is cut off."""
-    return value if type(value) is int else int(double(value))
+    """Read an Integer of 32 bits; a fraction is cut off."""
+    number = value if type(value) is int else int(double(value))
+    if -(1 << 31) <= number < 1 << 31:
+        return number
+    raise BadRequest(f"expected an integer of 32 bits, found {value!r}")
+
+
+def boolean(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Read a Boolean: true or false, or the text of one."""
+    found = {"true": True, "false": False}.get(value.lower()) if type(value) is str else value
+    if type(found) is bool:
+        return found
+    raise BadRequest(f"expected true or false, found {value!r:.80}")
 
 
 def text(value: Any) -> str:  # noqa: ANN401 - any JSON value
@@ -60,7 +72,7 @@ def text(value: Any) -> str:  # noqa: ANN401 - any JSON value
         return "true" if value else "false"
     if type(value) in (int, float):
         return str(value)
-    raise BadRequest(f"expected text, found {value!r}")
+    raise BadRequest(f"expected text, found {value!r:.80}")
 
 
 def mapping(value: Any) -> Json:  # noqa: ANN401 - any JSON value
@@ -95,10 +107,10 @@ def timestamp(value: Any) -> str:  # noqa: ANN401 - any JSON value
         return from_millis(value)
     found = _DATE.fullmatch(value) if type(value) is str else None
     if not found:
-        raise BadRequest(f"expected a date like 2024-01-31T09:08:07.000Z, found {value!r}")
-    year, month, day, hour, minute, second, milli = map(int, found.groups())
-    year, month = year + (month - 1) // 12, (month - 1) % 12 + 1
+        raise BadRequest(f"expected a date like 2024-01-31T09:08:07.000Z, found {value!r:.80}")
     try:
+        year, month, day, hour, minute, second, milli = map(int, found.groups())
+        year, month = year + (month - 1) // 12, (month - 1) % 12 + 1
         start = datetime(year, month, 1, tzinfo=UTC)
         return _date_text(
             start
@@ -107,12 +119,15 @@ def timestamp(value: Any) -> str:  # noqa: ANN401 - any JSON value
             )
         )
     except (ValueError, OverflowError) as error:
-        raise BadRequest(f"{value!r} is no date: {error}") from error
+        raise BadRequest(f"{value!r:.80} is no date: {error}") from error
 
 
 def from_millis(millis: int) -> str:
     """Return the date text of `millis` ms since 1970."""
-    return _date_text(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis))
+    try:
+        return _date_text(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis))
+    except OverflowError as error:
+        raise BadRequest(f"{millis} ms since 1970 is no date of the years 1 to 9999") from error
 
 
 def _date_text(moment: datetime) -> str:
@@ -130,8 +145,9 @@ class _Always:
 
 _SCALARS: dict[str, tuple[type, Convert]] = {
     "double": (float, double),
-    "integer": (int, integer),
+    "integer": (_Always, integer),  # of 32 bits
     "text": (str, text),
+    "flag": (bool, boolean),
     "": (_Always, mapping),
 }
 
@@ -166,10 +182,10 @@ def _levels(value: Any) -> Json:  # noqa: ANN401 - any JSON value
     if source.keys() == {"0"}:
         return {"0": _record(_IMAGE_AND_MASK, source["0"])}
     try:
-        levels = sorted((int(key), item) for key, item in source.items() if item is not None)
+        levels = {integer(int(key)): item for key, item in source.items() if item is not None}
     except ValueError as error:
-        raise BadRequest(f"mipmap levels are whole numbers, found {list(source)}") from error
-    return {str(level): _record(_IMAGE_AND_MASK, item) for level, item in levels}
+        raise BadRequest(f"mipmap levels are whole numbers: {error!s:.80}") from error
+    return {str(level): _record(_IMAGE_AND_MASK, levels[level]) for level in sorted(levels)}
 
 
 _IMAGE_AND_MASK = _fields(
@@ -211,15 +227,32 @@ _CHANNEL = _fields(
 
 def transform(value: Any) -> Json:  # noqa: ANN401 - any JSON value
     """Read a transform spec: leaf, list, ref or interpolated; an absent type is leaf."""
+    return _transform(not_deep(value))
+
+
+def _transform(value: Any) -> Json:  # noqa: ANN401 - any JSON value
     kind = mapping(value).get("type", "leaf")
-    fields = _TRANSFORM_FIELDS.get(kind)
+    fields = _TRANSFORM_FIELDS.get(kind) if type(kind) is str else None
     if fields is None:
         known = ", ".join(_TRANSFORM_FIELDS)
-        raise BadRequest(f"transform type {kind!r} is not known (known: {known})")
+        raise BadRequest(f"transform type {kind!r:.80} is not known (known: {known})")
     out = {"type": kind, **_record(fields, value)}
     if kind == LIST:
         out.setdefault("specList", [])
+    if kind == "interpolated" and not out.keys() >= {"a", "b", "lambda"}:
+        raise BadRequest("an interpolated transform must have a, b and lambda")
     return out
+
+
+def not_deep(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a JSON value that is nested at most `MAX_NESTING` deep."""
+    inside = [value]
+    for _ in range(MAX_NESTING):
+        if not inside:
+            return value
+        lists = ((v.values() if type(v) is dict else v) for v in inside if type(v) in (dict, list))
+        inside = [item for each in lists for item in each]
+    raise BadRequest(f"it is nested more than {MAX_NESTING} deep")
 
 
 _META_DATA = _fields("labels", labels=texts)
@@ -230,7 +263,7 @@ def _meta_data(value: Any) -> Json:  # noqa: ANN401 - any JSON value
 
 
 def _specs(value: Any) -> list[Json]:  # noqa: ANN401 - any JSON value
-    return [transform(item) for item in sequence(value)]
+    return [_transform(item) for item in sequence(value)]
 
 
 _SPEC = _fields("id:text metaData", metaData=_meta_data)
@@ -238,7 +271,7 @@ _TRANSFORM_FIELDS: dict[str, tuple[Field, ...]] = {
     "leaf": _SPEC + _fields("className:text dataString:text"),
     LIST: _SPEC + _fields("specList", specList=_specs),
     "ref": _SPEC + _fields("refId:text"),
-    "interpolated": _SPEC + _fields("a b lambda:double", a=transform, b=transform),
+    "interpolated": _SPEC + _fields("a b lambda:double", a=_transform, b=_transform),
 }
 _TILE = _fields(
     "tileId:text layout groupId:text z:double minX:double minY:double maxX:double maxY:double"
@@ -250,7 +283,9 @@ _TILE = _fields(
     mipmapPathBuilder=mipmap_builder,
     transforms=transform,
     labels=texts,
-    filterSpec=mapping,  # of newer versions of the reference: class name and parameters
+    filterSpec=lambda value: mapping(
+        not_deep(value)
+    ),  # of newer versions of the reference: class name and parameters
 )
 MESH_CELL_SIZE = 64.0  # of the reference, when a spec has none
 _TILE_DEFAULTS: Json = {
@@ -270,7 +305,7 @@ def tile_spec(value: Any) -> Json:  # noqa: ANN401 - any JSON value
     try:
         out = _record(_TILE, source)
     except BadRequest as error:
-        raise BadRequest(f"tile {source.get('tileId')!r}: {error}") from error
+        raise BadRequest(f"tile {source.get('tileId')!r:.200}: {error}") from error
     if "tileId" not in out:
         raise BadRequest("a tile spec has no tileId")
     return out
@@ -280,6 +315,18 @@ def with_box(tile: Json, box: Sequence[float]) -> Json:
     """Return a copy of a tile spec with another bounding box, fields in their order."""
     values = {**tile, **dict(zip(BOX, box, strict=True))}
     return {name: values[name] for name, _, _ in _TILE if name in values}
+
+
+_RENDER_PARAMETERS = _fields(
+    "x:double y:double width:integer height:integer scale:double minIntensity:double"
+    " maxIntensity:double convertToGray:flag excludeMask:flag tileSpecs",
+    tileSpecs=lambda value: [tile_spec(item) for item in sequence(value)],
+)
+
+
+def render_parameters(value: Any) -> Json:  # noqa: ANN401 - any JSON value
+    """Read RenderParameters: the fields that a picture depends on here, all of them optional."""
+    return _record(_RENDER_PARAMETERS, value)
 
 
 _STACK_VERSION = _fields(

@@ -7,7 +7,7 @@ import sqlite3
 import orjson
 from flask import Blueprint, Response, request
 
-from scripts.render_ws import parameters, stacks, tiles
+from scripts.render_ws import model, parameters, stacks, tiles
 from scripts.render_ws.errors import NotFound
 from scripts.render_ws.model import Json
 from scripts.render_ws.parameters import Options, TileOptions
@@ -86,13 +86,14 @@ def of_box(db: sqlite3.Connection, z: float, box: list[float], group: str | None
     x, y, width, height, scale = box
     if width != int(width) or height != int(height):
         raise NotFound(f"width {width} and height {height} must be whole numbers")
+    wide, high = model.integer(width), model.integer(height)
     found = stacks.find(db, stack_key())
     region = Region(z, z, group, x, x + width, y, y + height)
     return parameters.of_box(
         x,
         y,
-        int(width),
-        int(height),
+        wide,
+        high,
         scale=scale,
         tiles=tiles.flattened(db, found, region),
         version=found.version,
@@ -104,8 +105,8 @@ def of_layer(db: sqlite3.Connection, z: float, scale: float) -> Json:
     """Return the render parameters of a whole layer."""
     bounds = tiles.layer_bounds(db, stacks.find(db, stack_key()), z)
     x, y = bounds["minX"], bounds["minY"]
-    width, height = int(bounds["maxX"] - x), int(bounds["maxY"] - y)
-    return of_box(db, z, [x, y, width, height, scale], None)
+    width, height = bounds["maxX"] - x, bounds["maxY"] - y
+    return of_box(db, z, [x, y, *map(model.integer, (width, height)), scale], None)
 
 
 @parameter.get("tile/<tile_id>/render-parameters")

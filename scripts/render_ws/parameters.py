@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.render_ws import resolve
+from scripts.render_ws import model, resolve
 from scripts.render_ws.model import Json
 
 
@@ -90,8 +90,8 @@ def of_tile(tile: Json, version: Json, options: TileOptions) -> Json:
     return of_box(
         x + options.x,
         y + options.y,
-        int(tile["maxX"] - tile["minX"]) if width is None else width,
-        int(tile["maxY"] - tile["minY"]) if height is None else height,
+        model.integer(tile["maxX"] - tile["minX"]) if width is None else width,
+        model.integer(tile["maxY"] - tile["minY"]) if height is None else height,
         scale=1.0,
         tiles=[tile],
         version=version,

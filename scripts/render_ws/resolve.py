@@ -7,9 +7,12 @@ As render's ResolvedTileSpecCollection and TileSpec do it. Works on wire records
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from scripts.lib import transforms
 from scripts.lib.arrays import Array
@@ -20,6 +23,8 @@ from scripts.render_ws.errors import BadRequest, ServiceError
 from scripts.render_ws.model import Json
 
 MAX_PASSES = 10  # of following references, as the reference does
+MAX_SPECS = 1000  # of one tile; a tile of a FIB-SEM has two or three
+_MAX_SAMPLES = 1 << 17  # of the border of a tile: a side of a million px every 64 px has 16,384
 
 
 def references(spec: Json) -> Iterator[str]:
@@ -68,7 +73,7 @@ def gather(
 # ---------------------------------------------------------------------------------------------
 
 
-def flatten(spec: Json, shared: Mapping[str, Json], depth: int = 0) -> list[Json]:
+def flatten(spec: Json, shared: Mapping[str, Json]) -> list[Json]:
     """Return the leaves (and interpolated specs) of a spec, first applied first.
 
     References are replaced, lists spliced, a list's labels go to its children.
@@ -77,26 +82,36 @@ def flatten(spec: Json, shared: Mapping[str, Json], depth: int = 0) -> list[Json
     ------
     ServiceError
         When a reference has no target in `shared`, or references go in a circle.
+    BadRequest
+        When that makes more than `MAX_SPECS` specs: references to lists of references multiply.
     """
+    return _flatten(spec, shared, 0, itertools.count(1))
+
+
+def _flatten(
+    spec: Json, shared: Mapping[str, Json], depth: int, seen: itertools.count[int]
+) -> list[Json]:
+    if next(seen) > MAX_SPECS:
+        raise BadRequest(f"references followed, a transform has more than {MAX_SPECS} specs")
     kind = spec["type"]
     if kind == model.LIST:
         return [
             _labelled(leaf, _labels(spec))
             for item in spec["specList"]
-            for leaf in flatten(item, shared, depth)
+            for leaf in _flatten(item, shared, depth, seen)
         ]
     if kind == "ref":
         target = shared.get(spec.get("refId", ""))
         if target is None or depth > MAX_PASSES:
             raise ServiceError(f"transform reference {spec.get('refId')!r} cannot be resolved")
-        return flatten(target, shared, depth + 1)
+        return _flatten(target, shared, depth + 1, seen)
     if kind == "interpolated":
-        return [spec | {name: _one(spec[name], shared, depth) for name in ("a", "b")}]
+        return [spec | {name: _one(spec[name], shared, depth, seen) for name in ("a", "b")}]
     return [spec]
 
 
-def _one(spec: Json, shared: Mapping[str, Json], depth: int) -> Json:
-    parts = flatten(spec, shared, depth)
+def _one(spec: Json, shared: Mapping[str, Json], depth: int, seen: itertools.count[int]) -> Json:
+    parts = _flatten(spec, shared, depth, seen)
     return parts[0] if len(parts) == 1 else {"type": model.LIST, "specList": parts}
 
 
@@ -177,16 +192,36 @@ def _transform(spec: Json) -> Transform:
 
 
 def with_derived_box(tile: Json, leaves: Sequence[Json]) -> Json:
-    """Return a copy of `tile` whose bounding box follows from `leaves` by render's rule."""
+    """Return a copy of `tile` whose bounding box follows from `leaves` by render's rule.
+
+    Raises
+    ------
+    BadRequest
+        When size, mesh or transforms of the tile give none.
+    """
     name = tile["tileId"]
-    if "width" not in tile or "height" not in tile:
-        raise BadRequest(f"tile {name!r} has no width or height, its box cannot be derived")
+    _check_border(tile)
     try:
         moved = chain(leaves)
-    except BadRequest as error:
-        raise BadRequest(f"tile {name!r}: {error}") from error
-    box = tile_bounds(tile["width"], tile["height"], moved.apply, tile["meshCellSize"])
+        # what goes beyond all numbers is told by the result
+        with np.errstate(all="ignore"):
+            box = tile_bounds(tile["width"], tile["height"], moved.apply, tile["meshCellSize"])
+    except (BadRequest, ValueError, OverflowError) as error:
+        raise BadRequest(f"tile {name!r}: its box cannot be derived: {error}") from error
     return model.with_box(tile, box)
+
+
+def _check_border(tile: Json) -> None:
+    """Refuse a tile whose border has no points, or more than any image has."""
+    name, cell = tile["tileId"], tile["meshCellSize"]
+    if "width" not in tile or "height" not in tile:
+        raise BadRequest(f"tile {name!r} has no width or height, its box cannot be derived")
+    sides = tile["width"], tile["height"]
+    if min(sides) < 0 or not cell > 0 or sum(sides) > cell * _MAX_SAMPLES:
+        raise BadRequest(
+            f"tile {name!r}: no box can be derived of {sides[0]:g} x {sides[1]:g} px and"
+            f" meshCellSize {cell:g} px: sizes of at least 0, at most {_MAX_SAMPLES} cells"
+        )
 
 
 # ---------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from scripts.render_ws.web import (
     done,
     flag,
     number,
+    numbers,
     plain,
     reading,
     required_body,
@@ -151,17 +152,10 @@ def clone_to(target: str) -> Response:
             key,
             made,
             model.stack_version(value),
-            z_values=_z_list(),
+            z_values=numbers("z"),
             skip_transforms=flag("skipTransforms"),
         )
     return created()
-
-
-def _z_list() -> list[float]:
-    try:
-        return [float(value) for value in request.args.getlist("z")]
-    except ValueError as error:
-        raise NotFound(f"query parameter z: {error}") from error
 
 
 @stack.put("stackId")

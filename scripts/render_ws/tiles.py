@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from scripts.render_ws import model, resolve, stacks
-from scripts.render_ws.errors import BadRequest, IllegalState, NotFound
+from scripts.render_ws import model, patterns, resolve, stacks
+from scripts.render_ws.errors import BadRequest, IllegalState, NotFound, ServiceError
 from scripts.render_ws.model import Json
 from scripts.render_ws.stacks import Stack, StackKey
 from scripts.render_ws.store import where
@@ -100,12 +99,25 @@ def read_shared(specs: Mapping[str, Any]) -> dict[str, Json]:
     Raises
     ------
     BadRequest
-        When one has no id or refers to a transform that is not there.
+        When one has no id, or refers to itself or to a transform that is not there.
     """
-    shared = {key: _shared(key, spec) for key, spec in specs.items()}
+    read = [_shared(key, spec) for key, spec in specs.items()]
+    shared = {spec["id"]: spec for spec in read}  # the keys of the request are of no use
     for spec in shared.values():
         resolve.check_references(f"transform {spec['id']}", spec, shared)
+    for spec in shared.values():
+        if spec["type"] != "leaf":
+            _check_resolvable(spec["id"], shared)
     return shared
+
+
+def _check_resolvable(transform_id: str, shared: Mapping[str, Json]) -> None:
+    """Refuse what no reader could resolve: circles, long chains, too many specs."""
+    try:
+        resolve.gather({transform_id}, lambda ids: {i: shared[i] for i in ids})
+        resolve.flatten({"type": "ref", "refId": transform_id}, shared)
+    except ServiceError as error:
+        raise BadRequest(str(error)) from error
 
 
 def shared_rows(shared: Mapping[str, Json]) -> list[Row]:
@@ -218,13 +230,10 @@ def ids(db: sqlite3.Connection, key: StackKey, region: Region, pattern: str | No
     stack = stacks.search(db, key)
     if stack is None:
         return []
-    try:
-        matching = re.compile(pattern or "")
-    except re.error as error:
-        raise BadRequest(f"matchPattern {pattern!r} is no regular expression: {error}") from error
     condition, values = region.condition(stack)
     rows = db.execute(f"SELECT id FROM tile WHERE {condition} ORDER BY id", values)
-    return [row[0] for row in rows if matching.search(row[0])]
+    found = [row[0] for row in rows]
+    return patterns.matching(pattern, found) if pattern else found
 
 
 def z_values(db: sqlite3.Connection, stack: Stack, region: Region) -> list[float]:
@@ -236,7 +245,7 @@ def z_values(db: sqlite3.Connection, stack: Stack, region: Region) -> list[float
 
 def z_of_section(db: sqlite3.Connection, stack: Stack, section: str) -> float:
     """Return the z of any tile of a section."""
-    query = "SELECT z FROM tile WHERE stack=? AND section=? ORDER BY z LIMIT 1"
+    query = "SELECT z FROM tile WHERE stack=? AND section=? AND z IS NOT NULL ORDER BY z LIMIT 1"
     row = db.execute(query, (stack.id, section)).fetchone()
     if row is None:
         raise NotFound(f"section '{section}' does not exist in stack {stack.key}")

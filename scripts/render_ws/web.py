@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import orjson
@@ -78,9 +79,18 @@ CONVERTERS = {"number": NumberConverter, "numbers": NumbersConverter}
 def take_stack(_: str | None, values: dict[str, Any] | None) -> None:
     """Move the names of the stack from the route's arguments to `stack_key`, checked."""
     if values is not None:
+        _check_numbers(values.values())
         key = StackKey(values.pop("owner"), values.pop("project"), values.pop("stack"))
         model.check_stack_names(*key)
         g.key = key
+
+
+def _check_numbers(values: Iterable[object]) -> None:
+    """Refuse numbers of the path, or of lists there, that are beyond those of a double."""
+    for value in values:
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, float) and not math.isfinite(one):
+                raise BadRequest(f"{request.path} holds a number that is too large")
 
 
 def take_collection(_: str | None, values: dict[str, Any] | None) -> None:
@@ -150,20 +160,29 @@ def flag(name: str) -> bool:
 def number(name: str) -> float | None:
     """Read a query parameter as a double, None when absent; 404 when it is no number."""
     value = request.args.get(name)
-    if value is None or value == "":
-        return None
+    return None if value is None or value == "" else _query_number(name, value)
+
+
+def numbers(name: str) -> list[float]:
+    """Read all of a repeated query parameter as doubles; 404 when one is no number."""
+    return [_query_number(name, value) for value in request.args.getlist(name)]
+
+
+def _query_number(name: str, value: str) -> float:
     found = _number(value)
     if found is None:
-        raise NotFound(f"query parameter {name}: {value!r} is not a number")
+        raise NotFound(f"query parameter {name}: {value!r:.80} is not a number")
+    if not math.isfinite(found):
+        raise BadRequest(f"query parameter {name}: {value:.80} is too large a number")
     return found
 
 
 def whole(name: str) -> int | None:
-    """Read a query parameter as an integer, None when absent; 404 when it is none."""
+    """Read a query parameter as an integer of 32 bits, None when absent; 404 when it is none."""
     value = number(name)
     if value is not None and value != int(value):
         raise NotFound(f"query parameter {name}: {value!r} is not a whole number")
-    return None if value is None else int(value)
+    return None if value is None else model.integer(value)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -210,6 +229,8 @@ def on_error(error: Exception) -> Response:
     """Turn any exception into plain text with the right status."""
     if isinstance(error, ServiceError):
         return plain(str(error), error.status)
+    if isinstance(error, RecursionError):
+        return plain("the request is nested too deep", 400)
     if isinstance(error, HTTPException):
         response = plain(f"{error.code} {error.name}: {request.path}", error.code or 500)
         for name, value in error.get_headers():

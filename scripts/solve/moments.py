@@ -19,7 +19,7 @@ from scripts.lib import files
 from scripts.lib.arrays import Array, Bool, Int64
 from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
-from scripts.lib.service.records import CanvasMatches, Json
+from scripts.lib.service.records import CanvasMatches, Json, axes_of
 from scripts.solve import points
 
 AT_ONCE = 100_000  # points
@@ -98,11 +98,8 @@ class Points:
         size = np.array([len(pair["matches"]["w"]) for pair in pairs], np.int64)
         columns: list[list[float]] = [[] for _ in range(5)]
         for pair in pairs:
-            points = pair["matches"]
-            if points["w"]:
-                rows = (*points["p"], *points["q"], points["w"])
-                for column, row in zip(columns, rows, strict=True):
-                    column += row
+            for column, row in zip(columns, axes_of(pair["matches"]), strict=True):
+                column += row
         x, y, u, v, w = (np.fromiter(one, float, len(one)) for one in columns)
         keys = [(one["pGroupId"], one["pId"], one["qGroupId"], one["qId"]) for one in pairs]
         return Points(keys, size, np.stack([x, y], axis=1), np.stack([u, v], axis=1), w)

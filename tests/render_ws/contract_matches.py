@@ -46,6 +46,22 @@ class MatchContract:
         assert value(answer)[0]["matches"]["p"] == [[0.1 + 0.2], [1e-300]]
         assert '"w":[1.0]' in answer.text.replace(" ", "").replace("\n", "")
 
+    @pytest.mark.parametrize("n", [1, 2, 3, 4])
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_points_one_by_one_come_back_as_they_were_sent(self, pairs, n, turned):
+        p = [[float(i), i + 0.5] for i in range(n)]
+        q = [[i + 10.0, i + 20.25] for i in range(n)]
+        sent = pair("9.0" if turned else "1.0", "a", "2.0", "b")
+        sent["matches"] = {"p": p, "q": q, "w": [1.0] * n}
+        made(pairs.put("matches", [sent]))
+        (found,) = value(pairs.get("group/2.0/id/b"))
+        assert found["matches"] == {
+            "p": q if turned else p,
+            "q": p if turned else q,
+            "w": [1.0] * n,
+        }
+        assert found["matchCount"] == n
+
     def test_saving_a_pair_again_replaces_it(self, pairs):
         made(pairs.put("matches", [pair("1.0", "a", "2.0", "b", 5)]))
         made(pairs.put("matches", [pair("2.0", "b", "1.0", "a", 3)]))
@@ -134,6 +150,15 @@ class MatchContract:
         found = value(filled.get("group/1.0/matchesWithinGroup", mergeCollection=name))
         assert [(m["qId"], m["matchCount"]) for m in found] == [("b", 3), ("z", 2)]
         assert found[0]["matches"]["p"][0] == [0.0, 1.0, 0.0]
+
+    def test_merged_points_are_rows_however_they_were_sent(self, service, filled):
+        more = service.collection(fresh("c"))
+        sent = pair("1.0", "a", "1.0", "b")
+        sent["matches"] = {"p": [[7.0, 8.0]] * 3, "q": [[9.0, 10.0]] * 3, "w": [1.0] * 3}
+        made(more.put("matches", [sent]))
+        name = more.path.rpartition("/")[2]
+        (found,) = value(filled.get("group/1.0/matchesWithinGroup", mergeCollection=name))
+        assert found["matches"]["p"] == [[0.0, 1.0, 7.0, 7.0, 7.0], [0.5, 1.5, 8.0, 8.0, 8.0]]
 
     @pytest.mark.parametrize(
         ("path", "left"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,16 +139,41 @@ def test_pairs_are_ordered_by_utf_16_units():
     assert matches.ordered(("10.0", "x", "9.0", "a"))[1] is False
 
 
+IDS = {"pGroupId": "1", "pId": "a", "qGroupId": "1", "qId": "b"}
+
+
 @pytest.mark.parametrize(
     "points",
     [
         {"p": [[1]], "q": [[1, 2], [3, 4]], "w": [1, 1]},
         {"p": [[1, 2], [3]], "q": [[1, 2], [3, 4]], "w": [1, 1]},
-        {"p": [["x"], [1]], "q": [[1], [2]], "w": [1]},
         {"w": [1]},
+        {"p": [[1, 2], [3, 4]], "q": [[1, 2], [3, 4], [5, 6]], "w": [1, 1]},
+        {"p": [[1, 2], [3, 4], [5, 6]], "q": [[1, 2, 3], [4, 5, 6]], "w": [1, 1, 1]},
+        {"p": [[1, 2]] * 4, "q": [[1, 2]] * 4, "w": [1, 1, 1]},
+        {"p": [[1, 2, 3]], "q": [[1, 2, 3]], "w": [1, 1, 1]},
+        {"p": [1, 2], "q": [1, 2], "w": []},
     ],
 )
-def test_points_of_unequal_lengths_are_refused(points):
-    ids = {"pGroupId": "1", "pId": "a", "qGroupId": "1", "qId": "b"}
-    with pytest.raises(BadRequest, match="equal lengths"):
-        matches.prepare([ids | {"matches": points}])
+def test_points_of_unequal_forms_are_refused(points):
+    with pytest.raises(BadRequest, match=r"a and b|no list of canvas matches"):
+        matches.prepare(orjson.dumps([IDS | {"matches": points}]))
+
+
+@pytest.mark.parametrize("wrong", ["null", '"1"', "true", "1e400", "[1]", "1" + "0" * 400])
+@pytest.mark.parametrize("place", ["p", "q", "w"])
+def test_what_is_no_number_is_refused_by_its_place(place, wrong):
+    points = {"p": "[[1],[1]]", "q": "[[1],[1]]", "w": "[1]"}
+    points[place] = points[place].replace("1", wrong, 1)
+    sent = ",".join(f'"{name}":{text}' for name, text in points.items())
+    data = orjson.dumps([IDS])[:-2] + f',"matches":{{{sent}}}}}]'.encode()
+    with pytest.raises(BadRequest, match=rf"\$\[0\]\.matches\.{place}|list of canvas"):
+        matches.prepare(data)
+
+
+@pytest.mark.parametrize(
+    "data", [b"{", b"{}", b"[1]", b"\xff", b"[" * 100_000, b'[{"matches":' * 9999, b'[{"pId":[]}]']
+)
+def test_what_is_no_list_of_matches_is_refused(data):
+    with pytest.raises(BadRequest):
+        matches.prepare(data)

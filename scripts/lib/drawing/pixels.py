@@ -82,9 +82,10 @@ def read_image(url: str, level: int = 0, window: Window | None = None) -> Image:
         name, stored = _deepest(file, dataset, level)
         if name not in file:
             raise FileNotFoundError(f"{path} has no data set {dataset} (image URL {url})")
+        data = _checked(file[name], z, url)
         if stored == level:
-            return _read(file[name], z, window)
-        image = _read(file[name], z, None)
+            return _read(data, z, _inside(data, window, url))
+        image = _read(data, z, None)
     for _ in range(level - stored):
         image = halved(image.astype(np.float32, copy=False))
     return image if window is None else image[window]
@@ -114,8 +115,9 @@ def read_into(out: Image, url: str, level: int, window: Window) -> bool:
     if path.is_file():
         with h5py.File(path, "r") as file:
             name, stored = _deepest(file, dataset, level)
-            if name in file and stored == level and file[name].dtype == out.dtype:
-                data = file[name]
+            data = _checked(file[name], z, url) if name in file and stored == level else None
+            if data is not None and data.dtype == out.dtype:
+                _inside(data, window, url)
                 place = () if data.ndim == 2 else (z,)
                 if _only_deflated(data):
                     _inflate(data, place, window, out)
@@ -126,6 +128,26 @@ def read_into(out: Image, url: str, level: int, window: Window) -> bool:
     if image.dtype == out.dtype:
         out[...] = image
     return image.dtype == out.dtype
+
+
+def _checked(data: h5py.Dataset | h5py.Group, z: int, url: str) -> h5py.Dataset:
+    """Return what a URL names if it is an image, or a stack of images that has number `z`."""
+    shape: tuple[int, ...] = data.shape if isinstance(data, h5py.Dataset) else ()
+    if len(shape) not in (2, 3) or 0 in shape or data.dtype.kind not in "iuf":
+        raise ValueError(f"image URL {url}: its dataSet is no image")
+    if len(shape) == 3 and not 0 <= z < shape[0]:
+        raise ValueError(f"image URL {url}: its dataSet has z 0 to {shape[0] - 1}")
+    return data
+
+
+def _inside(data: h5py.Dataset, window: Window | None, url: str) -> Window | None:
+    """Return the window if all of it lies in the image."""
+    high, wide = data.shape[-2:]
+    if window is not None and (window[0].stop > high or window[1].stop > wide):
+        raise ValueError(
+            f"image URL {url}: the image is {wide} x {high} px, its tile spec says more"
+        )
+    return window
 
 
 def _read(data: h5py.Dataset, z: int, window: Window | None) -> Image:

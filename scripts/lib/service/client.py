@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from scripts.lib.service.match_client import MatchClient
 from scripts.lib.service.receipts import CollectionReceipt, StackReceipt, raise_problems
 from scripts.lib.service.stack_client import StackClient
+
+log = logging.getLogger(__name__)
 
 
 class RenderClient(StackClient, MatchClient):
@@ -26,6 +30,23 @@ class RenderClient(StackClient, MatchClient):
         if isinstance(receipt, StackReceipt):
             raise_problems(f"stack {receipt.stack}", self._stack_problems(receipt))
             return
-        count, name = self.pair_count(receipt.collection), f"collection {receipt.collection}"
-        if count != receipt.pairs_saved:
-            raise_problems(name, [f"it has {count} pairs, expected {receipt.pairs_saved}"])
+        self._require_pairs(receipt.collection, receipt.pairs_saved)
+
+    def _require_pairs(self, collection: str, expected: int) -> None:
+        listed = self.pair_count(collection)
+        if listed == expected:
+            return
+        counted = self.counted_pairs(collection)
+        if counted != expected:
+            problem = f"it has {counted} pairs, expected {expected}"
+            raise_problems(f"collection {collection}", [problem])
+        log.warning(
+            "the service lists %d pairs in collection %s, which has %d as it should: its estimate"
+            " is off, as after a crash of its database. MongoDB's command validate, on the"
+            " collection %s__%s, puts it right.",
+            listed,
+            collection,
+            counted,
+            self.owner,
+            collection,
+        )

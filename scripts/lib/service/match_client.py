@@ -31,12 +31,29 @@ class MatchClient(Session):
         Returns
         -------
         int
-            Pairs of tiles; 0 when the collection does not exist.
+            Pairs of tiles; 0 when the collection does not exist. A service over MongoDB tells its
+            estimate, which may be off after a crash of the database: `counted_pairs`.
         """
         for item in self._get(path_of("owner", self.owner, "matchCollections")):
             if item["collectionId"]["name"] == collection:
                 return int(item["pairCount"])
         return 0
+
+    def counted_pairs(self, collection: str) -> int:
+        """Return the number of pairs in a collection, counted one by one.
+
+        Parameters
+        ----------
+        collection
+            Name of the collection.
+
+        Returns
+        -------
+        int
+            Pairs of tiles; one request a group.
+        """
+        groups = self.p_groups(collection)
+        return sum(map(len, self.match_lists(collection, groups, details=False)))
 
     def put_matches(self, collection: str, pairs: Sequence[CanvasMatches]) -> None:
         """Save pairs; a pair that is there already is replaced.
@@ -84,10 +101,11 @@ class MatchClient(Session):
         list of tuple
             (p group, p id, q group, q id, count of matches) of each pair.
         """
-        return [
-            (v["pGroupId"], v["pId"], v["qGroupId"], v["qId"], int(v["matchCount"]))
-            for v in self._pairs(collection, p_group, details=False)
-        ]
+        found = self._pairs(collection, p_group, details=False)
+        if any("matchCount" not in pair for pair in found):
+            # saved by a service of before 2019, which kept no count: the points tell
+            found = self._pairs(collection, p_group)
+        return [(v["pGroupId"], v["pId"], v["qGroupId"], v["qId"], _count(v)) for v in found]
 
     def match_ids(self, collection: str) -> Iterator[tuple[str, str]]:
         """Return the tiles of every pair of a collection.
@@ -198,3 +216,9 @@ class MatchClient(Session):
             self._request("DELETE", self._collection(collection), missing=CollectionNotFound)
         except CollectionNotFound:
             log.info("collection %s was not there", collection)
+
+
+def _count(pair: Json) -> int:
+    """Return how many points a pair in wire form has."""
+    kept = pair.get("matchCount")
+    return len((pair.get("matches") or {}).get("w", ())) if kept is None else int(kept)

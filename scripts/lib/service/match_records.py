@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,12 +89,60 @@ class CanvasMatches:
             Points (n, 2) float64.
         """
         points = value["matches"]
+        count = len(points["w"])
         return CanvasMatches(
             value["pGroupId"],
             TileId(value["pId"]),
             value["qGroupId"],
             TileId(value["qId"]),
-            np.asarray(points["p"], float).reshape(2, -1).T,
-            np.asarray(points["q"], float).reshape(2, -1).T,
+            _xy(points["p"], count),
+            _xy(points["q"], count),
             np.asarray(points["w"], float),
         )
+
+
+def _xy(value: list[list[float]], count: int) -> Array:
+    """Return (n, 2) points of rows of x and y or of points; two by two are rows."""
+    found = np.asarray(value, float)
+    if count == 0 and found.size == 0:
+        return np.empty((0, 2))
+    if found.shape == (2, count):
+        return found.T
+    if found.shape == (count, 2):
+        return found
+    raise ValueError(f"expected x and y of {count} points, found an array {found.shape}")
+
+
+def axes_of(points: Json) -> tuple[Sequence[float], ...]:
+    """Return the coordinates of a pair's points, each axis by itself.
+
+    Parameters
+    ----------
+    points
+        ``matches`` of the wire form: p and q as rows of x and y, as most clients send them, or as
+        points x, y. Two by two are rows.
+
+    Returns
+    -------
+    tuple of sequence
+        x and y of p, x and y of q, w: n numbers each.
+
+    Raises
+    ------
+    ValueError
+        When they are not of equal lengths.
+    """
+    count = len(points["w"])
+    if not count:
+        return ((),) * 5
+    p, q = (_axes(points[name], count) for name in "pq")
+    return *p, *q, points["w"]
+
+
+def _axes(rows: Sequence[Sequence[float]], count: int) -> tuple[Sequence[float], Sequence[float]]:
+    if len(rows) == count != 2:
+        rows = list(zip(*rows, strict=True))
+    if len(rows) != 2 or not len(rows[0]) == len(rows[1]) == count:
+        found = [len(row) for row in rows]
+        raise ValueError(f"expected x and y of {count} points, found rows of {found}")
+    return rows[0], rows[1]

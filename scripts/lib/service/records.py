@@ -4,7 +4,7 @@ Wire names (``tileId``, ``pGroupId`` …) exist only in the three modules that t
 together. All others import records from here.
 """
 
-from scripts.lib.service.match_records import CanvasMatches
+from scripts.lib.service.match_records import CanvasMatches, axes_of
 from scripts.lib.service.tile_records import PATCH, TileSet, TileSource, TileSpec
 from scripts.lib.service.transform_records import Json, Leaf, Ref, Spec
 
@@ -18,4 +18,5 @@ __all__ = [
     "TileSet",
     "TileSource",
     "TileSpec",
+    "axes_of",
 ]

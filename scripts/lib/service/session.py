@@ -80,6 +80,7 @@ class Session:
         self._timeout = timeout_s
         self._patience_s = patience_of_environment_s() if patience_s is None else patience_s
         self._session = requests.Session()
+        self._known = False  # whether a render-ws has answered under the base URL
         self._base = self._connect(
             os.environ.get(_ENVIRONMENT, "") if base_url is None else base_url
         )
@@ -95,6 +96,7 @@ class Session:
 
         database = url.removeprefix(_EMBEDDED) or _DEFAULT_DATABASE
         self._session.mount("http+embedded://", WsgiAdapter(create_app(database)))
+        self._known = True
         self._session.trust_env = False  # no network: to look for proxies takes 2 ms a request
         return _EMBEDDED_BASE
 
@@ -117,12 +119,45 @@ class Session:
         headers = {"Content-Type": "application/json"} if method in ("PUT", "POST") else {}
         how: dict[str, Any] = {"data": data, "params": params, "headers": headers}
         send = partial(self._session.request, method, url, timeout=self._timeout, **how)
-        return _answer(send, method, url, missing)
+        return self._answered(send, method, url, missing)
+
+    def _answered(
+        self,
+        send: Callable[[], requests.Response],
+        method: str,
+        url: str,
+        missing: type[NotFound] = NotFound,
+    ) -> requests.Response:
+        try:
+            response = _answer(send, method, url, missing)
+        except NotFound:
+            self._require_service()
+            raise
+        self._known = True
+        return response
+
+    def _require_service(self) -> None:
+        """Tell a wrong base URL from something that is not there: both are answered with 404."""
+        if self._known:
+            return
+        url = f"{self._base}/likelyUniqueId"  # every render-ws has it, whatever it holds
+        try:
+            _answer(partial(self._session.get, url, timeout=self._timeout), "GET", url, NotFound)
+        except (NotFound, RequestRefused) as error:
+            raise ServiceUnreachable(_no_service(self._base, str(error))) from error
+        self._known = True
+
+    def _json(self, response: requests.Response) -> Any:  # noqa: ANN401 - any JSON value
+        try:
+            return orjson.loads(response.content)
+        except orjson.JSONDecodeError as error:
+            found = f"{response.url} is answered with {response.text.strip()[:60]!r}"
+            raise ServiceUnreachable(_no_service(self._base, found)) from error
 
     def _get(self, path: str, *, missing: type[NotFound] = NotFound, **params: Any) -> Any:  # noqa: ANN401 - any JSON value
         """Return the JSON of a GET; query parameters that are None are left out."""
         query = {k: v for k, v in params.items() if v is not None}
-        return orjson.loads(self._request("GET", path, params=query, missing=missing).content)
+        return self._json(self._request("GET", path, params=query, missing=missing))
 
     def _list(self, path: str) -> list[Any]:
         """Return the list of a GET; what does not exist has no items."""
@@ -140,7 +175,7 @@ class Session:
         for rest in rests:
             one = common.copy()
             one.url = f"{url}/{rest}"
-            yield orjson.loads(_answer(partial(send, one), "GET", one.url, NotFound).content)
+            yield self._json(self._answered(partial(send, one), "GET", one.url))
 
     def _stack(self, stack: str, *rest: str) -> str:
         return path_of("owner", self.owner, "project", self.project, "stack", stack, *rest)
@@ -186,6 +221,13 @@ def _unreachable(url: str, error: requests.RequestException) -> str:
         f"render.url: no answer from {base} ({cause}), though waited for. Start the service, or set"
         " render.url (or RENDER_WS_URL, which rules over it) to one that this host reaches; then"
         " start the same command again."
+    )
+
+
+def _no_service(base: str, found: str) -> str:
+    return (
+        f"render.url: {base} is no render-ws: {' '.join(found.split())}. Set render.url (or"
+        " RENDER_WS_URL, which rules over it) to its base, http://host:port/render-ws/v1."
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scripts.lib.provenance import Code
 from scripts.lib.service import receipts
-from scripts.lib.service.errors import StackNotFound
+from scripts.lib.service.errors import RequestRefused, StackNotFound
 from scripts.lib.service.receipts import StackReceipt
 from scripts.lib.service.records import Json, TileSet, TileSource
 from scripts.lib.service.session import Session, path_of
@@ -17,7 +17,7 @@ from scripts.lib.service.session import Session, path_of
 log = logging.getLogger(__name__)
 
 _TILES_PER_PUT = 5000  # the reference's batch (tens of MB of JSON)
-_LAYERS_PER_GET = 1000  # the service refuses answers above 50,001 tiles
+_LAYERS_PER_GET = 1000  # fewer where layers have many tiles: answers are limited to 50,001 tiles
 _STALE_ONE_BY_ONE = 200  # more stale tiles than this: the stack is made anew
 
 
@@ -162,7 +162,7 @@ class StackClient(Session):
             When there is no such stack.
         """
         path = self._stack(stack, "zValues")
-        return list(self._get(path, missing=StackNotFound, minZ=z_min, maxZ=z_max))
+        return sorted(set(self._get(path, missing=StackNotFound, minZ=z_min, maxZ=z_max)))
 
     def tile_ids(self, stack: str) -> list[str]:
         """Return the ids of all tiles of a stack.
@@ -200,11 +200,23 @@ class StackClient(Session):
             When there is no such stack.
         """
         values = self.z_values(stack, z_min, z_max)
-        spans = (values[i : i + _LAYERS_PER_GET] for i in range(0, len(values), _LAYERS_PER_GET))
+        return TileSet.merged(self._spans(stack, values))
+
+    def _spans(self, stack: str, values: Sequence[float]) -> Iterator[TileSet]:
+        """Return the tiles of spans of layers, as many at once as the service gives."""
         path = self._stack(stack, "resolvedTiles")
-        return TileSet.merged(
-            TileSet.from_json(self._get(path, minZ=span[0], maxZ=span[-1])) for span in spans
-        )
+        start, layers = 0, _LAYERS_PER_GET
+        while start < len(values):
+            span = values[start : start + layers]
+            try:
+                found = self._get(path, minZ=span[0], maxZ=span[-1])
+            except RequestRefused:
+                if len(span) == 1:
+                    raise
+                layers = len(span) // 2
+                continue
+            start += len(span)
+            yield TileSet.from_json(found)
 
     def put_tiles(self, stack: str, tiles: TileSet, *, batch: int = _TILES_PER_PUT) -> None:
         """Save tiles (upsert by id) into a LOADING stack; all bounds are derived here.

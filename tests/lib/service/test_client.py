@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 from werkzeug.serving import make_server
+from werkzeug.wrappers import Response
 
 from scripts.lib import files
 from scripts.lib.job import UserError
@@ -19,7 +20,9 @@ from scripts.lib.service.errors import (
 from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
 from scripts.lib.service.records import CanvasMatches, Leaf, TileSet, TileSpec
 from scripts.lib.service.session import is_embedded
+from scripts.lib.service.transport import WsgiAdapter
 from scripts.lib.transforms import AFFINE
+from scripts.render_ws import tiles
 from scripts.render_ws.app import create_app
 
 NM = (8.0, 8.0, 8.0)
@@ -180,6 +183,105 @@ def test_an_empty_stack_is_never_published(tmp_path):
     client = RenderClient("o", "p", base_url=f"sqlite:///{tmp_path}/r.db")
     with pytest.raises(ValueError, match="no tile to publish"):
         client.publish_stack("a", TileSet(()), resolution_nm=NM)
+
+
+@pytest.fixture
+def client(tmp_path):
+    return RenderClient("o", "p", base_url=f"sqlite:///{tmp_path}/r.db")
+
+
+@pytest.mark.parametrize("limit", [2, 3, 5, 8, 100])
+def test_layers_of_many_tiles_are_asked_for_in_smaller_parts(client, monkeypatch, limit):
+    client.publish_stack("a", make_tiles(layers=9), resolution_nm=NM)
+    monkeypatch.setattr(tiles, "MAX_RESOLVED", limit)
+    found = client.tiles("a").tiles
+    assert [one.tile_id for one in found] == [one.tile_id for one in make_tiles(layers=9).tiles]
+
+
+def test_a_layer_of_too_many_tiles_is_told_in_the_words_of_the_service(client, monkeypatch):
+    client.publish_stack("a", make_tiles(layers=3), resolution_nm=NM)
+    monkeypatch.setattr(tiles, "MAX_RESOLVED", 1)
+    with pytest.raises(RequestRefused, match="more than 1 tiles"):
+        client.tiles("a")
+
+
+def test_z_values_are_put_in_order(client, monkeypatch):
+    client.publish_stack("a", make_tiles(layers=12), resolution_nm=NM)
+    given = client._get
+
+    def turned(path, **named):
+        found = given(path, **named)
+        return [*found[::-1], found[0]] if path.endswith("zValues") else found
+
+    monkeypatch.setattr(client, "_get", turned)
+    assert client.z_values("a") == list(range(1, 13))
+    assert len(client.tiles("a").tiles) == 24
+
+
+def at(base_url, application):
+    client = RenderClient("o", "p", base_url=base_url)
+    client._session.mount("http://", WsgiAdapter(application))
+    return client
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.matches("m", "1.0"),
+        lambda client: client.match_keys("m", "1.0"),
+        lambda client: client.matches_between("m", "1.0", "2.0"),
+        lambda client: client.p_groups("m"),
+        lambda client: client.delete_collection("m"),
+        lambda client: client.pair_count("m"),
+        lambda client: client.resolution("a"),
+        lambda client: client.tiles("a"),
+    ],
+)
+def test_a_base_url_that_is_no_render_ws_is_no_empty_collection(tmp_path, ask):
+    service = create_app(tmp_path / "r.db")
+    wrong = at("http://host:8080/render-ws", service)
+    with pytest.raises(ServiceUnreachable, match=r"^render\.url: http://host:8080/render-ws is no"):
+        ask(wrong)
+
+
+def test_a_site_that_answers_pages_is_no_render_ws():
+    pages = Response("<html>Welcome</html>", mimetype="text/html")
+    with pytest.raises(ServiceUnreachable, match=r"host is no render-ws.*<html>"):
+        at("http://host/", pages).p_groups("m")
+
+
+def test_what_is_not_there_is_told_from_a_wrong_url_once(tmp_path):
+    client = at("http://host:8080/render-ws/v1", create_app(tmp_path / "r.db"))
+    assert client.matches("m", "1.0") == []
+    assert client.p_groups("m") == []
+    client.delete_collection("m")
+    with pytest.raises(StackNotFound):
+        client.tiles("a")
+
+
+def test_pairs_saved_without_a_count_are_counted_by_their_points(client, monkeypatch):
+    client.put_matches("m", [make_pair(1, 2, n=7)])
+    given = client._json
+
+    def old(response):
+        found = given(response)
+        return [{k: v for k, v in one.items() if k != "matchCount"} for one in found]
+
+    expected = client.match_keys("m", "1.0")
+    monkeypatch.setattr(client, "_json", old)
+    assert client.match_keys("m", "1.0") == expected
+    assert expected[0][4] == 7
+
+
+@pytest.mark.parametrize("listed", [0, 1, 5])
+def test_a_listing_that_is_off_is_counted_again(client, monkeypatch, caplog, listed):
+    client.put_matches("m", [make_pair(1, 2), make_pair(2, 3)])
+    monkeypatch.setattr(client, "pair_count", lambda _: listed)
+    receipt = CollectionReceipt("o", "m", 2, 2, 2, "", {}, {})
+    client.require(receipt)
+    assert "validate, on the collection o__m" in caplog.text
+    with pytest.raises(ReceiptMismatch, match="it has 2 pairs, expected 3"):
+        client.require(replace(receipt, pairs_saved=3))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from scripts.lib.geometry import tile_bounds
 from scripts.lib.service.receipts import TileDigest, digest_tiles, encoded
-from scripts.lib.service.records import CanvasMatches, Leaf, Ref, TileSet, TileSpec
+from scripts.lib.service.records import CanvasMatches, Leaf, Ref, TileSet, TileSpec, axes_of
 from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A
 
 SCAN = Leaf(SEM_DISTORTION_A, "3 12 2 60 0", id="FIBSEM_correct")
@@ -90,6 +90,35 @@ def test_matches_come_back_from_the_wire():
     back = CanvasMatches.from_json(one.to_json())
     assert back.key == one.key
     np.testing.assert_array_equal(back.q, one.q)
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 5])
+def test_points_are_read_as_rows_and_one_by_one(n):
+    points = np.arange(2.0 * n).reshape(n, 2)
+    one = CanvasMatches("1.0", "p", "2.0", "q", points, points + 10, np.ones(n))
+    rows = one.to_json()
+    singly = {"p": points.tolist(), "q": (points + 10).tolist(), "w": [1.0] * n}
+    for sent in (rows["matches"], singly):
+        back = CanvasMatches.from_json(rows | {"matches": sent})
+        np.testing.assert_array_equal(back.p, points)
+        np.testing.assert_array_equal(back.q, points + 10)
+        axes = axes_of(sent)
+        assert [list(axis) for axis in axes] == [
+            *points.T.tolist(),
+            *(points + 10).T.tolist(),
+            [1.0] * n,
+        ]
+
+
+@pytest.mark.parametrize(
+    "p", [[[1, 2]], [[1, 2, 3]] * 2, [[1, 2]] * 3, [[1, 2], [3, 4, 5], [6, 7]]]
+)
+def test_points_that_do_not_fit_are_refused(p):
+    sent = {"p": p, "q": [[1, 2, 3, 4]] * 2, "w": [1] * 4}
+    with pytest.raises(ValueError, match=r"4 points|inhomogeneous"):
+        CanvasMatches.from_json(pair("1.0", "2.0").to_json() | {"matches": sent})
+    with pytest.raises(ValueError, match="4 points"):
+        axes_of(sent)
 
 
 @pytest.mark.parametrize("xy", [(192, 0), (-2625, -1326), (0.5, -0.25), (1e-9, 7.000001)])
