@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from scripts.export import slabs
+from scripts.export import preview, pyramid, slabs
 from scripts.lib.job import UserError
+from scripts.lib.service.records import TileSet
+from tests.lib.other_code import other_code
 
 EXPORT = {
     "formats": ["zarr", "n5"],
@@ -132,3 +134,29 @@ def test_pyramid_stops_at_one_block_or_one_voxel():
     assert slabs.sensible_levels((60, 250, 250), (64, 128, 128)) == 2
     assert slabs.sensible_levels((3, 4096, 4096), (64, 128, 128)) == 2
     assert slabs.sensible_levels((64, 128, 128), (64, 128, 128)) == 1
+
+
+def digests():
+    """What decides whether voxels of a slab, a slab of a preview and a task of a pyramid stand."""
+    what, row = plan(), {"z_first": 3, "z_last": 10}
+    region = next(iter(slabs.tasks(what, 1)))
+    return (
+        slabs.key(what, (0, 8), [], {"blend": "feather"}, "tiles"),
+        preview.made_of(what, row, TileSet(())),
+        pyramid._made_of(what, region, []),
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "stand"),
+    [
+        ("scripts/lib/drawing/warp.py", [False, False, True]),
+        ("scripts/lib/numerics/kernels.py", [False, False, False]),
+        ("scripts/export/disk.py", [True, True, True]),
+    ],
+)
+def test_voxels_stand_while_the_code_is_that_which_made_them(module, stand):
+    before = digests()
+    assert digests() == before
+    with other_code(module):
+        assert [a == b for a, b in zip(digests(), before, strict=True)] == stand
