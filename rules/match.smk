@@ -107,7 +107,8 @@ rule close_matches:
     params:
         render=RENDER,
         collection=COLLECTION,
-        match=config["match"],
+        preset=config["match"]["preset"],
+        z_distance=config["match"]["z_distance"],
     script:
         "../scripts/match/close_matches.py"
 
@@ -136,7 +137,8 @@ rule match_trial:
         render=RENDER,
         runs=RUNS,
         stage_tables=STAGE_TABLES,
-        settings=config["match"]["trial"],
+        pairs_per_run=config["match"]["trial"]["pairs_per_run"],
+        sweep=config["match"]["trial"]["sweep"],
         feature_cache_mb=config["match"]["feature_cache_mb"],
     script:
         "../scripts/match/match_trial.py"

@@ -184,10 +184,11 @@ rule review_connectivity:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=60,
     params:
+        **DECISIONS,
+        **{key: REVIEW[key] for key in BRIDGES},
         render=RENDER,
         collection=REVIEWED,
         limits=VERDICTS,
-        settings=DECISIONS | {key: REVIEW[key] for key in BRIDGES},
     script:
         "../scripts/review/review_connectivity.py"
 

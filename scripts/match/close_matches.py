@@ -8,7 +8,7 @@ processed, saved, and why not; counts).
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ def main(
     summary: str | Path,
     render: dict[str, Any],
     collection: str,
-    match: Mapping[str, Any],
+    preset: str,
+    z_distance: int,
     wide: str | Path | None = None,
 ) -> None:
     """Write the receipt of `collection`."""
@@ -42,7 +43,8 @@ def main(
     files.write_table(summary, totals.SUMMARY_COLUMNS, totals.summary([*done, found]))
     inputs = {str(path): files.digest(rows) for path, rows in zip(results, done, strict=True)}
     inputs |= {str(wide): files.digest(found)} if wide else {}
-    receipt = totals.receipt(client.owner, collection, sums, inputs, match)
+    params = {"preset": preset, "z_distance": z_distance}
+    receipt = totals.receipt(client.owner, collection, sums, inputs, params)
     client.require(receipt)
     receipt.write(out)
     log.info("%d pairs, %d saved, %d failed", sums.planned, len(sums.saved), sums.failed)
@@ -58,5 +60,6 @@ if __name__ == "__main__":
             summary=snakemake.output.summary,
             render=snakemake.params.render,
             collection=snakemake.params.collection,
-            match=snakemake.params.match,
+            preset=snakemake.params.preset,
+            z_distance=snakemake.params.z_distance,
         )

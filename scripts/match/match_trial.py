@@ -34,7 +34,8 @@ def main(
     page_out: str | Path,
     render: dict[str, Any],
     stage_tables: Sequence[Mapping[str, Any]],
-    settings: Mapping[str, Any],
+    pairs_per_run: int,
+    sweep: Mapping[str, Sequence[Any]],
     feature_cache_mb: int,
 ) -> None:
     """Write table, preset and page of the trial."""
@@ -42,7 +43,8 @@ def main(
     client = RenderClient(**render)
     receipt = StackReceipt.read(stack)
     client.require(receipt)
-    found = Trial(client.tiles(receipt.stack), stage_tables, settings, feature_cache_mb)
+    tiles, budget_mb = client.tiles(receipt.stack), feature_cache_mb
+    found = Trial(tiles, stage_tables, budget_mb, pairs_per_run=pairs_per_run, sweep=sweep)
     for run, paths in pairs.items():
         found.run(run, [row for path in paths for row in files.read_table(path)])
     lines = yaml.safe_dump(found.table, sort_keys=False, width=110)
@@ -62,6 +64,7 @@ if __name__ == "__main__":
             page_out=snakemake.output.page,
             render=snakemake.params.render,
             stage_tables=snakemake.params.stage_tables,
-            settings=snakemake.params.settings,
+            pairs_per_run=snakemake.params.pairs_per_run,
+            sweep=snakemake.params.sweep,
             feature_cache_mb=snakemake.params.feature_cache_mb,
         )

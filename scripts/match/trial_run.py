@@ -25,10 +25,12 @@ class Trial:
         The tiles of the stack.
     tables
         Stage tables; the one for tiles of this size is taken.
-    settings
-        ``match.trial`` of the config: pairs per run, and the sweep.
     budget_mb
         What canvases may keep, MB of 10^6 bytes.
+    pairs_per_run
+        Planned pairs of each run that are tried.
+    sweep
+        Values to try by field of a stage.
     source
         How images and masks are read; None: from files.
     """
@@ -37,12 +39,14 @@ class Trial:
         self,
         tiles: TileSet,
         tables: Sequence[Mapping[str, Any]],
-        settings: Mapping[str, Any],
         budget_mb: float,
         *,
+        pairs_per_run: int,
+        sweep: Mapping[str, Sequence[Any]],
         source: Source | None = None,
     ) -> None:
-        self._tiles, self._settings, self._budget = tiles, settings, budget_mb
+        self._tiles, self._budget = tiles, budget_mb
+        self._pairs_per_run, self._sweep = pairs_per_run, sweep
         self._source = source
         self._side = max((max(t.width, t.height) for t in tiles.tiles), default=0)
         self._cells = {str(t.tile_id): f"{t.row},{t.column}" for t in tiles.tiles}
@@ -62,11 +66,11 @@ class Trial:
         """
         cells = self._cells
         known = [{**r, "p_cell": cells[r["p_id"]], "q_cell": cells[r["q_id"]]} for r in planned]
-        pairs = trial.sampled(trial.sample(known, self._settings["pairs_per_run"]))
+        pairs = trial.sampled(trial.sample(known, self._pairs_per_run))
         if not pairs:
             return
         tried = []
-        for variant in trial.variants(self.table, run, self._settings["sweep"]):
+        for variant in trial.variants(self.table, run, self._sweep):
             canvases = Canvases(self._tiles, budget_mb=self._budget, source=self._source)
             found = stages.match_all(pairs, [variant.stage], canvases)
             tried.append(Tried(variant, tuple(found)))

@@ -23,7 +23,7 @@ Outputs
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scripts.lib.files import write_json, write_table, write_text
@@ -35,6 +35,8 @@ from scripts.review.collected import Files, Joined, Settings, collect, conclude
 
 log = logging.getLogger(__name__)
 
+Entries = Sequence[Mapping[str, Any]]  # what a person decided, with a reason
+
 
 def main(
     *,
@@ -43,7 +45,13 @@ def main(
     render: dict[str, Any],
     collection: str,
     limits: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    auto: bool,
+    exclude: Entries,
+    keep: Entries,
+    patch: Entries,
+    bridge: Entries,
+    bridge_from_layers: int,
+    bridge_window_layers: int,
 ) -> None:
     """Write the outputs."""
     client = RenderClient(**render)
@@ -55,7 +63,9 @@ def main(
     client.require(matches)
     files = Files.read(inputs, suspects.Limits(**limits))
     joined: Joined = collect(client, acquire.stack, (matches.collection, collection), files)
-    found = conclude(client, joined, files, Settings(**settings), collection=collection)
+    layers = bridge_from_layers, bridge_window_layers
+    settings = Settings(auto, exclude, keep, patch, bridge, *layers)
+    found = conclude(client, joined, files, settings, collection=collection)
     write_table(out["edges"], edges.COLUMNS, found.gaps)
     write_table(out["patches"], outcome.PATCH_COLUMNS, found.patches)
     write_table(out["bridges"], bridges.COLUMNS, found.bridges)
@@ -75,5 +85,11 @@ if __name__ == "__main__":
             render=snakemake.params.render,
             collection=snakemake.params.collection,
             limits=snakemake.params.limits,
-            settings=snakemake.params.settings,
+            auto=snakemake.params.auto,
+            exclude=snakemake.params.exclude,
+            keep=snakemake.params.keep,
+            patch=snakemake.params.patch,
+            bridge=snakemake.params.bridge,
+            bridge_from_layers=snakemake.params.bridge_from_layers,
+            bridge_window_layers=snakemake.params.bridge_window_layers,
         )

@@ -109,7 +109,8 @@ def run_all(chunks, order=1, tables=TABLES, stack="stacks/v1_acquire.json", most
         summary="match/summary.tsv",
         render=render,
         collection=COLLECTION,
-        match={"preset": "small_tiles"},
+        preset="small_tiles",
+        z_distance=2,
     )
     return [row for path in results for row in files.read_table(path)]
 

@@ -40,8 +40,7 @@ def test_the_sample_is_spread_over_z_cells_and_distances_and_repeats(specimen):
 def test_the_trial_judges_every_variant_and_its_preset_is_a_table(specimen):
     for z in range(1, 5):
         specimen.cut(z, 0, 0, error=(1.3 * z, 0.4 * z))
-    settings = {"pairs_per_run": 4, "sweep": SWEEP}
-    found = Trial(specimen.tiles, TABLES, settings, 50, source=specimen.source)
+    found = Trial(specimen.tiles, TABLES, 50, pairs_per_run=4, sweep=SWEEP, source=specimen.source)
     found.run("cross", planned(specimen))
     assert [row["pairs"] for row in found.rows] == [4] * 4
     by_name = {row["variant"]: row for row in found.rows}

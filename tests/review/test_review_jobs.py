@@ -186,7 +186,7 @@ def review(*, rounds=(), gate=True, **params):
         render=RENDER,
         collection="p_v1_review",
         limits=limits,
-        settings=decisions,
+        **decisions,
     )
     if gate:
         inputs = out | {"matches": "matches.json", "summary": "summary.tsv"}

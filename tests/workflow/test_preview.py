@@ -111,7 +111,7 @@ def test_lost_blocks_are_named_with_what_to_do(growth, tmp_path):
     done = growth.volume.snakemake("preview", "--forcerun", "close_preview")
     shutil.move(tmp_path / "block", lost)
     assert done.returncode != 0
-    assert "Remove the folder preview/ and run again" in done.stdout
+    assert "Remove the folder preview/ and start the same command again" in done.stdout
 
 
 def test_the_dry_run_of_the_whole_volume_does_not_list_the_preview(growth):
