@@ -48,7 +48,8 @@ def main(
     published = client.published(stack, **made_of)
     if published is None:
         settings = Settings.of(scan_correction, mask, tile_overlap_um)
-        tiles = specs.Acquired.of(layers, headers, restarts.read(restart_table), settings)
+        found = restarts.read(restart_table)
+        tiles = specs.Acquired.of(layers, headers, found, settings, pixel_nm)
         published = client.publish_stack(
             stack,
             tiles,

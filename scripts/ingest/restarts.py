@@ -33,7 +33,7 @@ class Watch:
         Least change of the pixel size that counts, nm.
     """
 
-    def __init__(self, pixel_tolerance_nm: float = 0.5) -> None:
+    def __init__(self, pixel_tolerance_nm: float = 0.01) -> None:
         self._tolerance_nm = pixel_tolerance_nm
         self._changed: dict[int, str] = {}
 

@@ -18,12 +18,13 @@ from scripts.ingest.align import tile_keys
 from scripts.ingest.headers import Part, Prior, parts, with_prior
 from scripts.ingest.settings import Mask, Settings
 from scripts.lib import transforms
-from scripts.lib.arrays import Int64
+from scripts.lib.arrays import Array, Int64
 from scripts.lib.files import digest, file_url, read_table
 from scripts.lib.geometry import Bounds, TileId, tile_extent
 from scripts.lib.service.records import Leaf, Ref, Spec, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 
+SAME_PIXEL = 1e-5  # relative: sizes so near are one size, written in 32 or 64 bits
 STAGE_MARGIN_PX = 400  # of tiles that are placed by the computed grid
 # the part of an image URL that names the level is replaced by readers
 MIPMAP_PATTERN = r"(.*dataSet=.*mipmap\.)\d+(.*)"
@@ -82,6 +83,48 @@ def stage_positions(tiles: NDArray[np.void], tile_overlap_um: float) -> Int64:
     return np.asarray(np.nan_to_num(np.column_stack([x, y])), np.int64)
 
 
+def volume_pixel_nm(volume: Iterator[Part], pixel_nm: float) -> float:
+    """Return the pixel size that tiles of scale 1 have.
+
+    Of those in the headers it is the one nearest to the config's, which may be rounded: no image is
+    resampled for the sake of a third digit.
+
+    Parameters
+    ----------
+    volume
+        All tiles.
+    pixel_nm
+        ``acquisition.pixel_nm``.
+
+    Returns
+    -------
+    float
+        nm.
+    """
+    sizes = [np.unique(part.tiles["pixel_nm"]) for part in volume]
+    found = np.concatenate([np.zeros(0), *sizes])
+    return float(found[np.argmin(np.abs(found - pixel_nm))]) if len(found) else pixel_nm
+
+
+def scales(tiles: NDArray[np.void], pixel_nm: float) -> Array:
+    """Return how large the pixels of tiles are beside those of the volume.
+
+    Parameters
+    ----------
+    tiles
+        (n,) of dtype `align.TILE`.
+    pixel_nm
+        Of `volume_pixel_nm`.
+
+    Returns
+    -------
+    Array
+        (n,) ratios, exactly 1 where the size is the same.
+    """
+    ratio = np.round(tiles["pixel_nm"].astype(float) / pixel_nm, 9)
+    return np.where(np.abs(ratio - 1) < SAME_PIXEL, 1.0, ratio)
+
+
 @functools.cache
 def mask_url(width: int, height: int, left_px: int, top_px: int) -> str:
     """Return the URL of the mask that hides the left and top strips of a tile.
@@ -122,7 +165,7 @@ def distances_z_nm(part: Part, prior: Prior) -> list[float | None]:
     return [v if k else None for v, k in zip(change.tolist(), known.tolist(), strict=True)]
 
 
-def bounds(part: Part, at: Int64, settings: Settings) -> list[Bounds]:
+def bounds(part: Part, at: Int64, scale: Array, settings: Settings) -> list[Bounds]:
     """Return the bounding box of every tile at its position, as `TileSet.with_bounds` derives it.
 
     Parameters
@@ -130,7 +173,9 @@ def bounds(part: Part, at: Int64, settings: Settings) -> list[Bounds]:
     part
         The tiles of a day.
     at
-        (n, 2) stage positions, px.
+        (n, 2) stage positions, px of the tile.
+    scale
+        (n,) of `scales`.
     settings
         The scan corrections.
 
@@ -146,7 +191,7 @@ def bounds(part: Part, at: Int64, settings: Settings) -> list[Bounds]:
     sizes[sizes[:, 2] >= 0, 2] = 0
     kinds, kind = np.unique(sizes, axis=0, return_inverse=True)
     extents = np.array([_extent(w, h, c, settings) for w, h, c in kinds.tolist()])[kind.ravel()]
-    low, high = extents[:, :2] + at, extents[:, 2:] + at
+    low, high = (scale[:, None] * (side + at) for side in (extents[:, :2], extents[:, 2:]))
     start = np.trunc(low)
     return [tuple(box) for box in np.hstack([start, start + np.ceil(high - low)]).tolist()]
 
@@ -163,17 +208,22 @@ class Acquired:
     """All tiles of the volume as tile specs, made batch by batch (a `TileSource`).
 
     ``volume`` gives the tiles anew at each call, ``rows`` is the layer table, ``found`` is z ->
-    reason of the restarts.
+    reason of the restarts, ``pixel_nm`` the pixel size that the config states.
     """
 
     volume: Callable[[], Iterator[Part]]
     rows: Sequence[Mapping[str, str]]
     found: Mapping[int, str]
     settings: Settings
+    pixel_nm: float
 
     @staticmethod
     def of(
-        layers: str | Path, headers: str | Path, found: Mapping[int, str], settings: Settings
+        layers: str | Path,
+        headers: str | Path,
+        found: Mapping[int, str],
+        settings: Settings,
+        pixel_nm: float,
     ) -> Acquired:
         """Take the tiles of a layer table from the cache that lies beside a table of headers.
 
@@ -187,6 +237,8 @@ class Acquired:
             z -> reason of the restarts.
         settings
             Corrections and masks.
+        pixel_nm
+            ``acquisition.pixel_nm``.
 
         Returns
         -------
@@ -194,7 +246,7 @@ class Acquired:
             Nothing is read but the layer table.
         """
         rows, folder = read_table(layers), Path(headers).with_suffix("")
-        return Acquired(lambda: parts(rows, folder), rows, found, settings)
+        return Acquired(lambda: parts(rows, folder), rows, found, settings, pixel_nm)
 
     def ids(self) -> set[str]:
         """Return the ids of all tiles.
@@ -220,7 +272,8 @@ class Acquired:
             With the scan corrections as shared transforms.
         """
         grouped = restarts.groups(self.rows, self.found)
-        layers = _Layers(self.settings, self.found, grouped)
+        pixel_nm = volume_pixel_nm(self.volume(), self.pixel_nm)
+        layers = _Layers(self.settings, self.found, grouped, pixel_nm)
         days = with_prior(self.volume())
         specs = chain.from_iterable(_specs(part, prior, layers) for part, prior in days)
         while batch := tuple(islice(specs, size)):
@@ -234,6 +287,7 @@ class _Layers:
     settings: Settings
     found: Mapping[int, str]
     grouped: set[int]
+    pixel_nm: float
 
     @property
     def shared(self) -> dict[str, Leaf]:
@@ -251,6 +305,7 @@ class _Layers:
 def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
     z_before, common = None, layers.common(0)
     at = stage_positions(part.tiles, layers.settings.tile_overlap_um)
+    scale = scales(part.tiles, layers.pixel_nm)
     columns = zip(
         part.z.tolist(),
         part.layer.tolist(),
@@ -259,12 +314,13 @@ def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
         part.tiles[["row", "column", "width", "height"]].tolist(),
         part.tiles["wd_mm"].tolist(),
         at.tolist(),
-        bounds(part, at, layers.settings),
+        scale.tolist(),
+        bounds(part, at, scale, layers.settings),
         distances_z_nm(part, prior),
         strict=True,
     )
     root = str(Path.cwd())
-    for z, layer, tile_id, key, (row, column, w, h), wd, (x, y), box, distance in columns:
+    for z, layer, tile_id, key, (row, column, w, h), wd, (x, y), s, box, distance in columns:
         if z != z_before:
             z_before, common = z, layers.common(z)
             path = os.path.join(root, part.paths[layer])  # noqa: PTH118 - a tenth of the time of Path
@@ -276,7 +332,7 @@ def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
             width=w,
             height=h,
             image_url=f"{image}{key}/mipmap.0&z=0",
-            transforms=(*first, Leaf(AFFINE, f"1 0 0 1 {x} {y}")),
+            transforms=(*first, _stage(x, y, s)),
             mask_url=mask_url(w, h, mask.left_px, mask.top_px) if mask else None,
             mask_loader="DYNAMIC_MASK" if mask else None,
             row=row,
@@ -288,6 +344,11 @@ def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
             **restart,
             extra={"layout": {"workingDistance": wd}} if wd == wd else {},  # noqa: PLR0124 - not NaN
         )
+
+
+def _stage(x: int, y: int, scale: float) -> Leaf:
+    text = f"1 0 0 1 {x} {y}" if scale == 1 else f"{scale} 0 0 {scale} {scale * x} {scale * y}"
+    return Leaf(AFFINE, text)
 
 
 def mipmap_builder(volume: Iterator[Part]) -> dict[str, Any] | None:

@@ -151,7 +151,7 @@ def test_memory_is_that_of_one_day_however_many_there_are(monkeypatch):
         refresh(rows)
         table = [row | {"z": str(z), "status": "ok"} for z, row in enumerate(rows, start=1)]
         settings = Settings.of(scan_correction=None, mask=None, tile_overlap_um=2)
-        source = specs.Acquired(lambda t=table: headers.parts(t, FOLDER), table, {}, settings)
+        source = specs.Acquired(lambda t=table: headers.parts(t, FOLDER), table, {}, settings, 8)
         assert sum(len(batch.tiles) for batch in source.batches(500)) == 1200 * days
         tracemalloc.start()
         for _ in source.batches(500):

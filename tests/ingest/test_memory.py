@@ -33,7 +33,7 @@ def peak(days, folder):
     gc.collect()
     tracemalloc.start()
     source = specs.Acquired(
-        lambda: headers.parts(rows, folder), rows, {}, specs.Settings.of(**SPECS)
+        lambda: headers.parts(rows, folder), rows, {}, specs.Settings.of(**SPECS), 8.0
     )
     written = Written()
     for batch in source.batches(CELLS * PER_DAY):

@@ -40,8 +40,8 @@ def test_a_quarantined_tile_is_no_restart():
     ("fields", "reason"),
     [
         ({"width": 104}, "change_header_xresolution"),
-        ({"pixel_nm": 8.4}, None),
-        ({"pixel_nm": 8.5}, "change_header_pixelsize"),
+        ({"pixel_nm": 8.005}, None),
+        ({"pixel_nm": 8.4}, "change_header_pixelsize"),
         ({"stage_z_mm": 3.5}, "change_header_stagez"),
         ({"stage_z_mm": 3.5, "software": b"08/01/2021"}, "change_header_swdate"),
         ({"wd_mm": 3.5}, None),

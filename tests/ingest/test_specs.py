@@ -21,8 +21,9 @@ def settings(scan_correction=None, mask=None, tile_overlap_um=2.0):
     return Settings.of(**values)
 
 
-def tile_set(volume, found=None, how=None, size=3):
-    source = specs.Acquired(volume.parts, volume.rows, found or {}, how or settings())
+def tile_set(volume, found=None, how=None, size=3, pixel_nm=8.0):
+    how = how or settings()
+    source = specs.Acquired(volume.parts, volume.rows, found or {}, how, pixel_nm)
     batches = list(source.batches(size))
     assert all(len(batch.tiles) == size for batch in batches[:-1])
     tiles = TileSet(tuple(chain.from_iterable(b.tiles for b in batches)), batches[0].shared)
@@ -169,3 +170,35 @@ def test_the_image_of_a_folder_with_signs_is_quoted_once_and_read_back(tmp_path,
     found = pixels.image_path(tile.image_url)
     assert found is not None
     assert found.is_relative_to(folder)
+
+
+def affines(volume, **options):
+    texts = (t.transforms[-1].data for t in tile_set(volume, **options).tiles)
+    return [[float(value) for value in text.split()] for text in texts]
+
+
+@pytest.mark.parametrize("size", [8.4, 8.54, 7.9])
+@pytest.mark.parametrize("correction", [None, JANELIA])
+def test_another_pixel_size_of_the_header_scales_image_and_place(size, correction):
+    """World pixels are those of the volume: 8 nm, for all layers."""
+    volume = Volume([0, 40, 40], cells=GRID, change={3: {"pixel_nm": size}})
+    found = np.array(affines(volume, how=settings(correction)))
+    ratio = size / 8
+    assert found[:8, :4].tolist() == [[1, 0, 0, 1]] * 8
+    assert found[8:, :4] == pytest.approx(np.tile([ratio, 0, 0, ratio], (4, 1)), abs=1e-6)
+    assert found[8:, 4:] == pytest.approx(ratio * found[:4, 4:], abs=1e-6)
+
+
+def test_a_config_that_rounds_the_pixel_size_scales_nothing():
+    volume = Volume([0, 40], change={1: {"pixel_nm": 7.98}, 2: {"pixel_nm": 7.98}})
+    assert [one[:4] for one in affines(volume)] == [[1, 0, 0, 1]] * 2
+
+
+def test_the_size_nearest_to_the_config_has_scale_one():
+    volume = Volume([0, 40], change={1: {"pixel_nm": 4.2}, 2: {"pixel_nm": 8.01}})
+    assert [one[0] for one in affines(volume)] == pytest.approx([4.2 / 8.01, 1], abs=1e-6)
+
+
+def test_a_size_written_in_32_bits_is_the_same_size():
+    volume = Volume([0, 40], change={1: {"pixel_nm": 7.9}, 2: {"pixel_nm": float(np.float32(7.9))}})
+    assert [one[0] for one in affines(volume, pixel_nm=7.9)] == [1, 1]
