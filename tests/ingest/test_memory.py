@@ -45,6 +45,7 @@ def peak(days, folder):
 
 
 def test_specs_of_six_times_the_layers_take_no_more_memory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # provenance is written there
     tiles = np.array([make_tile(0, c)[()] for c in range(CELLS)], TILE)
     monkeypatch.setattr(headers, "read_layer", lambda path, name: tiles)
     few, many = peak(2, tmp_path / "few"), peak(12, tmp_path / "many")
