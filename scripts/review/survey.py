@@ -21,7 +21,7 @@ AROUND = ((-1, 1), (-2, -1), (1, 2), (-2, 1), (-1, 2))
 COLUMNS = (
     "tile_id", "z", "row", "column", "texture", "noise", "saturated_share", "dead_share",
     "like", "unlike_share", "judged_blocks", "unlike_from", "unlike_to", "displaced_share",
-    "displaced_from", "shift_px", "opposite",
+    "displaced_from", "shift_px", "opposite", "unlike_before", "unlike_after",
 )  # fmt: skip
 
 Pixels = tuple[NDArray[np.generic], Bool]
@@ -161,12 +161,13 @@ def _row(window: _Window, tile: TileSpec) -> dict[str, Any]:
     z = tile.z
     own = {d: window.likeness(z, z + d) for d in likeness.NEIGHBORS}
     around = {(a, b): window.likeness(z + a, z + b) for a, b in AROUND}
-    judged = likeness.judge(
-        {d: one for d, one in own.items() if one is not None},
-        {pair: one for pair, one in around.items() if one is not None},
-    )
+    present = {d: one for d, one in own.items() if one is not None}
+    pairs = {pair: one for pair, one in around.items() if one is not None}
+    judged = likeness.judge(present, pairs)
+    # as it would be judged at the end of the stack: what is usual there
+    before, after = (likeness.judge(*_of_side(present, pairs, side)) for side in (-1, 1))
     far, where = _displaced(window, tile, own)
-    nearest, before = own[-1] or own[1], own[-1] or own[-2]
+    nearest, last = own[-1] or own[1], own[-1] or own[-2]
     figures = {name: round(value, 4) for name, value in window.seen[z].figures.items()}
     return {
         "tile_id": tile.tile_id,
@@ -182,6 +183,18 @@ def _row(window: _Window, tile: TileSpec) -> dict[str, Any]:
         "displaced_share": round(far, 4),
         "displaced_from": round(where, 3),
         # with the layer before: contrast that flips is told where it does
-        "opposite": round(before.opposite, 4) if before else 0.0,
+        "opposite": round(last.opposite, 4) if last else 0.0,
         "shift_px": None if nearest is None else round(float(np.hypot(*nearest.shift)), 2),
+        "unlike_before": round(before.unlike, 4) if before.blocks else None,
+        "unlike_after": round(after.unlike, 4) if after.blocks else None,
     }
+
+
+def _of_side(
+    own: Mapping[int, Likeness], around: Mapping[tuple[int, int], Likeness], side: int
+) -> tuple[dict[int, Likeness], dict[tuple[int, int], Likeness]]:
+    """Return the likenesses to the layers before (-1) or after (1) alone."""
+    return (
+        {d: one for d, one in own.items() if d * side > 0},
+        {pair: one for pair, one in around.items() if min(d * side for d in pair) > 0},
+    )

@@ -3,12 +3,19 @@
 A figure of a tile is compared with that of the same cell in the layers around it wherever the
 specimen or the settings of the microscope may change it slowly; a damaged tile differs from those
 before it *and* from those after it.
+
+How much neighbors differ without any damage depends on the volume: sections of 40 nm share less
+than those of 8 nm. So a limit is never below what is usual in the volume: the median over its
+tiles, and `Limits.usual_sd` robust standard deviations more. In the first and last layers a tile
+has neighbors on one side alone. It is judged by these: what is usual is taken from all tiles as
+that side alone would judge them, and a ratio must exceed its limit squared, which is what two sides
+that exceed it say together.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +26,7 @@ Row = Mapping[str, str]
 TISSUE, RESIN, DAMAGED = "tissue", "resin", "damaged"
 BESIDE = 3  # layers before and after that a figure is compared with
 LEAST_OPPOSITE = 0.2  # correlation with the negative of the layer before; by chance below 0.1
+LEAST_TILES = 12  # with fewer a volume does not say what is usual in it
 LEAST_BLOCKS = 8  # of 64: with fewer the neighbors say nothing of the tile as a whole
 
 
@@ -35,6 +43,7 @@ class Limits:
     max_dead_share: float = 0.02  # share of rows or columns
     max_noise_ratio: float = 2.0  # to the cell's layers before, and to those after
     min_texture_ratio: float = 0.5  # to the cell's layers before, and to those after
+    usual_sd: float = 5.0  # robust sd above the volume's median, below which nothing is damage
 
 
 @dataclass(frozen=True)
@@ -75,9 +84,14 @@ def verdicts(rows: Sequence[Row], limits: Limits) -> dict[str, Verdict]:
     cells: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         cells[row["row"], row["column"]].append(row)
+    columns = [
+        _Column.of(sorted(column, key=lambda row: float(row["z"])), tissue, limits)
+        for column in cells.values()
+    ]
+    allowed = _allowed(columns, limits)
     out: dict[str, Verdict] = {}
-    for column in cells.values():
-        out |= _of_cell(sorted(column, key=lambda row: float(row["z"])), tissue, limits)
+    for column in columns:
+        out |= column.verdicts(tissue, limits, allowed)
     return out
 
 
@@ -101,33 +115,68 @@ def contrast_flips(rows: Sequence[Row]) -> list[float]:
     return [z for z, tiles in sorted(layers.items()) if sum(tiles) > len(tiles) / 2]
 
 
-def _of_cell(rows: Sequence[Row], tissue: float, limits: Limits) -> dict[str, Verdict]:
-    z = np.array([float(row["z"]) for row in rows])
-    figure = {
-        name: np.array([float(row[name] or 0) for row in rows])
-        for name in ("texture", "noise", "like", "saturated_share", "dead_share")
-    }
-    bare = figure["texture"] < limits.resin_texture * tissue
-    bare &= figure["like"] < limits.resin_likeness
-    blank = _short_runs(bare, limits.min_resin_layers)
-    out = {}
-    for i, row in enumerate(rows):
-        beside = _beside(z, i)
-        faults = list(_faults(row, figure, i, beside, limits)) if not bare[i] else []
-        if blank[i]:
-            share = figure["texture"][i] / max(tissue, 1e-9)
-            faults = [(1 / max(share, 1e-3), f"no structure ({share:.0%} of tissue's texture)")]
-        if faults:
-            kind, score = DAMAGED, max(score for score, _ in faults)
-            words = ", ".join(text for _, text in faults)
-        elif bare[i]:
-            kind, score = RESIN, 1 - figure["texture"][i] / max(tissue, 1e-9)
-            words = f"texture {figure['texture'][i] / max(tissue, 1e-9):.0%} of tissue's"
-        else:
-            kind, score, words = TISSUE, 0.0, ""
-        like, structure = float(figure["like"][i]), float(figure["texture"][i])
-        out[row["tile_id"]] = Verdict(kind, round(score, 2), words, like, structure)
-    return out
+# ---------------------------------------------------------------------------------------------
+# what is measured of a tile against the layers before it, after it, and both
+# ---------------------------------------------------------------------------------------------
+
+BEFORE, AFTER, BOTH = "before", "after", "both"
+Sided = Mapping[str, Array]  # side -> value of each tile as that side sees it, NaN where it cannot
+
+
+@dataclass(frozen=True, eq=False)
+class _Column:
+    """The n tiles of one cell by z: what was measured, and from which side each is judged.
+
+    ``sided``: measures of damage, of which more is worse, by name and side.
+    """
+
+    rows: Sequence[Row]
+    figure: Mapping[str, Array]
+    beside: Sequence[tuple[Bool, Bool]]  # the layers before and after each tile, (n,) each
+    bare: Bool
+    blank: Bool
+    sided: Mapping[str, Sided]
+
+    @staticmethod
+    def of(rows: Sequence[Row], tissue: float, limits: Limits) -> _Column:
+        z = np.array([float(row["z"]) for row in rows])
+        names = ("texture", "noise", "like", "saturated_share", "dead_share", "displaced_share")
+        figure = {name: np.array([float(row[name] or 0) for row in rows]) for name in names}
+        bare = figure["texture"] < limits.resin_texture * tissue
+        bare &= figure["like"] < limits.resin_likeness
+        beside = [_beside(z, i) for i in range(len(z))]
+        sided = {
+            "unlike": _unlike(rows, beside),
+            "displaced": dict.fromkeys((BEFORE, AFTER, BOTH), figure["displaced_share"]),
+            "noise": _ratios(figure["noise"], beside),
+            "texture": _ratios(1 / np.maximum(figure["texture"], 1e-3), beside),
+        }
+        blank = _short_runs(bare, limits.min_resin_layers)
+        return _Column(rows, figure, beside, bare, blank, sided)
+
+    def side(self, i: int) -> str:
+        """Return the side from which a tile is judged."""
+        before, after = (bool(part.any()) for part in self.beside[i])
+        return BOTH if before == after else BEFORE if before else AFTER
+
+    def verdicts(self, tissue: float, limits: Limits, allowed: Allowed) -> dict[str, Verdict]:
+        """Return the verdicts by tile id."""
+        out = {}
+        for i, row in enumerate(self.rows):
+            structure, like = float(self.figure["texture"][i]), float(self.figure["like"][i])
+            share = structure / max(tissue, 1e-9)
+            faults = [] if self.bare[i] else list(_faults(self, i, limits, allowed))
+            if self.blank[i]:
+                faults = [(1 / max(share, 1e-3), f"no structure ({share:.0%} of tissue's texture)")]
+            if faults:
+                kind, score = DAMAGED, max(score for score, _ in faults)
+                words = ", ".join(text for _, text in faults)
+            elif self.bare[i]:
+                kind, score, words = RESIN, 1 - share, f"texture {share:.0%} of tissue's"
+            else:
+                kind, score, words = TISSUE, 0.0, ""
+            out[row["tile_id"]] = Verdict(kind, round(score, 2), words, like, structure)
+        return out
 
 
 def _short_runs(bare: Bool, least: int) -> Bool:
@@ -140,48 +189,109 @@ def _short_runs(bare: Bool, least: int) -> Bool:
     return out
 
 
-Beside = tuple[Bool, Bool]
-
-
-def _beside(z: Array, i: int) -> Beside:
+def _beside(z: Array, i: int) -> tuple[Bool, Bool]:
     before = (z < z[i]) & (z >= z[i] - BESIDE)
     return before, (z > z[i]) & (z <= z[i] + BESIDE)
 
 
+def _unlike(rows: Sequence[Row], beside: Sequence[tuple[Bool, Bool]]) -> Sided:
+    """Return the share of the area unlike the neighbors; where few blocks tell, NaN."""
+    enough = np.array([int(row["judged_blocks"]) >= LEAST_BLOCKS for row in rows])
+    whole = np.array([float(row["unlike_share"]) for row in rows])
+    ends = np.array([not (before.any() and after.any()) for before, after in beside])
+    out = {BOTH: np.where(enough & ~ends, whole, np.nan)}
+    for side in (BEFORE, AFTER):
+        # surveys of volumes begun earlier lack the columns
+        text = [row.get(f"unlike_{side}") or "nan" for row in rows]
+        out[side] = np.where(enough & ends, whole, np.array(text, float))
+    return out
+
+
+def _ratios(values: Array, beside: Sequence[tuple[Bool, Bool]]) -> Sided:
+    """Return each value over the median of those before, of those after, and the less of both."""
+    before, after = (
+        np.array([v / max(_median(values, part[k]), 1e-9) for v, part in zip(values, beside)])  # noqa: B905
+        for k in (0, 1)
+    )
+    return {BEFORE: before, AFTER: after, BOTH: np.minimum(before, after)}
+
+
+def _median(values: Array, part: Bool) -> float:
+    return float(np.median(values[part])) if part.any() else np.nan
+
+
+Allowed = Mapping[tuple[str, str], float]  # measure, side -> what is not exceeded without damage
+
+
+def _allowed(columns: Sequence[_Column], limits: Limits) -> Allowed:
+    """Return the limit of each measure and side: the configured one, or what is usual if more."""
+    configured = {
+        "unlike": limits.max_unlike_share,
+        "displaced": limits.max_displaced_share,
+        "noise": limits.max_noise_ratio,
+        "texture": 1 / max(limits.min_texture_ratio, 1e-3),
+    }
+    out = {}
+    for name, limit in configured.items():
+        usual = {
+            side: _usual(
+                np.concatenate([[], *(each.sided[name][side][~each.bare] for each in columns)]),
+                limits.usual_sd,
+            )
+            for side in (BEFORE, AFTER, BOTH)
+        }
+        for side, value in usual.items():
+            least = limit**2 if name in ("noise", "texture") and side != BOTH else limit
+            out[name, side] = float(np.fmax(least, usual[BOTH] if np.isnan(value) else value))
+    return out
+
+
+def _usual(values: Array, sd: float) -> float:
+    """Return the median and `sd` robust standard deviations more; NaN where there are few values.
+
+    From the upper quartile: most tiles of thin sections have 0, and what lies above has a tail. A
+    quarter of the tiles may be damaged.
+    """
+    values = values[np.isfinite(values)]
+    if len(values) < LEAST_TILES:
+        return np.nan
+    middle, upper = np.quantile(values, [0.5, 0.75])
+    return float(middle + sd * (upper - middle) / 0.6745)
+
+
 def _faults(
-    row: Row, figure: Mapping[str, Array], i: int, beside: Beside, limits: Limits
-) -> list[tuple[float, str]]:
-    """Return (measure over its limit, words) of everything that is wrong with a tile."""
-    found = []
-    unlike = float(row["unlike_share"])
-    if int(row["judged_blocks"]) >= LEAST_BLOCKS and unlike > limits.max_unlike_share:
-        where = f"rows {float(row['unlike_from']):.0%} to {float(row['unlike_to']):.0%}"
-        text = f"{unlike:.0%} of the area unlike the layers around it ({where})"
-        found.append((unlike / limits.max_unlike_share, text))
-    displaced = float(row["displaced_share"])
-    if displaced > limits.max_displaced_share:
-        where = f"around {float(row['displaced_from']):.0%} of the height"
-        text = f"rows displaced among themselves by {displaced:.1%} of the side ({where})"
-        found.append((displaced / limits.max_displaced_share, text))
-    for name, limit, text in (
+    column: _Column, i: int, limits: Limits, allowed: Allowed
+) -> Iterator[tuple[float, str]]:
+    """Yield (measure over its limit, words) of everything that is wrong with a tile."""
+    row, side = column.rows[i], column.side(i)
+    for name, words in _WORDS.items():
+        value, limit = float(column.sided[name][side][i]), allowed[name, side]
+        if value > limit:
+            yield value / limit, words(row, value)
+    for name, most, text in (
         ("saturated_share", limits.max_saturated_share, "of the area saturated or empty"),
         ("dead_share", limits.max_dead_share, "of the rows or columns without signal"),
     ):
         # where the layers around it are so as well it is the specimen or the setting
-        usual = min((_median(figure[name], part, 0.0) for part in beside if part.any()), default=0)
-        if figure[name][i] > max(limit, 2 * usual):
-            found.append((figure[name][i] / limit, f"{figure[name][i]:.0%} {text}"))
-    noise = [_median(figure["noise"], part, np.inf) for part in beside]
-    ratio = figure["noise"][i] / max(*noise, 1e-9)
-    if ratio > limits.max_noise_ratio:
-        found.append((ratio / limits.max_noise_ratio, f"{ratio:.1f} times the usual noise"))
-    structure = [_median(figure["texture"], part, 0.0) for part in beside]
-    ratio = figure["texture"][i] / max(min(structure), 1e-9)
-    if min(structure) > 0 and ratio < limits.min_texture_ratio:
-        text = f"texture {ratio:.0%} of that of the layers around it"
-        found.append((limits.min_texture_ratio / max(ratio, 1e-3), text))
-    return [(float(score), text) for score, text in found]
+        share = column.figure[name]
+        usual = min((_median(share, part) for part in column.beside[i] if part.any()), default=0)
+        if share[i] > max(most, 2 * usual):
+            yield float(share[i] / most), f"{share[i]:.0%} {text}"
 
 
-def _median(values: Array, part: Bool, absent: float) -> float:
-    return float(np.median(values[part])) if part.any() else absent
+def _unlike_words(row: Row, share: float) -> str:
+    where = f"rows {float(row['unlike_from']):.0%} to {float(row['unlike_to']):.0%}"
+    return f"{share:.0%} of the area unlike the layers around it ({where})"
+
+
+def _displaced_words(row: Row, share: float) -> str:
+    where = f"around {float(row['displaced_from']):.0%} of the height"
+    return f"rows displaced among themselves by {share:.1%} of the side ({where})"
+
+
+_WORDS: Mapping[str, Callable[[Row, float], str]] = {
+    "unlike": _unlike_words,
+    "displaced": _displaced_words,
+    "noise": lambda _, ratio: f"{ratio:.1f} times the usual noise",
+    "texture": lambda _, ratio: f"texture {1 / ratio:.0%} of that of the layers around it",
+}

@@ -32,6 +32,7 @@ def test_noise_counts_only_against_the_layers_before_and_those_after():
     assert damaged(noise=dict.fromkeys(range(5, 11), 9)) == set()  # noisy from there on
     assert damaged(noise=dict.fromkeys(range(6), 9)) == set()  # noisy until there
     assert damaged(noise={0: 9, 10: 9}) == set()  # nothing lies on the other side
+    assert damaged(noise={0: 17, 10: 17}) == {0, 10}  # as much as two sides would say
 
 
 def test_texture_counts_only_against_the_layers_before_and_those_after():
@@ -106,6 +107,10 @@ def test_the_limit_of_likeness_also_tells_which_tiles_give_the_texture_of_tissue
         ({"dead_share": {5: 0.1}}, {"max_dead_share": 0.2}),
         ({"noise": {5: 12}}, {"max_noise_ratio": 4}),
         ({"texture": {5: 4}}, {"min_texture_ratio": 0.2}),
+        (
+            {"layers": 20, "unlike_share": {z: 0.05 * (z % 4) for z in range(20)}},
+            {"usual_sd": 0},
+        ),
     ],
 )
 def test_each_limit_of_the_config_decides(figures, lax):
@@ -117,6 +122,32 @@ def test_every_limit_of_the_config_is_tried_above():
     marks = test_each_limit_of_the_config_decides.pytestmark
     tried = {name for _, lax in marks[0].args[1] for name in lax}
     assert tried == {each.name for each in dataclasses.fields(Limits)}
+
+
+THICK = {z: 0.03 * (z % 6) for z in range(30)}  # 0 to 0.15 of the area, without any damage
+
+
+def test_what_is_usual_in_a_volume_is_no_damage_and_what_is_far_beyond_is():
+    assert damaged(layers=30, unlike_share=THICK) == set()
+    assert damaged(layers=30, unlike_share={**THICK, 9: 0.6}) == {9}
+    lost = dict.fromkeys(range(10, 15), 0.9)  # a sixth of all tiles
+    assert damaged(layers=30, unlike_share={**THICK, **lost}) == set(lost)
+    assert damaged(layers=30, displaced_share={z: v / 3 for z, v in THICK.items()}) == set()
+
+
+def test_a_few_tiles_do_not_say_what_is_usual():
+    assert damaged(layers=7, unlike_share={z: THICK[z] for z in range(7)}) == {4, 5}
+
+
+def test_an_end_is_judged_by_the_side_it_has_as_others_would_be_by_that_side():
+    ends = {0: 0.3, 29: 0.3}
+    assert damaged(layers=30, unlike_share=ends) == {0, 29}
+    sides = {"unlike_before": {z: 1.5 * v for z, v in THICK.items()}}
+    assert damaged(layers=30, unlike_share=ends, **sides) == {0}
+    sides["unlike_after"] = sides["unlike_before"]
+    assert damaged(layers=30, unlike_share=ends, **sides) == set()
+    assert damaged(layers=30, unlike_share={0: 1.0, 29: 1.0}, **sides) == {0, 29}
+    assert damaged(layers=30, unlike_share={9: 0.3}, **sides) == {9}
 
 
 def test_the_cells_of_a_layer_are_judged_apart():
