@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from scripts.solve import robust
+from scripts.solve import steps as found_steps
 from scripts.solve.graph import graph_of
 from scripts.solve.solver import Options, solve
 from tests.solve import graphs
@@ -148,3 +150,23 @@ def test_what_the_header_says_of_the_pixel_is_no_step():
     assert len(solved.reference.linear) == 1
     scale = np.sqrt(np.linalg.det(solved.placement[:, :, :2])) / case.tiles.scale
     assert scale[case.tiles.z >= 21].mean() == pytest.approx(1.05, abs=1e-3)
+
+
+def test_where_all_matches_across_a_boundary_are_wrong_there_was_a_step(monkeypatch):
+    """Whatever the search for steps says: here it is blind."""
+    monkeypatch.setattr(found_steps, "STEP_FACTOR", 1e9)
+    steps = [(21, KINDS["scale -5 %"]), (33, KINDS["rotation 3 deg"])]
+    case = stepped(50, 1, 1, steps, wrong=0.05)
+    solved = run(case)
+    assert len(solved.reference.linear) == 3
+    check(case, steps, solved)
+
+
+def test_layers_are_torn_where_nearly_all_pairs_to_those_before_are_wrong():
+    p, q = np.triu_indices(9, 1)
+    p, q = p[q - p < 4], q[q - p < 4]
+    across = (p < 5) & (q >= 5)
+    assert robust.torn(across, p, q, 9).tolist() == [5]
+    half = across & (np.cumsum(across) % 2 == 0)
+    assert robust.torn(half, p, q, 9).tolist() == []
+    assert robust.torn(np.zeros(len(p), bool), p, q, 9).tolist() == []
