@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scripts.lib.arrays import Array, Bytes
+from scripts.lib.arrays import Array, Bytes, Float32
 from scripts.zcorr import correlation, isotropy, regions
 from scripts.zcorr.correlation import Field
-from scripts.zcorr.isotropy import LAGS_PX, BandTexture
+from scripts.zcorr.isotropy import CELLS, LAGS_PX, BandTexture
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +35,10 @@ class Compared:
     variance: Array  # (n,) of the band, grey levels²
     inplane: Array  # (n, m) covariance within the layer at isotropy.LAGS_PX, grey levels²
     regional: Array  # (n, rows, columns) correlation with the next layer
+    cell_band: Float32  # (n, R, B) what each cell adds to `band`; see isotropy.CellParts
+    cell_share: Float32  # (n, B) share of the layer's pixels that a cell has
+    cell_inplane: Float32  # (n, B, m) what each cell adds to `inplane`
+    cell_variance: Float32  # (n, B) what each cell adds to `variance`
 
 
 def compare(
@@ -72,6 +76,9 @@ def compare(
             if j < count:
                 out.variance[j] = round(layer.texture.variance, 4)
                 out.inplane[j] = np.round(layer.texture.inplane, 4)
+                cells = layer.texture.cells
+                out.cell_share[j], out.cell_variance[j] = cells.share, cells.variance
+                out.cell_inplane[j] = cells.inplane
             for k, other in enumerate(reversed(held)):
                 if j - k - 1 < count and other is not None:
                     _pair(out, j - k - 1, k, other, layer)
@@ -88,6 +95,7 @@ def _pair(out: Compared, i: int, k: int, a: PreparedLayer, b: PreparedLayer) -> 
     found = isotropy.similarity(a.texture, b.texture)
     out.band[i, k], out.band_share[i, k] = found.value, found.share
     out.shift[i, k], out.curvature[i, k] = found.shift, found.curvature
+    out.cell_band[i, k] = found.cells
 
 
 def _nothing(count: int, reach: int, shape: tuple[int, int], region_px: float) -> Compared:
@@ -101,4 +109,8 @@ def _nothing(count: int, reach: int, shape: tuple[int, int], region_px: float) -
         variance=np.full(count, np.nan),
         inplane=np.full((count, len(LAGS_PX)), np.nan),
         regional=np.full((count, *regions.cells(shape, region_px)), np.nan),
+        cell_band=np.zeros((count, reach, CELLS), np.float32),
+        cell_share=np.zeros((count, CELLS), np.float32),
+        cell_inplane=np.zeros((count, CELLS, len(LAGS_PX)), np.float32),
+        cell_variance=np.zeros((count, CELLS), np.float32),
     )

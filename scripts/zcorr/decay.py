@@ -25,6 +25,7 @@ from scripts.zcorr.isotropy import BAND_SD_PX, LAGS_PX
 
 _WIDTHS_PX = np.array([1.5, 2.2, 3.2, 4.6, 6.8, 10.0, 15.0])  # finer would be noise
 _NODES = 96  # of the curve; even in the square root of distance
+_FIRST = 8  # node; so far a curve falls with the square of distance, and by more than rounding
 _SECTOR = 0.5  # rad around an axis; takes in the directions next to it
 _ANISOTROPY_PX = 2.0  # px; where distances along x and y are compared: about one isotropic layer
 _LEAST_SIGNAL = 0.05  # share of variance; a layer of noise alone must not divide by 0
@@ -135,18 +136,42 @@ def distances(band: Array, found: Decay) -> Array:
     Array
         (n, R) distances, layers; NaN where there is none or the curve does not fall so low.
     """
+    return np.asarray(np.sqrt(np.maximum(squares(band, found), 0)))
+
+
+def squares(band: Array, found: Decay) -> Array:
+    """Convert correlations to squared distances, in which small ones are linear.
+
+    Parameters
+    ----------
+    band
+        (n, R) correlations of layers i and i + k + 1.
+    found
+        Of `decay`.
+
+    Returns
+    -------
+    Array
+        (n, R) layers²; negative where a correlation is above that of no distance, for its noise
+        was taken as more than it is; NaN where there is none or the curve does not fall so low.
+    """
     n, reach = band.shape
     out = np.full((n, reach), np.nan)
     for k in range(min(reach, n - 1)):
         i, j = slice(0, n - k - 1), slice(k + 1, n)
         curve = (found.curves[i] + found.curves[j]) / 2
         value = band[i, k] / np.sqrt(found.signal[i] * found.signal[j])
-        out[i, k] = _inverse(curve, np.minimum(value, 1.0), found.nodes)
+        out[i, k] = _inverse_square(curve, value, found.nodes)
     return out
 
 
 def _inverse(curves: Array, values: Array, nodes: Array) -> Array:
-    """Where each falling curve (n, m) takes its value (n,); linear in the squared distance."""
+    """Where each falling curve (n, m) takes its value (n,)."""
+    return np.asarray(np.sqrt(np.maximum(_inverse_square(curves, values, nodes), 0)))
+
+
+def _inverse_square(curves: Array, values: Array, nodes: Array) -> Array:
+    """Squares of `_inverse`: linear between nodes, and above the first value as below it."""
     above = (curves >= values[:, None]).sum(axis=1)
     low = np.clip(above - 1, 0, len(nodes) - 2)
     row = np.arange(len(values))
@@ -154,6 +179,7 @@ def _inverse(curves: Array, values: Array, nodes: Array) -> Array:
     drop = high_value - low_value
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(drop > 0, (high_value - values) / drop, 0.0)
-    square = nodes[low] ** 2 + share * (nodes[low + 1] ** 2 - nodes[low] ** 2)
-    known = np.isfinite(values) & (above > 0) & (above < len(nodes))
-    return np.where(known, np.sqrt(np.maximum(square, 0)), np.nan)
+        square = nodes[low] ** 2 + share * (nodes[low + 1] ** 2 - nodes[low] ** 2)
+        fall = (curves[:, 0] - curves[:, _FIRST]) / nodes[_FIRST] ** 2
+        square = np.where(above == 0, (curves[:, 0] - values) / fall, square)
+    return np.where(np.isfinite(values) & (above < len(nodes)), square, np.nan)

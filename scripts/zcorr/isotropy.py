@@ -16,6 +16,9 @@ picture, after the same treatment:
 
 Pictures may be several windows of a layer, so that large layers cost no more. Facts of the picture
 are plain sums, so nothing here depends on the thickness of a layer.
+
+Each sum is also kept by parts of the layer (cells). How unlike they are says how far the layer's
+value may be off (`sampling`).
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from scripts.lib.arrays import Array, Bool, Float32, Int64
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.numerics.reduction import halved
 from scripts.lib.numerics.smoothing import gaussian, masked_mean
-from scripts.zcorr import kernels
+from scripts.zcorr import band_kernels, kernels
 from scripts.zcorr.correlation import FLAT, LEAST_COMMON
 
 # sd of the two Gaussians of the band: there tissue is well above noise (nine tenths, FIB-25)
@@ -58,6 +61,10 @@ def _lags() -> Int64:
 LAGS_PX = _lags()  # (m, 2) x, y; one half plane, as covariance is even
 _REACH = int(np.abs(LAGS_PX).max()) + 1
 _BLOCK = 60  # rows; a multiple of every `each`
+CELLS = 16  # of a layer at most; more windows share them in turn
+# least side of a cell: then what lies in two of them is nearly independent, for the surroundings of
+# most of its pixels lie in it too
+CELL_PX = 3 * SURROUNDINGS_PX
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +73,39 @@ class Band:
 
     values: Float32  # (h, w), 0 where not inside
     inside: Bool  # (h, w)
+    rows: Int64  # edges of the cells, from 0 to h
+    columns: Int64  # from 0 to w
+
+    def products(self, other: Band) -> Array:
+        """Sum products with another band of the same window by cells.
+
+        Parameters
+        ----------
+        other
+            The other band.
+
+        Returns
+        -------
+        Array
+            (4, cells) squares of both, products, and pixels, over the pixels inside both.
+        """
+        return np.asarray(
+            band_kernels.cell_products(
+                self.values, other.values, self.inside, other.inside, self.rows, self.columns
+            )
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class CellParts:
+    """What each of `CELLS` parts of a layer adds to its values, less its share of them.
+
+    All cells together add nothing; cells that are not there add 0.
+    """
+
+    share: Array  # (B,) of the pixels inside
+    inplane: Array  # (B, m) covariance, grey levels²
+    variance: Array  # (B,) of the band, grey levels²
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +118,7 @@ class BandTexture:
     squares: float
     tensor: Array  # (2, 2) sum of the outer products of the bands' slopes
     inplane: Array  # (m,) covariance at `LAGS_PX`, grey levels²; NaN where too few pixels
+    cells: CellParts
 
     @property
     def variance(self) -> float:
@@ -107,25 +148,53 @@ def band_texture(windows: Sequence[Picture]) -> BandTexture:
     pixels = sum(picture.pixels.size for picture in windows)
     each = max(1, min(_ROWS, pixels // _PRODUCTS))
     step = _BLOCK if pixels < _ROWS * _PRODUCTS else 2 * _BLOCK
-    parts = [_window(picture, each, step) for picture in windows]
-    sums = np.sum([part[1] for part in parts], axis=0)
+    parts = [_window(picture, each, step, len(windows)) for picture in windows]
+    bands = tuple(part[0] for part in parts)
+    lags = _folded(np.concatenate([part[1] for part in parts], axis=2))
+    sums = lags.sum(axis=2)
     inplane = np.full(len(LAGS_PX), np.nan)
     enough = sums[1] > LEAST_COMMON * (pixels / 4)
     inplane[enough] = sums[0][enough] / sums[1][enough]
-    bands = tuple(part[0] for part in parts)
-    xx, yy, xy = np.sum([kernels.tensor(one.values, one.inside) for one in bands], axis=0)
+    xx, yy, xy = np.sum([band_kernels.tensor(one.values, one.inside) for one in bands], axis=0)
+    squares, _, _, count = _folded(np.concatenate([one.products(one) for one in bands], axis=1))
     return BandTexture(
         bands,
         pixels=sum(one.inside.size for one in bands),
-        count=sum(int(np.count_nonzero(one.inside)) for one in bands),
+        count=int(count.sum()),
         squares=sum(float(np.vdot(one.values, one.values)) for one in bands),
         tensor=np.array([[xx, xy], [xy, yy]]),
         inplane=inplane,
+        cells=_cell_parts(lags, squares, count),
     )
 
 
-def _window(picture: Picture, each: int, step: int) -> tuple[Band, Array]:
-    """Band, and (2, m) sums of products and pixels at all lags."""
+def _folded(values: Array) -> Array:
+    """(…, `CELLS`) of (…, any number of) cells: those beyond are added to the first, in turn."""
+    rest = -values.shape[-1] % CELLS
+    padded = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, rest)])
+    return np.asarray(padded.reshape(*values.shape[:-1], -1, CELLS).sum(axis=-2))
+
+
+def _cell_parts(lags: Array, squares: Array, count: Array) -> CellParts:
+    pairs = np.maximum(lags[1].sum(axis=1), 1)
+    inplane = lags[0].sum(axis=1) / pairs
+    inside = max(float(count.sum()), 1.0)
+    return CellParts(
+        share=count / inside,
+        inplane=((lags[0] - inplane[:, None] * lags[1]) / pairs[:, None]).T,
+        variance=(squares - squares.sum() / inside * count) / inside,
+    )
+
+
+def _edges(size: int, windows: int) -> Int64:
+    """Edges of the cells along a side of one of so many windows, px; even numbers."""
+    most = max(1, math.isqrt(CELLS // windows))
+    parts = min(most, max(2, round(size / CELL_PX)))
+    return 2 * (np.arange(parts + 1) * (size // 2) // parts)
+
+
+def _window(picture: Picture, each: int, step: int, windows: int) -> tuple[Band, Array]:
+    """Band, and (2, m, cells) sums of products and pixels at all lags."""
     pixels = picture.pixels
     if not picture.mask.all():
         pixels = pixels * picture.mask
@@ -142,8 +211,13 @@ def _window(picture: Picture, each: int, step: int) -> tuple[Band, Array]:
         whole = (known > 1 - 1e-3).astype(np.uint8)
         inside = cv2.erode(whole, np.ones((reach, reach), np.uint8)) > 0
         band *= inside
-    sums = kernels.lag_sums(pixels, row, column, level, gain, LAGS_PX, each, _BLOCK, step)
-    return Band(band, inside), sums
+    rows, columns = (_edges(size, windows) for size in pixels.shape)
+    of = Band(band, inside, rows // 2, columns // 2)
+    rows[-1], columns[-1] = pixels.shape  # the band leaves a last odd row or column out
+    sums = kernels.lag_sums(
+        pixels, row, column, level, gain, LAGS_PX, each, _BLOCK, step, rows, columns
+    )
+    return of, sums
 
 
 def _surroundings(small: Float32, share: Float32, *, whole: bool) -> tuple[Float32, Float32]:
@@ -176,6 +250,7 @@ class Similarity:
     share: float  # of the pixels
     shift: tuple[float, float]  # x, y at which it is greatest, px of the band
     curvature: tuple[float, float, float]  # second derivatives xx, yy, xy of it, made positive
+    cells: Array  # (B,) what each cell adds to the value, less its share of it
 
 
 def similarity(a: BandTexture, b: BandTexture) -> Similarity:
@@ -196,14 +271,15 @@ def similarity(a: BandTexture, b: BandTexture) -> Similarity:
     complete = a.count == a.pixels and b.count == b.pixels
     one, other, products, x, y, count = np.sum(
         [
-            kernels.similarity(p.values, q.values, p.inside, q.inside, complete)
+            band_kernels.similarity(p.values, q.values, p.inside, q.inside, complete)
             for p, q in zip(a.bands, b.bands, strict=True)
         ],
         axis=0,
     ).tolist()
     share, norm = count / a.pixels, one * other
     if share < LEAST_COMMON or norm <= 0:
-        return Similarity(math.nan, share, (math.nan, math.nan), (0.0, 0.0, 0.0))
+        nothing = np.zeros(CELLS)
+        return Similarity(math.nan, share, (math.nan, math.nan), (0.0, 0.0, 0.0), nothing)
     root = math.sqrt(norm)
     value = products / root
     xx, xy, _, yy = (max(value, 0.0) * (a.tensor + b.tensor) / (2 * root)).ravel().tolist()
@@ -216,4 +292,13 @@ def similarity(a: BandTexture, b: BandTexture) -> Similarity:
         share,
         (round(shift[0], 5), round(shift[1], 5)),
         (round(xx, 6), round(yy, 6), round(xy, 6)),
+        _parts(a, b, value),
     )
+
+
+def _parts(a: BandTexture, b: BandTexture, value: float) -> Array:
+    """(B,) what each cell adds to the correlation of two layers, to first order."""
+    each = [p.products(q) for p, q in zip(a.bands, b.bands, strict=True)]
+    one, other, products, _ = _folded(np.concatenate(each, axis=1))
+    own = value / 2 * (one / one.sum() + other / other.sum())
+    return np.asarray(products / math.sqrt(one.sum() * other.sum()) - own)

@@ -318,10 +318,13 @@ def _even_row(pixels, row, column, level, gain, out, there):  # type: ignore[no-
 
 
 @_compiled
-def lag_sums(pixels, row, column, level, gain, lags, each, block, step):  # type: ignore[no-untyped-def]
-    """Sum products and pixels of pairs of pixels a lag apart.
+def lag_sums(  # type: ignore[no-untyped-def]
+    pixels, row, column, level, gain, lags, each, block, step, rows, columns
+):
+    """Sum products and pixels of pairs of pixels a lag apart, in each cell of a grid.
 
     Of the pixels less their stripes and level, times the gain. One block is normalised at a time.
+    A pair belongs to the cell of its upper pixel.
 
     Parameters
     ----------
@@ -337,11 +340,13 @@ def lag_sums(pixels, row, column, level, gain, lags, each, block, step):  # type
         The upper pixel of a pair lies in each `each`-th row of a block.
     block, step
         Rows of a block; rows from the start of one to that of the next.
+    rows, columns
+        Edges of the cells, px, from 0 to the sides of the picture.
 
     Returns
     -------
     Array
-        (2, m) sums of products, grey levels², and numbers of pairs.
+        (2, m, cells) sums of products, grey levels², and numbers of pairs; cells row after row.
     """
     h, w = pixels.shape
     reach = 0
@@ -351,7 +356,8 @@ def lag_sums(pixels, row, column, level, gain, lags, each, block, step):  # type
     factor, line = np.empty_like(here), np.empty(level.shape[1], np.float32)
     even = np.zeros((block + reach, w + 2 * reach), np.float32)
     there = np.zeros((block + reach, w + 2 * reach), np.float32)
-    out = np.zeros((2, len(lags)))
+    across = columns.size - 1
+    out = np.zeros((2, len(lags), (rows.size - 1) * across))
     for start in range(0, h, step):
         stop = min(start + block + reach, h)
         complete = True
@@ -362,129 +368,18 @@ def lag_sums(pixels, row, column, level, gain, lags, each, block, step):  # type
             one, other = even[i - start, inside], there[i - start, inside]
             complete &= _even_row(pixels[i], row[i], column, here, factor, one, other)
         for i in range(0, min(block, h - start), each):
+            first = (np.searchsorted(rows, start + i, side="right") - 1) * across
             for n in range(len(lags)):
                 x, y = lags[n, 0], lags[n, 1]
                 if i + y >= stop - start:
                     continue
-                upper, lower = slice(reach, reach + w), slice(reach + x, reach + x + w)
-                out[0, n] += _dot(even[i, upper], even[i + y, lower])
-                if complete:
-                    out[1, n] += max(w - abs(x), 0)
-                else:
-                    out[1, n] += _dot(there[i, upper], there[i + y, lower])
-    return out
-
-
-@_summed
-def _row_tensor(above, row, below, around, out):  # type: ignore[no-untyped-def]
-    """Add products of the slopes along x and y of one row; `around` is 0 where not all is data."""
-    xx, yy, xy = _F(0), _F(0), _F(0)
-    for j in range(1, row.size - 1):
-        x = (row[j + 1] - row[j - 1]) * _F(0.5) * around[j]
-        y = (below[j] - above[j]) * _F(0.5) * around[j]
-        xx += x * x
-        yy += y * y
-        xy += x * y
-    out[0] += xx
-    out[1] += yy
-    out[2] += xy
-
-
-@_compiled
-def tensor(band, inside):  # type: ignore[no-untyped-def]
-    """Sum products of the slopes of a band where all around is inside.
-
-    As many as pixels: those at the border, which have none, count as the mean of the others.
-
-    Parameters
-    ----------
-    band
-        (h, w) float32.
-    inside
-        (h, w) bool.
-
-    Returns
-    -------
-    Array
-        (3,) xx, yy, xy.
-    """
-    h, w = band.shape
-    sums, around = np.zeros(3), np.zeros(w, np.float32)
-    for i in range(1, h - 1):
-        for j in range(1, w - 1):
-            beside = inside[i, j - 1] & inside[i, j + 1]
-            around[j] = _F(beside & inside[i - 1, j] & inside[i + 1, j])
-        _row_tensor(band[i - 1], band[i], band[i + 1], around, sums)
-    return sums * (h * w / (max(h - 2, 1) * max(w - 2, 1)))
-
-
-@_summed
-def _row_similarity(a, b, c, d, out):  # type: ignore[no-untyped-def]
-    """Add what `similarity` sums of one row of both bands; c and d are the next row of them."""
-    aa, bb, ab, x, y = _F(0), _F(0), _F(0), _F(0), _F(0)
-    for j in range(a.size - 1):
-        aa += a[j] * a[j]
-        bb += b[j] * b[j]
-        ab += a[j] * b[j]
-        x += a[j] * b[j + 1] - a[j + 1] * b[j]
-        y += a[j] * d[j] - c[j] * b[j]
-    j = a.size - 1
-    out[0] += aa + a[j] * a[j]
-    out[1] += bb + b[j] * b[j]
-    out[2] += ab + a[j] * b[j]
-    out[3] += x
-    out[4] += y + (a[j] * d[j] - c[j] * b[j])
-
-
-@_compiled
-def _common(a, b, in_a, in_b, out, other):  # type: ignore[no-untyped-def]
-    """Copy a row of both bands where both have data; count it."""
-    count = 0
-    for j in range(a.size):
-        there = in_a[j] & in_b[j]
-        out[j] = a[j] * _F(there)
-        other[j] = b[j] * _F(there)
-        count += there
-    return count
-
-
-@_compiled
-def similarity(a, b, in_a, in_b, complete):  # type: ignore[no-untyped-def]
-    """Sum two bands over the pixels inside both.
-
-    The slope sums are those of ``a (db/dx) - b (da/dx)``, halved, with central differences.
-
-    Parameters
-    ----------
-    a, b
-        (h, w) float32.
-    in_a, in_b
-        (h, w) bool: what is inside.
-    complete
-        Whether all pixels are.
-
-    Returns
-    -------
-    Array
-        (6,) a², b², a b, slopes along x and y, pixels.
-    """
-    h, w = a.shape
-    out = np.zeros(6)
-    nothing = np.zeros(w, np.float32)
-    if complete:
-        for i in range(h):
-            c, d = (a[i + 1], b[i + 1]) if i + 1 < h else (nothing, nothing)
-            _row_similarity(a[i], b[i], c, d, out)
-        out[5] = h * w
-        return out
-    lines = np.zeros((4, w), np.float32)
-    out[5] = _common(a[0], b[0], in_a[0], in_b[0], lines[0], lines[1])
-    for i in range(h):
-        here, after = 2 * (i % 2), 2 - 2 * (i % 2)
-        if i + 1 < h:
-            n, m = lines[after], lines[after + 1]
-            out[5] += _common(a[i + 1], b[i + 1], in_a[i + 1], in_b[i + 1], n, m)
-        else:
-            lines[after : after + 2] = 0
-        _row_similarity(lines[here], lines[here + 1], lines[after], lines[after + 1], out)
+                for c in range(across):
+                    low, high = columns[c], columns[c + 1]
+                    upper = slice(reach + low, reach + high)
+                    lower = slice(reach + x + low, reach + x + high)
+                    out[0, n, first + c] += _dot(even[i, upper], even[i + y, lower])
+                    if complete:
+                        out[1, n, first + c] += max(min(high, w - x) - max(low, -x), 0)
+                    else:
+                        out[1, n, first + c] += _dot(there[i, upper], there[i + y, lower])
     return out

@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib.arrays import Array, Bool, Int64
+from scripts.lib.arrays import Array, Bool, Float32, Int64
+from scripts.lib.job import UserError
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,10 @@ class Measured:
     variance: Array  # (n,) of the band
     inplane: Array  # (n, m) covariance within the layer
     regional: Array  # (n, rows, columns) correlation with the next layer
+    cell_band: Float32  # (n, R, B) what each cell adds to `band`
+    cell_share: Float32  # (n, B) share of the layer's pixels
+    cell_inplane: Float32  # (n, B, m) what each cell adds to `inplane`
+    cell_variance: Float32  # (n, B) what each cell adds to `variance`
     pixel_layers: tuple[float, float]  # size of a pixel of the bands, nominal layers
 
     @staticmethod
@@ -47,9 +52,16 @@ class Measured:
         ------
         ValueError
             When a z is missing between them or there twice, or a share is no number.
+        UserError
+            When an older version made them.
         """
         ordered = sorted(parts, key=lambda part: int(part["z"].min()))
         names = [each.name for each in fields(Measured) if each.name != "pixel_layers"]
+        if absent := sorted({name for name in names for part in ordered if name not in part}):
+            raise UserError(
+                f"zcorr/correlations lacks {', '.join(absent)}, for an older version made it: make"
+                " it again with --forcerun correlate_layers"
+            )
         arrays = {name: np.concatenate([part[name] for part in ordered]) for name in names}
         x, y = (float(v) for v in ordered[0]["pixel_layers"])
         whole = Measured(**arrays, pixel_layers=(x, y))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scripts.lib.arrays import Array, Bool
-from scripts.zcorr import decay, inference, misalignment, thickness
+from scripts.zcorr import decay, inference, misalignment, sampling, thickness
 from scripts.zcorr.inference import Options
 from scripts.zcorr.measured import Measured
 
@@ -84,11 +84,12 @@ def isotropic(found: Measured, zcorr: Mapping[str, Any]) -> Result:
     trust = inference.trust(found.band_share)
     for k in range(min(reach, n - 1)):
         trust[: n - k - 1, k] *= weight[: n - k - 1] * weight[k + 1 :]
-    fit = thickness.positions(distance, trust)
+    each = sampling.influence(found, band, curve)
+    fit = thickness.positions(distance, trust, sampling.pair_variance(each, found.band_share))
     floor = (zcorr["isotropy_error"], zcorr["isotropy_error_layers"])
-    steps, lost, model = thickness.posterior(
-        np.diff(fit.z), thickness.spanned(distance, trust), curve.anisotropy, fit.deviation, floor
-    )
+    error = sampling.step_error(each, fit, curve.anisotropy, found.band_share[:, 0], floor)
+    known = thickness.spanned(distance, trust)
+    steps, lost, model = thickness.believed(np.diff(fit.z), known, error)
     z = np.concatenate([[0.0], np.cumsum(steps)])
     options = Options.of(zcorr)
     z = inference.bounded(z, np.flatnonzero(found.present), options)
@@ -108,6 +109,8 @@ def isotropic(found: Measured, zcorr: Mapping[str, Any]) -> Result:
             "thickness_scale_layers": model.scale_layers,
             "thickness_error_sd": round(model.error, 4),
             "significance": round(model.significance, 2),
+            "thickness_chance": float(f"{model.chance:.2g}"),
+            "independent_samples": round(float(np.median(each.samples)), 1),
         },
     )
 

@@ -22,6 +22,7 @@ from scripts.lib.transforms import AFFINE, affine_data
 from scripts.transfer import hdf5
 from scripts.transfer.hdf5 import Storage
 from scripts.zcorr import correlate_layers, decay, inference, isotropy, thickness
+from scripts.zcorr.changes import Process, StepError
 from tests.zcorr.test_zcorr_jobs import ZCORR
 
 REACH = 10
@@ -140,14 +141,17 @@ def test_seconds_of_the_inference_of_a_volume(bench):
     peak = np.full(n, 1.0)
     band = correlations(true, lambda d: np.interp(d, grain.nodes, grain.curves[0]))
 
+    floor = (Process(0.05**2, 4.0),)
+    error = StepError(
+        np.full(n - 1, 0.05), np.full(n - 1, 0.05), Process(0.4, 3.0), floor, 0.01, 1000.0
+    )
+
     def isotropic():
         curve = decay.decay(inplane, peak, (1.0, 1.0), REACH)
         distance = decay.distances(band, curve)
         fit = thickness.positions(distance, even)
         known = thickness.spanned(distance, even)
-        return thickness.posterior(
-            np.diff(fit.z), known, curve.anisotropy, fit.deviation, (0.05, 4.0)
-        )[0]
+        return thickness.believed(np.diff(fit.z), known, error)[0]
 
     steps = np.diff(true)
     assert np.corrcoef(np.diff(reference()), steps)[0, 1] > 0.95

@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
+from scripts.lib.job import UserError
 from scripts.zcorr import (
     correlation,
     decay,
@@ -20,6 +21,7 @@ from scripts.zcorr import (
     thickness,
     windows,
 )
+from scripts.zcorr.changes import Process, StepError
 from scripts.zcorr.measured import Measured
 from tests.zcorr.synthetic import cut, measured, seen, specimen, whole
 from tests.zcorr.test_zcorr_jobs import ZCORR
@@ -96,7 +98,7 @@ def test_gain_and_offset_of_a_layer_change_nothing(volume):
     rng = np.random.default_rng(0)
     gain, offset = rng.uniform(0.6, 0.9, (N, 1, 1)), rng.uniform(10, 25, (N, 1, 1))  # in range
     plain, changed = (solve(measured(list(one))).z for one in (layers, gain * layers + offset))
-    assert np.abs(plain - changed).max() < 0.02
+    assert np.abs(plain - changed).max() < 0.03
 
 
 def test_curtains_and_row_noise_are_no_thickness(volume):
@@ -187,6 +189,13 @@ def test_numbers_that_are_none_are_refused_by_layer(volume):
         part[name][2, 1] = value
         with pytest.raises(ValueError, match="z 3 with z 5"):
             Measured.joined([part])
+
+
+def test_correlations_of_an_older_version_are_told(volume):
+    part = dict(vars(measured(list(cut(volume, coordinates(np.ones(5)))))))
+    del part["cell_band"]
+    with pytest.raises(UserError, match="cell_band.*forcerun correlate_layers"):
+        Measured.joined([part])
 
 
 def test_missing_layers_at_the_ends_are_cut_off(volume):
@@ -283,15 +292,23 @@ def test_the_curve_of_a_gaussian_field_is_the_one_of_theory():
     assert decay.distances(np.repeat(band, 2, axis=0), one)[0, 0] == pytest.approx(1, abs=0.05)
 
 
+def even_error(n, noise, floor=(0.05, 4.0)):
+    """Error of steps that much tissue tells, but for a least error."""
+    nothing = Process(0.0, 1.0)
+    return StepError(
+        np.zeros(n), np.full(n, 0.05), nothing, (Process(floor[0] ** 2, floor[1]),), noise, 1000.0
+    )
+
+
 def test_only_changes_that_stand_out_of_the_error_are_believed():
     rng = np.random.default_rng(0)
-    anisotropy, known = np.zeros(400), np.ones(399, bool)
+    known, known_error = np.ones(399, bool), even_error(399, 0.05)
     error = 0.05 * rng.standard_normal(399)
-    kept, _, model = thickness.posterior(np.exp(error), known, anisotropy, 0.05, (0.05, 4.0))
+    kept, _, model = thickness.believed(np.exp(error), known, known_error)
     assert model.strength == 0
     assert np.array_equal(kept, np.ones(399))
     true = 0.3 * rng.standard_normal(399)
-    kept, _, model = thickness.posterior(np.exp(true + error), known, anisotropy, 0.05, (0.05, 4.0))
+    kept, _, model = thickness.believed(np.exp(true + error), known, known_error)
     assert model.strength == pytest.approx(0.3, rel=0.2)
     assert np.corrcoef(np.log(kept), true)[0, 1] > 0.95
 
@@ -300,12 +317,13 @@ def test_a_gap_of_two_layers_is_a_lost_slice_and_a_thick_layer_is_none():
     """However uneven the stack: thickness of sd 20 % and a gap of 2.1 layers among it, or none."""
     rng = np.random.default_rng(2)
     log, known = np.clip(0.2 * rng.standard_normal(300), -0.5, 0.5), np.ones(300, bool)
-    anisotropy, error = np.zeros(301), (0.08, 3.0)
-    _, lost, _ = thickness.posterior(np.exp(log), known, anisotropy, 0.03, error)
-    assert not lost.any()
+    error = even_error(300, 0.03, (0.08, 3.0))
+    assert not thickness.believed(np.exp(log), known, error)[1].any()
     log[[60, 200]] = np.log([2.1, 1.9])
-    _, lost, _ = thickness.posterior(np.exp(log), known, anisotropy, 0.03, error)
-    assert np.flatnonzero(lost).tolist() == [60, 200]
+    assert np.flatnonzero(thickness.believed(np.exp(log), known, error)[1]).tolist() == [60, 200]
+    # the same gaps are none where the error is as large, or known from three samples
+    for worse in ({"tissue": np.full(300, 0.5)}, {"freedom": 2.0, "tissue": np.full(300, 0.25)}):
+        assert not thickness.believed(np.exp(log), known, replace(error, **worse))[1].any()
 
 
 def test_layers_that_are_all_alike_say_nothing():

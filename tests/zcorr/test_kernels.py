@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from scripts.zcorr import isotropy, kernels
+from scripts.zcorr import band_kernels, isotropy, kernels
 
 SHAPES = [(75, 102), (61, 47)]  # even sides and odd ones
 
@@ -107,7 +107,10 @@ def test_lag_sums_are_those_of_all_pairs_of_pixels(gaps, each, step):
     pixels = picture((150, 41), gaps=gaps)
     row, column = kernels.stripes(pixels)
     level, gain = surroundings(pixels.shape, 1), 1 + surroundings(pixels.shape, 2)
-    found = kernels.lag_sums(pixels, row, column, level, gain, isotropy.LAGS_PX, each, 60, step)
+    rows, columns = np.array([0, 50, 150]), np.array([0, 20, 30, 41])
+    lags = isotropy.LAGS_PX
+    found = kernels.lag_sums(pixels, row, column, level, gain, lags, each, 60, step, rows, columns)
+    cell = np.add.outer(3 * (np.arange(150) >= 50), np.digitize(np.arange(41), columns[1:]))
     there = (pixels > 0).astype(float)
     even = pixels - row[:, None] - column - grown(level, pixels.shape, 4)
     even *= grown(gain, pixels.shape, 4) * there
@@ -115,10 +118,11 @@ def test_lag_sums_are_those_of_all_pairs_of_pixels(gaps, each, step):
     for n, (x, y) in enumerate(isotropy.LAGS_PX.tolist()):
         upper = np.s_[: 150 - y, max(0, -x) : 41 - max(0, x)]
         lower = np.s_[y:, max(0, x) : 41 + min(0, x)]
-        rows = used[: 150 - y, None]
-        wanted = (even[upper] * even[lower] * rows).sum()
-        assert found[0, n] == pytest.approx(wanted, rel=1e-4, abs=20)
-        assert found[1, n] == (there[upper] * there[lower] * rows).sum()
+        for k in range(6):
+            here = used[: 150 - y, None] * (cell[upper] == k)
+            wanted = (even[upper] * even[lower] * here).sum()
+            assert found[0, n, k] == pytest.approx(wanted, rel=1e-4, abs=20)
+            assert found[1, n, k] == (there[upper] * there[lower] * here).sum()
 
 
 @pytest.mark.parametrize("complete", [False, True])
@@ -132,7 +136,24 @@ def test_bands_are_compared_over_common_pixels(complete):
     wanted.append((p[:, :-1] * q[:, 1:] - p[:, 1:] * q[:, :-1]).sum())
     wanted.append((p[:-1] * q[1:] - p[1:] * q[:-1]).sum())
     wanted.append(inside.all(axis=0).sum())
-    assert np.allclose(kernels.similarity(a, b, *inside, complete), wanted, rtol=1e-4, atol=1e-3)
+    assert np.allclose(
+        band_kernels.similarity(a, b, *inside, complete), wanted, rtol=1e-4, atol=1e-3
+    )
+
+
+def test_products_of_cells_are_over_common_pixels():
+    rng = np.random.default_rng(0)
+    inside = rng.random((2, 40, 51)) > 0.2
+    a, b = rng.standard_normal((2, 40, 51)).astype(np.float32) * inside
+    rows, columns = np.array([0, 13, 40]), np.array([0, 20, 51])
+    found = band_kernels.cell_products(a, b, *inside, rows, columns)
+    common = inside.all(axis=0)
+    for k, cell in enumerate(
+        np.s_[r, c] for r in (slice(13), slice(13, 40)) for c in (slice(20), slice(20, 51))
+    ):
+        p, q = (one.astype(float)[cell] * common[cell] for one in (a, b))
+        wanted = [(p * p).sum(), (q * q).sum(), (p * q).sum(), common[cell].sum()]
+        assert np.allclose(found[:, k], wanted, rtol=1e-4, atol=1e-3)
 
 
 def test_the_tensor_is_that_of_the_slopes():
@@ -143,4 +164,4 @@ def test_the_tensor_is_that_of_the_slopes():
     around = ndimage.minimum_filter(inside, footprint=[[0, 1, 0], [1, 0, 1], [0, 1, 0]])
     x, y = ((one * around)[1:-1, 1:-1] for one in (x, y))
     wanted = np.array([(x * x).sum(), (y * y).sum(), (x * y).sum()]) * (40 * 51) / (38 * 49)
-    assert np.allclose(kernels.tensor(band, inside), wanted, rtol=1e-4)
+    assert np.allclose(band_kernels.tensor(band, inside), wanted, rtol=1e-4)

@@ -7,7 +7,7 @@ import numpy as np
 from scripts.lib import files
 from scripts.lib.geometry import Box
 from scripts.zcorr import infer_z, region_volume
-from scripts.zcorr.isotropy import LAGS_PX
+from scripts.zcorr.isotropy import CELLS, LAGS_PX
 from tests.zcorr.test_zcorr_jobs import OUT, ZCORR
 
 CHUNKS, REACH = 1_100, 3
@@ -28,6 +28,10 @@ def write_chunk(k, corr):
         "variance": np.array([80.0]),
         "inplane": inplane,
         "regional": np.full((1, 1, 1), corr),
+        "cell_band": np.zeros((1, REACH, CELLS)),
+        "cell_share": np.full((1, CELLS), 1 / CELLS),
+        "cell_inplane": np.zeros((1, CELLS, len(LAGS_PX))),
+        "cell_variance": np.zeros((1, CELLS)),
     }
     np.savez(f"correlations/{k:04d}.npz", **arrays, **facts)
     np.savez(f"layers/{k:04d}.npz", z=arrays["z"], pixels=np.full((1, 8, 8), 90, np.uint8))
