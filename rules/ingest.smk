@@ -75,6 +75,7 @@ rule check_layers:
         scan_correction=INGEST["scan_correction"],
         mask=INGEST["mask"],
         tile_overlap_um=INGEST["tile_overlap_um"],
+        stage_offsets=INGEST["stage_offsets"],
         restart=INGEST["restart"],
         rows=config["acquisition"]["rows"],
         columns=config["acquisition"]["columns"],
@@ -110,6 +111,7 @@ rule publish_acquire:
         scan_correction=INGEST["scan_correction"],
         mask=INGEST["mask"],
         tile_overlap_um=INGEST["tile_overlap_um"],
+        stage_offsets=INGEST["stage_offsets"],
         pixel_nm=config["acquisition"]["pixel_nm"],
         z_nm=config["acquisition"]["z_nm"],
     script:

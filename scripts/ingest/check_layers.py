@@ -38,14 +38,15 @@ def main(
     restart_table: str,
     pixel_deviation_pct: float = 10.0,
     sample_ids: Sequence[str] = (),
+    stage_offsets: Ranges = None,
 ) -> None:
     """Write all problems as a table and as a page, and the table of restarts."""
     table, cached = read_table(layers), read_table(headers)
     absent = validation.absent_files(table)
-    settings = Settings.of(scan_correction, mask, tile_overlap_um)
+    settings = Settings.of(scan_correction, mask, tile_overlap_um, stage_offsets)
     wanted = validation.Expected(rows, columns, pixel_nm, settings, pixel_deviation_pct, sample_ids)
     params: list[object] = [scan_correction, mask, tile_overlap_um, restart, absent]
-    params += [rows, columns, pixel_nm, pixel_deviation_pct, list(sample_ids)]
+    params += [rows, columns, pixel_nm, pixel_deviation_pct, list(sample_ids), stage_offsets]
     outputs = [problems, page, restart_table]
     kept = Kept.of(outputs, [layers, headers], params, code=made_by.CHECKED)
     if kept.restore():
@@ -70,6 +71,7 @@ if __name__ == "__main__":
             scan_correction=snakemake.params.scan_correction,
             mask=snakemake.params.mask,
             tile_overlap_um=snakemake.params.tile_overlap_um,
+            stage_offsets=snakemake.params.stage_offsets,
             restart=snakemake.params.restart,
             rows=snakemake.params.rows,
             columns=snakemake.params.columns,

@@ -16,7 +16,7 @@ from scripts.lib.files import read_table
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 
-_SPECS = ("scan_correction", "mask", "tile_overlap_um")
+_SPECS = ("scan_correction", "mask", "tile_overlap_um", "stage_offsets")
 
 
 def main(
@@ -33,23 +33,24 @@ def main(
     pixel_nm: float,
     z_nm: float,
     receipt: str,
+    stage_offsets: Ranges = None,
 ) -> None:
     """Stop at an error; otherwise publish the stack, unless it is there, and write its receipt."""
     validation.require(read_table(problems), page)
     client = RenderClient(**render)
-    ingest = dict(zip(_SPECS, (scan_correction, mask, tile_overlap_um), strict=True))
-    acquisition = {"pixel_nm": pixel_nm, "z_nm": z_nm}
-    made_of: dict[str, Any] = {
-        "inputs": [layers, headers, restart_table],
-        "params": {"ingest": ingest, "acquisition": acquisition, "folder": specs.folder_digest()},
-        "code": made_by.ACQUIRED,
+    values = (scan_correction, mask, tile_overlap_um, stage_offsets)
+    params = {
+        "ingest": dict(zip(_SPECS, values, strict=True)),
+        "acquisition": {"pixel_nm": pixel_nm, "z_nm": z_nm},
+        "folder": specs.folder_digest(),
     }
+    inputs = [layers, headers, restart_table]
+    made_of: dict[str, Any] = {"inputs": inputs, "params": params, "code": made_by.ACQUIRED}
     stack = Path(receipt).stem
     published = client.published(stack, **made_of)
     if published is None:
-        settings = Settings.of(scan_correction, mask, tile_overlap_um)
         found = restarts.read(restart_table)
-        tiles = specs.Acquired.of(layers, headers, found, settings, pixel_nm)
+        tiles = specs.Acquired.of(layers, headers, found, Settings.of(*values), pixel_nm)
         published = client.publish_stack(
             stack,
             tiles,
@@ -72,6 +73,7 @@ if __name__ == "__main__":
             scan_correction=snakemake.params.scan_correction,
             mask=snakemake.params.mask,
             tile_overlap_um=snakemake.params.tile_overlap_um,
+            stage_offsets=snakemake.params.stage_offsets,
             pixel_nm=snakemake.params.pixel_nm,
             z_nm=snakemake.params.z_nm,
             receipt=snakemake.output[0],

@@ -41,16 +41,29 @@ class Mask:
 
 
 @dataclass(frozen=True)
+class Offset:
+    """What is added to the stage positions (px) of the tiles of z_first to z_last."""
+
+    z_first: float
+    z_last: float
+    x_px: int
+    y_px: int
+
+
+@dataclass(frozen=True)
 class Settings:
     """How tiles are placed, corrected and masked; a z outside of all ranges has none."""
 
     corrections: tuple[Correction, ...] = ()
     masks: tuple[Mask, ...] = ()
     tile_overlap_um: float = 2.0  # for headers without FirstX and FirstY (before version 9)
+    offsets: tuple[Offset, ...] = ()
 
     @staticmethod
-    def of(scan_correction: Ranges, mask: Ranges, tile_overlap_um: float) -> Settings:
-        """Read three keys of section `ingest` of the config.
+    def of(
+        scan_correction: Ranges, mask: Ranges, tile_overlap_um: float, stage_offsets: Ranges = None
+    ) -> Settings:
+        """Read four keys of section `ingest` of the config.
 
         Parameters
         ----------
@@ -60,6 +73,8 @@ class Settings:
             Strips in px, or some for each range of z; None: none.
         tile_overlap_um
             Overlap of neighbouring tiles, µm.
+        stage_offsets
+            What is added to stage positions, px, for each range of z; None: nothing.
 
         Returns
         -------
@@ -76,7 +91,11 @@ class Settings:
             # a strip of width 0 is stated, an absent one is none
             if (value.get("left_px"), value.get("top_px")) != (None, None)
         )
-        return Settings(corrections, masks, tile_overlap_um)
+        offsets = tuple(
+            Offset(*_range(value), value.get("x_px") or 0, value.get("y_px") or 0)
+            for value in _listed(stage_offsets)
+        )
+        return Settings(corrections, masks, tile_overlap_um, offsets)
 
     def correction_at(self, z: float) -> Leaf | None:
         """Return the scan correction of a layer.
@@ -120,6 +139,7 @@ class Settings:
         """
         yield from _overlaps("ingest.scan_correction", self.corrections)
         yield from _overlaps("ingest.mask", self.masks)
+        yield from _overlaps("ingest.stage_offsets", self.offsets)
         for correction in self.corrections:
             try:
                 transforms.parse(correction.leaf.class_name, correction.leaf.data)
@@ -157,5 +177,5 @@ def _overlaps(key: str, ranges: Sequence[_Ranged]) -> Iterator[str]:
         if b.z_first <= a.z_last:
             yield (
                 f"{key}: the ranges z {a.z_first:g} to {a.z_last:g} and {b.z_first:g} to "
-                f"{b.z_last:g} overlap; each z has one correction or none"
+                f"{b.z_last:g} overlap; each z has one or none"
             )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scripts.ingest import restarts
 from scripts.ingest.align import tile_keys
 from scripts.ingest.headers import Part, Prior, parts, with_prior
+from scripts.ingest.positions import placed
 from scripts.ingest.settings import Mask, Settings
 from scripts.lib import transforms
 from scripts.lib.arrays import Array, Int64
@@ -25,7 +26,6 @@ from scripts.lib.service.records import Leaf, Ref, Spec, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 
 SAME_PIXEL = 1e-5  # relative: sizes so near are one size, written in 32 or 64 bits
-STAGE_MARGIN_PX = 400  # of tiles that are placed by the computed grid
 # the part of an image URL that names the level is replaced by readers
 MIPMAP_PATTERN = r"(.*dataSet=.*mipmap\.)\d+(.*)"
 
@@ -56,31 +56,6 @@ def tile_ids(part: Part) -> list[str]:
     """
     names = zip(part.layer.tolist(), tile_keys(part.tiles), part.z.tolist(), strict=True)
     return [f"{part.stamps[layer]}_{key}.{z}.0" for layer, key, z in names]
-
-
-def stage_positions(tiles: NDArray[np.void], tile_overlap_um: float) -> Int64:
-    """Return the stage positions of tiles: FirstX and FirstY, or by the grid for old headers.
-
-    Parameters
-    ----------
-    tiles
-        (n,) of dtype `align.TILE`.
-    tile_overlap_um
-        Overlap of neighbouring tiles, µm, for headers before version 9.
-
-    Returns
-    -------
-    Int64
-        (n, 2) x, y of the first pixel, px.
-    """
-    placed = np.isfinite(tiles["first_x"]) & np.isfinite(tiles["first_y"])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        overlap_px = tile_overlap_um * 1000 / tiles["pixel_nm"]
-        x = STAGE_MARGIN_PX + np.rint(tiles["column"] * (tiles["width"] - overlap_px))
-        y = STAGE_MARGIN_PX + np.rint(tiles["row"] * (tiles["height"] - overlap_px))
-    x = np.where(placed, tiles["first_x"], x)
-    y = np.where(placed, tiles["first_y"], y)
-    return np.asarray(np.nan_to_num(np.column_stack([x, y])), np.int64)
 
 
 def volume_pixel_nm(volume: Iterator[Part], pixel_nm: float) -> float:
@@ -304,7 +279,7 @@ class _Layers:
 
 def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
     z_before, common = None, layers.common(0)
-    at = stage_positions(part.tiles, layers.settings.tile_overlap_um)
+    at = placed(part, layers.settings)
     scale = scales(part.tiles, layers.pixel_nm)
     columns = zip(
         part.z.tolist(),

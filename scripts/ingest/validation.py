@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from scripts.ingest.align import tile_keys
 from scripts.ingest.headers import Part, Prior
+from scripts.ingest.positions import Pattern, placed
 from scripts.ingest.settings import Settings
-from scripts.ingest.specs import stage_positions
 from scripts.lib import commands
 from scripts.lib.arrays import Bool, Int64
 from scripts.lib.job import UserError
@@ -74,6 +74,11 @@ CHECKS = {
         "Tiles that do not overlap their neighbours",
         "They can be joined through other layers only; look at ingest.tile_overlap_um for headers "
         "before version 9.",
+    ),
+    "stage": (
+        "Stage positions that break the pattern",
+        "Nothing to do where the wide search of the matching finds the tiles, or the stage was "
+        "moved on purpose. To correct the positions of a range of layers: ingest.stage_offsets.",
     ),
     "uncorrected": (
         "Layers without scan correction",
@@ -155,13 +160,15 @@ def find(
     gone = absent_files(layers) if absent is None else absent
     problems += _files(layers, headers, set(gone))
     samples = {text.encode() for text in expected.sample_ids}
-    tiles = 0
+    tiles, pattern = 0, Pattern()
     for part, prior in days:
         samples = samples or {bytes(part.tiles["sample"][0])}
         tiles += len(part)
         problems += _cells(part, layers, expected)
         problems += _tiles(part, expected, samples)
         problems += _notes(part, prior, expected.settings)
+        pattern.add(part, expected.settings)
+    problems += (Problem("stage", text, z, severity=NOTE) for z, text in pattern.findings())
     if tiles == 0 and not problems:
         problems.append(Problem("empty", "no layer has a readable tile"))
     order = list(CHECKS)
@@ -413,7 +420,7 @@ def _places(part: Part, expected: Expected) -> Iterator[Problem]:
         size = part.tiles[name]
         text = f"{name} {{size}} px: expected 2 to {MOST_PX}"
         yield from _each(part, (size < 2) | (size > MOST_PX), "bounds", text, size=size)
-    at = stage_positions(part.tiles, expected.settings.tile_overlap_um)
+    at = placed(part, expected.settings)
     for name, along in zip("xy", at.T, strict=True):
         text = f"stage position {name} = {{at}} px: expected at most {FARTHEST_PX} from 0"
         yield from _each(part, np.abs(along) > FARTHEST_PX, "bounds", text, at=along)
@@ -453,7 +460,7 @@ def _notes(part: Part, prior: Prior, settings: Settings) -> Iterator[Problem]:
 def _apart(part: Part, settings: Settings) -> Iterator[Problem]:
     """Compare each tile with the one to its left and the one above it, in its own layer."""
     tiles = part.tiles
-    at = stage_positions(tiles, settings.tile_overlap_um)
+    at = placed(part, settings)
     cells = np.column_stack([part.z, tiles["row"], tiles["column"]]).astype(np.int64)
     for axis, (name, side) in enumerate((("left", "width"), ("upper", "height"))):
         beside = _positions(cells, cells - np.array([0, axis, 1 - axis]))

@@ -156,7 +156,7 @@ def moved(tile: TileSpec, offset: Array) -> TileSpec:
     if not isinstance(last, Leaf):
         raise TypeError(f"tile {tile.tile_id}: the last transform is a reference, expected a leaf")
     *linear, m02, m12 = last.data.split()
-    stage = Leaf(AFFINE, " ".join([*linear, f"{float(m02) + x:g}", f"{float(m12) + y:g}"]))
+    stage = Leaf(AFFINE, " ".join([*linear, str(float(m02) + x), str(float(m12) + y)]))
     return replace(
         tile,
         transforms=(*tile.transforms[:-1], stage),

@@ -302,7 +302,7 @@ def clone(tmp_path):
     return code / "scripts/ingest/specs.py", publish_again
 
 
-PLACED = "at = stage_positions(part.tiles, layers.settings.tile_overlap_um)"
+PLACED = "at = placed(part, layers.settings)"
 
 
 def test_a_mended_job_replaces_the_stack_that_it_made_before(service, volume, clone):

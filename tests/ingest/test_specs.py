@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.ingest import specs
+from scripts.ingest import positions, specs
 from scripts.ingest.settings import CORRECTION, Settings
 from scripts.lib.drawing import pixels
 from scripts.lib.service.records import TileSet
@@ -105,8 +105,8 @@ def test_ranges_must_not_overlap(ranges, words):
 def test_old_headers_are_placed_by_grid_and_overlap():
     nan = float("nan")
     tile = make_tile(2, 3, first_x=nan, first_y=nan, width=1000, height=800)[np.newaxis]
-    assert specs.stage_positions(tile, 2).tolist() == [[400 + 3 * 750, 400 + 2 * 550]]
-    assert specs.stage_positions(tile, 0.8).tolist() == [[3100, 1800]]
+    assert positions.stage_positions(tile, 2).tolist() == [[400 + 3 * 750, 400 + 2 * 550]]
+    assert positions.stage_positions(tile, 0.8).tolist() == [[3100, 1800]]
 
 
 def test_the_mask_is_of_the_size_of_its_own_tile_and_of_its_range():
