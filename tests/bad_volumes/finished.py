@@ -17,7 +17,7 @@ import yaml
 
 from scripts.demo import acquire
 from scripts.demo.plan import Settings
-from scripts.lib import geometry, schema
+from scripts.lib import geometry, schema, truth
 from scripts.lib.drawing import compose
 from scripts.lib.files import write_table
 from scripts.report import gather
@@ -77,7 +77,8 @@ class State:
 class Finished:
     """A finished volume of some settings, and what is measured on it."""
 
-    def __init__(self, folder: Path, settings=SMALL):
+    def __init__(self, folder: Path, settings=SMALL, matcher=None):
+        """`matcher` gives matches and results of a tile set; else they are made of the truth."""
         self.folder, self.settings = folder, settings
         self.truth = acquire.acquire(settings, folder / "acquisition")
         self.work = folder / "work"
@@ -85,10 +86,13 @@ class Finished:
         service = fabricate.fabricate(self.work, folder / "acquisition", self.truth)
         self.evidence = gather.gather(self.work, results=RESULTS)
         self.evidence = self._without_problems(self.evidence)
-        good = [tile for tile in self.truth["tiles"] if not tile["corrupt"]]
-        rng = np.random.default_rng(settings.seed)
         self.nominal = service.stacks["v1_acquire"]
-        self.start = self.solve(tuple(self._matches(good, rng)))
+        if matcher is None:
+            pairs = tuple(self._matches(np.random.default_rng(settings.seed)))
+        else:
+            pairs, results = matcher(self.nominal)
+            self.evidence = dataclasses.replace(self.evidence, results=results)
+        self.start = self.solve(pairs)
         self.rows = self.measure(self.start.tiles)
 
     @staticmethod
@@ -97,7 +101,8 @@ class Finished:
         documents = dict(evidence.documents) | {"qc": {"layers": layers}}
         return dataclasses.replace(evidence, documents=documents)
 
-    def _matches(self, good, rng):
+    def _matches(self, rng):
+        good = [tile for tile in self.truth["tiles"] if not tile["corrupt"]]
         for _, dz, one, other in fabricate.neighbors(good):
             if {one["kind"], other["kind"]} == {"tissue"}:
                 found = fabricate.matched(self.truth, one, other, 40, rng)
@@ -181,6 +186,12 @@ class Finished:
             z_coords=state.z_coords,
             stacks=dict(self.evidence.stacks) | {ALIGN: {"tile_count": len(state.tiles.tiles)}},
         )  # fmt: skip
+
+    def score(self, state):
+        """What the truth says is left: ``relative`` (of steps) and ``seams``, rms px."""
+        affines = {tile.tile_id: geometry.to_wire(affine_of(tile)) for tile in state.tiles.tiles}
+        found = truth.score(self.truth, {"tiles": truth.solved_tiles(affines)})
+        return {name: found[name]["rms"] for name in ("relative", "seams")}
 
     # ---- what a spoiling moved -----------------------------------------------------------------
 

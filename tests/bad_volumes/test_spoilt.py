@@ -3,31 +3,40 @@
 Some of the 200 spoilings of `make bench` (tests/benchmarks/test_bench_trust.py), one of each kind.
 """
 
-import dataclasses
-
 import pytest
 
 from scripts.lib.verdicts import GOOD
 from tests.bad_volumes import spoil
-from tests.bad_volumes.finished import SMALL, Finished
 from tests.bad_volumes.spoil import KINDS
+from tests.bad_volumes.spoilt_cases import SPOILT, volume
 
-FEW = dataclasses.replace(SMALL, layers=8, restart_layer=5, seed=11)
-
-
-@pytest.fixture(scope="module")
-def volume(tmp_path_factory):
-    return Finished(tmp_path_factory.mktemp("finished"), FEW)
+pytestmark = pytest.mark.xdist_group("finished")  # one volume for all
+# each kind once: those of the table with other numbers there
+OTHERS = [i for i, kind in enumerate(KINDS) if kind.__name__ not in SPOILT]
 
 
-def test_what_is_not_spoilt_is_good(volume):
-    figures, _ = volume.judged(volume.start)
+def test_what_is_not_spoilt_is_good():
+    figures, _ = volume().judged(volume().start)
     assert figures["verdict"] == {"state": GOOD, "reasons": []}
 
 
-@pytest.mark.parametrize("seed", range(len(KINDS)), ids=[kind.__name__ for kind in KINDS])
-def test_what_is_spoilt_is_told_in_the_first_line_with_its_place(volume, seed):
-    spoilt = spoil.spoil(volume, 1000 + seed - 1000 % len(KINDS))
-    figures, _ = volume.judged(spoilt.state)
+@pytest.mark.parametrize("seed", OTHERS, ids=[KINDS[i].__name__ for i in OTHERS])
+def test_what_is_spoilt_is_told_in_the_first_line_with_its_place(seed):
+    spoilt = spoil.spoil(volume(), 1000 + seed - 1000 % len(KINDS))
+    figures, _ = volume().judged(spoilt.state)
     reasons = figures["verdict"]["reasons"]
     assert spoil.fault(spoilt, reasons) == "", (spoilt.what, reasons[:1])
+
+
+def test_a_move_that_no_line_names_is_silent_and_one_named_elsewhere_is_so():
+    """The judge of the spoilings itself."""
+    moved = spoil.Spoilt("k", "w", None, (7,), ("0-1",), 2.0)
+    place = (
+        "solve: z 6 to 8: layers do not meet, 2.0 ± 0.1 px between a_0-0-1.7.0 and b (cells 0-1)"
+    )
+    assert spoil.fault(moved, []) == "silent"
+    assert spoil.fault(moved, [place]) == ""
+    assert spoil.fault(moved, ["solve: z 16 to 18: layers do not meet (cells 0-1)"]) == "elsewhere"
+    assert spoil.fault(moved, ["solve: z 6 to 8: layers do not meet (cells 0-0)"]) == "elsewhere"
+    small = spoil.Spoilt("k", "w", None, (7,), (), 0.9)
+    assert spoil.fault(small, []) == ""

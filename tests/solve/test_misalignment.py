@@ -81,6 +81,20 @@ def test_a_shift_beyond_the_windows_is_found_by_a_further_look(distance):
     assert found.px == pytest.approx(distance, abs=1.0)
 
 
+@pytest.mark.parametrize(("width", "shift"), [(12, 0.0), (12, 2.6), (20, 0.3), (14, 17.0)])
+def test_an_overlap_narrower_than_a_window_is_measured_along_it(width, shift):
+    box = Box(200.0, 20.0, 200.0 + width, 400.0)
+    one, other = noisy(scene(), 12, 1), noisy(moved(scene(), shift, -0.4), 12, 2)
+    found = misalignment.compare(draws(one), draws(other), box, Settings())
+    assert found.measured
+    assert np.hypot(*(found.shift_xy - [shift, -0.4])) < 0.2
+
+
+def test_a_corner_in_which_no_window_fits_is_not_measured():
+    box = Box(200.0, 200.0, 214.0, 214.0)
+    assert not misalignment.compare(draws(scene()), draws(scene()), box, Settings()).measured
+
+
 def test_pictures_that_have_nothing_in_common_are_not_measured():
     for seed in range(1, 6):
         found = misalignment.compare(draws(scene()), draws(scene(seed)), place(), Settings())
