@@ -40,7 +40,8 @@ COLUMNS = (
 )  # fmt: skip
 BAND_PX = (0.8, 4.0)  # sd of the two Gaussians: finer is noise, coarser is shading and charging
 MAX_CHANCE = 1e-4  # that unrelated pixels reach a window's peak anywhere in its reach
-LEAST_SIDE_PX = 24  # a smaller window holds too little texture
+LEAST_SIDE_PX = 24  # of a square window: a smaller one holds too little texture
+LEAST_STRIP_PX = 10  # width of a window of the same area in a narrow overlap
 LEAST_USED = 3  # windows, and a quarter of those tried: fewer do not speak for a place
 # further looks where the first finds nothing: scale, side of a window and reach, px of the picture
 FURTHER = ((1.0, 160, 40), (0.25, 96, 16), (0.0625, 96, 16))
@@ -168,11 +169,11 @@ def _after(
     """Return how alike some windows are to the next layer and to the one after it, each (n,)."""
     known = found.alike[np.isfinite(found.alike[:, 2])]
     some = known[:: max(1, math.ceil(len(known) / settings.order_windows))]
-    side = _window_side(place, 1.0, settings)
-    if side is None:
+    size = _window_size(place, 1.0, settings)
+    if size is None:
         return np.empty(0), np.empty(0)
     reach = AFTER_REACH_PX
-    after = [_peak(*_windows(first, third, at, side, 1.0, reach), reach)[2] for at in some[:, :2]]
+    after = [_peak(*_windows(first, third, at, size, 1.0, reach), reach)[2] for at in some[:, :2]]
     # no peak: what is there is not alike at all
     return some[:, 2], np.nan_to_num(np.array(after))
 
@@ -211,7 +212,7 @@ def seams(layer: Sequence[Placed], settings: Settings) -> Iterator[Row]:
     for i, one in enumerate(own):
         for other in own[i + 1 :]:
             place = _shared(one, other)
-            if place is not None and min(place.width, place.height) >= LEAST_SIDE_PX:
+            if place is not None and min(place.width, place.height) >= LEAST_STRIP_PX:
                 found = compare(drawing([one]), drawing([other]), place, settings)
                 yield _row("seam", one, other, place, found)
             elif _beside(one, other):
@@ -306,15 +307,15 @@ def compare(first: Draw, second: Draw, place: Box, settings: Settings) -> Shift:
 
 def _compare_at(first: Draw, second: Draw, place: Box, scale: float, settings: Settings) -> Shift:
     """Correlate the windows of a place at one scale."""
-    reach, side = settings.reach_px, _window_side(place, scale, settings)
-    if side is None:
+    reach, size = settings.reach_px, _window_size(place, scale, settings)
+    if size is None:
         return _nothing(0, scale)
-    centres = _centres(place, side / scale, settings.windows)
-    windows = len(centres) * (side + 2 * reach) ** 2
+    centres = _centres(place, (size[0] / scale, size[1] / scale), settings.windows)
+    windows = len(centres) * (size[0] + 2 * reach) * (size[1] + 2 * reach)
     if (place.width * scale + 2 * reach) * (place.height * scale + 2 * reach) < 4 * windows:
         first, second = (_drawn_once(draw, place, scale, reach) for draw in (first, second))
     peaks = np.array(
-        [_peak(*_windows(first, second, at, side, scale, reach), reach) for at in centres]
+        [_peak(*_windows(first, second, at, size, scale, reach), reach) for at in centres]
     )
     used = np.isfinite(peaks[:, 0])
     found = _summed(centres[used], peaks[used, :2] / scale, len(centres), place, scale)
@@ -322,29 +323,42 @@ def _compare_at(first: Draw, second: Draw, place: Box, scale: float, settings: S
 
 
 def _windows(
-    first: Draw, second: Draw, at: Array, side: int, scale: float, reach: int
+    first: Draw, second: Draw, at: Array, size: tuple[int, int], scale: float, reach: int
 ) -> tuple[Picture, Picture]:
     """Draw the window around a place (x, y), and the one wider by `reach` in the second."""
-    half, wide = side / scale / 2, (side / 2 + reach) / scale
     x, y = at
-    one = first(Box(x - half, y - half, x + half, y + half), scale)
-    return one, second(Box(x - wide, y - wide, x + wide, y + wide), scale)
+    half_x, half_y, more = size[0] / scale / 2, size[1] / scale / 2, reach / scale
+    one = Box(x - half_x, y - half_y, x + half_x, y + half_y)
+    wide = Box(one.x0 - more, one.y0 - more, one.x1 + more, one.y1 + more)
+    return first(one, scale), second(wide, scale)
 
 
-def _window_side(place: Box, scale: float, settings: Settings) -> int | None:
-    """Side of the windows, an even number of px of the picture; None where none fits."""
-    side = min(settings.window_px, math.floor(min(place.width, place.height) * scale)) // 2 * 2
-    return side if side >= LEAST_SIDE_PX else None
+def _window_size(place: Box, scale: float, settings: Settings) -> tuple[int, int] | None:
+    """Width and height of the windows, even numbers of px of the picture; None where none fits.
+
+    They are square, but in narrow overlaps as long as the least area asks for.
+    """
+    width, height = (math.floor(length * scale) // 2 * 2 for length in (place.width, place.height))
+    short = min(settings.window_px // 2 * 2, width, height)
+    if short < LEAST_STRIP_PX:
+        return None
+    long = max(short, math.ceil(LEAST_SIDE_PX**2 / short / 2) * 2)
+    if long > max(width, height):
+        return None
+    return (short, long) if width < height else (long, short)
 
 
-def _centres(place: Box, side: float, most: int) -> Array:
+def _centres(place: Box, size: tuple[float, float], most: int) -> Array:
     """Return (n, 2) centres x, y of windows spread over a place, whole px, n <= `most`."""
-    counts = [max(1, int(1.5 * length / side)) for length in (place.width, place.height)]
+    lengths = (place.width, place.height)
+    counts = [max(1, int(1.5 * a / b)) for a, b in zip(lengths, size, strict=True)]
     while counts[0] * counts[1] > most:
         counts[int(counts[1] > counts[0])] -= 1
     x, y = (
         np.linspace(low + side / 2, high - side / 2, n) if n > 1 else np.array([(low + high) / 2])
-        for low, high, n in zip((place.x0, place.y0), (place.x1, place.y1), counts, strict=True)
+        for low, high, side, n in zip(
+            (place.x0, place.y0), (place.x1, place.y1), size, counts, strict=True
+        )
     )
     return np.stack(np.meshgrid(np.rint(x), np.rint(y)), axis=-1).reshape(-1, 2)
 
@@ -420,7 +434,7 @@ def _summed(at: Array, shifts: Array, tried: int, place: Box, scale: float) -> S
     error = math.sqrt(2 * covariance[0, 0])
     # how the root of the mean square changes with each coefficient, of each axis
     slope = control.T @ (control @ fit) / (len(control) * math.sqrt(max(square, 1e-12)))
-    rms_error = math.sqrt(float(np.einsum("ja,jk,ka->", slope, covariance, slope)))
+    rms_error = max(error, math.sqrt(float(np.einsum("ja,jk,ka->", slope, covariance, slope))))
     return Shift(design.mean(axis=0) @ fit, square - noise, error, n, tried, scale, rms_error)
 
 
