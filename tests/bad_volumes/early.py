@@ -43,10 +43,10 @@ def checked(change):
     return refused(UserError, validate, made, SCHEMA)
 
 
-@bad("a key that does not exist", "config", REFUSED, r"acquisition\.colums.*columns")
+@bad("a key that does not exist", "config", REFUSED, r"acquisition\.column.*columns")
 def unknown_key(_folder):
-    """`acquisition.colums: 2`."""
-    return checked(lambda c: c["acquisition"].update(colums=2))
+    """`acquisition.column: 2`."""
+    return checked(lambda c: c["acquisition"].update(column=2))
 
 
 @bad("a number that is text", "config", REFUSED, r"acquisition\.rows: expected .*integer.*'two'")
