@@ -45,7 +45,7 @@ def checked(change):
 
 @bad("a key that does not exist", "config", REFUSED, r"acquisition\.column.*columns")
 def unknown_key(_folder):
-    """`acquisition.column: 2`."""
+    """A key `column` in section `acquisition`."""
     return checked(lambda c: c["acquisition"].update(column=2))
 
 
