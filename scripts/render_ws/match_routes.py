@@ -110,7 +110,8 @@ def _pairs_route(
     @reading
     def get(db: sqlite3.Connection, **names: str) -> object:
         key, merged = collection_key(), request.args.getlist("mergeCollection")
-        keys = [key, *(CollectionKey(key.owner, name) for name in merged)]
+        # a name given again joins nothing again
+        keys = list(dict.fromkeys([key, *(CollectionKey(key.owner, name) for name in merged)]))
         wanted = not flag("excludeMatchDetails") if details is None else details
         return matches.select(db, keys, query(**names), details=wanted)
 

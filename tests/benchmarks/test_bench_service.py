@@ -1,4 +1,4 @@
-"""Cost of the embedded render-ws: metadata in and out, through the client, in process."""
+"""The embedded render-ws: cost of metadata in and out, in process; what wrong requests do to it."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import pytest
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.records import CanvasMatches, Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
+from tests.render_ws import fuzz
 
 POINTS = 100
 NM = (8.0, 8.0, 8.0)
@@ -66,3 +67,14 @@ def test_matches_in_and_out(bench, client, layers):
     unit = f"pairs/CPU s ({POINTS} points each)"
     bench.row("put_matches", layers / in_s, unit, better="higher")
     bench.row("read_matches", layers / out_s, unit, better="higher")
+
+
+def test_wrong_requests(bench, tmp_path, monkeypatch):
+    service = fuzz.Fuzz(tmp_path)
+    fuzz.limited(monkeypatch)
+    # seeds that the tests do not have
+    for seed in range(1_000_000, 1_000_000 + (40_000 if bench.measuring else 10)):
+        service.example(seed)
+    bench.row("render_ws.fuzz.requests", service.requests, "requests", better="higher")
+    bench.row("render_ws.fuzz.faults", len(service.faults), "answers 500", better="lower")
+    assert not service.faults, service.faults[0]
