@@ -108,6 +108,8 @@ class Store:
     def try_to_write(self) -> None:
         """Make the file and its tables where they are absent, and begin a change that is none."""
         connection = self._connection()
+        # somebody waits for the answer
+        connection.execute(f"PRAGMA busy_timeout={int(1000 * min(BUSY_TIMEOUT_S, 10))}")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
 

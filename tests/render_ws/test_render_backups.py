@@ -63,9 +63,13 @@ def test_after_an_orderly_stop_the_file_alone_holds_all(tmp_path):
         base = address(served)
         with requests.Session() as session:
             Service(session, base, "o").stack("p", "s").filled(tile("a"))
+        other = Store(database)  # whoever closes last empties the -wal: it shall not be needed
+        with other.reading() as db:
+            assert db.execute(COUNT).fetchone() == (1,)
         served.send_signal(signal.SIGTERM)
         assert served.wait(timeout=30) == 0
     assert tiles_of(database) == 1
+    other.close()
 
 
 def test_a_backup_is_one_file_and_whole_although_others_write(tmp_path, url):
@@ -169,6 +173,23 @@ def test_a_port_in_use_is_named(tmp_path, url):
         said = run("serve", "--db", tmp_path / "r.db", "--port", port)
     assert f"port {port}" in said
     assert "--port" in said
+
+
+def test_a_database_that_stays_locked_is_named(tmp_path, url, monkeypatch):
+    monkeypatch.setattr(store, "BUSY_TIMEOUT_S", 0.1)
+    with Store(tmp_path / "r.db").writing():
+        said = run("serve", "--write", "--db", tmp_path / "r.db")
+    assert "another process holds it locked" in said
+
+
+def test_an_archived_database_is_read_although_its_folder_is_closed(tmp_path, url, monkeypatch):
+    backups.backup(tmp_path / "r.db", tmp_path / "archive.db")
+    monkeypatch.setattr(store.os, "access", lambda *_: False)
+    archived = Store(tmp_path / "archive.db", writable=False)
+    with archived.reading() as db:
+        assert db.execute(COUNT).fetchone() == (2,)
+    archived.close()
+    assert sorted(p.name for p in tmp_path.glob("archive*")) == ["archive.db"]
 
 
 # -- faults of the file while it serves --------------------------------------------------------

@@ -3,7 +3,7 @@
 ::
 
     RenderError                     message: METHOD URL -> status: first line of the body
-    ├── ServiceUnreachable          (UserError, ConnectionError)  no answer, however patient
+    ├── ServiceUnreachable          (UserError, ConnectionError)  no answer, or one of no render-ws
     ├── NotFound                    (LookupError)      404
     │   ├── StackNotFound
     │   └── CollectionNotFound
@@ -22,7 +22,7 @@ class RenderError(Exception):
 
 
 class ServiceUnreachable(RenderError, UserError, ConnectionError):
-    """No answer although it was waited for."""
+    """No answer although it was waited for, or none of a render-ws."""
 
 
 class NotFound(RenderError, LookupError):

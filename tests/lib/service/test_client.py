@@ -194,7 +194,11 @@ def client(tmp_path):
 def test_layers_of_many_tiles_are_asked_for_in_smaller_parts(client, monkeypatch, limit):
     client.publish_stack("a", make_tiles(layers=9), resolution_nm=NM)
     monkeypatch.setattr(tiles, "MAX_RESOLVED", limit)
+    given, asked = client._get, []
+    monkeypatch.setattr(client, "_get", lambda *a, **k: asked.append(a) or given(*a, **k))
     found = client.tiles("a").tiles
+    # z values, four refusals at most, and the spans that fit
+    assert len(asked) <= 1 + 4 - (-9 // (limit // 2))
     assert [one.tile_id for one in found] == [one.tile_id for one in make_tiles(layers=9).tiles]
 
 
