@@ -9,7 +9,7 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 # real volume and generator beside the project, for `make real`
 DATA ?= ../shared/data
 
-.PHONY: help env demo real real-single real-grid test neuroglancer viewer lint bench mutants lock docs clean
+.PHONY: help env demo real real-single real-grid accuracy test neuroglancer viewer lint bench mutants lock docs clean
 
 help:
 	@echo "make demo    a synthetic acquisition through the whole workflow, with its score"
@@ -19,6 +19,7 @@ help:
 	@echo "make bench   measure; figures in build/bench/"
 	@echo "make mutants test the tests: faults put in one at a time (SAMPLE=40 of them a module; hours without)"
 	@echo "make real    the workflow on acquisitions cut from a real volume in $(DATA)"
+	@echo "make accuracy  errors and findings under the troubles of real runs (STRESS=turn VOLUME=fib25 SEED=1: those rows)"
 	@echo "make docs    rewrite the pages that are made from the schema"
 	@echo "make lock    renew the exact versions in envs/ after a change of pyproject.toml"
 	@echo "make clean   remove what demo, real and bench made"
@@ -58,6 +59,11 @@ real-single real-grid: real-%: build/real/%/acquisition/truth.json
 .PRECIOUS: build/real/%/acquisition/truth.json
 build/real/%/acquisition/truth.json: | $(STAMP)
 	$(BIN)/python $(DATA)/make_misaligned.py $(DATA)/fib25/fib25_250.h5 $(@D) $(CUT_$*)
+
+# rows that are in build/accuracy/accuracy.json are not run again
+accuracy: $(STAMP)
+	nice $(BIN)/python -m tests.accuracy.run --data $(DATA) \
+	    $(if $(STRESS),--stress $(STRESS)) $(if $(VOLUME),--volume $(VOLUME)) $(if $(SEED),--seed $(SEED))
 
 # ---- check -----------------------------------------------------------------------------------
 

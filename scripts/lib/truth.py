@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from scripts.lib import files, geometry
-from scripts.lib.arrays import Array
+from scripts.lib.arrays import Array, Index
 
 FORMAT = "misaligned-fibsem-truth/1"
 CONTROL_POINTS = 4  # per side of a tile
@@ -220,25 +220,67 @@ def _counts(tile: Mapping[str, Any]) -> bool:
     return tile["kind"] == "tissue" and not tile["corrupt"]
 
 
-def _score_tiles(truth: Truth, affines: Mapping[str, Wire]) -> dict[str, Any]:
-    counted = [tile for tile in truth["tiles"] if _counts(tile)]
-    scored = [tile for tile in counted if tile["tile_id"] in affines]
+def step_errors(truth: Truth, affines: Mapping[str, Wire]) -> dict[tuple[int, int, int], float]:
+    """Return where a solution jumps from a layer to the next one: ``relative``, by place.
+
+    Parameters
+    ----------
+    truth
+        The truth.
+    affines
+        Solved affines by the truth's tile ids.
+
+    Returns
+    -------
+    dict
+        (layer, row, column) of a tile to the largest change of its error, px, to the same tile one
+        layer later.
+
+    Raises
+    ------
+    ValueError
+        When no tile of the solution counts.
+    """
+    scored = _scored(truth, affines)
+    error = _without_gauge(*_compared(truth, scored, affines))[1]
+    pairs = _following(scored)
+    sizes = np.linalg.norm(error[pairs[:, 1]] - error[pairs[:, 0]], axis=-1).max(axis=1)
+    tiles = (scored[i] for i in pairs[:, 0])
+    places = ((tile["layer"], tile["row"], tile["column"]) for tile in tiles)
+    return dict(zip(places, sizes.tolist(), strict=True))
+
+
+def _scored(truth: Truth, affines: Mapping[str, Wire]) -> list[Mapping[str, Any]]:
+    """Return the tiles that count and are solved; ValueError when there is none."""
+    scored = [t for t in truth["tiles"] if _counts(t) and t["tile_id"] in affines]
     if not scored:
         raise ValueError("no tile of the truth that counts is in the solution")
+    return scored
+
+
+def _compared(
+    truth: Truth, scored: Sequence[Mapping[str, Any]], affines: Mapping[str, Wire]
+) -> tuple[Array, Array, Array]:
+    """Return solved and true (tiles, points, 2) positions, px, and the true z of the tiles."""
     depth = {layer["layer"]: layer["z_true"] for layer in truth["layers"]}
     points = _control_points(truth["parameters"])
     true_xy = _positions(points, [tile["true_affine"] for tile in scored])
     solved_xy = _positions(points, [affines[tile["tile_id"]] for tile in scored])
-    z = np.array([depth[tile["layer"]] for tile in scored])
-    gauge, error = _without_gauge(solved_xy, true_xy, z)
+    return solved_xy, true_xy, np.array([depth[tile["layer"]] for tile in scored])
+
+
+def _score_tiles(truth: Truth, affines: Mapping[str, Wire]) -> dict[str, Any]:
+    scored = _scored(truth, affines)
+    gauge, error = _without_gauge(*_compared(truth, scored, affines))
     out: dict[str, Any] = {
         "tiles_scored": len(scored),
-        "tiles_missing": len(counted) - len(scored),
+        "tiles_missing": sum(map(_counts, truth["tiles"])) - len(scored),
         "absolute": _spread(np.linalg.norm(error, axis=-1)),
     }
-    steps = _steps(scored, error)
-    if steps.size:
-        out["relative"] = _spread(steps)
+    pairs = _following(scored)
+    if len(pairs):
+        steps = np.linalg.norm(error[pairs[:, 1]] - error[pairs[:, 0]], axis=-1)
+        out["relative"] = _spread(steps.ravel())
     if "overlap" in truth["parameters"]:
         seams = _seams(truth["parameters"], scored, affines, gauge)
         out |= {"seams": _spread(seams)} if seams.size else {}
@@ -306,18 +348,15 @@ def _without_gauge(solved_xy: Array, true_xy: Array, z: Array) -> tuple[Array, A
     return gauge, np.asarray(gauge_terms(xy, depth) @ gauge - target).reshape(true_xy.shape)
 
 
-def _steps(tiles: Sequence[Mapping[str, Any]], error: Array) -> Array:
-    """Return the change of the error, px, from each tile to the same tile of the next layer."""
+def _following(tiles: Sequence[Mapping[str, Any]]) -> Index:
+    """Return (pairs, 2) positions in `tiles`: each tile, and the same tile of the next layer."""
     index = {(tile["layer"], tile["row"], tile["column"]): i for i, tile in enumerate(tiles)}
     pairs = [
         (i, index[layer + 1, row, column])
         for (layer, row, column), i in index.items()
         if (layer + 1, row, column) in index
     ]
-    if not pairs:
-        return np.empty(0)
-    here, there = np.array(pairs).T
-    return np.asarray(np.linalg.norm(error[there] - error[here], axis=-1)).ravel()
+    return np.array(pairs, np.intp).reshape(-1, 2)
 
 
 def _seams(

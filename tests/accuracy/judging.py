@@ -1,0 +1,190 @@
+"""What a run is worth: its errors against the truth, and what its report named, missed and made up.
+
+Places are sets of layers of the truth. A z of the result is brought back to them by the time stamp
+in its layer id, so that layers in a wrong order are told from layers that lie wrong.
+"""
+
+import re
+
+from scripts.lib import files
+from scripts.lib import truth as truths
+from scripts.lib.verdicts import GOOD
+
+WRONG_PX = 1.0  # a step from a layer to the next one that a person sees: it has to be named
+TRUE_PX = 0.5  # from here on a finding at a step is true
+MOST = 12  # layers of a place that is meant to be everywhere
+Z = re.compile(r"\bz ((?:\d+(?:(?:-| to )\d+)?(?:, )?)+)")
+RUN = re.compile(r"(\d+)(?:(?:-| to )(\d+))?")
+STAMP = re.compile(r"\d\d-\d\d-\d\d_\d{6}")
+SPREADS = {"rms_px", "max_px"}
+
+
+def row(work, truth, entry, *, stopped):
+    """Give figures, verdict and findings of a run; `stopped` is its last message when it ended."""
+    told, state = verdict(work, stopped)
+    figures = figures_of(work, truth)
+    layers = Layers(work, truth)
+    steps = {k: px for k, px in steps_of(work, truth).items() if layers.neighbours(k)}
+    must, may = (places_of(entry.get(kind, ()), truth) for kind in ("must", "may"))
+    return figures | {
+        "verdict": state,
+        "findings": told,
+        **judged(told, [*told, *quietly_named(work)], layers, steps, must=must, may=may),
+        "silent": state == GOOD and figures.get("relative", {}).get("max_px", 0) > WRONG_PX,
+    }
+
+
+def judged(told, named, layers, steps, *, must, may):
+    """Give what is false of what was told, and which places and steps nothing names."""
+    true = [{k, k + 1} for k, px in steps.items() if px > TRUE_PX]
+
+    def missing(place):
+        return not any(met(layers.of(text), [place]) for text in named)
+
+    return {
+        "false": [text for text in told if not met(layers.of(text), [*must, *may, *true])],
+        "missed": [f"layer {spelt(place)}" for place in must if missing(place)],
+        "unnamed": [
+            f"layer {k} to {k + 1}: {px:.1f} px"
+            for k, px in sorted(steps.items())
+            if px > WRONG_PX and missing({k, k + 1})
+        ],
+    }
+
+
+def spelt(place):
+    return f"{min(place)}" if len(place) == 1 else f"{min(place)} to {max(place)}"
+
+
+# ---- figures ---------------------------------------------------------------------------------
+
+
+def solved(work):
+    """Give the affines of a run by the truth's tile ids; None when it was not solved."""
+    path = work / "solve/transforms.json.gz"
+    return truths.solved_tiles(files.read_json(path)["tiles"]) if path.exists() else None
+
+
+def figures_of(work, truth):
+    """Give the errors of a run, beside those of the stage positions of the same tiles."""
+    path, depth = work / "solve/transforms.json.gz", work / "zcorr/Zcoords.txt"
+    if not path.exists():
+        return {}
+    found = truths.figures(
+        truth,
+        transforms=files.read_json(path)["tiles"],
+        layers=layer_ids(work),
+        corrected=truths.read_z_coords(depth) if depth.exists() else None,
+    )
+    out = {kind: spread(found.get(kind)) for kind in ("relative", "absolute", "seams")}
+    out |= {"tiles_missing": found["tiles_missing"], "z": found.get("z")}
+    nominal = found["nominal"]
+    return out | {
+        "nominal": {kind: spread(nominal.get(kind)) for kind in ("relative", "absolute")}
+        | {"z": nominal.get("z")}
+    }
+
+
+def spread(figures):
+    return figures and {name: value for name, value in figures.items() if name in SPREADS}
+
+
+def steps_of(work, truth):
+    """Give the largest error, px, of the step from each layer of the truth to the next one."""
+    affines = solved(work)
+    if affines is None:
+        return {}
+    out = {}
+    for (layer, _row, _column), px in truths.step_errors(truth, affines).items():
+        out[layer] = max(px, out.get(layer, 0.0))
+    return out
+
+
+def layer_ids(work):
+    path = work / "ingest/layers.tsv"
+    rows = files.read_table(path) if path.exists() else []
+    return [(int(row["z"]), row["layer_id"]) for row in rows]
+
+
+# ---- what was said ---------------------------------------------------------------------------
+
+
+def verdict(work, stopped):
+    """Give the findings that count and the state of the whole; those of a run that stopped too."""
+    path = work / "report/summary.json"
+    if stopped and not path.exists():
+        return [" ".join(stopped.split())], "stopped"
+    found = files.read_json(path)["verdict"] if path.exists() else {"reasons": [], "state": None}
+    before = [" ".join(stopped.split())] if stopped else []
+    return [*before, *found["reasons"]], found["state"]
+
+
+def quietly_named(work):
+    """Give what the report shows of single tiles and what changes no verdict."""
+    path = work / "report/summary.json"
+    if not path.exists():
+        return []
+    summary = files.read_json(path)
+    tiles = summary["transfer"].get("quarantined", [])
+    said = [f"{one['layer_id']}: tile {one['tile_key']} unreadable" for one in tiles]
+    odd = summary["review"].get("not_ok", [])
+    return said + [f"z {one['z']}: {one['state']}, {one['reason']}" for one in odd]
+
+
+class Layers:
+    """The layers of the truth that a text names by their z or by their time."""
+
+    def __init__(self, work, truth):
+        number = {layer["stamp"]: layer["layer"] for layer in truth["layers"]}
+        self.by_stamp = number
+        self.by_z = {
+            z: number[stamp]
+            for z, name in layer_ids(work)
+            for stamp in STAMP.findall(name)
+            if stamp in number
+        }
+        self.z_of = {layer: z for z, layer in self.by_z.items()}
+
+    def of(self, text):
+        """Give the layers that a text names; none: it is about all of them."""
+        found = {self.by_stamp.get(stamp) for stamp in STAMP.findall(text)}
+        for words in Z.findall(text):
+            for first, last in RUN.findall(words):
+                found |= {self.by_z.get(z) for z in range(int(first), int(last or first) + 1)}
+        return found - {None}
+
+    def neighbours(self, layer):
+        """Tell whether a layer and the next one of the truth follow one another in the result."""
+        z = self.z_of.get(layer), self.z_of.get(layer + 1)
+        return None not in z and abs(z[1] - z[0]) == 1
+
+
+# ---- where -----------------------------------------------------------------------------------
+
+
+def places_of(kinds, truth):
+    return [place for kind in kinds for place in places(kind, truth)]
+
+
+def places(kind, truth):
+    """Give the places that a word of `stresses.yaml` stands for, as sets of layers."""
+    count = len(truth["layers"])
+    middle = count // 2
+    if kind == "damaged":
+        return [set(range(middle, middle + int(truth["stress"][0].partition(":")[2])))]
+    if kind == "corrupt":
+        return [{tile["layer"]} for tile in truth["tiles"] if tile["corrupt"]]
+    return {
+        "middle": [{middle - 1, middle}],
+        "layer": [{middle - 1, middle, middle + 1}],
+        "join": [{0, middle - 1, middle, count - 1}],
+        "all": [set(range(count))],
+    }[kind]
+
+
+def met(layers, wanted):
+    """Tell whether what is said of some layers is at one of the places.
+
+    What names no layer is said of all of them, and is right where most may be named.
+    """
+    return any(layers & place if layers else len(place) >= MOST for place in wanted)

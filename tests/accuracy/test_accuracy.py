@@ -1,0 +1,218 @@
+"""What `make accuracy` says of a run, on fabricated runs: no acquisition, no workflow."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from scipy import ndimage
+
+from scripts.lib import files, geometry
+from scripts.lib import truth as truths
+from tests.accuracy import judging, page, peers, run
+
+TABLE = yaml.safe_load(run.TABLE.read_text())
+COUNT = 12
+STAMPS = [f"21-07-31_00{k:02d}40" for k in range(COUNT)]
+SIDE = 100
+
+
+@pytest.fixture
+def truth():
+    tiles = [
+        {"tile_id": f"{stamp}_0-0-0", "layer": k, "row": 0, "column": 0, "kind": "tissue"}
+        | {"corrupt": None, "stage_xy": [0.0, 0.0], "true_affine": [1, 0, 0, 1, 0.1 * k, 0.2 * k]}
+        for k, stamp in enumerate(STAMPS)
+    ]
+    return {
+        "format": truths.FORMAT,
+        "parameters": {"tile_width": SIDE, "tile_height": SIDE, "overlap": 0.2}
+        | {"scan": [3.0, 12.0, 2.0, 60.0]},
+        "layers": [
+            {"layer": k, "stamp": stamp, "z_true": float(k)} for k, stamp in enumerate(STAMPS)
+        ],
+        "tiles": tiles,
+        "stress": ["turn:1"],
+    }
+
+
+@pytest.fixture
+def finished(tmp_path, truth):
+    """Leave what a run leaves: layers that lie `off` px from some layer on, and a report."""
+
+    def make(*, off=0.0, start=COUNT // 2, reasons=(), state="good", order=range(COUNT)):
+        rows = [
+            {"z": z, "layer_id": f"Merlin-6284_{STAMPS[k]}", "align_h5": ""}
+            for z, k in enumerate(order, start=1)
+        ]
+        files.write_table(tmp_path / "ingest/layers.tsv", ("z", "layer_id", "align_h5"), rows)
+        # there and back: no gauge can explain it
+        moved = {start: off, start + 1: 0.0}
+        transforms = {
+            f"{tile['tile_id']}.{z}.0": [1, 0, 0, 1, 0.1 * k + moved.get(k, 0.0), 0.2 * k]
+            for z, k in enumerate(order, start=1)
+            for tile in [truth["tiles"][k]]
+        }
+        files.write_json(tmp_path / "solve/transforms.json.gz", {"tiles": transforms})
+        summary = {
+            "verdict": {"state": state, "reasons": list(reasons)},
+            "transfer": {"quarantined": []},
+            "review": {"not_ok": []},
+        }
+        files.write_json(tmp_path / "report/summary.json", summary)
+        return tmp_path
+
+    return make
+
+
+def test_a_right_result_without_findings_is_as_expected(finished, truth):
+    row = judging.row(finished(), truth, {}, stopped=None)
+    assert row["relative"]["max_px"] < 1e-6
+    kinds = ("false", "missed", "unnamed", "findings")
+    assert [row[kind] for kind in kinds] == [[], [], [], []]
+    assert (row["silent"], row["verdict"], row["tiles_missing"]) == (False, "good", 0)
+
+
+def test_a_wrong_step_that_nothing_names_is_silent(finished, truth):
+    row = judging.row(finished(off=3.0), truth, {}, stopped=None)
+    assert row["silent"]
+    assert row["unnamed"] == ["layer 5 to 6: 3.0 px", "layer 6 to 7: 3.0 px"]
+
+
+def test_a_wrong_step_has_to_be_named_at_its_place(finished, truth):
+    here, there = "solve: z 6 to 7: layers do not meet", "solve: z 2 to 3: layers do not meet"
+    row = judging.row(finished(off=3.0, reasons=[here], state="look"), truth, {}, stopped=None)
+    assert not row["silent"]
+    # layers 5 and 6 are z 6 and 7: the step back, from layer 6 on, is met by its first layer
+    assert (row["unnamed"], row["false"]) == ([], [])
+    row = judging.row(finished(off=3.0, reasons=[there], state="look"), truth, {}, stopped=None)
+    assert (len(row["unnamed"]), row["false"]) == (2, [there])
+
+
+def test_what_may_be_named_is_not_false_and_what_must_be_is_missed(finished, truth):
+    said = "zcorr: z 7: correlation with next 0.5"
+    work = finished(reasons=[said], state="look")
+    assert judging.row(work, truth, {}, stopped=None)["false"] == [said]
+    assert judging.row(work, truth, {"may": ["middle"]}, stopped=None)["false"] == []
+    assert judging.row(work, truth, {"must": ["middle"]}, stopped=None)["missed"] == []
+    row = judging.row(finished(), truth, {"must": ["middle"]}, stopped=None)
+    assert row["missed"] == ["layer 5 to 6"]
+
+
+def test_a_run_that_stopped_has_its_message_as_finding(tmp_path, truth):
+    message = f"✗ check_contrast failed\n  contrast flips at Merlin-6284_{STAMPS[6]}"
+    row = judging.row(tmp_path, truth, {"must": ["middle"]}, stopped=message)
+    assert (row["verdict"], row["missed"], row["false"]) == ("stopped", [], [])
+    assert "relative" not in row
+
+
+def test_layers_in_a_wrong_order_are_no_steps_of_the_result(finished, truth):
+    order = [*range(6, COUNT), *range(6)]
+    layers = judging.Layers(finished(order=order), truth)
+    assert (layers.neighbours(5), layers.neighbours(6)) == (False, True)
+    assert layers.of("z 6 to 7") == {COUNT - 1, 0}
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("solve: z 3 to 5: off", {2, 3, 4}),
+        ("z 1-2, 5, 7-8: gone", {0, 1, 4, 6, 7}),
+        ("review: the gate is closed", set()),
+        (f"layer Merlin-6284_{STAMPS[3]} flips", {3}),
+        ("z 90: not there", set()),
+    ],
+)
+def test_places_are_read_from_the_words(finished, truth, text, wanted):
+    assert judging.Layers(finished(), truth).of(text) == wanted
+
+
+def test_steps_by_place_have_the_maximum_of_the_score(truth):
+    rng = np.random.default_rng(3)
+    affines = {tile["tile_id"]: [1, 0, 0, 1, *rng.normal(0, 1, 2)] for tile in truth["tiles"]}
+    steps = truths.step_errors(truth, affines)
+    assert sorted(steps) == [(k, 0, 0) for k in range(COUNT - 1)]
+    score = truths.score(truth, {"tiles": affines})
+    assert max(steps.values()) == pytest.approx(score["relative"]["max"])
+
+
+def test_the_chain_of_the_peer_leads_from_corrected_pixels_to_the_world():
+    rng = np.random.default_rng(4)
+    big = ndimage.gaussian_filter(rng.standard_normal((140, 140)), 3)
+    moves = np.array([[0.0, 0.0], [2.0, -1.0], [5.0, 3.0]])
+    images = [big[20 + int(y) : 120 + int(y), 20 + int(x) : 120 + int(x)] for x, y in moves]
+    found = peers.chain(images, peers.MODELS["RIGID_BODY"], left=6)
+    for (x, y), wire in zip(moves, found, strict=True):
+        at = geometry.apply(geometry.from_wire(wire), np.array([[56.0, 50.0]]))
+        np.testing.assert_allclose(at, [[50 + x, 50 + y]], atol=0.1)
+
+
+def test_the_peer_sees_tiles_without_the_distortion_of_the_scan(truth):
+    u = np.arange(SIDE, dtype=float)
+    a, b, c, d = truth["parameters"]["scan"]
+    corrected = u + a * np.exp(-u / b) + c * np.exp(-u / d)
+    drawn = peers.straight(np.tile(corrected, (4, 1)), truth)
+    wanted = peers.left_px(truth) + np.arange(drawn.shape[1])
+    np.testing.assert_allclose(drawn[:, 1:-1], np.tile(wanted[1:-1], (4, 1)), atol=0.05)
+
+
+def test_every_word_of_the_table_is_known(truth):
+    for name, entry in TABLE["stresses"].items():
+        stressed = truth | {"stress": [entry["stress"]] if "stress" in entry else []}
+        for kind in (*entry.get("must", ()), *entry.get("may", ())):
+            judging.places(kind, stressed)
+        run.config_of(TABLE, entry, run.OUT / name)
+        if "on_stop" in entry:
+            assert run.answers(entry["on_stop"], truth)
+
+
+def test_a_row_that_is_there_is_not_run_again(tmp_path, monkeypatch, truth):
+    for name in ("stress.py", *run.files_of(TABLE)):
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    ran = []
+    monkeypatch.setattr(run, "measured", lambda _t, *key, **_: ran.append(key) or fake(*key))
+    monkeypatch.setattr(page, "write", lambda *_: None)
+    argv = ["--data", tmp_path / "data", "--out", tmp_path, "--stress", "none", "turn"]
+    argv = [*map(str, argv), "--volume", "fib25", "--seed", "1"]
+    run.main([*argv, "2"])
+    run.main([*argv, "3"])
+    assert [key[2] for key in ran] == [1, 1, 2, 2, 3, 3]
+    assert len(json.loads((tmp_path / "accuracy.json").read_text())) == 6
+
+
+def fake(name, volume, seed, **more):
+    spread = {"rms_px": 0.2, "max_px": 0.9}
+    return {
+        "stress": name, "volume": volume, "seed": seed, "code": "abc", "failed": None, "wall_s": 9,
+        "relative": spread, "absolute": spread, "silent": False, "verdict": "look",
+        "findings": ["solve: z 6: a | b"], "false": [], "missed": [], "unnamed": [],
+    } | more  # fmt: skip
+
+
+def test_without_the_data_the_command_says_so(tmp_path):
+    with pytest.raises(SystemExit, match="has no stress.py, fib25/fib25_250.h5"):
+        run.main(["--data", str(tmp_path)])
+
+
+def test_the_page_keeps_its_other_text_and_marks_where_the_peer_is_better(tmp_path):
+    path = tmp_path / "accuracy.md"
+    path.write_text(f"# Title\n\n{page.BEGIN}\nold\n{page.END}\n\n## More\n")
+    peer = {"model": "AFFINE", "relative": {"rms_px": 0.1, "max_px": 0.3}}
+    peer["absolute"] = {"rms_px": 3.0, "max_px": 5.0}
+    rows = [
+        fake("turn", "fib25", 1, pystackreg=peer),
+        fake("none", "celegans", 1, false=["z 3: made up"], silent=True),
+    ]
+    page.write(path, rows, TABLE)
+    page.write(path, rows, TABLE)
+    text = path.read_text()
+    assert text.startswith("# Title\n")
+    assert text.endswith("## More\n")
+    assert "old" not in text
+    assert text.count(page.BEGIN) == 1
+    assert "**0.10 / 0.3; 3.00 / 5.0**" in text
+    assert "**silent** look" in text
+    assert "- none, celegans, seed 1: false: z 3: made up" in text
+    assert text.index("| none |") < text.index("| turn |")
