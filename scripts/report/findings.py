@@ -36,7 +36,16 @@ def findings(evidence: Evidence, figures: Mapping[str, Any], rules: Rules) -> li
     list of Finding
         At most `MOST_PER_KIND` of each kind that stands out.
     """
-    parts = (_gaps, _closed_gate, _loose_tiles, _problems, _quarantined, _residuals, _dips)
+    parts = (
+        _gaps,
+        _elsewhere,
+        _closed_gate,
+        _loose_tiles,
+        _problems,
+        _quarantined,
+        _residuals,
+        _dips,
+    )
     noticed = [finding for part in parts for finding in part(evidence)]
     agreed = agreeing.findings(evidence, rules.align, rules.final, rules.z_range)
     return ordered(
@@ -78,6 +87,21 @@ def _quarantined(evidence: Evidence) -> Iterator[Finding]:
             f"tile {row['tile_key']} could not be read: {reason}",
             row["layer_id"],
             "copy the file from the microscope again, or leave the hole",
+        )
+
+
+def _elsewhere(evidence: Evidence) -> Iterator[Finding]:
+    """Yield what the wide search found where the stage positions did not say."""
+    for row in evidence["wide"].rows()[:MOST_PER_KIND]:
+        z, away = (row["z_first"], row["z_last"]), (row["dx_px"], row["dy_px"])
+        yield Finding(
+            "match",
+            f"{row['tiles']} tiles (cells {row['cells']}) were found {away[0]}, {away[1]} px from"
+            f" their stage positions, and joined by {row['pairs']} pairs",
+            f"z {spans(range(z[0], z[1] + 1))}",
+            "nothing to do; ingest.stage_offsets would correct the positions",
+            lines=f"ingest:\n  stage_offsets:\n    - {{z_first: {z[0]}, z_last: {z[1]},"
+            f" x_px: {away[0]}, y_px: {away[1]}}}\n",
         )
 
 

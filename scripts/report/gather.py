@@ -38,6 +38,11 @@ TABLES: dict[str, tuple[str, Kinds]] = {
     ),
     "restarts": ("ingest/restarts.tsv", {"z": int, "reason": str}),
     "chunks": ("ingest/chunks.tsv", {"chunk": str, "z_first": int, "z_last": int}),
+    "wide": (
+        "match/wide/parts.tsv",
+        {"z_first": int, "z_last": int, "cells": str, "tiles": int}
+        | {"dx_px": int, "dy_px": int, "pairs": int},
+    ),
     "review": (
         "review/tiles.tsv",
         {"tile_id": str, "z": int, "row": int, "column": int, "cluster": int}

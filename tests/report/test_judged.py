@@ -56,6 +56,19 @@ def test_residuals_are_judged_in_px(good, factor, state):
     assert bool(reasons) == (state != GOOD)
 
 
+def test_a_layer_found_away_from_its_stage_position_is_a_note_with_its_entry(good):
+    row = {"z_first": 11, "z_last": 12, "tiles": 4, "dx_px": -500, "dy_px": 3, "pairs": 44}
+    table = Table({k: np.array([v]) for k, v in row.items()} | {"cells": np.array(["0,0 0,1"])})
+    made = dataclasses.replace(good, tables=dict(good.tables) | {"wide": table})
+    figures, found = judge(made)
+    (note,) = [one for one in found if "stage positions" in one.what]
+    assert (note.where, note.state, figures["match"]["status"]) == ("z 11-12", GOOD, GOOD)
+    entry = yaml.safe_load(note.lines)["ingest"]["stage_offsets"]
+    assert entry == [{"z_first": 11, "z_last": 12, "x_px": -500, "y_px": 3}]
+    schema = yaml.safe_load(SCHEMA.read_text())["properties"]["ingest"]
+    assert faults({"stage_offsets": entry}, schema) == []
+
+
 LIMITED = [
     ("solved", "rms_px", "residual_px", "median of tiles", "median"),
     ("solved", "rms_px", "tile_residual_px", "the matches of 1 tiles disagree", "one"),
