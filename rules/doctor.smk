@@ -1,4 +1,4 @@
-# Faults that are known before anything is done: `snakemake doctor`, and the start of every run.
+# Faults that are known before anything is done: target `doctor`, and the start of every run.
 EXAMINED = "acquisition transfer ingest review correct".split()
 
 

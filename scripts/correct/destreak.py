@@ -3,7 +3,7 @@
 Streaks (curtains) are straight: in the spectrum they lie in a narrow band through the middle, at
 right angles to them. The band's width and the lowest frequency that goes are set in physical units,
 so the same numbers serve every tile size and every pixel size. The mean of a tile stays.
-``snakemake destreak_proposal`` finds good numbers.
+target ``destreak_proposal`` finds good numbers.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lib import commands
-from scripts.lib.verdicts import ABSENT, GOOD, LOOK, NOT_GOOD, worst
+from scripts.lib.verdicts import ABSENT, GOOD, LOOK, NOT_GOOD
 
 # target -> (what it made, target that comes next); no next: nothing is left to do
-_MADE = {
+MADE = {
     "transfer": ("transfer/layers.tsv", "ingest"),
     "ingest": ("ingest/layers.tsv", "match"),
     "match": ("match/summary.json", "review"),
@@ -27,6 +27,11 @@ _MADE = {
     "promote_region": ("exports", ""),
     "cleanup_listing": ("cleanup/listing.tsv", ""),
     "cleanup": ("cleanup/removed.tsv", ""),
+    "doctor": ("doctor/doctor.json", "transfer"),
+    "report_so_far": ("report/so_far.html", ""),
+    "match_trial": ("match/trial/index.html", ""),
+    "solve_compare": ("solve/compare.html", ""),
+    "destreak_proposal": ("correct/destreak_proposal.html", ""),
 }
 _SIGN = {GOOD: "✓", LOOK: "!", NOT_GOOD: "✗"}
 
@@ -50,9 +55,9 @@ def lines(work: Path, targets: Sequence[str]) -> list[str]:
         return [verdict(_read(work / "report/summary.json")), *_whole(work)]
     found: list[str] = []
     for target in targets:
-        made, _ = _MADE.get(target, (target, ""))
+        made, _ = MADE.get(target, (target, ""))
         found.append(f"✓ {target} is done: {work / made}")
-    following = _MADE.get(targets[-1], ("", ""))[1]
+    following = MADE.get(targets[-1], ("", ""))[1]
     if targets[-1] == "report":
         found[-1] = verdict(_read(work / "report/summary.json"))
         found.append(f"report: {work / 'report/index.html'}")
@@ -72,26 +77,14 @@ def verdict(summary: Mapping[str, Any]) -> str:
     Returns
     -------
     str
-        The worst state of all stages, and the stages in it, with their reasons.
+        Its state, with all reasons where it is not good.
     """
-    blocks = {
-        stage: block
-        for stage, block in summary.items()
-        if isinstance(block, dict) and "status" in block
-    }
-    state = worst(block["status"] for block in blocks.values())
+    found = summary.get("verdict", {})
+    state = found.get("state", ABSENT)
     if state == ABSENT:
         return f"! {LOOK}: there is no verdict in report/summary.json"
     line = f"{_SIGN[state]} {state}"
-    if state == GOOD:
-        return line
-    named = (_reasons(stage, b) for stage, b in blocks.items() if b["status"] == state)
-    return f"{line}: {'; '.join(named)}"
-
-
-def _reasons(stage: str, block: Mapping[str, Any]) -> str:
-    reasons = [str(each) for each in block.get("reasons", [])]
-    return f"{stage}: {', '.join(reasons)}" if reasons else stage
+    return line if state == GOOD else f"{line}: {'; '.join(map(str, found['reasons']))}"
 
 
 def _whole(work: Path) -> list[str]:

@@ -18,19 +18,21 @@ def started(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("states", "line"),
+    ("verdict", "line"),
     [
-        ({"match": "good", "solve": "good"}, "✓ good"),
-        ({"match": "good", "solve": "absent"}, "✓ good"),
-        ({"match": "look", "solve": "good"}, "! look: match: a, b"),
-        ({"match": "look", "solve": "not good"}, "✗ not good: solve: a, b"),
-        ({}, "! look: there is no verdict in report/summary.json"),
-        ({"match": "absent"}, "! look: there is no verdict in report/summary.json"),
+        ({"state": "good", "reasons": []}, "✓ good"),
+        ({"state": "look", "reasons": ["match: a", "solve: b"]}, "! look: match: a; solve: b"),
+        ({"state": "not good", "reasons": ["solve: b"]}, "✗ not good: solve: b"),
+        ({"state": "absent", "reasons": []}, "! look: there is no verdict in report/summary.json"),
     ],
 )
-def test_the_verdict_is_the_worst_of_the_stages_with_its_reasons(states, line):
-    blocks = {stage: {"status": each, "reasons": ["a", "b"]} for stage, each in states.items()}
-    assert ending.verdict({"volume": "v", "costs": {"jobs": 1}} | blocks) == line
+def test_the_verdict_is_that_of_the_report_with_its_reasons(verdict, line):
+    other = {"solve": {"status": "not good", "reasons": ["of another time"]}}
+    assert ending.verdict({"volume": "v", "verdict": verdict} | other) == line
+
+
+def test_a_report_without_a_verdict_is_worth_a_look():
+    assert ending.verdict({}).startswith("! look: there is no verdict")
 
 
 def test_a_stage_ends_with_what_it_made_and_what_comes_next(tmp_path):
@@ -41,7 +43,7 @@ def test_a_stage_ends_with_what_it_made_and_what_comes_next(tmp_path):
 
 def test_the_whole_ends_with_verdict_report_volumes_and_promotion(tmp_path):
     for name, content in {
-        "report/summary.json": {"solve": {"status": "good"}},
+        "report/summary.json": {"verdict": {"state": "good", "reasons": []}},
         "export/volume.json": {"targets": [{"path": "v.n5/em"}, {"path": "v.zarr/em"}]},
     }.items():
         (tmp_path / name).parent.mkdir()

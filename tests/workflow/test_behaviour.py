@@ -1,13 +1,21 @@
 """What a person meets: listing, stopping at a stage, resuming, changing one parameter."""
 
+import html
 import json
+import os
 import re
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
+import cv2
+import numpy as np
 import pytest
 import yaml
+from werkzeug.test import Client
 
-from tests.workflow.conftest import executed
+from scripts.render_ws.app import create_app
+from tests.workflow.conftest import MASKED_PX, NASTY, executed
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
@@ -77,6 +85,38 @@ def test_the_run_ends_with_a_report_and_volumes(history):
     assert list(work.glob("*.zarr/recon-1/em/fibsem-uint8/s0/.zarray"))
 
 
+def test_tiles_layers_and_volumes_come_over_the_service_from_a_folder_of_any_name(history):
+    work = history.volume.work
+    assert NASTY in str(work)
+    service = Client(create_app(work / "render-ws.db", files=work))
+    stack = "/render-ws/v1/owner/demo/project/demo/stack/v1_acquire_trimmed_align"
+    spec = service.get(f"{stack}/z/2/tile-specs").json[0]
+    tile = picture(service.get(f"{stack}/tile/{spec['tileId']}/png-image"))
+    assert not tile[..., 3][:, :MASKED_PX].any()
+    inside = tile[8:-8, 8:-8]  # the scan correction bends the edges
+    assert inside[..., 3].all()
+    assert np.ptp(inside[..., 0]) > 50
+    layer = picture(service.get(f"{stack}/z/2/box/0,0,300,300,1/png-image"))
+    assert layer[..., 3].mean() > 200
+    level = service.get("/files/demo.n5/em/fibsem-uint8/s0/attributes.json", buffered=True)
+    assert json.loads(level.data)["blockSize"] == [64, 64, 5]
+
+
+def picture(answer):
+    """Pixels of an answer, y, x, channel."""
+    assert answer.status_code == 200, answer.text
+    return cv2.imdecode(np.frombuffer(answer.data, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def test_links_of_the_report_lead_to_files_whatever_the_folder_is_called(history):
+    page = history.volume.work / "report/index.html"
+    links = re.findall(r'(?:href|src)="([^"#]+)"', page.read_text())
+    local = [each for each in map(html.unescape, links) if not re.match(r"\w+:", each)]
+    assert local
+    for each in local:
+        assert (page.parent / unquote(each.partition("#")[0])).exists(), each
+
+
 def test_no_output_names_a_folder_of_this_machine(history):
     named = [
         path
@@ -122,12 +162,26 @@ def test_a_region_is_beside_the_whole_and_takes_its_own_chunks_alone(history):
     assert rules_of(dry) & {"render_slab", "plan_export", "make_report"} == set()
 
 
+@contextmanager
+def unreadable(files):
+    """Put zeros into files, whose sizes and times stay."""
+    kept = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+    try:
+        for path, (content, at) in kept.items():
+            path.write_bytes(bytes(len(content)))
+            os.utime(path, ns=(at, at))
+        yield
+    finally:
+        for path, (content, at) in kept.items():
+            path.write_bytes(content)
+            os.utime(path, ns=(at, at))
+
+
 def test_another_channel_of_a_16_bit_volume_is_exported_with_the_first(history, acquisition):
     deep = "correct={steps: [16bit], 16bit: {channels: [0, 1]}}"
-    # these files have one channel, as the doctor would say: they are archived for the moment
-    archived = (acquisition / "dat").rename(acquisition.parent / "archived")
-    dry = history.volume.snakemake("--dry-run", "export", "--config", deep)
-    archived.rename(acquisition / "dat")
+    # these files have one channel, as the doctor would say: it cannot read them for the moment
+    with unreadable(acquisition.rglob("*.dat")):
+        dry = history.volume.snakemake("--dry-run", "export", "--config", deep)
     assert dry.returncode == 0, dry.stdout
     wanted = {"plan_sixteen_bit", "publish_channel", "render_slab", "render_part", "close_part"}
     assert wanted <= rules_of(dry)
