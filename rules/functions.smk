@@ -1,5 +1,9 @@
 # Input functions and params of single stages: what needs Snakemake's checkpoints. All else is in scripts/lib/flow.py.
 # what waits on the scope and in the folders is asked where Snakemake runs: the answer decides what to run
+from snakemake.logging import logger
+
+from scripts.lib.job import remember_needs
+from scripts.lib.service import session
 from scripts.match import presets
 from scripts.transfer import doctor as examination
 from scripts.transfer import state
@@ -7,10 +11,24 @@ from scripts.transfer import state
 
 def examine_before_start():
     """Stop before the first job, with all findings, when one of them is an error."""
+    # a transfer goes on without the service; a dry run asks nobody
+    dry = dry_run.is_one(workflow)
+    ask = not dry and set(workflow.dag_settings.targets) != {"transfer"}
     try:
-        examination.require(examination.examine(config, Path(DAT_ROOT), Path(WORK_DIR)))
+        found = examination.examine(config, Path(DAT_ROOT), Path(WORK_DIR), ask=ask)
+        examination.require(found)
     except UserError as error:
         raise WorkflowError(f"{error}{OF_THE_DEMO}") from None
+    remember_needs(examination.needs(found))
+
+
+def warn_of_loopback():
+    """Say that the jobs of a cluster reach a service on loopback on this host alone."""
+    url = os.environ.get("RENDER_WS_URL", "")
+    if workflow.non_local_exec and session.is_loopback(url):
+        logger.warning(
+            f"render.url is {url}: only jobs on this host reach it. Set render.url to a name that all nodes know."
+        )
 
 
 def waiting_on_scope(wildcards):

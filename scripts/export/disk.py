@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scripts.export.slabs import Plan
-from scripts.lib.job import UserError
+from scripts.lib.job import UserError, needs
 from scripts.lib.volumes import multiscale
 
 _MENDABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
@@ -34,9 +34,10 @@ def reported() -> Iterator[None]:
         if code not in _MENDABLE:
             raise
         where = getattr(error, "filename", None) or "the volume's folder"
+        full = needs() if code in (errno.ENOSPC, errno.EDQUOT) else ""
         raise UserError(
-            f"export: {where} cannot be written: {os.strerror(code)}. Mend that and start the"
-            " same command again: finished blocks stay, and the job goes on behind them."
+            f"export: {where} cannot be written: {os.strerror(code)}{full}. Mend that and start"
+            " the same command again: finished blocks stay, and the job goes on behind them."
         ) from error
 
 

@@ -7,6 +7,7 @@ a param, so that another way to start re-runs nothing.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 from collections.abc import Sequence
@@ -14,21 +15,19 @@ from collections.abc import Sequence
 _REMEMBERED = "VOLUME_COMMAND"
 # options that say which volume and where to run; all others were meant for one run
 _CONFIG = ("--configfile", "--configfiles")
-_KEPT = {"--profile", *_CONFIG, "--config", "--snakefile", "-s", "--cores"}
-_KEPT |= {"-c", "--jobs", "-j", "--directory", "-d"}
+_SEVERAL = {*_CONFIG, "--config"}  # take any number of values
+_ONE = {"--profile", "--snakefile", "-s", "--cores", "-c", "--jobs", "-j", "--directory", "-d"}
 # of a job that was started by hand, or where the environment got lost: what is to be filled in
 _UNKNOWN = ["--profile", "PROFILE", "--configfile", "CONFIG"]
 
 
-def kept(argv: Sequence[str], targets: Sequence[str]) -> list[str]:
+def kept(argv: Sequence[str]) -> list[str]:
     """Return the arguments of Snakemake that hold for every command of a volume.
 
     Parameters
     ----------
     argv
         Arguments that Snakemake was started with.
-    targets
-        Those among them that are targets.
 
     Returns
     -------
@@ -36,28 +35,29 @@ def kept(argv: Sequence[str], targets: Sequence[str]) -> list[str]:
         Options that say which volume and where to run, with their values.
     """
     found: list[str] = []
-    keeping = False
+    values = 0.0  # that may still belong to the option before
     for each in argv:
         if each.startswith("-"):
-            keeping = each.partition("=")[0] in _KEPT
-        elif each in targets:
-            continue
-        if keeping:
+            option, equals, _ = each.partition("=")
+            most = math.inf if option in _SEVERAL else 0 if equals else 1
+            mine = option in _SEVERAL or option in _ONE
+            values = most if mine else 0
+        else:
+            mine, values = values > 0, max(values - 1, 0)
+        if mine:
             found.append(each)
     return found
 
 
-def remember(argv: Sequence[str], targets: Sequence[str]) -> None:
+def remember(argv: Sequence[str]) -> None:
     """Keep, for this process and its jobs, how a run was started.
 
     Parameters
     ----------
     argv
         Arguments that Snakemake was started with.
-    targets
-        Those among them that are targets.
     """
-    os.environ[_REMEMBERED] = json.dumps(kept(argv, targets))
+    os.environ[_REMEMBERED] = json.dumps(kept(argv))
 
 
 def run(target: str = "all", *extra: str) -> str:

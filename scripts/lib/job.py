@@ -23,6 +23,7 @@ _DISK = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _CLOSED),
 }
+_NEEDS = "VOLUME_NEEDS"  # in the environment, which jobs inherit: how much space the volume takes
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -78,12 +79,35 @@ def disk(error: OSError) -> str:
     Returns
     -------
     str
-        Path, what is wrong with it, how much is free, and the key of the config.
+        Path, what is wrong with it, how much is free and needed, and the key of the config.
     """
     place = Path(str(error.filename or Path.cwd()))
     remedy = _DISK.get(error.errno or 0, "")
-    free = f" ({_free_gb(place):.1f} GB are free there)" if remedy == _FULL else ""
+    free = f" ({_free_gb(place):.1f} GB are free there{needs()})" if remedy == _FULL else ""
     return f"{place.absolute()}: {os.strerror(error.errno or 0)}{free}. {remedy}."
+
+
+def remember_needs(words: str) -> None:
+    """Keep, for this process and its jobs, how much space the volume takes.
+
+    Parameters
+    ----------
+    words
+        With the unit; empty where nothing is known.
+    """
+    os.environ[_NEEDS] = words
+
+
+def needs() -> str:
+    """Return how much space the volume takes.
+
+    Returns
+    -------
+    str
+        The end of a sentence on space; empty where nothing is known.
+    """
+    words = os.environ.get(_NEEDS, "")
+    return f"; the volume needs {words}" if words else ""
 
 
 def _free_gb(place: Path) -> float:

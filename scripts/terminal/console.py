@@ -38,8 +38,7 @@ class Console:
         self._workflow = workflow
         self._terminal: Terminal | None = None
         if workflow.is_main_process:  # the jobs of a run inherit what it remembers
-            settings = workflow.dag_settings
-            commands.remember(sys.argv[1:], sorted(settings.targets) if settings else [])
+            commands.remember(sys.argv[1:])
         logger = logging.getLogger(_LOGGER)
         own = next((each for each in logger.handlers if each.name == _OWN_HANDLER), None)
         if isinstance(own, logging.StreamHandler) and _is_plain(workflow):

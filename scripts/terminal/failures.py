@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.lib.job import needs
+
 _RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ([A-Z]+) ([\w.]+): ", re.MULTILINE)
 _TRACEBACK = "Traceback (most recent call last):"
 _LONGEST_LOG_BYTES = 200_000  # of the end of a log; the last message stands there
@@ -110,8 +112,8 @@ def without_header(text: str) -> str:
     text = _PLACE.sub("", text).strip()
     if system := _SYSTEM.match(text):
         return (
-            f"work_dir: cannot write {system[2]}: {system[1]}. Set work_dir to a folder that can be"
-            " made, and written by whoever runs the workflow, with room for the volumes."
+            f"work_dir: cannot write {system[2]}: {system[1]}{needs()}. Set work_dir to a folder"
+            " that can be made and written by whoever runs the workflow, with room for the volumes."
         )
     return text
 

@@ -8,71 +8,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from scripts.lib.job import UserError
-from scripts.lib.names import LayerName
-from scripts.transfer import scan, space
-from scripts.transfer.dat import DatError, Header, inspect
+from scripts.transfer import doctor_files, doctor_surroundings, scan, space
+from scripts.transfer.finding import ERROR, FACT, NOTE, Case, Finding
 from scripts.transfer.layers import DatFile, Limits, group, name_files
 
-ERROR, NOTE = "error", "note"
-MOST_HEADERS = 200
-# stray files may lie outside of the grid; in a larger share of the layers the grid is wrong
-MOST_STRAY_SHARE = 0.01
 # FIB-SEM images of 16 bit compress to 0.5 to 0.9 of their size: less than this never happens
 LEAST_RAW_SHARE = 0.3
-Layers = Mapping[LayerName, Sequence[DatFile]]
+NEEDS = "space"  # key of the fact
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong (error) or worth a look (note), and the line to change."""
-
-    severity: str
-    key: str
-    found: str
-    expected: str
-    change: str
-    file: str = ""
-
-    def text(self) -> str:
-        """Return the line that a person reads.
-
-        Returns
-        -------
-        str
-            Severity, key, what was expected and found, what to change.
-        """
-        where = f" ({self.file})" if self.file else ""
-        said = f"expected {self.expected}, found {self.found}{where}"
-        return f"{self.severity}: {self.key}: {said}. {self.change}"
-
-
-@dataclass(frozen=True)
-class Case:
-    """A volume: its config, where its `.dat` files lie, and whether layers were converted."""
-
-    config: Mapping[str, Any]
-    dat_root: Path
-    work_dir: Path
-    converted: bool
-
-    @property
-    def filled_later(self) -> bool:
-        """Tell whether it is no fault that there is no `.dat` file.
-
-        Returns
-        -------
-        bool
-            True while a scope fills the folder, and after conversion.
-        """
-        return self.converted or self.config["transfer"]["scope"] is not None
-
-
-def examine(config: Mapping[str, Any], dat_root: Path, work_dir: Path) -> list[Finding]:
+def examine(
+    config: Mapping[str, Any], dat_root: Path, work_dir: Path, *, ask: bool = False
+) -> list[Finding]:
     """Return all findings, errors first.
 
     Parameters
@@ -83,39 +35,43 @@ def examine(config: Mapping[str, Any], dat_root: Path, work_dir: Path) -> list[F
         Folder of the ``.dat`` files.
     work_dir
         The working directory.
+    ask
+        Whether the service and the scope are asked, too.
 
     Returns
     -------
     list of Finding
-        Nothing is changed; of at most `MOST_HEADERS` files the headers are read.
+        Nothing is changed; of a few hundred files at most the headers are read.
     """
     records = ("transfer/plan.tsv", "transfer/layers.tsv")
     converted = any((work_dir / name).exists() for name in records)
     case = Case(config, dat_root, work_dir, converted)
-    findings = [*_work_dir(case), *_decisions(config)]
-    if not dat_root.is_dir() or not os.access(dat_root, os.R_OK | os.X_OK):
-        return _ordered([*findings, *_no_folder(case)])
-    found = scan.dat_files(dat_root)
-    named, misfits = name_files(found)
-    if misfits:
-        findings.append(_misnamed([each.found.path for each in misfits]))
+    findings = [*_work_dir(case), *_decisions(config), *doctor_surroundings.programs(case)]
+    if ask:
+        findings += [*doctor_surroundings.service(), *doctor_surroundings.scope(case)]
+    if dat_root.is_dir() and os.access(dat_root, os.R_OK | os.X_OK):
+        case, found = _files(case)
+    else:
+        found = list(_no_folder(case))
+    return sorted(
+        [*findings, *found, *_space(case)], key=lambda each: (each.severity, each.key, each.file)
+    )
+
+
+def _files(case: Case) -> tuple[Case, list[Finding]]:
+    """Look at the files; gives the case with its layers."""
+    named, misfits = name_files(scan.dat_files(case.dat_root))
+    findings = [_misnamed([each.found.path for each in misfits])] if misfits else []
     try:
-        limits = Limits.of(config["acquisition"])
+        limits = Limits.of(case.config["acquisition"])
     except UserError as error:
         bad = Finding(ERROR, "acquisition", str(error), "a range of layers", "Mend these lines")
-        return _ordered([*findings, bad])
+        return case, [*findings, bad]
     layers = {name: files for name, files in group(named).items() if limits.hold(name)}
     if not layers:
-        return _ordered([*findings, *_no_layers(case, named)])
-    findings += _grid(case, layers)
-    findings += _headers(case, layers)
-    if not converted:
-        findings += _space(case, sum(f.found.size for files in layers.values() for f in files))
-    return _ordered(findings)
-
-
-def _ordered(findings: Iterable[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda each: (each.severity, each.key, each.file))
+        return case, [*findings, *_no_layers(case, named)]
+    case = replace(case, layers=layers)
+    return case, [*findings, *doctor_files.grid(case), *doctor_files.headers(case)]
 
 
 def records(findings: Iterable[Finding]) -> list[dict[str, str]]:
@@ -149,7 +105,8 @@ def require(findings: Sequence[Finding]) -> None:
     """
     errors = sum(each.severity == ERROR for each in findings)
     if errors:
-        lines = [f"{errors} fault(s) known before anything is done:", *(f.text() for f in findings)]
+        told = [each.text() for each in findings if each.severity != FACT]
+        lines = [f"{errors} fault(s) known before anything is done:", *told]
         raise UserError("\n  ".join(lines))
 
 
@@ -210,114 +167,38 @@ def _misnamed(paths: Sequence[str]) -> Finding:
     return Finding(NOTE, "transfer.dat_root", found, "names of tiles", change, paths[0])
 
 
-def _space(case: Case, dat_bytes: int) -> Iterator[Finding]:
-    """Compare the least that the raw HDF5 files can take with what is free."""
-    need = int(dat_bytes * LEAST_RAW_SHARE)
-    words = space.shortage(case.work_dir, need, case.config["transfer"]["free_space_gb"])
-    if words and not case.config["transfer"]["remove_dats"]:
-        expected = f"room for the HDF5 files of {dat_bytes / space.GB:.3f} GB of .dat files"
-        change = "Change work_dir to a larger disk, or free some space"
+def _space(case: Case) -> Iterator[Finding]:
+    """Tell what the volume needs, and compare the least and the most of it with what is free."""
+    if not case.dat_bytes:
+        return
+    need, transfer = space.need(case.config, case.dat_bytes), case.config["transfer"]
+    expected = f"room for {need.text()}"
+    change = "Change work_dir to a larger disk, or free some space"
+    free = space.free_bytes(case.work_dir)
+    yield Finding(FACT, NEEDS, need.text(), f"{free / space.GB:.1f} GB are free", "")
+    if case.converted or transfer["remove_dats"]:
+        return
+    least = int(case.dat_bytes * LEAST_RAW_SHARE)
+    if words := space.shortage(case.work_dir, least, transfer["free_space_gb"]):
         yield Finding(ERROR, "work_dir", words, expected, change)
+    elif need.most_bytes > free - transfer["free_space_gb"] * space.GB:
+        yield Finding(NOTE, "work_dir", f"{free / space.GB:.1f} GB free", expected, change)
 
 
-# ---------------------------------------------------------------------------------------------
-# grid
-# ---------------------------------------------------------------------------------------------
-
-
-def _grid(case: Case, layers: Layers) -> Iterator[Finding]:
-    for key, at in (("rows", "row"), ("columns", "column")):
-        stated = case.config["acquisition"][key]
-        first: dict[int, str] = {}
-        count: dict[int, int] = {}
-        for files in layers.values():
-            for file in files:
-                first.setdefault(getattr(file.name, at), file.found.path)
-            for index in {getattr(file.name, at) for file in files}:
-                count[index] = count.get(index, 0) + 1
-        # one layer may be unfinished
-        most = max(MOST_STRAY_SHARE * len(layers), 0)
-        real = [index for index, n in count.items() if n > most]
-        size = max(real, default=0) + 1
-        name, change = f"acquisition.{key}", f"Set {key}: {size}"
-        if size > stated:
-            found = f"{key} 0 to {size - 1} in the names of the files"
-            yield Finding(ERROR, name, found, f"{stated} as configured", change, first[size - 1])
-        elif size < stated and not case.filled_later:
-            severity = ERROR if len(layers) > 1 else NOTE
-            found = f"only {key} 0 to {size - 1} in {len(layers)} layer(s)"
-            yield Finding(severity, name, found, f"{stated} as configured", change)
-
-
-# ---------------------------------------------------------------------------------------------
-# headers
-# ---------------------------------------------------------------------------------------------
-
-
-def sample(layers: Layers) -> list[DatFile]:
-    """Return at most `MOST_HEADERS` files, evenly spread, the first and last among them.
+def needs(findings: Iterable[Finding]) -> str:
+    """Return how much space the volume needs.
 
     Parameters
     ----------
-    layers
-        Files by layer.
+    findings
+        What was found.
 
     Returns
     -------
-    list of DatFile
-        In order of the layers.
+    str
+        In words; empty where nothing is known of it.
     """
-    files = [file for each in layers.values() for file in each]
-    if len(files) <= MOST_HEADERS:
-        return files
-    last = len(files) - 1
-    return [files[round(i * last / (MOST_HEADERS - 1))] for i in range(MOST_HEADERS)]
-
-
-def _headers(case: Case, layers: Layers) -> Iterator[Finding]:
-    read: list[tuple[str, Header]] = []
-    unread: list[str] = []
-    chosen = sample(layers)
-    for file in chosen:
-        try:
-            read.append((file.found.path, inspect(case.dat_root / file.found.path)[0]))
-        except DatError as error:
-            unread.append(str(error))
-    if unread:
-        severity = NOTE if read or case.converted else ERROR
-        found = f"{len(unread)} of {len(chosen)} looked at cannot be read: {unread[0]}"
-        change = "Bring them again, or go on with holes"
-        yield Finding(severity, "transfer.dat_root", found, "whole .dat files", change)
-    dropped = {str(entry.get("drop")) for entry in case.config["ingest"]["layers"]}
-    mine = [(path, h) for path, h in read if not any(each in path for each in dropped)]
-    yield from _pixel_size(case, mine)
-    yield from _channels(case, mine)
-
-
-def _pixel_size(case: Case, read: Sequence[tuple[str, Header]]) -> Iterator[Finding]:
-    """Tell what ingest would refuse: the same limit."""
-    wanted = case.config["acquisition"]["pixel_nm"]
-    limit = case.config["ingest"]["pixel_deviation_pct"] / 100 * wanted
-    far = [(path, h["PixelSize"]) for path, h in read if not abs(h["PixelSize"] - wanted) <= limit]
-    if far:
-        path, size = far[0]
-        found = f"PixelSize {size:g} nm in {len(far)} of {len(read)} headers looked at"
-        change = f"Set pixel_nm: {size:g}, or end the volume before the change"
-        yield Finding(ERROR, "acquisition.pixel_nm", found, f"{wanted:g} nm", change, path)
-
-
-def _channels(case: Case, read: Sequence[tuple[str, Header]]) -> Iterator[Finding]:
-    if not read:
-        return
-    path, header = min(read, key=lambda each: each[1]["ChanNum"])
-    have, correct = header["ChanNum"], case.config["correct"]
-    asked = {"transfer.channel": [case.config["transfer"]["channel"]]}
-    if "16bit" in correct["steps"]:
-        asked["correct.16bit.channels"] = correct["16bit"]["channels"]
-    for key, channels in asked.items():
-        if max(channels, default=0) >= have:
-            found, expected = f"channel {max(channels)}", f"0 to {have - 1} as in the header"
-            yield Finding(ERROR, key, found, expected, f"Mend {key}", path)
+    return next((each.found for each in findings if each.key == NEEDS), "")
 
 
 # ---------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 def main(*, config: dict[str, Any], dat_root: str, passed: str) -> None:
     """Write the findings; stop when there is an error."""
-    findings = doctor.examine(config, Path(dat_root), Path.cwd())
+    findings = doctor.examine(config, Path(dat_root), Path.cwd(), ask=True)
     write_json(Path(passed).with_name("doctor.json"), doctor.records(findings))
     doctor.require(findings)
     for each in findings:

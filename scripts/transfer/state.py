@@ -222,6 +222,33 @@ def copy_fingerprint(
     return str(state.get("ticket", "no flags"))
 
 
+def scope_fault(
+    scope: Mapping[str, Any], acquisition: Mapping[str, Any], work_dir: Path = Path()
+) -> str:
+    """Return why the scope cannot be asked.
+
+    Parameters
+    ----------
+    scope
+        Section ``transfer.scope``.
+    acquisition
+        Section ``acquisition``.
+    work_dir
+        The working directory.
+
+    Returns
+    -------
+    str
+        Empty where it answers, or has nothing more to give.
+    """
+    state = _state(work_dir / COPY_STATE)
+    try:
+        _waiting(scope, acquisition, state, _failed(work_dir / COPIED))
+    except (ScopeError, UserError) as error:
+        return str(error)
+    return ""
+
+
 def _waiting(
     scope: Mapping[str, Any],
     acquisition: Mapping[str, Any],

@@ -13,7 +13,7 @@ def environment(monkeypatch):
 
 
 def test_a_command_keeps_the_volume_and_drops_what_was_for_one_run():
-    commands.remember([*ARGV, "my v.yaml"], ["zcorr"])
+    commands.remember([*ARGV, "my v.yaml"])
     where = "--profile profiles/local --configfile 'my v.yaml'"
     assert commands.run("correct") == f"snakemake correct {where}"
     assert commands.run() == f"snakemake {where}"
@@ -21,6 +21,20 @@ def test_a_command_keeps_the_volume_and_drops_what_was_for_one_run():
     assert commands.module("scripts.review.decide", "--write") == (
         "python -m scripts.review.decide 'my v.yaml' --write"
     )
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "--profile lsf ingest --configfile a.yaml",
+        "ingest --profile lsf --configfile a.yaml --until match --keep-going",
+        "--forcerun infer_z --profile=lsf ingest --configfile a.yaml --rerun-triggers mtime",
+    ],
+)
+def test_targets_are_dropped_wherever_they_stand(argv):
+    commands.remember(argv.split())
+    profile = "--profile=lsf" if "=" in argv else "--profile lsf"
+    assert commands.run("solve") == f"snakemake solve {profile} --configfile a.yaml"
 
 
 @pytest.mark.parametrize(
@@ -33,7 +47,7 @@ def test_a_command_keeps_the_volume_and_drops_what_was_for_one_run():
     ],
 )
 def test_the_config_file_is_that_of_the_run(argv, file):
-    commands.remember(argv, [])
+    commands.remember(argv)
     assert commands.config_file() == file
     assert commands.run("solve").startswith("snakemake solve --")
 

@@ -14,7 +14,7 @@ ARGV = ["zcorr", "--profile", "profiles/local", "--configfile", "my v.yaml"]
 def started(monkeypatch):
     """A run that was started in one way."""
     monkeypatch.setenv("VOLUME_COMMAND", "")
-    commands.remember(ARGV, ["zcorr"])
+    commands.remember(ARGV)
 
 
 @pytest.mark.parametrize(

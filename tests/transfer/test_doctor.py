@@ -1,5 +1,7 @@
 """What the doctor says of a config against folders and files, and of what it says nothing."""
 
+import http.server
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import yaml
 from scripts.lib import flow
 from scripts.lib.job import UserError
 from scripts.lib.schema import validate
-from scripts.transfer import doctor
+from scripts.transfer import doctor, doctor_files, doctor_surroundings, space
 from tests.transfer.synthetic_dat import make_dat
 
 SCHEMA = yaml.safe_load((Path(__file__).resolve().parents[2] / "config/schema.yaml").read_text())
@@ -38,7 +40,7 @@ def dats(tmp_path):
     for layer in range(4):
         for column in range(2):
             name = f"Merlin-1_24-03-07_10000{layer}_0-0-{column}.dat"
-            (root / name).write_bytes(make_dat(pixels))
+            (root / name).write_bytes(make_dat(pixels, first_xy=(7 * column, 0)))
     return root
 
 
@@ -47,7 +49,9 @@ def keys(found, severity="error"):
 
 
 def examined(dats, **sections):
-    return doctor.examine(config(**sections), dats, dats.parent)
+    """Errors and notes."""
+    found = doctor.examine(config(**sections), dats, dats.parent)
+    return [each for each in found if each.severity != "fact"]
 
 
 def test_a_good_volume_has_no_finding(dats):
@@ -96,9 +100,11 @@ def test_a_last_layer_that_is_not_whole_is_none(dats):
 def test_the_pixel_size_of_any_header_counts_as_ingest_does(dats):
     pixels = np.zeros((8, 9, 1), np.int16)
     last = dats / "Merlin-1_24-03-07_100003_0-0-1.dat"
-    last.write_bytes(make_dat(pixels, pixel_nm=8.7))  # within ingest.pixel_deviation_pct
+    last.write_bytes(
+        make_dat(pixels, pixel_nm=8.7, first_xy=(7, 0))
+    )  # within ingest.pixel_deviation_pct
     assert examined(dats) == []
-    last.write_bytes(make_dat(pixels, pixel_nm=9))
+    last.write_bytes(make_dat(pixels, pixel_nm=9, first_xy=(7, 0)))
     (found,) = examined(dats)
     assert (found.key, found.file) == ("acquisition.pixel_nm", last.name)
 
@@ -155,9 +161,9 @@ def test_an_error_stops_with_all_findings_and_a_note_does_not(dats):
 
 
 def test_few_headers_of_many_files_are_read(dats, monkeypatch):
-    monkeypatch.setattr(doctor, "MOST_HEADERS", 3)
+    monkeypatch.setattr(doctor_files, "MOST_HEADERS", 3)
     layers = doctor.group(doctor.name_files(doctor.scan.dat_files(dats))[0])
-    chosen = [file.found.path for file in doctor.sample(layers)]
+    chosen = [file.found.path for file in doctor_files.sample(layers)]
     names = sorted(path.name for path in dats.iterdir())
     assert [chosen[0], chosen[-1]] == [names[0], names[-1]]
     assert len(chosen) == 3
@@ -166,3 +172,157 @@ def test_few_headers_of_many_files_are_read(dats, monkeypatch):
 def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert flow.resolved(tmp_path / "clone", "~/dat") == str(tmp_path.resolve() / "dat")
+
+
+# ---------------------------------------------------------------------------------------------
+# stage positions, thickness
+# ---------------------------------------------------------------------------------------------
+
+
+def rewrite(dats, **of_layer):
+    """Write all files anew; values are functions of layer and column."""
+    pixels = np.zeros((8, 9, 1), np.int16)
+    for path in dats.iterdir():
+        layer, column = int(path.name[-11]), int(path.name[-5])
+        path.write_bytes(make_dat(pixels, **{k: f(layer, column) for k, f in of_layer.items()}))
+
+
+@pytest.mark.parametrize(("step", "severity"), [(9, "error"), (40, "error"), (0, "note")])
+def test_neighbours_that_the_stage_puts_apart_are_named(dats, step, severity):
+    rewrite(dats, first_xy=lambda _, column: (step * column, 0))
+    (found,) = examined(dats)
+    assert (found.severity, found.key) == (severity, "acquisition.columns")
+    assert f"the first of them {step} px apart" in found.found
+    assert "less than 9 px" in found.expected
+
+
+def test_one_layer_whose_stage_was_elsewhere_is_a_note(dats):
+    rewrite(dats, first_xy=lambda layer, column: ((7 if layer else 70) * column, 0))
+    assert keys(examined(dats), "note") == ["acquisition.columns"]
+
+
+def test_old_headers_overlap_by_the_configured_length(dats):
+    rewrite(dats, version=lambda *_: 8, first_xy=lambda *_: (0, 0))
+    assert examined(dats, ingest={"tile_overlap_um": 0.016}) == []
+    (found,) = examined(dats, ingest={"tile_overlap_um": 0})
+    assert (found.severity, found.key) == ("error", "acquisition.columns")
+    assert "ingest.tile_overlap_um" in found.change
+
+
+@pytest.mark.parametrize(("step_nm", "noted"), [(8, False), (14, False), (20, True), (3, True)])
+def test_a_working_distance_that_changes_by_another_step_is_a_note(dats, step_nm, noted):
+    pixels = np.zeros((8, 9, 1), np.int16)
+    for layer in range(8):
+        # a new focus moves all layers after it
+        distance = 3.4 + layer * step_nm * 1e-6 + (0.01 if layer > 5 else 0)
+        for column in range(2):
+            made = make_dat(pixels, first_xy=(7 * column, 0), wd_mm=distance)
+            (dats / f"Merlin-1_24-03-07_10000{layer}_0-0-{column}.dat").write_bytes(made)
+    assert keys(examined(dats), "note") == (["acquisition.z_nm"] if noted else [])
+
+
+# ---------------------------------------------------------------------------------------------
+# room, programs, service, scope
+# ---------------------------------------------------------------------------------------------
+
+
+def test_the_most_that_a_volume_takes_is_a_fact(dats):
+    made = config(export={"formats": ["n5"]})
+    words = doctor.needs(doctor.examine(made, dats, dats.parent))
+    assert words.startswith("up to 0.0 GB")
+    pixels = 1e12 / 2
+    most = space.need(made, 10**12)
+    assert most.hdf5_bytes == pytest.approx(0.9e12 + pixels * 4 / 3)
+    assert most.volumes_bytes == pytest.approx(pixels * 8 / 7)
+    deep = config(correct={"steps": ["16bit"]}, export={"formats": ["n5", "zarr"], "review": True})
+    assert space.need(deep, 10**12).volumes_bytes == pytest.approx(4 * pixels * (8 / 7 + 1 / 3))
+
+
+def test_a_disk_that_may_become_full_is_a_note(dats, monkeypatch):
+    size = sum(path.stat().st_size for path in dats.iterdir())
+    monkeypatch.setattr(space, "free_bytes", lambda _: 10**9 + size)
+    (found,) = examined(dats)
+    assert (found.severity, found.key) == ("note", "work_dir")
+    assert "of exported volumes" in found.expected
+
+
+def test_other_libraries_than_those_of_the_lock_are_a_note(dats, monkeypatch, tmp_path):
+    lock = tmp_path / "lock.txt"
+    lock.write_text("numpy==0.1\n    # via\nrequests==0.1\nnumba==0.2\n")
+    monkeypatch.setattr(doctor_surroundings, "LOCK", lock)
+    (found,) = examined(dats)
+    assert found.severity == "note"
+    assert "numpy" in found.found
+    assert "(lock: 0.1)" in found.found
+    assert "requests" not in found.found
+
+
+def test_the_lock_of_the_project_names_every_library_that_makes_numbers():
+    assert len(doctor_surroundings.pinned(doctor_surroundings.LOCK)) >= 12
+
+
+def asked(monkeypatch, url):
+    monkeypatch.setenv("RENDER_WS_URL", url)
+    monkeypatch.setenv("RENDER_WS_PATIENCE_S", "0")
+    return list(doctor_surroundings.service())
+
+
+def test_a_service_that_does_not_answer_is_an_error_with_its_key(monkeypatch):
+    (found,) = asked(monkeypatch, "http://127.0.0.1:9/render-ws/v1")
+    assert (found.severity, found.key) == ("error", "render.url")
+    assert "no answer from http://127.0.0.1:9/render-ws/v1" in found.text()
+
+
+def test_the_embedded_service_is_not_asked(monkeypatch):
+    assert asked(monkeypatch, "") == []
+    assert asked(monkeypatch, "sqlite:///x.db") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "severity"),
+    [
+        ("/render-ws/v1/versionInfo", b'{"commit": "abc"}', "fact"),
+        ("/render-ws/v1/versionInfo", b"null", "fact"),
+        ("/render-ws/v1/versionInfo", b"<html>a page</html>", "error"),
+        ("/elsewhere", b"", "error"),
+    ],
+)
+def test_the_version_of_a_service_is_a_fact_and_another_answer_an_error(
+    monkeypatch, path, body, severity
+):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == path else 404)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = asked(monkeypatch, f"http://127.0.0.1:{server.server_port}/render-ws/v1")
+        server.shutdown()
+    assert [each.severity for each in found] == [severity]
+    assert found[0].key == "render.url"
+
+
+SCOPE = {"keep_path": "k", "root_dat_path": "r", "data_set_id": "d"}
+
+
+def test_a_scope_that_does_not_answer_is_an_error(dats, tmp_path, monkeypatch):
+    monkeypatch.setenv("RENDER_WS_URL", "")
+    here = SCOPE | {"host": None, "method": "local", "keep_path": str(tmp_path / "none")}
+    found = doctor.examine(config(transfer={"scope": here}), dats, tmp_path, ask=True)
+    assert keys(found) == ["transfer.scope"]
+    assert "No such file" in found[0].found
+    (tmp_path / "none").mkdir()
+    assert keys(doctor.examine(config(transfer={"scope": here}), dats, tmp_path, ask=True)) == []
+
+
+def test_a_program_that_is_not_here_is_an_error(dats, monkeypatch):
+    monkeypatch.setattr(doctor_surroundings.shutil, "which", {"ssh": "/bin/ssh"}.get)
+    away = SCOPE | {"host": "scope.example", "method": "rsync"}
+    (found,) = examined(dats, transfer={"scope": away})
+    assert found.key == "transfer.scope.method"
+    assert "rsync" in found.found

@@ -145,16 +145,18 @@ def test_a_run_that_was_stopped_says_so_and_goes_on_next_time(tmp_path, number, 
     assert again.returncode == 0, again.stdout
 
 
-def test_a_service_that_cannot_be_reached_is_one_line_with_its_key(new_volume):
+def test_a_service_that_cannot_be_reached_is_one_line_with_its_key_before_any_job(new_volume):
     volume = new_volume("unreachable")
     away = {"RENDER_WS_URL": "http://127.0.0.1:9/render-ws/v1", "RENDER_WS_PATIENCE_S": "0"}
     assert volume.snakemake("transfer").returncode == 0
     done = volume.snakemake("ingest", "--keep-going", environment=away)
     lines = done.stdout.rstrip("\n").splitlines()
-    (told,) = [line for line in lines if "render.url: no answer from http://127.0.0.1:9" in line]
+    (told,) = [line for line in lines if "error: render.url: expected" in line]
+    assert "no answer from http://127.0.0.1:9" in told
     assert "RENDER_WS_URL" in told
     assert len(lines) <= MOST_LINES, done.stdout
-    assert lines[-1].startswith("all that ran: ")
+    assert not re.search(r"^\d\d:\d\d:\d\d ", done.stdout, re.MULTILINE)
+    assert volume.snakemake("transfer", environment=away).returncode == 0
 
 
 def test_a_stage_ends_with_what_it_made_and_the_next_command(new_volume):

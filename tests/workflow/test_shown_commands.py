@@ -87,7 +87,7 @@ def way(command):
 
 def messages():
     """Commands that the code makes with `lib.commands`, for the run that `LOCAL` started."""
-    commands.remember(LOCAL, [])
+    commands.remember(LOCAL)
     made = set()
     for path in sorted(ROOT.glob("scripts/**/*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

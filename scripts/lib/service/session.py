@@ -6,12 +6,13 @@ embedded service in process over a SQLite file. No caller knows which it is.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import orjson
 import requests
@@ -47,6 +48,26 @@ def is_embedded(url: str | None) -> bool:
         True for nothing and for ``sqlite:///path``.
     """
     return not url or url.startswith(_EMBEDDED)
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a render URL is answered on this host alone.
+
+    Parameters
+    ----------
+    url
+        Base URL as in the config.
+
+    Returns
+    -------
+    bool
+        True for ``localhost`` and addresses of the loopback network.
+    """
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Session:

@@ -42,6 +42,27 @@ class StackClient(Session):
         body = {"stackResolutionX": x, "stackResolutionY": y, "stackResolutionZ": z}
         self._request("POST", self._stack(stack), body={**body, "versionNotes": notes})
 
+    def version(self) -> Json:
+        """Return what the service says of itself.
+
+        Returns
+        -------
+        dict
+            Of a build, by name; empty for an embedded service.
+
+        Raises
+        ------
+        ValueError
+            When what answers is no render-ws.
+        """
+        try:
+            found = self._get("versionInfo")
+        except ValueError:
+            found = ""
+        if found is not None and not isinstance(found, dict):
+            raise ValueError("an answer that is none of a render-ws")
+        return dict(found or {})
+
     def stack_metadata(self, stack: str) -> Json:
         """Return state, version and statistics of a stack.
 

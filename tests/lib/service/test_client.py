@@ -19,7 +19,7 @@ from scripts.lib.service.errors import (
 )
 from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
 from scripts.lib.service.records import CanvasMatches, Leaf, TileSet, TileSpec
-from scripts.lib.service.session import is_embedded
+from scripts.lib.service.session import is_embedded, is_loopback
 from scripts.lib.service.transport import WsgiAdapter
 from scripts.lib.transforms import AFFINE
 from scripts.render_ws import tiles
@@ -304,3 +304,18 @@ def test_a_receipt_of_before_is_read_and_its_stack_is_found_as_it_is(tmp_path):
     client.create_stack("a", NM, notes=f"{receipt.content()} of {'0' * 64}")
     client.set_state("a", "COMPLETE")
     client.require(StackReceipt.read(path))
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://localhost:8080/render-ws/v1", True),
+        ("http://127.0.0.2/render-ws/v1", True),
+        ("http://[::1]:80/x", True),
+        ("http://render.example/render-ws/v1", False),
+        ("http://10.0.0.1/x", False),
+        ("", False),
+    ],
+)
+def test_a_service_on_loopback_is_told_from_others(url, expected):
+    assert is_loopback(url) is expected

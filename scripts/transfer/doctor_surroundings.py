@@ -1,0 +1,126 @@
+"""The doctor's look around: the service, the scope, programs and libraries."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from scripts.lib.provenance import LIBRARIES
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.errors import RenderError
+from scripts.lib.service.session import is_embedded
+from scripts.transfer import state
+from scripts.transfer.finding import ERROR, FACT, NOTE, Case, Finding
+
+LOCK = Path(__file__).resolve().parents[2] / "envs/lock.txt"
+LIMIT_S = (5.0, 20.0)  # to connect, to answer: a person waits
+PATIENCE_S = 10.0  # a service that is restarted right now; jobs wait longer
+
+
+def service() -> Iterator[Finding]:
+    """Ask the service that the environment names for its version.
+
+    Yields
+    ------
+    Finding
+        None for the embedded service, which is a file of the working directory.
+    """
+    url = os.environ.get("RENDER_WS_URL", "")
+    if is_embedded(url):
+        return
+    patience_s = min(PATIENCE_S, float(os.environ.get("RENDER_WS_PATIENCE_S", PATIENCE_S)))
+    client = RenderClient("", "", base_url=url, timeout_s=LIMIT_S, patience_s=patience_s)
+    try:
+        version = client.version()
+    except (RenderError, ValueError) as error:
+        said = str(error).removeprefix("render.url: ").rstrip(".")
+        change = "Its URL ends in /render-ws/v1"
+        yield Finding(ERROR, "render.url", said, "the version of a render-ws", change)
+    else:
+        words = ", ".join(f"{k} {v}" for k, v in version.items()) or "a render-ws without a version"
+        yield Finding(FACT, "render.url", words, "an answer", "")
+    finally:
+        client.close()
+
+
+def scope(case: Case) -> Iterator[Finding]:
+    """Ask the scope for its flags, as the transfer will.
+
+    Parameters
+    ----------
+    case
+        The volume.
+
+    Yields
+    ------
+    Finding
+        None where the scope has nothing more to give.
+    """
+    settings = case.config["transfer"]["scope"]
+    if settings is None:
+        return
+    fault = state.scope_fault(settings, case.config["acquisition"], case.work_dir)
+    if fault:
+        who = settings["host"] or settings["keep_path"]
+        change = "Mend transfer.scope; no password is asked for, so a key has to be there"
+        yield Finding(ERROR, "transfer.scope", fault, f"the flags of {who}", change)
+
+
+def programs(case: Case) -> Iterator[Finding]:
+    """Look for the programs that the config asks for, and at the versions of libraries.
+
+    Parameters
+    ----------
+    case
+        The volume.
+
+    Yields
+    ------
+    Finding
+        A program that is absent is an error; libraries that are not those of the lock, a note.
+    """
+    settings = case.config["transfer"]["scope"]
+    if settings is not None and settings["host"] is not None:
+        for name in ("ssh", settings["method"]):
+            if shutil.which(name) is None:
+                yield Finding(
+                    ERROR, "transfer.scope.method", f"no program {name}", f"{name}", "Install it"
+                )
+    others = [
+        f"{name} {have} (lock: {locked})"
+        for name, locked in pinned(LOCK).items()
+        if (have := _installed(name)) != locked
+    ]
+    if others:
+        expected = "the versions of envs/lock.txt"
+        change = "Results may differ in rounding; `make env` installs them"
+        yield Finding(NOTE, "envs", ", ".join(others), expected, change, LOCK.name)
+
+
+def pinned(lock: Path) -> dict[str, str]:
+    """Return the versions of the numerical libraries that a lock file names.
+
+    Parameters
+    ----------
+    lock
+        The lock file.
+
+    Returns
+    -------
+    dict
+        Version by distribution.
+    """
+    mine = {name for names in LIBRARIES.values() for name in names}
+    found = re.findall(r"^([\w.-]+)==([^\s;]+)", lock.read_text(), re.MULTILINE)
+    return {name: version for name, version in found if name in mine}
+
+
+def _installed(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"

@@ -1,0 +1,76 @@
+"""What the doctor says, and what it is said of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scripts.lib.files import read_table
+from scripts.lib.names import LayerName
+from scripts.transfer.layers import DatFile
+
+ERROR, NOTE, FACT = "error", "note", "fact"
+Layers = Mapping[LayerName, Sequence[DatFile]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing: wrong (error, with the line to change), worth a look (note), or known (fact)."""
+
+    severity: str
+    key: str
+    found: str
+    expected: str
+    change: str
+    file: str = ""
+
+    def text(self) -> str:
+        """Return the line that a person reads.
+
+        Returns
+        -------
+        str
+            Severity, key, what was expected and found, what to change.
+        """
+        where = f" ({self.file})" if self.file else ""
+        said = f"expected {self.expected}, found {self.found}{where}"
+        return f"{self.severity}: {self.key}: {said}. {self.change}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A volume: its config, where its `.dat` files lie, and whether layers were converted."""
+
+    config: Mapping[str, Any]
+    dat_root: Path
+    work_dir: Path
+    converted: bool
+    layers: Layers = field(default_factory=dict)
+
+    @property
+    def dat_bytes(self) -> int:
+        """Return the size of the volume's ``.dat`` files.
+
+        Returns
+        -------
+        int
+            Of those that are there; after they went, as the plan of the transfer knows it.
+        """
+        plan = self.work_dir / "transfer/plan.tsv"
+        there = sum(each.found.size for files in self.layers.values() for each in files)
+        if there or not plan.exists():
+            return there
+        return sum(int(row["bytes"] or 0) for row in read_table(plan))
+
+    @property
+    def filled_later(self) -> bool:
+        """Tell whether it is no fault that there is no `.dat` file.
+
+        Returns
+        -------
+        bool
+            True while a scope fills the folder, and after conversion.
+        """
+        return self.converted or self.config["transfer"]["scope"] is not None
