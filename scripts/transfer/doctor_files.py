@@ -107,6 +107,7 @@ def headers(case: Case) -> Iterator[Finding]:
     mine = [(path, h) for path, h in read if not any(each in path for each in dropped)]
     yield from _pixel_size(case, mine)
     yield from _channels(case, mine)
+    yield from _bits(case, mine)
     yield from _thickness(case, mine)
     yield from _overlaps(case)
 
@@ -135,6 +136,17 @@ def _channels(case: Case, read: Sequence[tuple[str, Header]]) -> Iterator[Findin
         if max(channels, default=0) >= have:
             found, expected = f"channel {max(channels)}", f"0 to {have - 1} as in the header"
             yield Finding(ERROR, key, found, expected, f"Mend {key}", path)
+
+
+def _bits(case: Case, read: Sequence[tuple[str, Header]]) -> Iterator[Finding]:
+    """Tell what step 16bit would refuse, types that differ, and where it gains nothing."""
+    coarse = [path for path, header in read if header["EightBit"]]
+    if "16bit" not in case.config["correct"]["steps"] or not coarse:
+        return
+    found = f"8 bit in {len(coarse)} of {len(read)} headers looked at"
+    severity = ERROR if len(coarse) < len(read) else NOTE
+    change = "Take 16bit out of correct.steps, or end the volume before the change"
+    yield Finding(severity, "correct.steps", found, "images of 16 bit", change, coarse[0])
 
 
 def _thickness(case: Case, read: Sequence[tuple[str, Header]]) -> Iterator[Finding]:

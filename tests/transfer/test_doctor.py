@@ -115,6 +115,20 @@ def test_channels_that_no_header_has_are_named(dats):
     assert keys(found) == ["correct.16bit.channels", "transfer.channel"]
 
 
+def test_files_of_8_bit_do_not_go_with_those_of_16(dats):
+    deep = {"correct": {"steps": ["16bit"]}}
+    pixels = np.zeros((8, 9, 1), np.uint8)
+    files = sorted(dats.iterdir())
+    for path in files[:2]:
+        path.write_bytes(make_dat(pixels, first_xy=(7 * int(path.name[-5]), 0)))
+    assert examined(dats) == []
+    (found,) = examined(dats, **deep)
+    assert (found.severity, found.key, found.file) == ("error", "correct.steps", files[0].name)
+    for path in files:
+        path.write_bytes(make_dat(pixels, first_xy=(7 * int(path.name[-5]), 0)))
+    assert keys(examined(dats, **deep), "note") == ["correct.steps"]
+
+
 def test_one_file_that_cannot_be_read_is_a_note_and_all_are_an_error(dats):
     files = sorted(dats.iterdir())
     files[0].write_bytes(b"")
