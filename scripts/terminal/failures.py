@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.lib import commands
 from scripts.lib.job import needs
 
 _RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ([A-Z]+) ([\w.]+): ", re.MULTILINE)
@@ -28,6 +29,7 @@ _NO_OUTPUT = re.compile(
     r"MissingOutputException in rule (\w+).*some output files are missing\. ([^.]*)\..*?:\n(.*)",
     re.DOTALL,
 )
+_LOCKED = re.compile(r"Directory cannot be locked.*following directory:\n([^\n]+)", re.DOTALL)
 _PLACE = re.compile(r'^  File "[^\n]*", line \d+, in [^\n]*\n?', re.MULTILINE)
 
 
@@ -107,6 +109,12 @@ def without_header(text: str) -> str:
         return (
             f"{lacks[1]} ended well and left no {files}. {lacks[2]}; where a network disk shows"
             " files late, make latency-wait in the profile longer."
+        )
+    if locked := _LOCKED.search(text):
+        unlock = commands.run("all", "--unlock")
+        return (
+            f"{locked[1].strip()} is locked: another run is at work there, or one was killed."
+            f" In the second case type: {unlock}; then start the same command again."
         )
     text = without_traceback(_HEADER.sub("", text, count=1).strip())
     text = _PLACE.sub("", text).strip()

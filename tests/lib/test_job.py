@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from scripts.lib.job import UserError, job
+from scripts.lib.job import UserError, job, remember_needs
 from scripts.terminal.failures import last_message
 
 
@@ -40,6 +40,13 @@ def test_a_full_disk_is_named_with_path_space_and_key(tmp_path):
     assert said.startswith(f"{tmp_path / 'a.h5'}: No space left on device (")
     assert "GB are free there" in said
     assert "work_dir" in said
+
+
+def test_a_full_disk_is_named_with_what_the_volume_needs(tmp_path, monkeypatch):
+    monkeypatch.setenv("VOLUME_NEEDS", "")
+    remember_needs("up to 9.0 GB")
+    said = ended_by(tmp_path, OSError(errno.ENOSPC, "No space", str(tmp_path / "a.h5")))
+    assert "GB are free there; the volume needs up to 9.0 GB). Free some space" in said
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])

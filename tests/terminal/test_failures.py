@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from snakemake.exceptions import LockException
 
+from scripts.lib import commands, job
 from scripts.terminal import failures
 from scripts.terminal.failures import Failure
 
@@ -115,3 +117,20 @@ def test_a_folder_that_cannot_be_made_is_named_with_its_key():
     assert failures.without_header(text).startswith(
         "work_dir: cannot write '/x/y': Permission denied. Set work_dir to a folder"
     )
+
+
+def test_a_locked_folder_is_told_with_the_command_that_unlocks_it(monkeypatch):
+    monkeypatch.setenv("VOLUME_COMMAND", "")
+    commands.remember(["ingest", "--profile", "lsf", "--configfile", "a b.yaml"])
+    monkeypatch.chdir("/")
+    told = failures.without_header(f"LockException:\n{LockException()}")
+    assert told.startswith("/ is locked: another run is at work there, or one was killed.")
+    assert "type: snakemake --profile lsf --configfile 'a b.yaml' --unlock; then" in told
+
+
+def test_a_full_disk_names_the_size_that_the_volume_needs(monkeypatch):
+    monkeypatch.setenv("VOLUME_NEEDS", "")
+    text = "OSError:\n[Errno 28] No space left on device: '/v/.snakemake'"
+    assert "needs" not in failures.without_header(text)
+    job.remember_needs("up to 9.0 GB")
+    assert "device; the volume needs up to 9.0 GB" in failures.without_header(text).replace("'", "")
