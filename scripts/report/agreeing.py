@@ -13,14 +13,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from scripts.lib.verdicts import LOOK, NOT_GOOD
 from scripts.report import grid, summary
 from scripts.report.finding import Finding, spans
-from scripts.report.gather import Evidence
+from scripts.report.gather import Evidence, Table
 
 MOST = 5  # places of a kind that are named
 STEP_LAYERS = 1e-3  # by which two files may differ in a step of z: they are texts of six digits
 
 
 def findings(
-    evidence: Evidence, align: str, final: str, z_range: Sequence[float] | None = None
+    evidence: Evidence,
+    *,
+    align: str,
+    final: str,
+    least: int,
+    z_range: Sequence[float] | None = None,
 ) -> Iterator[Finding]:
     """Yield what does not agree.
 
@@ -30,6 +35,8 @@ def findings(
         What a run left.
     align, final
         Names of the stacks that the solve and the last correction made.
+    least
+        Tiles from which on a cell is named where single ones are chance.
     z_range
         First and last layer that were to be solved; None: all.
 
@@ -39,6 +46,7 @@ def findings(
         Each with its place.
     """
     yield from _not_placed(evidence, z_range)
+    yield from _taken_out(evidence, least)
     yield from _not_measured(evidence)
     yield from _stacks(evidence, align, final)
     yield from _without_z(evidence)
@@ -63,6 +71,36 @@ def _not_placed(evidence: Evidence, z_range: Sequence[float] | None) -> Iterator
     yield from _by_cell(lost, "are neither placed nor taken out", advice)
 
 
+def _taken_out(evidence: Evidence, least: int) -> Iterator[Finding]:
+    """Tiles that left without being asked, with tissue of their cell below and above.
+
+    Bare resin surrounds a specimen. Amid tissue it is a detector that was off, or a hole.
+    """
+    review = evidence["review"]
+    if not (review.found and evidence["solved"].found):
+        return
+    ends = _ends(evidence["solved"])
+    lost: dict[str, list[int]] = defaultdict(list)
+    columns = ("z", "row", "column", "state", "reason")
+    for z, row, column, state, reason in zip(*(review[n].tolist() for n in columns), strict=True):
+        name = grid.cell(row, column)
+        low, high = ends.get(name, (z, z))
+        if state == "excluded" and reason.startswith("auto") and low < z < high:
+            lost[name].append(z)
+    often = {name: z for name, z in lost.items() if len(z) >= least}
+    advice = "look at them in review/index.html; name them under review.exclude when it is right so"
+    yield from _by_cell(often, "left without being asked, amid tissue", advice, stage="review")
+
+
+def _ends(tiles: Table) -> Mapping[str, tuple[int, int]]:
+    """Return the first and last layer of each cell of the grid."""
+    ends: dict[str, tuple[int, int]] = {}
+    for z, row, column in zip(*(tiles[n].tolist() for n in ("z", "row", "column")), strict=True):
+        low, high = ends.get(name := grid.cell(row, column), (z, z))
+        ends[name] = min(low, z), max(high, z)
+    return ends
+
+
 def _not_measured(evidence: Evidence) -> Iterator[Finding]:
     """Tiles that were placed, and that nothing was measured against."""
     lost = _alone(evidence)
@@ -84,12 +122,14 @@ def _alone(evidence: Evidence) -> dict[str, list[int]]:
     return lost
 
 
-def _by_cell(lost: dict[str, list[int]], what: str, advice: str) -> Iterator[Finding]:
+def _by_cell(
+    lost: Mapping[str, list[int]], what: str, advice: str, stage: str = "solve"
+) -> Iterator[Finding]:
     """Name lost tiles by their cell of the grid, those that lack most first."""
     for cell, z in sorted(lost.items(), key=lambda item: -len(item[1]))[:MOST]:
         count = f"{len(z)} tile{'s' if len(z) > 1 else ''}"
         what_ = f"{count} of cell {cell} (row-column) {what}"
-        yield Finding("solve", what_, f"z {spans(z)}", advice, LOOK)
+        yield Finding(stage, what_, f"z {spans(z)}", advice, LOOK)
 
 
 def _stacks(evidence: Evidence, align: str, final: str) -> Iterator[Finding]:

@@ -47,7 +47,13 @@ def findings(evidence: Evidence, figures: Mapping[str, Any], rules: Rules) -> li
         _dips,
     )
     noticed = [finding for part in parts for finding in part(evidence)]
-    agreed = agreeing.findings(evidence, rules.align, rules.final, rules.z_range)
+    agreed = agreeing.findings(
+        evidence,
+        align=rules.align,
+        final=rules.final,
+        least=rules.least,
+        z_range=rules.z_range,
+    )
     return ordered(
         [*meeting.findings(evidence), *agreed, *judged(evidence, figures, rules), *noticed]
     )

@@ -16,8 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_CLOSER = 0.5  # share of what other layers of the cell differ by, that one image twice may have
+
 Row = Mapping[str, str]
-Key = tuple[str, int]
 Figures = dict[str, Any]
 
 
@@ -101,9 +102,13 @@ def sentence(finding: Mapping[str, Any]) -> str:
 
 
 def _repeats(own: Mapping[int, Row], limits: Limits) -> Iterator[Figures]:
+    alike_of = {z: float(row["alike"]) for z, row in own.items()}
+    known = [value for value in alike_of.values() if math.isfinite(value)]
+    # a specimen that hardly changes from layer to layer is no repetition of one
+    least = 1 - _CLOSER * (1 - statistics.median(known)) if len(known) > 2 else -1.0
     for z, row in own.items():
-        alike = float(row["alike"])
-        if alike >= limits.repeated_correlation:
+        alike = alike_of[z]
+        if alike >= max(limits.repeated_correlation, least):
             yield _finding("repeat", z, int(row["other_z"]), alike, row)
 
 

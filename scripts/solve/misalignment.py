@@ -46,6 +46,7 @@ LEAST_USED = 3  # windows, and a quarter of those tried: fewer do not speak for 
 # further looks where the first finds nothing: scale, side of a window and reach, px of the picture
 FURTHER = ((1.0, 160, 40), (0.25, 96, 16), (0.0625, 96, 16))
 LEAST_AFFINE = 8  # windows from which on an affine is fitted: six numbers from sixteen
+LEAST_TURN = 4  # windows from which on a turn and a scale are: four numbers from eight
 AFTER_REACH_PX = 4  # of the layer after the next: what two steps of an alignment may leave
 LONE_SD_PX = 0.25  # of a single window: what tissue and noise make of it (FIB-25: 0.1 to 0.25)
 _CORNERS = np.array([-0.5, -1 / 6, 1 / 6, 0.5])
@@ -421,21 +422,46 @@ def _summed(at: Array, shifts: Array, tried: int, place: Box, scale: float) -> S
     at, shifts, n = at[keep], shifts[keep], int(keep.sum())
     middle = (place.x0 + place.x1) / 2, (place.y0 + place.y1) / 2
     shares = (at - np.array(middle)) / np.array([place.width, place.height])
-    whole = n >= max(LEAST_AFFINE, tried / 2) and np.ptp(shares, axis=0).min() > 0.5
-    free = 3 if whole else 1  # no affine of a corner is drawn out over the tile
-    design, control = (np.column_stack([np.ones(len(u)), u])[:, :free] for u in (shares, CONTROL))
-    fit = np.linalg.lstsq(design, shifts, rcond=None)[0]
+    terms = _terms(shares, n >= tried / 2)
+    aspect = np.array([place.width, place.height]) / max(place.width, place.height)
+    design, control = (_design(u * aspect, terms) for u in (shares, CONTROL))
+    rows = design.reshape(2 * n, terms)
+    fit = np.linalg.lstsq(rows, shifts.ravel(), rcond=None)[0]
     variance = (LONE_SD_PX / scale) ** 2
     if n >= LEAST_USED:
-        variance = float(((shifts - design @ fit) ** 2).sum() / (2 * (n - free)))
-    covariance = np.linalg.inv(design.T @ design) * variance  # of each axis
-    noise = 2 * float(np.einsum("ij,jk,ik->i", control, covariance, control).mean())
-    square = float(((control @ fit) ** 2).sum(axis=1).mean())
-    error = math.sqrt(2 * covariance[0, 0])
-    # how the root of the mean square changes with each coefficient, of each axis
-    slope = control.T @ (control @ fit) / (len(control) * math.sqrt(max(square, 1e-12)))
-    rms_error = max(error, math.sqrt(float(np.einsum("ja,jk,ka->", slope, covariance, slope))))
-    return Shift(design.mean(axis=0) @ fit, square - noise, error, n, tried, scale, rms_error)
+        variance = float(((shifts.ravel() - rows @ fit) ** 2).sum() / (2 * n - terms))
+    covariance = np.linalg.inv(rows.T @ rows) * variance
+    squares = np.einsum("nij,nik->jk", control, control) / len(control)
+    square, noise = float(fit @ squares @ fit), float((squares * covariance).sum())
+    error = math.sqrt(covariance[0, 0] + covariance[1, 1])
+    # how the root of the mean square changes with each term
+    slope = squares @ fit / math.sqrt(max(square, 1e-12))
+    rms_error = max(error, math.sqrt(float(slope @ covariance @ slope)))
+    mean = design.mean(axis=0) @ fit
+    return Shift(mean, square - noise, error, n, tried, scale, rms_error)
+
+
+def _terms(shares: Array, many: bool) -> int:
+    """Terms of what is fitted to windows at (n, 2) shares of a place: `many` of those tried or few.
+
+    An affine where windows cover the place, for none of a corner is drawn out over it; a shift, a
+    turn and a scale where some windows lie apart; else a shift.
+    """
+    n, spread = len(shares), np.ptp(shares, axis=0)
+    if many and n >= LEAST_AFFINE and spread.min() > 0.5:
+        return 6
+    return 4 if many and n >= LEAST_TURN and spread.max() > 0.2 else 2
+
+
+def _design(at: Array, terms: int) -> Array:
+    """Return (n, 2, terms): what each term moves the places `at` (n, 2) by, in x and y."""
+    one, none, (x, y) = np.ones(len(at)), np.zeros(len(at)), at.T
+    moves = [(one, none), (none, one)]
+    if terms == 4:
+        moves += [(x, y), (-y, x)]
+    if terms == 6:
+        moves += [(x, none), (y, none), (none, x), (none, y)]
+    return np.stack([np.column_stack(move) for move in moves], axis=2)
 
 
 def _agreeing(shifts: Array, scale: float) -> Bool:

@@ -6,6 +6,7 @@ jobs measure, sum up and judge it again; nothing is taken from the truth.
 """
 
 import dataclasses
+import itertools
 import re
 import tempfile
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 
 from scripts.demo import acquire
@@ -132,29 +134,52 @@ class Finished:
             write_table(path, columns, rows)
             return gather.read_columns(path, gather.TABLES[name][1])
 
-    def measure(self, tiles, only=None):
-        """Rows of what is left over: of all layers, or of those that `only` names."""
-        layers = compose.place_layers(tiles)
-        wanted = sorted(layers) if only is None else sorted(set(only) & set(layers))
-        return {z: list(measure_misalignment.measured(layers, z, z, MEASURE)) for z in wanted}
-
     def judged(self, state):
-        """The verdict on a state: figures, findings, whether the gate lets it pass."""
-        changed = self.changed(state.tiles)
-        near = {z - d for z in changed for d in range(AFTER)}
-        there = {round(tile.z) for tile in state.tiles.tiles}
-        rows = {z: own for z, own in self.rows.items() if z in there - near}
-        rows |= self.measure(state.tiles, near)
+        """The report's figures with the verdict, and the findings, of a state."""
         with tempfile.TemporaryDirectory() as name:
-            evidence = self._closed(Path(name), state, [r for z in sorted(rows) for r in rows[z]])
+            evidence = self._closed(Path(name), state, self._measured_again(state.tiles))
         return judge(evidence, NAMES)
 
+    def measure(self, tiles):
+        """Rows of what is left over, of all layers."""
+        layers = compose.place_layers(tiles)
+        return list(measure_misalignment.measured(layers, min(layers), max(layers), MEASURE))
+
+    def _measured_again(self, tiles):
+        """The same, measured anew where a tile is not what it was: a row is of few tiles."""
+        changed = self.changed(tiles)
+        layers = compose.place_layers(tiles)
+        near = {z - d for z in changed.values() for d in range(AFTER)}
+        kept = [
+            row
+            for row in self.rows
+            if (
+                not {row["p_id"], row["q_id"]} & changed.keys()
+                if row["kind"] == "seam"
+                else row["z"] not in near
+            )
+        ]
+        for z in sorted(near & layers.keys()):
+            kept += self._steps(layers, z)
+        for z in sorted(set(changed.values()) & layers.keys()):
+            for pair in itertools.combinations(layers[z], 2):
+                if any(one.tile.tile_id in changed for one in pair):
+                    kept += misalignment.seams(pair, MEASURE)
+        return sorted(kept, key=lambda row: (row["z"], row["kind"] != "seam"))
+
+    @staticmethod
+    def _steps(layers, z):
+        """Rows of `measured` that are of no seam; those are measured two tiles at a time."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(misalignment, "seams", lambda *_: ())
+            return list(measure_misalignment.measured(layers, z, z, MEASURE))
+
     def changed(self, tiles):
-        """Layers whose tiles are not those of the finished volume."""
+        """Tiles that are not what they were in the finished volume, {id: z}."""
         before, now = ({tile.tile_id: tile for tile in t.tiles} for t in (self.start.tiles, tiles))
         # a solve with other matches moves every tile a little: less than the meter's own error
         return {
-            round((before.get(name) or now[name]).z)
+            name: round((before.get(name) or now[name]).z)
             for name in before.keys() | now.keys()
             if _differ(before.get(name), now.get(name))
         }

@@ -138,6 +138,20 @@ def test_a_turn_counts_by_what_it_moves_over_the_tile():
     assert found.square_px2 == pytest.approx(expected, rel=0.1)
 
 
+def test_a_turn_is_measured_with_few_windows_too():
+    """A tile of 130 px holds four windows, whose middles lie 34 px apart."""
+    angle = 0.016
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle = np.full(2, (SIZE - 1) / 2)
+    other = ndimage.affine_transform(scene(), turn, middle - turn @ middle, order=3, mode="nearest")
+    half = Box(middle[0] - 65, middle[0] - 65, middle[0] + 65, middle[0] + 65)
+    found = misalignment.compare(draws(scene()), draws(other), half, Settings())
+    expected = angle**2 * np.mean((130 * misalignment.CONTROL) ** 2) * 2
+    assert found.tried == 4
+    assert found.square_px2 == pytest.approx(expected, rel=0.1)
+    assert found.rms_error_px < 0.1
+
+
 # ---- the summary -------------------------------------------------------------------------------
 
 
