@@ -301,7 +301,7 @@ def parse(class_name: str, data: str) -> Transform:
                 values = [float(np.float32(v)) for v in values]
     except ValueError as error:
         raise ValueError(f"{class_name}: {data!r} holds something that is no number") from error
-    if not np.isfinite(values).all():
+    if not all(map(math.isfinite, values)):
         raise ValueError(f"{class_name}: {data!r} holds a number that is not finite")
     return kind.make(values)
 
