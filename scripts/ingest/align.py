@@ -31,6 +31,7 @@ TILE = np.dtype(
         ("wd_mm", "f8"),
         ("first_x", "f8"),  # NaN in headers before version 9
         ("first_y", "f8"),
+        ("slice", "f8"),  # as the microscope counts; NaN = unknown
         ("sample", "S64"),
         ("shape", "i4", (3,)),  # of mipmap.0: z, y, x
         ("levels", "i4"),  # mipmap levels besides full scale, each half of the one before
@@ -54,7 +55,7 @@ CHECKED = {
 }
 _NUMBERS = {
     **{name: column for name, column in CHECKED.items() if name != "SWdate"},
-    **{"WD": "wd_mm", "FirstX": "first_x", "FirstY": "first_y"},
+    **{"WD": "wd_mm", "FirstX": "first_x", "FirstY": "first_y", "FIBSliceNum": "slice"},
 }
 _REQUIRED = ("XResolution", "YResolution")
 _ABSENT = {"EightBit": 0, "ChanNum": 0}  # NaN for all others

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import bisect
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from scripts.ingest import refusals
-from scripts.ingest.declarations import Declarations
+from scripts.ingest.declarations import Declarations, Entry, Key, time_order
 from scripts.lib.job import UserError
 from scripts.lib.names import LayerName, parse_layer
 
@@ -60,7 +60,7 @@ def within(
     low, high = _bound("first_dat", first_dat), _bound("last_dat", last_dat)
     kept = []
     for row in rows:
-        order = _order(row["layer_id"])
+        order = time_order(row["layer_id"])
         inside = (low is None or order >= low) and (high is None or order <= high)
         if inside and scope in (None, order[1]):
             kept.append(row)
@@ -100,38 +100,36 @@ def place(layer_ids: Iterable[str], declared: Declarations) -> list[str]:
         When a declaration names a layer that has no z, or a slot that no gap reserves.
     """
     out = {i for i, entry in declared.drops.items() if not entry.keep_z}
-    there = set(layer_ids) - out
+    there, order = set(layer_ids) - out, declared.order
+    moved = [i for i, e in declared.moves.items() if i in there and e.after not in there]
+    if moved:
+        raise refusals.move_after_nothing(sorted(moved))
     late = {i: e.slot for i, e in declared.inserts.items() if e.slot is not None and i in there}
     slots: list[str] = []
-    for layer_id in sorted(there - late.keys(), key=_order):
+    for layer_id in sorted(there - late.keys(), key=order):
         slots.append(layer_id)
         gap = declared.gaps.get(layer_id)
         slots += [RESERVED] * (gap.count if gap else 0)
     if unused := sorted(declared.gaps.keys() - (there - late.keys())):
         raise refusals.gap_after_nothing(unused)
     # order and z of layers with a z of their own
-    places = [(_order(i), z) for z, i in enumerate(slots, start=1) if i] if late else []
+    places = [(order(i), z) for z, i in enumerate(slots, start=1) if i] if late else []
     for layer_id, slot in late.items():
-        before = bisect.bisect(places, (_order(layer_id), 0)) - 1
+        before = bisect.bisect(places, (order(layer_id), 0)) - 1
         start = places[before][1] if before >= 0 else 0
         if slots[start + slot - 1 : start + slot] == [RESERVED]:
             slots[start + slot - 1] = layer_id
         else:
             raise refusals.wrong_slot(layer_id, slot)
-    if late and (wrong := _disorder([i for i in slots if i != RESERVED]) & late.keys()):
+    if late and (wrong := _disorder([i for i in slots if i != RESERVED], order) & late.keys()):
         raise refusals.wrong_slot(min(wrong), late[min(wrong)])
     return slots
 
 
-def _disorder(layer_ids: Sequence[str]) -> set[str]:
-    """Return the layers that are not in order of time with their neighbours."""
+def _disorder(layer_ids: Sequence[str], order: Callable[[str], Key]) -> set[str]:
+    """Return the layers that are not in order with their neighbours."""
     pairs = zip(layer_ids, layer_ids[1:], strict=False)
-    return {i for pair in pairs if _order(pair[0]) > _order(pair[1]) for i in pair}
-
-
-def _order(layer_id: str) -> tuple[str, str]:
-    """Return `LayerName.order` of a layer id that was read before, in a tenth of the time."""
-    return layer_id[-15:], layer_id[:-16]
+    return {i for pair in pairs if order(pair[0]) > order(pair[1]) for i in pair}
 
 
 # ---------------------------------------------------------------------------------------------
@@ -198,7 +196,7 @@ def _cut(frozen: list[str], last_dat: str | None) -> list[str]:
     if last_dat is None:
         return frozen
     last = parse_layer(last_dat).order
-    ends = [z for z, i in enumerate(frozen, start=1) if i != RESERVED and _order(i) <= last]
+    ends = [z for z, i in enumerate(frozen, start=1) if i != RESERVED and time_order(i) <= last]
     return frozen[: max(ends, default=0)]
 
 
@@ -230,18 +228,20 @@ def _checked(frozen: _Frozen, ids: Iterable[str], declared: Declarations) -> lis
 
     Gives the layer id of each z.
     """
-    pending = {i for i, e in declared.inserts.items() if e.renumber and i not in frozen.z}
+    decided = [*declared.inserts.items(), *declared.moves.items()]
+    pending = {i for i, e in decided if e.renumber and i not in frozen.z}
     quiet = _without_renumbering(frozen, pending, declared)
     refusals.refuse_unnumbered(
         [i for i, e in quiet.drops.items() if not e.keep_z and i in frozen.z]
     )
     left_out = {i for i, e in quiet.drops.items() if not e.keep_z}
     kept = (set(ids) | (quiet.drops.keys() & frozen.z.keys())) - pending - left_out
-    refusals.refuse_vanished(sorted(frozen.z.keys() - kept, key=_order))
-    newest = max(frozen.z, key=_order)
-    new = sorted(kept - frozen.z.keys(), key=_order)
-    late = [i for i in new if _order(i) < _order(newest) and i not in quiet.inserts]
-    refusals.refuse_late(late, frozen.slots, frozen.reserved, _order)
+    order = quiet.order
+    refusals.refuse_vanished(sorted(frozen.z.keys() - kept, key=order))
+    newest = max(frozen.z, key=order)
+    new = sorted(kept - frozen.z.keys(), key=order)
+    late = [i for i in new if order(i) < order(newest) and i not in quiet.inserts]
+    refusals.refuse_late(late, frozen.slots, frozen.reserved, order)
     for layer_id, found in frozen.reserved.items():
         gap = quiet.gaps.get(layer_id)
         count = gap.count if gap else 0
@@ -268,7 +268,20 @@ def _without_renumbering(
         i: replace(entry, keep_z=True) if entry.renumber and i in frozen.z else entry
         for i, entry in declared.drops.items()
     }
-    return Declarations(drops, gaps, declared.inserts)
+    moves = {
+        i: entry
+        for i, entry in declared.moves.items()
+        if not entry.renumber or _settled(entry, frozen, declared)
+    }
+    return Declarations(drops, gaps, declared.inserts, moves)
+
+
+def _settled(entry: Entry, frozen: _Frozen, declared: Declarations) -> bool:
+    """Whether a moved layer follows its layer already, but for others that are moved there."""
+    low, high = frozen.z.get(entry.after), frozen.z.get(entry.layer_id)
+    if low is None or high is None or low > high:
+        return False
+    return set(frozen.slots[low : high - 1]) <= declared.moves.keys() | {RESERVED}
 
 
 # ---------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from scripts.lib.job import UserError
 
@@ -12,7 +13,7 @@ _ANEW = (
     "Or remove ingest/layers.tsv, so that all layers are numbered anew (tile ids change, and "
     "everything after ingest is done again)."
 )
-Order = Callable[[str], tuple[str, str]]
+Order = Callable[[str], tuple[Any, ...]]
 
 
 def refuse_late(
@@ -109,6 +110,25 @@ def refuse_unnumbered(layer_ids: Sequence[str]) -> None:
             "or take it away (every later z, and everything after ingest, changes):", lines
         )
         raise UserError("\n".join(text))
+
+
+def move_after_nothing(layer_ids: Sequence[str]) -> UserError:
+    """Say that layers are moved after some that have no z.
+
+    Parameters
+    ----------
+    layer_ids
+        The layers that are moved.
+
+    Returns
+    -------
+    UserError
+        To raise.
+    """
+    return UserError(
+        f"ingest.layers: {', '.join(layer_ids[:_MOST])} is moved after a layer that has no z: name"
+        " one that is in transfer/layers.tsv and is not dropped with keep_z: false"
+    )
 
 
 def refuse_vanished(layer_ids: Sequence[str]) -> None:

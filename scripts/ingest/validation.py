@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.ingest import order
 from scripts.ingest.align import tile_keys
+from scripts.ingest.declarations import MOVED
 from scripts.ingest.headers import Part, Prior
 from scripts.ingest.positions import Pattern, placed
 from scripts.ingest.settings import Settings
@@ -61,8 +63,14 @@ CHECKS = {
     ),
     "time": (
         "Layers that are not later than the one before",
-        "Two scopes, or a clock that was set back: set acquisition.scope, or leave one of the "
-        "layers out with an entry {drop: …, keep_z: false} in ingest.layers.",
+        "Two scopes, or a clock that was set back: set acquisition.scope, leave one of the "
+        "layers out with an entry {drop: …, keep_z: false} in ingest.layers, or put it where it "
+        "belongs with {move: …, after: …}.",
+    ),
+    "order": (
+        "Layers out of the order in which the microscope counted its slices (FIBSliceNum)",
+        "A clock was set back. Paste the entries under ingest: layers:, or say where one of the "
+        "layers belongs with an entry of your own, and the others stay.",
     ),
     "unique": ("Tiles or layers that occur twice", "Remove ingest/layers.tsv and ingest again."),
     "empty": ("Nothing to publish", "See transfer/layers.tsv for what became of the .dat files."),
@@ -161,7 +169,9 @@ def find(
     problems += _files(layers, headers, set(gone))
     samples = {text.encode() for text in expected.sample_ids}
     tiles, pattern = 0, Pattern()
+    slices: dict[int, float] = {}
     for part, prior in days:
+        slices |= order.slices(part)
         samples = samples or {bytes(part.tiles["sample"][0])}
         tiles += len(part)
         problems += _cells(part, layers, expected)
@@ -169,10 +179,11 @@ def find(
         problems += _notes(part, prior, expected.settings)
         pattern.add(part, expected.settings)
     problems += (Problem("stage", text, z, severity=NOTE) for z, text in pattern.findings())
+    problems += [Problem("order", text, z) for z, text in order.entries(layers, slices)]
     if tiles == 0 and not problems:
         problems.append(Problem("empty", "no layer has a readable tile"))
-    order = list(CHECKS)
-    return sorted(problems, key=lambda p: (p.severity, order.index(p.check), p.z or 0, p.tile))
+    checks = list(CHECKS)
+    return sorted(problems, key=lambda p: (p.severity, checks.index(p.check), p.z or 0, p.tile))
 
 
 def rows(problems: Iterable[Problem], layers: Sequence[Row]) -> list[dict[str, Any]]:
@@ -237,7 +248,8 @@ def require(rows: Sequence[Row], page: str) -> None:
     shown += [f"and {rest} more"] if rest > 0 else []
     advice = [f"{CHECKS[check][0]}: {CHECKS[check][1]}" for check in checks[:3]]
     text = [f"v1_acquire is not published: {len(errors)} problem(s), all of them in {page}:"]
-    raise UserError("\n  ".join([*text, *shown]) + "\n" + "\n".join(advice))
+    entries = order.pasted(row["problem"] for row in errors if row["check"] == "order")
+    raise UserError("\n  ".join([*text, *shown]) + "\n" + "\n".join([*advice, *entries]))
 
 
 def _where(row: Row) -> str:
@@ -257,7 +269,8 @@ def _table(layers: Sequence[Row]) -> Iterator[Problem]:
             if n > 1:
                 yield Problem("unique", f"{name} {value} occurs {n} times in the layer table")
     for before, row in zip(layers, layers[1:], strict=False):
-        if row["gap_before_s"] and int(row["gap_before_s"]) <= 0:
+        decided = any(one["declared"].startswith(MOVED) for one in (before, row))
+        if row["gap_before_s"] and int(row["gap_before_s"]) <= 0 and not decided:
             text = f"expected a time after that of {before['layer_id'] or 'the layer before'}"
             yield Problem("time", f"{text}, found {row['gap_before_s']} s", int(row["z"]))
 

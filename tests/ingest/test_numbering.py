@@ -260,3 +260,43 @@ def test_every_chunk_but_the_last_is_full(last, sizes):
     assert [r["z_last"] - r["z_first"] + 1 for r in rows] == sizes
     assert [r["chunk"] for r in rows] == [f"{i:04d}" for i in range(len(sizes))]
     assert all(b["z_first"] == a["z_last"] + 1 for a, b in zip(rows, rows[1:], strict=False))
+
+
+def moved(s, after, **more):
+    return {"move": layer(s), "after": layer(after)} | more
+
+
+def test_layers_of_a_clock_that_was_set_back_take_their_places():
+    """Two runs of three layers whose names interleave: the second is moved behind the first."""
+    rows = transferred(0, 10, 40, 50, 80, 90)
+    entries = [moved(10, 80), moved(50, 10), moved(90, 50)]
+    found = number([], rows, entries)
+    assert [row["layer_id"] for row in found] == [layer(s) for s in (0, 40, 80, 10, 50, 90)]
+    assert found[3]["declared"] == "moved: r"
+    # the same when all of them follow one layer, in the order of the entries
+    others = [moved(10, 80), moved(50, 80), moved(90, 80)]
+    assert z_of(number([], rows, others)) == z_of(found)
+    # frozen as it is: nothing changes, and later layers go to the end
+    more = number(known(found), [*rows, *transferred(120)], entries)
+    assert z_of(more) == z_of(found) | {layer(120): 7}
+
+
+def test_numbered_layers_move_by_renumber_alone():
+    rows = transferred(0, 10, 40)
+    first = number([], rows)
+    refused("would get another z", known(first), rows, [moved(10, 40)])
+    found = number(known(first), rows, [moved(10, 40, renumber=True)])
+    assert z_of(found) == {layer(0): 1, layer(40): 2, layer(10): 3}
+    again = number(known(found), rows, [moved(10, 40, renumber=True)])
+    assert z_of(again) == z_of(found)
+    refused("would get another z", known(found), rows)
+
+
+def test_moves_that_lead_nowhere_are_refused():
+    rows = transferred(0, 10, 40)
+    refused("after itself", [], rows, [moved(0, 10), moved(10, 0)])
+    refused("after a layer that has no z", [], rows, [
+        moved(0, 10), {"drop": layer(10), "keep_z": False}
+    ])  # fmt: skip
+    refused("move needs after", [], rows, [{"move": layer(0)}])
+    refused(layer(70), [], rows, [moved(0, 70)])
