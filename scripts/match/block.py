@@ -57,17 +57,23 @@ class BlockResult:
 
 
 def match_block(
-    p: BlockFeatures, q: BlockFeatures, *, predicted: Array | None = None
+    p: BlockFeatures,
+    q: BlockFeatures,
+    *,
+    predicted: Array | None = None,
+    linear: Array | None = None,
 ) -> BlockResult:
-    """Match two tiles of the same scale.
+    """Match two tiles that the stage lays on each other but for a small motion.
 
     Parameters
     ----------
     p, q
         Features of the canvases, made with the same parameters.
     predicted
-        (x, y): place in q minus place in p that the stage positions predict, full-scale px of the
-        matching frames; None = 0.
+        (x, y): place in q minus place in p that the stage positions predict for the middle of p,
+        full-scale px of the matching frames; None = 0.
+    linear
+        (2, 2) of what takes p to q by the stage: other pixel sizes; None = the identity.
 
     Returns
     -------
@@ -82,7 +88,10 @@ def match_block(
     shift, log_chance = _where(p, q, expected)
     if log_chance > math.log10(params.max_chance):
         return BlockResult(f"not_distinct(1e{log_chance:.0f})", log10_chance=log_chance)
-    found = _measured(p, q, geometry.translation(*shift))
+    linear = np.eye(2) if linear is None else linear
+    middle = np.array(p.shape[::-1]) / 2
+    start = np.column_stack([linear, shift + (middle - linear @ middle)])
+    found = _measured(p, q, start)
     if isinstance(found, str):
         return BlockResult(found, log10_chance=log_chance)
     return _result(p, q, found, log_chance)
@@ -109,9 +118,9 @@ def whole_shift(p: BlockFeatures, q: BlockFeatures) -> tuple[Array, float]:
     return shift / p.scale + q.origin - p.origin, log_chance
 
 
-def _measured(p: BlockFeatures, q: BlockFeatures, affine: Array) -> _Round | str:
-    """Go from a rough model to what the blocks of the finest level agree on."""
-    params = p.params
+def _measured(p: BlockFeatures, q: BlockFeatures, start: Array) -> _Round | str:
+    """Go from a rough model to what the blocks of the finest level agree on, near the start."""
+    params, affine = p.params, start
     rounds = [(p.broad, q.broad, p.broad_step, reach) for reach in params.broad_reach_px]
     if params.fine_px is None:
         rounds += [(p.sharp[0], q.sharp[0], 1, reach) for reach in params.sharp_reach_px]
@@ -122,7 +131,7 @@ def _measured(p: BlockFeatures, q: BlockFeatures, affine: Array) -> _Round | str
         if isinstance(found, str):
             return found
         affine = _at_level(found.affine, 1 / step)
-        if objection := _beyond(affine, params):
+        if objection := _beyond(affine, start, params):
             return objection
     if params.fine_px is None:
         return found
@@ -132,7 +141,7 @@ def _measured(p: BlockFeatures, q: BlockFeatures, affine: Array) -> _Round | str
         if isinstance(found, str):
             return found
         affine = _at_level(found.affine, 0.5**level)
-        if objection := _beyond(affine, params):
+        if objection := _beyond(affine, start, params):
             return objection
     return found
 
@@ -337,9 +346,9 @@ def _fit(p: Array, q: Array, affine: Array, weights: Array, richest: str) -> Arr
     return geometry.compose(step, affine)
 
 
-def _beyond(affine: Array, params: BlockParams) -> str | None:
-    """Object to a motion that the blocks, which only shift, do not measure well."""
-    linear = affine[:, :2]
+def _beyond(affine: Array, start: Array, params: BlockParams) -> str | None:
+    """Object to a motion beyond the start that the blocks, which only shift, do not see well."""
+    linear = affine[:, :2] @ np.linalg.inv(start[:, :2])
     rotation = math.degrees(math.atan2(linear[1, 0] - linear[0, 1], linear[0, 0] + linear[1, 1]))
     strain = float(np.abs((linear + linear.T) / 2 - np.eye(2)).max())
     if abs(rotation) > params.max_rotation_deg:

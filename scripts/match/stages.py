@@ -308,10 +308,12 @@ def block_matches(pair: Pair, stage: Stage, canvases: Canvases) -> Outcome:
     """
     p = canvases.blocks(pair.p_id, stage, pair.p_position)
     q = canvases.blocks(pair.q_id, stage, pair.q_position)
-    tiles, middle = canvases.tiles, p.to_full(np.array(p.shape[::-1]) / 2)[None]
-    world = tiles.chain(canvases.by_id[pair.p_id]).parts[-1].apply(middle)
-    place = tiles.chain(canvases.by_id[pair.q_id]).parts[-1].invert(world)
-    found = block.match_block(p, q, predicted=(place - middle)[0])
+    tiles = canvases.tiles
+    at_p, at_q = (tiles.chain(canvases.by_id[i]).parts[-1] for i in (pair.p_id, pair.q_id))
+    ends = p.to_full(np.array(p.shape[::-1]) / 2) + np.array([[0, 0], [1, 0], [0, 1]])
+    place = at_q.invert(at_p.apply(ends))  # of the middle, and 1 px further in x and y
+    linear = (place[1:] - place[0]).T
+    found = block.match_block(p, q, predicted=place[0] - ends[0], linear=linear)
     if found.reason is not None or found.weights is None:
         return Outcome(found.reason or "no_matches")
     return Outcome("", found.p, found.q, found.weights, found.rms_px, found.coverage_pct)

@@ -206,6 +206,22 @@ def test_along_a_narrow_seam_the_matches_follow_a_distortion_that_varies(width):
     assert np.sqrt((left**2).mean()) < 0.25
 
 
+SMALL = replace(HOW, block_px=48, search_px=60, tolerance_px=4.0, model="TRANSLATION")
+
+
+@pytest.mark.parametrize("how", [HOW, SMALL])
+def test_another_pixel_size_that_the_stage_tells_is_where_the_search_begins(how):
+    truth = rotation(0.0, 1.06, (6.0, -3.0))
+    found = match_block(
+        features(cut(SPECIMEN, seed=1), None, how), features(cut(SPECIMEN, truth), None, how),
+        linear=truth[:, :2],
+    )  # fmt: skip
+    fitted = models.fit_affine(found.p, found.q, found.weights)
+    grid = geometry.corners(240, 240)
+    assert np.abs(geometry.apply(fitted, grid) - geometry.apply(truth, grid)).max() < 0.3
+    assert found.coverage_pct > 80
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_a_narrow_strip_of_unrelated_tissue_is_not_matched(seed):
     how = replace(HOW, block_px=32, search_px=20, min_overlap_pct=4, model="TRANSLATION")
