@@ -77,6 +77,24 @@ def test_positions_that_step_in_mid_volume_join_across_the_step_alone(specimen):
     assert sides == across
 
 
+@pytest.mark.parametrize("stage", [(0, 0), (700, -90)])
+def test_what_is_sought_says_how_far_the_first_tile_is_off_against_the_second(specimen, stage):
+    p, q = specimen.cut(1, 0, 0), specimen.cut(2, 0, 0, error=(40, -25))
+    tiles = displaced(specimen.tiles, stage, {1})
+    seek = wide.seeker(Canvases(tiles, budget_mb=50, source=specimen.source))
+    # what the second one shows lies 40 px farther right than its stage position says
+    assert seek(p, q) == pytest.approx([-40 - stage[0], 25 - stage[1]], abs=1)
+    assert seek(q, p) == pytest.approx([40 + stage[0], -25 + stage[1]], abs=1)
+
+
+def test_a_part_that_only_meets_another_found_one_is_placed_after_it(specimen):
+    tiles = grid(specimen, range(1, 9))
+    tiles = displaced(displaced(tiles, (500, 0), {5, 6}), (1100, 0), {7, 8})
+    found, _ = searched(specimen, tiles)
+    assert [one.row()["z_first"] for one in found] == ["5", "7"]
+    assert [one.offset[0] for one in found] == pytest.approx([-500, -1100], abs=6)
+
+
 def test_a_single_tile_off_is_joined_to_its_own_layer_too(specimen):
     tiles = grid(specimen)
     lone = next(t for t in tiles.tiles if (t.z, t.column) == (3, 1))
