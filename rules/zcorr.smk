@@ -71,6 +71,7 @@ rule check_thickness:
         report="zcorr/qc.json",
         coordinates="zcorr/coordinates.txt",
         proposals="zcorr/proposals.yaml",
+        layers="ingest/layers.tsv",  # their names, for what is out of order
         shown="review/thickness.js",  # to look at, also when the gate does not open
     output:
         gate="zcorr/gate.json",

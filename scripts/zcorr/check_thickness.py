@@ -1,7 +1,7 @@
 """Stop before the export when too many layers do not fit, and release the corrected z.
 
 Inputs
-    ``zcorr/qc.json``, ``zcorr/coordinates.txt``, ``zcorr/proposals.yaml``
+    ``zcorr/qc.json``, ``zcorr/coordinates.txt``, ``zcorr/proposals.yaml``, ``ingest/layers.tsv``
 Outputs
     ``zcorr/gate.json``: what was found and expected; ``zcorr/Zcoords.txt``: the coordinates. A
     failing gate writes nothing and says which layers, and the lines to change in the config.
@@ -14,7 +14,7 @@ from typing import Any
 
 from scripts.lib import files
 from scripts.lib.job import UserError, job
-from scripts.zcorr import qc
+from scripts.zcorr import order, qc
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ def main(*, inputs: Mapping[str, str], out: Mapping[str, str], zcorr: Mapping[st
         limit_pct=zcorr["gate_problem_pct"],
     )
     log.info("%s", judged)
+    if judged["order"]:  # first, for what is out of order correlates badly too
+        raise UserError(order.refusal(judged["order"], files.read_table(inputs["layers"])))
     if judged["status"] == "failed":
         raise UserError(qc.refusal(judged, Path(inputs["proposals"]).read_text()))
     files.write_json(out["gate"], judged)

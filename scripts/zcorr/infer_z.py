@@ -6,7 +6,8 @@ Inputs
 Outputs
     ``zcorr/coordinates.txt``: line ``z corrected`` for each layer that has tiles, z the true one
     ``zcorr/qc.json``: ``figures`` of the stack, ``curve`` of correlation against distance, and
-    ``layers``: z, cc_next (Pearson), delta_z (layers, from the layer before), lost_before, problem
+    ``layers``: z, cc_next (Pearson), delta_z (layers, from the layer before), lost_before, problem;
+    ``order``: layers that seem out of place, and the z that each should follow
     ``zcorr/thickness.html``: the same as plots, with pictures of the layers that do not fit
     ``zcorr/proposals.yaml``: tiles of such layers, as entries for ``review.exclude``
     ``zcorr/regions.npz``: ``z`` (n,), ``correlation`` (n, rows, columns) float32 of each region
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from scripts.lib import files
 from scripts.lib.job import job
-from scripts.zcorr import methods, pictures, plot, qc, region_volume, zcoords
+from scripts.zcorr import methods, order, pictures, plot, qc, region_volume, zcoords
 from scripts.zcorr.measured import Measured
 from scripts.zcorr.methods import Result
 
@@ -109,7 +110,8 @@ def report_of(found: Measured, result: Result, zcorr: Mapping[str, Any]) -> dict
     figures["copied_layers"] = found.z[copies].tolist()
     figures["lost_slices"] = [row["z"] for row in layers if row["lost_before"]]
     curve = [{"distance": d.round(4).tolist(), "correlation": c.tolist()} for d, c in result.curves]
-    return {"figures": figures, "curve": curve, "layers": layers}
+    moved = order.rows(order.find(found.band, found.cell_band), int(found.z[0]))
+    return {"figures": figures, "curve": curve, "layers": layers, "order": moved}
 
 
 if __name__ == "__main__":

@@ -306,16 +306,18 @@ def gate(report: Mapping[str, Any], *, accepted: Sequence[int], limit_pct: float
     Returns
     -------
     dict
-        status, found_pct, expected_pct and the z that failed.
+        status, found_pct, expected_pct, the z that failed, and what is out of order.
     """
     there = [row for row in report["layers"] if row["problem"] != NO_IMAGE]
     bad = [row["z"] for row in there if row["problem"] and row["z"] not in set(accepted)]
     share = 100 * len(bad) / max(1, len(there))
+    moved = [row for row in report.get("order", []) if row["z"] not in set(accepted)]
     return {
-        "status": "passed" if share <= limit_pct else "failed",
+        "status": "passed" if share <= limit_pct and not moved else "failed",
         "found_pct": round(share, 4),
         "expected_pct": limit_pct,
         "layers": bad,
+        "order": moved,
     }
 
 

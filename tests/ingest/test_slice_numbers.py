@@ -17,7 +17,7 @@ CONFIG = {"scan_correction": None, "mask": None, "tile_overlap_um": 2}
 def sorted_by(number):
     """Positions in the order that the moves lead to."""
     at = list(range(len(number)))
-    for move in order.moves(np.array(number, float)):
+    for move in order.out_of_place(np.array(number, float), [False] * len(number)):
         at.remove(move.at)
         at.insert(at.index(move.after) + 1, move.at)
     return [number[i] for i in at]
@@ -35,7 +35,7 @@ def sorted_by(number):
 )
 def test_layers_out_of_order_are_moved_and_no_other(number, count):
     assert sorted_by(number) == sorted(number)
-    assert len(order.moves(np.array(number, float))) == count
+    assert len(order.out_of_place(np.array(number, float), [False] * len(number))) == count
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_layers_out_of_order_are_moved_and_no_other(number, count):
     ],
 )
 def test_other_numbers_are_no_disorder(number):
-    assert order.moves(np.array(number, float)) == []
+    assert order.out_of_place(np.array(number, float), [False] * len(number)) == []
 
 
 def listed(volume, rows):

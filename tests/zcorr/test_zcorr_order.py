@@ -1,0 +1,73 @@
+"""Layers in a wrong order are found by how alike they are, and nothing else is."""
+
+import numpy as np
+import pytest
+import yaml
+
+from scripts.ingest import declarations
+from scripts.zcorr import order, qc
+from tests.zcorr.synthetic import cut, measured, specimen
+
+N = 24
+
+
+@pytest.fixture(scope="module")
+def layers():
+    return cut(specimen((N + 8, 96, 96)), 3.0 + np.arange(N), noise=20)
+
+
+def led(found, n):
+    """Positions in the order that the moves lead to."""
+    at = list(range(n))
+    for one in found:
+        at.remove(one.at)
+        at.insert(at.index(one.after) + 1, one.at)
+    return at
+
+
+def interleaved():
+    one, other = list(range(4, 12)), list(range(12, 20))
+    mixed = [i for pair in zip(one, other, strict=True) for i in pair]
+    return [*range(4), *mixed, *range(20, N)]
+
+
+@pytest.mark.parametrize(
+    ("lie", "count"),
+    [
+        (interleaved(), 7),
+        ([*range(10), 11, 10, *range(12, N)], 1),
+        ([*range(5), 6, 5, *range(7, 15), 16, 15, *range(17, N)], 2),
+    ],
+)
+def test_layers_out_of_place_are_told_with_where_they_belong(layers, lie, count):
+    seen = measured(list(layers[lie]))
+    found = order.find(seen.band, seen.cell_band)
+    assert [lie[i] for i in led(found, N)] == list(range(N))
+    assert len(found) == count
+    assert all(one.gain > 0.05 for one in found)
+
+
+def test_layers_in_order_are_left(layers):
+    rng = np.random.default_rng(0)
+    noise = rng.uniform(60, 200, layers.shape)
+    lost = np.delete(layers, [8, 9, 10], axis=0)
+    damaged = layers.copy()
+    damaged[[7, 15]] = noise[[7, 15]]
+    missing = [None if z in (5, 12, 13) else one for z, one in enumerate(layers)]
+    faint = 0.1 * layers + 0.9 * noise
+    for stack in (layers, lost, damaged, missing, faint, noise, layers[:3], layers[:1]):
+        seen = measured(list(stack))
+        assert order.find(seen.band, seen.cell_band) == []
+
+
+def test_the_gate_stops_with_entries_that_the_config_takes():
+    moved = [{"z": 3, "after": 4, "gain": 0.2}]
+    layers = [{"z": str(z), "layer_id": f"M-1_24-03-07_10000{z}"} for z in range(1, 6)]
+    report = {"layers": [{"z": 1, "problem": None}], "order": moved}
+    judged = qc.gate(report, accepted=[], limit_pct=10)
+    assert judged["status"] == "failed"
+    text = order.refusal(judged["order"], layers)
+    pasted = yaml.safe_load(text.partition("\n\n")[2].partition("\nor ")[0])["ingest"]["layers"]
+    entry = declarations.parse(pasted).moves[layers[2]["layer_id"]]
+    assert (entry.after, entry.renumber) == (layers[3]["layer_id"], True)
+    assert qc.gate(report, accepted=[3], limit_pct=10)["status"] == "passed"
