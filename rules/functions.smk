@@ -15,11 +15,26 @@ def examine_before_start():
     dry = dry_run.is_one(workflow)
     ask = not dry and set(workflow.dag_settings.targets) != {"transfer"}
     try:
-        found = examination.examine(config, Path(DAT_ROOT), Path(WORK_DIR), ask=ask)
+        found = examination.examine(
+            config, Path(DAT_ROOT), Path(WORK_DIR), ask=ask, resources=sent_to()
+        )
         examination.require(found)
     except UserError as error:
         raise WorkflowError(f"{error}{OF_THE_DEMO}") from None
     remember_needs(examination.needs(found))
+
+
+def sent_to():
+    """Resources of the rules as the profile says them, on a cluster."""
+    rules = workflow.rules if workflow.non_local_exec else []
+    return [
+        {
+            name: each.raw
+            for name, each in rule.resources.items()
+            if hasattr(each, "raw")
+        }
+        for rule in rules
+    ]
 
 
 def warn_of_loopback():

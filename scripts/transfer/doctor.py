@@ -23,7 +23,12 @@ NEEDS = "space"  # key of the fact
 
 
 def examine(
-    config: Mapping[str, Any], dat_root: Path, work_dir: Path, *, ask: bool = False
+    config: Mapping[str, Any],
+    dat_root: Path,
+    work_dir: Path,
+    *,
+    ask: bool = False,
+    resources: Iterable[Mapping[str, Any]] = (),
 ) -> list[Finding]:
     """Return all findings, errors first.
 
@@ -37,6 +42,8 @@ def examine(
         The working directory.
     ask
         Whether the service and the scope are asked, too.
+    resources
+        Of the rules, on a cluster: their queues are looked for.
 
     Returns
     -------
@@ -47,6 +54,7 @@ def examine(
     converted = any((work_dir / name).exists() for name in records)
     case = Case(config, dat_root, work_dir, converted)
     findings = [*_work_dir(case), *_decisions(config), *doctor_surroundings.programs(case)]
+    findings += doctor_surroundings.queues(resources)
     if ask:
         findings += [*doctor_surroundings.service(), *doctor_surroundings.scope(case)]
     if dat_root.is_dir() and os.access(dat_root, os.R_OK | os.X_OK):

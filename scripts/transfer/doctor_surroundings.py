@@ -1,4 +1,4 @@
-"""The doctor's look around: the service, the scope, programs and libraries."""
+"""The doctor's look around: the service, the scope, the cluster's queues, programs, libraries."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import importlib.metadata
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from subprocess import TimeoutExpired, run
+from typing import Any
 
 from scripts.lib.provenance import LIBRARIES
 from scripts.lib.service.client import RenderClient
@@ -18,6 +20,9 @@ from scripts.transfer.finding import ERROR, FACT, NOTE, Case, Finding
 
 LOCK = Path(__file__).resolve().parents[2] / "envs/lock.txt"
 LIMIT_S = (5.0, 20.0)  # to connect, to answer: a person waits
+QUEUE_S = 30
+# resource of a rule -> the program that knows its values
+QUEUES = {"lsf_queue": ["bqueues"], "slurm_partition": ["sinfo", "--noheader", "--partition"]}
 PATIENCE_S = 10.0  # a service that is restarted right now; jobs wait longer
 
 
@@ -99,6 +104,36 @@ def programs(case: Case) -> Iterator[Finding]:
         expected = "the versions of envs/lock.txt"
         change = "Results may differ in rounding; `make env` installs them"
         yield Finding(NOTE, "envs", ", ".join(others), expected, change, LOCK.name)
+
+
+def queues(resources: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Ask the cluster for the queues that jobs are sent to.
+
+    Parameters
+    ----------
+    resources
+        Of each rule, value by name; values that are no plain name are left out.
+
+    Yields
+    ------
+    Finding
+        A queue or partition that the cluster does not know. None where its program is not here.
+    """
+    asked = {(n, str(each[n])) for each in resources for n in QUEUES if each.get(n) is not None}
+    for name, queue in sorted(asked):
+        program, *options = QUEUES[name]
+        if shutil.which(program) is None or not re.fullmatch(r"[\w.-]+", queue):
+            continue
+        try:
+            done = run([program, *options, queue], capture_output=True, text=True, timeout=QUEUE_S)
+        except (OSError, TimeoutExpired) as error:
+            found = f"no answer of {program} ({error})"
+        else:
+            found = (done.stderr.strip() or f"nothing said by {program}").splitlines()[0]
+            if done.returncode == 0 and done.stdout.strip():
+                continue
+        change = f"Set {name} under default-resources or set-resources in the profile"
+        yield Finding(ERROR, name, found, f"a queue {queue}", change)
 
 
 def pinned(lock: Path) -> dict[str, str]:

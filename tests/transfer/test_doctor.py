@@ -340,3 +340,27 @@ def test_a_program_that_is_not_here_is_an_error(dats, monkeypatch):
     (found,) = examined(dats, transfer={"scope": away})
     assert found.key == "transfer.scope.method"
     assert "rsync" in found.found
+
+
+def test_a_queue_that_the_cluster_does_not_know_is_an_error(tmp_path, monkeypatch):
+    program = tmp_path / "bqueues"
+    knows = 'test "$1" = normal && echo normal && exit'
+    program.write_text(f'#!/bin/sh\n{knows}\necho "$1: No such queue" >&2\nexit 255\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    resources = [{"lsf_queue": "normal"}, {"lsf_queue": "fast", "mem_mb": 1}, {"mem_mb": 1}]
+    (found,) = doctor_surroundings.queues(resources)
+    assert (found.severity, found.key) == ("error", "lsf_queue")
+    assert found.found == "fast: No such queue"
+    assert list(doctor_surroundings.queues([{"lsf_queue": "'a' if mem_mb > 9 else 'b'"}])) == []
+    assert list(doctor_surroundings.queues([{"slurm_partition": "normal"}])) == []
+
+
+def test_what_asks_for_a_queue_is_not_waited_for(tmp_path, monkeypatch):
+    program = tmp_path / "bqueues"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(doctor_surroundings, "QUEUE_S", 0.2)
+    (found,) = doctor_surroundings.queues([{"lsf_queue": "normal"}])
+    assert "no answer of bqueues" in found.found
