@@ -22,6 +22,8 @@ def examine_before_start():
     except UserError as error:
         raise WorkflowError(f"{error}{OF_THE_DEMO}") from None
     remember_needs(examination.needs(found))
+    for each in examination.worth_a_look(found, Path(WORK_DIR)):
+        logger.warning(each.text())
 
 
 def sent_to():

@@ -19,6 +19,7 @@ from scripts.transfer.layers import DatFile, Limits, group, name_files
 
 # FIB-SEM images of 16 bit compress to 0.5 to 0.9 of their size: less than this never happens
 LEAST_RAW_SHARE = 0.3
+PLAN = "transfer/plan.tsv"
 NEEDS = "space"  # key of the fact
 
 
@@ -50,7 +51,7 @@ def examine(
     list of Finding
         Nothing is changed; of a few hundred files at most the headers are read.
     """
-    records = ("transfer/plan.tsv", "transfer/layers.tsv")
+    records = (PLAN, "transfer/layers.tsv")
     converted = any((work_dir / name).exists() for name in records)
     case = Case(config, dat_root, work_dir, converted)
     findings = [*_work_dir(case), *_decisions(config), *doctor_surroundings.programs(case)]
@@ -96,6 +97,25 @@ def records(findings: Iterable[Finding]) -> list[dict[str, str]]:
         JSON values.
     """
     return [asdict(each) for each in findings]
+
+
+def worth_a_look(findings: Iterable[Finding], work_dir: Path) -> list[Finding]:
+    """Return the notes, as long as they are news.
+
+    Parameters
+    ----------
+    findings
+        What was found.
+    work_dir
+        The working directory.
+
+    Returns
+    -------
+    list of Finding
+        Empty once layers were planned: then a run has said it.
+    """
+    said = (work_dir / PLAN).exists()
+    return [] if said else [each for each in findings if each.severity == NOTE]
 
 
 def require(findings: Sequence[Finding]) -> None:

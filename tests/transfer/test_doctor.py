@@ -174,6 +174,15 @@ def test_an_error_stops_with_all_findings_and_a_note_does_not(dats):
     doctor.require(examined(dats))
 
 
+def test_a_note_is_said_until_layers_are_planned(dats):
+    (dats / "other.dat").touch()
+    found = examined(dats)
+    assert doctor.worth_a_look(found, dats.parent) == found
+    (dats.parent / "transfer").mkdir()
+    (dats.parent / "transfer/plan.tsv").touch()
+    assert doctor.worth_a_look(found, dats.parent) == []
+
+
 def test_few_headers_of_many_files_are_read(dats, monkeypatch):
     monkeypatch.setattr(doctor_files, "MOST_HEADERS", 3)
     layers = doctor.group(doctor.name_files(doctor.scan.dat_files(dats))[0])
