@@ -41,10 +41,9 @@ def service() -> Iterator[Finding]:
     client = RenderClient("", "", base_url=url, timeout_s=LIMIT_S, patience_s=patience_s)
     try:
         version = client.version()
-    except (RenderError, ValueError) as error:
+    except RenderError as error:
         said = str(error).removeprefix("render.url: ").rstrip(".")
-        change = "Its URL ends in /render-ws/v1"
-        yield Finding(ERROR, "render.url", said, "the version of a render-ws", change)
+        yield Finding(ERROR, "render.url", said, "an answer of a render-ws", "No job was begun")
     else:
         words = ", ".join(f"{k} {v}" for k, v in version.items()) or "a render-ws without a version"
         yield Finding(FACT, "render.url", words, "an answer", "")

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from werkzeug.serving import make_server
 
 from scripts.lib import flow
 from scripts.lib.job import UserError
 from scripts.lib.schema import validate
+from scripts.render_ws.app import create_app
 from scripts.transfer import doctor, doctor_files, doctor_surroundings, space
 from tests.transfer.synthetic_dat import make_dat
 
@@ -328,6 +330,18 @@ def test_the_version_of_a_service_is_a_fact_and_another_answer_an_error(
         server.shutdown()
     assert [each.severity for each in found] == [severity]
     assert found[0].key == "render.url"
+
+
+def test_the_project_s_own_service_over_http_is_a_render_ws(monkeypatch, tmp_path):
+    service = create_app(tmp_path / "site.db")
+    with make_server("127.0.0.1", 0, service) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        (found,) = asked(monkeypatch, f"http://127.0.0.1:{server.port}/render-ws/v1")
+        (other,) = asked(monkeypatch, f"http://127.0.0.1:{server.port}/render-ws")
+        server.shutdown()
+    assert (found.severity, found.found) == ("fact", "a render-ws without a version")
+    assert other.severity == "error"
+    assert "is no render-ws" in other.found
 
 
 SCOPE = {"keep_path": "k", "root_dat_path": "r", "data_set_id": "d"}

@@ -151,7 +151,7 @@ def test_a_service_that_cannot_be_reached_is_one_line_with_its_key_before_any_jo
     assert volume.snakemake("transfer").returncode == 0
     done = volume.snakemake("ingest", "--keep-going", environment=away)
     lines = done.stdout.rstrip("\n").splitlines()
-    (told,) = [line for line in lines if "error: render.url: expected" in line]
+    (told,) = [line for line in lines if "error: render.url: expected an answer" in line]
     assert "no answer from http://127.0.0.1:9" in told
     assert "RENDER_WS_URL" in told
     assert len(lines) <= MOST_LINES, done.stdout

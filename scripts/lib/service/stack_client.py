@@ -9,7 +9,7 @@ from typing import Any
 
 from scripts.lib.provenance import Code
 from scripts.lib.service import receipts
-from scripts.lib.service.errors import RequestRefused, StackNotFound
+from scripts.lib.service.errors import NotFound, RequestRefused, StackNotFound
 from scripts.lib.service.receipts import StackReceipt
 from scripts.lib.service.records import Json, TileSet, TileSource
 from scripts.lib.service.session import Session, path_of
@@ -48,20 +48,19 @@ class StackClient(Session):
         Returns
         -------
         dict
-            Of a build, by name; empty for an embedded service.
+            Of a build, by name; empty for a service that has none to tell.
 
         Raises
         ------
-        ValueError
-            When what answers is no render-ws.
+        ServiceUnreachable
+            When nothing answers, or what is no render-ws.
         """
         try:
-            found = self._get("versionInfo")
-        except ValueError:
-            found = ""
-        if found is not None and not isinstance(found, dict):
-            raise ValueError("an answer that is none of a render-ws")
-        return dict(found or {})
+            response = self._request("GET", "versionInfo")
+        except NotFound:
+            return {}  # it is a render-ws all the same: that was asked for then
+        found = self._json(response) if response.content else None
+        return dict(found) if isinstance(found, dict) else {}
 
     def stack_metadata(self, stack: str) -> Json:
         """Return state, version and statistics of a stack.
