@@ -72,6 +72,28 @@ def _with_error(value: float, error: float | None) -> str:
     return f"{value:.2f} ± {error:.2f} px" if error is not None else number(value, 2, "px")
 
 
+def steps(solved: Mapping[str, Any] | None) -> str:
+    """Say where runs of layers begin that the solve turned or scaled as a whole.
+
+    Parameters
+    ----------
+    solved
+        ``solve/solve.json``.
+
+    Returns
+    -------
+    str
+        The first runs, or none.
+    """
+    words = [
+        f"from z {run['z_first']}: rotation {run['rotation_mrad']:.1f} mrad, scale"
+        f" {run['scale_x']:.4f} by {run['scale_y']:.4f}"
+        for run in (solved or {}).get("restart_steps", ())
+    ]
+    more = f" and {len(words) - 5} more" if len(words) > 5 else ""
+    return "; ".join(words[:5]) + more or "none"
+
+
 def rows(document: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """Return what is left over also in nm, with the worst place and how many were measured.
 

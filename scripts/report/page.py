@@ -306,6 +306,10 @@ def _solve(figures: Figures) -> Rows:
         ("pairs wrong, left out", number((f["details"] or {}).get("pairs_wrong", 0))),
         ("residual of a tile", _range(f["residual_px"], 2, "px")),
         ("moved from the stage", _range(f["moved_px"], 1, "px")),
+        (
+            "steps of scale or rotation, corrected",
+            meeting.steps(f["details"]),
+        ),
     ]
     if score and "relative" in score:
         for key, label in (

@@ -86,6 +86,16 @@ def test_worst_pairs_and_layers_of_the_solve_are_shown_as_large_as_they_are(run,
     assert "<b>large error · layer 2</b> 3 px" in text
 
 
+def test_steps_that_the_solve_corrected_are_named(run):
+    shape = {"scale_x": 1.0, "scale_y": 1.0, "shear": 0.0, "rotation_mrad": 0.0}
+    steps = [{"z_first": 1} | shape, {"z_first": 16} | shape | {"rotation_mrad": 17.45}]
+    figures = judge(run[2])[0]
+    solved = figures["solve"] | {"details": {"restart_steps": steps}}
+    rows = dict(page._solve(figures | {"solve": solved}))
+    assert "from z 16: rotation 17.4 mrad" in rows["steps of scale or rotation, corrected"]
+    assert dict(page._solve(figures))["steps of scale or rotation, corrected"] == "none"
+
+
 def test_the_verdict_the_needs_and_the_place_of_the_volume_come_first(good, drawn):
     figures, _ = judge(good)
     wrong = Finding("solve", "far off", "z 3", "look", NOT_GOOD, lines="review:\n  exclude: []")
