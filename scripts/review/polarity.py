@@ -12,6 +12,7 @@ from typing import Any
 
 from scripts.lib.job import UserError
 from scripts.lib.names import LayerRange, parse_layer
+from scripts.review.remedies import flow
 
 NAMED = 4  # layers in one sentence
 Entry = Mapping[str, Any]
@@ -43,7 +44,7 @@ def require(
     shown = ", ".join(f"{z:g} ({layer_ids.get(z, '')})" for z in flips[:NAMED])
     more = f" and {len(flips) - NAMED} more" if len(flips) > NAMED else ""
     entries = wanted(flips, layer_ids, kept)
-    lines = "".join(f"    - {_flow(entry)}\n" for entry in entries) or "    []\n"
+    lines = "".join(f"    - {flow(entry)}\n" for entry in entries) or "    []\n"
     raise UserError(
         f"contrast flips at z {shown}{more}: there most tiles look like the negative of the layer"
         " before, and nothing would match. If membranes are dark before the first of them, this is"
@@ -115,7 +116,3 @@ def _entry(
     at = [flip for flip in flips if run[0] <= flip <= run[-1] + 1]
     why = f"contrast flips at z {', '.join(f'{z:g}' for z in at)}" if at else "as before"
     return named | {"reason": why}
-
-
-def _flow(entry: Entry) -> str:
-    return "{" + ", ".join(f"{key}: {value}" for key, value in entry.items()) + "}"

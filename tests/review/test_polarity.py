@@ -1,4 +1,5 @@
 import pytest
+import yaml
 
 from scripts.lib import files
 from scripts.lib.job import UserError
@@ -61,14 +62,16 @@ def looked(folder, opposite):
 
 
 def test_the_job_stops_with_the_place_and_the_lines(tmp_path):
-    inputs = looked(tmp_path, {4: [0, 0], 5: [0.5, 0.6], 6: [0, 0]})
+    inputs = looked(tmp_path, {4: [0, 0], 5: [0.5, 0.6], 6: [0.7, 0.6], 7: [0, 0]})
     with pytest.raises(UserError) as stopped:
         check_contrast.main(**inputs, out=tmp_path / "contrast.json", most=0, kept=[])
     words = str(stopped.value)
-    assert words.startswith(f"contrast flips at z 5 ({IDS[5]}): ")
-    line = f"    - {{first_dat: {IDS[5]}, reason: contrast flips at z 5}}\n"
-    assert f"\ntransfer:\n  keep_contrast:\n{line}" in words
-    assert "  max_contrast_flips: 1\n" in words
+    assert words.startswith(f"contrast flips at z 5 ({IDS[5]}), 6 ({IDS[6]}): ")
+    lines = yaml.safe_load(words[words.index("\ntransfer:\n") : words.index("\nIf they are")])
+    reason = "contrast flips at z 5, 6"
+    entry = {"first_dat": IDS[5], "last_dat": IDS[5], "reason": reason}
+    assert lines == {"transfer": {"keep_contrast": [entry]}}
+    assert "  max_contrast_flips: 2\n" in words
     assert not (tmp_path / "contrast.json").exists()
 
 
