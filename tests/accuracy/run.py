@@ -170,6 +170,7 @@ def workflow(folder, config):
     path = folder / "volume.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     command = [sys.executable, "-m", "snakemake", "--profile", "profiles/local", "--cores", "1"]
+    command += ["--nolock"]  # a row that was killed leaves its lock
     with (folder / "terminal.txt").open("w") as terminal:
         done = subprocess.run(
             [*command, "--configfile", str(path)],

@@ -1,6 +1,7 @@
 """What `make accuracy` says of a run, on fabricated runs: no acquisition, no workflow."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -180,6 +181,30 @@ def test_a_row_that_is_there_is_not_run_again(tmp_path, monkeypatch, truth):
     run.main([*argv, "3"])
     assert [key[2] for key in ran] == [1, 1, 2, 2, 3, 3]
     assert len(json.loads((tmp_path / "accuracy.json").read_text())) == 6
+
+
+def test_a_run_that_stops_for_an_answer_gets_it_and_goes_on(tmp_path, monkeypatch, truth):
+    configs, ends = [], iter([(1, "08:00:00 …\n✗ contrast flips"), (0, "✓ good")])
+    monkeypatch.setattr(run, "workflow", lambda _f, config: configs.append(config) or next(ends))
+    how = run.finished(tmp_path, TABLE["stresses"]["invert"], {"transfer": {"a": 1}}, truth)
+    assert (how["stopped"], how["failed"]) == ("✗ contrast flips", None)
+    first, second = (config["transfer"] for config in configs)
+    assert first == {"a": 1}
+    assert second["keep_contrast"][0]["first_dat"] == f"Merlin-6284_{STAMPS[COUNT // 2]}"
+    ends = iter([(1, "✗ broken")])
+    assert run.finished(tmp_path, {}, {}, truth)["failed"] == "✗ broken"
+
+
+def test_the_lock_of_a_row_that_was_killed_is_no_hindrance(tmp_path, monkeypatch):
+    commands = []
+
+    def ended(command, **_):
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(run.subprocess, "run", ended)
+    assert run.workflow(tmp_path, {"volume": "a"})[0] == 0
+    assert "--nolock" in commands[0]
 
 
 def fake(name, volume, seed, **more):
