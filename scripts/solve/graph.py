@@ -226,7 +226,10 @@ def _matching_box(tile_set: TileSet, spec: TileSpec) -> Array:
 
 
 def _last_affine(tile_set: TileSet, spec: TileSpec) -> Array:
-    parts = tile_set.chain(spec).parts
+    try:
+        parts = tile_set.chain(spec).parts
+    except ValueError:  # a number that is none
+        parts = ()
     last = parts[-1] if parts else None
     if not isinstance(last, Affine) or not np.isfinite(last.matrix).all():
         raise UserError(
