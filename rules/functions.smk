@@ -1,5 +1,7 @@
 # Input functions and params of single stages: what needs Snakemake's checkpoints. All else is in scripts/lib/flow.py.
 # what waits on the scope and in the folders is asked where Snakemake runs: the answer decides what to run
+import shlex
+
 from snakemake.logging import logger
 
 from scripts.lib.job import remember_needs
@@ -37,6 +39,23 @@ def sent_to():
         }
         for rule in rules
     ]
+
+
+def refuse_paths_that_lsf_takes_apart():
+    """Stop before the first job when a shell would take a path apart that the LSF plugin gives it."""
+    if not workflow.non_local_exec or workflow.executor_plugin.name != "lsf":
+        return
+    bare = {"work_dir": WORK_DIR, "the folder you are in": workflow.workdir_init}
+    odd = {key: path for key, path in bare.items() if shlex.quote(path) != path}
+    # given in single quotes within double ones: blanks do no harm there
+    odd |= {
+        "--configfile": f for f in workflow.configfiles if set(str(f)) & set("\"'$`\\")
+    }
+    for key, path in odd.items():
+        raise WorkflowError(
+            f"{key}: expected a path of letters, digits and _@%+=:,./- alone, found {path}: "
+            "Snakemake's LSF plugin gives it to a shell as it is. Use another path, on LSF."
+        )
 
 
 def warn_of_loopback():

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.workflow.conftest import make_volume
 from tests.workflow.fake_lsf import lsf
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,8 +58,10 @@ def default(name):
     return dict(each.split("=") for each in PROFILE["default-resources"])[name]
 
 
-def test_the_whole_dag_runs_and_every_job_asks_for_what_it_needs(new_volume, cluster, service):
-    volume = new_volume("cluster")
+def test_the_whole_dag_runs_and_every_job_asks_for_what_it_needs(
+    acquisition, tmp_path, cluster, service
+):
+    volume = make_volume(tmp_path / "volume", acquisition)
     done = volume.snakemake(
         profile="lsf", starter=IMPATIENT, environment=cluster | {"RENDER_WS_URL": service}
     )
@@ -140,6 +143,15 @@ def test_the_embedded_service_is_refused_on_a_cluster(new_volume, cluster):
     assert done.returncode != 0
     assert "SQLite" in done.stdout
     assert "render.url" in done.stdout
+    assert lsf.jobs(Path(cluster["FAKELSF_DIR"])) == []
+
+
+def test_a_path_that_a_shell_would_take_apart_is_refused_on_lsf(new_volume, cluster):
+    done = new_volume("nasty").snakemake(
+        profile="lsf", starter=IMPATIENT, environment=cluster | {"RENDER_WS_URL": "http://x/v1"}
+    )
+    assert done.returncode != 0
+    assert "work_dir: expected a path of letters, digits and" in done.stdout
     assert lsf.jobs(Path(cluster["FAKELSF_DIR"])) == []
 
 
