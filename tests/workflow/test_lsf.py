@@ -101,7 +101,7 @@ def resources_of_rules():
         parts = re.split(r"^(?:rule|checkpoint) (\w+):$", path.read_text(), flags=re.MULTILINE)
         for rule, body in zip(parts[1::2], parts[2::2], strict=True):
             threads = re.search(r"^    threads: (\d+)", body, re.MULTILINE)
-            memory = re.search(r"mem_mb=(?:lambda wc, attempt: )?(\d+)?", body)
+            memory = re.search(r"mem_mb=(?:lambda wc, attempt: )?(?:(\d+)(?: \* attempt)?,)?", body)
             minutes = re.search(r"runtime=(\d+)", body)
             stated[rule] = (
                 int(threads[1]) if threads else 1,
