@@ -175,3 +175,38 @@ def test_edges_are_normalised_only_in_long_stacks():
 def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match="correlations"):
         infer(np.ones((3, 2)), np.ones(4, bool), Options(), np.ones((3, 2)))
+
+
+def test_the_pull_to_nominal_z_is_that_of_mixing_it_in_at_each_step():
+    """Of one pair that is two layers apart, by hand; a layer without a pair asks for nothing."""
+    scaled = inference._Pairs(
+        np.array([[0.4, 0], [0, 0], [0, 0]]), np.array([[1, 0], [0, 0.0], [0, 0]])
+    )
+    curves = np.array([[1.0, 0.7, 0.4]])
+    start = np.arange(3.0)
+    for mixed, proportion in ((0.3, 0.6), (0.5, 0.25)):
+        options = Options(coordinate_regularizer=mixed, shift_proportion=proportion)
+        pull = mixed / ((1 - mixed) * proportion)
+        z = inference._requested(scaled, curves, start, options)
+        assert z[1] - z[0] == pytest.approx((2 + pull / 2) / (1 + pull / 2), abs=1e-3)
+        assert z[:2].sum() == pytest.approx(1, abs=1e-3)
+        assert np.isnan(z[2])
+
+
+def test_slots_that_are_missing_or_unasked_lie_between_their_neighbours():
+    z = np.array([0.5, np.nan, 7.0, 3.9, np.nan])  # slot 2 has no layer: its value has no meaning
+    found = inference._filled(z, np.array([0, 1, 3, 4]))
+    offset = [0.5, 0.5 + 0.4 / 3, 0.5 + 0.8 / 3, 0.9, 0.9]
+    assert found == pytest.approx(np.arange(5) + offset)
+    nothing = np.full(3, np.nan)
+    assert inference._filled(nothing, np.arange(3)).tolist() == [0, 1, 2]
+
+
+def test_no_iteration_leaves_nominal_z_and_says_so():
+    found = run(correlations(uneven(20)), Options(1.0, iterations=0))
+    assert np.array_equal(found.z, np.arange(20.0))
+    assert found.iterations == 0
+    one = run(correlations(uneven(20)), Options(1.0, iterations=1))
+    assert one.iterations == 1
+    assert not np.array_equal(one.z, found.z)
+    assert np.array_equal(one.quality, np.ones(20))

@@ -111,3 +111,21 @@ def test_a_process_is_told_from_a_damaged_layer():
     values[100] = 50
     assert sampling._process(values)[0] < 1.3 * variance
     assert sampling._process(np.full(9, np.nan)) == (0.0, 1.0)
+
+
+def test_the_variance_of_a_layer_is_that_of_its_area_and_of_its_samples():
+    """Thrice the variance in half the layers, for they have a third of the tissue."""
+    area = np.where(np.arange(200) < 100, 1.0, 1 / 3)
+    samples = np.full(200, 5.0)
+    found = sampling._per_area(0.8 * 0.01 / area, area, samples)
+    assert found == pytest.approx(0.01 / area)  # 5 samples scatter by 4 / 5 of their variance
+    samples[100:] = 1.0  # the tissue of these lies in one cell, which says nothing
+    assert sampling._per_area(0.008 / area**0, area, samples) == pytest.approx(0.01 / area)
+    assert np.isnan(sampling._per_area(np.zeros(3), np.ones(3), np.ones(3))).all()
+
+
+def test_a_variance_that_few_samples_tell_counts_more():
+    found = sampling._student(np.array([1.0, 4.0, 5.0, 16.0]))
+    assert found == pytest.approx([5.0, 3.0, 2.0, 15 / 13])
+    short, long = (sampling._freedom(np.full(n, 9.0), np.ones(n)) for n in (10, 160))
+    assert (short, long) == (pytest.approx(8), pytest.approx(80))

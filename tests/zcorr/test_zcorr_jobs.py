@@ -9,6 +9,7 @@ import zarr
 from ome_zarr_models import open_ome_zarr
 
 from scripts.lib import files
+from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.records import TileSet
 from scripts.zcorr import check_thickness, correlate_layers, infer_z
@@ -93,6 +94,7 @@ def infer(chunks, **changes):
 
 def check(**changes):
     inputs = {name: OUT[name] for name in ("report", "coordinates", "proposals")}
+    inputs["layers"] = "ingest/layers.tsv"
     out = {"gate": "zcorr/gate.json", "coordinates": "zcorr/Zcoords.txt"}
     check_thickness.main(inputs=inputs, out=out, zcorr=ZCORR | changes)
 
@@ -113,6 +115,21 @@ def test_stage_gives_true_z_for_present_layers_and_names_the_missing_one(workdir
     part = arrays("zcorr/correlations/0000.npz")
     assert part["z"].tolist() == [3, 4, 5, 6, 7]
     assert np.isfinite(part["corr"][3]).tolist() == [False, True, True]
+
+
+def test_layers_in_the_wrong_order_stop_the_run_with_their_names(workdir):
+    rows = [{"z": z, "cc_next": 0.9, "problem": None} for z in range(1, 7)]
+    moved = [{"z": 2, "after": 5, "gain": 0.3}]
+    files.write_json(OUT["report"], {"layers": rows, "order": moved})
+    files.write_text(OUT["coordinates"], "1 1.0\n")
+    files.write_text(OUT["proposals"], "exclude: []\n")
+    names = [{"z": z, "layer_id": f"M-1_24-03-07_1000{z:02d}"} for z in range(1, 7)]
+    files.write_table("ingest/layers.tsv", ("z", "layer_id"), names)
+    with pytest.raises(UserError, match="move: M-1_24-03-07_100002, after: M-1_24-03-07_100005"):
+        check()
+    assert not (workdir / "zcorr/Zcoords.txt").exists()
+    check(accept_layers=[2])
+    assert (workdir / "zcorr/Zcoords.txt").exists()
 
 
 def test_kept_layers_are_pictures_with_their_z_and_place(workdir):

@@ -5,8 +5,9 @@ import pytest
 import yaml
 
 from scripts.ingest import declarations
-from scripts.zcorr import order, qc
+from scripts.zcorr import infer_z, methods, order, qc
 from tests.zcorr.synthetic import cut, measured, specimen
+from tests.zcorr.test_zcorr_jobs import ZCORR
 
 N = 24
 
@@ -45,6 +46,9 @@ def test_layers_out_of_place_are_told_with_where_they_belong(layers, lie, count)
     assert [lie[i] for i in led(found, N)] == list(range(N))
     assert len(found) == count
     assert all(one.gain > 0.05 for one in found)
+    result = methods.isotropic(seen, ZCORR)
+    told = infer_z.report_of(seen, result, ZCORR)["order"]
+    assert [row["z"] - seen.z[0] for row in told] == [one.at for one in found]
 
 
 def test_layers_in_order_are_left(layers):
@@ -58,6 +62,18 @@ def test_layers_in_order_are_left(layers):
     for stack in (layers, lost, damaged, missing, faint, noise, layers[:3], layers[:1]):
         seen = measured(list(stack))
         assert order.find(seen.band, seen.cell_band) == []
+
+
+def test_what_is_within_the_error_is_no_disorder():
+    """The farther pair is more alike by as much, with parts of a layer that agree or do not."""
+    rng = np.random.default_rng(0)
+    band = np.column_stack([np.full(20, 0.5), np.full(20, 0.4), np.full(20, 0.3)])
+    band[8:11, 0], band[8:10, 1] = 0.42, 0.5  # as if 9 and 10 were swapped
+    band[9, 0] = 0.5
+    for parts, told in ((1e-3, 1), (3e-2, 0)):
+        cells = parts * rng.standard_normal((20, 3, 16)).astype(np.float32)
+        cells -= cells.mean(axis=2, keepdims=True)
+        assert len(order.find(band, cells)) == told
 
 
 def test_the_gate_stops_with_entries_that_the_config_takes():
