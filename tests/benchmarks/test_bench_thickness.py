@@ -173,6 +173,27 @@ def test_thickness_of_real_tissue(bench, maker, defaults):
     bench.row("zcorr.even_z_rms", max(even), "layers", better="lower")
 
 
+def test_thickness_where_there_is_little_tissue(bench, maker, defaults):
+    """No stack ends farther from the truth than it was; even ones stay even."""
+    sides, layers = ((80, 120, 160, 240, 300), 60) if bench.measuring else ((48,), 12)
+    for side in sides:
+        ratios, alike, even = [], [], []
+        for axis, seed in itertools.product(range(3) if bench.measuring else [0], (601, 602)):
+            volume = turned(maker, axis)
+            stack = cut(maker, volume, seed, layers, side)
+            result = methods.isotropic(measured(stack.layers), defaults)
+            ratios.append(rms(result.z, stack.z) / rms(np.arange(layers), stack.z))
+            found = np.diff(result.z)
+            believed = np.ptp(found) > 1e-9
+            alike.append(np.corrcoef(found, np.diff(stack.z))[0, 1] if believed else 0.0)
+            flat = cut(maker, volume, seed, layers, side, thickness_sd=0.0, lost_slice_rate=0.0)
+            even.append(rms(methods.isotropic(measured(flat.layers), defaults).z, flat.z))
+        worst = {"worst": max(ratios), "even_z_rms": max(even), "correlation": np.mean(alike)}
+        print(f"{side} px: {np.mean(ratios):.2f}", {k: round(v, 3) for k, v in worst.items()})
+        row = f"zcorr.z_rms_ratio_{side}px"
+        bench.row(row, np.mean(ratios), "of nothing done", better="lower", **worst)
+
+
 def steps(layers, around):
     """Log of thickness as measured, all of it believed."""
     found = measured(layers)
