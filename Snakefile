@@ -23,6 +23,7 @@ workdir: dry_run.place(workflow, WORK_DIR)
 
 include: "rules/transfer.smk"
 include: "rules/doctor.smk"
+include: "rules/estimate.smk"
 include: "rules/ingest.smk"
 include: "rules/metadata.smk"
 include: "rules/match.smk"
@@ -54,6 +55,7 @@ localrules:
     cleanup_listing,
     cleanup,
     doctor,
+    estimate,
 
 
 rule all:
@@ -67,6 +69,11 @@ rule all:
 rule doctor:
     input:
         "doctor/passed.json",
+
+
+rule estimate:
+    input:
+        "estimate/estimate.json",
 
 
 rule transfer:

@@ -67,6 +67,31 @@ def warn_of_loopback():
         )
 
 
+def asked(wildcards):
+    """What the first attempt of each rule's jobs asks for, with what the profile sets."""
+    needs = {
+        r.name: (r, r.expand_resources({}, [], 1)) for r in workflow.rules if r.script
+    }
+    return {
+        name: {
+            "stage": Path(str(rule.snakefile)).stem,
+            "cores": need["_cores"],
+            "mem_mb": need["mem_mb"],
+            "runtime_min": need["runtime"],
+        }
+        for name, (rule, need) in needs.items()
+    }
+
+
+def side_by_side(wildcards):
+    """How many jobs the profile runs at one time, and whether a cluster runs them."""
+    settings, cluster = workflow.resource_settings, workflow.non_local_exec
+    return {
+        "parallel": (settings.nodes if cluster else settings.cores) or 1,
+        "cluster": cluster,
+    }
+
+
 def waiting_on_scope(wildcards):
     """Fingerprint for copy_dats: what waits on the scope, or the last one when nothing does."""
     return state.copy_fingerprint(SCOPE, config["acquisition"])

@@ -32,6 +32,7 @@ TARGETS = STAGES | {
     "cleanup_listing",
     "cleanup",
     "doctor",
+    "estimate",
 }  # no job
 # the floors of lib from the ground up; modules of scripts/lib itself are the ground floor
 FLOORS = ["", "numerics", "service", "drawing", "volumes", "pages"]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib import files, truth
+from scripts.lib import costs, files, truth
 
 log = logging.getLogger(__name__)
 
@@ -302,19 +302,10 @@ def read_costs(folder: Path) -> dict[str, list[dict[str, float]]]:
         Of each job ``s`` and ``cpu_time`` in seconds and ``max_rss`` in MB, by rule.
     """
     out: dict[str, list[dict[str, float]]] = {}
-    for path in sorted(folder.rglob("*.tsv")):
-        rule = Path(path.relative_to(folder).parts[0]).stem
-        for row in files.read_table(path):
-            measures = {name: _measure(row.get(name)) for name in ("s", "cpu_time", "max_rss")}
-            out.setdefault(rule, []).append(measures)
+    for job in costs.read(folder):
+        measures = {"s": job.wall_s, "cpu_time": job.cpu_s, "max_rss": job.peak_mb}
+        out.setdefault(job.rule, []).append(measures)
     return out
-
-
-def _measure(cell: str | None) -> float:
-    try:
-        return float(cell or "nan")
-    except ValueError:
-        return float("nan")
 
 
 def _score(

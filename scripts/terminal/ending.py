@@ -28,11 +28,13 @@ MADE = {
     "cleanup_listing": ("cleanup/listing.tsv", ""),
     "cleanup": ("cleanup/removed.tsv", ""),
     "doctor": ("doctor/doctor.json", "transfer"),
+    "estimate": ("estimate/estimate.json", "transfer"),
     "report_so_far": ("report/so_far.html", ""),
     "match_trial": ("match/trial/index.html", ""),
     "solve_compare": ("solve/compare.html", ""),
     "destreak_proposal": ("correct/destreak_proposal.html", ""),
 }
+SHOWN = {"estimate": "estimate/estimate.txt"}  # target -> text of which all lines are shown
 _SIGN = {GOOD: "✓", LOOK: "!", NOT_GOOD: "✗"}
 
 
@@ -57,6 +59,7 @@ def lines(work: Path, targets: Sequence[str]) -> list[str]:
     for target in targets:
         made, _ = MADE.get(target, (target, ""))
         found.append(f"✓ {target} is done: {work / made}")
+        found += _text(work / SHOWN[target]) if target in SHOWN else []
     following = MADE.get(targets[-1], ("", ""))[1]
     if targets[-1] == "report":
         found[-1] = verdict(_read(work / "report/summary.json"))
@@ -98,3 +101,7 @@ def _whole(work: Path) -> list[str]:
 
 def _read(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+
+def _text(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.is_file() else []

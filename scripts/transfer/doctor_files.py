@@ -169,7 +169,7 @@ def _thickness(case: Case, read: Sequence[tuple[str, Header]]) -> Iterator[Findi
 def _overlaps(case: Case) -> Iterator[Finding]:
     """Tell of neighbours in a row or column that the stage puts apart, or not in their order."""
     layers = list(case.layers.values())[:LAYERS_PLACED]
-    steps = [step for files in layers for step in _steps(_placed(case, files))]
+    steps = [step for files in layers for step in _steps(placed(case, files))]
     odd = [step for step in steps if not 0 < step.px < step.side_px]
     if odd:
         first, apart = odd[0], all(step.px >= step.side_px for step in steps)
@@ -199,17 +199,30 @@ class Placed:
     size: tuple[int, int]
 
 
-def _steps(placed: Mapping[tuple[int, int], Placed]) -> Iterator[Step]:
-    for (row, column), tile in placed.items():
+def _steps(tiles: Mapping[tuple[int, int], Placed]) -> Iterator[Step]:
+    for (row, column), tile in tiles.items():
         nexts = (("columns", 0, (row, column + 1)), ("rows", 1, (row + 1, column)))
         for key, axis, beside in nexts:
-            if beside in placed:
-                step = placed[beside].at[axis] - tile.at[axis]
+            if beside in tiles:
+                step = tiles[beside].at[axis] - tile.at[axis]
                 yield Step(key, tile.path, step, tile.size[axis])
 
 
-def _placed(case: Case, files: Sequence[DatFile]) -> dict[tuple[int, int], Placed]:
-    """Return the tiles of a layer by row and column."""
+def placed(case: Case, files: Sequence[DatFile]) -> dict[tuple[int, int], Placed]:
+    """Return the tiles of a layer where the stage was.
+
+    Parameters
+    ----------
+    case
+        The volume.
+    files
+        Files of the layer; those that cannot be read are left out.
+
+    Returns
+    -------
+    dict
+        By row and column.
+    """
     found = {}
     for file in files:
         try:

@@ -56,3 +56,11 @@ def test_the_whole_ends_with_verdict_report_volumes_and_promotion(tmp_path):
         "next, once you have looked: snakemake promote --profile profiles/local --configfile"
         " 'my v.yaml'",
     ]
+
+
+def test_an_estimate_is_shown_as_a_whole(tmp_path):
+    (tmp_path / "estimate").mkdir()
+    (tmp_path / "estimate/estimate.txt").write_text("44 layers\nall  3 core-hours\n")
+    lines = ending.lines(tmp_path, ["estimate"])
+    assert lines[0].startswith("✓ estimate is done: ")
+    assert lines[1:3] == ["44 layers", "all  3 core-hours"]
