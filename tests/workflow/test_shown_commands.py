@@ -42,7 +42,7 @@ BACK = "python -m scripts.transfer.volume_transfer_info --reverse out/yaml/*.yam
 # pattern of the command -> how it is executed; the first that matches holds
 WAYS = [
     # real runs in CI, or minutes and gigabytes: make itself says whether the target is there
-    (r"make [a-z]+", PARSED),
+    (r"make [a-z]+( [A-Z]+=\S.*)?", PARSED),
     (r"snakemake", "no command: the name of the program"),
     (r"snakemake --lint", "what `make lint` runs"),
     (r"snakemake .*profiles/slurm.*", "needs a plugin that is no part of envs/lock.txt"),
