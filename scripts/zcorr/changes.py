@@ -31,6 +31,7 @@ from scipy.signal import lfilter
 
 from scripts.lib.arrays import Array, Bool
 
+_LEAST_CHANCE = 1e-300  # float64 has hardly less, and its log must be a number
 CHANCE = 0.01  # changes that an even stack would show so seldom are believed
 _SCALES = (0.5, 1.0, 2.0, 4.0, 8.0)  # layers, tried for true changes
 _STRENGTHS = np.exp(np.linspace(np.log(0.02), np.log(1.0), 14))  # sd of log thickness, tried
@@ -134,7 +135,7 @@ def posterior(log: Array, known: Bool, error: StepError) -> tuple[Array, ChangeM
     none = _Gaussian.of(known, error, None)
     base = none.log_likelihood(values)[0]
     best, ratio = _most_likely(values, known, error, base)
-    chance = _chance(ratio, known, error)
+    chance = max(_chance(ratio, known, error), _LEAST_CHANCE)
     if chance >= CHANCE:
         return np.zeros_like(log), ChangeModel(0.0, best.scale_layers, chance, usual)
     kept = _without_harm(_Gaussian.of(known, error, best), values, known, error, best)

@@ -89,6 +89,14 @@ def test_even_stacks_stay_even_and_changes_come_back():
     assert np.std(kept) < np.std(true)
 
 
+@pytest.mark.parametrize("n", [200, 900])
+def test_changes_beyond_all_doubt_have_a_finite_significance(n):
+    """Drawn or asymptotic, a chance is no less than float64 can tell."""
+    sure = replace(error(n, freedom=1e9), tissue=np.full(n, 1e-3), others=())
+    _, model = posterior(2.0 * (-1.0) ** np.arange(n), np.ones(n, bool), sure)
+    assert 1000 < model.significance < np.inf
+
+
 def test_the_correction_is_held_back_where_the_error_is_great():
     of = replace(error(60), tissue=np.where(np.arange(60) < 20, 1.0, 0.05))
     true = 0.4 * np.sin(np.arange(60))
