@@ -18,7 +18,7 @@ from scripts.lib.verdicts import GOOD
 ROOT = Path(__file__).resolve().parents[2]
 PAGE, TABLE = ROOT / "docs/trust.md", ROOT / "tests/bad_volumes/table.tsv"
 MARKS = ("<!-- bad volumes: written by python -m tests.bad_volumes.cases -->\n", "<!-- end -->\n")
-COLUMNS = ("name", "made", "stage", "ends", "line")
+COLUMNS = ("name", "made", "stage", "ends", "line", "run")
 REFUSED = "refused"  # the run ends with the message, nothing is exported
 
 CASES = []
@@ -41,6 +41,11 @@ class Case:
     ends: str
     line: str
     make: Callable  # (folder) -> Told
+    whole: bool = False  # takes the whole workflow: `make bench` alone runs it
+
+    @property
+    def run(self):
+        return "make bench" if self.whole else "always"
 
     @property
     def made(self):
@@ -52,11 +57,11 @@ class Case:
         return {name: getattr(self, name) for name in COLUMNS}
 
 
-def bad(name, stage, ends, line):
+def bad(name, stage, ends, line, *, whole=False):
     """Register a function as a case; its docstring says how the volume is made."""
 
     def register(make):
-        CASES.append(Case(name, stage, ends, line, make))
+        CASES.append(Case(name, stage, ends, line, make, whole))
         return make
 
     return register
@@ -99,11 +104,11 @@ def inside(folder):
 
 def listed(rows):
     """The list of the page, made of the table."""
-    lines = ["| what is bad | how it is made | who says it | ends as | line (pattern) |"]
-    lines += ["|---|---|---|---|---|"]
+    lines = ["| what is bad | how it is made | who says it | ends as | line (pattern) | tried |"]
+    lines += ["|---|---|---|---|---|---|"]
     for row in rows:
         line = row["line"].replace("|", "\\|")
-        cells = [row["name"], row["made"], row["stage"], row["ends"], f"`{line}`"]
+        cells = [row["name"], row["made"], row["stage"], row["ends"], f"`{line}`", row["run"]]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -117,7 +122,7 @@ def page(text, rows):
 
 def all_cases():
     """Every case, in the order of the stages that speak."""
-    from tests.bad_volumes import early, late, spoilt_cases  # noqa: F401 - they register
+    from tests.bad_volumes import early, late, spoilt_cases, whole  # noqa: F401 - they register
 
     order = (
         "config", "doctor", "transfer", "ingest", "match", "review", "solve", "zcorr", "export",

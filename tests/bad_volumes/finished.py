@@ -137,7 +137,7 @@ class Finished:
     def judged(self, state):
         """The report's figures with the verdict, and the findings, of a state."""
         with tempfile.TemporaryDirectory() as name:
-            evidence = self._closed(Path(name), state, self._measured_again(state.tiles))
+            evidence = self._closed(Path(name), state, self.measured_again(state.tiles))
         return judge(evidence, NAMES)
 
     def measure(self, tiles):
@@ -145,7 +145,7 @@ class Finished:
         layers = compose.place_layers(tiles)
         return list(measure_misalignment.measured(layers, min(layers), max(layers), MEASURE))
 
-    def _measured_again(self, tiles):
+    def measured_again(self, tiles):
         """The same, measured anew where a tile is not what it was: a row is of few tiles."""
         changed = self.changed(tiles)
         layers = compose.place_layers(tiles)

@@ -28,6 +28,30 @@ def test_what_is_spoilt_is_told_in_the_first_line_with_its_place(seed):
     assert spoil.fault(spoilt, reasons) == "", (spoilt.what, reasons[:1])
 
 
+def test_a_cell_is_measured_across_its_hole():
+    """What lies above a missing tile is compared with what lies below it."""
+    gone = next(t for t in volume().start.tiles.tiles if (t.z, t.cell) == (4, (0, 1)))
+    state = volume().start.replace_tiles(lambda tile: None if tile is gone else tile)
+    steps = {
+        (row["z"], row["p_cell"]): (row["other_z"], row["q_cell"])
+        for row in volume().measured_again(state.tiles)
+        if row["kind"] == "step"
+    }
+    assert steps[3, "0-1"] == (5, "0-1")
+    assert steps[3, "0-0"] == (4, "0-0")
+
+
+def test_what_is_measured_again_in_part_is_what_is_measured_as_a_whole():
+    """The harness takes rows of tiles that did not change from the finished volume."""
+
+    def key(row):
+        return row["z"], row["kind"], row["p_id"], row["q_id"]
+
+    state = spoil.spoil(volume(), 11).state
+    found, expected = volume().measured_again(state.tiles), volume().measure(state.tiles)
+    assert sorted(found, key=key) == sorted(expected, key=key)
+
+
 def test_a_move_that_no_line_names_is_silent_and_one_named_elsewhere_is_so():
     """The judge of the spoilings itself."""
     moved = spoil.Spoilt("k", "w", None, (7,), ("0-1",), 2.0)

@@ -1,0 +1,118 @@
+"""Bad volumes that take the whole workflow: acquired, spoilt, run from the files to the report.
+
+A minute or two each, so `make bench` alone runs them.
+"""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+
+from scripts.lib.verdicts import GOOD
+from tests.bad_volumes.cases import REFUSED, ROOT, Told, bad
+from tests.workflow.conftest import make_volume
+
+LAYERS = 10
+ACQUISITION = [
+    *("--layers", str(LAYERS), "--tile", "160", "176", "--seed", "7"),
+    *("--resin-layers", "0", "--corrupt-layer", "0", "--restart-layer", "0"),
+]
+BAD = "look or not good"  # as the other stages see it too
+HEADER = 1024  # bytes before the pixels of a .dat
+
+
+def run(folder, change, **sections):
+    """Acquire, change the files, run everything: what the terminal or the report says."""
+    acquired = folder / "acquisition"
+    argv = [sys.executable, "-m", "scripts.demo.acquire", str(acquired), *ACQUISITION]
+    subprocess.run(argv, cwd=ROOT, check=True)
+    layers = {}
+    for path in sorted((acquired / "dat").glob("*.dat")):
+        layers.setdefault(path.name.rsplit("_", 1)[0], []).append(path)
+    change(list(layers.values()))
+    volume = make_volume(folder / "volume", acquired, **sections)
+    done = volume.snakemake()
+    if done.returncode:
+        return Told(REFUSED, done.stdout)
+    verdict = json.loads((volume.work / "report/summary.json").read_text())["verdict"]
+    ends = GOOD if verdict["state"] == GOOD else BAD
+    return Told(ends, "\n".join(verdict["reasons"]))
+
+
+def _pixels(path, change):
+    data = path.read_bytes()
+    at = slice(HEADER, HEADER + 2 * 160 * 176)
+    values = np.frombuffer(data[at], ">i2")
+    made = np.clip(change(values.astype(int)), -32768, 32767).astype(">i2").tobytes()
+    path.write_bytes(data[:HEADER] + made + data[at.stop :])
+
+
+def _give(paths, others):
+    """Give files the pixels of others."""
+    read = [path.read_bytes()[HEADER:] for path in others]
+    for path, data in zip(paths, read, strict=True):
+        path.write_bytes(path.read_bytes()[:HEADER] + data)
+
+
+@bad(
+    "files of two layers that changed places",
+    "solve",
+    BAD,
+    r"z 5 to 6: .*wrong order",
+    whole=True,
+)
+def swapped(folder):
+    """The pixels of layers 5 and 6 are in each other's files, from the microscope on."""
+
+    def change(layers):
+        before = [[path.read_bytes()[HEADER:] for path in layer] for layer in layers[4:6]]
+        for layer, pixels in zip(layers[4:6], before[::-1], strict=True):
+            for path, data in zip(layer, pixels, strict=True):
+                path.write_bytes(path.read_bytes()[:HEADER] + data)
+
+    return run(folder, change)
+
+
+@bad("a layer that was written twice", "solve", BAD, r"z 5 to 6: the same image twice", whole=True)
+def twice(folder):
+    """Layer 6 has the pixels of layer 5, from the microscope on."""
+    return run(folder, lambda layers: _give(layers[5], layers[4]))
+
+
+@bad("a column that was not copied", "doctor", REFUSED, r"acquisition\.columns", whole=True)
+def not_copied(folder):
+    """The files of the second column are not there."""
+
+    def change(layers):
+        for layer in layers:
+            for path in layer:
+                if path.stem.endswith("-1"):
+                    path.unlink()
+
+    return run(folder, change)
+
+
+@bad("a detector whose polarity flips", "review", REFUSED, r"[Cc]ontrast", whole=True)
+def flipped(folder):
+    """From layer 6 on dark is bright."""
+
+    def change(layers):
+        for layer in layers[5:]:
+            for path in layer:
+                _pixels(path, lambda values: 6000 - values)
+
+    return run(folder, change)
+
+
+@bad("tissue that ends half-way", "review", REFUSED, r"z 6", whole=True)
+def ends(folder):
+    """From layer 6 on the pictures are noise."""
+
+    def change(layers):
+        rng = np.random.default_rng(0)
+        for layer in layers[5:]:
+            for path in layer:
+                _pixels(path, lambda values: rng.normal(2500, 150, len(values)))
+
+    return run(folder, change)
