@@ -157,8 +157,12 @@ def _column(rows: Iterable[Row], name: str) -> Array:
 
 def _findings(rows: Sequence[Row], tiles: Known, limits: Limits) -> list[Figures]:
     """Return the findings of one kind: runs of places beyond the limit, and of unknown ones."""
-    beyond = [row for row in rows if measured(row) and _surely(row) > limits.look_px]
-    lost = [row for row in rows if not measured(row) and tiles.due(row)]
+    off = [row for row in rows if measured(row) and _surely(row) > limits.look_px]
+    # a wrong peak of one window may lie anywhere: alone it tells that something is to be seen
+    beyond = [row for row in off if int(row["used"]) >= LEAST_USED]
+    alone = [row for row in off if int(row["used"]) < LEAST_USED]
+    unseen = [row for row in rows if not measured(row)]
+    lost = [row for row in (*unseen, *alone) if tiles.due(row)]
     return [
         _finding(run, told) for told, part in ((True, beyond), (False, lost)) for run in _runs(part)
     ]
@@ -265,8 +269,8 @@ def sentence(finding: Mapping[str, Any]) -> str:
     if finding["px"] is None:
         return (
             f"{z}: it is not known whether {KINDS[finding['kind']]} meet, the pixels of"
-            f" {worst['p_id']} and {worst['q_id']} are not alike, or further apart than is looked"
-            f" for {cells}"
+            f" {worst['p_id']} and {worst['q_id']} are not alike, further apart than is looked"
+            f" for, or too few {cells}"
         )
     return (
         f"{z}: {KINDS[finding['kind']]} do not meet, {finding['px']:.1f} ±"

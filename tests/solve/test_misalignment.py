@@ -251,6 +251,17 @@ def test_a_turn_about_the_middle_of_a_tile_is_told_by_its_rms():
     assert "2.0 ± 0.1 px" in found["reasons"][0]
 
 
+@pytest.mark.parametrize(("used", "state"), [(3, "not good"), (2, "look"), (1, "look")])
+def test_a_single_window_is_no_proof_and_a_reason_to_look(used, state):
+    """Its peak may be a wrong one; the corner of two tiles holds no more."""
+    off = row(z=7, px=9.0, used=used) | {"tried": str(used)}
+    found = verdict([*good(), off])
+    assert found["state"] == state
+    assert "z 7 to 8" in found["reasons"][0]
+    corner = row("seam", 7, 9.0, "0-0", "1-1", used=used) | {"tried": str(used)}
+    assert verdict([*good(), corner])["state"] == ("not good" if used == 3 else "good")
+
+
 def test_findings_that_stop_the_run_are_all_in_the_summary():
     rows = [row("seam", z, 5.0, "0-0", "1-0") for z in range(1, 1001, 4)]
     assert len(verdict(rows)["findings"]) == 250
