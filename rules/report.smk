@@ -21,6 +21,7 @@ OF_REPORTS = {
     "truth": verbatim(flow.resolved(ROOT, config["report"].get("truth"))),
     "limits": config["report"]["limits"],
     "names": REPORTED,
+    "asked": asked,
 }
 
 

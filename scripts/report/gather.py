@@ -93,6 +93,7 @@ DOCUMENTS = {
     "overlays": "solve/pictures.json",  # worst pairs and layers
     "qc": "zcorr/qc.json",
     "volume": "export/volume.json",
+    "estimate": "estimate/history.json",
 }
 OPTIONAL = {"kind", "declared"}  # columns that older volumes do not have
 LAST = {
@@ -163,6 +164,7 @@ class Evidence:
     costs: Mapping[str, list[dict[str, float]]] = field(
         default_factory=dict
     )  # by rule, one per job
+    asked: Mapping[str, Any] = field(default_factory=dict)  # by rule: cores, mem_mb, runtime_min
     score: Mapping[str, Any] | None = None
     finished: frozenset[str] = frozenset()  # stages whose last file is there
 
@@ -177,6 +179,7 @@ def gather(
     corrections: Sequence[str | Path] = (),
     stacks: Sequence[str | Path] = (),
     truth_path: Path | None = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> Evidence:
     """Read what a run has left in its working directory.
 
@@ -192,6 +195,8 @@ def gather(
         Receipts, relative to `root`.
     truth_path
         Truth of a simulated acquisition; None: no score.
+    asked
+        What the jobs of each rule ask for: cores, ``mem_mb``, ``runtime_min``.
 
     Returns
     -------
@@ -214,6 +219,7 @@ def gather(
         corrections=_named(root, corrections),
         z_coords=corrected,
         costs=read_costs(root / "benchmarks"),
+        asked=asked or {},
         finished=frozenset(stage for stage, last in LAST.items() if (root / last).exists()),
         score=_score(root, truth_path, tables["layers"], corrected),
     )

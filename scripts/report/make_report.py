@@ -30,6 +30,7 @@ def main(
     limits: Mapping[str, Any],
     truth_path: str | None,
     dat_root: str,
+    asked: Mapping[str, Any],
 ) -> None:
     """Read everything, draw, write the three files."""
     evidence = gather.gather(
@@ -38,6 +39,7 @@ def main(
         corrections=corrections,
         stacks=receipts,
         truth_path=places.truth_file(truth_path, dat_root),
+        asked=asked,
     )
     service = RenderClient(render["owner"], render["project"])
     made = whole.report(evidence, service, names=names, limits=limits)
@@ -59,4 +61,5 @@ if __name__ == "__main__":
             limits=snakemake.params.limits,
             truth_path=snakemake.params.truth,
             dat_root=snakemake.params.dat_root,
+            asked=snakemake.params.asked,
         )

@@ -10,9 +10,9 @@ from markupsafe import Markup
 
 from scripts.lib.pages import page as pages
 from scripts.lib.pages.page import Code, Facts, Items, Part, Pictures, Plots, Section, Table, Text
-from scripts.lib.pages.text import duration, large, number
+from scripts.lib.pages.text import large, number
 from scripts.lib.verdicts import ABSENT, GOOD
-from scripts.report import meeting
+from scripts.report import costs, meeting
 from scripts.report.album import Album
 from scripts.report.finding import Finding, spans
 from scripts.report.gather import Evidence
@@ -69,7 +69,7 @@ def page(
             Section("What is left over", _left_over(album, plots), meeting.NOTE, id="left-over"),
             Section("Before and after", [Pictures(cut)] if len(cut) > 1 else []),
             *(_section(stage, figures, album) for stage in STAGES),
-            _costs(figures["costs"]),
+            costs.section(figures["costs"]),
         ],
         here=here,
         volume=figures["volume"],
@@ -157,16 +157,6 @@ def _section(stage: str, figures: Figures, album: Album) -> Section:
     parts += [table(figures[stage])] if table else []
     parts += [Plots(PLOTS.get(stage, ())), Pictures(shown[2:] if stage == "solve" else shown)]
     return Section(title, parts, note, figures[stage]["status"], stage)
-
-
-def _costs(costs: Figures) -> Section:
-    rate = costs["export_mb_per_s"]
-    written = f"; export wrote {rate:.1f} MB/s of voxels" if rate else ""
-    total = f"{duration(costs['seconds'])} of work in {costs['jobs']} jobs{written}."
-    header = ["rule", "jobs", "time", "share", "CPU", "longest job", "peak memory"]
-    table = Table("Time and memory by rule", header, cost_rows(costs))
-    note = f"{total} Jobs run side by side, so the run itself was shorter."
-    return Section("Costs", [table], note, id="costs")
 
 
 def verdict(figures: Figures) -> str:
@@ -470,21 +460,3 @@ TABLES = {
     "review": _loose_table,
     "solve": _worst_pairs_table,
 }
-
-
-def cost_rows(costs: Figures) -> list[list[Any]]:
-    """Return one row per rule, with a bar of its share of the largest."""
-    largest = max((rule["seconds"] for rule in costs["rules"].values()), default=0) or 1
-    bar = Markup('<span class="bar" style="width:{:.1f}%"></span>')
-    return [
-        [
-            name,
-            number(rule["jobs"]),
-            duration(rule["seconds"]),
-            bar.format(100 * rule["seconds"] / largest),
-            duration(rule["cpu_seconds"]),
-            duration(rule["longest_s"]),
-            number(rule["peak_mb"], 0, "MB"),
-        ]
-        for name, rule in costs["rules"].items()
-    ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOGS, BENCHMARKS = Path("logs"), Path("benchmarks")
-OWN = ("report_so_far",)  # rules whose own files are no news
+OWN = ("report_so_far", "estimate_volume")  # rules whose own files are no news
 MOST_STOPS = 5
 _RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ ([A-Z]+) [\w.]+: ", re.MULTILINE)
 _TAIL_BYTES = 100_000  # of a log: its last record is all that counts

@@ -26,6 +26,7 @@ def main(
     limits: Mapping[str, Any],
     truth_path: str | None,
     dat_root: str,
+    asked: Mapping[str, Any],
 ) -> None:
     """Read what is there, and write the two files."""
     evidence = gather.gather(
@@ -34,6 +35,7 @@ def main(
         corrections=[f"correct/{step}.json" for step, _, _ in names["corrections"]],
         stacks=sorted(Path().glob("stacks/*.json")),
         truth_path=places.truth_file(truth_path, dat_root),
+        asked=asked,
     )
     stopped = progress.stops()
     done = progress.chunks_done(Path(), len(evidence["chunks"]), names["runs"])
@@ -54,4 +56,5 @@ if __name__ == "__main__":
             limits=snakemake.params.limits,
             truth_path=snakemake.params.truth,
             dat_root=snakemake.params.dat_root,
+            asked=snakemake.params.asked,
         )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from scripts.lib.arrays import Array
 from scripts.lib.verdicts import ABSENT, GOOD, worst
+from scripts.report import costs
 from scripts.report.finding import Finding, ordered, state_of
 from scripts.report.gather import Evidence, Table
 
@@ -58,7 +59,7 @@ def summarise(evidence: Evidence, *, volume: str) -> Figures:
     out["solve"]["counts"] = headline(evidence)
     if evidence.score is not None:
         out["score"] = plain(evidence.score)
-    out["costs"] = plain(costs(evidence))
+    out["costs"] = plain(costs.figures(evidence, out["export"]))
     return out
 
 
@@ -458,34 +459,3 @@ def export(evidence: Evidence) -> Figures:
         "levels": len(document["levels"]),
         "paths": [target["path"] for target in document["targets"]],
     } | {key: document[key] for key in ("stack", "shape_zyx", "dtype", "voxel_nm_zyx")}
-
-
-def costs(evidence: Evidence) -> Figures:
-    """Return seconds and peak memory per rule, in order of seconds, and the rate of the export."""
-    rules = {name: _cost(jobs) for name, jobs in evidence.costs.items()}
-    ordered = dict(sorted(rules.items(), key=lambda item: (-item[1]["seconds"], item[0])))
-    seconds = sum(rule["seconds"] for rule in rules.values())
-    out: Figures = {"seconds": seconds, "jobs": sum(r["jobs"] for r in rules.values())}
-    out["peak_mb"] = max((r["peak_mb"] for r in rules.values() if r["peak_mb"]), default=None)
-    out["rules"] = ordered
-    out["export_mb_per_s"] = _export_rate(evidence, rules)
-    return out
-
-
-def _cost(jobs: list[dict[str, float]]) -> Figures:
-    peak = [job["max_rss"] for job in jobs if np.isfinite(job["max_rss"])]
-    return {
-        "jobs": len(jobs),
-        "seconds": float(np.nansum([job["s"] for job in jobs])),
-        "longest_s": float(np.nanmax([job["s"] for job in jobs])),
-        "cpu_seconds": float(np.nansum([job["cpu_time"] for job in jobs])),
-        "peak_mb": max(peak, default=None),
-    }
-
-
-def _export_rate(evidence: Evidence, rules: Mapping[str, Figures]) -> float | None:
-    done = export(evidence)
-    seconds = rules.get("render_slab", {}).get("seconds", 0)
-    if not done.get("voxels") or not seconds:
-        return None
-    return float(done["voxels"] * np.dtype(done["dtype"] or "uint8").itemsize / 1e6 / seconds)

@@ -174,6 +174,7 @@ def record(extent: Extent, table: Iterable[Mapping[str, Any]], peak_gb: float) -
     return {
         "extent": asdict(extent),
         "jobs_done": sum(row["jobs_done"] for row in listed),
+        "rules": sorted({row["rule"] for row in listed}),
         "core_hours": math.fsum(row["core_hours"] for row in listed),
         "peak_gb": peak_gb,
         "open": {_name(row): row["core_hours"] for row in listed if row["rate"] != "done"},

@@ -251,6 +251,7 @@ def test_the_job_writes_page_summary_and_issue(run, acquisition, inside, monkeyp
         "limits": LIMITS,
         "truth_path": None,
         "dat_root": str(acquisition[0] / "dat"),
+        "asked": {},
     }
     make_report.main(**job)
     figures = files.read_json(outputs["summary"])

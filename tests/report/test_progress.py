@@ -76,7 +76,7 @@ def so_far(inside, monkeypatch, tmp_path):
         outputs = {name: str(tmp_path / name) for name in ("page", "summary")}
         report_so_far.main(
             outputs=outputs, render={"owner": "o", "project": "p"}, names=FULL, limits=LIMITS,
-            truth_path=None, dat_root=str(tmp_path),
+            truth_path=None, dat_root=str(tmp_path), asked={},
         )  # fmt: skip
         return (tmp_path / "page").read_text(), files.read_json(outputs["summary"])
 
