@@ -9,7 +9,7 @@ from typing import Any
 from scripts.lib import flow
 from scripts.lib.costs import Cost
 from scripts.transfer.extent import Extent, pairs
-from scripts.transfer.rates import ON_DEMAND, STORED, Item, Rate
+from scripts.transfer.rates import ON_DEMAND, STORED, Item, Rate, at_the_pace
 
 Config = Mapping[str, Any]
 Shares = dict[str, float]
@@ -76,13 +76,14 @@ def items(
     of_rule: dict[str, list[Cost]] = {}
     for cost in done:
         of_rule.setdefault(cost.rule, []).append(cost)
-    return [
+    found = [
         Item(rate.item, run, rate, *amounts[_unit(rate, run)], shares, _done(of_rule, rate, run))
         for rate in table
         if rate.jobs not in (STORED, ON_DEMAND)
         for run, shares in _jobs(rate, extent, config)
         if shares
     ]
+    return at_the_pace(found)
 
 
 def _unit(rate: Rate, run: str) -> str:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from scripts.lib.costs import Cost
 from scripts.lib.files import read_table
 
 LEAST_JOBS = 2  # that have run before their rate counts
+LEAST_RULES = 5  # that have run before they tell how slow the machine is
 STORED, ON_DEMAND = "stored", "demand"  # columns `jobs` of what is no job, or no job of a whole run
 
 
@@ -88,6 +90,7 @@ class Item:
     mpx: float  # of a unit
     shares: Mapping[str, float]  # name of a job -> share of the units; the sum is 1
     done: Sequence[Cost] = field(default=())
+    slowness: float = 1.0  # of this machine, against that of the table
 
     @cached_property
     def done_names(self) -> set[str]:
@@ -136,8 +139,32 @@ class Item:
         """
         units = self.units * math.fsum(self.shares[name] for name in self.done_names)
         if not (self.measured and units):
-            return self.rate.of_unit_s(self.mpx)
-        return max(0.0, self.used_s - len(self.done) * self.rate.start_s) / units
+            return self.slowness * self.rate.of_unit_s(self.mpx)
+        return max(0.0, self.used_s - len(self.done) * self.start_s) / units
+
+    @property
+    def start_s(self) -> float:
+        """Return what a job takes besides its units.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
+        return self.slowness * self.rate.start_s
+
+    @property
+    def ratio(self) -> float | None:
+        """Return how many times as long the jobs took that have run, as the table says.
+
+        Returns
+        -------
+        float or None
+            None where none has run.
+        """
+        units = self.units * math.fsum(self.shares[name] for name in self.done_names)
+        said = len(self.done_names) * self.rate.start_s + units * self.rate.of_unit_s(self.mpx)
+        return self.used_s / said if self.done_names and said else None
 
     def job_s(self, name: str) -> float:
         """Return what a job is expected to take.
@@ -152,7 +179,7 @@ class Item:
         float
             Seconds.
         """
-        return self.rate.start_s + self.units * self.shares[name] * self.unit_s
+        return self.start_s + self.units * self.shares[name] * self.unit_s
 
     @cached_property
     def left(self) -> list[float]:
@@ -200,3 +227,22 @@ class Item:
         expected = self.rate.start_mb + self.rate.mb_per_unit * units if self.left else 0.0
         seen = [cost.peak_mb for cost in self.done if math.isfinite(cost.peak_mb)]
         return max([expected if not self.measured else 0.0, *seen], default=0.0)
+
+
+def at_the_pace(items: Sequence[Item]) -> list[Item]:
+    """Scale the rates of the table to the machine, as the rules tell that have run.
+
+    Parameters
+    ----------
+    items
+        Jobs of the volume.
+
+    Returns
+    -------
+    list of Item
+        With the median ratio of what their jobs took to what the table says; unchanged as long as
+        fewer than `LEAST_RULES` have run.
+    """
+    ratios = [item.ratio for item in items if item.ratio is not None]
+    pace = median(ratios) if len(ratios) >= LEAST_RULES else 1.0
+    return [replace(item, slowness=pace) for item in items]
