@@ -4,6 +4,7 @@ import shlex
 
 from snakemake.logging import logger
 
+from scripts.lib import commands
 from scripts.lib.job import remember_needs
 from scripts.lib.service import session
 from scripts.match import presets
@@ -55,6 +56,15 @@ def refuse_paths_that_lsf_takes_apart():
         raise WorkflowError(
             f"{key}: expected a path of letters, digits and _@%+=:,./- alone, found {path}: "
             "Snakemake's LSF plugin gives it to a shell as it is. Use another path, on LSF."
+        )
+
+
+def say_what_is_hidden():
+    """Tell that a dry run does not know the jobs of chunks before there are chunks, and what does."""
+    if not (Path(WORK_DIR) / "ingest" / "chunks.tsv").exists():
+        logger.info(
+            "Jobs of chunks are not listed: they are known when the layers are numbered. Jobs, core-hours and"
+            f" space of the whole volume: {commands.run('estimate')}"
         )
 
 
@@ -223,3 +233,4 @@ REGION = flow.region_name(config["export"])
 
 if dry_run.is_one(workflow):
     examine_before_start()
+    say_what_is_hidden()

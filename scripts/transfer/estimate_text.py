@@ -43,7 +43,7 @@ def lines(
     """
     size = (
         f"{extent.layers:,} layers, {extent.tiles:,} tiles of {extent.tile_mpx:.2f} Mpx,"
-        f" {extent.gvoxels:,.3f} Gvoxel, from {extent.source}"
+        f" {_hours(extent.gvoxels)} Gvoxel, from {extent.source}"
     )
     total = {key: sum(each[key] for each in stages) for key in _SUMS}
     total |= {key: max(each[key] for each in stages) for key in ("asked_mb", "peak_mb")}

@@ -50,6 +50,8 @@ def rules_of(done):
 def test_dry_run_lists_the_pending_work(history):
     assert history.dry.returncode == 0, history.dry.stdout
     assert {"plan_transfer", "all"} <= rules_of(history.dry)
+    assert "Jobs of chunks are not listed" in history.dry.stdout
+    assert "snakemake estimate --profile" in history.dry.stdout
 
 
 def test_a_stage_as_target_stops_after_that_stage(history):
