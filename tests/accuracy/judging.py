@@ -29,21 +29,32 @@ def row(work, truth, entry, *, stopped):
     return figures | {
         "verdict": state,
         "findings": told,
-        **judged(told, [*told, *quietly_named(work)], layers, steps, must=must, may=may),
+        **judged(
+            told,
+            [*told, *quietly_named(work)],
+            layers,
+            steps,
+            must=must,
+            may=may,
+            says=entry.get("says", ""),
+        ),
         "silent": state == GOOD and figures.get("relative", {}).get("max_px", 0) > WRONG_PX,
     }
 
 
-def judged(told, named, layers, steps, *, must, may):
+def judged(told, named, layers, steps, *, must, may, says=""):
     """Give what is false of what was told, and which places and steps nothing names."""
     true = [{k, k + 1} for k, px in steps.items() if px > TRUE_PX]
 
-    def missing(place):
-        return not any(met(layers.of(text), [place]) for text in named)
+    def missing(place, pattern=""):
+        right = [text for text in named if re.search(pattern, text)]
+        return not any(met(layers.of(text), [place]) for text in right)
 
     return {
         "false": [text for text in told if not met(layers.of(text), [*must, *may, *true])],
-        "missed": [f"layer {spelt(place)}" for place in must if missing(place)],
+        "missed": [
+            f"layer {spelt(place)}{says and f' ({says})'}" for place in must if missing(place, says)
+        ],
         "unnamed": [
             f"layer {k} to {k + 1}: {px:.1f} px"
             for k, px in sorted(steps.items())

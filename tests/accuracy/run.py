@@ -42,6 +42,8 @@ def main(argv=None):
         )
     if not args.page:
         for seed, volume, name in itertools.product(args.seed, args.volume, args.stress):
+            if args.again and (args.out / f"{name}-{volume}-{seed}/ended.json").exists():
+                drop(args.out, name, volume, seed)
             if find(rows_in(args.out), name, volume, seed) is None:
                 keep(args.out, measured(table, name, volume, seed, data=args.data, out=args.out))
     page.write(ROOT / "docs/accuracy.md", rows_in(args.out), table)
@@ -55,6 +57,7 @@ def arguments(table):
     parser.add_argument("--stress", nargs="*", choices=stresses, default=stresses)
     parser.add_argument("--volume", nargs="*", choices=volumes, default=volumes)
     parser.add_argument("--seed", nargs="*", type=int, default=list(SEEDS))
+    parser.add_argument("--again", action="store_true", help="judge anew what has run")
     parser.add_argument("--page", action="store_true", help="only write the page, from the rows")
     return parser
 
@@ -75,6 +78,11 @@ def find(rows, name, volume, seed):
     """Give the row of a run, or None."""
     wanted = (name, volume, seed)
     return next((r for r in rows if (r["stress"], r["volume"], r["seed"]) == wanted), None)
+
+
+def drop(out, *key):
+    rows = [r for r in rows_in(out) if (r["stress"], r["volume"], r["seed"]) != key]
+    files.write_json(out / "accuracy.json", rows)
 
 
 def keep(out, row):
@@ -180,8 +188,9 @@ def workflow(folder, config):
 
 
 def last_message(text):
-    """Give what the terminal said last: the paragraph that begins with a cross."""
-    return text[text.rfind("✗") :].strip() if "✗" in text else text.strip()[-400:]
+    """Give what the terminal said last, from the cross on; without the names of logs."""
+    said = text[text.rfind("✗") :] if "✗" in text else text[-400:]
+    return said.partition("\nlog: ")[0].strip()
 
 
 if __name__ == "__main__":

@@ -100,6 +100,15 @@ def test_what_may_be_named_is_not_false_and_what_must_be_is_missed(finished, tru
     assert row["missed"] == ["layer 5 to 6"]
 
 
+def test_a_place_that_is_named_for_another_reason_is_missed(finished, truth):
+    entry = {"must": ["middle"], "says": "contrast"}
+    work = finished(reasons=["review: z 7: no matches"], state="look")
+    row = judging.row(work, truth, entry, stopped=None)
+    assert (row["missed"], row["false"]) == (["layer 5 to 6 (contrast)"], [])
+    work = finished(reasons=["review: z 7: contrast flips"], state="look")
+    assert judging.row(work, truth, entry, stopped=None)["missed"] == []
+
+
 def test_a_run_that_stopped_has_its_message_as_finding(tmp_path, truth):
     message = f"✗ check_contrast failed\n  contrast flips at Merlin-6284_{STAMPS[6]}"
     row = judging.row(tmp_path, truth, {"must": ["middle"]}, stopped=message)
@@ -181,10 +190,15 @@ def test_a_row_that_is_there_is_not_run_again(tmp_path, monkeypatch, truth):
     run.main([*argv, "3"])
     assert [key[2] for key in ran] == [1, 1, 2, 2, 3, 3]
     assert len(json.loads((tmp_path / "accuracy.json").read_text())) == 6
+    # judged anew: what has run, at its place at the end
+    files.write_json(tmp_path / "turn-fib25-2/ended.json", {})
+    run.main([*argv, "2", "--again"])
+    assert ran[6:] == [("turn", "fib25", 2)]
+    assert len(json.loads((tmp_path / "accuracy.json").read_text())) == 6
 
 
 def test_a_run_that_stops_for_an_answer_gets_it_and_goes_on(tmp_path, monkeypatch, truth):
-    configs, ends = [], iter([(1, "08:00:00 …\n✗ contrast flips"), (0, "✓ good")])
+    configs, ends = [], iter([(1, "08:00:00 …\n✗ contrast flips\nlog: here"), (0, "✓ good")])
     monkeypatch.setattr(run, "workflow", lambda _f, config: configs.append(config) or next(ends))
     how = run.finished(tmp_path, TABLE["stresses"]["invert"], {"transfer": {"a": 1}}, truth)
     assert (how["stopped"], how["failed"]) == ("✗ contrast flips", None)
