@@ -12,6 +12,7 @@ from scripts.lib.verdicts import GOOD
 
 WRONG_PX = 1.0  # a step from a layer to the next one that a person sees: it has to be named
 TRUE_PX = 0.5  # from here on a finding at a step is true
+UNSURE = 0.9  # of the error of equal thickness: a result that is no better knows nothing
 MOST = 12  # layers of a place that is meant to be everywhere
 Z = re.compile(r"\bz ((?:\d+(?:(?:-| to )\d+)?(?:, )?)+)")
 RUN = re.compile(r"(\d+)(?:(?:-| to )(\d+))?")
@@ -21,25 +22,41 @@ SPREADS = {"rms_px", "max_px"}
 
 def row(work, truth, entry, *, stopped):
     """Give figures, verdict and findings of a run; `stopped` is its last message when it ended."""
+    truth = without_damage(truth, entry)
     told, state = verdict(work, stopped)
     figures = figures_of(work, truth)
     layers = Layers(work, truth)
     steps = {k: px for k, px in steps_of(work, truth).items() if layers.neighbours(k)}
     must, may = (places_of(entry.get(kind, ()), truth) for kind in ("must", "may"))
+    expected = {"must": must, "may": may, "says": entry.get("says", "")}
+    found = judged(told, [*told, *quietly_named(work)], layers, steps, **expected)
+    found["false"] = [one for one in found["false"] if not rightly_unsure(one, figures)]
     return figures | {
         "verdict": state,
         "findings": told,
-        **judged(
-            told,
-            [*told, *quietly_named(work)],
-            layers,
-            steps,
-            must=must,
-            may=may,
-            says=entry.get("says", ""),
-        ),
+        **found,
         "silent": state == GOOD and figures.get("relative", {}).get("max_px", 0) > WRONG_PX,
     }
+
+
+def without_damage(truth, entry):
+    """Give the truth with damaged layers as corrupt: they show nothing, so none is lost."""
+    if "damaged" not in entry.get("must", ()):
+        return truth
+    gone = set().union(*places("damaged", truth))
+    tiles = [
+        tile | {"corrupt": {"kind": "damaged"}} if tile["layer"] in gone else tile
+        for tile in truth["tiles"]
+    ]
+    return truth | {"tiles": tiles}
+
+
+def rightly_unsure(text, figures):
+    """Tell whether a finding says of all layers that thickness is not known, and it is not."""
+    z, nominal = figures.get("z"), figures.get("nominal", {}).get("z")
+    if not z or not nominal or not text.startswith("zcorr: all layers"):
+        return False
+    return z["rms_layers"] > UNSURE * nominal["rms_layers"]
 
 
 def judged(told, named, layers, steps, *, must, may, says=""):

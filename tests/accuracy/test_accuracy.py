@@ -109,6 +109,24 @@ def test_a_place_that_is_named_for_another_reason_is_missed(finished, truth):
     assert judging.row(work, truth, entry, stopped=None)["missed"] == []
 
 
+def test_damaged_layers_are_no_tiles_lost(finished, truth):
+    truth["stress"] = ["damage:2"]
+    work = finished(reasons=["review: z 7-8: damaged"], state="look")
+    affines = files.read_json(work / "solve/transforms.json.gz")["tiles"]
+    kept = {name: wire for name, wire in affines.items() if name.split(".")[1] not in ("7", "8")}
+    files.write_json(work / "solve/transforms.json.gz", {"tiles": kept})
+    row = judging.row(work, truth, {"must": ["damaged"]}, stopped=None)
+    assert (row["tiles_missing"], row["missed"], row["false"]) == (0, [], [])
+    assert judging.row(work, truth, {}, stopped=None)["tiles_missing"] == 2
+
+
+@pytest.mark.parametrize(("rms", "right"), [(0.43, True), (0.2, False)])
+def test_thickness_that_is_not_known_may_be_called_so(rms, right):
+    figures = {"z": {"rms_layers": rms}, "nominal": {"z": {"rms_layers": 0.44}}}
+    assert judging.rightly_unsure("zcorr: all layers: changes are sure by 5", figures) is right
+    assert not judging.rightly_unsure("zcorr: z 7: no image", figures)
+
+
 def test_a_run_that_stopped_has_its_message_as_finding(tmp_path, truth):
     message = f"✗ check_contrast failed\n  contrast flips at Merlin-6284_{STAMPS[6]}"
     row = judging.row(tmp_path, truth, {"must": ["middle"]}, stopped=message)
