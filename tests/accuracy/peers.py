@@ -1,5 +1,7 @@
 """Another aligner on the same pixels: pystackreg, a chain of pairs, for one tile in a layer."""
 
+import warnings
+
 import cv2
 import h5py
 import numpy as np
@@ -65,7 +67,9 @@ def left_px(truth):
 
 def chain(images, model, left=0):
     """Register each image to the one before; give corrected pixels to world as six numbers."""
-    found = StackReg(model).register_stack(np.stack(images), reference="previous")
+    with warnings.catch_warnings():  # it guesses which axis is time, wrongly for still stacks
+        warnings.simplefilter("ignore")
+        found = StackReg(model).register_stack(np.stack(images), reference="previous")
     origin = geometry.translation(-left, 0)
     # theirs lead from the first image to each, ours from each to the first
     return [
