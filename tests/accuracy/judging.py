@@ -148,15 +148,17 @@ def verdict(work, stopped):
 
 
 def quietly_named(work):
-    """Give what the report shows of single tiles and what changes no verdict."""
-    path = work / "report/summary.json"
-    if not path.exists():
-        return []
-    summary = files.read_json(path)
-    tiles = summary["transfer"].get("quarantined", [])
-    said = [f"{one['layer_id']}: tile {one['tile_key']} unreadable" for one in tiles]
-    odd = summary["review"].get("not_ok", [])
-    return said + [f"z {one['z']}: {one['state']}, {one['reason']}" for one in odd]
+    """Give what the report says of single tiles without a change of verdict: unread, replaced."""
+    path, tiles = work / "report/summary.json", work / "review/tiles.tsv"
+    unread = files.read_json(path)["transfer"].get("quarantined", []) if path.exists() else []
+    said = [f"{one['layer_id']}: tile {one['tile_key']} unreadable" for one in unread]
+    rows = files.read_table(tiles) if tiles.exists() else []
+    # of a patch the reason names the layer it was taken from as well
+    return said + [
+        f"z {one['z']}: {one['state']}, {STAMP.sub('', one['reason'])}"
+        for one in rows
+        if one["state"] != "ok"
+    ]
 
 
 class Layers:

@@ -58,7 +58,6 @@ def finished(tmp_path, truth):
         summary = {
             "verdict": {"state": state, "reasons": list(reasons)},
             "transfer": {"quarantined": []},
-            "review": {"not_ok": []},
         }
         files.write_json(tmp_path / "report/summary.json", summary)
         return tmp_path
@@ -107,6 +106,16 @@ def test_a_place_that_is_named_for_another_reason_is_missed(finished, truth):
     assert (row["missed"], row["false"]) == (["layer 5 to 6 (contrast)"], [])
     work = finished(reasons=["review: z 7: contrast flips"], state="look")
     assert judging.row(work, truth, entry, stopped=None)["missed"] == []
+
+
+def test_a_tile_that_was_replaced_is_named_by_its_own_layer(finished, truth):
+    truth["tiles"][3]["corrupt"] = truth["tiles"][8]["corrupt"] = {"kind": "saturated"}
+    work = finished()
+    patch = {"z": 4, "state": "patched", "reason": f"patch from {STAMPS[8]}_0-0-0.9.0: saturated"}
+    rows = [patch, {"z": 5, "state": "ok", "reason": ""}]
+    files.write_table(work / "review/tiles.tsv", ("z", "state", "reason"), rows)
+    row = judging.row(work, truth, {"must": ["corrupt"]}, stopped=None)
+    assert row["missed"] == ["layer 8"]
 
 
 def test_damaged_layers_are_no_tiles_lost(finished, truth):
