@@ -49,7 +49,7 @@ def summary(rows, table):
         f"| with a step above 1 px that nothing names | {sum(bool(r['unnamed']) for r in rows)} |",
         f"| that missed a finding | {sum(bool(r['missed']) for r in rows)} |",
         f"| with a false finding | {sum(bool(r['false']) for r in rows)} |",
-        f"| that ended with an error | {sum(bool(r['failed']) for r in rows)} |",
+        f"| that stopped before the end | {sum(bool(r['failed']) for r in rows)} |",
         f"| where pystackreg is better in relative rms, of {len(peers)} | {len(better)} |",
     ]
 
@@ -110,7 +110,7 @@ def remarks(rows):
         for kind in ("missed", "unnamed", "false"):
             out += [f"- {where}: {kind}: {plain(one, 200)}" for one in row[kind]]
         if row["failed"]:
-            out.append(f"- {where}: failed: {plain(row['failed'], 300)}")
+            out.append(f"- {where}: stopped: {plain(row['failed'], 300)}")
     return ["What was missed, not named or named wrongly:", "", *out] if out else []
 
 
