@@ -88,14 +88,14 @@ def test_tiles_into_the_service(bench, here, tmp_path):
     """From cached headers; beside it the same text into plain SQLite, and headers by plain h5py."""
     jobs.ingest(here, acquisition=ACQUISITION)
     settings = specs.Settings.of(**jobs.SPECS)
-    tiles = specs.Acquired.of("ingest/layers.tsv", "ingest/headers.tsv", {}, settings)
+    tiles = specs.Acquired.of("ingest/layers.tsv", "ingest/headers.tsv", {}, settings, 8.0)
     count = len(tiles.ids())
     client = RenderClient("bench", "bench", base_url=f"sqlite:///{tmp_path}/r.db")
 
     names = itertools.count()
 
     def publish():  # each time a stack that is not there yet
-        source = specs.Acquired.of("ingest/layers.tsv", "ingest/headers.tsv", {}, settings)
+        source = specs.Acquired.of("ingest/layers.tsv", "ingest/headers.tsv", {}, settings, 8.0)
         client.publish_stack(f"s{next(names)}", source, resolution_nm=NM)
 
     seconds = bench.cpu_s(publish, repeats=2)
@@ -120,8 +120,9 @@ def _plain_sqlite(path, bodies):
     db.close()
 
 
-def test_headers_of_files(bench, tmp_path):
+def test_headers_of_files(bench, tmp_path, monkeypatch):
     """The first reading of real files, beside plain h5py that reads all attributes alone."""
+    monkeypatch.chdir(tmp_path)  # the record of the code lands there
     rows = [write_layer(tmp_path, 30 * i) for i in range(50 if bench.measuring else 2)]
     rows = [row | {"align_h5": str(tmp_path / row["align_h5"])} for row in rows]
     folder = tmp_path / "headers"
