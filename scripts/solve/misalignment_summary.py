@@ -5,7 +5,8 @@ truth would give. Places that follow one another along z are one finding: a tile
 so against both neighbours, and a row of tiles that has drifted apart does so for many layers.
 
 What could not be measured is not known, and is a reason to look: a tile that lies beyond all that
-is looked for shows as this and as nothing else. Bare resin is not asked, nor what nothing joins.
+is looked for shows as this and as nothing else. Measured places around it may decide it all the
+same (`loops`). Bare resin is not asked, nor what nothing joins.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ import numpy as np
 from scripts.lib.arrays import Array
 from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
 from scripts.solve import layer_order
+from scripts.solve.loops import SURE, Loops
 from scripts.solve.misalignment import LEAST_USED, enough
 
-SURE = 2.0  # standard errors by which a shift has to exceed a limit
 MOST_PLACES = 200  # named in the summary; the table has all
 KINDS = {"step": "layers", "seam": "tiles of a layer", "patch": "a patch and its layers"}
 _LAST = ("step", "patch", "seam")  # of the findings without a shift, after those of the order
@@ -106,10 +107,12 @@ def summarised(rows: Sequence[Row], tiles: Known, limits: Limits, pixel_nm: floa
     """
     kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in KINDS}
     out: Figures = {f"{kind}s": _figures(kinds[kind], pixel_nm) for kind in ("step", "seam")}
-    found = [one for own in kinds.values() for one in _findings(own, tiles, limits)]
+    meet = [row for row in rows if measured(row) and _surely(row) <= limits.look_px]
+    loops = Loops.of(meet)
+    found = [one for own in kinds.values() for one in _findings(own, tiles, loops, limits)]
     found += layer_order.findings(rows, limits.order)
     found.sort(key=lambda one: (-(one["px"] or 0.0), one["kind"] in _LAST, one["z_first"]))
-    state, reasons = _verdict(found, rows, tiles, limits)
+    state, reasons = _verdict(found, rows, tiles, loops, limits)
     # those that stop the run are all there: the gate reads them here
     most = max(MOST_PLACES, sum((one["px"] or 0.0) > limits.stop_px for one in found))
     return {"state": state, "reasons": reasons} | out | {"findings": found[:most]}
@@ -155,14 +158,16 @@ def _column(rows: Iterable[Row], name: str) -> Array:
     return np.array([float(row[name]) for row in rows])
 
 
-def _findings(rows: Sequence[Row], tiles: Known, limits: Limits) -> list[Figures]:
+def _findings(rows: Sequence[Row], tiles: Known, loops: Loops, limits: Limits) -> list[Figures]:
     """Return the findings of one kind: runs of places beyond the limit, and of unknown ones."""
     off = [row for row in rows if measured(row) and _surely(row) > limits.look_px]
     # a wrong peak of one window may lie anywhere: alone it tells that something is to be seen
     beyond = [row for row in off if int(row["used"]) >= LEAST_USED]
     alone = [row for row in off if int(row["used"]) < LEAST_USED]
     unseen = [row for row in rows if not measured(row)]
-    lost = [row for row in (*unseen, *alone) if tiles.due(row)]
+    lost = [
+        row for row in (*unseen, *alone) if tiles.due(row) and not loops.close(row, limits.look_px)
+    ]
     return [
         _finding(run, told) for told, part in ((True, beyond), (False, lost)) for run in _runs(part)
     ]
@@ -229,12 +234,12 @@ def _finding(run: Sequence[Row], known: bool) -> Figures:
 
 
 def _verdict(
-    found: Sequence[Figures], rows: Sequence[Row], tiles: Known, limits: Limits
+    found: Sequence[Figures], rows: Sequence[Row], tiles: Known, loops: Loops, limits: Limits
 ) -> tuple[str, list[str]]:
     """Return the state of the alignment and its reasons, worst first."""
     reasons = [sentence(one) for one in found]
     joined = [row for row in rows if tiles.joined(row)]
-    lost = sum(not measured(row) for row in joined)
+    lost = sum(not measured(row) and not loops.close(row, limits.look_px) for row in joined)
     share = 100 * lost / len(joined) if joined else 0.0
     if share > limits.unconfirmed_pct:
         told = sum(one["px"] is not None for one in found)
