@@ -525,6 +525,15 @@ def test_g7_derived_pairs_are_a_share_of_those_within_layers(derived, status):
     assert gate.check_derived({"saved": {}, "derived_pairs": 1}, gate.Limits()).found == 1
 
 
+@pytest.mark.parametrize(
+    ("derived", "saved", "good"),
+    [(3, 3, True), (3, 2, False), (4, 4, False), (4, 36, True), (5, 35, False)],
+)
+def test_derived_pairs_are_limited_by_share_and_by_count(derived, saved, good):
+    figures = {"saved": {"montage": {"saved": saved}}, "derived_pairs": derived}
+    assert (gate.check_derived(figures, gate.Limits()).status == "passed") is good
+
+
 def test_g7_only_what_left_without_being_asked_counts():
     rows = [*table(20, reason="auto: resin"), *table(40, reason="zz by hand"), *table(40)]
     auto, lost = gate.check_auto(rows, gate.Limits())
