@@ -3,6 +3,7 @@
 Imports go down only (docs/design.md):
 
 Snakefile, rules/*.smk         name scripts by path
+scripts/*.py                   commands a person types: a line that calls one function of a stage
 scripts/<stage>/               lib and their own folder
 scripts/lib/service/*client    the client: stages alone may import it
 scripts/lib/service/session    speaks HTTP and, for the embedded transport, imports render_ws
@@ -105,6 +106,8 @@ def may_import(importer, target):
         return True
     if importer[0] == "lib":
         return target[0] == "lib" and floor(target) <= floor(importer)
+    if len(importer) == 1:
+        return True
     return target[0] in ("lib", importer[0])
 
 
@@ -202,6 +205,7 @@ def test_a_planted_import_upwards_is_found(importer, line):
     ("importer", "line"),
     [
         ("ingest/number_layers", "from scripts.ingest.layers import number"),
+        ("new", "from scripts.transfer.new_volume import main"),
         ("report/make_report", "from scripts.lib.truth import score"),
         ("render_ws/app", "from scripts.render_ws.store import Store"),
         ("render_ws/images", "from scripts.lib.drawing.compose import render"),
@@ -229,7 +233,13 @@ def test_lib_modules_do_not_import_each_other_in_circles():
 def test_every_folder_is_a_stage_or_a_floor():
     inside = {path.parent.relative_to(ROOT / "scripts").as_posix() for path in SCRIPTS}
     floors = {f"lib/{each}".rstrip("/") for each in FLOORS}
-    assert inside <= STAGES | floors | {"render_ws", "demo", "terminal"}
+    assert inside <= STAGES | floors | {".", "render_ws", "demo", "terminal"}
+
+
+def test_a_command_of_the_top_only_calls_a_stage():
+    for path in ROOT.glob("scripts/*.py"):
+        assert list(functions(tree(path))) == [], f"{name(path)}: the work is a stage's"
+        assert main_block(tree(path)), f"{name(path)}: is called as python -m"
 
 
 def test_no_relative_imports():

@@ -58,6 +58,7 @@ WAYS = [
         r"python -m scripts\.demo\.score WORK_DIR TRUTH\.json .*",
         "python -m scripts.demo.score {work} {truth}",
     ),
+    (r"python -m scripts\.new DAT_ROOT.*", "python -m scripts.new {dats} --out out/new"),
     (r"python -m scripts\.render_ws serve( .*)?", SERVED),
     (r"python -m scripts\.render_ws (serve\|)?(backup|restore)\b.*", COPIED),
     (r"python -m scripts\.lib\.made_by WORK_DIR --accept .*", "needs a run of other code"),
@@ -126,6 +127,7 @@ def line_of(clone, history, acquisition):
     values = {
         "work": work,
         "truth": acquisition / "truth.json",
+        "dats": acquisition,
         "database": work / "render-ws.db",
         "h5": min(work.glob("h5/raw/**/*.raw.h5")),
         "config": "config/volumes/mine.yaml",
