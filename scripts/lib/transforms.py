@@ -1,208 +1,37 @@
-"""Transforms: the transform classes of a FIB-SEM tile spec and their mathematics.
+"""Transforms: the transform classes of a tile spec, read from class name and data string.
 
-Each class maps (n, 2) points forward (tile to world) and, where the renderer needs it, backward.
-Class names and data strings are those of render's transform specs; p = (x, y).
+Class names and data strings are those of render's transform specs; the mathematics is in `plane`
+and `nonlinear`.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from scripts.lib import geometry
+from scripts.lib import geometry, nonlinear
 from scripts.lib.arrays import Array
+from scripts.lib.plane import Affine, AxisOffset, Chain, Projective, Smooth, Transform
+
+__all__ = [
+    "AFFINE",
+    "CLASSES",
+    "SEM_DISTORTION_A",
+    "Affine",
+    "AxisOffset",
+    "Chain",
+    "Projective",
+    "Smooth",
+    "Transform",
+    "affine_data",
+    "parse",
+]
 
 AFFINE = "mpicbg.trakem2.transform.AffineModel2D"
 SEM_DISTORTION_A = "org.janelia.alignment.transform.SEMDistortionTransformA"
-
-
-class Transform(ABC):
-    """A map of the plane."""
-
-    @abstractmethod
-    def apply(self, xy: Array) -> Array:
-        """Map points forward, from the tile to the world.
-
-        Parameters
-        ----------
-        xy
-            (n, 2) points x, y, px.
-
-        Returns
-        -------
-        Array
-            (n, 2).
-        """
-
-    @abstractmethod
-    def invert(self, xy: Array) -> Array:
-        """Map points backward, from the world to the tile.
-
-        Parameters
-        ----------
-        xy
-            (n, 2) points x, y, px.
-
-        Returns
-        -------
-        Array
-            (n, 2).
-        """
-
-
-@dataclass(frozen=True)
-class Affine(Transform):
-    """A (2, 3) affine, also for translation, rigid and similarity."""
-
-    matrix: Array
-
-    def apply(self, xy: Array) -> Array:
-        """Map points forward, from the tile to the world.
-
-        Parameters
-        ----------
-        xy
-            (n, 2) points x, y, px.
-
-        Returns
-        -------
-        Array
-            (n, 2).
-        """
-        return geometry.apply(self.matrix, xy)
-
-    def invert(self, xy: Array) -> Array:
-        """Map points backward, from the world to the tile.
-
-        Parameters
-        ----------
-        xy
-            (n, 2) points x, y, px.
-
-        Returns
-        -------
-        Array
-            (n, 2).
-        """
-        return geometry.apply(geometry.invert(self.matrix), xy)
-
-
-@dataclass(frozen=True)
-class AxisOffset(Transform):
-    """One coordinate `axis` (0 = x, 1 = y) moves by a smooth function of itself."""
-
-    offset: Callable[[Array], Array]
-    axis: int
-
-    def apply(self, xy: Array) -> Array:
-        """Map points forward, from the tile to the world.
-
-        Parameters
-        ----------
-        xy
-            (n, 2) points x, y, px.
-
-        Returns
-        -------
-        Array
-            (n, 2).
-        """
-        out = np.array(xy, float)
-        out[:, self.axis] += self.offset(out[:, self.axis])
-        return out
-
-    def invert(self, xy: Array) -> Array:
-        """Map points backward: Newton steps on v + f(v) = target, to 1e-9 px.
-
-        Parameters
-        ----------
-        xy
-            (n, 2) points x, y, px.
-
-        Returns
-        -------
-        Array
-            (n, 2).
-        """
-        out = np.array(xy, float)
-        target = out[:, self.axis]
-        value = target - self.offset(target)
-        for _ in range(50):
-            # one Newton step with a numeric slope: f is smooth and |f'| < 1 wherever no fold is
-            slope = 1 + (self.offset(value + 1e-4) - self.offset(value - 1e-4)) / 2e-4
-            step = (value + self.offset(value) - target) / np.maximum(slope, 1e-2)
-            value = value - step
-            if np.abs(step).max(initial=0.0) < 1e-9:
-                break
-        out[:, self.axis] = value
-        return out
-
-
-@dataclass(frozen=True)
-class Chain(Transform):
-    """Transforms applied first to last."""
-
-    parts: tuple[Transform, ...]
-
-    def apply(self, xy: Array) -> Array:
-        """Map points forward, from the tile to the world.
-
-        Parameters
-        ----------
-        xy
-            (n, 2) points x, y, px.
-
-        Returns
-        -------
-        Array
-            (n, 2).
-        """
-        out = np.asarray(xy, float)
-        for part in self.parts:
-            out = part.apply(out)
-        return out
-
-    def invert(self, xy: Array) -> Array:
-        """Map points backward, from the world to the tile.
-
-        Parameters
-        ----------
-        xy
-            (n, 2) points x, y, px.
-
-        Returns
-        -------
-        Array
-            (n, 2).
-        """
-        out = np.asarray(xy, float)
-        for part in reversed(self.parts):
-            out = part.invert(out)
-        return out
-
-    def as_affine(self) -> Array | None:
-        """Return the product as one affine.
-
-        Returns
-        -------
-        Array or None
-            (2, 3); None when a part is not affine.
-        """
-        product = geometry.identity()
-        for part in self.parts:
-            if not isinstance(part, Affine):
-                return None
-            product = geometry.compose(part.matrix, product)
-        return product
-
-
-# ---------------------------------------------------------------------------------------------
-# reading class name + data string
-# ---------------------------------------------------------------------------------------------
 
 
 def _affine(v: Sequence[float]) -> Transform:
@@ -220,6 +49,21 @@ def _rigid(v: Sequence[float]) -> Transform:
 
 def _similarity(v: Sequence[float]) -> Transform:
     return Affine(np.array([[v[0], -v[1], v[2]], [v[1], v[0], v[3]]]))
+
+
+def _homography(v: Sequence[float]) -> Transform:
+    matrix = np.array(v).reshape(3, 3)
+    if not np.linalg.det(matrix):
+        raise ValueError("a homography must have a determinant other than 0")
+    return Projective(matrix)
+
+
+def _affine_3d(v: Sequence[float]) -> Transform:
+    return Affine(np.array(v).reshape(3, 4)[:2, [0, 1, 3]])  # of the plane z = 0
+
+
+def _translation_3d(v: Sequence[float]) -> Transform:
+    return Affine(geometry.translation(*v[:2]))
 
 
 def _exponential(v: Sequence[float]) -> Transform:
@@ -259,6 +103,9 @@ CLASSES = {
     _MPICBG + "TranslationModel2D": _Class(2, _translation, single=True),
     _MPICBG + "RigidModel2D": _Class(3, _rigid, single=True),
     _MPICBG + "SimilarityModel2D": _Class(4, _similarity, single=True),
+    _MPICBG + "HomographyModel2D": _Class(9, _homography),
+    _MPICBG + "AffineModel3D": _Class(12, _affine_3d),
+    _MPICBG + "TranslationModel3D": _Class(3, _translation_3d),
     _JANELIA + "ExponentialFunctionOffsetTransform": _Class(4, _exponential),
     _JANELIA + "ExponentialRecoveryOffsetTransform": _Class(4, _recovery),
     SEM_DISTORTION_A: _Class(5, _sem_distortion),
@@ -273,7 +120,7 @@ def parse(class_name: str, data: str) -> Transform:
     class_name
         Java class of render or mpicbg.
     data
-        Numbers, separated by blanks or commas.
+        Numbers, separated by blanks or commas; nonlinear classes: see `nonlinear`.
 
     Returns
     -------
@@ -285,9 +132,12 @@ def parse(class_name: str, data: str) -> Transform:
     ValueError
         For an unknown class, a wrong count of numbers, or text that is not a number.
     """
+    if class_name in nonlinear.READERS:
+        return nonlinear.parse(class_name, data)
     kind = CLASSES.get(class_name)
     if kind is None:
-        known = ", ".join(sorted(name.rsplit(".", 1)[1] for name in CLASSES))
+        names = [*CLASSES, *nonlinear.READERS]
+        known = ", ".join(sorted(name.rsplit(".", 1)[1] for name in names))
         raise ValueError(f"transform class {class_name!r} is not known (known: {known})")
     fields = data.replace(",", " ").split()
     if len(fields) != kind.count:

@@ -120,9 +120,10 @@ def _local(db: sqlite3.Connection, stack: Stack, z: float, point: list[float]) -
     out: list[Json] = []
     for tile in _touched(db, stack, z, point):
         moved = resolve.chain(tile["transforms"]["specList"])
+        within = np.full(2, -1.0), np.array([tile.get("width", 0), tile.get("height", 0)], float)
         try:
             with np.errstate(all="ignore"):
-                x, y = moved.invert(np.array([point[:2]]))[0]
+                x, y = moved.undo(np.array([point[:2]]), within)[0]
         except ValueError:
             continue  # a singular transform shows no point
         if 0 <= x <= tile.get("width", 0) and 0 <= y <= tile.get("height", 0):

@@ -21,8 +21,8 @@ from scripts.lib.arrays import Bytes, Float32
 from scripts.lib.drawing import compose, maps
 from scripts.lib.drawing.maps import Placed
 from scripts.lib.geometry import Box
-from scripts.lib.service.records import TileSet, TileSpec
-from scripts.lib.transforms import AxisOffset
+from scripts.lib.service.records import TileSpec
+from scripts.lib.transforms import Affine, AxisOffset
 from scripts.render_ws import model, resolve
 from scripts.render_ws.errors import BadRequest
 from scripts.render_ws.model import Json
@@ -66,10 +66,11 @@ def draw(parameters: Json) -> Drawing:
     tiles = [resolve.flat_tile(spec, {}) for spec in given]
     exclude_mask = parameters.get("excludeMask", False)
     try:
-        records = TileSet(tuple(_record(spec, exclude_mask) for spec in tiles))
+        records = [_record(spec, exclude_mask) for spec in tiles]
         # what goes beyond all numbers is refused by `_check_place`
         with np.errstate(all="ignore"), _at_once:
-            placed = compose.place(records)
+            chains = [resolve.chain(spec["transforms"]["specList"]) for spec in tiles]
+            placed = [Placed(*pair) for pair in zip(records, chains, strict=True)]
             for one in placed:
                 _check_place(one)
             picture = compose.render(placed, box, scale=scale, blend="last")
@@ -78,7 +79,7 @@ def draw(parameters: Json) -> Drawing:
     low, high = _range(parameters, tiles)
     shown = np.where(picture.mask, picture.pixels, 0).astype(np.float32)
     gray = np.where(picture.mask, to_bytes(shown, low, high), 0).astype(np.uint8)
-    masked = any(tile.mask_url is not None for tile in records.tiles)
+    masked = any(tile.mask_url is not None for tile in records)
     # without any mask the canvas is opaque, without any tile nothing is painted at all
     alpha = picture.mask if masked or not tiles else np.ones_like(picture.mask)
     keep_gray = parameters.get("convertToGray", False)
@@ -114,8 +115,9 @@ def _check_place(one: Placed) -> None:
     points = maps.border(tile.width, tile.height)
     for part in one.chain.parts:
         before, points = points, part.apply(points)
-        if isinstance(part, AxisOffset):
-            sides = np.ptp(before[:, part.axis]), np.ptp(points[:, part.axis])
+        if not isinstance(part, Affine):  # the lengths of its tables
+            axes = part.axis if isinstance(part, AxisOffset) else slice(None)
+            sides = np.ptp(before[:, axes], axis=0).max(), np.ptp(points[:, axes], axis=0).max()
             limited = bool(max(sides) <= 2 * _MAX_SIDE_PX)
         else:
             limited = True
@@ -130,7 +132,8 @@ def _record(spec: Json, exclude_mask: bool) -> TileSpec:
     if exclude_mask:
         dropped = ("maskUrl", "maskLoaderType")
         levels = {k: {n: v for n, v in e.items() if n not in dropped} for k, e in levels.items()}
-    return TileSpec.from_json({**spec, "mipmapLevels": levels})
+    # its transforms are read by `resolve`, which knows more kinds of specs
+    return TileSpec.from_json({**spec, "mipmapLevels": levels, "transforms": {"type": "list"}})
 
 
 def _range(parameters: Json, tiles: list[Json]) -> tuple[float, float]:

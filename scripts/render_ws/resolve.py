@@ -17,7 +17,7 @@ import numpy as np
 from scripts.lib import transforms
 from scripts.lib.arrays import Array
 from scripts.lib.geometry import tile_bounds
-from scripts.lib.transforms import Chain, Transform
+from scripts.lib.transforms import Chain, Smooth, Transform
 from scripts.render_ws import model
 from scripts.render_ws.errors import BadRequest, ServiceError
 from scripts.render_ws.model import Json
@@ -143,8 +143,8 @@ def with_transforms(tile: Json, leaves: Sequence[Json]) -> Json:
 # ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Interpolated(Transform):
+@dataclass(frozen=True, eq=False)
+class Interpolated(Smooth):
     """a(p) + weight * (b(p) - a(p))."""
 
     a: Transform
@@ -155,10 +155,6 @@ class Interpolated(Transform):
         """Map (n, 2) points forward."""
         start = self.a.apply(xy)
         return start + self.weight * (self.b.apply(xy) - start)
-
-    def invert(self, xy: Array) -> Array:
-        """Refuse: there is no closed form."""
-        raise ServiceError("an interpolated transform has no inverse here")
 
 
 @functools.lru_cache(maxsize=4096)

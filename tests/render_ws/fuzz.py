@@ -32,9 +32,12 @@ from tests.render_ws.service import BUILDER, leaf, pair, resolved, tile
 DOCUMENTED = re.compile(
     r"because its state is \w+ and not LOADING|is READ_ONLY and cannot be modified"
     r"|because the stack has no tiles|holds a tile or transform of|referred to, but do not exist"
-    r"|run deeper than|cannot be resolved|can be inverted at|has no inverse here"
+    r"|run deeper than|cannot be resolved|can be inverted at"
 )
 SEM = "org.janelia.alignment.transform.SEMDistortionTransformA"
+
+BENT = ("PolynomialTransform2D", "NonLinearCoordinateTransform", "ThinPlateSplineTransform")
+BENT += ("MovingLeastSquaresTransform2", "HomographyModel2D", "AffineModel3D")
 
 
 def records(image: str) -> dict[str, Any]:
@@ -43,11 +46,13 @@ def records(image: str) -> dict[str, Any]:
     ref, moved = {"type": "ref", "refId": "scan"}, leaf("1 0 0 1 5 6", id="m")
     both = {"type": "interpolated", "a": leaf("1 0 0 1 0 0"), "b": moved, "lambda": 0.5}
     level = {"mipmapLevels": {"0": {"imageUrl": image, "imageLoaderType": "H5_SLICE"}}}
+    bent = leaf("0 1 0 0 0 0 0 0 1 0 0.001 0", className=f"mpicbg.trakem2.transform.{BENT[0]}")
     channels = [{"name": "c", "minIntensity": 0.0, "maxIntensity": 255.0, **level}]
     tiles = [
         tile("a", 1.0, 0, 0, ref, moved, **level),
         tile("b", 1.0, 50, 0, **level, groupId="g", labels=["x"], meshCellSize=32.0),
         tile("c", 2.0, 0, 0, both, channels=channels, **level),
+        tile("d", 2.0, 0, 0, bent, **level),
     ]
     collection = resolved(*tiles, scan=scan)
     plain = [tile("a", 1.0, 0, 0, scan, moved, **level), tiles[1]]
@@ -89,6 +94,10 @@ RAW = [
 NUMBERS = [0, -1, -5, 1, 2, 1e20, 1e40, 1e308, -1e308, 5e-324, 2**31, 2**63, 10**18, 1e9, 0.5, 1e-9]
 TEXTS = ["", "x", "1", "-1", "nan", "inf", "1e400", "\0", "é\U0001f600", "a", "m", "scan", "list"]
 TEXTS += ["ref", "interpolated", "1 0 0 1 0 0", "1e6 1e6 1e6 1e6 0", "19 -1 54 1 1", "0 0 0 0 0 0"]
+TEXTS += [f"mpicbg.trakem2.transform.{name}" for name in BENT]
+TEXTS += ["0 1 0 0 0 1", "0 1 0 1e-3 0 0 0 0 1 0 1e300 0", "1 3 2 3 5 7 11 13 17 19 0 23 29 0 9 9"]
+TEXTS += ["1 0 0 0 1 0 1 1 1", "T 2 1 null @" + "A" * 42 + "AA", "T 2 99999 null eNpjAAAAAQAB"]
+TEXTS += ["affine 2 1 0 0 5 5 1 9 0 9 9 1 0 9 9 0 1", "rigid 2 8 0 0 0 0 1e30"]
 TEXTS += [SEM, "file:///x.h5?dataSet=/", "mask://outside-box?minX=nan&maxX=x", "x" * 3000]
 VALUES = [*NUMBERS, *TEXTS, None, True, False, [], {}, [[]], [None], {"a": None}, [1, "x"]]
 VALUES += [f"@{i}@" for i in range(len(RAW))]  # no JSON of Python's

@@ -157,3 +157,27 @@ def test_faults_of_pictures(stack):
 )
 def test_intensity_mapping(v, low, high, expected):
     assert images.to_bytes(np.array([[v]], np.float32), low, high)[0, 0] == expected
+
+
+def test_tiles_of_any_transform_are_drawn(stack, tmp_path):
+    """An interpolated one moves half-way; a bent one follows its polynomial."""
+    both = {
+        "type": "interpolated",
+        "a": leaf("1 0 0 1 0 0"),
+        "b": leaf("1 0 0 1 10 4"),
+        "lambda": 0.5,
+    }
+    bend = {
+        "type": "leaf",
+        "className": "mpicbg.trakem2.transform.PolynomialTransform2D",
+        "dataString": "0 1 0 0 0 0 0 0 1 0 0.005 0",
+    }
+    for spec in (both, bend):
+        one = {**_tile(tmp_path, "a", 0, 0), "transforms": {"type": "list", "specList": [spec]}}
+        made(stack.put("resolvedTiles", resolved(one), deriveData="true"))
+        found = _read(stack.get("z/1/box/0,0,120,130,1/png-image"), "image/png")
+        if spec is both:
+            assert (found[2:80, 5:100, 0] == RAMP[:78, :95]).all()
+        else:  # y + x y / 200: (40, 60) shows x 40, y 60 / 1.2
+            assert abs(int(found[60, 40, 0]) - 90) <= 1
+            assert value(stack.get("z/1/bounds"))["maxY"] == 120

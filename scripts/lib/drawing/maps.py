@@ -25,7 +25,7 @@ from scripts.lib import geometry
 from scripts.lib.arrays import Array, Float32
 from scripts.lib.geometry import Box
 from scripts.lib.service.records import TileSpec
-from scripts.lib.transforms import Affine, AxisOffset, Chain
+from scripts.lib.transforms import Affine, AxisOffset, Chain, Smooth
 
 Window = tuple[slice, slice]  # rows, columns
 
@@ -38,6 +38,7 @@ ONE = 1 << BITS
 EDGE_WEIGHT = 1e-3  # px; a border pixel counts only where no other tile has data
 _COARSEST_PX = 16  # first distance of a map's nodes
 _NARROW_PX = 128  # a strip of maps is not split any more
+_BEND_PX = 128  # between rows where a map is tried; landmarks of splines are as far apart
 _TABLE_STEP = 0.25  # px between the nodes of a tabulated inverse
 _STRIP_PX = 1 << 16  # pixels whose maps are made at once, so that they stay in the cache
 
@@ -303,9 +304,11 @@ def _exact(one: Placed, grid: Grid, rows: Array, columns: Array) -> tuple[Array,
 
 
 def _map_error(one: Placed, grid: Grid, window: Window, step: int) -> float:
-    """Return the error half-way between nodes, raw px, along first and last rows and columns."""
+    """Return the error half-way between nodes, raw px, along rows and columns."""
     worst = 0.0
-    lines = [np.array([part.start, part.stop], float) for part in window]
+    # what moves one axis as a function of itself bends along the border as it does inside
+    apart = _BEND_PX if any(isinstance(part, Smooth) for part in one.chain.parts) else None
+    lines = [_lines(part, apart) for part in window]
     fine = [np.arange(part.start - step / 2, part.stop + step, step / 2) for part in window]
     for turned in (False, True):
         rows, columns = (fine[0], lines[1]) if turned else (lines[0], fine[1])
@@ -315,6 +318,12 @@ def _map_error(one: Placed, grid: Grid, window: Window, step: int) -> float:
             missed = line[:, 1::2] - (line[:, :-2:2] + line[:, 2::2]) / 2
             worst = max(worst, float(np.abs(missed).max(initial=0.0)))
     return worst
+
+
+def _lines(part: slice, apart: int | None) -> Array:
+    """Return the first and last row or column of a window, and some between."""
+    between = 0 if apart is None else (part.stop - part.start) // apart
+    return np.linspace(part.start, part.stop, 2 + between)
 
 
 def inverse_maps(chain: Chain, x: Array, y: Array, width: int, height: int) -> tuple[Array, Array]:
@@ -338,7 +347,8 @@ def inverse_maps(chain: Chain, x: Array, y: Array, width: int, height: int) -> t
     at_x: Array = np.broadcast_to(x, (len(y), len(x)))
     at_y: Array = np.broadcast_to(y[:, None], (len(y), len(x)))
     pending: Array | None = None
-    domains = _domains(chain, width, height)
+    # a px wider than the tile
+    domains = chain.domains((np.full(2, -1.0), np.array([width, height], float)))
     for part, domain in zip(reversed(chain.parts), reversed(domains), strict=True):
         if isinstance(part, Affine):
             step = geometry.invert(part.matrix)
@@ -349,7 +359,7 @@ def inverse_maps(chain: Chain, x: Array, y: Array, width: int, height: int) -> t
         if isinstance(part, AxisOffset):
             at_x, at_y = _undo(part, at_x, at_y, domain)
         else:
-            flat = part.invert(np.column_stack([at_x.ravel(), at_y.ravel()]))
+            flat = part.undo(np.column_stack([at_x.ravel(), at_y.ravel()]), domain)
             at_x, at_y = flat[:, 0].reshape(at_x.shape), flat[:, 1].reshape(at_x.shape)
     return _moved(pending, at_x, at_y)
 
@@ -359,16 +369,6 @@ def _moved(affine: Array | None, at_x: Array, at_y: Array) -> tuple[Array, Array
         return at_x, at_y
     (a, b, c), (d, e, f) = affine
     return a * at_x + (b * at_y + c), d * at_x + (e * at_y + f)
-
-
-def _domains(chain: Chain, width: int, height: int) -> list[tuple[Array, Array]]:
-    """Return low and high corner of the tile, a px wider, at the input of each part of `chain`."""
-    points = border(width + 2, height + 2) - 1
-    domains = []
-    for part in chain.parts:
-        domains.append(extent(points))
-        points = part.apply(points)
-    return domains
 
 
 def _undo(

@@ -13,6 +13,7 @@ from scripts.lib.arrays import Array, Bytes, Float32, Image
 from scripts.lib.drawing import filters, maps, pixels
 from scripts.lib.drawing.maps import EDGE_WEIGHT, FUZZ_PX, Grid, Locator, Placed, Window
 from scripts.lib.service.records import TileSpec
+from scripts.lib.transforms import Affine, AxisOffset
 
 Source = Callable[[TileSpec, int], tuple[Image, Image | None]]
 
@@ -195,10 +196,11 @@ def _inner(one: Placed, grid: Grid, window: Window, data: Data) -> Window:
     """Return rows and columns where the tile has data everywhere; a pixel is given up for rounding.
 
     An axis-wise correction and an affine keep the sides of a rectangle straight, so its corners
-    say all.
+    say all; of other transforms nothing is known.
     """
     (x0, y0), (x1, y1) = data.low, data.high
-    if x0 >= x1 or y0 >= y1:
+    straight = all(isinstance(part, Affine | AxisOffset) for part in one.chain.parts)
+    if not straight or x0 >= x1 or y0 >= y1:
         return slice(0, 0), slice(0, 0)
     corners = one.chain.apply(np.array([[x0, y0], [x1, y0], [x0, y1], [x1, y1]]))
     x, y = ((corners - [grid.box.x0, grid.box.y0]) * grid.scale).T

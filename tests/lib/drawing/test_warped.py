@@ -1,0 +1,95 @@
+"""Tiles that a nonlinear transform moves: every pixel shows its place."""
+
+import numpy as np
+import pytest
+
+from scripts.lib.drawing import compose, mosaic
+from scripts.lib.geometry import Box
+from scripts.lib.nonlinear import ThinPlateSpline, thin_plate_data
+from scripts.lib.numerics.reduction import halved
+from scripts.lib.service.records import Leaf, TileSet, TileSpec
+from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A
+
+W, H = 400, 300
+SPLINE = "mpicbg.trakem2.transform.ThinPlateSplineTransform"
+SCAN = Leaf(SEM_DISTORTION_A, "3 12 2 60 0")
+TURN = Leaf(AFFINE, "0.98 0.2 -0.2 0.98 -700 90")
+
+
+def _spline(size):
+    nodes = np.stack(np.meshgrid(np.arange(0, W + 1, 100.0), np.arange(0, H + 1, 100.0)), -1)
+    nodes = nodes.reshape(-1, 2)
+    weights = np.random.default_rng(2).normal(0, size, nodes.shape)
+    affine = np.column_stack([nodes, np.ones(len(nodes))])
+    weights -= affine @ np.linalg.lstsq(affine, weights, rcond=None)[0]  # bends alone
+    return Leaf(SPLINE, thin_plate_data(ThinPlateSpline(nodes, weights)))
+
+
+def _tiles(size):
+    tile = TileSpec("a", 1.0, W, H, "none", (SCAN, TURN, _spline(size)))
+    return TileSet((tile,)).with_bounds()
+
+
+def _ramp(axis):
+    def read(spec, level):
+        full = np.indices((spec.height, spec.width), dtype=np.float32)[1 - axis]
+        for _ in range(level):
+            full = halved(full)
+        return full, None
+
+    return read
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+@pytest.mark.parametrize("size", [1e-5, 1e-4])  # landmarks move by about 2 and 20 px
+@pytest.mark.parametrize("axis", [0, 1])
+def test_every_pixel_shows_its_place(size, scale, axis):
+    tiles = _tiles(size)
+    (one,) = compose.place(tiles)
+    box = tiles.tiles[0].box
+    picture = compose.render([one], box, scale=scale, source=_ramp(axis))
+    rows, columns = np.nonzero(picture.mask)
+    frame = np.column_stack([columns, rows]) / scale + [box.x0, box.y0]
+    raw = one.chain.undo(frame, (np.zeros(2), np.array([W, H], float)))
+    assert (raw > -0.1).all()
+    assert (raw < [W - 0.9, H - 0.9]).all()
+    inside = (raw > 4).all(axis=1) & (raw < [W - 5, H - 5]).all(axis=1)
+    assert inside.sum() > 0.9 * W * H * scale**2
+    at = raw[inside, axis]
+    assert np.abs(picture.pixels[rows, columns][inside] - at).max() < 0.03
+
+
+def test_the_box_holds_all_pixels_and_no_more():
+    tiles = _tiles(1e-4)
+    (one,) = compose.place(tiles)
+    box = tiles.tiles[0].box
+    wide = Box(box.x0 - 50, box.y0 - 50, box.x1 + 50, box.y1 + 50)
+    mask = compose.render([one], wide, source=_ramp(0)).mask
+    for axis, size in ((0, box.height), (1, box.width)):
+        seen = np.flatnonzero(mask.any(axis=1 - axis))
+        # the border is sampled each 64 px, as render does
+        assert abs(seen[0] - 50) <= 3
+        assert abs(seen[-1] - (50 + size)) <= 3
+
+
+def test_integers_are_drawn_as_floats_are():
+    tiles = _tiles(1e-4)
+    placed = compose.place(tiles)
+    assert not mosaic.suits(placed, 0)
+
+
+def test_the_middle_of_a_window_bends_too():
+    # a spline that moves nothing at the border but the middle by pixels
+    nodes = np.array([[W / 2, H / 2], [W / 2 - 30, H / 2], [W / 2 + 30, H / 2]])
+    leaf = Leaf(
+        SPLINE,
+        thin_plate_data(ThinPlateSpline(nodes, np.array([[0, 2e-2], [0, -1e-2], [0, -1e-2]]))),
+    )
+    tiles = TileSet((TileSpec("a", 1.0, W, H, "none", (leaf,)),)).with_bounds()
+    (one,) = compose.place(tiles)
+    picture = compose.render([one], Box(0, 0, W, H), source=_ramp(1))
+    rows, columns = np.nonzero(picture.mask)
+    xy = np.column_stack([columns, rows]).astype(float)
+    raw = one.chain.undo(xy, (np.zeros(2), np.array([W, H], float)))
+    near = (np.abs(xy - [W / 2, H / 2]) < 60).all(axis=1)
+    assert np.abs(picture.pixels[rows, columns][near] - raw[near, 1]).max() < 0.03
