@@ -27,30 +27,28 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from scripts.lib.arrays import Array, Bool
+from scripts.lib.arrays import Array
 from scripts.lib.drawing import compose
 from scripts.lib.drawing.compose import Picture, Placed
 from scripts.lib.geometry import Box
 from scripts.lib.numerics import correlation
+from scripts.solve.window_fit import LEAST_USED, fitted
 
+# change of dx and of dy over the width and the height of the place
+ACROSS = ("dx_by_x_px", "dx_by_y_px", "dy_by_x_px", "dy_by_y_px")
 COLUMNS = (
     "kind", "z", "other_z", "p_id", "q_id", "p_cell", "q_cell", "x", "y",
     "dx_px", "dy_px", "px", "error_px", "square_px2", "used", "tried", "scale", "rms_error_px",
+    *ACROSS, "corner_error_px",
     "alike", "alike_after", "alike_windows", "alike_gain", "alike_gain_error",
 )  # fmt: skip
 BAND_PX = (0.8, 4.0)  # sd of the two Gaussians: finer is noise, coarser is shading and charging
 MAX_CHANCE = 1e-4  # that unrelated pixels reach a window's peak anywhere in its reach
 LEAST_SIDE_PX = 24  # of a square window: a smaller one holds too little texture
 LEAST_STRIP_PX = 10  # width of a window of the same area in a narrow overlap
-LEAST_USED = 3  # windows, and a quarter of those tried: fewer do not speak for a place
 # further looks where the first finds nothing: scale, side of a window and reach, px of the picture
 FURTHER = ((1.0, 160, 40), (0.25, 96, 16), (0.0625, 96, 16))
-LEAST_AFFINE = 8  # windows from which on an affine is fitted: six numbers from sixteen
-LEAST_TURN = 4  # windows from which on a turn and a scale are: four numbers from eight
 AFTER_REACH_PX = 4  # of the layer after the next: what two steps of an alignment may leave
-LONE_SD_PX = 0.25  # of a single window: what tissue and noise make of it (FIB-25: 0.1 to 0.25)
-_CORNERS = np.array([-0.5, -1 / 6, 1 / 6, 0.5])
-CONTROL = np.stack(np.meshgrid(_CORNERS, _CORNERS), axis=-1).reshape(-1, 2)  # shares of a side
 
 Draw = Callable[[Box, float], Picture]
 Row = dict[str, Any]
@@ -77,6 +75,9 @@ class Shift:
     tried: int
     scale: float  # of the pictures
     rms_error_px: float = math.nan  # standard error of the root of `square_px2`
+    # (2, 2) change of x, y (rows) over the width and the height (columns) of the place
+    across: Array = field(default_factory=lambda: np.full((2, 2), np.nan))
+    corner_error_px: float = math.nan  # standard error of the shift at a corner
     # (tried, 3) centre x, y of each window, world px, and how alike it is, -1 to 1; NaN = no peak
     alike: Array = field(default_factory=lambda: np.empty((0, 3)))
 
@@ -266,6 +267,9 @@ def _row(kind: str, p: Placed, q: Placed, place: Box, found: Shift) -> Row:
     row |= {name: f"{value:.4f}" for name, value in sizes.items()}
     row["square_px2"] = f"{found.square_px2:.6f}"
     row["rms_error_px"] = f"{found.rms_error_px:.4f}"
+    across = zip(ACROSS, found.across.ravel().tolist(), strict=True)
+    row |= {name: f"{value:.4f}" for name, value in across}
+    row["corner_error_px"] = f"{found.corner_error_px:.4f}"
     alike = found.alike[:, 2]
     row["alike"] = f"{np.nanmean(alike):.4f}" if np.isfinite(alike).any() else "nan"
     row |= dict.fromkeys(("alike_after", "alike_gain", "alike_gain_error"), "nan")
@@ -319,8 +323,14 @@ def _compare_at(first: Draw, second: Draw, place: Box, scale: float, settings: S
         [_peak(*_windows(first, second, at, size, scale, reach), reach) for at in centres]
     )
     used = np.isfinite(peaks[:, 0])
-    found = _summed(centres[used], peaks[used, :2] / scale, len(centres), place, scale)
-    return replace(found, alike=np.column_stack([centres, peaks[:, 2]]))
+    alike = np.column_stack([centres, peaks[:, 2]])
+    if not used.any():
+        return replace(_nothing(len(centres), scale), alike=alike)
+    fit = fitted(centres[used], peaks[used, :2] / scale, len(centres), place, scale)
+    return Shift(
+        fit.mean_xy, fit.square_px2, fit.error_px, fit.used, len(centres), scale,
+        fit.rms_error_px, fit.across, fit.corner_error_px, alike,
+    )  # fmt: skip
 
 
 def _windows(
@@ -412,62 +422,6 @@ def _field(picture: Picture) -> correlation.Field:
 
 def _nothing(tried: int, scale: float) -> Shift:
     return Shift(np.full(2, np.nan), math.nan, math.nan, 0, tried, scale)
-
-
-def _summed(at: Array, shifts: Array, tried: int, place: Box, scale: float) -> Shift:
-    """Fit what the windows share: its mean, its mean square less the noise, its error."""
-    if len(shifts) == 0:
-        return _nothing(tried, scale)
-    keep = _agreeing(shifts, scale)
-    at, shifts, n = at[keep], shifts[keep], int(keep.sum())
-    middle = (place.x0 + place.x1) / 2, (place.y0 + place.y1) / 2
-    shares = (at - np.array(middle)) / np.array([place.width, place.height])
-    terms = _terms(shares, n >= tried / 2)
-    aspect = np.array([place.width, place.height]) / max(place.width, place.height)
-    design, control = (_design(u * aspect, terms) for u in (shares, CONTROL))
-    rows = design.reshape(2 * n, terms)
-    fit = np.linalg.lstsq(rows, shifts.ravel(), rcond=None)[0]
-    variance = (LONE_SD_PX / scale) ** 2
-    if n >= LEAST_USED:
-        variance = float(((shifts.ravel() - rows @ fit) ** 2).sum() / (2 * n - terms))
-    covariance = np.linalg.inv(rows.T @ rows) * variance
-    squares = np.einsum("nij,nik->jk", control, control) / len(control)
-    square, noise = float(fit @ squares @ fit), float((squares * covariance).sum())
-    error = math.sqrt(covariance[0, 0] + covariance[1, 1])
-    # how the root of the mean square changes with each term
-    slope = squares @ fit / math.sqrt(max(square, 1e-12))
-    rms_error = max(error, math.sqrt(float(slope @ covariance @ slope)))
-    mean = design.mean(axis=0) @ fit
-    return Shift(mean, square - noise, error, n, tried, scale, rms_error)
-
-
-def _terms(shares: Array, many: bool) -> int:
-    """Terms of what is fitted to windows at (n, 2) shares of a place: `many` of those tried or few.
-
-    An affine where windows cover the place, for none of a corner is drawn out over it; a shift, a
-    turn and a scale where some windows lie apart; else a shift.
-    """
-    n, spread = len(shares), np.ptp(shares, axis=0)
-    if many and n >= LEAST_AFFINE and spread.min() > 0.5:
-        return 6
-    return 4 if many and n >= LEAST_TURN and spread.max() > 0.2 else 2
-
-
-def _design(at: Array, terms: int) -> Array:
-    """Return (n, 2, terms): what each term moves the places `at` (n, 2) by, in x and y."""
-    one, none, (x, y) = np.ones(len(at)), np.zeros(len(at)), at.T
-    moves = [(one, none), (none, one)]
-    if terms == 4:
-        moves += [(x, y), (-y, x)]
-    if terms == 6:
-        moves += [(x, none), (y, none), (none, x), (none, y)]
-    return np.stack([np.column_stack(move) for move in moves], axis=2)
-
-
-def _agreeing(shifts: Array, scale: float) -> Bool:
-    """Mark shifts near the median: a wrong peak may lie anywhere in reach."""
-    left = np.hypot(*(shifts - np.median(shifts, axis=0)).T)
-    return np.asarray(left <= max(3 / scale, 4 * float(np.median(left))))
 
 
 def settings_of(section: Mapping[str, Any]) -> Settings:

@@ -22,8 +22,10 @@ import numpy as np
 from scripts.lib.arrays import Array
 from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
 from scripts.solve import layer_order
+from scripts.solve.corners import Corners
 from scripts.solve.loops import SURE, Loops
-from scripts.solve.misalignment import LEAST_USED, enough
+from scripts.solve.misalignment import enough
+from scripts.solve.window_fit import LEAST_USED
 
 MOST_PLACES = 200  # named in the summary; the table has all
 KINDS = {"step": "layers", "seam": "tiles of a layer", "patch": "a patch and its layers"}
@@ -107,9 +109,10 @@ def summarised(rows: Sequence[Row], tiles: Known, limits: Limits, pixel_nm: floa
     """
     kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in KINDS}
     out: Figures = {f"{kind}s": _figures(kinds[kind], pixel_nm) for kind in ("step", "seam")}
-    meet = [row for row in rows if measured(row) and _surely(row) <= limits.look_px]
+    size = _Sizes(Corners.of([row for row in rows if measured(row)]))
+    meet = [row for row in rows if measured(row) and size.surely(row) <= limits.look_px]
     loops = Loops.of(meet)
-    found = [one for own in kinds.values() for one in _findings(own, tiles, loops, limits)]
+    found = [one for own in kinds.values() for one in _findings(own, tiles, loops, limits, size)]
     found += layer_order.findings(rows, limits.order)
     found.sort(key=lambda one: (-(one["px"] or 0.0), one["kind"] in _LAST, one["z_first"]))
     state, reasons = _verdict(found, rows, tiles, loops, limits)
@@ -158,9 +161,11 @@ def _column(rows: Iterable[Row], name: str) -> Array:
     return np.array([float(row[name]) for row in rows])
 
 
-def _findings(rows: Sequence[Row], tiles: Known, loops: Loops, limits: Limits) -> list[Figures]:
+def _findings(
+    rows: Sequence[Row], tiles: Known, loops: Loops, limits: Limits, size: _Sizes
+) -> list[Figures]:
     """Return the findings of one kind: runs of places beyond the limit, and of unknown ones."""
-    off = [row for row in rows if measured(row) and _surely(row) > limits.look_px]
+    off = [row for row in rows if measured(row) and size.surely(row) > limits.look_px]
     # a wrong peak of one window may lie anywhere: alone it tells that something is to be seen
     beyond = [row for row in off if int(row["used"]) >= LEAST_USED]
     alone = [row for row in off if int(row["used"]) < LEAST_USED]
@@ -168,26 +173,31 @@ def _findings(rows: Sequence[Row], tiles: Known, loops: Loops, limits: Limits) -
     lost = [
         row for row in (*unseen, *alone) if tiles.due(row) and not loops.close(row, limits.look_px)
     ]
-    return [
-        _finding(run, told) for told, part in ((True, beyond), (False, lost)) for run in _runs(part)
+    return [_finding(run, size) for run in _runs(beyond)] + [
+        _finding(run, None) for run in _runs(lost)
     ]
 
 
-def _size(row: Row) -> tuple[float, float]:
-    """Return how far a place lies off and the standard error, px.
+@dataclass(frozen=True)
+class _Sizes:
+    """How far places lie off."""
 
-    Whichever is surer of the mean shift and of the rms over the place, which a turn or a stretch
-    about the middle has alone.
-    """
-    mean = float(row["px"]), float(row["error_px"])
-    rms = math.sqrt(max(float(row["square_px2"]), 0.0)), float(row["rms_error_px"])
-    return max(mean, rms, key=lambda one: one[0] - SURE * one[1])
+    corners: Corners
 
+    def of(self, row: Row) -> tuple[float, float]:
+        """Return how far a place lies off and the standard error, px.
 
-def _surely(row: Row) -> float:
-    """Return how far a place lies off less `SURE` standard errors, px."""
-    value, error = _size(row)
-    return value - SURE * error
+        Whichever is surest of the mean shift, of the rms over the place, which a turn or a stretch
+        about the middle has alone, and of the shift at its worst corner.
+        """
+        mean = float(row["px"]), float(row["error_px"])
+        rms = math.sqrt(max(float(row["square_px2"]), 0.0)), float(row["rms_error_px"])
+        return max(mean, rms, self.corners(row), key=lambda one: one[0] - SURE * one[1])
+
+    def surely(self, row: Row) -> float:
+        """Return how far a place lies off less `SURE` standard errors, px."""
+        value, error = self.of(row)
+        return value - SURE * error
 
 
 def _runs(rows: Sequence[Row]) -> list[list[Row]]:
@@ -217,10 +227,11 @@ def _joined(runs: Sequence[list[Row]]) -> list[list[Row]]:
     return list(by_layers.values())
 
 
-def _finding(run: Sequence[Row], known: bool) -> Figures:
-    worst = max(run, key=lambda row: _size(row)[0] if known else -int(row["z"]))
+def _finding(run: Sequence[Row], size: _Sizes | None) -> Figures:
+    """Return the finding of a run of places; without `size` nobody knows how far they are off."""
+    worst = max(run, key=lambda row: size.of(row)[0] if size else -int(row["z"]))
     z = [int(row[name]) for row in run for name in ("z", "other_z")]
-    value, error = _size(worst) if known else (None, None)
+    value, error = size.of(worst) if size else (None, None)
     return {
         "kind": worst["kind"],
         "z_first": min(z),

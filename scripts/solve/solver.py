@@ -54,7 +54,7 @@ from scripts.solve.forces import Forces, Sums, couplings, forces, residuals
 from scripts.solve.graph import NAMED, Graph, Tiles, Weighting, require_connected
 from scripts.solve.models import MODELS, Normal, SolveModel
 from scripts.solve.reference import Reference
-from scripts.solve.steps import Runs, runs_of
+from scripts.solve.steps import Runs, runs_of, unbent
 from scripts.solve.system import Layout, factorise, layout_of
 
 log = logging.getLogger(__name__)
@@ -179,9 +179,23 @@ def _solve(tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[floa
         steps = {float(z) for z in tiles.z[np.flatnonzero(np.diff(runs.run)) + 1]}
         new = sorted(set(torn) - steps)
         if not new or len(known) >= MOST_TORN:
-            return solved
+            return _without_trend(tiles, graph, options, restarts, runs, solved)
         log.info("all matches are wrong before z %s: a step", ", ".join(f"{z:g}" for z in new))
         known += new
+
+
+def _without_trend(
+    tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[float], runs: Runs,
+    solved: Solved,
+) -> Solved:  # fmt: skip
+    """Solve once more without the trend of the tissue, which would be taken for a part of steps."""
+    if len(runs.linear) == 1:
+        return solved
+    flat = unbent(tiles, graph, solved.placement, runs, cutoff=options.robust_cutoff)
+    if flat is graph:
+        return solved
+    again = _attempt(tiles, flat, options, restarts, runs)[0]
+    return replace(again, residual=residuals(graph, again.placement))
 
 
 def _attempt(

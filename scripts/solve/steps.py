@@ -8,31 +8,41 @@ solve: the affine through its points. All of them give one chain of layers, in l
 
 with e_k the logarithm of the linear part that takes q to p, each where the stage puts it, and w_k
 its weight, re-weighted by residual. A layer has many pairs to several others, so that wrong ones
-are outvoted; no prior takes part, so that nothing outvotes right ones. A step is where the layers
-on both sides differ by many times what layers usually differ by.
+are outvoted; no prior takes part, so that nothing outvotes right ones. Tissue whose structures run
+apart, or turn, makes every layer differ from the next by the same: this trend, a running median of
+the differences, is taken off. A step is where the layers on both sides differ by many times what
+layers usually differ by beyond it.
+
+The solve holds its tiles against the trend where it knows the microscope better than the matches
+do, but the linear part of a run is free, and would take the trend of its end for a part of the
+step: `unbent` takes off the pairs what tiles do not follow.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import median_filter
 from scipy.sparse import coo_array, csc_array, diags_array
 from scipy.sparse.linalg import splu
 
 from scripts.lib.arrays import Array, Bool, Int64
+from scripts.lib.numerics.robust import MAD_TO_SD
 from scripts.solve import robust
 from scripts.solve.graph import Graph, Tiles
 from scripts.solve.models import rotation_of
 
 log = logging.getLogger(__name__)
-# times the median difference of layers: 9 and 5.5 standard deviations of a component where all four
-# are normal; without a step the largest of eight volumes was 1.8 to 2.5 times the median
-STEP_FACTOR, TOLD_FACTOR = 5.0, 3.0  # anywhere; at restarts told
+# times the median difference of layers: 7.3 and 5.5 standard deviations of a component where all
+# four are normal; without a step the largest of ten volumes was 1.7 to 2.5 times the median
+STEP_FACTOR, TOLD_FACTOR = 4.0, 3.0  # anywhere; at restarts told
 ROUND = 3  # layers on each side of which the median is taken: one bad layer is no step
+TREND = 10  # layers on each side of which the running median is taken
+SURE = 3.0  # standard errors by which a trend is told from none
 LEAST = 1e-4  # smaller steps are none: 0.2 px at the edge of a tile of 4,000 px
 MOST = 0.5  # share of the pairs to a layer that agree where it alone differs from those around
 AGREED = 0.5  # robust factor of a pair that agrees
@@ -117,7 +127,8 @@ def runs_of(
     z, layer = np.unique(tiles.z, return_inverse=True)
     pairs = _Pairs.of(tiles, graph, layer)
     chain, agreed = _chain(pairs, np.eye(2)[None].repeat(len(z), axis=0), cutoff)
-    begins = _begins(chain, agreed, np.isin(z, restarts), np.isin(z, known))
+    told = np.isin(z, known)
+    begins = _begins(_flat(chain, told), agreed, np.isin(z, restarts), told)
     run = np.cumsum(begins, dtype=np.int64)
     found = _composed(pairs, chain, run, cutoff)
     reference = int(np.bincount(run).argmax())
@@ -131,12 +142,76 @@ def _composed(pairs: _Pairs, chain: Array, run: Int64, cutoff: float) -> Array:
     """(r, 2, 2) linear parts of the runs: logarithms add up only where they are small."""
     found = np.eye(2)[None]
     found = found.repeat(run[-1] + 1, axis=0)
+    begins = np.diff(run, prepend=0) > 0
     for again in range(COMPOSED if len(found) > 1 else 0):
         if again:
             chain = _chain(pairs, found[run], cutoff)[0]
-        left = np.stack([np.median(chain[run == r], axis=0) for r in range(len(found))])
+        flat = _flat(chain, begins)
+        left = np.stack([np.median(flat[run == r], axis=0) for r in range(len(found))])
         found = _exp(left.reshape(-1, 2, 2)) @ found
     return found
+
+
+def unbent(tiles: Tiles, graph: Graph, placement: Array, runs: Runs, *, cutoff: float) -> Graph:
+    """Take off the pairs the trend of the tissue that the tiles do not follow.
+
+    Parameters
+    ----------
+    tiles, graph
+        The n tiles, in order of z, and the pairs between them.
+    placement
+        (n, 2, 3) as solved.
+    runs
+        Of layers between steps: a difference across a step is no trend.
+    cutoff
+        Of `robust.weights`.
+
+    Returns
+    -------
+    Graph
+        With other second moments of q; `graph` itself where no trend is sure.
+    """
+    z, layer = np.unique(tiles.z, return_inverse=True)
+    at = np.searchsorted(layer, np.arange(len(z)))
+    pairs = _Pairs.of(replace(tiles, stage=placement), graph, layer)
+    chain = _chain(pairs, np.eye(2)[None].repeat(len(z), axis=0), cutoff)[0]
+    trend = _trend(chain, np.diff(runs.run[at], prepend=0) > 0, sure=SURE)
+    if not trend.any():
+        return graph
+    total = np.cumsum(trend, axis=0)
+    away = (total[layer[graph.q]] - total[layer[graph.p]]).reshape(-1, 2, 2)
+    linear = placement[graph.q][:, :, :2]
+    turn = _inverse(linear) @ _exp(away) @ linear
+    sqq = turn @ graph.sqq.transpose(2, 0, 1) @ turn.transpose(0, 2, 1)
+    spq = graph.spq.transpose(2, 0, 1) @ turn.transpose(0, 2, 1)
+    return replace(graph, sqq=_long(sqq), spq=_long(spq))
+
+
+def _long(matrices: Array) -> Array:
+    return np.ascontiguousarray(matrices.transpose(1, 2, 0))
+
+
+def _flat(chain: Array, begins: Bool) -> Array:
+    """Return the chain (L, 4) without its trend."""
+    return np.asarray(chain - np.cumsum(_trend(chain, begins), axis=0))
+
+
+def _trend(chain: Array, begins: Bool, *, sure: float = 0.0) -> Array:
+    """(L, 4) by how much a layer differs from the one before as all around it do.
+
+    ``begins`` (L,) layers after a step say nothing. With ``sure`` only the components that exceed
+    so many standard errors of the median of a window.
+    """
+    out, known = np.zeros_like(chain), ~begins[1:]
+    if known.sum() < ROUND:
+        return out
+    steps = np.diff(chain, axis=0)
+    steps[~known] = np.median(steps[known], axis=0)
+    window = min(2 * TREND + 1, len(steps))
+    out[1:] = median_filter(steps, size=(window, 1), mode="reflect")
+    spread = MAD_TO_SD * np.median(np.abs(steps - out[1:])[known], axis=0)
+    error = np.sqrt(np.pi / 2 / window) * spread  # of the median of a window
+    return np.where(np.abs(out) > sure * error, out, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from scripts.lib.drawing.compose import Picture
 from scripts.lib.files import read_json, read_table, write_table
 from scripts.lib.geometry import Box
 from scripts.lib.job import UserError
-from scripts.solve import check_alignment, close_misalignment, layer_order, misalignment
+from scripts.solve import check_alignment, close_misalignment, layer_order, misalignment, window_fit
 from scripts.solve.misalignment import COLUMNS, Settings
 from scripts.solve.misalignment_summary import Known, Limits, summarised
 
@@ -133,7 +133,7 @@ def test_a_turn_counts_by_what_it_moves_over_the_tile():
     middle = np.full(2, (SIZE - 1) / 2)
     other = ndimage.affine_transform(scene(), turn, middle - turn @ middle, order=3, mode="nearest")
     found = misalignment.compare(draws(scene()), draws(other), place(), Settings())
-    expected = angle**2 * np.mean((380 * misalignment.CONTROL) ** 2) * 2
+    expected = angle**2 * np.mean((380 * window_fit.CONTROL) ** 2) * 2
     assert found.px < 0.1
     assert found.square_px2 == pytest.approx(expected, rel=0.1)
 
@@ -146,7 +146,7 @@ def test_a_turn_is_measured_with_few_windows_too():
     other = ndimage.affine_transform(scene(), turn, middle - turn @ middle, order=3, mode="nearest")
     half = Box(middle[0] - 65, middle[0] - 65, middle[0] + 65, middle[0] + 65)
     found = misalignment.compare(draws(scene()), draws(other), half, Settings())
-    expected = angle**2 * np.mean((130 * misalignment.CONTROL) ** 2) * 2
+    expected = angle**2 * np.mean((130 * window_fit.CONTROL) ** 2) * 2
     assert found.tried == 4
     assert found.square_px2 == pytest.approx(expected, rel=0.1)
     assert found.rms_error_px < 0.1
@@ -166,6 +166,8 @@ def row(
     rms=None,
     alike=0.9,
     after=0.85,
+    across=(0.0, 0.0, 0.0, 0.0),
+    corner_error=0.1,
 ):
     other_z = z + 1 if kind == "step" else z
     place = {"kind": kind, "z": z, "other_z": other_z, "x": 50, "y": 60}
@@ -173,6 +175,7 @@ def row(
     sizes = {"dx_px": px, "dy_px": 0.0, "px": px, "error_px": error}
     square = px**2 - error**2 if rms is None else rms**2
     sizes |= {"square_px2": square, "used": used, "tried": 16, "scale": 1.0, "rms_error_px": error}
+    sizes |= dict(zip(misalignment.ACROSS, across, strict=True)) | {"corner_error_px": corner_error}
     order = {"alike": alike, "alike_after": after, "alike_gain": after - alike}
     sizes |= order | {"alike_gain_error": 0.005, "alike_windows": 6}
     return {name: str(value) for name, value in (place | ends | sizes).items()}
@@ -433,3 +436,51 @@ def test_another_place_is_not_accepted_along_with_the_first(tmp_path):
     rows = [*good(), row(z=7, px=6.0), row(z=20, px=5.0)]
     with pytest.raises(UserError, match="z 20 to 21"):
         closed(tmp_path, rows, accept=[{"z": [7, 8], "reason": "seen"}])
+
+
+# ---- corners -----------------------------------------------------------------------------------
+
+
+def turned(degrees, side=200.0):
+    """What a turn about the middle of a place makes of a row: 0.41 of its corners as rms."""
+    by = np.radians(degrees) * side
+    rms = abs(by) / np.sqrt(6)
+    return {"across": (0.0, -by, by, 0.0), "rms": rms, "px": 0.05}
+
+
+def test_a_turn_is_named_by_what_it_moves_the_corners():
+    """0.45 degrees of a tile of 200 px: 1.1 px at the corners, 0.64 px rms."""
+    rows = [r for r in good() if not (r["z"] == "7" and r["p_cell"] == "0-0")]
+    (one,) = verdict([*rows, row(z=7, **turned(0.45))])["findings"]
+    assert (one["z_first"], one["z_last"]) == (7, 8)
+    assert one["px"] == pytest.approx(np.radians(0.45) * 100 * np.sqrt(2), abs=0.06)
+
+
+def test_what_all_layers_have_in_common_is_tissue_and_no_turn_of_one():
+    bend = [row(z=z, **turned(0.45)) for z in range(1, 40)]
+    assert verdict(bend)["state"] == "good"
+    back = [row(z=z, **turned(0.45 if z != 7 else -0.1)) for z in range(1, 40)]
+    (one,) = verdict(back)["findings"]
+    assert (one["z_first"], one["z_last"]) == (7, 8)
+    assert verdict([row(z=z, **turned(0.45)) for z in (1, 2)])["state"] == "look"  # too few to say
+
+
+def test_tiles_of_a_layer_show_the_same_tissue_so_nothing_is_taken_off():
+    seams = [row("seam", z, cell="0-0", other="0-1", **turned(0.45)) for z in range(1, 40)]
+    assert verdict(seams)["state"] == "look"
+
+
+def test_a_corner_counts_as_far_as_it_is_known():
+    rows = [row(z=z) for z in range(1, 40) if z != 7]
+    assert verdict([*rows, row(z=7, corner_error=0.3, **turned(0.45))])["state"] == "good"
+
+
+def test_a_turn_is_measured_at_the_corners():
+    angle = np.radians(0.5)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle = np.full(2, (SIZE - 1) / 2)
+    other = ndimage.affine_transform(scene(), turn, middle - turn @ middle, order=3, mode="nearest")
+    found = misalignment.compare(draws(scene()), draws(other), place(), Settings())
+    by = 380 * angle
+    assert np.abs(np.abs(found.across) - [[0, by], [by, 0]]).max() < 0.1
+    assert 0 < found.corner_error_px < 0.15

@@ -170,3 +170,47 @@ def test_layers_are_torn_where_nearly_all_pairs_to_those_before_are_wrong():
     half = across & (np.cumsum(across) % 2 == 0)
     assert robust.torn(half, p, q, 9).tolist() == []
     assert robust.torn(np.zeros(len(p), bool), p, q, 9).tolist() == []
+
+
+def trending(case, trend):
+    """The same matches of tissue that changes by a matrix from layer to layer."""
+    p, q = case.pairs
+    apart = (case.tiles.z[q] - case.tiles.z[p])[:, None, None]
+    bend = np.eye(2) + apart * trend
+    moments = case.moments
+    qq = bend @ moments.qq @ bend.transpose(0, 2, 1)
+    return replace(case, moments=replace(moments, qq=qq, pq=moments.pq @ bend.transpose(0, 2, 1)))
+
+
+STIFF = Options(shape_sd=1e-5, rotation_sd=1e-5)  # tiles that do not follow their tissue
+FREE = Options(shape_sd=1, rotation_sd=1, rigid_lambda=1e-6, stage_wavelength_layers=1e5)
+TREND = np.array([[2e-3, -1e-3], [1e-3, -1.5e-3]])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_step_is_told_from_the_trend_of_the_tissue(seed):
+    """By the trend of one layer the corners move by 5 px."""
+    steps = [(16, turn(1))]
+    case = trending(stepped(30, 1, 2, steps, seed=seed), TREND)
+    solved = run(case, STIFF)
+    check(case, steps, solved)
+    step = solved.reference.linear[1] @ np.linalg.inv(solved.reference.linear[0])
+    assert step == pytest.approx(turn(1), abs=1e-3)
+
+
+def test_a_trend_that_tiles_follow_stays_in_their_pairs():
+    case = trending(stepped(30, 1, 1, [(16, turn(1))]), TREND)
+    graph = graph_of(case.tiles, case.moments, Options().weighting)
+    taken = []
+    for options in (STIFF, FREE):
+        solved = solve(case.tiles, graph, options)
+        runs = solved.reference.runs
+        assert len(runs.linear) == 2
+        found = found_steps.unbent(case.tiles, graph, solved.placement, runs, cutoff=3.0)
+        taken.append(np.abs(found.spq - graph.spq).max())
+    assert taken[1] < taken[0] / 5
+
+
+def test_a_volume_without_steps_keeps_its_trend():
+    case = trending(stepped(30, 1, 2, []), TREND)
+    assert len(run(case, STIFF).reference.linear) == 1

@@ -1,0 +1,130 @@
+"""What the windows of a place share: a shift and a linear change over the place, with their errors.
+
+An affine where the windows cover the place, a turn and a scale where some lie apart, else a shift:
+the fit is the misalignment. What differs from window to window beyond it is tissue and noise, and
+gives the errors.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from scripts.lib.arrays import Array, Bool
+from scripts.lib.geometry import Box
+
+LEAST_USED = 3  # windows, and a quarter of those tried: fewer do not speak for a place
+LEAST_AFFINE = 8  # windows from which on an affine is fitted: six numbers from sixteen
+LEAST_TURN = 4  # windows from which on a turn and a scale are: four numbers from eight
+LONE_SD_PX = 0.25  # of a single window: what tissue and noise make of it (FIB-25: 0.1 to 0.25)
+SURE_SD, SURE_SHARE = 2.0, 0.97725  # standard errors, and how often a normal value is below
+_SHARES = np.array([-0.5, -1 / 6, 1 / 6, 0.5])
+CONTROL = np.stack(np.meshgrid(_SHARES, _SHARES), axis=-1).reshape(-1, 2)  # shares of a side
+CORNERS = np.array([[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]])
+_ACROSS = np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, -0.5], [0.0, 0.5]])  # left, right, top, bottom
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fit to the windows of a place, full-resolution px.
+
+    ``mean_xy`` (2,) over the windows; ``across`` (2, 2) change of the shift x, y (rows) over the
+    width and the height (columns) of the place, NaN where too few windows tell; ``square_px2``
+    mean square over the place, less what noise adds to it; standard errors of the mean, of the root
+    of that square, and of the shift at a corner. ``used`` windows.
+    """
+
+    mean_xy: Array
+    across: Array
+    square_px2: float
+    error_px: float
+    rms_error_px: float
+    corner_error_px: float
+    used: int
+
+
+def fitted(at: Array, shifts: Array, tried: int, place: Box, scale: float) -> Fit:
+    """Fit what the windows of a place share.
+
+    Parameters
+    ----------
+    at, shifts
+        (n, 2) middles of the windows, world px, and what was found there, px; n at least 1.
+    tried
+        Windows, those without a peak included.
+    place
+        World px.
+    scale
+        Of the pictures that were compared.
+
+    Returns
+    -------
+    Fit
+        Of those that agree.
+    """
+    keep = _agreeing(shifts, scale)
+    at, shifts, n = at[keep], shifts[keep], int(keep.sum())
+    middle = (place.x0 + place.x1) / 2, (place.y0 + place.y1) / 2
+    shares = (at - np.array(middle)) / np.array([place.width, place.height])
+    terms = _terms(shares, n >= tried / 2)
+    aspect = np.array([place.width, place.height]) / max(place.width, place.height)
+    design, control, corners, across = (
+        _design(u * aspect, terms) for u in (shares, CONTROL, CORNERS, _ACROSS)
+    )
+    rows = design.reshape(2 * n, terms)
+    fit = np.linalg.lstsq(rows, shifts.ravel(), rcond=None)[0]
+    variance = (LONE_SD_PX / scale) ** 2
+    if n >= LEAST_USED:
+        variance = float(((shifts.ravel() - rows @ fit) ** 2).sum() / (2 * n - terms))
+    covariance = np.linalg.inv(rows.T @ rows) * variance
+    squares = np.einsum("nij,nik->jk", control, control) / len(control)
+    square, noise = float(fit @ squares @ fit), float((squares * covariance).sum())
+    error = math.sqrt(covariance[0, 0] + covariance[1, 1])
+    # how the root of the mean square changes with each term
+    slope = squares @ fit / math.sqrt(max(square, 1e-12))
+    of_corners = np.einsum("nij,jk,nik->n", corners, covariance, corners)
+    # of few windows the scatter is not well known itself: Student's t, at two standard errors
+    spread = float(special.stdtrit(max(2 * n - terms, 1), SURE_SHARE)) / SURE_SD
+    left, right, top, bottom = across @ fit
+    linear = np.column_stack([right - left, bottom - top])
+    return Fit(
+        mean_xy=design.mean(axis=0) @ fit,
+        across=linear if terms > 2 else np.full((2, 2), math.nan),
+        square_px2=square - noise,
+        error_px=error,
+        rms_error_px=max(error, math.sqrt(float(slope @ covariance @ slope))),
+        corner_error_px=spread * math.sqrt(float(of_corners.max())) if terms > 2 else math.nan,
+        used=n,
+    )
+
+
+def _terms(shares: Array, many: bool) -> int:
+    """Terms of what is fitted to windows at (n, 2) shares of a place: `many` of those tried or few.
+
+    An affine where windows cover the place, for none of a corner is drawn out over it; a shift, a
+    turn and a scale where some windows lie apart; else a shift.
+    """
+    n, spread = len(shares), np.ptp(shares, axis=0)
+    if many and n >= LEAST_AFFINE and spread.min() > 0.5:
+        return 6
+    return 4 if many and n >= LEAST_TURN and spread.max() > 0.2 else 2
+
+
+def _design(at: Array, terms: int) -> Array:
+    """Return (n, 2, terms): what each term moves the places `at` (n, 2) by, in x and y."""
+    one, none, (x, y) = np.ones(len(at)), np.zeros(len(at)), at.T
+    moves = [(one, none), (none, one)]
+    if terms == 4:
+        moves += [(x, y), (-y, x)]
+    if terms == 6:
+        moves += [(x, none), (y, none), (none, x), (none, y)]
+    return np.stack([np.column_stack(move) for move in moves], axis=2)
+
+
+def _agreeing(shifts: Array, scale: float) -> Bool:
+    """Mark shifts near the median: a wrong peak may lie anywhere in reach."""
+    left = np.hypot(*(shifts - np.median(shifts, axis=0)).T)
+    return np.asarray(left <= max(3 / scale, 4 * float(np.median(left))))
