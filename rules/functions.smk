@@ -127,6 +127,12 @@ def planned(pattern):
     return paths
 
 
+def header_spans():
+    """Chunks of the transfer whose headers one job reads, by the first; none of a short volume."""
+    table = checkpoints.plan_transfer.get().output.plan
+    return flow.spans(column(table, "chunk"), config["transfer"]["layers_per_job"])
+
+
 def preview_slabs(wildcards):
     """Records of all slabs of the preview as it is now."""
     table = checkpoints.plan_preview_slabs.get().output.table

@@ -3,9 +3,32 @@
 INGEST = config["ingest"]
 
 
+# of long volumes: the first reading takes a millisecond a tile
+rule read_headers:
+    input:
+        lambda wc: expand(
+            "transfer/converted/{chunk}.tsv", chunk=header_spans()[wc.span]
+        ),
+    output:
+        "ingest/read/{span}.npz",
+    log:
+        "logs/read_headers/{span}.log",
+    benchmark:
+        "benchmarks/read_headers/{span}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 500 * attempt,
+        runtime=30,
+    script:
+        "../scripts/ingest/read_headers.py"
+
+
 rule cache_headers:
     input:
-        "transfer/layers.tsv",
+        transfer="transfer/layers.tsv",
+        parts=lambda wc: expand("ingest/read/{span}.npz", span=header_spans()),
     output:
         "ingest/headers.tsv",  # the cache is beside it, in ingest/headers/; it may be removed
     log:

@@ -8,12 +8,13 @@ rule: it may be removed at any time.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import logging
 import os
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,10 @@ log = logging.getLogger(__name__)
 
 COLUMNS = ("layer_id", "align_h5", "tiles", "digest", "problem")
 _LAYER_COLUMNS = ("layer_id", "path", "size", "mtime_ns", "count", "keys", "digest", "problem")
+_LAYER_KINDS = ("S1", "S1", "i8", "i8", "i8", "S1", "S1", "S1")
 Row = dict[str, str]
+Key = tuple[Any, ...]  # layer_id, path, size, mtime_ns
+Layer = tuple[tuple[Any, ...], NDArray[np.void]]  # row of the layer, its tiles
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,25 @@ def save(folder: Path, day: str, shard: Shard) -> None:
     made_by.HEADERS.record()
 
 
-def refresh(rows: Sequence[Mapping[str, str]], folder: Path) -> Iterator[Row]:
+def read_part(rows: Sequence[Mapping[str, str]]) -> Shard:
+    """Read the headers of some layers, whatever is cached.
+
+    Parameters
+    ----------
+    rows
+        Rows with layer_id and align_h5, whose file need not be there.
+
+    Returns
+    -------
+    Shard
+        Layers in the order of `rows`; to be saved, and given to `refresh`.
+    """
+    return _assembled(_wanted(rows), {})
+
+
+def refresh(
+    rows: Sequence[Mapping[str, str]], folder: Path, parts: Sequence[str | Path] = ()
+) -> Iterator[Row]:
     """Bring the cache up to date with the align files of `rows` (layer_id, align_h5, …).
 
     Days that have no row leave the cache.
@@ -146,6 +168,9 @@ def refresh(rows: Sequence[Mapping[str, str]], folder: Path) -> Iterator[Row]:
         Rows of a layer table; layer_id and align_h5 are used, layers without a file passed over.
     folder
         The cache.
+    parts
+        Shards of some layers each (`read_part`): what they hold, of files as they are now, is not
+        read again.
 
     Yields
     ------
@@ -154,9 +179,10 @@ def refresh(rows: Sequence[Mapping[str, str]], folder: Path) -> Iterator[Row]:
         headers, problem (why the file could not be read, empty when it could).
     """
     days = by_day([row for row in rows if row["align_h5"]])
+    read_before = functools.cache(lambda: _held_by(parts))
     for day, layers in days.items():
         ordered = sorted(layers, key=lambda row: (row["layer_id"][-15:], row["layer_id"]))
-        yield from _rows(_fresh(folder, day, ordered))
+        yield from _rows(_fresh(folder, day, ordered, read_before))
     for path in folder.glob("*.npz"):
         if path.stem not in days:
             path.unlink(missing_ok=True)
@@ -167,19 +193,46 @@ def _rows(shard: Shard) -> Iterator[Row]:
         yield dict(zip(COLUMNS, map(bytes.decode, values), strict=True))
 
 
-def _fresh(folder: Path, day: str, rows: Sequence[Mapping[str, str]]) -> Shard:
-    wanted = [(row["layer_id"].encode(), *_stamp(row["align_h5"])) for row in rows]
-    old = load(folder, day)
-    known: dict[tuple[Any, ...], int] = {}
+def _wanted(rows: Sequence[Mapping[str, str]]) -> list[Key]:
+    return [(row["layer_id"].encode(), *_stamp(row["align_h5"])) for row in rows]
+
+
+def _fresh(
+    folder: Path,
+    day: str,
+    rows: Sequence[Mapping[str, str]],
+    read_before: Callable[[], Mapping[Key, Layer]],
+) -> Shard:
+    wanted, old = _wanted(rows), load(folder, day)
+    known: dict[Key, Layer] = {}
     if old is not None:
-        names = ["layer_id", "path", "size", "mtime_ns"]
-        known = {key: index for index, key in enumerate(old.layers[names].tolist())}
+        known = _held(old)
         if list(known) == wanted:
             return old
-    shard = _assembled(wanted, old, known)
+    if not set(wanted) <= known.keys():
+        known |= read_before()
+    shard = _assembled(wanted, known)
     save(folder, day, shard)
     log.info("%s: %d layers, %d of them read", day, len(wanted), len(set(wanted) - set(known)))
     return shard
+
+
+def _held(shard: Shard) -> dict[Key, Layer]:
+    starts, keys = shard.starts().tolist(), shard.layers[list(_LAYER_COLUMNS[:4])].tolist()
+    return {
+        key: (tuple(row), shard.tiles[first:end])
+        for key, row, first, end in zip(
+            keys, shard.layers.tolist(), starts[:-1], starts[1:], strict=True
+        )
+    }
+
+
+def _held_by(parts: Sequence[str | Path]) -> dict[Key, Layer]:
+    found: dict[Key, Layer] = {}
+    for path in map(Path, parts):
+        shard = load(path.parent, path.stem)
+        found |= {} if shard is None else _held(shard)
+    return found
 
 
 def digest_of_stamps(rows: Sequence[Mapping[str, str]]) -> str:
@@ -225,26 +278,16 @@ def _stamp(path: str) -> tuple[bytes, int, int]:
     return path.encode(), status.st_size, status.st_mtime_ns
 
 
-def _assembled(
-    wanted: Sequence[tuple[Any, ...]], old: Shard | None, known: Mapping[tuple[Any, ...], int]
-) -> Shard:
-    rows, tiles = [], [np.empty(0, TILE)]
-    starts = old.starts() if old is not None else np.zeros(1, np.int64)
-    for key in wanted:
-        index = known.get(key)
-        if old is not None and index is not None:
-            rows.append(tuple(old.layers[index].tolist()))
-            tiles.append(old.tiles[starts[index] : starts[index + 1]])
-        else:
-            row, found = _read(key)
-            rows.append(row)
-            tiles.append(found)
-    columns = [np.array(column) for column in zip(*rows, strict=True)]
+def _assembled(wanted: Sequence[Key], known: Mapping[Key, Layer]) -> Shard:
+    found = [known[key] if key in known else _read(key) for key in wanted]
+    columns = [np.array(column) for column in zip(*(row for row, _ in found), strict=True)]
+    columns = columns or [np.empty(0, kind) for kind in _LAYER_KINDS]
     kinds = [(name, c.dtype) for name, c in zip(_LAYER_COLUMNS, columns, strict=True)]
-    return Shard(np.array(rows, np.dtype(kinds)), np.concatenate(tiles))
+    tiles = np.concatenate([np.empty(0, TILE), *(one for _, one in found)])
+    return Shard(np.array([row for row, _ in found], np.dtype(kinds)), tiles)
 
 
-def _read(key: tuple[Any, ...]) -> tuple[tuple[Any, ...], NDArray[np.void]]:
+def _read(key: Key) -> Layer:
     layer_id, path = key[0].decode(), key[1].decode()
     tiles, problem = np.empty(0, TILE), ""
     try:

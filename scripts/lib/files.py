@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import logging
+import operator
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote_to_bytes
+
+import orjson
 
 log = logging.getLogger(__name__)
 
@@ -265,6 +268,25 @@ def digest(value: Any) -> str:  # noqa: ANN401 - any JSON value
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+def digest_of_rows(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return `digest` of rows of a table; several times as fast, for tables of a million rows.
+
+    Parameters
+    ----------
+    rows
+        As of `read_table`: texts alone.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    text = orjson.dumps(rows, option=orjson.OPT_SORT_KEYS)
+    # the other writes what is not ASCII, and the character 127, as escapes
+    plain = text.isascii() and b"\x7f" not in text
+    return hashlib.sha256(text).hexdigest() if plain else digest(rows)
+
+
 def digest_of_file(path: str | Path) -> str:
     """Compute the SHA-256 of a file: of ``.json`` its canonical content, of ``.gz`` unpacked.
 
@@ -370,6 +392,33 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
     columns = next(lines, [])
     # half the time of DictReader, for tables of 25,000 layers; a short line lacks its last columns
     return [dict(zip(columns, line, strict=False)) for line in lines if line]
+
+
+def read_cells(path: str | Path, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Read some columns of a table of `write_table`, row by row: no dict is made for each.
+
+    Parameters
+    ----------
+    path
+        The file; unpacked when the name ends in ``.gz``.
+    names
+        Of two columns at least.
+
+    Yields
+    ------
+    tuple of str
+        The cells of a row, in the order of `names`.
+
+    Raises
+    ------
+    ValueError
+        When the table lacks a column; the message names the file.
+    """
+    lines = csv.reader(io.StringIO(_unpack(path).decode()), delimiter="\t")
+    header = next(lines, [])
+    if missing := [name for name in names if name not in header]:
+        raise ValueError(f"{path}: no column {', '.join(missing)}; found {', '.join(header)}")
+    yield from map(operator.itemgetter(*map(header.index, names)), filter(None, lines))
 
 
 def open_table(path: str | Path) -> io.TextIOBase:

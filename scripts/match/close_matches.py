@@ -34,20 +34,24 @@ def main(
 ) -> None:
     """Write the receipt of `collection`."""
     client = RenderClient(**render)
-    done = [files.read_table(path) for path in results]
-    found = files.read_table(wide) if wide else []
-    sums = totals.add_up([files.read_table(path) for path in pairs], done, found)
+    sums, inputs = totals.Sums(), {}
+    for plan, path in zip(pairs, results, strict=True):  # a chunk at a time is in memory
+        done = files.read_table(path)
+        sums.add(files.read_table(plan), done)
+        inputs[str(path)] = files.digest_of_rows(done)
+    if wide:
+        found = files.read_table(wide)
+        sums.add_wide(found)
+        inputs[str(wide)] = files.digest_of_rows(found)
     for group in client.p_groups(collection):
-        for key in totals.strays(client.match_keys(collection, group), sums):
+        for key in sums.strays(client.match_keys(collection, group)):
             client.delete_pair(collection, key)
-    files.write_table(summary, totals.SUMMARY_COLUMNS, totals.summary([*done, found]))
-    inputs = {str(path): files.digest(rows) for path, rows in zip(results, done, strict=True)}
-    inputs |= {str(wide): files.digest(found)} if wide else {}
+    files.write_table(summary, totals.SUMMARY_COLUMNS, sums.summary())
     params = {"preset": preset, "z_distance": z_distance}
     receipt = totals.receipt(client.owner, collection, sums, inputs, params)
     client.require(receipt)
     receipt.write(out)
-    log.info("%d pairs, %d saved, %d failed", sums.planned, len(sums.saved), sums.failed)
+    log.info("%d pairs, %d saved, %d failed", sums.planned, sums.saved, sums.failed)
 
 
 if __name__ == "__main__":

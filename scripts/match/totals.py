@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from scripts.lib.files import digest
@@ -35,12 +35,39 @@ SUMMARY_COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
 class Sums:
-    """What the chunk results say together."""
+    """What the tables of all chunks say together, added chunk by chunk.
 
-    planned: int
-    saved: frozenset[Key]
+    Of a pair 16 bytes are kept, a digest of its key: a large volume has millions of pairs.
+    """
+
+    def __init__(self) -> None:
+        self._saved: dict[bytes, bool] = {}  # of every pair that chunks tried
+        self._of_chunks = 0
+        self._wide = 0
+        self._counts: dict[tuple[str, str], Counter[str]] = {}
+
+    @property
+    def planned(self) -> int:
+        """Return the number of pairs that were tried.
+
+        Returns
+        -------
+        int
+            Of the chunks, and of the wide search, which plans on its own.
+        """
+        return self._wide + self._of_chunks
+
+    @property
+    def saved(self) -> int:
+        """Return the number of pairs that are in the collection.
+
+        Returns
+        -------
+        int
+            Each pair counts once.
+        """
+        return sum(self._saved.values())
 
     @property
     def failed(self) -> int:
@@ -51,39 +78,24 @@ class Sums:
         int
             Planned less saved.
         """
-        return self.planned - len(self.saved)
+        return self.planned - self.saved
 
+    def add(self, plan: Sequence[Row], done: Sequence[Row]) -> None:
+        """Add a chunk, and compare its plan with its results.
 
-def add_up(
-    planned: Sequence[Sequence[Row]],
-    results: Sequence[Sequence[Row]],
-    wide: Sequence[Row] = (),
-) -> Sums:
-    """Compare the plan of each chunk with its results.
+        Parameters
+        ----------
+        plan
+            Rows of `tables.PAIR_COLUMNS`.
+        done
+            Rows of `tables.RESULT_COLUMNS` of the same chunk.
 
-    Parameters
-    ----------
-    planned
-        Rows of `tables.PAIR_COLUMNS`, chunk by chunk.
-    results
-        Rows of `tables.RESULT_COLUMNS` of the same chunks.
-    wide
-        Such rows of the wide search, which plans on its own; a pair that failed where the stage
-        positions had it may be there once more.
-
-    Returns
-    -------
-    Sums
-        The pairs of all chunks together.
-
-    Raises
-    ------
-    ValueError
-        When a planned pair has no result, a result no plan, or two chunks tried the same pair.
-    """
-    total: set[Key] = set()
-    saved: set[Key] = set()
-    for plan, done in zip(planned, results, strict=True):
+        Raises
+        ------
+        ValueError
+            When a planned pair has no result, a result no plan, or a chunk before tried the same
+            pair.
+        """
         wanted, tried = [key(row) for row in plan], [key(row) for row in done]
         if wanted != tried:
             odd = sorted(set(wanted) ^ set(tried))[:3]
@@ -91,31 +103,68 @@ def add_up(
                 f"a chunk planned {len(wanted)} pairs and has {len(tried)} results, e.g. {odd}:"
                 " run match_pairs of it again"
             )
-        if twice := total & set(wanted):
+        marks = [_mark(pair) for pair in wanted]
+        if twice := [pair for pair, mark in zip(wanted, marks, strict=True) if mark in self._saved]:
             raise ValueError(f"two chunks tried the same pair: {sorted(twice)[:3]}")
-        total |= set(wanted)
-        saved |= {key(row) for row in done if row["saved"] == "1"}
-    saved |= {key(row) for row in wide if row["saved"] == "1"}
-    return Sums(len(total) + len(wide), frozenset(saved))
+        saved = (row["saved"] == "1" for row in done)
+        self._saved.update(zip(marks, saved, strict=True))
+        self._of_chunks = len(self._saved)
+        self._count(done)
+
+    def add_wide(self, found: Sequence[Row]) -> None:
+        """Add the wide search, after all chunks: a pair may be there once more that failed.
+
+        Parameters
+        ----------
+        found
+            Rows of `tables.RESULT_COLUMNS`.
+        """
+        self._wide += len(found)
+        self._saved |= {_mark(key(row)): True for row in found if row["saved"] == "1"}
+        self._count(found)
+
+    def strays(self, stored: Sequence[tuple[str, str, str, str, int]]) -> list[Key]:
+        """Return the stored pairs that nothing saved.
+
+        Parameters
+        ----------
+        stored
+            p group, p id, q group, q id and number of points of pairs of the collection.
+
+        Returns
+        -------
+        list of Key
+            p group, p id, q group, q id, in the order of `stored`.
+        """
+        keys = [(pg, p, qg, q) for pg, p, qg, q, _ in stored]
+        return [pair for pair in keys if not self._saved.get(_mark(pair))]
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Return, for each run and stage in order of use, what became of the pairs.
+
+        Returns
+        -------
+        list of dict
+            Rows of `SUMMARY_COLUMNS`; ``saved_pct`` of those processed, None where there were none.
+        """
+        return [_line(run, stage, count) for (run, stage), count in self._counts.items()]
+
+    def _count(self, done: Sequence[Row]) -> None:
+        for row in done:
+            for match in _REASON.finditer(row["reason"]):
+                count = self._counts.setdefault((row["run"], match["stage"]), Counter())
+                stopped = match["word"] == "beyond_distance"
+                count["stopped_by_distance" if stopped else match["word"]] += 1
+                count["processed"] += not stopped
+            if row["saved"] == "1":
+                count = self._counts.setdefault((row["run"], row["stage"]), Counter())
+                count["saved"] += 1
+                count["processed"] += 1
 
 
-def strays(stored: Sequence[tuple[str, str, str, str, int]], sums: Sums) -> list[Key]:
-    """Return the stored pairs that no chunk saved.
-
-    Parameters
-    ----------
-    stored
-        p group, p id, q group, q id and number of points of each pair of the collection.
-    sums
-        What the chunks saved.
-
-    Returns
-    -------
-    list of Key
-        p group, p id, q group, q id, in the order of `stored`.
-    """
-    keys = [(pg, p, qg, q) for pg, p, qg, q, _ in stored]
-    return [pair for pair in keys if pair not in sums.saved]
+def _mark(pair: Key) -> bytes:
+    # 128 bits: two of ten million pairs are taken for one with a chance of 1e-25
+    return hashlib.blake2b("\t".join(pair).encode(), digest_size=16).digest()
 
 
 def receipt(
@@ -145,39 +194,12 @@ def receipt(
         owner=owner,
         collection=collection,
         pairs_planned=sums.planned,
-        pairs_saved=len(sums.saved),
+        pairs_saved=sums.saved,
         pairs_failed=sums.failed,
         digest=digest(dict(inputs)),
         inputs=inputs,
         params=params,
     )
-
-
-def summary(results: Sequence[Sequence[Row]]) -> list[dict[str, Any]]:
-    """Count, for each run and stage in order of use, what became of the pairs.
-
-    Parameters
-    ----------
-    results
-        Rows of `tables.RESULT_COLUMNS`, chunk by chunk.
-
-    Returns
-    -------
-    list of dict
-        Rows of `SUMMARY_COLUMNS`; ``saved_pct`` of those processed, None where there were none.
-    """
-    counts: dict[tuple[str, str], Counter[str]] = {}
-    for row in (row for done in results for row in done):
-        for match in _REASON.finditer(row["reason"]):
-            count = counts.setdefault((row["run"], match["stage"]), Counter())
-            stopped = match["word"] == "beyond_distance"
-            count["stopped_by_distance" if stopped else match["word"]] += 1
-            count["processed"] += not stopped
-        if row["saved"] == "1":
-            count = counts.setdefault((row["run"], row["stage"]), Counter())
-            count["saved"] += 1
-            count["processed"] += 1
-    return [_line(run, stage, count) for (run, stage), count in counts.items()]
 
 
 def _line(run: str, stage: str, count: Counter[str]) -> dict[str, Any]:

@@ -5,14 +5,16 @@ No slabs: a tile whose only partners lie beyond a slab's border is no orphan.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from scripts.lib.arrays import Array, Bool, Int64
+from scripts.lib.files import read_cells
 from scripts.lib.service.records import TileSpec
 
 
@@ -86,6 +88,25 @@ def net_of_ids(tiles: Sequence[TileSpec], pairs: Iterable[tuple[str, str]]) -> N
     p, q = ends[(ends >= 0).all(axis=1)].T
     z = np.array([tile.z for tile in ordered], float)
     return Net(ordered, p, q, np.abs(z[p] - z[q]))
+
+
+def saved_ids(paths: Iterable[str | Path]) -> Iterator[tuple[str, str]]:
+    """Read the tile ids of the saved pairs of result tables.
+
+    Parameters
+    ----------
+    paths
+        Tables with ``p_id``, ``q_id`` and ``saved``.
+
+    Yields
+    ------
+    tuple of str
+        p, q.
+    """
+    for path in paths:
+        for p, q, saved in read_cells(path, ("p_id", "q_id", "saved")):
+            if saved == "1":
+                yield p, q
 
 
 def degrees(net: Net) -> tuple[Int64, Int64]:

@@ -46,8 +46,7 @@ def main(
     receipt = StackReceipt.read(acquire)
     client.require(receipt)
     looked = [row for path in survey for row in read_table(path)]
-    saved = [row for path in results for row in read_table(path) if row["saved"] == "1"]
-    net = clusters.net_of(client.tiles(receipt.stack).tiles, saved)
+    net = clusters.net_of_ids(client.tiles(receipt.stack).tiles, clusters.saved_ids(results))
     found, quality = replacements.wanted(
         net, suspects.verdicts(looked, suspects.Limits(**limits)), exclude=exclude, keep=keep
     )

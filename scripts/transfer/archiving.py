@@ -21,9 +21,10 @@ from pathlib import Path
 
 import h5py
 
+from scripts.lib import layer_files
 from scripts.lib.files import atomic_path, grouped, remove_partials
 from scripts.lib.names import LayerName
-from scripts.transfer import hdf5, layers, space
+from scripts.transfer import hdf5, space
 from scripts.transfer.conversion import FAULTS, Layer, LayerError
 from scripts.transfer.hdf5 import Hdf5Error
 
@@ -223,8 +224,8 @@ def stored_anywhere(
         Name of the ``.dat`` and bytes, by tile key; those of the working directory where both have
         one.
     """
-    paths = [work_dir / layers.raw_path(layer)]
-    paths += [archive_root / layers.archive_path(layer)] if archive_root else []
+    paths = [work_dir / layer_files.raw_path(layer)]
+    paths += [archive_root / layer_files.archive_path(layer)] if archive_root else []
     tiles: dict[str, tuple[str, int]] = {}
     for path in paths:
         try:

@@ -20,10 +20,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib import files
+from scripts.lib import files, layer_files
 from scripts.lib.job import UserError
 from scripts.lib.names import LayerName, LayerRange, parse_layer
-from scripts.transfer import contrast, dat, hdf5, layers, space
+from scripts.transfer import contrast, dat, hdf5, space
 from scripts.transfer.contrast import Fill
 from scripts.transfer.dat import Dat, DatError
 from scripts.transfer.hdf5 import Hdf5Error, Storage, Stored
@@ -148,8 +148,8 @@ class Layer:
             With the paths of its files, which need not be there.
         """
         name = parse_layer(tiles[0]["layer_id"])
-        raw, align = work_dir / layers.raw_path(name), work_dir / layers.align_path(name)
-        archive = archive_root / layers.archive_path(name) if archive_root else None
+        raw, align = work_dir / layer_files.raw_path(name), work_dir / layer_files.align_path(name)
+        archive = archive_root / layer_files.archive_path(name) if archive_root else None
         return Layer(name, tuple(tiles), dat_root, raw, align, archive)
 
     def stored(self) -> dict[str, tuple[Path, Stored]]:

@@ -132,8 +132,15 @@ def _archive(extent: Extent, config: Config) -> Shares:
 
 
 def _spans(extent: Extent, config: Config) -> Shares:
-    chunks = _chunks(extent, config)
-    spans = flow.spans(list(chunks), config["chunks"]["layers"])
+    return _joined(_chunks(extent, config), config["chunks"]["layers"])
+
+
+def _transfer_spans(extent: Extent, config: Config) -> Shares:
+    return _joined(_transfer(extent, config), config["transfer"]["layers_per_job"])
+
+
+def _joined(chunks: Shares, layers: int) -> Shares:
+    spans = flow.spans(list(chunks), layers)
     return {span: math.fsum(chunks[each] for each in run) for span, run in spans.items()}
 
 
@@ -171,6 +178,7 @@ KINDS: dict[str, Callable[[Extent, Config], Shares]] = {
     "chunk": _chunks,
     "run_chunk": _chunks,
     "transfer_chunk": _transfer,
+    "transfer_span": _transfer_spans,
     "archive_chunk": _archive,
     "span": _spans,
     "patch_round": _rounds,

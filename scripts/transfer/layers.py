@@ -1,4 +1,4 @@
-"""Layers: `.dat` files grouped by scope and time stamp, and where a layer's HDF5 files lie.
+"""Layers: `.dat` files grouped by scope and time stamp.
 
 A layer is every tile of one scope with one time stamp. Layers are in order of time, whatever folder
 their files lie in.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 from scripts.lib.job import UserError
@@ -74,54 +73,6 @@ class Grid:
         there = {tuple(key.split("-")[1:]) for key in keys}
         cells = ((str(r), str(c)) for r in range(self.rows) for c in range(self.columns))
         return [f"0-{r}-{c}" for r, c in cells if (r, c) not in there]
-
-
-def raw_path(layer: LayerName) -> PurePosixPath:
-    """Return the path of the raw 16-bit HDF5.
-
-    Parameters
-    ----------
-    layer
-        The layer.
-
-    Returns
-    -------
-    PurePosixPath
-        Relative to the working directory.
-    """
-    return PurePosixPath("h5/raw") / layer.folder / f"{layer.layer_id}.raw.h5"
-
-
-def archive_path(layer: LayerName) -> PurePosixPath:
-    """Return the path of the raw HDF5 in the archive.
-
-    Parameters
-    ----------
-    layer
-        The layer.
-
-    Returns
-    -------
-    PurePosixPath
-        Relative to the root of the archive.
-    """
-    return PurePosixPath(layer.folder) / f"{layer.layer_id}.raw-archive.h5"
-
-
-def align_path(layer: LayerName) -> PurePosixPath:
-    """Return the path of the 8-bit align HDF5.
-
-    Parameters
-    ----------
-    layer
-        The layer.
-
-    Returns
-    -------
-    PurePosixPath
-        Relative to the working directory.
-    """
-    return PurePosixPath("h5/align") / layer.folder / f"{layer.layer_id}.uint8.h5"
 
 
 @dataclass(frozen=True)

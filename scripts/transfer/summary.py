@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lib.files import grouped
+from scripts.lib.layer_files import align_path, archive_path, raw_path
 from scripts.lib.names import parse_layer
-from scripts.transfer.layers import Grid, align_path, archive_path, raw_path
+from scripts.transfer.layers import Grid
 
 LAYER_COLUMNS = (
     *("layer_id", "scope", "stamp", "tiles", "expected", "bad", "status", "raw_h5", "align_h5"),

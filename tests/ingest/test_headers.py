@@ -7,11 +7,14 @@ import h5py
 import numpy as np
 import pytest
 
-from scripts.ingest import align, headers, specs
+from scripts.ingest import align, headers, read_headers, specs
 from scripts.ingest.settings import Settings
+from scripts.lib.files import write_table
 from scripts.lib.job import UserError
+from scripts.lib.layer_files import align_path
 from scripts.lib.names import parse_layer
 from tests.ingest.synthetic_layers import make_tile, write_layer
+from tests.lib.other_code import other_code
 
 FOLDER = Path("ingest/headers")
 DAY_S = 86400
@@ -52,6 +55,44 @@ def test_a_file_is_read_once_and_again_when_it_changed(reads):
     changed = refresh(rows)
     assert reads[3:] == ["120040"]
     assert [a["digest"] == b["digest"] for a, b in zip(first, changed, strict=True)] == [1, 0, 1]
+
+
+def converted(rows, path):
+    write_table(path, ("layer_id", "tile_key"), [row | {"tile_key": "0-0-0"} for row in rows])
+
+
+def test_what_the_jobs_of_spans_read_is_not_read_again_and_gives_the_same_cache(reads):
+    rows = [write_layer(".", s) for s in (0, 40, DAY_S)]
+    rows = [row | {"align_h5": str(align_path(parse_layer(row["layer_id"])))} for row in rows]
+    for row in rows:
+        Path(row["align_h5"]).parent.mkdir(parents=True, exist_ok=True)
+        Path("h5/align", Path(row["align_h5"]).name).rename(row["align_h5"])
+    alone, there = refresh(rows), sorted(FOLDER.iterdir())
+    cached = [path.read_bytes() for path in there]
+    for path in there:
+        path.unlink()
+    gone = {"layer_id": "M-1_21-05-20_235959"}  # in no file: its conversion failed
+    converted([rows[0], gone], "a.tsv")
+    converted(rows[1:], "b.tsv")
+    read_headers.main(converted=["a.tsv"], out="ingest/read/0000.npz")
+    read_headers.main(converted=["b.tsv"], out="ingest/read/0020.npz")
+    reads.clear()
+    parts = sorted(Path("ingest/read").iterdir())
+    assert list(headers.refresh(rows, FOLDER, parts)) == alone
+    assert (reads, [path.read_bytes() for path in there]) == ([], cached)
+    os.utime(rows[1]["align_h5"], ns=(1, 1))  # changed since
+    assert list(headers.refresh(rows, FOLDER, parts)) == alone
+    assert reads == ["120040"]
+    with other_code("scripts/ingest/align.py"):
+        list(headers.refresh(rows, FOLDER, parts))
+    assert len(reads) == 4
+
+
+def test_a_span_without_any_file_is_an_empty_part(reads):
+    converted([{"layer_id": "M-1_21-05-20_235959"}], "a.tsv")
+    read_headers.main(converted=["a.tsv"], out="ingest/read/0000.npz")
+    rows = [write_layer(".", 0)]
+    assert len(list(headers.refresh(rows, FOLDER, ["ingest/read/0000.npz"]))) == 1
 
 
 def test_the_digest_is_of_the_content_not_of_the_time(reads):

@@ -73,3 +73,17 @@ def test_rows_are_grouped_by_a_column_in_the_order_given():
         ("b", [rows[0], rows[2]]),
         ("a", [rows[1]]),
     ]
+
+
+@pytest.mark.parametrize("odd", ["", 'a"b\\\n\t', "\x7f", "µm", "\x01"])
+def test_the_quick_digest_of_rows_is_that_of_their_canonical_json(odd):
+    rows = [{"b": "2", "a": odd}, {"b": "", "a": "3"}]
+    assert files.digest_of_rows(rows) == files.digest(rows)
+
+
+def test_cells_are_read_in_the_order_asked_for_and_a_missing_column_is_named(tmp_path):
+    path = tmp_path / "t.tsv.gz"
+    files.write_table(path, ("a", "b", "c"), [{"a": 1, "b": "x\ty", "c": None}])
+    assert list(files.read_cells(path, ("c", "b"))) == [("", "x\ty")]
+    with pytest.raises(ValueError, match=r"t\.tsv\.gz: no column d; found a, b, c"):
+        list(files.read_cells(path, ("a", "d")))

@@ -296,23 +296,39 @@ def test_a_patched_tile_or_a_lost_record_brings_back_its_pairs_alone(volume, mat
 
 
 def row(p, q, saved="1"):
-    return {"p_group": "1.0", "p_id": p, "q_group": "2.0", "q_id": q, "saved": saved}
+    keys = {"p_group": "1.0", "p_id": p, "q_group": "2.0", "q_id": q}
+    return keys | {"saved": saved, "run": "cross", "stage": "a", "reason": ""}
+
+
+def summed(*chunks, wide=()):
+    sums = totals.Sums()
+    for plan, done in chunks:
+        sums.add(plan, done)
+    sums.add_wide(wide)
+    return sums
 
 
 def test_a_lost_or_doubled_pair_stops_the_closing():
     plan = [row("a", "b"), row("c", "d")]
-    assert totals.add_up([plan], [plan]).failed == 0
+    assert summed((plan, plan)).failed == 0
     with pytest.raises(ValueError, match="planned 2 pairs and has 1"):
-        totals.add_up([plan], [plan[:1]])
-    with pytest.raises(ValueError, match="two chunks"):
-        totals.add_up([plan, plan], [plan, plan])
+        summed((plan, plan[:1]))
+    with pytest.raises(ValueError, match=r"two chunks .*'c'"):
+        summed((plan, plan), (plan[1:], plan[1:]))
+
+
+def test_a_pair_of_the_wide_search_is_saved_where_a_chunk_failed_and_counts_as_a_plan():
+    done = [row("a", "b"), row("c", "d", "0"), row("e", "f", "0")]
+    sums = summed((done, done), wide=[row("c", "d")])
+    assert (sums.planned, sums.saved, sums.failed) == (4, 2, 2)
+    stored = [("1.0", p, "2.0", q, 9) for p, q in (("a", "b"), ("c", "d"), ("e", "f"), ("g", "h"))]
+    assert sums.strays(stored) == [("1.0", "e", "2.0", "f"), ("1.0", "g", "2.0", "h")]
 
 
 def test_the_worked_example_of_stages_is_counted():
-    one = {"run": "cross", "stage": "b", "saved": "1", "reason": "a:few_inliers(3<20 of 8)"}
-    two = {"run": "cross", "stage": "a", "saved": "0"}
-    two["reason"] = "a:low_coverage(10<50); b:beyond_distance(4>3)"
-    first, second = totals.summary([[one, two]])
+    one = row("a", "b") | {"stage": "b", "reason": "a:few_inliers(3<20 of 8)"}
+    two = row("c", "d", "0") | {"reason": "a:low_coverage(10<50); b:beyond_distance(4>3)"}
+    first, second = summed(([one, two], [one, two])).summary()
     assert (first["processed"], first["few_inliers"], first["low_coverage"]) == (2, 1, 1)
     assert (second["processed"], second["saved"], second["stopped_by_distance"]) == (1, 1, 1)
     assert second["saved_pct"] == 100.0

@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from scripts.lib import layer_files
 from scripts.lib.job import UserError
 from scripts.lib.names import parse_layer
 from scripts.transfer import layers, planning
@@ -56,9 +57,9 @@ def test_twelve_files_are_four_layers_in_order_of_time_whatever_their_folders():
 def test_the_hdf5_of_a_layer_lies_in_the_folder_of_its_hour():
     (layer, *_) = grouped(TWELVE)
     stem = f"{SCOPE}/2021/05/20/12/{SCOPE}_21-05-20_124720"
-    assert str(layers.raw_path(layer)) == f"h5/raw/{stem}.raw.h5"
-    assert str(layers.align_path(layer)) == f"h5/align/{stem}.uint8.h5"
-    assert str(layers.archive_path(layer)) == f"{stem}.raw-archive.h5"
+    assert str(layer_files.raw_path(layer)) == f"h5/raw/{stem}.raw.h5"
+    assert str(layer_files.align_path(layer)) == f"h5/align/{stem}.uint8.h5"
+    assert str(layer_files.archive_path(layer)) == f"{stem}.raw-archive.h5"
 
 
 def test_the_plan_keeps_a_layer_in_one_chunk():
