@@ -19,6 +19,7 @@ from flask import Flask, Response, request
 
 from scripts.render_ws import (
     access,
+    check_routes,
     coordinate_routes,
     file_routes,
     image_routes,
@@ -42,6 +43,8 @@ _BLUEPRINTS = (
     parameter_routes.parameter,
     coordinate_routes.coordinate,
     match_routes.match,
+    check_routes.check,
+    check_routes.owner_check,
     image_routes.image,
     image_routes.owner_image,
     file_routes.files,

@@ -11,12 +11,12 @@ import sqlite3
 from typing import Any
 
 import numpy as np
-from flask import Blueprint
+from flask import Blueprint, request
 
 from scripts.render_ws import model, resolve, stacks, tiles
 from scripts.render_ws.errors import BadRequest, ServiceError
 from scripts.render_ws.model import Json
-from scripts.render_ws.stacks import Stack
+from scripts.render_ws.stacks import Stack, StackKey
 from scripts.render_ws.tiles import Region
 from scripts.render_ws.web import (
     STACK,
@@ -72,6 +72,18 @@ def tile_ids_for_coordinates(db: sqlite3.Connection, z: float | None) -> object:
     items = _items()
     found = stacks.find(db, stack_key())
     return [_with_tile_ids(db, found, z, item) for item in items]
+
+
+@coordinate.get("z/<number:z>/world-coordinates/<numbers(2):point>/mapped-to-stack/<target>")
+@reading
+def mapped_to_stack(db: sqlite3.Connection, z: float, point: list[float], target: str) -> object:
+    """Map a point of the world to where another stack has the same pixel."""
+    key = stack_key()
+    owner = request.args.get("toOwner") or key.owner
+    other = StackKey(owner, request.args.get("toProject") or key.project, target)
+    model.check_stack_names(*other)
+    *_, seen = _local(db, stacks.find(db, key), z, point)
+    return _world(db, stacks.find(db, other), seen["tileId"], seen["local"])
 
 
 # ---------------------------------------------------------------------------------------------

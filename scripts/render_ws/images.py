@@ -3,19 +3,15 @@
 Geometry is `compose`'s: output pixel (i, j) shows world point (x + i / scale, y + j / scale), later
 tile ids over earlier ones, linear interpolation, each pixel by the exact inverse of the tile's
 transforms (the reference uses a mesh of triangles; they differ by some hundredths of a pixel).
-Filters, noise, channel weights and debug overlays are not drawn.
+A mask counts where it is 255, without shades between. Debug overlays are not drawn.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from scripts.lib.arrays import Bytes, Float32
 from scripts.lib.drawing import compose, maps
@@ -23,67 +19,132 @@ from scripts.lib.drawing.maps import Placed
 from scripts.lib.geometry import Box
 from scripts.lib.service.records import TileSpec
 from scripts.lib.transforms import Affine, AxisOffset
-from scripts.render_ws import model, resolve
+from scripts.render_ws import channels, model, resolve, sources
 from scripts.render_ws.errors import BadRequest
 from scripts.render_ws.model import Json
+from scripts.render_ws.picture_formats import Drawing
+from scripts.render_ws.sources import Sources
 
 MAX_PIXELS = 1 << 25  # of a picture: 5,792 squared; 65 bytes a pixel are 2.2 GB
 _MAX_TILES = 1000  # of a picture; a layer of a FIB-SEM has 1 to 20
 _MAX_SIDE_PX = 1 << 17  # of a tile; microscopes scan up to 65,536
 _MAX_PLACE_PX = 1 << 31
 _at_once = threading.BoundedSemaphore(2)  # pictures: each may take all that memory
-_JPEG_QUALITY = 85
-_UNCOMPRESSED = [cv2.IMWRITE_TIFF_COMPRESSION, 1]
+_MAX_OUTLINES = 100_000
 
 
-@dataclass(frozen=True, eq=False)
-class Drawing:
-    """A drawn picture.
-
-    ``values`` (h, w) float32 in source units; ``gray`` (h, w) uint8 after the intensity range;
-    ``alpha`` (h, w) uint8.
-    """
-
-    values: Float32
-    gray: Bytes
-    alpha: Bytes
-    keep_gray: bool  # a JPEG with one channel was asked for
-
-
-def draw(parameters: Json) -> Drawing:
+def draw(parameters: Json, *, channel: str | None = None, most_tiles: int | None = None) -> Drawing:
     """Draw RenderParameters; absent fields have the reference's defaults (256 x 256 at scale 1).
+
+    `channel` is shown where the parameters name none and a tile has it (the stack's default);
+    more than `most_tiles` tiles are outlined only, without a look at any image.
 
     Raises
     ------
     BadRequest
-        When an image is missing, a transform is unknown, or the picture has no pixel or too many.
+        When an image is missing, a transform or channel is unknown, or the picture has no pixel or
+        too many.
     """
     parameters = model.render_parameters(parameters)
     box, scale = _box(parameters)
     given = parameters.get("tileSpecs", [])
+    if most_tiles is not None and 0 <= most_tiles < len(given):
+        return _outlines(given[:_MAX_OUTLINES], box, scale)
     if len(given) > _MAX_TILES:
         raise BadRequest(f"a picture of {len(given)} tiles; at most {_MAX_TILES} are drawn at once")
     tiles = [resolve.flat_tile(spec, {}) for spec in given]
-    exclude_mask = parameters.get("excludeMask", False)
     try:
-        records = [_record(spec, exclude_mask) for spec in tiles]
         # what goes beyond all numbers is refused by `_check_place`
         with np.errstate(all="ignore"), _at_once:
-            chains = [resolve.chain(spec["transforms"]["specList"]) for spec in tiles]
-            placed = [Placed(*pair) for pair in zip(records, chains, strict=True)]
-            for one in placed:
-                _check_place(one)
-            picture = compose.render(placed, box, scale=scale, blend="last")
+            return _channels(parameters, tiles, box, scale, channel)
     except (ValueError, OSError) as error:
         raise BadRequest(str(error)) from error
-    low, high = _range(parameters, tiles)
+
+
+def _channels(
+    parameters: Json, tiles: list[Json], box: Box, scale: float, default: str | None
+) -> Drawing:
+    """Draw the channels that are asked for, and add them up by their weights."""
+    wanted = channels.weights(parameters.get("channels"))
+    if wanted is None:
+        shown = [channels.first(tile, default) for tile in tiles]
+        return _one_channel(parameters, shown, box, scale)
+    channels.check(wanted, tiles)
+    parts = []
+    for name, weight in wanted.items():
+        found = [channels.named(tile, name) for tile in tiles]
+        part = _one_channel(parameters, [tile for tile in found if tile], box, scale)
+        parts.append((part, weight))
+    if len(parts) == 1 and parts[0][1] == 1:
+        return parts[0][0]
+    total = sum((weight * part.values for part, weight in parts), np.float32(0))
+    gray = sum((weight * part.gray for part, weight in parts), np.float32(0))
+    alpha = np.maximum.reduce([part.alpha for part, _ in parts])
+    whole = np.clip(np.rint(gray), 0, 255).astype(np.uint8)
+    return Drawing(np.asarray(total, np.float32), whole, alpha, parts[0][0].keep_gray)
+
+
+def _one_channel(parameters: Json, tiles: list[Json], box: Box, scale: float) -> Drawing:
+    exclude_mask = parameters.get("excludeMask", False)
+    specs = [_drawable(spec, exclude_mask) for spec in tiles]
+    placed = [Placed(_record(spec), resolve.chain(_leaves(spec))) for spec in specs]
+    for one in placed:
+        _check_place(one)
+    source = Sources(
+        {id(one.tile): spec for one, spec in zip(placed, specs, strict=True)},
+        parameters.get("mipmapPathBuilder"),
+        parameters.get("doFilter", False),
+    )
+    picture = compose.render(
+        placed, box, scale=scale, blend="last", source=source if source.needed() else None
+    )
+    low, high = _range(parameters, specs)
     shown = np.where(picture.mask, picture.pixels, 0).astype(np.float32)
     gray = np.where(picture.mask, to_bytes(shown, low, high), 0).astype(np.uint8)
-    masked = any(tile.mask_url is not None for tile in records)
+    if parameters.get("fillWithNoise", False):
+        noise = np.random.default_rng(0).integers(0, 256, gray.shape).astype(np.uint8)
+        gray = np.where(picture.mask, gray, noise)
+    masked = any(one.tile.mask_url is not None for one in placed)
     # without any mask the canvas is opaque, without any tile nothing is painted at all
     alpha = picture.mask if masked or not tiles else np.ones_like(picture.mask)
     keep_gray = parameters.get("convertToGray", False)
     return Drawing(shown, gray, alpha.astype(np.uint8) * np.uint8(255), keep_gray)
+
+
+def _outlines(given: list[Json], box: Box, scale: float) -> Drawing:
+    """Draw the boxes of tiles."""
+    shape = maps.Grid(box, scale).shape
+    lines = np.zeros(shape, np.uint8)
+    for tile in given:
+        corners = np.array([tile.get(name, 0.0) for name in model.BOX]).reshape(2, 2)
+        ends = np.clip((corners - [box.x0, box.y0]) * scale, -9, np.array(shape[::-1]) + 9)
+        first, last = (tuple(map(int, end)) for end in np.nan_to_num(ends))
+        cv2.rectangle(lines, first, last, 255)
+    nothing = np.zeros(shape, np.uint8)
+    alpha = np.full(shape, 255, np.uint8)
+    return Drawing(nothing.astype(np.float32), nothing, alpha, False, lines)
+
+
+def draw_file(tile: Json, kind: str, scale: float) -> Drawing:
+    """Draw the image or mask (`kind`) of a tile as it is, the nearest pixel of each place."""
+    spec = _drawable(channels.first(tile, None), False)
+    record = _record(spec)
+    source = Sources({id(record): spec})
+    box, _ = _box({"width": record.width, "height": record.height, "scale": scale})
+    shape = maps.Grid(box, scale).shape
+    try:
+        values = source(record, 0)[0] if kind == "source" else source.mask(record, 0)
+    except (ValueError, OSError) as error:
+        raise BadRequest(str(error)) from error
+    if values is None:
+        raise BadRequest(f"tile {tile['tileId']!r} has no mask")
+    rows, columns = (
+        np.minimum((np.arange(n) / scale).astype(int), size - 1)
+        for n, size in zip(shape, values.shape, strict=True)
+    )
+    shown = values[np.ix_(rows, columns)].astype(np.float32)
+    low, high = (0.0, 255.0) if kind == "mask" else _range({}, [spec])
+    return Drawing(shown, to_bytes(shown, low, high), np.full(shape, 255, np.uint8), False)
 
 
 def _box(parameters: Json) -> tuple[Box, float]:
@@ -125,15 +186,25 @@ def _check_place(one: Placed) -> None:
             raise BadRequest(f"the transforms of tile {tile.tile_id!r} put it out of the world")
 
 
-def _record(spec: Json, exclude_mask: bool) -> TileSpec:
-    # a tile with channels shows its first one
-    channels = spec.get("channels") or [{}]
-    levels: Json = channels[0].get("mipmapLevels") or spec["mipmapLevels"]
+def _drawable(spec: Json, exclude_mask: bool) -> Json:
+    """Return a spec with a size, and without masks that are not wanted."""
+    levels: Json = spec["mipmapLevels"]
     if exclude_mask:
         dropped = ("maskUrl", "maskLoaderType")
         levels = {k: {n: v for n, v in e.items() if n not in dropped} for k, e in levels.items()}
+    if "width" in spec and "height" in spec:
+        return {**spec, "mipmapLevels": levels}
+    width, height = sources.size(levels)
+    return {**spec, "mipmapLevels": levels, "width": width, "height": height}
+
+
+def _record(spec: Json) -> TileSpec:
     # its transforms are read by `resolve`, which knows more kinds of specs
-    return TileSpec.from_json({**spec, "mipmapLevels": levels, "transforms": {"type": "list"}})
+    return TileSpec.from_json({**spec, "transforms": {"type": "list"}})
+
+
+def _leaves(spec: Json) -> list[Json]:
+    return list(spec["transforms"]["specList"])
 
 
 def _range(parameters: Json, tiles: list[Json]) -> tuple[float, float]:
@@ -151,63 +222,3 @@ def to_bytes(values: Float32, low: float, high: float) -> Bytes:
     else:
         shown = np.trunc((whole - low) * 256 / (high - low + 1) + 0.5)
     return np.clip(shown, 0, 255).astype(np.uint8)
-
-
-# ---------------------------------------------------------------------------------------------
-# formats
-# ---------------------------------------------------------------------------------------------
-
-
-def _encode(extension: str, array: NDArray[np.unsignedinteger[Any]], options: list[int]) -> bytes:
-    done, data = cv2.imencode(extension, array, options)
-    if not done:
-        raise RuntimeError(f"{extension} could not be written")
-    return bytes(data)
-
-
-def _png(drawing: Drawing) -> bytes:
-    gray = drawing.gray
-    return _encode(".png", np.dstack([gray, gray, gray, drawing.alpha]), [])
-
-
-def _jpeg(drawing: Drawing) -> bytes:
-    gray = drawing.gray
-    array = gray if drawing.keep_gray else np.dstack([gray] * 3)
-    return _encode(".jpg", array, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-
-
-def _tiff(drawing: Drawing) -> bytes:
-    return _encode(".tif", np.dstack([drawing.gray] * 3), _UNCOMPRESSED)
-
-
-def _words(drawing: Drawing) -> NDArray[np.uint16]:
-    return np.clip(np.rint(drawing.values), 0, 65535).astype(np.uint16)
-
-
-def _png16(drawing: Drawing) -> bytes:
-    return _encode(".png", _words(drawing), [])
-
-
-def _tiff16(drawing: Drawing) -> bytes:
-    return _encode(".tif", _words(drawing), _UNCOMPRESSED)
-
-
-def _raw(drawing: Drawing) -> bytes:
-    gray = drawing.gray
-    return np.dstack([drawing.alpha, gray, gray, gray]).tobytes()
-
-
-def _raw16(drawing: Drawing) -> bytes:
-    return _words(drawing).astype(">u2").tobytes()
-
-
-Encoder = Callable[[Drawing], bytes]
-FORMATS: dict[str, tuple[str, Encoder]] = {
-    "png-image": ("image/png", _png),
-    "jpeg-image": ("image/jpeg", _jpeg),
-    "tiff-image": ("image/tiff", _tiff),
-    "png16-image": ("image/png", _png16),
-    "tiff16-image": ("image/tiff", _tiff16),
-    "raw-image": ("application/octet-stream", _raw),
-    "raw16-image": ("application/octet-stream", _raw16),
-}

@@ -319,7 +319,9 @@ def with_box(tile: Json, box: Sequence[float]) -> Json:
 
 _RENDER_PARAMETERS = _fields(
     "x:double y:double width:integer height:integer scale:double minIntensity:double"
-    " maxIntensity:double convertToGray:flag excludeMask:flag tileSpecs",
+    " maxIntensity:double convertToGray:flag excludeMask:flag doFilter:flag fillWithNoise:flag"
+    " channels:text mipmapPathBuilder tileSpecs",
+    mipmapPathBuilder=mipmap_builder,
     tileSpecs=lambda value: [tile_spec(item) for item in sequence(value)],
 )
 

@@ -9,6 +9,27 @@ from typing import Any
 from scripts.render_ws import model, resolve
 from scripts.render_ws.model import Json
 
+# what `filter=true` does, as the reference names it
+FILTER_LISTS = {
+    "default": [
+        {"className": f"org.janelia.alignment.filter.{name}", "parameters": given}
+        for name, given in (
+            ("ValueToNoise", {"value": "0", "min": "64", "max": "191"}),
+            ("ValueToNoise", {"value": "255", "min": "64", "max": "191"}),
+            (
+                "NormalizeLocalContrast",
+                {
+                    "fullScaleBlockRadiusX": "500",
+                    "fullScaleBlockRadiusY": "500",
+                    "stdDevs": "3",
+                    "center": "true",
+                    "stretch": "true",
+                },
+            ),
+        )
+    ]
+}
+
 
 @dataclass(frozen=True)
 class Options:

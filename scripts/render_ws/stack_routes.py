@@ -12,6 +12,7 @@ from flask import Blueprint, Response, request
 from scripts.render_ws import matches, model, stacks, tiles
 from scripts.render_ws.errors import BadRequest, NotFound, ServiceError
 from scripts.render_ws.model import Json
+from scripts.render_ws.parameters import FILTER_LISTS
 from scripts.render_ws.stacks import StackKey
 from scripts.render_ws.tiles import Region
 from scripts.render_ws.web import (
@@ -35,6 +36,7 @@ from scripts.render_ws.web import (
 service = Blueprint("service", __name__, url_prefix=ROOT)
 stack = Blueprint("stack", __name__, url_prefix=STACK)
 stack.url_value_preprocessor(take_stack)
+SERVER_PROPERTIES = {"service": "embedded render-ws", "tileSpec.filterSpec": "kept"}
 _RESOLUTIONS = ("stackResolutionX", "stackResolutionY", "stackResolutionZ")
 
 
@@ -51,6 +53,24 @@ def likely_unique_id() -> Response:
 def version_info() -> Response:
     """Return nothing: there is no build information."""
     return answer(None)
+
+
+@service.get("serverProperties")
+def server_properties() -> Response:
+    """Say what this service is and keeps, for clients that ask before they send much."""
+    return answer(SERVER_PROPERTIES)
+
+
+@service.get("namedFilterSpecLists")
+def named_filter_lists() -> Response:
+    """Return the filters that pictures may ask for by name."""
+    return answer({"namedFilterSpecLists": FILTER_LISTS})
+
+
+@service.delete("imageProcessorCache/allEntries")
+def empty_image_cache() -> Response:
+    """Do nothing: images are not kept."""
+    return done()
 
 
 @service.get("owners")

@@ -9,8 +9,9 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from scripts.render_ws import bulk, layout, model, stacks, tiles
+from scripts.render_ws import bulk, layout, model, sections, stacks, tiles
 from scripts.render_ws.errors import BadRequest, IllegalState, NotFound
+from scripts.render_ws.model import Json
 from scripts.render_ws.stacks import Stack
 from scripts.render_ws.tiles import Region
 from scripts.render_ws.web import (
@@ -87,8 +88,41 @@ def z_values(db: sqlite3.Connection) -> object:
 @reading
 def section_data(db: sqlite3.Connection) -> object:
     """Return the sections as they were when the stack became COMPLETE."""
-    z_min, z_max = number("minZ"), number("maxZ")
-    return stacks.saved_sections(db, stacks.find(db, stack_key()), z_min, z_max)
+    return _saved_sections(db)
+
+
+@tile.get("reorderedSectionData")
+@reading
+def reordered_section_data(db: sqlite3.Connection) -> object:
+    """Return the sections whose z is not that of their id."""
+    return sections.reordered(_saved_sections(db))
+
+
+@tile.get("mergedZValues")
+@reading
+def merged_z_values(db: sqlite3.Connection) -> object:
+    """Return the z that several sections share."""
+    return sections.merged(_saved_sections(db))
+
+
+@tile.get("mergeableZValues")
+@reading
+def mergeable_z_values(db: sqlite3.Connection) -> object:
+    """Return the z of layers that were imaged again (3407.1 beside 3407.0)."""
+    found = tiles.z_values(db, stacks.find(db, stack_key()), _z_range())
+    return sections.mergeable(found)
+
+
+@tile.get("mergeableData")
+def mergeable_data() -> Response:
+    """Return one line of text for each layer that was imaged again."""
+    with store().reading() as db:
+        found = tiles.z_values(db, stacks.find(db, stack_key()), _z_range())
+    return plain(sections.mergeable_lines(found))
+
+
+def _saved_sections(db: sqlite3.Connection) -> list[Json]:
+    return stacks.saved_sections(db, stacks.find(db, stack_key()), number("minZ"), number("maxZ"))
 
 
 @tile.put("z/<number:z>/tileIds")

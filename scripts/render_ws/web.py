@@ -25,6 +25,7 @@ from scripts.render_ws import model
 from scripts.render_ws.errors import BadRequest, NotFound, ServiceError
 from scripts.render_ws.faults import explain
 from scripts.render_ws.matches import CollectionKey
+from scripts.render_ws.operations import why_absent
 from scripts.render_ws.stacks import StackKey
 from scripts.render_ws.store import Store
 
@@ -34,6 +35,7 @@ ROOT = "/" + "render-ws/v1"
 OWNER = ROOT + "/owner/<owner>"
 STACK = OWNER + "/project/<project>/stack/<stack>"
 STORE = "render_ws.store"  # key in the WSGI environment
+IMAGE_TILE = "dvid/imagetile/raw/xy/<numbers(2,'_'):size>/<numbers(3,'_'):place>"
 COLLECTION = OWNER + "/matchCollection/<name>"
 
 # ---------------------------------------------------------------------------------------------
@@ -55,15 +57,16 @@ class NumberConverter(BaseConverter):
 
 
 class NumbersConverter(BaseConverter):
-    """Doubles joined by commas, as many as the argument says: ``<numbers(4):box>``."""
+    """Doubles joined by a separator, as many as the argument says: ``<numbers(4):box>``."""
 
-    def __init__(self, url_map: Any, count: int) -> None:  # noqa: ANN401 - werkzeug's Map
+    def __init__(self, url_map: Any, count: int, separator: str = ",") -> None:  # noqa: ANN401 - Map
         super().__init__(url_map)
         self.count = count
+        self.separator = separator
 
     def to_python(self, value: str) -> list[float]:
         """Read the path segment."""
-        numbers = [_number(part) for part in value.split(",")]
+        numbers = [_number(part) for part in value.split(self.separator)]
         if len(numbers) != self.count or None in numbers:
             raise ValidationError
         return cast(list[float], numbers)
@@ -232,7 +235,9 @@ def on_error(error: Exception) -> Response:
     if isinstance(error, RecursionError):
         return plain("the request is nested too deep", 400)
     if isinstance(error, HTTPException):
-        response = plain(f"{error.code} {error.name}: {request.path}", error.code or 500)
+        unknown = error.code == 404 and request.url_rule is None
+        more = _absent(request.path) if unknown else ""
+        response = plain(f"{error.code} {error.name}: {request.path}{more}", error.code or 500)
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value
@@ -243,3 +248,8 @@ def on_error(error: Exception) -> Response:
         return plain(said[1], said[0])
     log.exception("%s %s failed", request.method, request.path)
     return plain(f"{type(error).__name__}: {error}", 500)
+
+
+def _absent(path: str) -> str:
+    why = why_absent(path.removeprefix(ROOT))
+    return " is not part of this service" + (f": {why}" if why else "")

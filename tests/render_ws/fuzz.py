@@ -78,6 +78,11 @@ def records(image: str) -> dict[str, Any]:
         "tileIds": ["a", "b"],
         "tile-specs-with-ids": ["a", "b"],
         "z": 3.0,
+        "render": picture,
+        "tile": plain[0],
+        "tile-array": plain,
+        "transform": both,
+        "transform-array": [both, moved],
     }
 
 
@@ -151,6 +156,11 @@ QUERY = {
     **dict.fromkeys(["width", "height", "minIntensity", "maxIntensity"], 1),
     **dict.fromkeys(["deriveData", "convertToGray", "excludeMask", "excludeAllTransforms"], "true"),
     **dict.fromkeys(["normalizeForMatching", "skipTransforms", "excludeMatchDetails"], "True"),
+    **dict.fromkeys(["maxTileSpecsToRender", "widthFactor", "heightFactor"], 0),
+    **dict.fromkeys(["filter", "fillWithNoise", "boundingBoxesOnly"], "true"),
+    "channels": "c",
+    "filterListName": "default",
+    "toOwner": "o",
     "matchPattern": "^a|b",
     "format": "SCHEFFER",
     "groupId": "g",
@@ -263,7 +273,7 @@ class Fuzz:
         assert self.client.put(matches, json=self.bodies["matches"]).status_code == 201
         self.rules = [rule for rule in app._routes().url_map.iter_rules() if rule.methods]
         # what takes a body has more ways to be wrong
-        self.rules += 2 * [rule for rule in self.rules if rule.methods & {"PUT", "POST"}]
+        self.rules += 3 * [rule for rule in self.rules if rule.methods & {"PUT", "POST"}]
 
     def example(self, seed: int) -> None:
         """Send the few requests of a seed."""
