@@ -4,6 +4,7 @@
 BEFORE = dict(zip(STEPS, [STACK["align"], *CORRECTED.values()]))
 MAKER = {stack: step for step, stack in CORRECTED.items()}
 CORRECT = config["correct"]
+INTENSITY = CORRECT["intensity"]
 VOXEL_NM = {key: config["acquisition"][key] for key in ("pixel_nm", "z_nm")}
 
 
@@ -73,6 +74,85 @@ rule measure_overlaps:
         },
     script:
         "../scripts/correct/measure_overlaps.py"
+
+
+rule compare_layers:
+    input:
+        beside("zcorr/layers/{chunk}.npz", before=corrections.COMPARED_LAYERS),
+    output:
+        "correct/compared/{chunk}.npz",
+    log:
+        "logs/compare_layers/{chunk}.log",
+    benchmark:
+        "benchmarks/compare_layers/{chunk}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=30,
+    params:
+        settings={key: INTENSITY[key] for key in ("layers", "cutoff_share")},
+    script:
+        "../scripts/correct/compare_layers.py"
+
+
+rule level_layers:
+    input:
+        compared=(
+            chunks("correct/compared/{chunk}.npz")
+            if INTENSITY["layers"] != "none"
+            else []
+        ),
+        overlaps=chunks("correct/overlaps/{chunk}.npz") if INTENSITY["tiles"] else [],
+    output:
+        "correct/levels.npz",
+    log:
+        "logs/level_layers/all.log",
+    benchmark:
+        "benchmarks/level_layers/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=30,
+    params:
+        settings={key: INTENSITY[key] for key in ("layers", "hold_layers")},
+    script:
+        "../scripts/correct/level_layers.py"
+
+
+rule balance_tiles:
+    input:
+        source=f"stacks/{BEFORE.get('intensity')}.json",
+        chunks="ingest/chunks.tsv",
+        overlaps=beside(
+            "correct/overlaps/{chunk}.npz",
+            before=INTENSITY["window_layers"],
+            after=INTENSITY["window_layers"],
+        ),
+        levels="correct/levels.npz",
+    output:
+        "correct/maps/{chunk}.npz",
+    log:
+        "logs/balance_tiles/{chunk}.log",
+    benchmark:
+        "benchmarks/balance_tiles/{chunk}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=60,
+    params:
+        render=RENDER,
+        settings={
+            key: INTENSITY[key]
+            for key in ("regions", "window_layers", "smoothness", "identity", "shared")
+        },
+    script:
+        "../scripts/correct/balance_tiles.py"
 
 
 rule correct_step:

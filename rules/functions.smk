@@ -196,6 +196,20 @@ def step_evidence(wildcards):
     ]
 
 
+def beside(pattern, before, after=0):
+    """Input function: `pattern` for a chunk and for those with the layers next to it."""
+
+    def paths(wildcards):
+        names = column(checkpoints.plan_chunks.get().output[0], "chunk")
+        size = config["chunks"]["layers"]
+        near = flow.chunks_around(
+            names, wildcards.chunk, size, before=before, after=after
+        )
+        return expand(pattern, chunk=near)
+
+    return paths
+
+
 def exported_chunks(wildcards):
     """Chunks of the volume, or those that hold a layer of a part."""
     part = PARTS[wildcards.part]["cut"] if hasattr(wildcards, "part") else {}

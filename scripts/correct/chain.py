@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from scripts.lib.service.records import TileSet
 
 
+COMPARED_LAYERS = 2  # of step intensity: layers are compared with so many that follow
+
+
 class Correction(Protocol):
     """The functions of a correction's module."""
 
@@ -190,8 +193,8 @@ def evidence(
     if step != "intensity":
         return []
     wanted = {
-        "zcorr/layers/{chunk}.npz": own["layers"] != "none",
-        "correct/overlaps/{chunk}.npz": own["tiles"],
+        "correct/levels.npz": own["layers"] != "none" or own["tiles"],
+        "correct/maps/{chunk}.npz": own["tiles"],
         "correct/16bit.npz": "16bit" in steps,
     }
     return [path for path, used in wanted.items() if used]

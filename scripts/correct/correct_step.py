@@ -2,7 +2,7 @@
 
 Inputs
     ``stacks/<source>.json``: receipt of the stack before; of some steps also what other jobs
-    measured: ``zcorr/layers/*.npz``, ``correct/overlaps/*.npz``, ``correct/16bit*``
+    found: ``correct/levels.npz``, ``correct/maps/*.npz``, ``correct/16bit*``
 Outputs
     ``correct/{step}.json``: step, source, stack (to be made), changes (in words), the parameters
     ``correct/{step}.npz``: what the step found for each layer or tile (may hold nothing)
@@ -50,18 +50,15 @@ def main(
 
 def _evidence(paths: Sequence[str], voxel_nm: Mapping[str, float]) -> Evidence:
     """Sort the files by what they are."""
-    folders: dict[str, list[Path]] = {}
-    for path in map(Path, paths):
-        folders.setdefault(path.parent.name if path.suffix == ".npz" else path.name, []).append(
-            path
-        )
-    plan = folders.get("16bit_plan.tsv")
+    maps = tuple(path for path in map(Path, paths) if path.parent.name == "maps")
+    named = {path.name: path for path in map(Path, paths) if path not in maps}
+    plan = named.get("16bit_plan.tsv")
     return Evidence(
         **voxel_nm,
-        layers=tuple(folders.get("layers", ())),
-        overlaps=tuple(folders.get("overlaps", ())),
-        sixteen_bit=next(iter(folders.get("correct", ())), None),
-        raw_plan=sixteen_bit.rows_of(files.read_table(plan[0])) if plan else (),
+        levels=named.get("levels.npz"),
+        maps=maps,
+        sixteen_bit=named.get("16bit.npz"),
+        raw_plan=sixteen_bit.rows_of(files.read_table(plan)) if plan else (),
     )
 
 

@@ -22,8 +22,8 @@ class Evidence:
 
     pixel_nm: float
     z_nm: float
-    layers: tuple[Path, ...] = ()  # zcorr/layers/{chunk}.npz, in order
-    overlaps: tuple[Path, ...] = ()  # correct/overlaps/{chunk}.npz, in order
+    levels: Path | None = None  # correct/levels.npz: of layers, for step intensity
+    maps: tuple[Path, ...] = ()  # correct/maps/{chunk}.npz: of tiles, in order, for the same
     sixteen_bit: Path | None = None  # correct/16bit.npz, where that step came before
     raw_plan: tuple[Any, ...] = ()  # of step 16bit: its files, `sixteen_bit.Raw`
 

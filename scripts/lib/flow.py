@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,32 @@ def spans(chunks: Sequence[str], layers: int) -> dict[str, list[str]]:
     size = max(1, SPAN_LAYERS // layers)
     runs = [list(chunks[i : i + size]) for i in range(0, len(chunks), size)]
     return {run[0]: run for run in runs} if len(runs) > 1 else {}
+
+
+def chunks_around(
+    chunks: Sequence[str], chunk: str, layers: int, *, before: int, after: int = 0
+) -> list[str]:
+    """Return a chunk with those that hold the layers next to it.
+
+    Parameters
+    ----------
+    chunks
+        All chunks of a volume, in order.
+    chunk
+        One of them.
+    layers
+        Layers of a chunk.
+    before, after
+        Layers that are wanted on either side.
+
+    Returns
+    -------
+    list of str
+        In order.
+    """
+    at = chunks.index(chunk)
+    first, last = at - math.ceil(before / layers), at + math.ceil(after / layers)
+    return list(chunks[max(0, first) : last + 1])
 
 
 def chunks_within(table: str | Path, z_px: Sequence[int] | None) -> list[str]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scripts.lib.arrays import Array, Bool
+from scripts.lib.arrays import Array, Bool, Int64
 
 Row = Mapping[str, str]
 TISSUE, RESIN, DAMAGED = "tissue", "resin", "damaged"
@@ -120,6 +120,7 @@ def contrast_flips(rows: Sequence[Row]) -> list[float]:
 # ---------------------------------------------------------------------------------------------
 
 BEFORE, AFTER, BOTH = "before", "after", "both"
+SATURATED, DEAD = "saturated_share", "dead_share"
 Sided = Mapping[str, Array]  # side -> value of each tile as that side sees it, NaN where it cannot
 
 
@@ -132,7 +133,8 @@ class _Column:
 
     rows: Sequence[Row]
     figure: Mapping[str, Array]
-    beside: Sequence[tuple[Bool, Bool]]  # the layers before and after each tile, (n,) each
+    usual: Mapping[str, Array]  # of a share: the less of its medians before and after; 0 alone
+    has: Mapping[str, Bool]  # side -> is there a layer near on that side
     bare: Bool
     blank: Bool
     sided: Mapping[str, Sided]
@@ -140,23 +142,25 @@ class _Column:
     @staticmethod
     def of(rows: Sequence[Row], tissue: float, limits: Limits) -> _Column:
         z = np.array([float(row["z"]) for row in rows])
-        names = ("texture", "noise", "like", "saturated_share", "dead_share", "displaced_share")
+        names = ("texture", "noise", "like", SATURATED, DEAD, "displaced_share")
         figure = {name: np.array([float(row[name] or 0) for row in rows]) for name in names}
         bare = figure["texture"] < limits.resin_texture * tissue
         bare &= figure["like"] < limits.resin_likeness
-        beside = [_beside(z, i) for i in range(len(z))]
+        beside = _beside(z)
+        has = {side: np.asarray((at >= 0).any(axis=1)) for side, at in beside.items()}
         sided = {
-            "unlike": _unlike(rows, beside),
+            "unlike": _unlike(rows, has),
             "displaced": dict.fromkeys((BEFORE, AFTER, BOTH), figure["displaced_share"]),
             "noise": _ratios(figure["noise"], beside),
             "texture": _ratios(1 / np.maximum(figure["texture"], 1e-3), beside),
         }
+        usual = {name: _usual_share(figure[name], beside) for name in (SATURATED, DEAD)}
         blank = _short_runs(bare, limits.min_resin_layers)
-        return _Column(rows, figure, beside, bare, blank, sided)
+        return _Column(rows, figure, usual, has, bare, blank, sided)
 
     def side(self, i: int) -> str:
         """Return the side from which a tile is judged."""
-        before, after = (bool(part.any()) for part in self.beside[i])
+        before, after = bool(self.has[BEFORE][i]), bool(self.has[AFTER][i])
         return BOTH if before == after else BEFORE if before else AFTER
 
     def verdicts(self, tissue: float, limits: Limits, allowed: Allowed) -> dict[str, Verdict]:
@@ -189,16 +193,24 @@ def _short_runs(bare: Bool, least: int) -> Bool:
     return out
 
 
-def _beside(z: Array, i: int) -> tuple[Bool, Bool]:
-    before = (z < z[i]) & (z >= z[i] - BESIDE)
-    return before, (z > z[i]) & (z <= z[i] + BESIDE)
+def _beside(z: Array) -> dict[str, Int64]:
+    """Return the tiles of the layers near before, and near after, of each: (n, k), -1 is none."""
+    ends = {
+        BEFORE: (np.searchsorted(z, z - BESIDE), np.searchsorted(z, z)),
+        AFTER: (np.searchsorted(z, z, "right"), np.searchsorted(z, z + BESIDE, "right")),
+    }
+    out = {}
+    for side, (first, end) in ends.items():
+        at = first[:, None] + np.arange(max(1, (end - first).max(initial=0)))
+        out[side] = np.where(at < end[:, None], at, -1)
+    return out
 
 
-def _unlike(rows: Sequence[Row], beside: Sequence[tuple[Bool, Bool]]) -> Sided:
+def _unlike(rows: Sequence[Row], has: Mapping[str, Bool]) -> Sided:
     """Return the share of the area unlike the neighbors; where few blocks tell, NaN."""
     enough = np.array([int(row["judged_blocks"]) >= LEAST_BLOCKS for row in rows])
     whole = np.array([float(row["unlike_share"]) for row in rows])
-    ends = np.array([not (before.any() and after.any()) for before, after in beside])
+    ends = ~(has[BEFORE] & has[AFTER])
     out = {BOTH: np.where(enough & ~ends, whole, np.nan)}
     for side in (BEFORE, AFTER):
         # surveys of volumes begun earlier lack the columns
@@ -207,17 +219,25 @@ def _unlike(rows: Sequence[Row], beside: Sequence[tuple[Bool, Bool]]) -> Sided:
     return out
 
 
-def _ratios(values: Array, beside: Sequence[tuple[Bool, Bool]]) -> Sided:
+def _ratios(values: Array, beside: Mapping[str, Int64]) -> Sided:
     """Return each value over the median of those before, of those after, and the less of both."""
-    before, after = (
-        np.array([v / max(_median(values, part[k]), 1e-9) for v, part in zip(values, beside)])  # noqa: B905
-        for k in (0, 1)
-    )
-    return {BEFORE: before, AFTER: after, BOTH: np.minimum(before, after)}
+    out = {side: values / np.maximum(_medians(values, at), 1e-9) for side, at in beside.items()}
+    return out | {BOTH: np.minimum(out[BEFORE], out[AFTER])}
 
 
-def _median(values: Array, part: Bool) -> float:
-    return float(np.median(values[part])) if part.any() else np.nan
+def _usual_share(values: Array, beside: Mapping[str, Int64]) -> Array:
+    """Return the less of the medians of the tiles before and after, of one side alone, or 0."""
+    both = np.fmin(*(_medians(values, at) for at in beside.values()))
+    return np.nan_to_num(both, nan=0.0)
+
+
+def _medians(values: Array, at: Int64) -> Array:
+    """Return the median of the values at the places (n, k) of each row; NaN where there is none."""
+    found = np.sort(np.where(at >= 0, values[at], np.nan), axis=1)  # NaN last
+    count = (at >= 0).sum(axis=1)
+    row = np.arange(len(at))
+    low, high = (found[row, np.maximum(k, 0)] for k in ((count - 1) // 2, count // 2 * (count > 0)))
+    return np.where(count > 0, (low + high) / 2, np.nan)
 
 
 Allowed = Mapping[tuple[str, str], float]  # measure, side -> what is not exceeded without damage
@@ -269,14 +289,13 @@ def _faults(
         if value > limit:
             yield value / limit, words(row, value)
     for name, most, text in (
-        ("saturated_share", limits.max_saturated_share, "of the area saturated or empty"),
-        ("dead_share", limits.max_dead_share, "of the rows or columns without signal"),
+        (SATURATED, limits.max_saturated_share, "of the area saturated or empty"),
+        (DEAD, limits.max_dead_share, "of the rows or columns without signal"),
     ):
         # where the layers around it are so as well it is the specimen or the setting
-        share = column.figure[name]
-        usual = min((_median(share, part) for part in column.beside[i] if part.any()), default=0)
-        if share[i] > max(most, 2 * usual):
-            yield float(share[i] / most), f"{share[i]:.0%} {text}"
+        share, usual = float(column.figure[name][i]), column.usual[name][i]
+        if share > max(most, 2 * usual):
+            yield share / most, f"{share:.0%} {text}"
 
 
 def _unlike_words(row: Row, share: float) -> str:

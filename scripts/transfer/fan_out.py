@@ -184,6 +184,7 @@ KINDS: dict[str, Callable[[Extent, Config], Shares]] = {
     "patch_round": _rounds,
     "patch_run": _rounds,
     "step": _steps,
+    "intensity": _if_step("intensity", _one),
     "intensity_chunk": _if_step("intensity", _chunks),
     "sixteen_bit": _if_step("16bit", _one),
     "sixteen_bit_chunk": _if_step("16bit", _chunks),

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.lib import files
+from scripts.ingest import headers
+from scripts.lib import files, flow
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.records import CanvasMatches
 from tests.ingest.synthetic_layers import write_layer
@@ -98,6 +99,27 @@ class Volume:
 
     def converted(self):
         return sorted(map(str, Path("transfer/converted").glob("*.tsv")))
+
+    def spans(self):
+        """Chunks of the transfer of each job that reads headers."""
+        return flow.spans([Path(path).stem for path in self.converted()], OF_TRANSFER)
+
+    def headers(self):
+        """What these jobs leave, as if they had read every file: they are all alike."""
+        one = headers.read_part(
+            [{"layer_id": f"M-1_{self.stamps[0]}", "align_h5": self.align_h5(1)}]
+        )
+        alike = one.layers[0].tolist()[4:]
+        for span, chunks in self.spans().items():
+            first = int(span) * OF_TRANSFER
+            rows = []
+            for z in range(first + 1, min(first + len(chunks) * OF_TRANSFER, self.layers) + 1):
+                path = self.align_h5(z)
+                status = Path(path).stat()
+                key = (f"M-1_{self.stamps[z - 1]}", path, status.st_size, status.st_mtime_ns)
+                rows.append((*key, *alike))
+            shard = headers.Shard(np.array(rows, one.layers.dtype), np.tile(one.tiles, len(rows)))
+            headers.save(Path("ingest/read"), span, shard)
 
     def survey(self):
         """What the survey says of every tile: tissue, with one tile in 2000 damaged."""
@@ -239,6 +261,24 @@ class Volume:
             pixels = np.clip(grey, 1, 255).astype(np.uint8)
             _save(f"zcorr/layers/{chunk}.npz", z=np.arange(first, last + 1), pixels=pixels,
                   scale=np.float64(1), x0=np.float64(0), y0=np.float64(0))  # fmt: skip
+
+    def compared(self):
+        """Moments of layers against the two before."""
+        for chunk, first, last in self.chunks():
+            q = np.repeat(np.arange(max(first, 3), last + 1), 2)
+            p = q - np.tile([2, 1], len(q) // 2)
+            moments = self.rng.normal([120, 120, 20, 20], 0.3, (len(q), 4))
+            _save(f"correct/compared/{chunk}.npz", z=np.arange(first, last + 1),
+                  links=np.column_stack([p, q, moments]))  # fmt: skip
+
+    def maps(self):
+        """Maps of gain and offset of all tiles, in 8 x 8 regions."""
+        for chunk, first, last in self.chunks():
+            z, cell = np.divmod(np.arange((last - first + 1) * len(CELLS)), len(CELLS))
+            row, column = np.array(CELLS)[cell].T
+            maps = self.rng.normal([1, 0], 0.01, (len(z), 8, 8, 2))
+            _save(f"correct/maps/{chunk}.npz", z=z + first, row=row, column=column, maps=maps,
+                  squares=np.array([100.0, 0.1, 0.01]))  # fmt: skip
 
     def overlaps(self):
         """Sums of what tiles show of the same places, 24 pairs of regions for each seam."""

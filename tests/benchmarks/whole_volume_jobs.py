@@ -43,6 +43,7 @@ class Job:
     script: str
     arguments: dict
     before: tuple = field(default=())  # names of methods of `Volume`
+    of_chunk: bool = False  # one of many, which run side by side
 
 
 def config():
@@ -92,8 +93,14 @@ def of_ingest(volume, given):
     yield Job("close_transfer", "transfer.close_transfer", {
         "converted": volume.converted(), "dat_root": "dat", **size, "layers": "transfer/layers.tsv",
         "bad_tiles": "transfer/quarantine.tsv"})  # fmt: skip
+    spans = volume.spans()
+    if spans:
+        chunks = [f"transfer/converted/{chunk}.tsv" for chunk in next(iter(spans.values()))]
+        yield Job("read_headers", "ingest.read_headers", {
+            "converted": chunks, "out": "ingest/one.npz"}, of_chunk=True)  # fmt: skip
     yield Job("cache_headers", "ingest.cache_headers", {
-        "transfer": "transfer/layers.tsv", "table": "ingest/headers.tsv"})  # fmt: skip
+        "transfer": "transfer/layers.tsv", "table": "ingest/headers.tsv",
+        "parts": [f"ingest/read/{span}.npz" for span in spans]}, ("headers",))  # fmt: skip
     yield Job("number_layers", "ingest.number_layers", {
         "transfer": "transfer/layers.tsv", "headers": table["headers"], **size,
         "declared": ingest["layers"], "layers": table["layers"],
@@ -248,17 +255,29 @@ def of_zcorr(volume, given):
 
 
 def of_correct(volume, given):
-    voxel_nm = {"pixel_nm": 8, "z_nm": 8}
+    voxel_nm, settings = {"pixel_nm": 8, "z_nm": 8}, given["correct"]["intensity"]
+    compared, overlaps, maps = (
+        volume.paths(f"correct/{kind}/{{chunk}}.npz") for kind in ("compared", "overlaps", "maps")
+    )
     for step, before, after in (("straighten", ALIGN, STRAIGHT), ("intensity", STRAIGHT, FINAL)):
-        evidence = [
-            *volume.paths("zcorr/layers/{chunk}.npz"),
-            *volume.paths("correct/overlaps/{chunk}.npz"),
-        ]
-        found = {"out": f"correct/{step}.json", "arrays": f"correct/{step}.npz"}
+        found, evidence = {"out": f"correct/{step}.json", "arrays": f"correct/{step}.npz"}, []
+        if step == "intensity":
+            evidence = ["correct/levels.npz", *maps]
+            yield Job("compare_layers", "correct.compare_layers", {
+                "layers": volume.paths("zcorr/layers/{chunk}.npz")[:2], "chunk": "0001",
+                "out": "correct/one.npz", "settings": settings},
+                ("compared", "overlaps"), of_chunk=True)  # fmt: skip
+            yield Job("level_layers", "correct.level_layers", {
+                "compared": compared, "overlaps": overlaps, "out": "correct/levels.npz",
+                "settings": settings})  # fmt: skip
+            yield Job("balance_tiles", "correct.balance_tiles", {
+                "source": receipt(before), "chunks": "ingest/chunks.tsv", "chunk": "0001",
+                "measured": overlaps[:3], "levels": "correct/levels.npz", "render": RENDER,
+                "out": "correct/one.npz", "settings": settings}, of_chunk=True)  # fmt: skip
         yield Job(f"correct_step_{step}", "correct.correct_step", {
-            "source": receipt(before), "evidence": evidence if step == "intensity" else [],
-            **found, "name": step, "render": RENDER, "settings": given["correct"][step],
-            "voxel_nm": voxel_nm}, ("overlaps",) if step == "intensity" else ())  # fmt: skip
+            "source": receipt(before), "evidence": evidence, **found, "name": step,
+            "render": RENDER, "settings": given["correct"][step], "voxel_nm": voxel_nm},
+            ("maps",) if evidence else ())  # fmt: skip
         yield Job(f"publish_corrected_{step}", "correct.publish_corrected", {
             "source": receipt(before), "parameters": found["out"], "arrays": found["arrays"],
             "receipt": receipt(after), "stack": after, "render": RENDER,

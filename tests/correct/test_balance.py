@@ -5,8 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scripts.correct import balance, intensity, overlaps
-from scripts.correct.evidence import Evidence, Found, save_arrays
+from scripts.correct import (
+    balance,
+    compare_layers,
+    intensity,
+    level_layers,
+    levels,
+    overlaps,
+    regions,
+)
+from scripts.correct.evidence import Evidence, Found, load_arrays, save_arrays
 from scripts.lib.drawing import compose, warp
 from tests.correct.worlds import World, correlation
 
@@ -24,25 +32,46 @@ SETTINGS = {
 }
 
 
-def evidence_of(world, folder, tiles=None, top=255.0, regions=4):
+def leave_evidence(world, folder, regions=4):
     """Leave what zcorr and the overlap jobs would."""
-    tiles = tiles or world.tiles
     z = np.array(list(world.clean))
-    pixels = np.clip(np.rint(world.volume(tiles) * 255 / top), 1, 255).astype(np.uint8)
-    save_arrays(folder / "layers.npz", {"z": z, "pixels": pixels})
-    placed = compose.place_layers(tiles)
+    pixels = np.clip(np.rint(world.volume(world.tiles)), 1, 255).astype(np.uint8)
+    save_arrays(folder / "0000.npz", {"z": z, "pixels": pixels})
+    leave_overlaps(world, folder, 255.0, regions)
+
+
+def leave_overlaps(world, folder, top, regions=4):
+    placed = compose.place_layers(world.tiles)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(warp, "read", world.read)
         table = overlaps.measure(placed, (regions, regions), 0.5, top)
     save_arrays(folder / "overlaps.npz", table)
-    return Evidence(8, 8, layers=(folder / "layers.npz",), overlaps=(folder / "overlaps.npz",))
+
+
+def jobs(world, folder, settings):
+    """What the jobs of chunks find: levels of layers and maps of tiles."""
+    compared, measured, found = [], [], {}
+    if settings["layers"] != "none":
+        out = str(folder / "compared.npz")
+        pictures = str(folder / "0000.npz")
+        compare_layers.main(layers=[pictures], out=out, chunk="0000", settings=settings)
+        compared = [out]
+    if settings["tiles"]:
+        measured = [str(folder / "overlaps.npz")]
+    levels = folder / "levels.npz"
+    level_layers.main(compared=compared, overlaps=measured, out=str(levels), settings=settings)
+    if settings["tiles"]:
+        grey = regions.Grey(*load_arrays(levels)["grey"].tolist())
+        table = load_arrays(measured[0])
+        save_arrays(folder / "maps.npz", regions.balanced(world.tiles.tiles, table, grey, settings))
+        found["maps"] = (folder / "maps.npz",)
+    return Evidence(8, 8, levels=levels, **found)
 
 
 def corrected(world, folder, **changes):
     settings = SETTINGS | changes
-    found = intensity.estimate(
-        world.tiles, settings, evidence_of(world, folder, regions=settings["regions"])
-    )
+    leave_evidence(world, folder, settings["regions"])
+    found = intensity.estimate(world.tiles, settings, jobs(world, folder, settings))
     return intensity.apply(world.tiles, found), found
 
 
@@ -92,11 +121,12 @@ def test_statistics_bring_every_layer_to_the_median_one(tmp_path):
 def test_an_empty_layer_keeps_its_values_and_harms_no_other(tmp_path, layers):
     world = World(range(1, 9))
     world.degrade(lambda image, tile: image * 0 if tile.z == 4 else image)
-    known = evidence_of(world, tmp_path)
-    with np.load(tmp_path / "layers.npz") as stored:
+    leave_evidence(world, tmp_path)
+    with np.load(tmp_path / "0000.npz") as stored:
         pixels = np.where(stored["z"][:, None, None] == 4, 0, stored["pixels"])
-    save_arrays(tmp_path / "layers.npz", {"z": np.arange(1, 9), "pixels": pixels.astype(np.uint8)})
-    found = intensity.layers_of(range(1, 9), SETTINGS | {"layers": layers}, known)
+    save_arrays(tmp_path / "0000.npz", {"z": np.arange(1, 9), "pixels": pixels.astype(np.uint8)})
+    known = jobs(world, tmp_path, SETTINGS | {"layers": layers, "tiles": False})
+    found = load_arrays(known.levels)["maps"]
     assert np.isfinite(found).all()
     assert np.abs(found[:, 0] - 1).max() < 0.05
     assert found[3, 0] == pytest.approx(1, abs=0.05)
@@ -181,17 +211,13 @@ def test_sixteen_bit_values_are_balanced_in_their_own_range(tmp_path):
     world = World(range(1, 9))
     black = {z: 33000.0 if z % 2 else 32500.0 for z in world.clean}
     step = {z: 10.0 if z % 2 else 12.0 for z in world.clean}
-    known = evidence_of(world, tmp_path)
+    leave_evidence(world, tmp_path)
     world.degrade(
         lambda image, tile: black[tile.z] + step[tile.z] * image + (60 if tile.column else 0)
     )
     deep = tuple(replace(tile, max_intensity=65535.0) for tile in world.tiles.tiles)
     world.tiles = replace(world.tiles, tiles=deep)
-    layers = known.layers
-    placed = compose.place_layers(world.tiles)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(warp, "read", world.read)
-        save_arrays(tmp_path / "deep.npz", overlaps.measure(placed, (4, 4), 0.5, 65535.0))
+    leave_overlaps(world, tmp_path, 65535.0)
     z = np.array(list(world.clean))
     ranges = {
         "z": z,
@@ -199,9 +225,7 @@ def test_sixteen_bit_values_are_balanced_in_their_own_range(tmp_path):
         "white": np.array([black[k] + 255 * step[k] for k in z]),
     }
     save_arrays(tmp_path / "16bit.npz", ranges)
-    known = Evidence(
-        8, 8, layers=layers, overlaps=(tmp_path / "deep.npz",), sixteen_bit=tmp_path / "16bit.npz"
-    )
+    known = replace(jobs(world, tmp_path, SETTINGS), sixteen_bit=tmp_path / "16bit.npz")
     before = world.volume(world.tiles)
     found = intensity.estimate(world.tiles, SETTINGS, known)
     after = world.volume(intensity.apply(world.tiles, found))
@@ -231,3 +255,58 @@ def test_gains_are_trusted_as_far_as_noise_lets_them_be_known(spread, likeness):
     weight = balance._gain_precision(p.std(axis=1), q.std(axis=1)).mean()
     assert weight == pytest.approx(of_offset / of_gain, rel=0.1)
     assert balance._gain_precision(np.zeros(1), np.ones(1)) == 0  # resin: nothing to tell from
+
+
+@pytest.mark.parametrize("layers", ["neighbours", "statistics"])
+def test_layers_compared_in_chunks_are_solved_as_in_one(tmp_path, layers):
+    rng = np.random.default_rng(5)
+    z, settings = np.arange(1, 13), SETTINGS | {"layers": layers}
+    pixels = np.clip(rng.normal(120, 20, (12, 30, 30)) + 5 * z[:, None, None] % 7, 1, 255)
+    for name, first, end in (("whole", 0, 12), ("0000", 0, 5), ("0001", 5, 9), ("0002", 9, 12)):
+        stored = {"z": z[first:end], "pixels": pixels[first:end].astype(np.uint8)}
+        save_arrays(tmp_path / f"{name}.npz", stored)
+    paths = [str(tmp_path / f"{name}.npz") for name in ("0000", "0001", "0002")]
+    parts = []
+    for k, chunk in enumerate(("0000", "0001", "0002")):
+        near, out = paths[max(0, k - 1) : k + 1], str(tmp_path / "out.npz")
+        compare_layers.main(layers=near, out=out, chunk=chunk, settings=settings)
+        parts.append(load_arrays(out))
+    out = str(tmp_path / "out.npz")
+    whole = [str(tmp_path / "whole.npz")]
+    compare_layers.main(layers=whole, out=out, chunk="whole", settings=settings)
+    ours, alone = levels.solved(parts, settings), levels.solved([load_arrays(out)], settings)
+    assert np.array_equal(ours[0], alone[0])
+    assert np.array_equal(ours[1], alone[1])
+
+
+def test_tiles_balanced_in_chunks_are_as_in_one_and_so_are_the_figures(tmp_path):
+    world = World(range(1, 9), columns=3)
+    world.degrade(lambda image, tile: image * (1 + 0.02 * ((tile.z * 7 + tile.column) % 5)))
+    leave_evidence(world, tmp_path)
+    table = load_arrays(tmp_path / "overlaps.npz")
+    tiles, grey = world.tiles.tiles, regions.Grey.of([table])
+    alone = regions.balanced(tiles, table, grey, SETTINGS)
+    ours = []
+    for first, last in ((1, 3), (4, 8)):
+        reach = SETTINGS["window_layers"]
+        near = (table["z"] >= first - reach) & (table["z"] <= last + reach)
+        own = [tile for tile in tiles if first <= tile.z <= last]
+        part = {name: column[near] for name, column in table.items()}
+        ours.append(regions.balanced(own, part, grey, SETTINGS))
+    for name in ("z", "row", "column", "maps"):
+        assert np.array_equal(np.concatenate([one[name] for one in ours]), alone[name])
+    assert sum(one["squares"] for one in ours) == pytest.approx(alone["squares"], rel=1e-12)
+    split = [{name: c[table["z"] % 2 == k] for name, c in table.items()} for k in (0, 1)]
+    parted = regions.Grey.of(split)
+    assert (parted.black, parted.span) == pytest.approx((grey.black, grey.span), rel=1e-12)
+
+
+def test_a_stack_with_more_tiles_than_maps_is_refused(tmp_path):
+    world = World(range(1, 4), columns=2)
+    leave_evidence(world, tmp_path)
+    known = jobs(world, tmp_path, SETTINGS)
+    part = load_arrays(known.maps[0])
+    names = ("z", "row", "column", "maps")
+    save_arrays(known.maps[0], part | {name: part[name][1:] for name in names})
+    with pytest.raises(ValueError, match="a map of every tile"):
+        intensity.estimate(world.tiles, SETTINGS, known)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from scripts.correct import (
+    balance_tiles,
     correct_step,
+    level_layers,
     measure_overlaps,
     plan_sixteen_bit,
     publish_channel,
@@ -106,7 +108,19 @@ def test_a_chain_of_all_eight_bit_steps_leaves_filters_in_its_order(workdir):
         render=RENDER,
         settings=SETTINGS["intensity"],
     )
-    run("intensity", "a_d_sc", "a_d_sc_ic", ["correct/overlaps/0000.npz"])
+    measured, settings = ["correct/overlaps/0000.npz"], SETTINGS["intensity"]
+    level_layers.main(compared=[], overlaps=measured, out="correct/levels.npz", settings=settings)
+    balance_tiles.main(
+        source="stacks/a_d_sc.json",
+        chunks="ingest/chunks.tsv",
+        measured=measured,
+        levels="correct/levels.npz",
+        out="correct/maps/0000.npz",
+        chunk="0000",
+        render=RENDER,
+        settings=settings,
+    )
+    run("intensity", "a_d_sc", "a_d_sc_ic", ["correct/levels.npz", "correct/maps/0000.npz"])
     run("background", "a_d_sc_ic", "last")
     wanted = [
         "LocalSmoothMaskStreakCorrector",

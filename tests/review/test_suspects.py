@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from scripts.review import suspects
@@ -155,3 +156,19 @@ def test_the_cells_of_a_layer_are_judged_apart():
             for c in (0, 1) for z in range(11)]  # fmt: skip
     rows = [{k: str(v) for k, v in row.items()} for row in rows]
     assert {v.kind for v in suspects.verdicts(rows, Limits()).values()} == {suspects.TISSUE}
+
+
+def test_the_layers_beside_a_tile_and_their_medians_are_those_of_a_plain_loop():
+    rng = np.random.default_rng(4)
+    z = np.sort(rng.choice(60, 25, replace=False)).astype(float)
+    values = rng.normal(10, 3, len(z))
+    found = suspects._beside(z)
+    near = suspects.BESIDE
+    for side, step in ((suspects.BEFORE, z[:, None] - z), (suspects.AFTER, z - z[:, None])):
+        beside = (step > 0) & (step <= near)  # (tile, other)
+        wanted = [np.median(values[one]) if one.any() else np.nan for one in beside]
+        assert np.array_equal(suspects._medians(values, found[side]), wanted, equal_nan=True)
+
+
+def test_what_is_kept_of_a_tile_does_not_grow_with_the_volume():
+    assert suspects._beside(np.arange(5000.0))[suspects.BEFORE].shape == (5000, suspects.BESIDE)

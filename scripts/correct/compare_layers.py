@@ -1,0 +1,39 @@
+"""Compare the small pictures of neighbouring layers, for one chunk.
+
+Inputs
+    ``zcorr/layers/{chunk}.npz`` of the chunk and of those just before it
+Outputs
+    ``correct/compared/{chunk}.npz``: moments of pairs of layers, or of each layer (see `levels`)
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.correct import levels
+from scripts.correct.evidence import save_arrays
+from scripts.lib.job import job
+
+
+def main(*, layers: Sequence[str], out: str, chunk: str, settings: Mapping[str, Any]) -> None:
+    """Read, compare, write."""
+    (own,) = (path for path in layers if Path(path).stem == chunk)
+    pictures = levels.pictures(own)
+    if settings["layers"] == "statistics":
+        found = levels.greys(pictures, settings["cutoff_share"])
+    else:
+        others = [path for path in layers if path != own]
+        before = itertools.chain.from_iterable(map(levels.pictures, others))
+        found = levels.compared(before, pictures)
+    save_arrays(out, found)
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            layers=snakemake.input,
+            out=snakemake.output[0],
+            chunk=snakemake.wildcards.chunk,
+            settings=snakemake.params.settings,
+        )
