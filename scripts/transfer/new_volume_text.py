@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from scripts.lib import commands
 from scripts.transfer.acquired import Acquired
 from scripts.transfer.microscopes import Microscope
 
@@ -219,14 +219,14 @@ def told(found: Acquired, chosen: Microscope | None, target: Path) -> str:
     """
     grid = f"{found.rows} x {found.columns} tiles of {found.width_px} x {found.height_px} px"
     known = f"microscope: {chosen.name} ({chosen.what})" if chosen else "microscope: not known"
-    options = f"--profile profiles/local --configfile {shlex.quote(str(target))}"
+    commands.remember(["--profile", "profiles/local", "--configfile", str(target)])
     return "\n".join(
         [
             f"{target}: {found.layers:,} layers of {grid}, {_short(found.pixel_nm)} nm, {known}",
             *(f"look: {one}" for one in doubts(found)),
             "next: look at the file, then",
-            f"  snakemake doctor {options}",
-            f"  snakemake estimate {options}",
+            f"  {commands.run('doctor')}",
+            f"  {commands.run('estimate')}",
         ]
     )
 
