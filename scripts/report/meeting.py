@@ -64,11 +64,23 @@ def cards(document: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     for kind, words in KINDS.items():
         figures = (document or {}).get(f"{kind}s", {})
         if figures.get("rms_px") is not None:
-            out.append((f"left {words}", _with_error(figures["rms_px"], figures["error_px"])))
+            out.append((f"left {words}", with_error(figures["rms_px"], figures["error_px"])))
     return out
 
 
-def _with_error(value: float, error: float | None) -> str:
+def with_error(value: float, error: float | None) -> str:
+    """Return a figure in px with its error.
+
+    Parameters
+    ----------
+    value, error
+        px; None = the error is not known.
+
+    Returns
+    -------
+    str
+        To a hundredth.
+    """
     return f"{value:.2f} ± {error:.2f} px" if error is not None else number(value, 2, "px")
 
 
@@ -112,7 +124,7 @@ def rows(document: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         figures = (document or {}).get(f"{kind}s", {})
         if figures.get("rms_px") is None:
             continue
-        text = _with_error(figures["rms_px"], figures["error_px"])
+        text = with_error(figures["rms_px"], figures["error_px"])
         worst = f"p95 {figures['p95_px']:.2f} · max {figures['max_px']:.2f} px"
         told = f"{figures['measured']:,} of {figures['places']:,} places"
         out.append((f"left {words}", f"{text} ({figures['rms_nm']:.1f} nm) · {worst} · {told}"))
@@ -164,6 +176,49 @@ def plot(table: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or None
     series = {label: pair for label, pair in series.items() if len(pair[0])}
     title = "Left over after the alignment, measured on pixels"
     return plots.lines(title, "z", "px", series, dots=4, start=0, dashed=True) if series else None
+
+
+def known(table: Table) -> Table:
+    """Return the places that enough windows speak for.
+
+    Parameters
+    ----------
+    table
+        ``solve/misalignment.tsv.gz``.
+
+    Returns
+    -------
+    Table
+        Its rows whose figure counts.
+    """
+    return table.where(_measured(table) & np.isfinite(table["px"])) if table.found else table
+
+
+def heat_map(table: Table, tiles: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or None
+    """Map what is left over z and places of the grid: the worst of each, px.
+
+    Parameters
+    ----------
+    table
+        ``solve/misalignment.tsv.gz``.
+    tiles
+        ``solve/tiles.tsv``, which knows the cells.
+
+    Returns
+    -------
+    Bokeh figure or None
+        None where nothing was measured.
+    """
+    own = known(table)
+    cells = [
+        grid.cell(r, c)
+        for r, c in zip(tiles["row"].tolist(), tiles["column"].tolist(), strict=True)
+    ]
+    of_tile = dict(zip(tiles["tile_id"].tolist(), cells, strict=True))
+    names = np.array([of_tile.get(name, "") for name in own["p_id"].tolist()], dtype=object)
+    use = names != ""
+    title = "Left over at each place of the grid, the worst, px"
+    return plots.worst_map(title, "row-column", names[use], own["z"][use], own["px"][use], "px")
 
 
 def _measured(table: Table) -> Any:  # noqa: ANN401 - a boolean column
@@ -224,7 +279,7 @@ def _worst(table: Table) -> Iterator[Place]:
             row["q_id"],
             row["other_z"],
             f"worst place {words}, {at}",
-            f"{_with_error(row['px'], row['error_px'])} between {row['p_id']} and {row['q_id']}",
+            f"{with_error(row['px'], row['error_px'])} between {row['p_id']} and {row['q_id']}",
             (row["x"], row["y"]),
         )
 

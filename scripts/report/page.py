@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
 
 from scripts.lib.pages import page as pages
-from scripts.lib.pages.page import Code, Facts, Items, Part, Pictures, Plots, Section, Table, Text
+from scripts.lib.pages.page import (
+    Code,
+    Compared,
+    Facts,
+    Items,
+    Part,
+    Pictures,
+    Plots,
+    Section,
+    Table,
+    Text,
+)
 from scripts.lib.pages.text import large, number
-from scripts.lib.verdicts import ABSENT, GOOD
-from scripts.report import costs, meeting
+from scripts.lib.verdicts import ABSENT
+from scripts.report import costs, explained, first_screen, meeting
 from scripts.report.album import Album
 from scripts.report.finding import Finding, spans
+from scripts.report.first_screen import Where
 from scripts.report.gather import Evidence
 from scripts.report.progress import Stop
 from scripts.report.summary import STAGES
@@ -22,7 +34,7 @@ from scripts.report.summary import STAGES
 Figures = Mapping[str, Any]
 Rows = list[tuple[str, str]]
 HERE, SO_FAR = "report/index.html", "report/so_far.html"
-MOST_REASONS = 3  # of the first sentence
+SECTION = "x to the right, z down: stage positions before, as solved after; z as acquired."
 TITLES = {
     "transfer": ("Transfer", "Microscope files to HDF5, checked byte by byte."),
     "ingest": ("Ingest", "Layers numbered once and for all, tiles placed where the stage was."),
@@ -41,14 +53,6 @@ PLOTS = {
 }
 
 
-@dataclass(frozen=True)
-class Where:
-    """Where the volume lies: absolute folders and files."""
-
-    folder: str
-    volumes: Sequence[str] = ()
-
-
 def page(
     figures: Figures,
     *,
@@ -56,42 +60,37 @@ def page(
     album: Album,
     plots: Mapping[str, Any],
     where: Where,
+    compared: Sequence[Part] = (),
+    tiles: Mapping[str, Any] | None = None,
     first: Sequence[Section] = (),
     here: str = HERE,
 ) -> str:
     """Return the page; `plots` are Bokeh figures by name, `first` stands before all else."""
     cut = album.get("solve", [])[:2]  # the same section before and after
+    whole = (
+        [Compared(cut[0], replace(cut[1], title="The whole section", caption=SECTION))]
+        if len(cut) > 1
+        else []
+    )
     return pages.render(
         f"{figures['volume']} · {'report so far' if here == SO_FAR else 'alignment report'}",
         [
             *first,
-            *first_screen(figures, findings, where),
+            *first_screen.sections(figures, findings, where, here),
+            Section("In figures", [Facts(cards(figures), cards=True, help=explained.CARDS)]),
+            Section("Before and after", [*whole, *compared]),
             Section("What is left over", _left_over(album, plots), meeting.NOTE, id="left-over"),
-            Section("Before and after", [Pictures(cut)] if len(cut) > 1 else []),
             *(_section(stage, figures, album) for stage in STAGES),
             costs.section(figures["costs"]),
         ],
         here=here,
         volume=figures["volume"],
-        lead=[Text(verdict(figures), "lead"), Facts(cards(figures), cards=True)],
+        lead=[first_screen.verdict(figures, _placed(figures))],
         figures=plots,
+        tiles=tiles,
         footer="All figures of this page are in summary.json; the text for the tracking issue is"
         f" issue.md. Pipeline {figures['code_version']}.",
     )
-
-
-def first_screen(figures: Figures, findings: Sequence[Finding], where: Where) -> list[Section]:
-    """Return what stands first: what needs a person, where the volume is, what else was noticed."""
-    needed = [one for one in findings if one.state != GOOD]
-    notes = [one for one in findings if one.state == GOOD]
-    at = [("folder", where.folder), *(("volume", path) for path in where.volumes)]
-    calm = Text("Nothing is beyond its limit.")
-    state = figures["verdict"]["state"]
-    return [
-        Section("What needs a person", _findings(needed) or [calm], status=state, id="next"),
-        Section("Where the volume is", [Facts(at)], id="where"),
-        Section("Also noticed", _findings(notes), "None of this changes the verdict.", id="notes"),
-    ]
 
 
 def how_far(
@@ -123,29 +122,8 @@ def _stage_so_far(
 
 def _left_over(album: Album, plots: Mapping[str, Any]) -> list[Part]:
     shown = album.get("left_over", [])
-    return [Plots(["left_over"]), Pictures(shown)] if shown or plots.get("left_over") else []
-
-
-def _findings(findings: Sequence[Finding]) -> list[Part]:
-    line = Markup(
-        '<a class="stage" href="#{}">{}</a> {}<b>{}</b> {}<br><span class="advice">{}</span>'
-    )
-    badge = Markup('<span class="badge {}">{}</span> ')
-    listed = [
-        line.format(
-            f.stage,
-            f.stage,
-            badge.format(f.state.replace(" ", "-"), pages.WORDS[f.state])
-            if f.state != GOOD
-            else "",
-            f.where,
-            f.what,
-            f.advice,
-        )
-        for f in findings
-    ]
-    parts: list[Part] = [Items(listed, "findings")] if listed else []
-    return parts + [Code(f.lines) for f in findings if f.lines]
+    drawn = Plots(["left_over", "left_over_map"], explained.PLOTS)
+    return [drawn, Pictures(shown)] if shown or plots.get("left_over") else []
 
 
 def _section(stage: str, figures: Figures, album: Album) -> Section:
@@ -155,17 +133,11 @@ def _section(stage: str, figures: Figures, album: Album) -> Section:
     parts: list[Part] = [Items(figures[stage].get("reasons", ()))]
     parts += [Facts(rows)] if rows else []
     parts += [table(figures[stage])] if table else []
-    parts += [Plots(PLOTS.get(stage, ())), Pictures(shown[2:] if stage == "solve" else shown)]
+    parts += [
+        Plots(PLOTS.get(stage, ()), explained.PLOTS),
+        Pictures(shown[2:] if stage == "solve" else shown),
+    ]
     return Section(title, parts, note, figures[stage]["status"], stage)
-
-
-def verdict(figures: Figures) -> str:
-    """Say in one sentence how good the volume is, and how far the run came."""
-    state, reasons = figures["verdict"]["state"], figures["verdict"]["reasons"]
-    judged = pages.WORDS[state].capitalize() if state != ABSENT else "Nothing has been done yet"
-    told = "; ".join(reasons[:MOST_REASONS])
-    more = f" and {len(reasons) - MOST_REASONS} more" if len(reasons) > MOST_REASONS else ""
-    return f"{judged}{': ' if told else ''}{told}{more}. {_placed(figures)}"
 
 
 def _placed(figures: Figures) -> str:
@@ -362,7 +334,7 @@ def _export(figures: Figures) -> Rows:
         ("type", str(f["dtype"])),
         ("resolution levels", number(f["levels"])),
         *(("dataset", path) for path in f["paths"]),
-        ("links that open it in neuroglancer", pages.link("export/volume.json", HERE)),
+        ("what the export wrote", pages.link("export/volume.json", HERE)),
     ]
 
 

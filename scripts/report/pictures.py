@@ -255,9 +255,9 @@ def slices(level: Level, *, most_layers: int = MOST_LAYERS) -> Slices:
     start = max(0, (depth - most_layers) // 2)
     every = slice(start, min(depth, start + most_layers))
     return Slices(
-        xy=_plane(level.read((slice(z, z + 1), slice(0, height), slice(0, width)))[0]),
-        xz=_plane(level.read((every, slice(y, y + 1), slice(0, width)))[:, 0]),
-        zy=_plane(level.read((every, slice(0, height), slice(x, x + 1)))[:, :, 0].T),
+        xy=plane(level.read((slice(z, z + 1), slice(0, height), slice(0, width)))[0]),
+        xz=plane(level.read((every, slice(y, y + 1), slice(0, width)))[:, 0]),
+        zy=plane(level.read((every, slice(0, height), slice(x, x + 1)))[:, :, 0].T),
     )
 
 
@@ -279,10 +279,21 @@ def contact(level: Level, count: int = 8) -> list[tuple[int, Picture]]:
     depth, height, width = level.shape_zyx
     at = np.unique(np.linspace(0, depth - 1, count + 2).astype(int)[1:-1])
     whole = (slice(0, height), slice(0, width))
-    return [(int(z), _plane(level.read((slice(int(z), int(z) + 1), *whole))[0])) for z in at]
+    return [(int(z), plane(level.read((slice(int(z), int(z) + 1), *whole))[0])) for z in at]
 
 
-def _plane(values: NDArray[np.generic]) -> Picture:
-    """Turn voxels into a picture; 0 = nothing was rendered there."""
+def plane(values: NDArray[np.generic]) -> Picture:
+    """Turn voxels into a picture.
+
+    Parameters
+    ----------
+    values
+        (h, w), 0 = nothing was rendered there.
+
+    Returns
+    -------
+    Picture
+        Of the same size.
+    """
     pixels = values.astype(np.float32)
     return Picture(pixels, pixels > 0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,13 @@ from scripts.lib import truth
 from scripts.lib.job import UserError
 from scripts.lib.volumes import multiscale
 from scripts.lib.volumes.multiscale import Level, Target
+from scripts.report import origin
 from scripts.report.album import Names
+from scripts.report.first_screen import Volume, Where
 from scripts.report.gather import Evidence
 from scripts.report.issue import Facts
-from scripts.report.page import Where
 
+DATABASE = "render-ws.db"  # of the embedded service, in the working directory
 LEVEL_PX = 1400  # the exported volume is shown at the first level no larger than this
 
 
@@ -131,6 +135,27 @@ def facts(evidence: Evidence, render: Mapping[str, str], names: Mapping[str, Any
     )
 
 
+def full_level(evidence: Evidence) -> tuple[Level, tuple[float, ...]] | None:
+    """Open full resolution of the exported volume.
+
+    Parameters
+    ----------
+    evidence
+        What the run left.
+
+    Returns
+    -------
+    tuple or None
+        Level, and its origin z, y, x in px; None before the export.
+    """
+    document = evidence.documents["volume"]
+    if document is None:
+        return None
+    first = document["targets"][0]
+    target = Target(first["format"], first["path"], "", first["codec"], 1)
+    return multiscale.open_level(target, 0), tuple(document.get("origin_px_zyx", (0, 0, 0)))
+
+
 def where(evidence: Evidence, folder: Path) -> Where:
     """Return the absolute places of the working directory and of the exported volume.
 
@@ -144,10 +169,23 @@ def where(evidence: Evidence, folder: Path) -> Where:
     Returns
     -------
     Where
-        Volumes as container and data set.
+        With the command that serves the volume, where its links lead to this computer.
     """
     listed = (evidence.documents["volume"] or {}).get("targets", [])
-    return Where(str(folder), [_container(str(folder / one["path"])) for one in listed])
+    volumes = [
+        Volume(str(folder / one["path"]), one["format"], one["neuroglancer"]["link"])
+        for one in listed
+    ]
+    local = any(_is_local(one.link) for one in volumes)
+    database = folder / DATABASE
+    serve = f"python -m scripts.render_ws serve --db {shlex.quote(str(database))}"
+    return Where(str(folder), volumes, serve if local else "", origin.origin(folder))
+
+
+def _is_local(link: str) -> bool:
+    """Tell whether a viewer's link asks this computer for the voxels."""
+    url = urllib.parse.unquote(link).partition("://")[2]
+    return any(f"//{host}" in url for host in ("127.0.0.1", "localhost"))
 
 
 def _container(path: str) -> str:

@@ -29,6 +29,7 @@ def all_plots(evidence: Evidence) -> dict[str, Any]:
     """Make every plot that the run has data for."""
     return {
         "left_over": meeting.plot(evidence["misalignment"]),
+        "left_over_map": meeting.heat_map(evidence["misalignment"], evidence["solved"]),
         "match_counts": match_counts(evidence.results),
         "match_share": match_share(evidence.results, evidence["review"]),
         "review_states": review_states(evidence["review"], evidence["layers"]),
@@ -171,4 +172,18 @@ def thickness(evidence: Evidence) -> Any:  # noqa: ANN401 - a Bokeh figure or No
     step = np.diff(found) / np.maximum(np.diff(z), 1)
     series = {"thickness": (z[1:], step), "corrected z − z": (z, found - z)}
     title = "Inferred thickness of the layers"
-    return plots.level(plots.lines(title, "z", "layers", series, dashed=True), 1)
+    plot = plots.level(plots.lines(title, "z", "layers", series, dashed=True), 1)
+    error = thickness_error(evidence)
+    if error is None:
+        return plot
+    at, shown = plots.thin(z[1:], step)
+    label = "thickness ± 2 standard errors"
+    return plots.band(plot, at, shown - 2 * error, shown + 2 * error, label)
+
+
+def thickness_error(evidence: Evidence) -> float | None:
+    """Return the standard error of the thickness of a layer, in nominal layers; None = unknown."""
+    document = evidence.documents["qc"]
+    figures = document.get("figures", {}) if isinstance(document, dict) else {}
+    error = figures.get("thickness_error_sd")
+    return None if error is None else float(error)

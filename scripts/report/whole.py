@@ -8,9 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.lib.pages.page import Section
+from scripts.lib.pages.page import Part, Section
 from scripts.lib.service.errors import RenderError
-from scripts.report import album, findings, meeting, page, places, plots, summary
+from scripts.report import (
+    album,
+    compared,
+    findings,
+    meeting,
+    page,
+    places,
+    plots,
+    searched,
+    summary,
+)
 from scripts.report.album import Album, Stacks
 from scripts.report.finding import Finding
 from scripts.report.gather import Evidence
@@ -63,10 +73,13 @@ def report(
     found = findings.findings(evidence, figures, Rules.of(limits, names))
     figures = summary.judge(figures, found)
     draw = _what_can_be_drawn if so_far else _drawn
+    drawn, places_compared = draw(evidence, service, figures, names)
     text = page.page(
         figures,
         findings=found,
-        album=draw(evidence, service, figures, names),
+        album=drawn,
+        compared=places_compared,
+        tiles=searched.index(evidence),
         plots=plots.all_plots(evidence),
         where=places.where(evidence, Path.cwd()),
         first=first,
@@ -77,20 +90,22 @@ def report(
 
 def _drawn(
     evidence: Evidence, service: Stacks, figures: Mapping[str, Any], names: Mapping[str, Any]
-) -> Album:
+) -> tuple[Album, list[Part]]:
     holes = [hole["z"] for hole in figures["ingest"].get("holes", [])]
     level = places.level(evidence)
-    drawn = album.draw(service, places.album_names(names), holes=holes, volume=level)
+    named = places.album_names(names)
+    drawn = album.draw(service, named, holes=holes, volume=level)
     met = meeting.draw(service, names["align"], meeting.places(evidence))
-    return album.of_stages(evidence.documents, drawn, met)
+    parts = compared.draw(service, named, evidence, places.full_level(evidence))
+    return album.of_stages(evidence.documents, drawn, met), parts
 
 
 def _what_can_be_drawn(
     evidence: Evidence, service: Stacks, figures: Mapping[str, Any], names: Mapping[str, Any]
-) -> Album:
+) -> tuple[Album, list[Part]]:
     """Draw, or show none but the pictures of stages where stacks are not there or not reached."""
     try:
         return _drawn(evidence, service, figures, names)
     except (RenderError, OSError) as error:
         log.warning("without pictures of stacks and volume: %s", error)
-        return album.of_stages(evidence.documents, {})
+        return album.of_stages(evidence.documents, {}), []

@@ -22,9 +22,10 @@ from scripts.report import (
     summary,
 )
 from scripts.report.finding import Finding
+from scripts.report.first_screen import Volume, Where
 from tests.report.conftest import LIMITS, NAMES, RESULTS, judge
 
-WHERE = page.Where("/vol", ["/vol/a.n5 -d /em"])
+WHERE = Where("/vol", [Volume("/vol/a.n5/em", "n5")])
 RENDER = {"owner": "small", "project": "small"}
 
 
@@ -58,7 +59,7 @@ def test_every_stage_has_a_section_with_its_status(html):
 
 
 def test_the_page_loads_nothing_from_elsewhere(html):
-    without_data = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", html)
+    without_data = re.sub(r"data:image/(png|webp);base64,[A-Za-z0-9+/=]+", "", html)
     page_only = re.sub(r"<script.*?</script>", "", without_data, flags=re.DOTALL)
     assert not re.findall(r"""src=["'][^"']+""", page_only)
     # links lead to places of this page and to pages of the volume's own folder
@@ -104,16 +105,17 @@ def test_the_verdict_the_needs_and_the_place_of_the_volume_come_first(good, draw
     text = page.page(figures, findings=[wrong, note], album=drawn, plots={}, where=WHERE)
     body = text.partition("<h1>")[2]
     order = [
-        "Not good: solve: z 3: far off.",
+        "Not good. Tiles:",
+        '<a href="#solve">solve: z 3: far off',
         'id="next"',
         "<b>z 3</b> far off",
         "<pre>review:",
+        'id="notes"',
+        "<b>z 4</b> a dip",
         'id="where"',
     ]
     order += [
-        "/vol/a.n5 -d /em",
-        'id="notes"',
-        "<b>z 4</b> a dip",
+        "/vol/a.n5/em",
         'id="before-and-after"',
         'id="transfer"',
     ]
@@ -258,5 +260,5 @@ def test_the_job_writes_page_summary_and_issue(run, acquisition, inside, monkeyp
     assert figures["score"]["tiles_missing"] == 0
     assert figures["verdict"]["state"] == "look"
     text = (tmp_path / "page").read_text()
-    assert "Look here: zcorr: z 11: correlation with next 0.716 is below 0.75. Tiles: " in text
+    assert '<a href="#zcorr">zcorr: z 11: correlation with next 0.716 is below 0.75</a>' in text
     assert str(root / "demo.n5") in text

@@ -7,6 +7,7 @@ network, and says the same in light and dark, on a phone and on a desk.
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -69,10 +70,11 @@ class Items:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names with their values; as `cards` they stand large."""
+    """Names with their values; as `cards` they stand large. `help` explains names."""
 
     rows: Sequence[tuple[str, Any]]
     cards: bool = False
+    help: Mapping[str, str] = field(default_factory=dict)
     part: ClassVar[str] = "facts"
 
 
@@ -94,10 +96,59 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Plots:
-    """Plots by name, of those the page is given; what is absent is left out."""
+    """Plots by name, of those the page is given; what is absent is left out. `help` explains."""
 
     names: Sequence[str]
+    help: Mapping[str, str] = field(default_factory=dict)
     part: ClassVar[str] = "plots"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How good it is, in a word and a sentence; each reason leads to a place of the page."""
+
+    state: str
+    sentence: str
+    reasons: Sequence[tuple[str, str]] = ()  # text, anchor
+    part: ClassVar[str] = "verdict"
+
+
+@dataclass(frozen=True)
+class Copied:
+    """A path or a command with a button that copies it."""
+
+    name: str
+    text: str
+    note: Any = ""
+    part: ClassVar[str] = "copied"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two pictures of equal size over one another, with a slider between them."""
+
+    before: Shown
+    after: Shown
+    names: tuple[str, str] = ("before", "after")
+    part: ClassVar[str] = "compared"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Parts beside one another, as many as the width has room for."""
+
+    parts: Sequence[Any]
+    part: ClassVar[str] = "beside"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Parts that are opened by a click on a line."""
+
+    title: str
+    parts: Sequence[Any]
+    id: str = ""
+    part: ClassVar[str] = "fold"
 
 
 @dataclass(frozen=True)
@@ -150,7 +201,8 @@ class Table:
         ]
 
 
-Part = Text | Items | Facts | Code | Pictures | Plots | Html | Table
+Plain = Text | Items | Facts | Code | Pictures | Plots | Html | Table
+Part = Plain | Verdict | Copied | Compared | Beside | Fold
 
 
 @dataclass(frozen=True)
@@ -184,6 +236,7 @@ def render(
     lead: Sequence[Part] = (),
     figures: Mapping[str, Any] | None = None,
     footer: str = "",
+    tiles: Mapping[str, Any] | None = None,
 ) -> str:
     """Return a page as HTML; equal content gives equal bytes.
 
@@ -204,6 +257,8 @@ def render(
         Bokeh figures by name, shown by `Plots`; None = there is no data for it.
     footer
         Last line.
+    tiles
+        What the search knows of tiles, see `search.js`; None = the page has no search.
 
     Returns
     -------
@@ -224,7 +279,9 @@ def render(
             script=Markup(script),  # noqa: S704 - Bokeh's
             plots={name: Markup(one) for name, one in elements.items()},  # noqa: S704 - Bokeh's
             style=_file("style.css"),
-            sort=_file("sort.js"),
+            tiles=None if tiles is None else _json(tiles),
+            tools=_file("sort.js") + _file("tools.js"),
+            search=_file("search.js"),
             marks=MARKS,
             words=WORDS,
         )
@@ -298,6 +355,12 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(_FOLDER), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+
+
+def _json(value: Mapping[str, Any]) -> Markup:
+    """Return JSON that can stand in a script element, whatever texts are in it."""
+    text = json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+    return Markup(text)  # noqa: S704 - no element can begin in it
 
 
 @functools.cache

@@ -19,6 +19,11 @@ Bytes = NDArray[np.uint8]
 INK, LINE = (213, 94, 0), (86, 180, 233)  # vermilion and sky: outlines and points, joining lines
 JPEG_QUALITY = 85
 MOST_LINES = 40  # matches drawn
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "PNG": {"optimize": True},
+    "JPEG": {"quality": JPEG_QUALITY, "subsampling": 0},
+    "WEBP": {"quality": JPEG_QUALITY, "method": 4},
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ def shown(
     title, caption
         What it shows; together they are its alternative text.
     form
-        ``"PNG"`` keeps every grey level, ``"JPEG"`` is small.
+        ``"PNG"`` keeps every grey level, ``"JPEG"`` is small, ``"WEBP"`` also transparent.
     pixelated
         Shown without smoothing.
     wide
@@ -86,7 +91,7 @@ def encode(canvas: Bytes, form: str = "PNG") -> str:
     canvas
         As of `shown`.
     form
-        ``"PNG"`` or ``"JPEG"``.
+        ``"PNG"``, ``"JPEG"`` or ``"WEBP"``.
 
     Returns
     -------
@@ -94,8 +99,8 @@ def encode(canvas: Bytes, form: str = "PNG") -> str:
         The URI.
     """
     out = io.BytesIO()
-    options = {"optimize": True} if form == "PNG" else {"quality": JPEG_QUALITY, "subsampling": 0}
-    Image.fromarray(np.ascontiguousarray(canvas)).save(out, form, **options)
+    image = Image.fromarray(np.ascontiguousarray(canvas))
+    image.save(out, form, **_OPTIONS[form])
     return f"data:image/{form.lower()};base64,{base64.b64encode(out.getvalue()).decode()}"
 
 

@@ -26,6 +26,7 @@ INDIGO = "#332288"
 CYCLE = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GRAY, INDIGO)
 MARKS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "star", "plus")
 SHARE = ("#D55E00", "#E89B5E", "#F3CFA8", "#DCE6EE", "#9CC3DF", "#4D98C7", "#0072B2")
+DEPTH = ("#E8EEF3", "#C9DCEA", "#9CC3DF", "#5FA3CE", "#2B7DB5", "#0B5590", "#1B2A5C")
 DASHES = ("solid", "dashed", "dotted", "dotdash")
 MOST_POINTS = 3000  # of a line: more than a screen shows
 MOST_BINS = 600  # of a map
@@ -401,6 +402,76 @@ def share_map(title: str, y: str, cells: Values, z: Values, good: Values) -> Any
     bar = ColorBar(color_mapper=mapper, width=10, padding=4, title="%", title_text_font=FONT,
                    background_fill_color=None)  # fmt: skip
     plot.add_layout(bar, "right")
+    return plot
+
+
+def worst_map(title: str, y: str, cells: Values, z: Values, values: Values, unit: str) -> Any:  # noqa: ANN401
+    """Map the greatest value over z (binned) and grid cells.
+
+    Parameters
+    ----------
+    title, y
+        Texts of the figure and of its rows.
+    cells
+        (n,) names of grid cells.
+    z
+        (n,) layers.
+    values
+        (n,) at least 0; the darkest color stands for the 99th percentile and more.
+    unit
+        Of the values.
+
+    Returns
+    -------
+    Bokeh figure or None
+        None without any row.
+    """
+    if not len(z):
+        return None
+    names, row = np.unique(cells.astype(str), return_inverse=True)
+    edges = bins(z)
+    worst = np.full((len(names), len(edges) - 1), -1.0)
+    np.maximum.at(worst, (row, np.searchsorted(edges, z, side="right") - 1), values)
+    i, j = np.nonzero(worst >= 0)
+    first, last = edges[j], edges[j + 1] - 1
+    columns = {
+        "left": first - 0.5, "right": last + 0.5, "cell": names[i], "value": worst[i, j].round(3),
+        "z": [f"{a:g}" if a == b else f"{a:g} to {b:g}" for a, b in zip(first, last, strict=True)],
+    }  # fmt: skip
+    high = max(float(np.percentile(values, 99)), 1e-6)
+    mapper = LinearColorMapper(palette=list(DEPTH), low=0, high=high)
+    tips = [("cell", "@cell"), ("z", "@z"), ("worst", f"@value {unit}")]
+    color = {"": {"field": "value", "transform": mapper}}
+    plot = bars(title, y, names[::-1].tolist(), {"": columns}, color=color, tips=tips)
+    bar = ColorBar(color_mapper=mapper, width=10, padding=4, title=unit, title_text_font=FONT,
+                   background_fill_color=None)  # fmt: skip
+    plot.add_layout(bar, "right")
+    return plot
+
+
+def band(plot: Any, x: Values, low: Values, high: Values, label: str) -> Any:  # noqa: ANN401 - a Bokeh figure
+    """Draw a band, as of an error, below the series of a figure.
+
+    Parameters
+    ----------
+    plot
+        Bokeh figure, or None.
+    x, low, high
+        (n,) in order of `x`.
+    label
+        Said in the legend.
+
+    Returns
+    -------
+    Bokeh figure or None
+        The same.
+    """
+    if plot and len(x):
+        drawn = plot.varea(
+            x=x, y1=low, y2=high, fill_color=BLUE, fill_alpha=0.18, legend_label=label
+        )
+        drawn.level = "underlay"
+        legend_above(plot)
     return plot
 
 

@@ -1,0 +1,122 @@
+"""The report in a real browser: nothing sticks out, nothing fails, what is there can be used."""
+
+import dataclasses
+
+import pytest
+
+from scripts.lib.verdicts import LOOK
+from scripts.report import album, compared, page, places, plots, searched
+from scripts.report.finding import Finding
+from scripts.report.first_screen import Volume, Where
+from scripts.report.progress import Stop
+from tests import browser
+from tests.report.conftest import NAMES, judge
+from tests.report.planted import lost, residual
+
+pytestmark = browser.needed
+LONG = "/groups/a_laboratory_with_a_long_name/data/" + "a_volume_of_a_long_name_" * 3
+WHERE = Where(
+    LONG, [Volume(f"{LONG}/volume.n5/em/fibsem-uint8", "n5", "https://viewer/#!x")], "serve"
+)
+# every check that needs no particular width
+CHECKS = """
+return {
+  overflowing: out.map((e) => `${e.tagName}.${e.className}`).slice(0, 5),
+  wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  faults: window.faults,
+  silent: [...document.images].filter((e) => (e.alt || "").length < 3).length,
+  nameless: [...document.querySelectorAll("button, input, summary, a[href]")]
+    .filter((e) => !(e.textContent.trim() || e.ariaLabel || e.labels?.length)).length,
+};"""
+# copies the path, moves a slider, sorts a table, searches for a tile and goes to where it leads
+USE = """
+const said = [];
+document.execCommand = () => said.push(document.activeElement.value);
+Object.defineProperty(navigator, "clipboard", { value: { writeText: async (t) => said.push(t) } });
+document.querySelector("#where .copied button").click();
+await new Promise((done) => setTimeout(done, 50));
+const slider = document.querySelector(".compared input");
+slider.value = 20;
+slider.dispatchEvent(new Event("input"));
+const heading = document.querySelector("table.sortable th button");
+heading.click();
+const query = document.getElementById("query");
+query.value = TILE;
+query.dispatchEvent(new Event("input"));
+const found = document.getElementById("found").textContent;
+document.getElementById("search").dispatchEvent(new Event("submit", { cancelable: true }));
+const first = document.querySelector("#next .stage, #notes .stage");
+first.click();
+const asked = document.querySelector("details.help");
+asked.querySelector("summary").click();
+return {
+  said, found, cut: slider.parentNode.querySelector(".over").style.getPropertyValue("--cut"),
+  sorted: heading.closest("th").getAttribute("aria-sort"),
+  hit: document.querySelectorAll(".hit").length,
+  target: !!document.getElementById(first.getAttribute("href").slice(1)),
+  asked: asked.open && asked.textContent.length > 20, faults: window.faults,
+};"""
+
+
+@pytest.fixture(scope="module")
+def drawn(run):
+    _, service, evidence = run
+    named = places.album_names(NAMES)
+    made = album.draw(service, named, holes=[7], volume=places.level(evidence))
+    return made, compared.draw(service, named, evidence, places.full_level(evidence))
+
+
+def written(evidence, drawn, *, stopped=False):
+    figures, found = judge(evidence)
+    note = Finding(
+        "solve", "w" * 80, evidence["solved"]["tile_id"][3], "look", LOOK, "a: " + "b" * 99
+    )
+    first, here = [], page.HERE
+    if stopped:
+        stop = Stop("match_pairs", "x" * 200 + "\nmend it", "logs/a/b.log")
+        first, here = page.how_far(evidence, [stop], {}), page.SO_FAR
+    return page.page(
+        figures,
+        findings=[*found, note],
+        album=drawn[0],
+        plots=plots.all_plots(evidence),
+        where=WHERE,
+        compared=drawn[1],
+        tiles=searched.index(evidence),
+        first=first,
+        here=here,
+    )
+
+
+@pytest.mark.parametrize("kind", ["good", "stopped", "bad"])
+def test_a_page_fits_a_phone_and_has_no_fault(good, drawn, tmp_path, kind):
+    evidence = {"good": good, "bad": lost(residual(good))}.get(kind) or dataclasses.replace(
+        good, documents=dict(good.documents) | {"gate": None, "volume": None}
+    )
+    text = written(evidence, drawn, stopped=kind == "stopped")
+    found = browser.run(text, browser.OVERFLOWING + CHECKS, tmp_path, width=390)
+    assert found == {"overflowing": [], "wide": 0, "faults": [], "silent": 0, "nameless": 0}
+
+
+def test_buttons_sliders_tables_and_search_work(good, drawn, tmp_path):
+    name = good["solved"]["tile_id"][3]
+    script = USE.replace("TILE", f'"{name}"')
+    found = browser.run(written(good, drawn), script, tmp_path, dark=True)
+    assert found["said"] == [WHERE.volumes[0].path]
+    assert found["cut"] == "20%"
+    assert found["sorted"] == "ascending"
+    assert f"z {good['solved']['z'][3]}, " in found["found"]
+    assert "residual" in found["found"]
+    assert (found["hit"], found["target"], found["asked"], found["faults"]) == (1, True, True, [])
+
+
+def test_a_fault_of_a_page_is_seen(tmp_path):
+    """What the checks are worth: each of three faults, put in by hand, is found."""
+    text = (
+        "<html><head></head><body><img src='data:,'><b style='position:absolute;left:900px'>x</b>"
+    )
+    text += "<button></button><script>missing()</script></body></html>"
+    found = browser.run(text, browser.OVERFLOWING + CHECKS, tmp_path, width=390)
+    assert found["overflowing"] == ["B."]
+    assert (found["silent"], found["nameless"]) == (1, 1)
+    assert any("missing" in each for each in found["faults"])
