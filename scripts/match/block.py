@@ -19,7 +19,7 @@ deterministic. Where the motion is beyond its reach it declines and says why.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -136,11 +136,12 @@ def _measured(p: BlockFeatures, q: BlockFeatures, start: Array) -> _Round | str:
     if params.fine_px is None:
         return found
     levels = [*reversed(range(len(p.sharp))), *([0] if len(p.sharp) == 1 else [])]
+    before = None
     for level in levels:  # a lone one twice: each step leaves a tenth of what it corrects
-        found = _refined(p, q, _at_level(affine, 1 << level), level)
+        found = _refined(p, q, _at_level(affine, 1 << level), level, before)
         if isinstance(found, str):
             return found
-        affine = _at_level(found.affine, 0.5**level)
+        affine, before = _at_level(found.affine, 0.5**level), found.blocks
         if objection := _beyond(affine, start, params):
             return objection
     return found
@@ -207,6 +208,7 @@ class _Round:
     q: Array
     weights: Array
     tried: int
+    blocks: refinement.Blocks | None = None  # all that were compared, px of their level
 
 
 def _blocks(
@@ -241,13 +243,23 @@ def _blocks(
     return _Round(model, places[agree], moved[agree], quality[agree], len(places))
 
 
-def _refined(p: BlockFeatures, q: BlockFeatures, affine: Array, level: int) -> _Round | str:
+def _refined(
+    p: BlockFeatures,
+    q: BlockFeatures,
+    affine: Array,
+    level: int,
+    coarser: refinement.Blocks | None,
+) -> _Round | str:
     """Compare the sharp fields pixel by pixel; keep the blocks that are alike and agree."""
     params, one, other = p.params, p.sharp[level], q.sharp[level]
     window = refinement.window(one, other, affine)
     if window is None:
         return "no_overlap"
-    blocks = refinement.compare(one, other, affine, window, params.fine_px or 1)
+    if coarser is not None:
+        coarser = replace(coarser, places=2 * coarser.places + 0.5)
+    side, most_px = params.fine_px or 1, 1e6 * params.fine_area_mpx
+    groups = refinement.parts(window, side, most_px, coarser)
+    blocks = refinement.compare(one, other, affine, groups)
     there = blocks.pixels >= params.min_share * max(blocks.pixels.max(), 1)
     samples = np.sqrt(blocks.pixels / SHARP_AREA_PX)
     used = there & (special.ndtr(-blocks.rho * samples) < params.block_chance)
@@ -265,7 +277,7 @@ def _refined(p: BlockFeatures, q: BlockFeatures, affine: Array, level: int) -> _
     # points would not find the model
     own -= geometry.apply(refinement.fit(places, own, weights, params.model), places)
     moved = geometry.apply(model, places) + own
-    return _Round(model, places, moved, weights, int(there.sum()))
+    return _Round(model, places, moved, weights, int(there.sum()), blocks)
 
 
 def _overlap(p: tuple[int, int], q: tuple[int, int], affine: Array) -> tuple[Index, Index]:

@@ -57,6 +57,7 @@ class BlockParams:
     sharp_reach_px: tuple[int, ...] = (5,)  # blocks correlated in the sharp band
     fine_px: int | None = None  # side of the blocks of the refinement, instead of those
     fine_band_px: tuple[float, float] = (0.6, 1.3)  # of the refinement
+    fine_area_mpx: float = 4.0  # that the refinement looks at on a level, Mpx of that level
     tolerance_px: float = 3.0  # a block agrees with the model within this, full scale
     max_chance: float = 1e-6  # that unrelated tiles pass
     block_chance: float = 0.02  # that an unrelated block takes part

@@ -309,6 +309,7 @@ _BLOCK = {
     "blockSide": "block_px",
     "middleSide": "middle_side_px",
     "fineSide": "fine_px",
+    "fineArea": "fine_area_mpx",
     "maxEpsilonFullScale": "tolerance_px",
     "modelType": "model",
     "maxChance": "max_chance",

@@ -13,8 +13,11 @@ one layer, blocks count by their structure; where it is large, as over several, 
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -28,12 +31,60 @@ _DIFFERENCE = np.array([1, -8, 0, 8, -1], np.float32) / np.float32(12)
 _HALFWAY = np.array([3, -25, 150, 150, -25, 3], np.float32) / np.float32(256)
 _ONE = np.ones(1, np.float32)
 _EDGE_PX = 4  # that interpolation and the difference see beyond a pixel
+_HALO_PX = 2  # the difference alone
+_GROUP = 4  # blocks along a side that are compared at once: what a processor's cache holds
 _LEAST_PX = 8  # of a side of what is compared
 _MEDIAN_OF_SQUARE = 0.455  # of a standard normal variable
 _FAR_SQUARED = 28.0  # of a block that counts half, in variances: 5 sd
 _ROUNDS = 6
 
 Slices = tuple[slice, slice]
+
+
+class Pieces(NamedTuple):
+    """Blocks along an axis, side by side."""
+
+    number: int
+    length: int  # px
+    first: int  # px
+
+    @property
+    def extent(self) -> int:
+        """Return the length of all.
+
+        Returns
+        -------
+        int
+            Px.
+        """
+        return self.number * self.length
+
+    @property
+    def middles(self) -> Array:
+        """Return the middle of each.
+
+        Returns
+        -------
+        ndarray
+            (number,) px.
+        """
+        steps = self.length * np.arange(self.number)
+        return np.asarray(self.first + steps + (self.length - 1) / 2, float)
+
+    def slice(self, more: int) -> slice:
+        """Return all of them with `more` px on either side.
+
+        Parameters
+        ----------
+        more
+            Px.
+
+        Returns
+        -------
+        slice
+            Px.
+        """
+        return slice(self.first - more, self.first + self.extent + more)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +128,60 @@ def window(p: Field, q: Field, affine: Array) -> Slices | None:
     return slice(top, bottom), slice(left, right)
 
 
-def compare(p: Field, q: Field, affine: Array, window: Slices, side: int) -> Blocks:
-    """Draw q into the `window` (rows, columns) of p and sum up blocks of about `side` px.
+def parts(
+    window: Slices, side: int, most_px: float, before: Blocks | None = None
+) -> list[tuple[Pieces, Pieces]]:
+    """Cut the `window` into blocks of about `side` px, in groups; choose groups if it is too large.
+
+    The groups are spread evenly: of so many that lie beside each other one is taken, that in which
+    the blocks `before` tell most in the direction that they know less well.
+
+    Parameters
+    ----------
+    window
+        Rows, columns.
+    side
+        Of a block, px.
+    most_px
+        Area to be compared, px.
+    before
+        Blocks of a coarser level, places in px of this one; None: nothing is known.
+
+    Returns
+    -------
+    list of tuple
+        Rows, columns of blocks of each group.
+    """
+    rows, columns = (_groups(_pieces(one, side)) for one in window)
+    times = math.prod(one.stop - one.start for one in window) / most_px
+    high = max(round(math.sqrt(times)), 1)
+    wide = max(math.ceil(times / high), 1)
+    told = _told(rows, columns, before)
+    out = []
+    for top in range(0, len(rows), high):
+        for left in range(0, len(columns), wide):
+            near = told[top : top + high, left : left + wide]
+            y, x = np.unravel_index(int(near.argmax()), near.shape)
+            out.append((rows[top + int(y)], columns[left + int(x)]))
+    return out
+
+
+def _told(rows: list[Pieces], columns: list[Pieces], before: Blocks | None) -> Array:
+    """Return what the blocks `before` say in each group: the sum of their smaller eigenvalues."""
+    total = np.zeros((len(rows), len(columns)))
+    if before is None:
+        return total
+    known = np.maximum(np.linalg.eigvalsh(before.tensor)[:, 0], 0)
+    y, x = (
+        np.searchsorted([one.first for one in pieces[1:]], before.places[:, axis], side="right")
+        for pieces, axis in ((rows, 1), (columns, 0))
+    )
+    np.add.at(total, (y, x), known)
+    return total
+
+
+def compare(p: Field, q: Field, affine: Array, groups: Sequence[tuple[Pieces, Pieces]]) -> Blocks:
+    """Draw q into parts of p and sum up their blocks.
 
     Parameters
     ----------
@@ -86,38 +189,46 @@ def compare(p: Field, q: Field, affine: Array, window: Slices, side: int) -> Blo
         The fields.
     affine
         (2, 3), p's px to q's.
-    window
-        Of `window`.
-    side
-        Of a block, px.
+    groups
+        Of `parts`.
 
     Returns
     -------
     Blocks
-        Row by row.
+        Group by group, row by row.
     """
-    rows, columns = (_pieces(one, side) for one in window)
-    size = (columns[0] * columns[1], rows[0] * rows[1])  # w, h
-    origin = np.array([columns[2], rows[2]], float)
+    found = [_compared(p, q, affine, rows, columns) for rows, columns in groups]
+    return Blocks(
+        *(np.concatenate([getattr(one, f.name) for one in found]) for f in fields(Blocks))
+    )
+
+
+def _compared(p: Field, q: Field, affine: Array, rows: Pieces, columns: Pieces) -> Blocks:
+    size = (columns.extent + 2 * _HALO_PX, rows.extent + 2 * _HALO_PX)  # w, h
+    origin = np.array([columns.first, rows.first], float) - _HALO_PX
     moved = geometry.compose(affine, geometry.translation(*origin))
-    here = (slice(rows[2], rows[2] + size[1]), slice(columns[2], columns[2] + size[0]))
+    here = rows.slice(_HALO_PX), columns.slice(_HALO_PX)
     one, other = p.values[here], _interpolated(q.values, moved, size)
+    inner = (slice(_HALO_PX, -_HALO_PX),) * 2
+    px, py, qx, qy = (g[inner] for g in (*_gradients(one), *_gradients(other)))
+    one, other = one[inner], other[inner]
     valid = _valid(p, q, moved, here, size)
-    px, py, qx, qy = *_gradients(one), *_gradients(other)
     if valid is not None:
+        valid = valid[inner]
         one, other = one * valid, other * valid
         px, py, qx, qy = (g * valid for g in (px, py, qx, qy))
     left, x, y = one - other, px + qx, py + qy
+    shape = rows.number, rows.length, columns.number, columns.length
 
     def summed(a: Float32, b: Float32) -> Array:  # numpydoc ignore=GL08
-        cut = [m.reshape(rows[0], rows[1], columns[0], columns[1]) for m in (a, b)]
+        cut = [m.reshape(shape) for m in (a, b)]
         return np.asarray(np.einsum("aibj,aibj->ab", *cut).ravel(), float)
 
     xy = (summed(px, qy) + summed(py, qx)) / 2
     tensor = np.stack([summed(px, qx), xy, xy, summed(py, qy)], axis=1).reshape(-1, 2, 2)
     power = summed(one, one), summed(other, other), summed(one, other)
-    middle = np.stack(np.meshgrid(*(_middles(piece) for piece in (columns, rows))), axis=-1)
-    pixels = np.full(len(tensor), float(rows[1] * columns[1]))
+    middle = np.stack(np.meshgrid(columns.middles, rows.middles), axis=-1)
+    pixels = np.full(len(tensor), float(rows.length * columns.length))
     if valid is not None:
         pixels = summed(valid, valid)
     return Blocks(
@@ -130,25 +241,31 @@ def compare(p: Field, q: Field, affine: Array, window: Slices, side: int) -> Blo
     )
 
 
-def _pieces(window: slice, side: int) -> tuple[int, int, int]:
-    """Return number, length and first pixel of equal pieces that fill the window but a few px."""
+def _pieces(window: slice, side: int) -> Pieces:
+    """Return equal pieces that fill the window but a few px."""
     extent = window.stop - window.start
     number = max(1, round(extent / side))
     length = extent // number
-    return number, length, window.start + (extent - number * length) // 2
+    return Pieces(number, length, window.start + (extent - number * length) // 2)
 
 
-def _middles(piece: tuple[int, int, int]) -> Array:
-    number, length, first = piece
-    return np.asarray(first + length * np.arange(number) + (length - 1) / 2, float)
+def _groups(pieces: Pieces) -> list[Pieces]:
+    """Return the pieces in groups of at most `_GROUP`, none much smaller than the others."""
+    count = -(-pieces.number // _GROUP)
+    ends = np.linspace(0, pieces.number, count + 1).round().astype(int).tolist()
+    return [
+        Pieces(last - first, pieces.length, pieces.first + first * pieces.length)
+        for first, last in itertools.pairwise(ends)
+    ]
 
 
 def _interpolated(image: Float32, affine: Array, size: tuple[int, int]) -> Float32:
-    """Draw an image by way of one of twice its size.
+    """Draw part of an image by way of one of twice its size.
 
     OpenCV's cubic kernel alone shifts what it draws by up to 0.04 px, depending on the place
     between pixels; the linear one, at half the pixel, by 0.004.
     """
+    image, affine = _seen(image, affine, size)
     right = cv2.sepFilter2D(image, -1, _HALFWAY, _ONE, anchor=(2, 0))
     low = cv2.sepFilter2D(image, -1, _ONE, _HALFWAY, anchor=(0, 2))
     both = cv2.sepFilter2D(right, -1, _ONE, _HALFWAY, anchor=(0, 2))
@@ -156,6 +273,15 @@ def _interpolated(image: Float32, affine: Array, size: tuple[int, int]) -> Float
     rows = [cv2.merge(pair).reshape(h, 2 * w) for pair in ((image, right), (low, both))]
     fine = np.stack(rows, axis=1).reshape(2 * h, 2 * w)
     return _drawn(np.asarray(fine, np.float32), 2 * affine, size, cv2.INTER_LINEAR)
+
+
+def _seen(image: Float32, affine: Array, size: tuple[int, int]) -> tuple[Float32, Array]:
+    """Return the part of an image that drawing it looks at, and the affine into that part."""
+    corners = geometry.apply(affine, geometry.corners(*size))
+    low = np.maximum(np.floor(corners.min(axis=0)).astype(int) - _EDGE_PX, 0)
+    high = np.ceil(corners.max(axis=0)).astype(int) + _EDGE_PX + 1
+    part = image[low[1] : max(high[1], low[1] + 1), low[0] : max(high[0], low[0] + 1)]
+    return part, geometry.compose(geometry.translation(*-low), affine)
 
 
 def _drawn(image: Float32, affine: Array, size: tuple[int, int], how: int) -> Float32:
@@ -169,14 +295,22 @@ def _valid(
     """1 where p and q have data as far as interpolation looks, else 0; None: everywhere."""
     if p.valid is None and q.valid is None:
         return None
-    seen = _drawn(_shrunk(q), affine, size, cv2.INTER_NEAREST) * _shrunk(p)[here]
-    return np.asarray(seen, np.float32)
+    part, inside = _seen(q.weights, affine, size)
+    seen = _drawn(_shrunk(part), inside, size, cv2.INTER_NEAREST)
+    rows, columns = here
+    around = p.weights[
+        max(rows.start - _EDGE_PX, 0) : rows.stop + _EDGE_PX,
+        max(columns.start - _EDGE_PX, 0) : columns.stop + _EDGE_PX,
+    ]
+    top, left = min(rows.start, _EDGE_PX), min(columns.start, _EDGE_PX)
+    own = _shrunk(around)[top : top + size[1], left : left + size[0]]
+    return np.asarray(seen * own, np.float32)
 
 
-def _shrunk(field: Field) -> Float32:
-    """Weights of a field, 0 within reach of its invalid pixels."""
+def _shrunk(weights: Float32) -> Float32:
+    """Return weights that are 0 within reach of invalid pixels, too."""
     kernel = np.ones((2 * _EDGE_PX + 1,) * 2, np.uint8)
-    return np.asarray(cv2.erode(field.weights, kernel), np.float32)
+    return np.asarray(cv2.erode(weights, kernel), np.float32)
 
 
 def _gradients(image: Float32) -> tuple[Float32, Float32]:

@@ -305,6 +305,16 @@ def test_comparing_pixels_finds_an_affine_to_a_twentieth_px_in_the_corners(angle
     assert np.abs(geometry.apply(fitted, grid) - geometry.apply(truth, grid)).max() < 0.05
 
 
+def test_comparing_parts_of_the_pixels_finds_the_affine_too():
+    truth = rotation(0.6, 1.004, (9.3, -6.1))
+    how = replace(FINE, fine_px=20, fine_area_mpx=0.02)
+    found = matched(cut(SPECIMEN, truth), how=how)
+    fitted = models.fit_affine(found.p, found.q, found.weights)
+    grid = geometry.corners(240, 240)
+    assert 20 < len(found.p) < 80  # of 144 blocks
+    assert np.abs(geometry.apply(fitted, grid) - geometry.apply(truth, grid)).max() < 0.1
+
+
 def test_comparing_pixels_leaves_out_masks_and_resin():
     truth = geometry.translation(5.5, -3.25)
     p, q = cut(SPECIMEN, seed=1), cut(SPECIMEN, truth)
