@@ -71,9 +71,7 @@ def spots(evidence: Evidence) -> list[Spot]:
     table = meeting.known(evidence["misalignment"])
     if not len(table):
         return []
-    # by what is left for certain: a place with a large error is not the worst
-    sure = table["px"] - np.nan_to_num(table["error_px"])
-    order = np.argsort(sure, kind="stable")
+    order = np.argsort(meeting.sure(table), kind="stable")
     chosen = {"The worst place": order[-1], "A typical place": order[len(order) // 2]}
     solved = evidence["solved"]
     moved = dict(

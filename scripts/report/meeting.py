@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from scripts.lib.arrays import Array
 from scripts.lib.drawing import boxes, compose
 from scripts.lib.drawing.compose import Picture, Placed
 from scripts.lib.geometry import Box
@@ -194,6 +195,22 @@ def known(table: Table) -> Table:
     return table.where(_measured(table) & np.isfinite(table["px"])) if table.found else table
 
 
+def sure(table: Table) -> Array:
+    """Return what is left for certain: a place with a large error is not the worst.
+
+    Parameters
+    ----------
+    table
+        What `known` returns.
+
+    Returns
+    -------
+    Array
+        (n,) px, less the error.
+    """
+    return np.asarray(table["px"] - np.nan_to_num(table["error_px"]))
+
+
 def heat_map(table: Table, tiles: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or None
     """Map what is left over z and places of the grid: the worst of each, px.
 
@@ -271,7 +288,8 @@ def _worst(table: Table) -> Iterator[Place]:
         own = known.where(known["kind"] == kind)
         if not len(own):
             continue
-        row = own.where(np.arange(len(own)) == int(np.argmax(own["px"]))).rows()[0]
+        worst = int(np.argmax(sure(own)))
+        row = own.where(np.arange(len(own)) == worst).rows()[0]
         at = f"z {row['z']}" + (f" and {row['other_z']}" if kind == "step" else "")
         yield Place(
             row["p_id"],

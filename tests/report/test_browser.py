@@ -22,12 +22,15 @@ WHERE = Where(
 CHECKS = """
 return {
   overflowing: out.map((e) => `${e.tagName}.${e.className}`).slice(0, 5),
+  cramped: [...document.querySelectorAll(".cards div, .rows div")]
+    .filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent).slice(0, 5),
   wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   faults: window.faults,
   silent: [...document.images].filter((e) => (e.alt || "").length < 3).length,
   nameless: [...document.querySelectorAll("button, input, summary, a[href]")]
     .filter((e) => !(e.textContent.trim() || e.ariaLabel || e.labels?.length)).length,
 };"""
+CLEAN = {"overflowing": [], "cramped": [], "wide": 0, "faults": [], "silent": 0, "nameless": 0}
 # copies the path, moves a slider, sorts a table, searches for a tile and goes to where it leads
 USE = """
 const said = [];
@@ -95,7 +98,7 @@ def test_a_page_fits_a_phone_and_has_no_fault(good, drawn, tmp_path, kind):
     )
     text = written(evidence, drawn, stopped=kind == "stopped")
     found = browser.run(text, browser.OVERFLOWING + CHECKS, tmp_path, width=390)
-    assert found == {"overflowing": [], "wide": 0, "faults": [], "silent": 0, "nameless": 0}
+    assert found == CLEAN
 
 
 def test_buttons_sliders_tables_and_search_work(good, drawn, tmp_path):

@@ -196,9 +196,13 @@ class Table:
         """
         columns = zip(*self.cells, strict=True)
         return [
-            all(_NUMBER.fullmatch(str(c)) for c in column if str(c) not in ("", text.NONE))
+            all(_NUMBER.fullmatch(c) for c in map(_words, column) if c not in ("", text.NONE))
             for column in columns
         ]
+
+
+def _words(cell: Any) -> str:  # noqa: ANN401 - a cell of a table
+    return cell.striptags() if isinstance(cell, Markup) else str(cell)
 
 
 Plain = Text | Items | Facts | Code | Pictures | Plots | Html | Table
@@ -248,7 +252,7 @@ def render(
         What it holds; those without any part are left out.
     here
         Path of the page in the volume's folder, which is the working directory: the navigation
-        leads from it to the other pages.
+        leads from it to the other pages. Empty for a page of no volume.
     volume
         Name above the navigation.
     lead
@@ -274,7 +278,7 @@ def render(
             volume=volume,
             lead=lead,
             sections=[one for one in sections if one.parts],
-            pages=navigation(here),
+            pages=navigation(here) if here else [],
             footer=footer,
             script=Markup(script),  # noqa: S704 - Bokeh's
             plots={name: Markup(one) for name, one in elements.items()},  # noqa: S704 - Bokeh's

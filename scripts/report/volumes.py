@@ -1,0 +1,208 @@
+"""Volumes: what the folder of a volume says of it at a glance; nothing is run and no lock taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scripts.lib import files, flow, yaml_files
+from scripts.lib.arrays import Array
+from scripts.lib.job import UserError
+from scripts.lib.pages import pictures as shapes
+from scripts.lib.pages.pictures import Shown
+from scripts.lib.verdicts import ABSENT, LOOK, NOT_GOOD
+from scripts.lib.volumes import multiscale
+from scripts.lib.volumes.multiscale import Target
+from scripts.report import gather, pictures, progress
+from scripts.report.findings import outliers
+
+ROOT = Path(__file__).resolve().parents[2]
+THUMBNAIL_PX = 150
+SUMMARIES = ("report/summary.json", "report/so_far.json")
+Figures = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that is compared among volumes; `bad` tells which side is worse, None neither."""
+
+    title: str
+    of: Callable[[Figures], Any]
+    digits: int = 0
+    unit: str = ""
+    bad: str | None = None
+
+
+FIGURES = (
+    Figure("layers", lambda f: f["ingest"].get("layers")),
+    Figure("tiles", lambda f: f["ingest"].get("tiles")),
+    Figure("tiles missing", lambda f: f["solve"]["counts"]["missing"], bad="high"),
+    Figure("pairs saved", lambda f: f["match"]["saved_pct"], 1, "%", "low"),
+    Figure("residual", lambda f: f["solve"]["residual_px"]["p50"], 2, "px", "high"),
+    Figure(
+        "left, layers", lambda f: f["solve"]["misalignment"]["steps"]["rms_px"], 2, "px", "high"
+    ),
+    Figure("left, seams", lambda f: f["solve"]["misalignment"]["seams"]["rms_px"], 2, "px", "high"),
+    Figure("correlation", lambda f: f["zcorr"]["correlation_next"]["p50"], 3, "", "low"),
+    Figure("core-hours", lambda f: f["costs"]["core_hours"], 1, "h"),
+)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume at a glance."""
+
+    name: str
+    config: Path
+    folder: Path | None = None
+    stage: str = ""  # the last that is done
+    verdict: str = ABSENT
+    waits: str = ""  # for what
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    thumbnail: Shown | None = None
+    report: Path | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Tell whether there is anything of it.
+
+        Returns
+        -------
+        bool
+            True also where its config cannot be read.
+        """
+        return bool(self.stage or self.waits)
+
+
+def read(config: Path) -> Volume:
+    """Look at a volume.
+
+    Parameters
+    ----------
+    config
+        Its YAML file.
+
+    Returns
+    -------
+    Volume
+        Whatever there is; what cannot be read is what it waits for.
+    """
+    try:
+        content = yaml_files.read(config)
+        resolved, name = flow.resolved(ROOT, content["work_dir"]), str(content["volume"])
+        if resolved is None:
+            raise UserError(f"{config}: work_dir: expected a folder, found null")
+        folder = Path(resolved)
+    except (UserError, KeyError, TypeError) as error:
+        text = f"its config cannot be read: {_one_line(error)}"
+        return Volume(config.stem, config, verdict=NOT_GOOD, waits=text)
+    figures, report = _summary(folder)
+    stage, stopped = _reached(folder), _waits(folder)
+    return Volume(
+        name,
+        config,
+        folder,
+        stage,
+        _verdict(figures, stopped),
+        stopped,
+        {one.title: _value(one, figures) for one in FIGURES},
+        _thumbnail(folder),
+        report,
+    )
+
+
+def _one_line(error: Exception) -> str:
+    missing = f"no key {error}" if isinstance(error, KeyError) else str(error)
+    return missing.partition("\n")[0]
+
+
+def _summary(folder: Path) -> tuple[Figures, Path | None]:
+    """Return the figures of the report, or of the one made on the way; and its page."""
+    for name in SUMMARIES:
+        path = folder / name
+        page = path.with_name("index.html" if name == SUMMARIES[0] else "so_far.html")
+        if path.is_file():
+            try:
+                return files.read_json(path), page if page.is_file() else None
+            except ValueError:
+                continue  # half of it: the other one may be whole
+    return {}, None
+
+
+def _reached(folder: Path) -> str:
+    done = [stage for stage, last in gather.LAST.items() if (folder / last).exists()]
+    if done and (folder / SUMMARIES[0]).exists():
+        return "report"
+    return done[-1] if done else ""
+
+
+def _waits(folder: Path) -> str:
+    """Say what a volume waits for: a person at the gate, or whoever mends an error."""
+    stopped = progress.stops(folder)
+    if stopped:
+        return stopped[0].headline
+    tables = (folder / "review/tiles.tsv").exists()
+    if tables and not (folder / "review/gate.json").exists():
+        return "gate before the solve: a person decides"
+    return ""
+
+
+def _verdict(figures: Figures, stopped: str) -> str:
+    if stopped:
+        return NOT_GOOD if "gate" not in stopped else LOOK
+    return str(figures.get("verdict", {}).get("state", ABSENT))
+
+
+def _value(one: Figure, figures: Figures) -> float | None:
+    """Return a figure; None where the run has not come so far, or the report is of older code."""
+    try:
+        value = one.of(figures)
+    except (KeyError, TypeError):
+        return None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _thumbnail(folder: Path) -> Shown | None:
+    """Draw the middle layer of the export, from its lowest level that is large enough."""
+    path = folder / "export/volume.json"
+    if not path.is_file():
+        return None
+    try:
+        document = files.read_json(path)
+        sizes = [max(one["shape_zyx"][1:]) for one in document["levels"]]
+        k = max([k for k, size in enumerate(sizes) if size >= THUMBNAIL_PX], default=0)
+        first = document["targets"][0]
+        target = Target(first["format"], str(folder / first["path"]), "", first["codec"], 1)
+        level = multiscale.open_level(target, k)
+        depth, height, width = level.shape_zyx
+        values = level.read((slice(depth // 2, depth // 2 + 1), slice(0, height), slice(0, width)))
+    except (OSError, ValueError, KeyError):
+        return None  # moved away or cleaned up: the row stays
+    layer = pictures.plane(values[0])
+    small = shapes.shrink(pictures.stretched(layer, *pictures.contrast([layer])), THUMBNAIL_PX)
+    return shapes.shown(small, document["volume"], "the middle layer", form="WEBP")
+
+
+def odd(volumes: list[Volume]) -> dict[str, set[int]]:
+    """Find the figures in which a volume stands out of the others, on the bad side.
+
+    Parameters
+    ----------
+    volumes
+        All that are shown.
+
+    Returns
+    -------
+    dict of set
+        Indices of volumes by title of the figure: robust outliers, none among fewer than eight.
+    """
+    found = {}
+    for one in FIGURES:
+        values: Array = np.array([v.values.get(one.title) for v in volumes], float)
+        there = outliers(values, high=one.bad == "high") if one.bad else np.empty(0, np.intp)
+        found[one.title] = set(there.tolist())
+    return found
