@@ -206,6 +206,7 @@ rule review_page:
         proposals="review/proposals.yaml",
         matches=f"matches/{COLLECTION}.json",
         summary="match/summary.tsv",
+        layers="ingest/layers.tsv",
     output:
         page="review/index.html",
         pictures="review/pictures.json",
@@ -238,6 +239,7 @@ rule check_gate:
         proposals="review/proposals.yaml",
         matches=f"matches/{COLLECTION}.json",
         summary="match/summary.tsv",
+        layers="ingest/layers.tsv",
     output:
         "review/gate.json",
     log:

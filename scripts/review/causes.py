@@ -27,6 +27,9 @@ def causes(found: Evidence) -> list[str]:
     list of str
         Sentences without a full stop, those that explain most first.
     """
+    disorder = found.figures.get("order") or {}
+    if disorder:  # what lies beside one another does not match then, and falls into parts
+        return [disorder["says"], *_flips(found)]
     return [*_unsaved(found), *_flips(found), *_parts(found), *_bare_edges(found)]
 
 

@@ -2,7 +2,8 @@
 
 Inputs
     ``review/clusters.json``, ``review/tiles.tsv``, ``review/edges.tsv``, ``review/patches.tsv``,
-    ``review/proposals.yaml``, ``match/summary.tsv`` and the receipt of the match collection;
+    ``review/proposals.yaml``, ``match/summary.tsv``, ``ingest/layers.tsv`` and the receipt of the
+    match collection;
     ``review/index.html`` is one too, so that there is something to look at when the gate does not
     open
 

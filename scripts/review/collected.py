@@ -13,7 +13,7 @@ from scripts.lib.files import digest, read_table
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt, digests
 from scripts.lib.service.records import CanvasMatches, TileSpec
-from scripts.review import bridges, edges, outcome, patches, statistics, suspects
+from scripts.review import bridges, edges, order, outcome, patches, statistics, suspects
 from scripts.review.clusters import Net, net_of_ids
 from scripts.review.decisions import Decided, as_yaml, decide
 from scripts.review.patches import Place
@@ -89,6 +89,7 @@ class Joined:
     at: Mapping[Place, TileSpec]
     patches: list[dict[str, Any]]  # rows of `outcome.PATCH_COLUMNS`
     collections: tuple[str, str]
+    acquired: Sequence[TileSpec] = ()  # without patches
 
     @property
     def invalid(self) -> list[str]:
@@ -142,7 +143,8 @@ def collect(client: RenderClient, stack: str, collections: tuple[str, str], file
     ]
     ids = [*client.match_ids(collections[0]), *((row["p_id"], row["q_id"]) for row in saved)]
     net = net_of_ids(list(now.values()), ids)
-    return Joined(net, now, sorted(rows, key=patches.place_of), collections)
+    rows.sort(key=patches.place_of)
+    return Joined(net, now, rows, collections, list(acquired.values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +200,7 @@ def conclude(
     )  # fmt: skip
     figures["invalid_tiles"] = [i for i in joined.invalid if i not in gone]
     figures["contrast_flips"] = list(files.flips)
+    figures["order"] = order.find(files.pairs, order.likeness_of(joined.acquired))
     figures["spoilt_tiles"] = _undecided(joined, decided, verdicts, config)
     return Concluded(
         gaps, joined.patches, [row for _, row in derived],

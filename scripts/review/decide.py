@@ -31,6 +31,7 @@ FILES = {
     "patches": "review/patches.tsv",
     "proposals": "review/proposals.yaml",
     "summary": "match/summary.tsv",
+    "layers": "ingest/layers.tsv",
 }
 
 

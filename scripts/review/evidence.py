@@ -81,6 +81,7 @@ class Evidence:
     planned: int  # pairs
     summary: Sequence[Row] = ()  # match/summary.tsv: why pairs were not saved
     preset: str = "auto"  # match.preset
+    layer_ids: Mapping[float, str] = field(default_factory=dict)  # by z
 
     @staticmethod
     def read(inputs: Mapping[str, Any], preset: str) -> Evidence:
@@ -89,7 +90,7 @@ class Evidence:
         Parameters
         ----------
         inputs
-            Paths by name: clusters, tiles, edges, patches, proposals, matches, summary.
+            Paths by name: clusters, tiles, edges, patches, proposals, matches, summary, layers.
         preset
             Setting ``match.preset``.
 
@@ -107,6 +108,7 @@ class Evidence:
             planned=CollectionReceipt.read(inputs["matches"]).pairs_planned,
             summary=read_table(inputs["summary"]),
             preset=preset,
+            layer_ids={float(row["z"]): row["layer_id"] for row in read_table(inputs["layers"])},
         )
 
     @property

@@ -42,7 +42,7 @@ def checks(found: Evidence, limits: Limits) -> list[Check]:
         check_edges(found.edges, limits),
         check_edge_shares(found, limits),
         check_patched(found, limits),
-        check_derived(found.figures, limits),
+        check_derived(found.figures, limits, found.edges),
         *check_auto(found.tiles, limits),
     ]
 
@@ -330,7 +330,7 @@ def check_patched(found: Evidence, limits: Limits) -> Check:
     )  # fmt: skip
 
 
-def check_derived(figures: Mapping[str, Any], limits: Limits) -> Check:
+def check_derived(figures: Mapping[str, Any], limits: Limits, gaps: Sequence[Row] = ()) -> Check:
     """Check the share of derived pairs among those within layers (G7).
 
     Parameters
@@ -339,6 +339,8 @@ def check_derived(figures: Mapping[str, Any], limits: Limits) -> Check:
         ``derived_pairs``, and ``saved`` pairs by kind.
     limits
         Thresholds.
+    gaps
+        Rows of ``review/edges.tsv``: where.
 
     Returns
     -------
@@ -348,10 +350,14 @@ def check_derived(figures: Mapping[str, Any], limits: Limits) -> Check:
     montage = figures["saved"].get("montage", {}).get("saved", 0)
     derived = int(figures.get("derived_pairs", 0))
     share = derived / max(montage + derived, 1)
+    bridged = sorted(
+        (row for row in gaps if int(row.get("bridged") or 0)), key=lambda row: -int(row["bridged"])
+    )
+    where = "; ".join(_edge(row) for row in bridged[:NAMED])
     message = (
         f"{derived} of {montage + derived} pairs within layers are derived ({share:.1%}), the limit"
-        f" is {limits.max_derived_share:.1%}; they are in review/bridges.tsv. Mend the matching of"
-        " these seams (match.preset) first"
+        f" is {limits.max_derived_share:.1%}{f': {where}' if where else ''}; they are in"
+        " review/bridges.tsv. Mend the matching of these seams (match.preset) first"
     )
     most = limits.max_derived_share
     # as for tiles: in a small stack two pairs are many per cent

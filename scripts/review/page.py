@@ -279,7 +279,7 @@ def _banner(closed: tuple[str, str] | None) -> list[Part]:
     message, lines = closed
     first, *others = message.splitlines()
     return [
-        Text(f"{first[0].upper()}{first[1:].partition(';')[0]}.", kind="warn"),
+        Text(first, kind="warn"),
         Items([line.removeprefix("- ") for line in others], kind="warn"),
         Code(lines),
     ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.lib import commands
+from scripts.review import order
 from scripts.review.causes import causes
 from scripts.review.evidence import Check, Entries, Evidence, Limits, Row
 
@@ -195,9 +196,15 @@ def failure(
     why = "".join(f"{each[0].upper()}{each[1:]}.\n" for each in causes(found))
     told = "".join(f"- {check.name}: {check.message.rstrip()}\n" for check in failed)
     message = (
-        f"the gate before the solve does not open ({len(failed)} of {len(checks)} checks);"
-        f" pictures are in review/index.html\n{why}{told}"
+        f"{why}The gate before the solve does not open ({len(failed)} of {len(checks)} checks);"
+        f" pictures are in review/index.html\n{told}"
     )
+    disorder = found.figures.get("order") or {}
+    if disorder:
+        return message, (
+            "Put the layers in order (z and everything after ingest is made anew); these lines go"
+            f" before others of ingest.layers:\n\n{order.lines(disorder['moves'], found.layer_ids)}"
+        )
     return message, lines(remedy(checks, found, limits, given), given)
 
 

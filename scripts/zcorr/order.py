@@ -74,42 +74,12 @@ def _error(parts: Array) -> float:
 
 def _chains(band: Array, cell_band: Float32) -> list[list[int]]:
     """Join layers, the most alike first; each chain is turned so that it mostly rises."""
-    n, reach = band.shape
+    n = len(band)
     error = np.sqrt((cell_band.astype(float) ** 2).sum(axis=2))
     pairs = np.argwhere(band > 3 * error)
     pairs = pairs[np.argsort(-band[pairs[:, 0], pairs[:, 1]], kind="stable")]
-    beside: list[list[int]] = [[] for _ in range(n)]
-    chain = list(range(n))  # of each layer, the layer that stands for its chain
-
-    def stands(i: int) -> int:
-        while chain[i] != i:
-            chain[i] = chain[chain[i]]
-            i = chain[i]
-        return i
-
-    for i, k in pairs.tolist():
-        j = i + k + 1
-        if j < n and len(beside[i]) < 2 and len(beside[j]) < 2 and stands(i) != stands(j):
-            beside[i].append(j)
-            beside[j].append(i)
-            chain[stands(i)] = stands(j)
-    return _walked(beside)
-
-
-def _walked(beside: Sequence[Sequence[int]]) -> list[list[int]]:
-    seen: set[int] = set()
-    out = []
-    for start in range(len(beside)):
-        if start in seen or len(beside[start]) > 1:
-            continue
-        walk, at = [], start
-        while at not in seen:
-            seen.add(at)
-            walk.append(at)
-            at = next((i for i in beside[at] if i not in seen), at)
-        rising = np.sum(np.sign(np.diff(walk))) >= 0
-        out.append(walk if rising else walk[::-1])
-    return out
+    apart = ((i, i + k + 1) for i, k in pairs.tolist() if i + k + 1 < n)
+    return sequences.chains(n, apart)
 
 
 def _gain(band: Array, cell_band: Float32, rank: Array, low: int, high: int) -> tuple[float, float]:

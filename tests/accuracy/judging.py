@@ -6,6 +6,8 @@ in its layer id, so that layers in a wrong order are told from layers that lie w
 
 import re
 
+import numpy as np
+
 from scripts.lib import files
 from scripts.lib import truth as truths
 from scripts.lib.verdicts import GOOD
@@ -202,6 +204,8 @@ def places(kind, truth):
     middle = count // 2
     if kind == "damaged":
         return [set(range(middle, middle + int(truth["stress"][0].partition(":")[2])))]
+    if kind == "sparse":
+        return [_sparse(truth, count)]
     if kind == "corrupt":
         return [{tile["layer"]} for tile in truth["tiles"] if tile["corrupt"]]
     return {
@@ -210,6 +214,13 @@ def places(kind, truth):
         "join": [{0, middle - 1, middle, count - 1}],
         "all": [set(range(count))],
     }[kind]
+
+
+def _sparse(truth, count):
+    """Give the layers in which a disc of tissue that grows is less than a quarter of the tile."""
+    growth, side = float(truth["stress"][0].partition(":")[2]), truth["parameters"]["tile_width"]
+    radius = [20 + growth * layer for layer in range(count)]
+    return {k for k, r in enumerate(radius) if np.pi * r**2 < side**2 / 4} | {0}
 
 
 def met(layers, wanted):

@@ -10,6 +10,7 @@ killed goes on where it was. The tables of ``docs/accuracy.md`` are written from
 
 import argparse
 import itertools
+import re
 import subprocess
 import sys
 import time
@@ -97,7 +98,7 @@ def measured(table, name, volume, seed, *, data, out):
     truth = acquired(table, entry, volume, seed, data=data, folder=folder)
     ended = folder / "ended.json"
     if not ended.exists():
-        files.write_json(ended, finished(folder, entry, config_of(table, entry, folder), truth))
+        files.write_json(ended, finished(folder, entry, config_of(table, entry, folder)))
     how = files.read_json(ended)
     found = {"stress": name, "volume": volume, "seed": seed, "layout": entry["layout"]} | how
     message = how["stopped"] or how["failed"]
@@ -107,13 +108,13 @@ def measured(table, name, volume, seed, *, data, out):
     return found
 
 
-def finished(folder, entry, config, truth):
+def finished(folder, entry, config):
     """Run the workflow to its end, with the answer where it stops for one; tell how it ended."""
     start, stopped = time.monotonic(), None
     code, text = workflow(folder, config)
     if code and "on_stop" in entry:
         stopped = last_message(text)
-        code, text = workflow(folder, merged(config, answers(entry["on_stop"], truth)))
+        code, text = workflow(folder, merged(config, ANSWERS[entry["on_stop"]](text)))
     failed = last_message(text) if code else None
     seconds = round(time.monotonic() - start)
     return {"stopped": stopped, "failed": failed, "code": revision(), "wall_s": seconds}
@@ -166,11 +167,20 @@ def merged(config, more):
     return out
 
 
-def answers(name, truth):
-    """Give what a person adds to the config after the workflow has stopped with a proposal."""
-    stamp = truth["layers"][len(truth["layers"]) // 2]["stamp"]
-    said = {"first_dat": f"Merlin-6284_{stamp}", "reason": "the detector's contrast flips here"}
-    return {"keep_contrast_from_the_middle": {"transfer": {"keep_contrast": [said]}}}[name]
+def lines_as_told(text):
+    """Give the first section of the config that a message offers, as a person would paste it."""
+    block = re.search(r"^[a-z]+:\n(?: .*\n)+", last_message(text) + "\n", re.MULTILINE)
+    return yaml.safe_load(block[0]) if block else {}
+
+
+def at_a_price(text):
+    """Give the settings that a closed gate offers as last resorts, in section review."""
+    _, _, offered = last_message(text).partition("Only at a price")
+    lines = re.findall(r"^  (\w+: [\d.]+)$", offered, re.MULTILINE)
+    return {"review": yaml.safe_load("\n".join(lines)) or {}}
+
+
+ANSWERS = {each.__name__: each for each in (lines_as_told, at_a_price)}
 
 
 def workflow(folder, config):

@@ -199,8 +199,50 @@ def test_every_word_of_the_table_is_known(truth):
         for kind in (*entry.get("must", ()), *entry.get("may", ())):
             judging.places(kind, stressed)
         run.config_of(TABLE, entry, run.OUT / name)
-        if "on_stop" in entry:
-            assert run.answers(entry["on_stop"], truth)
+        assert entry.get("on_stop", "at_a_price") in run.ANSWERS
+
+
+def test_layers_with_little_tissue_are_sparse(truth):
+    (place,) = judging.places("sparse", truth | {"stress": ["emerge:3"]})
+    assert place == set(range(3))  # discs of 20, 23, 26 px in 100 px; 29 px is more than a quarter
+
+
+STOPPED = """08:00 …
+✗ check_gate failed
+Layers 12 to 29 are interleaved.
+- auto_share: 20 of 40
+
+Put the layers in order:
+
+ingest:
+  layers:
+    - {move: a, after: b, renumber: true, reason: its image}  # z 1 behind z 2
+    - {move: c, after: a, renumber: true, reason: its image}
+
+review:
+  max_contrast_flips: 1
+log: here
+"""
+PRICED = """✗ check_gate failed
+Only at a price, as last resorts, further lines of section review:
+
+  # 4 of 16 tiles are left out:
+  max_auto_share: 0.26
+  # 4 of 16 tiles that show tissue are left out:
+  max_lost_tissue_share: 1
+log: here
+"""
+
+
+def test_answers_are_the_lines_that_the_message_offers():
+    entries = [{"move": m, "after": a, "renumber": True, "reason": "its image"}
+               for m, a in ("ab", "ca")]  # fmt: skip
+    assert run.lines_as_told(STOPPED) == {"ingest": {"layers": entries}}
+    assert run.at_a_price(PRICED) == {
+        "review": {"max_auto_share": 0.26, "max_lost_tissue_share": 1}
+    }
+    assert run.lines_as_told("✗ broken\n") == {}
+    assert run.at_a_price("✗ broken\n") == {"review": {}}
 
 
 def test_a_row_that_is_there_is_not_run_again(tmp_path, monkeypatch, truth):
@@ -224,16 +266,17 @@ def test_a_row_that_is_there_is_not_run_again(tmp_path, monkeypatch, truth):
     assert len(json.loads((tmp_path / "accuracy.json").read_text())) == 6
 
 
-def test_a_run_that_stops_for_an_answer_gets_it_and_goes_on(tmp_path, monkeypatch, truth):
-    configs, ends = [], iter([(1, "08:00:00 …\n✗ contrast flips\nlog: here"), (0, "✓ good")])
+def test_a_run_that_stops_for_an_answer_gets_it_and_goes_on(tmp_path, monkeypatch):
+    flips = "✗ contrast flips\n\ntransfer:\n  keep_contrast:\n    - {first_dat: a, reason: b}\n"
+    configs, ends = [], iter([(1, f"08:00:00 …\n{flips}log: here"), (0, "✓ good")])
     monkeypatch.setattr(run, "workflow", lambda _f, config: configs.append(config) or next(ends))
-    how = run.finished(tmp_path, TABLE["stresses"]["invert"], {"transfer": {"a": 1}}, truth)
-    assert (how["stopped"], how["failed"]) == ("✗ contrast flips", None)
+    how = run.finished(tmp_path, TABLE["stresses"]["invert"], {"transfer": {"a": 1}})
+    assert (how["stopped"], how["failed"]) == (flips.strip(), None)
     first, second = (config["transfer"] for config in configs)
     assert first == {"a": 1}
-    assert second["keep_contrast"][0]["first_dat"] == f"Merlin-6284_{STAMPS[COUNT // 2]}"
+    assert second == {"a": 1, "keep_contrast": [{"first_dat": "a", "reason": "b"}]}
     ends = iter([(1, "✗ broken")])
-    assert run.finished(tmp_path, {}, {}, truth)["failed"] == "✗ broken"
+    assert run.finished(tmp_path, {}, {})["failed"] == "✗ broken"
 
 
 def test_the_lock_of_a_row_that_was_killed_is_no_hindrance(tmp_path, monkeypatch):

@@ -120,6 +120,7 @@ def volume(tmp_path, monkeypatch):
     failed = len(rows) - len(good)
     CollectionReceipt("o", "p_v1", len(rows), len(good), failed, "d", {}, {}).write("matches.json")
     write_table("summary.tsv", totals.SUMMARY_COLUMNS, [])
+    write_table("layers.tsv", ("z", "layer_id"), [])
     write_table("chunks.tsv", ("chunk", "z_first", "z_last"),
                 [{"chunk": "0000", "z_first": 1, "z_last": 5},
                  {"chunk": "0001", "z_first": 6, "z_last": 10}])  # fmt: skip
@@ -189,7 +190,7 @@ def review(*, rounds=(), gate=True, **params):
         **decisions,
     )
     if gate:
-        inputs = out | {"matches": "matches.json", "summary": "summary.tsv"}
+        inputs = out | {"matches": "matches.json", "summary": "summary.tsv", "layers": "layers.tsv"}
         check_gate.main(
             inputs=inputs, out="gate.json", limits=of(Limits, params), preset="auto",
             given={k: v for k, v in params.items() if v != defaults().get(k)},

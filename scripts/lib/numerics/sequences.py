@@ -1,9 +1,12 @@
-"""Sequences that should rise: where they do not, and the fewest members that must move."""
+"""Sequences that should rise: where they do not, and the fewest members that must move.
+
+Chains of members that belong beside each other, from how alike they are.
+"""
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,4 +93,58 @@ def _rising(values: Sequence[float]) -> set[int]:
     while i >= 0:
         out.add(i)
         i = before[i]
+    return out
+
+
+def chains(n: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """Join members to chains: each to two others at most, as long as no circle closes.
+
+    Parameters
+    ----------
+    n
+        Number of members.
+    pairs
+        Those that may be beside each other, the most alike first (greedy matching).
+
+    Returns
+    -------
+    list of list of int
+        Every member is in one chain, alone where nothing holds it; each chain is turned so that it
+        mostly rises.
+    """
+    return _walked(_beside(n, pairs))
+
+
+def _beside(n: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """List the one or two others that each member is joined to."""
+    beside: list[list[int]] = [[] for _ in range(n)]
+    chain = list(range(n))  # of each member, the one that stands for its chain
+
+    def stands(i: int) -> int:
+        while chain[i] != i:
+            chain[i] = chain[chain[i]]
+            i = chain[i]
+        return i
+
+    for i, j in pairs:
+        if len(beside[i]) < 2 and len(beside[j]) < 2 and stands(i) != stands(j):
+            beside[i].append(j)
+            beside[j].append(i)
+            chain[stands(i)] = stands(j)
+    return beside
+
+
+def _walked(beside: Sequence[Sequence[int]]) -> list[list[int]]:
+    seen: set[int] = set()
+    out = []
+    for start in range(len(beside)):
+        if start in seen or len(beside[start]) > 1:
+            continue
+        walk, at = [], start
+        while at not in seen:
+            seen.add(at)
+            walk.append(at)
+            at = next((i for i in beside[at] if i not in seen), at)
+        rising = np.sum(np.sign(np.diff(walk))) >= 0
+        out.append(walk if rising else walk[::-1])
     return out
