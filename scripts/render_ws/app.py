@@ -24,6 +24,7 @@ from scripts.render_ws import (
     file_routes,
     image_routes,
     match_routes,
+    page_routes,
     parameter_routes,
     stack_routes,
     tile_routes,
@@ -48,6 +49,7 @@ _BLUEPRINTS = (
     image_routes.image,
     image_routes.owner_image,
     file_routes.files,
+    page_routes.page,
 )
 
 
@@ -64,7 +66,7 @@ class Service:
         environ[web.STORE] = self.store
         environ[file_routes.FOLDER] = self.files
         environ[_ACCESS] = self.access
-        return _routes()(environ, start_response)
+        return routes()(environ, start_response)
 
 
 def create_app(
@@ -86,7 +88,8 @@ def create_app(
 
 
 @functools.cache
-def _routes() -> Flask:
+def routes() -> Flask:
+    """Return the table of all routes."""
     # made once a process: the table of some hundred routes costs 60 ms
     app = Flask("render_ws", static_folder=None)
     app.url_map.converters.update(web.CONVERTERS)

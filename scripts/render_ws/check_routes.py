@@ -30,11 +30,11 @@ owner_check = Blueprint("owner_check", __name__, url_prefix=OWNER)
 
 def _tile(value: Any) -> None:  # noqa: ANN401 - any JSON value
     spec = model.tile_spec(value)
-    resolve.chain(resolve.flatten(spec["transforms"], {}))
+    resolve.chain(resolve.flatten_given(spec["transforms"]))
 
 
 def _transform(value: Any) -> None:  # noqa: ANN401 - any JSON value
-    resolve.chain(resolve.flatten(model.transform(value), {}))
+    resolve.chain(resolve.flatten_given(model.transform(value)))
 
 
 def _render(value: Any) -> None:  # noqa: ANN401 - any JSON value
@@ -112,7 +112,7 @@ def _moving() -> tuple[Json, tuple[Any, Any], resolve.Chain]:
     spec = model.tile_spec(required_body("tile spec"))
     number("meshCellSize")  # of no use: places are exact
     sides = np.array([spec.get("width", 0.0), spec.get("height", 0.0)])
-    return spec, (np.full(2, -1.0), sides), resolve.chain(resolve.flatten(spec["transforms"], {}))
+    return spec, (np.full(2, -1.0), sides), resolve.chain(resolve.flatten_given(spec["transforms"]))
 
 
 def _point(x: float, y: float, spec: Json) -> Response:

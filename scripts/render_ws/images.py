@@ -52,7 +52,9 @@ def draw(parameters: Json, *, channel: str | None = None, most_tiles: int | None
         return _outlines(given[:_MAX_OUTLINES], box, scale)
     if len(given) > _MAX_TILES:
         raise BadRequest(f"a picture of {len(given)} tiles; at most {_MAX_TILES} are drawn at once")
-    tiles = [resolve.flat_tile(spec, {}) for spec in given]
+    tiles = [
+        resolve.with_transforms(spec, resolve.flatten_given(spec["transforms"])) for spec in given
+    ]
     try:
         # what goes beyond all numbers is refused by `_check_place`
         with np.errstate(all="ignore"), _at_once:

@@ -101,6 +101,9 @@ def _groups_route(path: str, columns: tuple[str, ...], consensus: bool) -> None:
     def groups(db: sqlite3.Connection) -> object:
         return matches.groups(db, collection_key(), columns, consensus=consensus)
 
+    groups.__doc__ = "Return group ids: " + (
+        "of pairs with consensus sets." if consensus else f"{' and '.join(columns)}."
+    )
     match.add_url_rule(path, path, groups)
 
 
@@ -121,6 +124,8 @@ def _pairs_route(
         return done()
 
     for method, view in (("GET", get), ("DELETE", delete)):
+        does = {"GET": "Return", "DELETE": "Remove"}[method]
+        view.__doc__ = f"{does} {(query.__doc__ or '').split('. ')[0].removeprefix('Ask for ')}"
         if method in methods:
             match.add_url_rule(path, f"{method} {path}".replace(".", ""), view, methods=[method])
 

@@ -380,3 +380,26 @@ def _check_names(names: dict[str, str], length: int, limit: int) -> None:
             )
     if length > limit:
         raise BadRequest(f"the names {names} make {length} characters, at most {limit} are allowed")
+
+
+# records by the names of the reference's classes, for descriptions of the service
+RECORDS: dict[str, tuple[Field, ...]] = {
+    "ImageAndMask": _IMAGE_AND_MASK,
+    "LayoutData": _LAYOUT,
+    "MipmapPathBuilder": _MIPMAP_BUILDER,
+    "ChannelSpec": _CHANNEL,
+    "TileSpec": _TILE,
+    "RenderParameters": _RENDER_PARAMETERS,
+    "StackVersion": _STACK_VERSION,
+}
+
+
+def json_type(field: Field) -> str:
+    """Return the JSON type of a field's values: of `object`, more is to be said elsewhere."""
+    kinds: dict[Convert, str] = {
+        double: "number",
+        integer: "integer",
+        text: "string",
+        boolean: "boolean",
+    }
+    return kinds.get(field[2], "object")

@@ -88,6 +88,20 @@ def flatten(spec: Json, shared: Mapping[str, Json]) -> list[Json]:
     return _flatten(spec, shared, 0, itertools.count(1))
 
 
+def flatten_given(spec: Json) -> list[Json]:
+    """Return the leaves of a spec that a request holds whole.
+
+    Raises
+    ------
+    BadRequest
+        When it refers to others: there are none to look in.
+    """
+    try:
+        return flatten(spec, {})
+    except ServiceError as error:
+        raise BadRequest(str(error)) from error
+
+
 def _flatten(
     spec: Json, shared: Mapping[str, Json], depth: int, seen: itertools.count[int]
 ) -> list[Json]:

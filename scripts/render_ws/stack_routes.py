@@ -278,6 +278,8 @@ def _field_routes(
         return _change(**dict.fromkeys(names))
 
     for view, method in ((get, "GET"), (put, "PUT"), (delete, "DELETE")):
+        does = {"GET": "Return", "PUT": "Set", "DELETE": "Remove"}[method]
+        view.__doc__ = f"{does} `{path}` of a stack's version."
         stack.add_url_rule(path, f"{method} {path}", view, methods=[method])
 
 

@@ -35,31 +35,36 @@ tile.url_value_preprocessor(take_stack)
 
 # what is read of a stack by one value of the path
 _LOOK_UPS: dict[str, Callable[[sqlite3.Connection, Stack, Any], object]] = {
-    "z/<number:value>/sectionData": stacks.live_sections,
-    "z/<number:value>/bounds": tiles.layer_bounds,
-    "z/<number:value>/tileBounds": partial(tiles.tile_bounds, "z=?"),
-    "section/<value>/tileBounds": partial(tiles.tile_bounds, "section=?"),
-    "section/<value>/z": tiles.z_of_section,
-    "transform/<value>": tiles.transform_body,
+    "z/<number:z>/sectionData": stacks.live_sections,
+    "z/<number:z>/bounds": tiles.layer_bounds,
+    "z/<number:z>/tileBounds": partial(tiles.tile_bounds, "z=?"),
+    "section/<section>/tileBounds": partial(tiles.tile_bounds, "section=?"),
+    "section/<section>/z": tiles.z_of_section,
+    "transform/<transform_id>": tiles.transform_body,
 }
 # whose tiles are removed
-_REMOVALS = {"z/<number:value>": "z=?", "section/<value>": "section=?", "tile/<value>": "id=?"}
+_REMOVALS = {"z/<number:z>": "z=?", "section/<section>": "section=?", "tile/<tile_id>": "id=?"}
 
 
 def _look_up_route(path: str, look_up: Callable[[sqlite3.Connection, Stack, Any], object]) -> None:
     @reading
-    def get(db: sqlite3.Connection, value: object) -> object:
+    def get(db: sqlite3.Connection, **segment: object) -> object:
+        (value,) = segment.values()
         return look_up(db, stacks.find(db, stack_key()), value)
 
+    get.__doc__ = getattr(look_up, "func", look_up).__doc__
     tile.add_url_rule(path, f"GET {path}", get)
 
 
 def _removal_route(path: str, term: str) -> None:
-    def delete(value: object) -> Response:
+    def delete(**segment: object) -> Response:
+        (value,) = segment.values()
         with store().writing() as db:
             tiles.delete(db, stack_key(), term, value)
         return done()
 
+    whose = {"z": "all tiles of a layer", "section": "all tiles of a section", "tile": "a tile"}
+    delete.__doc__ = f"Remove {whose[path.partition('/')[0]]}."
     tile.add_url_rule(path, f"DELETE {path}", delete, methods=["DELETE"])
 
 

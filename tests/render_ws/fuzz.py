@@ -271,7 +271,7 @@ class Fuzz:
         assert self.client.put(f"{base}/project/p/stack/done/state/COMPLETE").status_code == 201
         matches = f"{base}/matchCollection/m/matches"
         assert self.client.put(matches, json=self.bodies["matches"]).status_code == 201
-        self.rules = [rule for rule in app._routes().url_map.iter_rules() if rule.methods]
+        self.rules = [rule for rule in app.routes().url_map.iter_rules() if rule.methods]
         # what takes a body has more ways to be wrong
         self.rules += 3 * [rule for rule in self.rules if rule.methods & {"PUT", "POST"}]
 

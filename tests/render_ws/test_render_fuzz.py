@@ -30,6 +30,6 @@ def test_a_route_that_fails_is_found(service, monkeypatch):
     def fail() -> None:
         raise KeyError("z")
 
-    monkeypatch.setitem(app._routes().view_functions, "service.likely_unique_id", fail)
+    monkeypatch.setitem(app.routes().view_functions, "service.likely_unique_id", fail)
     service.ask([fuzz.Request("GET", "/render-ws/v1/likelyUniqueId", "", None)])
     assert "500 KeyError" in service.faults[0]
