@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,15 +134,17 @@ def collect(client: RenderClient, stack: str, collections: tuple[str, str], file
     acquired = patches.places(client.tiles(stack).tiles)
     saved = [row for row in files.patch_results if row["saved"] == "1"]
     rows = [{**row, "state": "failed"} for row in files.applied]
+    matched = patches.partners(saved)
     for row in rows:
-        if patches.settled(row, saved):
+        if patches.settled(row, matched):
             row["state"] = "patched"
     now = patches.patched(acquired, [row for row in rows if row["state"] == "patched"])
     made = {patches.place_of(row) for row in rows}
     rows += [
         {**row, "state": "proposed"} for row in files.proposed if patches.place_of(row) not in made
     ]
-    ids = [*client.match_ids(collections[0]), *((row["p_id"], row["q_id"]) for row in saved)]
+    of_patches = ((row["p_id"], row["q_id"]) for row in saved)
+    ids = itertools.chain(client.match_ids(collections[0]), of_patches)
     net = net_of_ids(list(now.values()), ids)
     rows.sort(key=patches.place_of)
     return Joined(net, now, rows, collections, list(acquired.values()))

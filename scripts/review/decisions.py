@@ -206,11 +206,10 @@ def proposals(
 
 def _spans(z_values: Sequence[float], kept: Array) -> list[list[float]]:
     """Split z values into runs between which a kept tile lies; gaps without one do not split."""
-    between = np.searchsorted(kept, z_values)
-    parts = [
-        [z for z, k in zip(z_values, between, strict=True) if k == n] for n in np.unique(between)
-    ]
-    return [span for part in parts for span in runs(part, step=np.inf)]
+    parts: dict[int, list[float]] = defaultdict(list)
+    for z, between in zip(z_values, np.searchsorted(kept, z_values).tolist(), strict=True):
+        parts[between].append(z)
+    return [span for part in parts.values() for span in runs(part, step=np.inf)]
 
 
 def _entry(cell: str, tiles: Sequence[TileSpec], kinds: Mapping[str, str]) -> dict[str, Any]:

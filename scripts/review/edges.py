@@ -84,11 +84,10 @@ def layers_of(gaps: Iterable[Mapping[str, Any]], edge: Edge) -> set[float]:
     set of float
         z.
     """
-    names = ("row_a", "column_a", "row_b", "column_b")
     return {
         z
         for gap in gaps
-        if tuple(gap[name] for name in names) == (*edge[0], *edge[1])
+        if _ends(gap) == (*edge[0], *edge[1])
         for z in np.arange(gap["z_first"], gap["z_last"] + 1).tolist()
     }
 
@@ -103,11 +102,17 @@ def mark(gaps: Sequence[dict[str, Any]], bridges: Iterable[Mapping[str, Any]]) -
     bridges
         Rows of `bridges.COLUMNS`.
     """
+    of_edge: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for gap in gaps:
+        of_edge[_ends(gap)].append(gap)
     for row in bridges:
         z = float(row["z"])
-        for gap in gaps:
-            same = all(gap[n] == row[n] for n in ("row_a", "column_a", "row_b", "column_b"))
-            gap["bridged"] += same and gap["z_first"] <= z <= gap["z_last"]
+        for gap in of_edge[_ends(row)]:
+            gap["bridged"] += gap["z_first"] <= z <= gap["z_last"]
+
+
+def _ends(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("row_a", "column_a", "row_b", "column_b"))
 
 
 def _layers(net: Net, gone: Bool) -> dict[float, list[TileSpec]]:

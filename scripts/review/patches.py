@@ -8,7 +8,7 @@ source gives way to the next candidate.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -148,26 +148,42 @@ def place_of(row: Row) -> Place:
     return float(row["z"]), int(row["row"]), int(row["column"])
 
 
-def settled(row: Row, saved: Iterable[Row]) -> bool:
-    """Tell whether a patch has a match to any tile but its own source.
+def partners(saved: Iterable[Row]) -> dict[str, set[str]]:
+    """Return which tiles each tile matches.
+
+    Parameters
+    ----------
+    saved
+        Rows of saved pairs.
+
+    Returns
+    -------
+    dict
+        Tile id -> ids of the others.
+    """
+    out: dict[str, set[str]] = defaultdict(set)
+    for pair in saved:
+        out[pair["p_id"]].add(pair["q_id"])
+        out[pair["q_id"]].add(pair["p_id"])
+    return out
+
+
+def settled(row: Row, matched: Mapping[str, Collection[str]]) -> bool:
+    """Tell whether a patch matches a tile that is not its own source.
 
     Parameters
     ----------
     row
         A row (`COLUMNS`).
-    saved
-        Rows of saved pairs.
+    matched
+        Of `partners`.
 
     Returns
     -------
     bool
         True when it holds.
     """
-    own = {row["tile_id"], row["source_id"]}
-    return any(
-        row["tile_id"] in (pair["p_id"], pair["q_id"]) and {pair["p_id"], pair["q_id"]} != own
-        for pair in saved
-    )
+    return any(other != row["source_id"] for other in matched.get(row["tile_id"], ()))
 
 
 def next_round(
@@ -191,10 +207,10 @@ def next_round(
     list of dict
         Rows (`COLUMNS`) in the same order.
     """
-    saved = [row for row in results if row["saved"] == "1"]
+    matched = partners(row for row in results if row["saved"] == "1")
     out: list[dict[str, Any]] = []
     for row in rows:
-        if settled(row, saved) or not row["further"]:
+        if settled(row, matched) or not row["further"]:
             out.append(dict(row))
         else:
             sources = [int(d) for d in row["further"].split(",")]

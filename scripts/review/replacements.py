@@ -89,7 +89,8 @@ def missing(at: Mapping[Place, TileSpec]) -> Iterator[Place]:
         have = np.array(sorted(z_values))
         for low, high in zip(have[:-1], have[1:], strict=True):
             if 1 < high - low <= MOST_MISSING + 1:
-                between = layers[(layers > low) & (layers < high)]
+                first = np.searchsorted(layers, low, "right")
+                between = layers[first : np.searchsorted(layers, high)]
                 yield from ((float(z), *cell) for z in between)
 
 

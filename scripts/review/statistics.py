@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib.arrays import Bool, Int64
-from scripts.lib.files import open_table
+from scripts.lib.arrays import Array, Bool, Int64
+from scripts.lib.files import read_cells
 
 COLUMNS = (
     "by", "run", "key", "planned", "saved", "saved_pct", "matches_median", "matches_low",
@@ -63,16 +63,17 @@ def read(paths: Sequence[str | Path]) -> Pairs:
     Pairs
         All rows in order.
     """
-    found: dict[str, list[str]] = {name: [] for name in (*TEXTS, *KINDS)}
+    once: dict[str, str] = {}  # millions of rows have few different texts, and keep each once
+    names = (*TEXTS, *KINDS)
+    parts = [of_columns({name: () for name in names})]
     for path in paths:
-        with open_table(path) as stream:
-            rows = csv.reader(stream, delimiter="\t")
-            header = next(rows)
-            at = [(header.index(name), column.append) for name, column in found.items()]
-            for row in rows:
-                for i, append in at:
-                    append(row[i])
-    return of_columns(found)
+        columns = list(zip(*read_cells(path, names), strict=True)) or [()] * len(names)
+        found: dict[str, Sequence[str]] = dict(zip(names, columns, strict=True))
+        found |= {name: [once.setdefault(cell, cell) for cell in found[name]] for name in TEXTS}
+        parts.append(of_columns(found))
+    return Pairs(
+        {name: np.concatenate([part[name] for part in parts]) for name in parts[0].columns}
+    )
 
 
 def of_columns(found: Mapping[str, Sequence[str]]) -> Pairs:
@@ -98,7 +99,8 @@ def of_columns(found: Mapping[str, Sequence[str]]) -> Pairs:
     ]
     out["z"] = np.minimum(*z)
     cells = zip(found["p_cell"], found["q_cell"], strict=True)
-    out["edge"] = np.array(["–".join(sorted(pair)) for pair in cells], dtype=object)
+    edge = functools.cache(lambda pair: "–".join(sorted(pair)))
+    out["edge"] = np.array([edge(pair) for pair in cells], dtype=object)
     return Pairs(out)
 
 
@@ -168,29 +170,60 @@ def table(pairs: Pairs) -> Iterator[dict[str, Any]]:
 def _by(by: str, pairs: Pairs, key: str) -> Iterator[dict[str, Any]]:
     if not len(pairs):
         return
-    runs, run = np.unique(pairs["run"].astype(str), return_inverse=True)
-    value = pairs[key]
-    names, kind = np.unique(
-        value if value.dtype != object else value.astype(str), return_inverse=True
-    )
-    group = run * len(names) + kind
-    order = np.argsort(group, kind="stable")
-    found, starts = np.unique(group[order], return_index=True)
-    for number, part in zip(found.tolist(), np.split(order, starts[1:]), strict=True):
+    (runs, run), (names, kind) = _coded(pairs["run"]), _coded(pairs[key])
+    groups, group = np.unique(run * len(names) + kind, return_inverse=True)
+    planned = np.bincount(group)
+    good = pairs["saved"] == 1
+    saved = np.bincount(group[good], minlength=len(groups))
+    middle, low = _quantiles(pairs["count"][good], group[good], len(groups), (0.5, 0.05))
+    known = good & np.isfinite(pairs["rms_px"])
+    (rms,) = _quantiles(pairs["rms_px"][known], group[known], len(groups), (0.5,))
+    for k, number in enumerate(groups.tolist()):
         name = names[number % len(names)]
         text = f"{name:g}" if isinstance(name, (float, np.floating)) else str(name)
-        yield {"by": by, "run": runs[number // len(names)], "key": text} | _figures(pairs, part)
+        yield {
+            "by": by,
+            "run": str(runs[number // len(names)]),
+            "key": text,
+            "planned": int(planned[k]),
+            "saved": int(saved[k]),
+            "saved_pct": f"{100 * saved[k] / planned[k]:.1f}",
+            "matches_median": _text(middle[k], "g"),
+            "matches_low": _text(low[k], "g"),
+            "rms_px_median": _text(rms[k], ".3f"),
+        }
 
 
-def _figures(pairs: Pairs, part: Int64) -> dict[str, Any]:
-    saved = part[pairs["saved"][part] == 1]
-    count, rms = pairs["count"][saved], pairs["rms_px"][saved]
-    rms = rms[np.isfinite(rms)]
-    return {
-        "planned": len(part),
-        "saved": len(saved),
-        "saved_pct": f"{100 * len(saved) / len(part):.1f}",
-        "matches_median": f"{np.median(count):g}" if len(count) else None,
-        "matches_low": f"{np.percentile(count, 5):g}" if len(count) else None,
-        "rms_px_median": f"{np.median(rms):.3f}" if len(rms) else None,
-    }
+def _text(value: float, form: str) -> str | None:
+    return None if np.isnan(value) else format(float(value), form)
+
+
+def _coded(values: NDArray[Any]) -> tuple[NDArray[Any], Int64]:
+    """Return the distinct values, sorted, and the place of each value among them."""
+    if values.dtype != object:
+        names, at = np.unique(values, return_inverse=True)
+        return names, at.astype(np.int64)
+    # texts: to sort millions of them takes twenty times as long
+    texts = sorted(set(values.tolist()))
+    number = {text: k for k, text in enumerate(texts)}
+    places = map(number.__getitem__, values.tolist())
+    return np.array(texts), np.fromiter(places, np.int64, len(values))
+
+
+def _quantiles(
+    values: NDArray[Any], group: Int64, groups: int, shares: Sequence[float]
+) -> list[Array]:
+    """Return quantiles of the values of each group, (groups,) each; NaN where it has none."""
+    ordered = values[np.lexsort((values, group))]
+    n = np.bincount(group, minlength=groups)
+    first, has, out = np.cumsum(n) - n, n > 0, []
+    for share in shares:
+        found = np.full(groups, np.nan)
+        at = (n[has] - 1) * share
+        low = np.floor(at).astype(np.int64)
+        below, above = (
+            ordered[first[has] + np.minimum(k, n[has] - 1)].astype(float) for k in (low, low + 1)
+        )
+        found[has] = below + (above - below) * (at - low)
+        out.append(found)
+    return out

@@ -176,9 +176,10 @@ def test_a_person_may_choose_a_source_that_does_not_please():
 
 def test_a_patch_holds_by_a_match_to_another_than_its_source():
     row = {"tile_id": "new", "source_id": "old"}
-    assert not patches.settled(row, [{"p_id": "new", "q_id": "old"}])
-    assert not patches.settled(row, [{"p_id": "a", "q_id": "b"}])
-    assert patches.settled(row, [{"p_id": "a", "q_id": "new"}])
+    pairs = [{"p_id": p, "q_id": q} for p, q in (("new", "old"), ("a", "b"), ("a", "new"))]
+    assert not patches.settled(row, patches.partners(pairs[:1]))
+    assert not patches.settled(row, patches.partners(pairs[1:2]))
+    assert patches.settled(row, patches.partners(pairs))
 
 
 def test_pairs_of_a_patch_are_those_of_the_plan_and_of_its_round_alone():
@@ -337,3 +338,14 @@ def test_low_counts_and_residuals_are_those_of_saved_pairs_that_have_them():
     only = columns(dz=[1], saved=[0], run=["c"])
     row = next(iter(statistics.table(only)))
     assert row["matches_median"] is row["matches_low"] is row["rms_px_median"] is None
+
+
+def test_quantiles_of_groups_are_those_of_each_group_alone():
+    rng = np.random.default_rng(2)
+    group, values = rng.integers(0, 7, 200), rng.integers(0, 90, 200)
+    keep = group != 3
+    found = statistics._quantiles(values[keep], group[keep], 7, (0.5, 0.05))
+    for k in range(7):
+        own = values[group == k]
+        wanted = [np.median(own), np.percentile(own, 5)] if k != 3 else [np.nan, np.nan]
+        assert [one[k] for one in found] == pytest.approx(wanted, nan_ok=True)
