@@ -42,9 +42,9 @@ def main(
         kind: completeness.levels(each, records, built[kind], kind)
         for kind, each in what.kinds.items()
     }
+    counts = disk.sweep(what)
     for kind, each in what.kinds.items():
-        disk.sweep(each)
-        completeness.check(each, found[kind], built[kind])
+        completeness.check(each, found[kind], built[kind], counts[kind])
     files.write_json(
         out, completeness.description(what, found["levels"], volume=volume, export=export)
     )

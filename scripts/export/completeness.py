@@ -74,7 +74,9 @@ def joined(
     ]
 
 
-def check(plan: Plan, found: Sequence[Rows], built: Sequence[Rows]) -> None:
+def check(
+    plan: Plan, found: Sequence[Rows], built: Sequence[Rows], counts: Sequence[Sequence[int]]
+) -> None:
     """Check that all voxels of all levels were written and all files are there.
 
     What slabs wrote was read back by their own jobs (`check_slab`); `built` is read back here.
@@ -87,6 +89,8 @@ def check(plan: Plan, found: Sequence[Rows], built: Sequence[Rows]) -> None:
         All records by level.
     built
         Those of s1, s2 … that spans and the pyramid's job made.
+    counts
+        Number of stored files by target and level.
 
     Raises
     ------
@@ -107,7 +111,7 @@ def check(plan: Plan, found: Sequence[Rows], built: Sequence[Rows]) -> None:
         for level, rows in enumerate(built, start=1)
         for fault in stored.faults(plan, target, level, rows)
     ]
-    lines += [] if lines else _miscounted(plan, found)
+    lines += [] if lines else _miscounted(plan, found, counts)
     if lines:
         shown = "\n  ".join(lines[:_MOST_LINES])
         raise UserError(
@@ -117,13 +121,12 @@ def check(plan: Plan, found: Sequence[Rows], built: Sequence[Rows]) -> None:
         )
 
 
-def _miscounted(plan: Plan, found: Sequence[Rows]) -> list[str]:
+def _miscounted(plan: Plan, found: Sequence[Rows], counts: Sequence[Sequence[int]]) -> list[str]:
     """Compare the number of stored files with the records."""
     out = []
-    for target in plan.targets:
-        for level, rows in enumerate(found):
+    for target, stands in zip(plan.targets, counts, strict=True):
+        for level, (rows, count) in enumerate(zip(found, stands, strict=True)):
             expected = sum(stored.stored_files(row, target) for row in rows)
-            count = multiscale.count_blocks(target, level)
             if count != expected:
                 out.append(f"{target.folder(level)}: {count} files are stored, expected {expected}")
     return out

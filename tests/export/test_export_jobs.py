@@ -13,6 +13,7 @@ from scripts.export import (
     build_pyramid,
     check_slab,
     close_export,
+    disk,
     journal,
     plan_export,
     render_slab,
@@ -192,6 +193,29 @@ def test_a_second_run_of_a_slab_writes_the_same_bytes(workdir):
 
 def volume_bytes(folder):
     return {p: p.read_bytes() for p in sorted(folder.glob("v.*/**/*")) if p.is_file()}
+
+
+def test_one_walk_removes_what_killed_jobs_left_and_counts_the_rest(workdir, monkeypatch):
+    publish(workdir, LAYERS)
+    coordinates(LAYERS)
+    monkeypatch.setitem(PLANNED, "review", True)
+    found = export()
+    places = ["v.n5/em/fibsem-uint8/s0/0/0", "v.zarr/recon-1/em/fibsem-uint8", "v.zarr", "v.n5/em"]
+    left = [Path(place, ".1.0123abcd.partial") for place in places]
+    left.append(Path("v.zarr/recon-1/em/fibsem-uint8_review/s1/0.__lock"))
+    for path in left:
+        path.write_text("half")
+    before = {path for path in volume_bytes(workdir) if path not in map(workdir.joinpath, left)}
+    counts = disk.sweep(found)
+    assert set(volume_bytes(workdir)) == before
+    for kind, each in found.kinds.items():
+        for target, levels in zip(each.targets, counts[kind], strict=True):
+            folders = [target.folder(level).resolve() for level in range(each.spec.levels)]
+            files_of = [
+                [p for p in f.rglob("*") if p.name.isdigit() and p.is_file()] for f in folders
+            ]
+            assert levels == [len(some) for some in files_of]
+            assert all(levels)
 
 
 def test_lost_and_damaged_blocks_are_named_and_they_alone_are_written_again(workdir, monkeypatch):

@@ -79,16 +79,20 @@ class Format:
         numbers = self.separator.join(map(str, index[::-1] if self.turned else index))
         return f"{self.folder}/{numbers}" if self.folder else numbers
 
-    def pattern(self) -> str:
-        """Return the glob of all files of an array.
+    def names(self, name: str) -> bool:
+        """Tell whether a file in an array's folders is one of voxels.
+
+        Parameters
+        ----------
+        name
+            Of the file, without its folder.
 
         Returns
         -------
-        str
-            As `name`, with a star for each number.
+        bool
+            False for documents, and for what a killed job left.
         """
-        stars = self.separator.join("***")
-        return f"{self.folder}/{stars}" if self.folder else stars
+        return name.isdigit() or name.replace(self.separator, "").isdigit()
 
 
 def _at(document: Mapping[str, Any], keys: tuple[str, ...]) -> Any:  # noqa: ANN401 - any JSON value

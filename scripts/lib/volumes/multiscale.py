@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -439,5 +440,26 @@ def count_blocks(target: Target, level: int) -> int:
     int
         Those that exist.
     """
-    paths = target.folder(level).glob(target.layout.pattern())
-    return sum(1 for path in paths if path.name.replace(target.layout.separator, "").isdigit())
+    folder = target.folder(level)
+    return sum(target.layout.names(one.name) for one in walk(folder)) if folder.is_dir() else 0
+
+
+def walk(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    """Find all files of a folder and of those in it, of which there may be millions.
+
+    Parameters
+    ----------
+    folder
+        Where to look.
+
+    Yields
+    ------
+    os.DirEntry
+        Files, and links; the system is asked for names alone.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from walk(entry.path)
+            else:
+                yield entry
