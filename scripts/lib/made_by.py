@@ -21,7 +21,8 @@ _KEPT = "scripts.ingest.kept"  # compares and copies
 _GATE = "scripts.ingest.validation"  # lets a stack be published or not; does not change it
 _BLOCKS = ("scripts.match.block", "scripts.match.refinement", "scripts.match.levels")
 _FEATURES = tuple(
-    f"scripts.match.{each}" for each in ("sift", "descriptors", "ransac", "agreement", "coverage")
+    f"scripts.match.{each}"
+    for each in ("sift", "descriptors", "ransac", "agreement", "coverage", "screening")
 )
 # of a pair its row, and of a stage its settings, are compared themselves; files only finds images
 _COMPARED = ("scripts.match.pairs", "scripts.match.presets", "scripts.lib.files")

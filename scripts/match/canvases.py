@@ -162,6 +162,29 @@ class Canvases:
             self._keep(key, canvas)
         return canvas
 
+    def area_px(self, tile_id: str, stage: Stage, position: str = "") -> float:
+        """Return the area of a tile that a stage looks at, without drawing it.
+
+        Parameters
+        ----------
+        tile_id
+            One of the job's tiles.
+        stage
+            Its clip.
+        position
+            As in `get`.
+
+        Returns
+        -------
+        float
+            Full-scale px.
+        """
+        tile = self.by_id[tile_id]
+        box = _clip_box(self.tiles, tile, stage.clip, position)
+        if box is None:
+            return float(tile.width * tile.height)
+        return (box.x1 - box.x0) * (box.y1 - box.y0)
+
     def peaks(self, tile_id: str, stage: Stage, how: Descriptors, position: str = "") -> Peaks:
         """Return the peaks of a tile that the geometric descriptors of a stage are made of.
 

@@ -85,6 +85,8 @@ class Stage:
     min_correlation: float | None = None  # of the pixels of the overlap under the model
     descriptors: Descriptors | None = None
     max_neighbor_distance: int | None = None
+    max_cpu_s: float | None = None  # predicted, for a pair that shows nothing at low scale
+    max_points: int = 100  # of a pair that are kept
     start_position_weight: float | None = None
 
 
@@ -354,6 +356,12 @@ _BLOBS = {
     "lookForMinima": "dark",
     "lookForMaxima": "bright",
 }
+_STAGE = {
+    "maxNeighborDistance": "max_neighbor_distance",
+    "maxCpuSeconds": "max_cpu_s",
+    "maxPoints": "max_points",
+    "startPositionMatchWeight": "start_position_weight",
+}
 _CAST: dict[str, Callable[[Any], Any]] = {"number": float, "integer": int}
 
 
@@ -375,7 +383,6 @@ def _method(raw: Json) -> str:
 def _stage(raw: Json) -> Stage:
     match = _part(raw, "featureMatchDerivation")
     render = Rendering(**_read(_part(raw, "featureRender"), "render", _RENDERING))
-    names = {"maxNeighborDistance": "max_neighbor_distance"}
     return Stage(
         name=raw["stageName"],
         method=_method(raw),
@@ -386,7 +393,7 @@ def _stage(raw: Json) -> Stage:
         consensus=_consensus(match, render.scale),
         descriptors=_descriptors(_part(raw, "geometricDescriptorAndMatch"), render),
         **_read(match, "match", _JUDGEMENT),
-        **_read(raw, "stage", names | {"startPositionMatchWeight": "start_position_weight"}),
+        **_read(raw, "stage", _STAGE),
     )
 
 

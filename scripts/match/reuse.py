@@ -18,6 +18,7 @@ from typing import Any
 from scripts.lib.drawing import pixels
 from scripts.lib.files import digest, read_table
 from scripts.lib.made_by import matched
+from scripts.lib.names import STAGE_STOPS
 from scripts.lib.service.records import TileSet, TileSpec
 from scripts.match import tables
 from scripts.match.pairs import Pair
@@ -146,7 +147,8 @@ class Provenance:
             False also where a stage was added that the pair would reach.
         """
         asked = int(row["asked"])
-        over = row["saved"] == "1" or "beyond_distance(" in row["reason"].rpartition("; ")[2]
+        last = row["reason"].rpartition("; ")[2]
+        over = row["saved"] == "1" or any(f":{word}(" in last for word in STAGE_STOPS)
         if asked > len(self.stages) or not (over or asked == len(self.stages)):
             return False
         return self.digest(pair, asked) == row["made_of"]

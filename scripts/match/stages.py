@@ -16,11 +16,12 @@ from scripts.lib import geometry
 from scripts.lib.arrays import Array
 from scripts.lib.geometry import Box, TileId
 from scripts.lib.service.records import CanvasMatches
-from scripts.match import agreement, block, coverage, descriptors, ransac, sift
+from scripts.match import agreement, block, coverage, descriptors, ransac, screening, sift
 from scripts.match.canvases import Canvas, Canvases
 from scripts.match.outcomes import SIFT_WEIGHT, Outcome
 from scripts.match.pairs import Pair
 from scripts.match.presets import Descriptors, Stage
+from scripts.match.thinning import thinned
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,7 @@ def match_all(
 
 
 def match_pair(pair: Pair, stages: Sequence[Stage], canvases: Canvases) -> Attempt:
-    """Try the stages in order until one saves; a pair beyond a stage's distance stops there.
+    """Try the stages in order until one saves, or is beyond its distance or its budget.
 
     Parameters
     ----------
@@ -105,8 +106,12 @@ def match_pair(pair: Pair, stages: Sequence[Stage], canvases: Canvases) -> Attem
         if limit is not None and pair.dz > limit:
             reasons.append(f"{stage.name}:beyond_distance({pair.dz}>{limit})")
             break
+        if reasons and (objection := screening.objection(pair, stage, canvases)):
+            reasons.append(f"{stage.name}:{objection}")
+            break
         tried, outcome = stage.name, METHODS[stage.method](pair, stage, canvases)
         if not outcome.reason:
+            outcome = thinned(outcome, stage.max_points)
             break
         reasons.append(f"{stage.name}:{outcome.reason}")
     return Attempt(pair, tried, outcome, "; ".join(reasons), asked, time.process_time() - start)

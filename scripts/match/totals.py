@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scripts.lib.files import digest
+from scripts.lib.names import STAGE_STOPS
 from scripts.lib.service.receipts import CollectionReceipt
 from scripts.match.tables import key
 
@@ -31,7 +32,7 @@ SUMMARY_COLUMNS = (
     "no_descriptors",
     "no_overlap",
     "no_usable_pixels",
-    "stopped_by_distance",
+    *STAGE_STOPS.values(),
 )
 
 
@@ -153,9 +154,8 @@ class Sums:
         for row in done:
             for match in _REASON.finditer(row["reason"]):
                 count = self._counts.setdefault((row["run"], match["stage"]), Counter())
-                stopped = match["word"] == "beyond_distance"
-                count["stopped_by_distance" if stopped else match["word"]] += 1
-                count["processed"] += not stopped
+                count[STAGE_STOPS.get(match["word"], match["word"])] += 1
+                count["processed"] += match["word"] not in STAGE_STOPS
             if row["saved"] == "1":
                 count = self._counts.setdefault((row["run"], row["stage"]), Counter())
                 count["saved"] += 1

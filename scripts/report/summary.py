@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib.arrays import Array
+from scripts.lib.names import STAGE_STOPS
 from scripts.lib.verdicts import ABSENT, GOOD, worst
 from scripts.report import costs
 from scripts.report.finding import Finding, ordered, state_of
@@ -312,7 +313,7 @@ def stage_counts(table: Table) -> dict[str, Figures]:
     for stage, saved, reason in zip(table["stage"], table["saved"], table["reason"], strict=True):
         failures = _FAILURE.findall(reason)
         for name, kind in failures:
-            of(name)["processed"] += 1
+            of(name)["processed"] += kind not in STAGE_STOPS
             of(name)["failed"][kind] = of(name)["failed"].get(kind, 0) + 1
         if saved == 1:
             of(stage)["processed"] += 1

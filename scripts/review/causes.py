@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from scripts.lib.names import STAGE_STOPS
 from scripts.review.evidence import Evidence
 
 NAMED = 4  # parts, reasons or layers in one sentence
 FEW_SAVED = 0.5  # share of the pairs of a kind: below it the matching is the cause
 LEAST_PART = 0.02  # of the tiles: what is smaller is no part of the volume
-_COUNTS = ("run", "stage", "processed", "saved", "saved_pct", "stopped_by_distance")
+_COUNTS = ("run", "stage", "processed", "saved", "saved_pct", *STAGE_STOPS.values())
 
 
 def causes(found: Evidence) -> list[str]:

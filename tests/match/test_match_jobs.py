@@ -328,7 +328,11 @@ def test_a_pair_of_the_wide_search_is_saved_where_a_chunk_failed_and_counts_as_a
 def test_the_worked_example_of_stages_is_counted():
     one = row("a", "b") | {"stage": "b", "reason": "a:few_inliers(3<20 of 8)"}
     two = row("c", "d", "0") | {"reason": "a:low_coverage(10<50); b:beyond_distance(4>3)"}
-    first, second = summed(([one, two], [one, two])).summary()
-    assert (first["processed"], first["few_inliers"], first["low_coverage"]) == (2, 1, 1)
+    three = row("e", "f", "0")
+    three |= {"reason": "a:few_inliers(1<20 of 9); b:unlike(0 of 59 at scale 0.0625)"}
+    rows = [one, two, three]
+    first, second = summed((rows, rows)).summary()
+    assert (first["processed"], first["few_inliers"], first["low_coverage"]) == (3, 2, 1)
     assert (second["processed"], second["saved"], second["stopped_by_distance"]) == (1, 1, 1)
+    assert second["stopped_as_unlike"] == 1
     assert second["saved_pct"] == 100.0

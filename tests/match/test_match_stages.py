@@ -7,6 +7,7 @@ import pytest
 
 from scripts.lib import geometry
 from scripts.lib.drawing.compose import Picture
+from scripts.lib.numerics.models import fit_affine
 from scripts.match import descriptors, pairs, stages
 from scripts.match.canvases import Canvases
 from scripts.match.descriptors import Blobs, Neighborhood
@@ -21,6 +22,7 @@ STAGE = Stage(
     extraction=Extraction(0.125, 1.0, 5),
     consensus=Consensus("RIGID", 4.0, 1000, 12, max_trust=4.0),
     coverage_radius_px=60.0,
+    max_points=100_000,  # all
 )
 
 
@@ -265,3 +267,16 @@ def test_features_are_computed_once_and_results_do_not_depend_on_the_cache_or_or
         assert a.pair == b.pair
         assert np.array_equal(a.outcome.p, b.outcome.p)
         assert np.array_equal(a.outcome.q, b.outcome.q)
+
+
+def test_a_hundred_points_are_kept_and_found_ones_decide(specimen):
+    pair = cross(specimen)
+    every = stages.match_pair(pair, [STAGE], canvases(specimen))
+    count = len(every.matches.w)
+    assert count > 40
+    strict = replace(STAGE, consensus=replace(STAGE.consensus, min_inliers=count - 5))
+    few = stages.match_pair(pair, [replace(strict, max_points=30)], canvases(specimen))
+    assert len(few.matches.w) == 30  # though the stage asks for more
+    assert few.outcome.coverage_pct == every.outcome.coverage_pct
+    fits = [fit_affine(one.matches.p, one.matches.q, one.matches.w) for one in (every, few)]
+    assert np.abs(fits[0] - fits[1]).max() < 1e-6

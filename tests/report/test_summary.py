@@ -57,16 +57,19 @@ def test_a_stage_processes_what_the_one_before_left():
         ("a", 1, ""),
         ("b", 1, "a:few_inliers(7<20)"),
         ("b", 0, "a:few_inliers(3<20); b:low_coverage(20<50)"),
+        ("a", 0, "a:few_inliers(3<20); b:unlike(0 of 59 at scale 0.0625)"),
+        ("a", 0, "a:few_inliers(4<20); b:beyond_distance(3>2)"),
     ]
-    columns = {name: np.zeros(3, object) for name in RESULTS}
+    columns = {name: np.zeros(len(rows), object) for name in RESULTS}
     columns |= {
         "stage": np.array([r[0] for r in rows], object),
         "saved": np.array([r[1] for r in rows]),
         "reason": np.array([r[2] for r in rows], object),
     }
     counts = summary.stage_counts(Table(columns))
-    assert counts["a"] == {"processed": 3, "saved": 1, "failed": {"few_inliers": 2}}
-    assert counts["b"] == {"processed": 2, "saved": 1, "failed": {"low_coverage": 1}}
+    assert counts["a"] == {"processed": 5, "saved": 1, "failed": {"few_inliers": 4}}
+    stopped = {"unlike": 1, "beyond_distance": 1}
+    assert counts["b"] == {"processed": 2, "saved": 1, "failed": {"low_coverage": 1} | stopped}
 
 
 def test_excluded_resin_is_no_reason_to_look(figures):
