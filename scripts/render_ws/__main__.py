@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import waitress
 
 from scripts.lib.job import UserError
-from scripts.render_ws import access, backups, web
+from scripts.render_ws import access, backups, operations, web
 from scripts.render_ws.app import create_app
 from scripts.render_ws.store import Store
 
@@ -48,6 +48,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     backup.add_argument("--to", type=Path, required=True, help="the copy; must not be there yet")
     restore = commands.add_parser("restore", help="put a backup's content into a database")
     restore.add_argument("--from", dest="source", type=Path, required=True, help="the backup")
+    commands.add_parser("operations", help="print the table of all operations")
     for command in (serve, backup, restore):
         command.add_argument("--db", type=Path, required=True, help="SQLite file of the service")
     return parser.parse_args(argv)
@@ -125,7 +126,16 @@ def _restore(arguments: argparse.Namespace) -> None:
         log.info("what it held before is kept in %s", kept)
 
 
-_COMMANDS = {"serve": _serve, "backup": _backup, "restore": _restore}
+def _operations(_: argparse.Namespace) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in operations.table()))
+
+
+_COMMANDS = {
+    "serve": _serve,
+    "backup": _backup,
+    "restore": _restore,
+    "operations": _operations,
+}
 
 if __name__ == "__main__":
     main()

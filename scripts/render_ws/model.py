@@ -50,9 +50,9 @@ def double(value: Any) -> float:  # noqa: ANN401 - any JSON value
 
 def integer(value: Any) -> int:  # noqa: ANN401 - any JSON value
     """Read an Integer of 32 bits; a fraction is cut off."""
-    number = value if type(value) is int else int(double(value))
-    if -(1 << 31) <= number < 1 << 31:
-        return number
+    number = value if type(value) is int else double(value)
+    if -(1 << 31) <= number < 1 << 31:  # neither is infinity, nor what is no number
+        return int(number)
     raise BadRequest(f"expected an integer of 32 bits, found {value!r}")
 
 

@@ -276,3 +276,24 @@ def document() -> Json:
         "paths": paths,
         "components": {"schemas": _schemas()},
     }
+
+
+# under this name neuroglancer looks for what it may add to the requests of a `render://` source
+_VIEWERS = "/v1/owner/{owner}/project/{project}/stack/{stack}/z/{z}/box/{x},{y},{width},{height}"
+_VIEWERS += ",{scale}/raw-image"
+
+
+def for_viewers() -> Json:
+    """Return the description with the requests of viewers under the name that they know."""
+    whole = document()
+    box = next(
+        path for path in whole["paths"] if path.endswith("/stack/{stack}/z/{z}/box/{box}/{kind}")
+    )
+    operation = whole["paths"][box]["get"]
+    given = [each for each in operation["parameters"] if each["name"] not in ("box", "kind")]
+    given += [
+        {"name": name, "in": "path", "required": True, "schema": _NUMBER}
+        for name in ("x", "y", "width", "height", "scale")
+    ]
+    item = {"servers": [{"url": "/render-ws"}], "get": {**operation, "parameters": given}}
+    return {**whole, "paths": {**whole["paths"], _VIEWERS: item}}

@@ -25,10 +25,18 @@ def show() -> Response:
 
 
 @page.get("/openapi.json")
-@page.get("/render-ws/swagger.json")
-@page.get("/swagger.json")
+@page.get("/render-ws/openapi.json")
 def description() -> Response:
     """Return the description of the service in OpenAPI."""
     from scripts.render_ws import openapi  # needed by nobody else
 
     return answer(openapi.document())
+
+
+@page.get("/swagger.json")
+@page.get("/render-ws/swagger.json")
+def description_for_viewers() -> Response:
+    """Return the description where neuroglancer looks for it."""
+    from scripts.render_ws import openapi
+
+    return answer(openapi.for_viewers())

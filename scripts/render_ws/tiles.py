@@ -265,7 +265,10 @@ def layer_bounds(db: sqlite3.Connection, stack: Stack, z: float) -> Json:
 
 
 def tile_bounds(term: str, db: sqlite3.Connection, stack: Stack, value: object) -> list[Json]:
-    """Return the TileBounds of the tiles for which the SQL `term` holds, sorted by tile id."""
+    """Return the TileBounds of the tiles of a layer or section, sorted by tile id.
+
+    `term` is the SQL condition that says which.
+    """
     names = ("minX", "minY", "maxX", "maxY", "tileId", "sectionId", "z")
     rows = db.execute(
         "SELECT min_x, min_y, max_x, max_y, id, section, z FROM tile"

@@ -25,7 +25,7 @@ import orjson
 from werkzeug.routing import Rule
 from werkzeug.test import Client
 
-from scripts.render_ws import app, images, patterns, store
+from scripts.render_ws import app, images, openapi, patterns, store
 from tests.render_ws.service import BUILDER, leaf, pair, resolved, tile
 
 # what the reference answers with 500, too: states, and references that lead nowhere
@@ -137,6 +137,8 @@ SEGMENTS += [
     "\0",
 ]
 PATH_NUMBERS = [
+    "1.7e308",
+    "-1.7e308",
     "1",
     "1.0",
     "2",
@@ -151,23 +153,18 @@ PATH_NUMBERS = [
     "1e-320",
     "x",
 ]
-QUERY = {
-    **dict.fromkeys(["minZ", "maxZ", "minX", "maxX", "minY", "maxY", "scale", "x", "y", "z"], 1),
-    **dict.fromkeys(["width", "height", "minIntensity", "maxIntensity"], 1),
-    **dict.fromkeys(["deriveData", "convertToGray", "excludeMask", "excludeAllTransforms"], "true"),
-    **dict.fromkeys(["normalizeForMatching", "skipTransforms", "excludeMatchDetails"], "True"),
-    **dict.fromkeys(["maxTileSpecsToRender", "widthFactor", "heightFactor"], 0),
-    **dict.fromkeys(["filter", "fillWithNoise", "boundingBoxesOnly"], "true"),
-    "channels": "c",
-    "filterListName": "default",
-    "toOwner": "o",
+RIGHT = {
     "matchPattern": "^a|b",
     "format": "SCHEFFER",
     "groupId": "g",
+    "toOwner": "o",
     "toProject": "p",
     "mergeCollection": "m",
+    "channels": "c",
+    "filterListName": "default",
     "excludeTransformsAfterLast": "lens",
 }
+BY_TYPE = {"boolean": "True", "number": "1", "integer": "1", "array": "1", "string": "x"}
 PATTERNS = ["(", "^(a+)+$", "[", "a{9999999999}", "(?i)A", "\\", "é"]
 
 
@@ -187,7 +184,8 @@ def request(rng: Random, rules: list[Rule], bodies: dict[str, Any]) -> Request:
     method = rng.choice(sorted((rule.methods or set()) - {"OPTIONS", "HEAD"}))
     parts = [_part(rng, rule, is_name, text) for is_name, text in rule._trace[1:]]
     path = "".join(parts)
-    return Request(method, path, _query(rng), None if method == "GET" else _body(rng, path, bodies))
+    query = _query(rng, openapi.query(method, openapi.described(rule)[0]))
+    return Request(method, path, query, None if method == "GET" else _body(rng, path, bodies))
 
 
 def _part(rng: Random, rule: Rule, is_name: bool, text: str) -> str:
@@ -208,11 +206,13 @@ def _part(rng: Random, rule: Rule, is_name: bool, text: str) -> str:
     return quote(right if rng.random() < 0.95 else rng.choice(SEGMENTS), safe="")
 
 
-def _query(rng: Random) -> str:
+def _query(rng: Random, known: dict[str, Any]) -> str:
+    """Return some of what the operation's description says that it reads, right and wrong."""
     out = []
-    for name in rng.sample(sorted(QUERY), rng.choice([0, 0, 1, 1, 2, 3])):
+    for name in rng.sample(sorted(known), min(len(known), rng.choice([0, 0, 1, 1, 2, 3]))):
         wrong = PATTERNS if name == "matchPattern" else [*PATH_NUMBERS, "", "é\0"]
-        out.append((name, QUERY[name] if rng.random() < 0.5 else rng.choice(wrong)))
+        right = RIGHT.get(name, BY_TYPE[known[name]["type"]])
+        out.append((name, right if rng.random() < 0.5 else rng.choice(wrong)))
     return urlencode(out)
 
 

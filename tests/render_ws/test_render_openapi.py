@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from scripts.render_ws import app, openapi
+from scripts.render_ws import operations as operations_table
 from scripts.render_ws.web import ROOT
 
+ROOT_FOLDER = Path(__file__).resolve().parents[2]
 SOURCES = sorted(Path(openapi.__file__).parent.glob("*_routes.py"))
 READ = re.compile(
     r"""(?:\bnumber|\bnumbers|\bflag|\bwhole|args\.get|args\.getlist)\(\s*["'](\w+)["']"""
@@ -92,9 +94,42 @@ def test_references_lead_somewhere(document):
     assert set(_references(document)) <= known
 
 
-@pytest.mark.parametrize("path", ["/openapi.json", "/swagger.json", "/render-ws/swagger.json"])
+@pytest.mark.parametrize("path", ["/openapi.json", "/render-ws/openapi.json"])
 def test_it_is_served(tmp_path, path):
     from werkzeug.test import Client
 
     answer = Client(app.create_app(tmp_path / "r.db")).get(path)
     assert answer.json == openapi.document()
+
+
+@pytest.mark.parametrize("path", ["/swagger.json", "/render-ws/swagger.json"])
+def test_neuroglancer_finds_what_it_may_ask_of_pictures(tmp_path, path):
+    from werkzeug.test import Client
+
+    paths = Client(app.create_app(tmp_path / "r.db")).get(path).json["paths"]
+    (box,) = [each for each in paths if each.startswith("/v1/") and each.endswith("/raw-image")]
+    optional = {p["name"] for p in paths[box]["get"]["parameters"] if not p["required"]}
+    assert {"minIntensity", "maxIntensity", "filter", "channels"} <= optional
+
+
+def test_the_documents_table_is_that_of_the_routes():
+    """To mend it: python -m scripts.render_ws operations, between the two lines."""
+    text = (ROOT_FOLDER / "docs/render-ws.md").read_text()
+    found = text.partition("<!-- operations -->\n")[2].partition("<!-- end of operations -->")[0]
+    assert found.strip().splitlines() == list(operations_table.table())
+
+
+def test_each_difference_is_one_of_an_operation(operations):
+    """A pattern that fits no path any more says nothing."""
+    whole = [f"{method.upper()} {path.removeprefix(ROOT)}" for method, path in operations]
+    unused = [
+        pattern
+        for pattern, _ in operations_table.DIFFERS
+        if not any(re.fullmatch(pattern, each) for each in whole)
+    ]
+    assert unused == []
+
+
+def test_what_is_absent_is_no_route(operations):
+    there = {path.removeprefix(f"{ROOT}/") for _, path in operations}
+    assert there.isdisjoint(operations_table.ABSENT)

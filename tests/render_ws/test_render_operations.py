@@ -109,3 +109,10 @@ def test_saved_affines_are_those_of_the_class(stack):
     (spec,) = value(stack.get("tile/a"))["transforms"]["specList"]
     assert spec["className"] == AFFINE
     made(stack.put("state/COMPLETE"))
+
+
+@pytest.mark.parametrize("factor", ["1.7e308", "-1.7e308", "1e12"])
+def test_a_neighbourhood_beyond_all_numbers_is_refused(stack, factor):
+    stack.filled(tile("a"))
+    path = "tile/a/withNeighbors/render-parameters"
+    assert "32 bits" in fault(stack.get(path, heightFactor=factor), 400)
