@@ -22,25 +22,41 @@ Everything is banded: time and memory grow with the number of layers.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import fft
 from scipy.linalg import cho_solve_banded, cholesky_banded, eigh, null_space
 from scipy.signal import lfilter
 
 from scripts.lib.arrays import Array, Bool
 
 _LEAST_CHANCE = 1e-300  # float64 has hardly less, and its log must be a number
-CHANCE = 0.01  # changes that an even stack would show so seldom are believed
 _SCALES = (0.5, 1.0, 2.0, 4.0, 8.0)  # layers, tried for true changes
 _STRENGTHS = np.exp(np.linspace(np.log(0.02), np.log(1.0), 14))  # sd of log thickness, tried
 _DRAWS = 250  # stacks, twice; the chance of one in a hundred is then known to half of it
 _SIMULATED = 400  # steps; in longer stacks the asymptotic distribution holds
-_WORSE = 1.05  # rms of z, of that of nominal z: a correction that ends above it does harm
-_RISK = 0.05  # chance of harm that is taken
-_PARTS = tuple(np.linspace(1, 0.02, 50).tolist())  # of the correction, tried in turn
+_PARTS = tuple(np.linspace(1, 0.1, 10).tolist())  # of all waves, tried
+_SLOW = (0.0, 0.01, 0.02, 0.03, 0.05, 0.1)  # share of all waves, from the slowest on, ...
+_HELD = (0.75, 0.5, 0.25, 0.0)  # ... and what is kept of these
 _TINY = 1e-6  # variance of the log of thickness; no step is known better
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When changes are believed, and how much of them (section ``zcorr`` of the config)."""
+
+    change_chance: float = 0.01  # that an even stack shows such changes
+    harm_ratio: float = 1.05  # rms of z over that of nominal z: what ends above it is harmed
+    harm_chance: float = 0.05  # of that, which is taken
+    lost_slice_ratio: float = 1.5  # of the layers around; one lost slice makes 2
+    lost_slice_share: float = 0.01  # of layers that follow a lost slice
+
+
+LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -108,7 +124,9 @@ class ChangeModel:
         return -2 * math.log(self.chance) + 0.0
 
 
-def posterior(log: Array, known: Bool, error: StepError) -> tuple[Array, ChangeModel]:
+def posterior(
+    log: Array, known: Bool, error: StepError, limits: Limits = LIMITS
+) -> tuple[Array, ChangeModel]:
     """Estimate the true changes of thickness.
 
     Parameters
@@ -119,6 +137,8 @@ def posterior(log: Array, known: Bool, error: StepError) -> tuple[Array, ChangeM
         (n,) False where nothing was measured; the value there has no meaning.
     error
         Their error.
+    limits
+        When changes are believed.
 
     Returns
     -------
@@ -136,32 +156,53 @@ def posterior(log: Array, known: Bool, error: StepError) -> tuple[Array, ChangeM
     base = none.log_likelihood(values)[0]
     best, ratio = _most_likely(values, known, error, base)
     chance = max(_chance(ratio, known, error), _LEAST_CHANCE)
-    if chance >= CHANCE:
+    if chance >= limits.change_chance:
         return np.zeros_like(log), ChangeModel(0.0, best.scale_layers, chance, usual)
-    kept = _without_harm(_Gaussian.of(known, error, best), values, known, error, best)
+    model = _Gaussian.of(known, error, best)
+    kept = _without_harm(model, values, known, error, best, limits)
     return kept, ChangeModel(math.sqrt(best.variance), best.scale_layers, chance, usual)
 
 
 def _without_harm(
-    model: _Gaussian, values: Array, known: Bool, error: StepError, change: Process
+    model: _Gaussian, values: Array, known: Bool, error: StepError, change: Process, limits: Limits
 ) -> Array:
-    """(n,) as much of the posterior mean as hardly ever is worse than nominal z."""
+    """(n,) what of the posterior mean brings layers nearest, and hardly ever harms.
+
+    Slow waves add up to most of the shift and are least known. So of all ways to hold the slowest
+    waves of thickness back and scale the rest down that hardly ever do harm, it is the one that
+    leaves least.
+    """
     kept = model.change(values)
     if len(known) > _SIMULATED:
         return kept[:, 0]
     # drawn given the data: what another stack is off its own posterior mean (Matheron's rule)
     other, seen = _draw(error, change)
-    true = kept + other - model.change(seen * known[:, None])
+    true = np.exp(kept + other - model.change(seen * known[:, None]))
+    true /= true.mean(axis=0)
     nominal = _off(true)
-    for part in _PARTS:
-        if np.mean(_off(true - part * kept) > _WORSE * nominal) <= _RISK:
-            return np.asarray(part * kept[:, 0])
-    return np.zeros(len(known))
+    best, least = np.ones(len(known)), 1.0
+    for thickness in _candidates(np.exp(kept[:, 0])):
+        left = _off(true - thickness[:, None]) / nominal
+        square = float(np.mean(left**2))
+        if square < least and np.mean(left > limits.harm_ratio) <= limits.harm_chance:
+            best, least = thickness, square
+    return np.log(best)
 
 
-def _off(log: Array) -> Array:
-    """(k,) rms of z from the best line, of (n, k) logs of thickness, small ones."""
-    z = np.vstack([np.zeros(log.shape[1]), np.cumsum(log, axis=0)])
+def _candidates(thickness: Array) -> Iterator[Array]:
+    """Yield (n,) thicknesses, their slowest waves held back and the rest scaled down."""
+    mean, n = float(thickness.mean()), len(thickness)
+    waves = fft.dct(thickness / mean - 1, norm="ortho")
+    for slowest in sorted({round(n * share) for share in _SLOW}):
+        for held, part in itertools.product(_HELD if slowest else (1.0,), _PARTS):
+            some = part * waves
+            some[1 : 1 + slowest] *= held
+            yield np.maximum(1 + fft.idct(some, norm="ortho"), thickness.min() / mean)
+
+
+def _off(thickness: Array) -> Array:
+    """(k,) rms of z from the best line, of (n, k) thicknesses, or of what they are off."""
+    z = np.vstack([np.zeros(thickness.shape[1]), np.cumsum(thickness, axis=0)])
     at = np.arange(len(z)) - (len(z) - 1) / 2
     z -= z.mean(axis=0) + np.outer(at, at @ z / (at @ at))
     return np.asarray(np.sqrt(np.mean(z**2, axis=0)))

@@ -10,6 +10,7 @@ import numpy as np
 
 from scripts.lib.arrays import Array, Bool
 from scripts.zcorr import decay, inference, misalignment, sampling, thickness
+from scripts.zcorr.changes import Limits
 from scripts.zcorr.inference import Options
 from scripts.zcorr.measured import Measured
 
@@ -89,7 +90,8 @@ def isotropic(found: Measured, zcorr: Mapping[str, Any]) -> Result:
     floor = (zcorr["isotropy_error"], zcorr["isotropy_error_layers"])
     error = sampling.step_error(each, fit, curve.anisotropy, found.band_share[:, 0], floor)
     known = thickness.spanned(distance, trust)
-    steps, lost, model = thickness.believed(np.diff(fit.z), known, error)
+    limits = Limits(**{name: zcorr[name] for name in Limits.__annotations__})
+    steps, lost, model = thickness.believed(np.diff(fit.z), known, error, limits)
     z = np.concatenate([[0.0], np.cumsum(steps)])
     options = Options.of(zcorr)
     z = inference.bounded(z, np.flatnonzero(found.present), options)

@@ -23,13 +23,11 @@ from scipy.ndimage import median_filter
 from scripts.lib.arrays import Array, Bool
 from scripts.lib.numerics import robust
 from scripts.zcorr import changes
-from scripts.zcorr.changes import StepError
+from scripts.zcorr.changes import LIMITS, Limits, StepError
 
 _ROUNDS = 8  # of re-weighting; weights change by less than a percent afterwards
 _CAUCHY = 2.385  # standard deviations; 95 % efficient for Gaussian errors
 _SLACK = 1e-4  # weight of "one layer thick" beside measured distances: decides where nothing else
-_LOST_RATIO = 1.5  # of the layers around; one lost slice makes 2
-_LOST_SHARE = 0.01  # of layers that follow a lost slice; a third or three times of it: the same
 _AROUND = 9  # layers; the running median that a lost slice is seen against
 _LEAST_DEVIATION = 1e-3  # layers; no real distance is known better
 _LEAST_SHARE = 1e-2  # of the median variance; one pair must not decide alone
@@ -195,7 +193,9 @@ def fit(
     return np.asarray(solveh_banded(band, right, lower=True))
 
 
-def believed(step: Array, known: Bool, error: StepError) -> tuple[Array, Bool, changes.ChangeModel]:
+def believed(
+    step: Array, known: Bool, error: StepError, limits: Limits = LIMITS
+) -> tuple[Array, Bool, changes.ChangeModel]:
     """Estimate thicknesses from measured ones: posterior mean of their logarithms.
 
     Parameters
@@ -206,6 +206,8 @@ def believed(step: Array, known: Bool, error: StepError) -> tuple[Array, Bool, c
         (n - 1,) False where it rests on nothing (missing or untrusted layers).
     error
         Of their logarithms.
+    limits
+        When changes are believed, and gaps are lost slices.
 
     Returns
     -------
@@ -224,13 +226,14 @@ def believed(step: Array, known: Bool, error: StepError) -> tuple[Array, Bool, c
     jump = log - usual
     # how far one layer may be off: the error of a distance, relative to those around
     spread = np.maximum(robust.deviation(jump, 0.0), error.sd * np.exp(jump))
-    lost = known & (jump > np.log(_LOST_RATIO)) & (_lost_odds(jump, spread, error.freedom) > 1)
-    kept, model = changes.posterior(np.where(lost, usual, log), known, error)
+    odds = _lost_odds(jump, spread, error.freedom) * limits.lost_slice_share
+    lost = known & (jump > np.log(limits.lost_slice_ratio)) & (odds > 1)
+    kept, model = changes.posterior(np.where(lost, usual, log), known, error, limits)
     return np.exp(kept + np.where(lost, jump, 0.0)), lost, model
 
 
 def _lost_odds(jump: Array, spread: Array, freedom: float) -> Array:
-    """Odds that a gap is two layers rather than one, from the log of its ratio to those around.
+    """Likelihood that a gap is two layers over that of one, from the log of its ratio to others.
 
     The log of one layer is Student-t of scale `spread`, which so many degrees of freedom tell; two
     of them are twice as thick, of half that variance.
@@ -243,7 +246,7 @@ def _lost_odds(jump: Array, spread: Array, freedom: float) -> Array:
     one = _log_density(jump, spread)
     # what is wider than two layers is no more likely one of them
     two = _log_density(np.minimum(jump - np.log(2), 0.0), spread / np.sqrt(2))
-    return np.asarray(np.exp(np.clip(two - one + np.log(_LOST_SHARE), -50, 50)))
+    return np.asarray(np.exp(np.clip(two - one, -50, 50)))
 
 
 def _bridged(values: Array, known: Bool) -> Array:

@@ -20,7 +20,7 @@ def seen(layers, monkeypatch):
     """Return what was measured of the steps, and the error that it is given."""
     kept = {}
 
-    def _keep(step, known, error):
+    def _keep(step, known, error, limits):
         kept.update(step=step, known=known, error=error)
         return np.ones(len(step)), np.zeros(len(step), bool), changes.ChangeModel(0, 1, 1, 0)
 

@@ -1,6 +1,7 @@
 """The jobs of the stage, on a stack of the embedded service."""
 
 import html
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.records import TileSet
 from scripts.zcorr import check_thickness, correlate_layers, infer_z
+from scripts.zcorr.changes import Limits
 from tests.export.synthetic import RENDER, publish
 
 ZCORR = {
     "inference": "isotropic",
     "isotropy_error": 0.08,
     "isotropy_error_layers": 3,
+    **asdict(Limits()),
     "window_px": 512,
     "windows": 16,
     "region_px": 40,
