@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.lib import files, flow, yaml_files
+from scripts.lib import files, yaml_files
 from scripts.lib.arrays import Array
 from scripts.lib.job import UserError
 from scripts.lib.pages import pictures as shapes
@@ -93,10 +93,8 @@ def read(config: Path) -> Volume:
     """
     try:
         content = yaml_files.read(config)
-        resolved, name = flow.resolved(ROOT, content["work_dir"]), str(content["volume"])
-        if resolved is None:
-            raise UserError(f"{config}: work_dir: expected a folder, found null")
-        folder = Path(resolved)
+        folder = ROOT / Path(content["work_dir"]).expanduser()
+        name = str(content["volume"])
     except (UserError, KeyError, TypeError) as error:
         text = f"its config cannot be read: {_one_line(error)}"
         return Volume(config.stem, config, verdict=NOT_GOOD, waits=text)
