@@ -5,6 +5,9 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+report: "docs/captions/workflow.rst"
+
+
 OF_THE_DEMO = ""
 # the demo volume, unless --configfile names another; never both, so that nothing of it leaks into yours
 if "volume" not in config:
@@ -166,8 +169,8 @@ onstart:
 
 
 onsuccess:
-    CONSOLE.succeeded()
+    CONSOLE.succeeded(config)
 
 
 onerror:
-    CONSOLE.failed(log)
+    CONSOLE.failed(log, config)

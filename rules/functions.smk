@@ -11,6 +11,22 @@ from scripts.match import presets
 from scripts.transfer import doctor as examination
 from scripts.transfer import state
 
+CATEGORIES = {
+    "The volume": ["volume", "section"],
+    "Stages": ["ingest", "metadata", "review", "solve", "thickness"],
+    "Tables": ["quarantine", "match", "edges", "worst"],
+}
+
+
+def in_report(path, about):
+    """Output that Snakemake's own report shows, with the caption docs/captions/<about>.rst."""
+    return report(
+        path,
+        caption=str(ROOT / "docs" / "captions" / f"{about}.rst"),
+        category=next(name for name, each in CATEGORIES.items() if about in each),
+        labels={"shows": about},
+    )
+
 
 def examine_before_start():
     """Stop before the first job, with all findings, when one of them is an error."""

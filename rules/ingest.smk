@@ -82,7 +82,7 @@ rule check_layers:
         headers="ingest/headers.tsv",
     output:
         problems="ingest/problems.tsv",
-        page="ingest/validation.html",
+        page=in_report("ingest/validation.html", "ingest"),
         restarts="ingest/restarts.tsv",
     log:
         "logs/check_layers/layers.log",

@@ -93,7 +93,7 @@ rule close_matches:
         wide="match/wide/results.tsv.gz",
     output:
         receipt=f"matches/{COLLECTION}.json",
-        summary="match/summary.tsv",
+        summary=in_report("match/summary.tsv", "match"),
     log:
         "logs/close_matches/close.log",
     benchmark:

@@ -5,7 +5,7 @@ rule plot_metadata:
     input:
         "ingest/layers.tsv",
     output:
-        page="ingest/metadata.html",
+        page=in_report("ingest/metadata.html", "metadata"),
         summary="ingest/metadata.json",
         cache=update("ingest/metadata.npz"),  # read first: only new files are opened
     log:

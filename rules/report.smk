@@ -48,7 +48,8 @@ rule make_report:
         quality="zcorr/qc.json",
         volume="export/volume.json",
     output:
-        page="report/index.html",
+        page=in_report("report/index.html", "volume"),
+        picture=in_report("report/section.png", "section"),
         summary="report/summary.json",
         issue="report/issue.md",
     log:

@@ -167,7 +167,7 @@ rule review_connectivity:
     output:
         clusters="review/clusters.json",
         tiles="review/tiles.tsv",
-        edges="review/edges.tsv",
+        edges=in_report("review/edges.tsv", "edges"),
         patches="review/patches.tsv",
         bridges="review/bridges.tsv",
         statistics="review/statistics.tsv",
@@ -208,7 +208,7 @@ rule review_page:
         summary="match/summary.tsv",
         layers="ingest/layers.tsv",
     output:
-        page="review/index.html",
+        page=in_report("review/index.html", "review"),
         pictures="review/pictures.json",
     log:
         "logs/review_page/page.log",

@@ -48,7 +48,7 @@ rule solve_transforms:
         tiles="solve/tiles.tsv",
         layers="solve/layers.tsv",
         pairs="solve/pairs.tsv.gz",
-        worst_pairs="solve/worst_pairs.tsv",
+        worst_pairs=in_report("solve/worst_pairs.tsv", "worst"),
         figures="solve/solve.json",
     log:
         "logs/solve_transforms/solve.log",
@@ -168,7 +168,7 @@ rule picture_solve:
         worst="solve/worst_pairs.tsv",
         figures="solve/solve.json",
     output:
-        page="solve/solve.html",
+        page=in_report("solve/solve.html", "solve"),
         pictures="solve/pictures.json",
     log:
         "logs/picture_solve/page.log",

@@ -141,7 +141,7 @@ rule close_transfer:
         copied="transfer/copied.tsv" if SCOPE else [],
     output:
         layers="transfer/layers.tsv",
-        quarantine="transfer/quarantine.tsv",
+        quarantine=in_report("transfer/quarantine.tsv", "quarantine"),
     log:
         "logs/close_transfer/layers.log",
     benchmark:

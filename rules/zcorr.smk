@@ -45,7 +45,7 @@ rule infer_z:
     output:
         coordinates="zcorr/coordinates.txt",
         report="zcorr/qc.json",
-        page="zcorr/thickness.html",
+        page=in_report("zcorr/thickness.html", "thickness"),
         proposals="zcorr/proposals.yaml",
         regions="zcorr/regions.npz",
     log:

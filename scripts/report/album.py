@@ -36,6 +36,7 @@ ALIGNED = {
 ACROSS = {"straighten", "intensity"}
 WITHIN = {"16bit", "destreak", "shading", "intensity", "background"}
 GAP_PX = 8
+WHITE = np.uint8(255)
 MATCH_GAP_PX = 12
 
 
@@ -120,6 +121,13 @@ def proposals(document: Sequence[Mapping[str, Any]] | None) -> list[Shown]:
 def overlays(document: Sequence[Mapping[str, Any]] | None) -> list[Shown]:
     """Return the worst pairs and layers of the solve, as they lie over one another."""
     return [Shown(**{**one, "title": f"large error · {one['title']}"}) for one in document or []]
+
+
+def before_and_after(drawn: Mapping[str, Sequence[Shown]]) -> bytes:
+    """Return the section before above that after, as PNG; one white pixel where none was drawn."""
+    cuts = [shapes.decode(one.uri) for one in drawn.get("solve", [])[:2]]
+    joined = shapes.joined(cuts, GAP_PX, axis=0) if len(cuts) == 2 else np.full((1, 1), WHITE)
+    return shapes.png(joined)
 
 
 def of_stages(documents: Mapping[str, Any], drawn: Album, met: Sequence[Shown] = ()) -> Album:

@@ -5,6 +5,7 @@ Inputs
     Snakemake's benchmark files; a ``truth.json`` when the acquisition is a simulated one.
 Outputs
     ``report/index.html``  one page, works without a network
+    ``report/section.png``  the same section before and after
     ``report/summary.json``  all figures, units in the names
     ``report/issue.md``  text for the tracking issue
 """
@@ -46,6 +47,7 @@ def main(
     rows, facts = page.cards(made.figures), places.facts(evidence, render, names)
     files.write_json(outputs["summary"], made.figures)
     files.write_text(outputs["issue"], issue.issue(made.figures, rows, made.findings, facts))
+    files.write_bytes(outputs["picture"], made.section)
     files.write_text(outputs["page"], made.page)
 
 

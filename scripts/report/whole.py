@@ -36,6 +36,7 @@ class Report:
     figures: Mapping[str, Any]
     findings: Sequence[Finding]
     page: str
+    section: bytes  # PNG: the same section before and after
 
 
 def report(
@@ -85,7 +86,7 @@ def report(
         first=first,
         here=page.SO_FAR if so_far else page.HERE,
     )
-    return Report(figures, found, text)
+    return Report(figures, found, text, album.before_and_after(drawn))
 
 
 def _drawn(

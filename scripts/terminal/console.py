@@ -6,12 +6,12 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scripts.lib import commands
-from scripts.terminal import dry_run, ending
+from scripts.terminal import dry_run, ending, notify
 from scripts.terminal.failures import without_header
 from scripts.terminal.handler import Terminal
 from scripts.terminal.progress import WEIGHTS, Progress
@@ -64,22 +64,44 @@ class Console:
         last = [STAGES.index(each) for each in targets if each in STAGES]
         self._progress.until = "report" if "all" in targets else STAGES[max(last)] if last else None
 
-    def succeeded(self) -> None:
-        """Write the last lines of a run that went well."""
-        if self._terminal:
-            targets = sorted(self._workflow.dag_settings.targets)
-            self._terminal.succeeded(ending.lines(Path.cwd(), targets))
+    def succeeded(self, config: Mapping[str, Any]) -> None:
+        """Write the last lines of a run that went well, and send them where the config says.
 
-    def failed(self, logs: Sequence[str]) -> None:
-        """Write the last message of a run that failed.
+        Parameters
+        ----------
+        config
+            Of the volume, with its defaults.
+        """
+        targets = sorted(self._workflow.dag_settings.targets)
+        lines = ending.lines(Path.cwd(), targets)
+        if self._terminal:
+            self._terminal.succeeded(lines)
+        self._tell(notify.Message(config["volume"], notify.FINISHED, lines), config)
+
+    def failed(self, logs: Sequence[str], config: Mapping[str, Any]) -> None:
+        """Write the last message of a run that failed, and send it where the config says.
 
         Parameters
         ----------
         logs
             Snakemake's own logs of the run.
+        config
+            Of the volume, with its defaults.
         """
+        log = logs[0] if logs else ""
+        rules: set[str] = set()
+        lines = [f"all that ran: {log}"]
         if self._terminal:
-            self._terminal.failed(Path.cwd(), logs[0] if logs else "")
+            lines, rules = self._terminal.failed(Path.cwd(), log), self._terminal.rules_failed
+            if self._terminal.stopped:
+                return  # whoever stopped it knows
+        self._tell(notify.Message(config["volume"], notify.event_of(rules), lines), config)
+
+    def _tell(self, message: notify.Message, config: Mapping[str, Any]) -> None:
+        """Send a message of the run itself, not of the part of it that runs inside a job."""
+        if self._workflow.is_main_process:
+            for remark in notify.send(message, config["notify"]):
+                print(remark, file=sys.stderr)
 
     def _planned(self) -> Counter[str]:
         jobs = self._workflow.dag.needrun_jobs(exclude_finished=False)

@@ -175,7 +175,29 @@ class Terminal(logging.Handler):
         line = f"{time.strftime('%H:%M:%S')} {share}  {stage:<9} {job.name:<36} {count:<14} {left}"
         return line.rstrip()
 
-    def failed(self, folder: Path, log: str) -> None:
+    @property
+    def rules_failed(self) -> set[str]:
+        """Return the rules whose last attempt failed.
+
+        Returns
+        -------
+        set of str
+            Names.
+        """
+        return {each.rule for each in self._failed.values()}
+
+    @property
+    def stopped(self) -> bool:
+        """Tell whether a person stopped the run.
+
+        Returns
+        -------
+        bool
+            True after an interrupt.
+        """
+        return self._stopped
+
+    def failed(self, folder: Path, log: str) -> list[str]:
         """Write the last message of a run that failed; nothing is written after it.
 
         Parameters
@@ -184,12 +206,18 @@ class Terminal(logging.Handler):
             Working directory.
         log
             Snakemake's log of the run.
+
+        Returns
+        -------
+        list of str
+            Its lines.
         """
         if self._stopped:
             lines = ["Stopped as asked. The same command goes on from here."]
         else:
             lines = told(list(self._failed.values()), folder) + self._other_errors()
         self._end(lines, _YELLOW if self._stopped else _RED, log)
+        return lines
 
     def succeeded(self, lines: list[str]) -> None:
         """Write the last lines of a run that went well; nothing is written after them.

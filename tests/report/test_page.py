@@ -1,3 +1,4 @@
+import base64
 import re
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from scripts.lib import files
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.job import UserError
+from scripts.lib.pages import pictures as shapes
 from scripts.lib.pages import plots as lib_plots
 from scripts.lib.pages.plots import embed
 from scripts.lib.verdicts import NOT_GOOD
@@ -242,7 +244,7 @@ def test_the_job_writes_page_summary_and_issue(run, acquisition, inside, monkeyp
     root, service, _ = run
     monkeypatch.setattr(make_report, "RenderClient", lambda *_: service)
     inside(root)
-    outputs = {name: str(tmp_path / name) for name in ("page", "summary", "issue")}
+    outputs = {name: str(tmp_path / name) for name in ("page", "picture", "summary", "issue")}
     job = {
         "results": RESULTS,
         "receipts": [],
@@ -262,3 +264,6 @@ def test_the_job_writes_page_summary_and_issue(run, acquisition, inside, monkeyp
     text = (tmp_path / "page").read_text()
     assert '<a href="#zcorr">zcorr: z 11: correlation with next 0.716 is below 0.75</a>' in text
     assert str(root / "demo.n5") in text
+    picture = (tmp_path / "picture").read_bytes()
+    shape = shapes.decode(f"data:,{base64.b64encode(picture).decode()}").shape
+    assert shape[0] == 2 * 12 + album.GAP_PX  # layers, before and after

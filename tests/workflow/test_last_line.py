@@ -30,8 +30,10 @@ rule work:
     resources: mem_mb=700
     script: "work.py"
 onstart: CONSOLE.start()
-onsuccess: CONSOLE.succeeded()
-onerror: CONSOLE.failed(log)
+OF_IT = {{"volume": "small", "notify": {{"events": ["finished", "failed", "gate"], "email": None,
+          "webhook": None, "timeout_s": 20, "command": config.get("command")}}}}
+onsuccess: CONSOLE.succeeded(OF_IT)
+onerror: CONSOLE.failed(log, OF_IT)
 """
 SCRIPT = """
 from pathlib import Path
@@ -193,3 +195,29 @@ def test_a_work_dir_that_cannot_be_made_is_named(new_volume, tmp_path):
     lines = ended(volume.snakemake("--config", f"work_dir={tmp_path}/file/work"))
     assert "work_dir: cannot write" in lines[0]
     assert str(tmp_path) in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("does", "event", "said"),
+    [
+        ("raise UserError('tile 0-1 is torn')", "failed", "tile 0-1 is torn"),
+        ("Path(str(snakemake.output)).touch()", "finished", "small is finished"),
+    ],
+    ids=["failed", "finished"],
+)
+def test_the_end_of_a_run_is_told_where_the_config_says(tmp_path, does, event, said):
+    small = Small(tmp_path, does)
+    # 3 jobs: one message for the run, none of the jobs
+    small.run("--keep-going", "--config", "jobs=3", "command='(echo \"$EVENT\"; cat) >> told'")
+    lines = (tmp_path / "told").read_text().splitlines()
+    assert lines[0] == event
+    assert lines.count(event) == 1
+    assert any(said in line for line in lines)
+
+
+def test_a_message_that_cannot_be_sent_changes_no_status(tmp_path):
+    done = Small(tmp_path, "Path(str(snakemake.output)).touch()").run(
+        "--config", "command='exit 3'"
+    )
+    assert done.returncode == 0
+    assert "notify.command: the message was not sent (it ended with status 3)" in done.stdout

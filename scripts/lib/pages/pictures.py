@@ -104,6 +104,40 @@ def encode(canvas: Bytes, form: str = "PNG") -> str:
     return f"data:image/{form.lower()};base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
+def decode(uri: str) -> Bytes:
+    """Return the grey levels of a picture, white where it is transparent.
+
+    Parameters
+    ----------
+    uri
+        As `encode` makes it.
+
+    Returns
+    -------
+    ndarray of uint8
+        (h, w).
+    """
+    image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("LA")
+    levels, opacity = np.moveaxis(np.asarray(image), 2, 0)
+    return np.where(opacity > 0, levels, 255).astype(np.uint8)
+
+
+def png(canvas: Bytes) -> bytes:
+    """Return a picture as the bytes of a PNG file.
+
+    Parameters
+    ----------
+    canvas
+        As of `shown`.
+
+    Returns
+    -------
+    bytes
+        The file.
+    """
+    return base64.b64decode(encode(canvas).partition(",")[2])
+
+
 def limits(values: Iterable[Values], low: float, high: float) -> tuple[float, float]:
     """Compute the grey values to show as black and white.
 
