@@ -11,7 +11,8 @@
 """
 
 import dataclasses
-import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from scripts.lib.service.records import Leaf
 from scripts.lib.transforms import AFFINE, affine_data
 from tests.bad_volumes import cases, matched, spoil
 from tests.bad_volumes.finished import SMALL, Finished, affine_of
-from tests.benchmarks.conftest import ROOT
+from tests.benchmarks.conftest import ROOT, code_of
 
 SPOILT = {True: 200, False: 1}
 GOOD = {True: 50, False: 1}
@@ -38,26 +39,29 @@ def settings(bench, seed):
     return dataclasses.replace(SMALL, layers=10, restart_layer=seed % 10, seed=100 + seed)
 
 
-def log(bench, name, lines):
-    """Keep what was found of each volume beside the figures."""
-    if bench.measuring:
-        path = ROOT / "build/bench" / f"trust_{name}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+def code():
+    """What the results of a volume depend on."""
+    names = ("bad_volumes/finished", "bad_volumes/spoil", "bad_volumes/matched")
+    more = ("report/fabricate", "report/conftest", "benchmarks/test_bench_trust")
+    return code_of(*(f"tests/{name}.py" for name in (*names, *more)))
+
+
+def spoilt(volume, seed):
+    """What is said of a volume that is spoilt: one line of the file of all."""
+    made = spoil.spoil(volume, seed)
+    verdict = volume.judged(made.state)[0]["verdict"]
+    must = made.moved_px is None or made.moved_px > spoil.LEAST_PX
+    fault = spoil.fault(made, verdict["reasons"])
+    line = [made.kind, made.what, made.moved_px, bool(must), verdict["state"], fault]
+    return [*line, *verdict["reasons"][:2]]
 
 
 def test_what_is_spoilt_is_told(bench, tmp_path):
     volume = Finished(tmp_path, dataclasses.replace(SMALL, seed=4) if bench.measuring else FEW)
-    found, must = [], 0
-    for seed in range(SPOILT[bench.measuring]):
-        spoilt = spoil.spoil(volume, seed)
-        verdict = volume.judged(spoilt.state)[0]["verdict"]
-        must += spoilt.moved_px is None or spoilt.moved_px > spoil.LEAST_PX
-        fault = spoil.fault(spoilt, verdict["reasons"])
-        line = [seed, spoilt.kind, spoilt.what, spoilt.moved_px, verdict["state"], fault]
-        found.append([*line, *verdict["reasons"][:1]])
-    log(bench, "spoilt", found)
+    seeds = range(SPOILT[bench.measuring])
+    found = list(bench.each("trust_spoilt", seeds, lambda seed: spoilt(volume, seed), code()))
     count = {kind: sum(line[5] == kind for line in found) for kind in ("silent", "elsewhere")}
+    must = sum(line[3] for line in found)
     beside = {"must_be_told": must, "spoilt": len(found), "elsewhere": count["elsewhere"]}
     bench.row("trust.silent_wrong", count["silent"], "volumes", better="lower", **beside)
     assert count == {"silent": 0, "elsewhere": 0}
@@ -80,29 +84,35 @@ def ratios(volume, state, figures):
     return {kind: told[kind]["rms_px"] / true[name] for kind, name in pairs}
 
 
+def left_in_peace(folder, settings, seed):
+    """What is said of a good volume, meter over truth, and this with its tiles moved."""
+    volume = Finished(folder, settings, matched.matched)
+    figures = volume.judged(volume.start)[0]
+    verdict, shaken = figures["verdict"], None
+    if seed % 4 == 0:
+        state = moved(volume, np.random.default_rng(seed), MOVED_PX[seed // 4 % 3])
+        shaken = ratios(volume, state, volume.judged(state)[0])
+    solved = ratios(volume, volume.start, figures)
+    return {"state": verdict["state"], "reasons": verdict["reasons"][:2], "solved": solved,
+            "moved": shaken}  # fmt: skip
+
+
 def test_what_is_right_is_left_in_peace_and_the_meter_agrees_with_the_truth(
     bench, tmp_path_factory
 ):
-    found, solved, shaken = [], [], []
-    for seed in range(GOOD[bench.measuring]):
-        folder = tmp_path_factory.mktemp("good")
-        volume = Finished(folder, settings(bench, seed), matched.matched)
-        figures = volume.judged(volume.start)[0]
-        verdict = figures["verdict"]
-        solved.append(ratios(volume, volume.start, figures))
-        found.append([seed, verdict["state"], *verdict["reasons"][:2], solved[-1]])
-        if seed % 4 == 0:
-            state = moved(volume, np.random.default_rng(seed), MOVED_PX[seed // 4 % 3])
-            shaken.append(ratios(volume, state, volume.judged(state)[0]))
-            found[-1].append(shaken[-1])
-    log(bench, "good", found)
-    alarms = sum(line[1] != "good" for line in found)
+    def work(seed):
+        with tempfile.TemporaryDirectory(dir=tmp_path_factory.mktemp("good")) as folder:
+            return left_in_peace(Path(folder), settings(bench, seed), seed)
+
+    found = list(bench.each("trust_good", range(GOOD[bench.measuring]), work, code()))
+    alarms = sum(one["state"] != "good" for one in found)
     bench.row("trust.false_alarms", alarms, "volumes", better="lower", good_volumes=len(found))
+    shaken = [one["moved"] for one in found if one["moved"]]
     far = [value for one in shaken for value in one.values()]
     worst = max(far, key=lambda value: abs(np.log(value)))
     beside = {"worst": worst, "volumes": len(shaken)}
     for kind in ("steps", "seams"):
-        beside[f"{kind}_as_solved"] = float(np.median([one[kind] for one in solved]))
+        beside[f"{kind}_as_solved"] = float(np.median([one["solved"][kind] for one in found]))
     bench.row("trust.meter_over_truth", float(np.median(far)), "times", better="lower", **beside)
     assert alarms == 0
     assert abs(worst - 1) < 0.2
