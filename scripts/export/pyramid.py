@@ -276,7 +276,7 @@ def build(
     """
     source = multiscale.open_level(plan.targets[0], level - 1)
     goals = [multiscale.open_level(target, level) for target in plan.targets]
-    done = {row["made_of"]: row for row in known}
+    done = {row["made_of"]: row for row in known if "made_of" in row}
     written = {_place(stored.region_of(row)) for row in there}
     for region in slabs.tasks(plan, level):
         if _place(region) in written or not _is_within(plan, level, region, within):

@@ -124,12 +124,31 @@ def config_file() -> str:
     str
         As it was typed; the demo's where none was.
     """
-    words = _remembered()
-    for at, word in enumerate(words):
+    return next(iter(config_files(_remembered())), "config/config.yaml")
+
+
+def config_files(argv: Sequence[str]) -> list[str]:
+    """Return the config files that arguments of Snakemake name.
+
+    Parameters
+    ----------
+    argv
+        Arguments that Snakemake was started with.
+
+    Returns
+    -------
+    list of str
+        As they were typed.
+    """
+    found, inside = [], False
+    for word in argv:
         option, equals, value = word.partition("=")
-        if option in _CONFIG:
-            return value if equals else words[at + 1]
-    return "config/config.yaml"
+        if word.startswith("-"):
+            inside = option in _CONFIG and not equals
+            found += [value] if option in _CONFIG and equals else []
+        elif inside:
+            found.append(word)
+    return found
 
 
 def _remembered() -> list[str]:

@@ -89,9 +89,11 @@ def _estimate(
     history: Sequence[Figures] | None, rules: Mapping[str, Figures]
 ) -> dict[str, Any] | None:
     """Compare the first estimate with what the jobs used that it was about."""
-    if not history:
+    needed = {"jobs_done", "core_hours", "rules"}  # a file of an earlier version may lack some
+    records = [each for each in history or () if needed <= each.keys()]
+    if not records:
         return None
-    first = min(history, key=lambda each: int(each["jobs_done"]))
+    first = min(records, key=lambda each: int(each["jobs_done"]))
     used = math.fsum(rules[name]["core_hours"] for name in first["rules"] if name in rules)
     return {
         "jobs_done": first["jobs_done"],

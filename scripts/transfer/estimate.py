@@ -153,6 +153,9 @@ def notes(table: Iterable[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+RECORDED = {"extent", "jobs_done", "rules", "core_hours", "peak_gb", "open"}  # keys of `record`
+
+
 def record(extent: Extent, table: Iterable[Mapping[str, Any]], peak_gb: float) -> dict[str, Any]:
     """Return what later estimates, and the report, compare with what was used.
 
@@ -227,9 +230,11 @@ def earlier(path: Path) -> list[Mapping[str, Any]]:
     Returns
     -------
     list of dict
-        Records, in order.
+        Records, in order, without those of another form that an earlier version left.
     """
-    return list(read_json(path)) if path.exists() else []
+    found = read_json(path) if path.exists() else []
+    records = found if isinstance(found, list) else []
+    return [each for each in records if isinstance(each, dict) and each.keys() >= RECORDED]
 
 
 def found(

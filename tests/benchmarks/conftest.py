@@ -96,7 +96,12 @@ def bench(request):
         "benchmark_enable"
     )
     terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-    table = Bench(measuring=measuring, say=terminal.write_line if terminal else print)
+
+    def say(line):
+        terminal.write_line(line)
+        terminal.flush()
+
+    table = Bench(measuring=measuring, say=say if terminal else print)
     yield table
     if measuring:
         path = ROOT / "build/bench" / f"{request.module.__name__.rpartition('_')[2]}.json"

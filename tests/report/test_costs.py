@@ -60,5 +60,11 @@ def test_the_estimate_is_held_against_the_jobs_it_was_about():
     assert "The estimate made before the run said 6.3 core-hours, its jobs used 7." in note
 
 
+def test_a_history_of_an_earlier_version_is_read_as_far_as_it_goes():
+    old, new = {"jobs_done": 0, "core_hours": 1.0}, {"jobs_done": 9, "core_hours": 7.0, "rules": []}
+    assert costs.figures(evidence([old]), {})["estimate"] is None
+    assert costs.figures(evidence([old, new]), {})["estimate"]["jobs_done"] == 9
+
+
 def test_without_an_estimate_there_is_no_word_of_one(figures):
     assert "estimate" not in costs.section(figures).note

@@ -1,5 +1,6 @@
 """Estimate: every rule has a rate, jobs and pairs are those of a run, measured rates count."""
 
+import json
 import re
 from pathlib import Path
 
@@ -234,3 +235,15 @@ def test_hdf5_files_that_are_there_tell_the_size_of_the_others(tmp_path):
     found = storage.kinds(TABLE, fan_out.units(size(), made), size(), made, tmp_path)
     raw = next(kept for kept in found if kept.kind == "raw_h5")
     assert (raw.now_gb, raw.whole_gb) == pytest.approx((3e-6, 1e-4))
+
+
+@pytest.mark.parametrize("left_out", sorted(estimate.RECORDED))
+def test_records_of_an_earlier_version_are_left_out(tmp_path, left_out):
+    path, whole = tmp_path / "history.json", dict.fromkeys(estimate.RECORDED)
+    old = {key: value for key, value in whole.items() if key != left_out}
+    path.write_text(json.dumps([old, whole]))
+    assert estimate.earlier(path) == [whole]
+
+
+def test_a_record_has_the_keys_that_a_later_estimate_reads():
+    assert estimate.record(size(), [], 1.0).keys() == estimate.RECORDED
