@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.lib.commands import again
 from scripts.lib.files import read_table, write_json, write_table
-from scripts.lib.job import job
+from scripts.lib.job import UserError, job
 from scripts.solve import layer_order, misalignment_summary
 from scripts.solve.misalignment import COLUMNS
 from scripts.solve.misalignment_summary import Known, Limits
@@ -42,6 +43,33 @@ def limits_of(section: Mapping[str, Any]) -> Limits:
     return Limits(section["look_px"], section["stop_px"], section["unconfirmed_pct"], order)
 
 
+def read_rows(part: str | Path) -> list[dict[str, str]]:
+    """Read the places of a chunk.
+
+    Parameters
+    ----------
+    part
+        ``solve/misalignment/{chunk}.tsv.gz``.
+
+    Returns
+    -------
+    list of dict
+        Rows of `COLUMNS`.
+
+    Raises
+    ------
+    UserError
+        When an older version wrote it.
+    """
+    rows = read_table(part)
+    if rows and (absent := [name for name in COLUMNS if name not in rows[0]]):
+        raise UserError(
+            f"{part} lacks {', '.join(absent)}, for an older version made it: make it again with"
+            f" {again('measure_misalignment', 'solve')}"
+        )
+    return rows
+
+
 def main(
     *,
     parts: Sequence[str | Path],
@@ -53,7 +81,7 @@ def main(
     section: Mapping[str, Any],
 ) -> None:
     """Join the chunks' places and judge them."""
-    rows = [row for part in parts for row in read_table(part)]
+    rows = [row for part in parts for row in read_rows(part)]
     ends = ((row["p_id"], row["q_id"]) for row in read_table(pairs) if float(row["weight"]) > 0)
     matched = frozenset((min(pair), max(pair)) for pair in ends)
     resin = frozenset(row["tile_id"] for row in read_table(tiles) if row.get("kind", "") == "resin")

@@ -39,7 +39,7 @@ ACROSS = ("dx_by_x_px", "dx_by_y_px", "dy_by_x_px", "dy_by_y_px")
 COLUMNS = (
     "kind", "z", "other_z", "p_id", "q_id", "p_cell", "q_cell", "x", "y",
     "dx_px", "dy_px", "px", "error_px", "square_px2", "used", "tried", "scale", "rms_error_px",
-    *ACROSS, "corner_error_px",
+    *ACROSS, "corner_error_px", "noise_px2",
     "alike", "alike_after", "alike_windows", "alike_gain", "alike_gain_error",
 )  # fmt: skip
 BAND_PX = (0.8, 4.0)  # sd of the two Gaussians: finer is noise, coarser is shading and charging
@@ -78,6 +78,7 @@ class Shift:
     # (2, 2) change of x, y (rows) over the width and the height (columns) of the place
     across: Array = field(default_factory=lambda: np.full((2, 2), np.nan))
     corner_error_px: float = math.nan  # standard error of the shift at a corner
+    noise_px2: float = math.nan  # what was taken off `square_px2`
     # (tried, 3) centre x, y of each window, world px, and how alike it is, -1 to 1; NaN = no peak
     alike: Array = field(default_factory=lambda: np.empty((0, 3)))
 
@@ -270,6 +271,7 @@ def _row(kind: str, p: Placed, q: Placed, place: Box, found: Shift) -> Row:
     across = zip(ACROSS, found.across.ravel().tolist(), strict=True)
     row |= {name: f"{value:.4f}" for name, value in across}
     row["corner_error_px"] = f"{found.corner_error_px:.4f}"
+    row["noise_px2"] = f"{found.noise_px2:.6f}"
     alike = found.alike[:, 2]
     row["alike"] = f"{np.nanmean(alike):.4f}" if np.isfinite(alike).any() else "nan"
     row |= dict.fromkeys(("alike_after", "alike_gain", "alike_gain_error"), "nan")
@@ -326,10 +328,11 @@ def _compare_at(first: Draw, second: Draw, place: Box, scale: float, settings: S
     alike = np.column_stack([centres, peaks[:, 2]])
     if not used.any():
         return replace(_nothing(len(centres), scale), alike=alike)
-    fit = fitted(centres[used], peaks[used, :2] / scale, len(centres), place, scale)
+    world = size[0] / scale, size[1] / scale
+    fit = fitted(centres[used], peaks[used, :2] / scale, world, len(centres), place, scale)
     return Shift(
         fit.mean_xy, fit.square_px2, fit.error_px, fit.used, len(centres), scale,
-        fit.rms_error_px, fit.across, fit.corner_error_px, alike,
+        fit.rms_error_px, fit.across, fit.corner_error_px, fit.noise_px2, alike,
     )  # fmt: skip
 
 

@@ -144,10 +144,8 @@ def _figures(rows: Sequence[Row], pixel_nm: float) -> Figures:
         return out | dict.fromkeys(("rms_px", "error_px", "rms_nm", "p95_px", "max_px"))
     # the error of fewer windows is not known, so it cannot be taken off
     sure = [row for row in known if int(row["used"]) >= LEAST_USED] or known
-    square, px = (_column(sure, name) for name in ("square_px2", "px"))
-    rms = math.sqrt(max(float(square.mean()), 0.0))
-    spread = float(square.std(ddof=1)) / math.sqrt(len(sure)) if len(sure) > 1 else math.nan
-    error = spread / (2 * rms) if rms > 0 else math.sqrt(spread) if spread == spread else None
+    square, noise, px = (_column(sure, name) for name in ("square_px2", "noise_px2", "px"))
+    rms, error = root(square, noise)
     return out | {
         "rms_px": rms,
         "error_px": error,
@@ -155,6 +153,38 @@ def _figures(rows: Sequence[Row], pixel_nm: float) -> Figures:
         "p95_px": float(np.percentile(px, 95)),
         "max_px": float(px.max()),
     }
+
+
+def root(square: Array, noise: Array) -> tuple[float, float | None]:
+    """Compute the root of mean squares less their noise, and its error.
+
+    Two things may be wrong: what the places happen to be, and what was taken off. That is right for
+    an alignment that knows nothing of these pixels. One that followed them (it was solved by
+    matches of the same tissue) took tissue and noise for shifts: then they are in the truth, not in
+    what is seen, and lie as far above the mean square as was taken off below it.
+
+    Parameters
+    ----------
+    square
+        (n,) mean square shift of each place less its noise, px².
+    noise
+        (n,) that noise, px².
+
+    Returns
+    -------
+    rms : float
+        Px.
+    error : float or None
+        Standard error, px; None of a single place.
+    """
+    mean, unseen = float(square.mean()), 2 * float(noise.mean())
+    rms = math.sqrt(max(mean, 0.0))
+    if len(square) < 2:
+        return rms, None
+    spread = float(square.std(ddof=1)) / math.sqrt(len(square))
+    chance = spread / (2 * rms) if rms > 0 else math.sqrt(spread)
+    followed = math.sqrt(max(mean + unseen, 0.0)) - rms
+    return rms, math.hypot(chance, max(followed, 0.0))
 
 
 def _column(rows: Iterable[Row], name: str) -> Array:

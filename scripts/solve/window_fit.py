@@ -2,7 +2,8 @@
 
 An affine where the windows cover the place, a turn and a scale where some lie apart, else a shift:
 the fit is the misalignment. What differs from window to window beyond it is tissue and noise, and
-gives the errors.
+gives the errors. Windows that overlap share pixels, so they err alike: by the share of the area
+that two of them have in common.
 """
 
 from __future__ import annotations
@@ -33,26 +34,31 @@ class Fit:
 
     ``mean_xy`` (2,) over the windows; ``across`` (2, 2) change of the shift x, y (rows) over the
     width and the height (columns) of the place, NaN where too few windows tell; ``square_px2``
-    mean square over the place, less what noise adds to it; standard errors of the mean, of the root
-    of that square, and of the shift at a corner. ``used`` windows.
+    mean square over the place, less ``noise_px2``, what tissue and noise add to it; standard errors
+    of the mean, of the root of that square, and of the shift at a corner. ``used`` windows.
     """
 
     mean_xy: Array
     across: Array
     square_px2: float
+    noise_px2: float
     error_px: float
     rms_error_px: float
     corner_error_px: float
     used: int
 
 
-def fitted(at: Array, shifts: Array, tried: int, place: Box, scale: float) -> Fit:
+def fitted(
+    at: Array, shifts: Array, size: tuple[float, float], tried: int, place: Box, scale: float
+) -> Fit:
     """Fit what the windows of a place share.
 
     Parameters
     ----------
     at, shifts
         (n, 2) middles of the windows, world px, and what was found there, px; n at least 1.
+    size
+        Width and height of a window, world px.
     tried
         Windows, those without a peak included.
     place
@@ -76,10 +82,11 @@ def fitted(at: Array, shifts: Array, tried: int, place: Box, scale: float) -> Fi
     )
     rows = design.reshape(2 * n, terms)
     fit = np.linalg.lstsq(rows, shifts.ravel(), rcond=None)[0]
+    own, freedom, covariance = _errors(rows, np.kron(common(at, size), np.eye(2)))
     variance = (LONE_SD_PX / scale) ** 2
     if n >= LEAST_USED:
-        variance = float(((shifts.ravel() - rows @ fit) ** 2).sum() / (2 * n - terms))
-    covariance = np.linalg.inv(rows.T @ rows) * variance
+        variance = float(((shifts.ravel() - rows @ fit) ** 2).sum()) / own
+    covariance = covariance * variance
     squares = np.einsum("nij,nik->jk", control, control) / len(control)
     square, noise = float(fit @ squares @ fit), float((squares * covariance).sum())
     error = math.sqrt(covariance[0, 0] + covariance[1, 1])
@@ -87,18 +94,52 @@ def fitted(at: Array, shifts: Array, tried: int, place: Box, scale: float) -> Fi
     slope = squares @ fit / math.sqrt(max(square, 1e-12))
     of_corners = np.einsum("nij,jk,nik->n", corners, covariance, corners)
     # of few windows the scatter is not well known itself: Student's t, at two standard errors
-    spread = float(special.stdtrit(max(2 * n - terms, 1), SURE_SHARE)) / SURE_SD
+    spread = float(special.stdtrit(max(freedom, 1.0), SURE_SHARE)) / SURE_SD
     left, right, top, bottom = across @ fit
     linear = np.column_stack([right - left, bottom - top])
     return Fit(
         mean_xy=design.mean(axis=0) @ fit,
         across=linear if terms > 2 else np.full((2, 2), math.nan),
         square_px2=square - noise,
+        noise_px2=noise,
         error_px=error,
         rms_error_px=max(error, math.sqrt(float(slope @ covariance @ slope))),
         corner_error_px=spread * math.sqrt(float(of_corners.max())) if terms > 2 else math.nan,
         used=n,
     )
+
+
+def common(at: Array, size: tuple[float, float]) -> Array:
+    """Return how alike windows err that overlap.
+
+    Parameters
+    ----------
+    at
+        (n, 2) middles, px.
+    size
+        Width and height of each, px.
+
+    Returns
+    -------
+    Array
+        (n, n) share of its area that a window has in common with another: the correlation of means
+        over the two of what is finer than they are.
+    """
+    apart = np.abs(at[:, None] - at[None]) / np.array(size)
+    return np.asarray(np.maximum(1 - apart, 0).prod(axis=2))
+
+
+def _errors(rows: Array, alike: Array) -> tuple[float, float, Array]:
+    """Least squares of values whose errors correlate by `alike`, for a variance of 1.
+
+    Returns the expected sum of squares that is left, the degrees of freedom of it (Satterthwaite
+    1946, doi:10.2307/3002019), and the covariance of the terms.
+    """
+    inverse = np.linalg.pinv(rows)
+    left = (np.eye(len(rows)) - rows @ inverse) @ alike
+    expected, again = float(np.trace(left)), float(np.einsum("ij,ji->", left, left))
+    freedom = expected**2 / again if again > 1e-12 else 0.0
+    return max(expected, 1e-12), freedom, np.asarray(inverse @ alike @ inverse.T)
 
 
 def _terms(shares: Array, many: bool) -> int:

@@ -168,6 +168,7 @@ def row(
     after=0.85,
     across=(0.0, 0.0, 0.0, 0.0),
     corner_error=0.1,
+    noise=None,
 ):
     other_z = z + 1 if kind == "step" else z
     place = {"kind": kind, "z": z, "other_z": other_z, "x": 50, "y": 60}
@@ -176,6 +177,7 @@ def row(
     square = px**2 - error**2 if rms is None else rms**2
     sizes |= {"square_px2": square, "used": used, "tried": 16, "scale": 1.0, "rms_error_px": error}
     sizes |= dict(zip(misalignment.ACROSS, across, strict=True)) | {"corner_error_px": corner_error}
+    sizes["noise_px2"] = error**2 if noise is None else noise
     order = {"alike": alike, "alike_after": after, "alike_gain": after - alike}
     sizes |= order | {"alike_gain_error": 0.005, "alike_windows": 6}
     return {name: str(value) for name, value in (place | ends | sizes).items()}
@@ -409,6 +411,13 @@ def closed(tmp_path, rows, accept=()):
         out=tmp_path / "gate.json",
         section={"stop_px": 4.0, "accept": list(accept)},
     )
+
+
+def test_places_of_an_older_version_are_refused_in_a_line(tmp_path):
+    old = [name for name in COLUMNS if name != "noise_px2"]
+    write_table(tmp_path / "0000.tsv.gz", old, good())
+    with pytest.raises(UserError, match=r"0000.tsv.gz lacks noise_px2.*measure_misalignment"):
+        close_misalignment.read_rows(tmp_path / "0000.tsv.gz")
 
 
 def test_a_good_alignment_passes_the_gate(tmp_path):
