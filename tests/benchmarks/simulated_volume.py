@@ -16,6 +16,7 @@ from scripts.ingest import headers
 from scripts.lib import files, flow
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.records import CanvasMatches
+from scripts.solve import misalignment
 from tests.ingest.synthetic_layers import write_layer
 
 ROWS, COLUMNS, REACH = 2, 4, 6
@@ -233,7 +234,9 @@ class Volume:
                                  "nan"), strict=True))
                 for (kind, (z, a), (y, b)), d in zip(rows, px, strict=True)
             ]  # fmt: skip
-            files.write_table(f"solve/misalignment/{chunk}.tsv.gz", names, table)
+            others = dict.fromkeys(misalignment.COLUMNS, 0.0)
+            places = (others | row for row in table)
+            files.write_table(f"solve/misalignment/{chunk}.tsv.gz", misalignment.COLUMNS, places)
 
     def correlations(self):
         """Correlations of layers with the three that follow, and small pictures of them."""
