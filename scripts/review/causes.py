@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scripts.lib.names import STAGE_STOPS
+from scripts.review.edges import runs
 from scripts.review.evidence import Evidence
 
 NAMED = 4  # parts, reasons or layers in one sentence
@@ -31,7 +32,8 @@ def causes(found: Evidence) -> list[str]:
     disorder = found.figures.get("order") or {}
     if disorder:  # what lies beside one another does not match then, and falls into parts
         return [disorder["says"], *_flips(found)]
-    return [*_unsaved(found), *_flips(found), *_parts(found), *_bare_edges(found)]
+    asked = (_unsaved, _flips, _bare_layers, _parts, _bare_edges)
+    return [sentence for one in asked for sentence in one(found)]
 
 
 def _unsaved(found: Evidence) -> Iterator[str]:
@@ -62,6 +64,22 @@ def _flips(found: Evidence) -> Iterator[str]:
         yield (
             f"contrast flips at z {shown}{more}: there most tiles look like the negative of the"
             " layer before, and nothing matches"
+        )
+
+
+def _bare_layers(found: Evidence) -> Iterator[str]:
+    """Yield the layers that leave the volume as a whole, since none of their tiles shows tissue."""
+    layers: dict[float, list[bool]] = {}
+    for row in found.tiles:
+        bare = row.get("kind") == "resin" and row["reason"].startswith("auto:")
+        layers.setdefault(float(row.get("z") or 0), []).append(bare)
+    empty = [z for z, bare in layers.items() if all(bare)]
+    if len(empty) >= max(1, LEAST_PART * len(layers)):
+        ranges = [_range(run[0], run[-1]) for run in runs(empty)]
+        more = f" and {len(ranges) - NAMED} more" if len(ranges) > NAMED else ""
+        yield (
+            f"layers z {', '.join(ranges[:NAMED])}{more} show no tissue: all tiles are noise or"
+            f" bare resin ({len(empty)} of {len(layers)} layers), and nothing matches there"
         )
 
 

@@ -82,7 +82,9 @@ def fitted(
     )
     rows = design.reshape(2 * n, terms)
     fit = np.linalg.lstsq(rows, shifts.ravel(), rcond=None)[0]
-    own, freedom, covariance = _errors(rows, np.kron(common(at, size), np.eye(2)))
+    own, freedom, covariance = _errors(
+        rows, np.asarray(np.kron(common(at, size), np.eye(2)), np.float64)
+    )
     variance = (LONE_SD_PX / scale) ** 2
     if n >= LEAST_USED:
         variance = float(((shifts.ravel() - rows @ fit) ** 2).sum()) / own
@@ -130,12 +132,12 @@ def common(at: Array, size: tuple[float, float]) -> Array:
 
 
 def _errors(rows: Array, alike: Array) -> tuple[float, float, Array]:
-    """Least squares of values whose errors correlate by `alike`, for a variance of 1.
+    """Least squares of x and y of windows whose errors correlate by `alike`, for a variance of 1.
 
     Returns the expected sum of squares that is left, the degrees of freedom of it (Satterthwaite
     1946, doi:10.2307/3002019), and the covariance of the terms.
     """
-    inverse = np.linalg.pinv(rows)
+    inverse, alike = np.linalg.pinv(rows), np.asarray(np.kron(alike, np.eye(2)), np.float64)
     left = (np.eye(len(rows)) - rows @ inverse) @ alike
     expected, again = float(np.trace(left)), float(np.einsum("ij,ji->", left, left))
     freedom = expected**2 / again if again > 1e-12 else 0.0

@@ -57,9 +57,9 @@ def _give(paths, others):
 
 @bad(
     "files of two layers that changed places",
-    "solve",
-    BAD,
-    r"z 5 to 6: .*wrong order",
+    "zcorr",
+    REFUSED,
+    r"in the wrong order.*: z 5\b(?s:.*)z 5 behind z 6",
     whole=True,
 )
 def swapped(folder):
@@ -93,7 +93,7 @@ def not_copied(folder):
     return run(folder, change)
 
 
-@bad("a detector whose polarity flips", "review", REFUSED, r"[Cc]ontrast", whole=True)
+@bad("a detector whose polarity flips", "review", REFUSED, r"contrast flips at z 6", whole=True)
 def flipped(folder):
     """From layer 6 on dark is bright."""
 
@@ -105,7 +105,7 @@ def flipped(folder):
     return run(folder, change)
 
 
-@bad("tissue that ends half-way", "review", REFUSED, r"z 6", whole=True)
+@bad("tissue that ends half-way", "review", REFUSED, r"z 6–10 show no tissue", whole=True)
 def ends(folder):
     """From layer 6 on the pictures are noise."""
 

@@ -677,6 +677,22 @@ def test_the_message_begins_with_the_parts_of_the_volume_and_half_of_it_has_a_pr
     assert "auto: true" not in lines
 
 
+def test_layers_without_tissue_are_named_before_their_tiles():
+    """A specimen that ends: half of the layers leave, and the message says which and why."""
+    tiles = grid(10)
+    found = evidence(tiles, pairs_of(tiles, without={cell for cell in tiles if cell[0] > 5}))
+    bare = [row | {"kind": "resin" if int(row["z"]) > 5 else "tissue"} for row in found.tiles]
+    message, _ = told(replace(found, tiles=bare))
+    assert message.splitlines()[1].startswith(
+        "Layers z 6–10 show no tissue: all tiles are noise or bare resin (5 of 10 layers)"
+    )
+    assert "show no tissue" not in told(found)[0]
+    one = [
+        row | {"kind": "tissue"} if row["tile_id"].endswith("0-0-0.8.0") else row for row in bare
+    ]
+    assert "z 6–7, 9–10 show no tissue" in told(replace(found, tiles=one))[0]
+
+
 def test_the_section_as_it_should_stand_holds_what_the_file_has_already():
     tiles = grid(10)
     config = {"auto": False, "exclude": [{"tiles": ["x"], "reason": 'a "b"\nc'}], "few_tiles": 2}
