@@ -7,7 +7,7 @@ from snakemake.logging import logger
 from scripts.lib import commands
 from scripts.lib.job import remember_needs
 from scripts.lib.service import session
-from scripts.match import presets
+from scripts.match import stage_files
 from scripts.transfer import doctor as examination
 from scripts.transfer import state
 
@@ -260,7 +260,7 @@ def channel_files(name):
 
 try:
     STAGE_TABLES = flow.stage_tables(
-        config["match"]["preset"], ROOT, presets.read_table, **GRID
+        config["match"]["preset"], ROOT, stage_files.read_table, **GRID
     )
 except UserError as error:
     raise WorkflowError(str(error)) from None

@@ -25,7 +25,10 @@ _FEATURES = tuple(
     for each in ("sift", "descriptors", "ransac", "agreement", "coverage", "screening")
 )
 # of a pair its row, and of a stage its settings, are compared themselves; files only finds images
-_COMPARED = ("scripts.match.pairs", "scripts.match.presets", "scripts.lib.files")
+_COMPARED = (
+    *(f"scripts.match.{each}" for each in ("pairs", "presets", "stage_files")),
+    "scripts.lib.files",
+)
 _DISK = ("scripts.export.disk", "scripts.export.destination", "scripts.export.journal")
 _SERVICE = ("scripts.lib.service.client", "scripts.lib.service.receipts")  # tiles are compared
 

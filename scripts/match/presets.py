@@ -1,33 +1,25 @@
-"""Stage tables: which tiles are compared and how, read and checked.
+"""Stage tables: which tiles are compared and how.
 
 A table is a mapping with ``name``, ``max_tile_px`` (null: any size), ``common`` (fields of every
 stage) and ``runs``; a run has ``pairs`` (derivation), ``common`` and ``stages``, applied in order.
 Field names are those of the reference's stage files (`MultiStagePointMatchClient` of render), so
 that a table can be compared with its source. What each field may hold says
-``config/match_stages.schema.yaml``; none is ignored.
+``config/match_stages.schema.yaml``; none is ignored (`stage_files` reads and checks).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from scripts.lib import yaml_files
-from scripts.lib.schema import faults, refuse
+from scripts.lib.schema import refuse
 from scripts.match.descriptors import Blobs, Neighborhood
 from scripts.match.levels import BlockParams
 from scripts.match.pairs import Rules
 from scripts.match.ransac import Consensus
 from scripts.match.sift import Extraction
-
-Json = Mapping[str, Any]
-
-SCHEMA: Json = yaml_files.read(
-    Path(__file__).resolve().parents[2] / "config" / "match_stages.schema.yaml"
-)
+from scripts.match.stage_files import SCHEMA, SHAPE, Json, method, part, stages, wrong
 
 
 @dataclass(frozen=True)
@@ -120,32 +112,6 @@ def choose(tables: Sequence[Json], tile_side_px: float) -> Json:
     return tables[-1]
 
 
-def read_table(path: Path) -> Json:
-    """Read a table of YAML, or of JSON, and check it.
-
-    Parameters
-    ----------
-    path
-        a YAML file, or one that ends in ``.json``.
-
-    Returns
-    -------
-    dict
-        As in the file, without defaults.
-
-    Raises
-    ------
-    UserError
-        Names the file and everything in it that is wrong: key, what was found, what is expected.
-    """
-    table = yaml_files.read(path)
-    if path.suffix == ".json":
-        # YAML 1.1 takes the 1e-6 of JSON for a text
-        table = json.loads(yaml_files.text_of(path))
-    refuse(str(path), _wrong(table))
-    return dict(table)
-
-
 def read_run(table: Json, run: str, z_distance: int | None = None) -> Run:
     """Read one run of a table.
 
@@ -169,110 +135,15 @@ def read_run(table: Json, run: str, z_distance: int | None = None) -> Run:
         Names the table and everything in it that is wrong, or that it lacks the run.
     """
     where = f"stage table {table.get('name', '?')!r}"
-    refuse(where, _wrong(table))
+    refuse(where, wrong(table))
     runs = table["runs"]
     if run not in runs:
         advice = "set match.preset to a table of this layout"
         refuse(where, [f"runs.{run}: missing, found {', '.join(sorted(runs))}; {advice}"])
-    rules = Rules(**_read(_part(runs[run], "pairs"), "pairs", _RULES))
+    rules = Rules(**_read(part(runs[run], "pairs"), "pairs", _RULES))
     if z_distance is not None and rules.z_distance > 0:
         rules = replace(rules, z_distance=z_distance)
-    return Run(rules, tuple(_stage(raw) for _, raw in _stages(table, run)))
-
-
-# ---------------------------------------------------------------------------------------------
-# checks: those of the schema for each field, and those between fields
-# ---------------------------------------------------------------------------------------------
-
-
-def _wrong(table: Any) -> list[str]:  # noqa: ANN401 - whatever stands in the file
-    """Return a line for everything in a table that is wrong."""
-    lines = faults(_present(table), SCHEMA)
-    for run in _part(table, "runs"):
-        farthest: int | None = None
-        for path, raw in _stages(table, run):
-            lines += [f"{path}.{line}" for line in _conflicts(raw)]
-            limit = raw.get("maxNeighborDistance")
-            if limit is not None and not (isinstance(limit, int) and limit >= 0):
-                continue
-            if farthest is not None and (limit is None or limit > farthest):
-                lines.append(
-                    f"{path}.maxNeighborDistance: expected at most the {farthest} of a stage"
-                    f" before, which stops farther pairs, found {limit}"
-                )
-            farthest = farthest if limit is None else limit
-    return lines
-
-
-def _conflicts(raw: Json) -> Iterator[str]:
-    """Yield what is wrong between the fields of a stage, path first."""
-    if not raw.get("stageName"):
-        yield "stageName: missing; expected a name"
-    match, inner = _part(raw, "featureMatchDerivation"), _part(raw, "geometricDescriptorAndMatch")
-    if _method(raw) == "sift":
-        yield from _missing_limit(match, "featureMatchDerivation")
-    yield from _lonely(match, "featureMatchDerivation", *_MIXED)
-    if inner.get("gdEnabled") is not True:
-        return
-    path = "geometricDescriptorAndMatch"
-    for key in ("renderScale", "renderWithFilter"):
-        if inner.get(key) is None:
-            yield f"{path}.{key}: missing; expected with gdEnabled: true"
-    yield from _lonely(inner, path, "minCombinedInliers", "minCombinedCoveragePercentage")
-    match, shape = (_part(inner, k) for k in ("matchDerivationParameters", _SHAPE))
-    yield from _missing_limit(match, f"{path}.matchDerivationParameters")
-    yield from _lonely(match, f"{path}.matchDerivationParameters", *_MIXED)
-    if not (shape.get("lookForMinima") or shape.get("lookForMaxima")):
-        yield f"{path}.{_SHAPE}: expected lookForMinima or lookForMaxima, or there are no peaks"
-
-
-_MIXED = ("matchRegularizerModelType", "matchInterpolatedModelLambda")
-_SHAPE = "geometricDescriptorParameters"
-
-
-def _missing_limit(match: Json, path: str) -> Iterator[str]:
-    if match.get("matchMaxEpsilonFullScale") is None and match.get("matchMaxEpsilon") is None:
-        yield f"{path}.matchMaxEpsilonFullScale: missing; expected a number (px)"
-
-
-def _lonely(raw: Json, path: str, one: str, other: str) -> Iterator[str]:
-    """Object to one of two fields without the other."""
-    absent = [key for key in (one, other) if raw.get(key) is None]
-    if len(absent) == 1:
-        (there,) = {one, other} - set(absent)
-        yield f"{path}.{absent[0]}: missing; expected together with {there}"
-
-
-def _stages(table: Json, run: str) -> Iterator[tuple[str, Json]]:
-    """Yield path and fields of each stage of a run, laid over the common ones."""
-    body = _part(_part(table, "runs"), run)
-    base = _merged(_part(table, "common"), _part(body, "common"))
-    stages = body.get("stages")
-    for k, stage in enumerate(stages if isinstance(stages, list) else []):
-        yield f"runs.{run}.stages[{k}]", _merged(base, stage if isinstance(stage, Mapping) else {})
-
-
-def _merged(base: Json, over: Json) -> dict[str, Any]:
-    """Return `base` with the values of `over`; mappings are merged, all else is replaced."""
-    out = dict(base)
-    for key, value in over.items():
-        old = out.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        out[key] = _merged(old, value) if both else value  # type: ignore[arg-type]
-    return out
-
-
-def _part(raw: Any, key: str) -> Json:  # noqa: ANN401 - whatever stands in the file
-    """Return the mapping under a key, empty when there is none."""
-    inner = raw.get(key) if isinstance(raw, Mapping) else None
-    return inner if isinstance(inner, Mapping) else {}
-
-
-def _present(raw: Any) -> Any:  # noqa: ANN401 - a JSON value
-    """Return a table without its null fields, which are as absent."""
-    if isinstance(raw, Mapping):
-        return {key: _present(value) for key, value in raw.items() if value is not None}
-    return [_present(value) for value in raw] if isinstance(raw, list) else raw
+    return Run(rules, tuple(_stage(raw) for _, raw in stages(table, run)))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -375,23 +246,18 @@ def _read(raw: Json, kind: str, names: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _method(raw: Json) -> str:
-    by_place = raw.get("startPositionMatchWeight") is not None
-    return raw.get("method") or ("start_position" if by_place else "sift")
-
-
 def _stage(raw: Json) -> Stage:
-    match = _part(raw, "featureMatchDerivation")
-    render = Rendering(**_read(_part(raw, "featureRender"), "render", _RENDERING))
+    match = part(raw, "featureMatchDerivation")
+    render = Rendering(**_read(part(raw, "featureRender"), "render", _RENDERING))
     return Stage(
         name=raw["stageName"],
-        method=_method(raw),
+        method=method(raw),
         render=render,
-        clip=Clip(**_read(_part(raw, "featureRenderClip"), "clip", _CLIP)),
-        extraction=Extraction(**_read(_part(raw, "featureExtraction"), "extraction", _EXTRACTION)),
-        block=BlockParams(**_read(_part(raw, "blockMatch"), "block", _BLOCK)),
+        clip=Clip(**_read(part(raw, "featureRenderClip"), "clip", _CLIP)),
+        extraction=Extraction(**_read(part(raw, "featureExtraction"), "extraction", _EXTRACTION)),
+        block=BlockParams(**_read(part(raw, "blockMatch"), "block", _BLOCK)),
         consensus=_consensus(match, render.scale),
-        descriptors=_descriptors(_part(raw, "geometricDescriptorAndMatch"), render),
+        descriptors=_descriptors(part(raw, "geometricDescriptorAndMatch"), render),
         **_read(match, "match", _JUDGEMENT),
         **_read(raw, "stage", _STAGE),
     )
@@ -409,7 +275,7 @@ def _descriptors(raw: Json, render: Rendering) -> Descriptors | None:
     """Read the block; None when it is absent or switched off."""
     if not raw.get("gdEnabled"):
         return None
-    match, shape = _part(raw, "matchDerivationParameters"), _part(raw, _SHAPE)
+    match, shape = part(raw, "matchDerivationParameters"), part(raw, SHAPE)
     own = {key: raw[key] for key in ("renderScale", "renderWithFilter")}
     render = replace(render, **_read(own, "render", _RENDERING))
     apart_px = float(shape.get("fullScaleNonMaxSuppressionRadius") or 0) * render.scale

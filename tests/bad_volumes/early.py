@@ -14,7 +14,7 @@ from scripts.ingest.headers import with_prior
 from scripts.ingest.settings import Settings
 from scripts.lib.job import UserError
 from scripts.lib.schema import validate
-from scripts.match import presets
+from scripts.match import stage_files
 from scripts.transfer import doctor, space
 from tests.bad_volumes.cases import REFUSED, ROOT, Told, bad, inside, refused
 from tests.ingest import synthetic_layers
@@ -94,7 +94,7 @@ def wrong_preset(folder):
     folder.mkdir()
     path = folder / "mine.yaml"
     path.write_text(text)
-    return refused(UserError, presets.read_table, path)
+    return refused(UserError, stage_files.read_table, path)
 
 
 # ---- doctor --------------------------------------------------------------------------------------

@@ -9,13 +9,13 @@ import re
 import time
 from pathlib import Path
 
-from scripts.match import derive_pairs, match_pairs, presets
+from scripts.match import derive_pairs, match_pairs, stage_files
 from scripts.review import survey_tiles
 
 ROOT = Path(__file__).resolve().parents[2]
 RENDER = {"owner": "o", "project": "p"}
 RUNS = ("montage", "cross")
-TABLES = [presets.read_table(ROOT / "config/match_stages/block.yaml")]
+TABLES = [stage_files.read_table(ROOT / "config/match_stages/block.yaml")]
 STACK = {"stack": "stacks/s.json", "render": RENDER, "stage_tables": TABLES}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from scripts.lib import flow, schema, yaml_files
-from scripts.match import presets
+from scripts.match import stage_files
 from scripts.review.evidence import Limits as GateLimits
 from scripts.review.suspects import Limits as VerdictLimits
 from tests.benchmarks.simulated_volume import CHUNK, COLUMNS, RENDER, ROWS, RUNS
@@ -122,7 +122,7 @@ def of_ingest(volume, given):
 
 def of_match(volume, given):
     match, grid = given["match"], {key: given["acquisition"][key] for key in ("rows", "columns")}
-    tables = flow.stage_tables(match["preset"], ROOT, presets.read_table, **grid)
+    tables = flow.stage_tables(match["preset"], ROOT, stage_files.read_table, **grid)
     surveys = volume.paths("review/survey/{chunk}.tsv.gz")
     pairs, results = (
         [path for run in RUNS for path in volume.paths(f"match/{kind}/{run}/{{chunk}}.tsv.gz")]

@@ -10,7 +10,7 @@ import yaml
 
 from scripts.lib.job import UserError
 from scripts.lib.numerics.models import MODELS
-from scripts.match import presets, ransac, stages
+from scripts.match import presets, ransac, stage_files, stages
 
 FOLDER = Path(__file__).parents[2] / "config" / "match_stages"
 RUNS = {
@@ -160,7 +160,7 @@ def test_a_wrong_value_is_refused_with_file_key_found_and_expected(
     file = tmp_path / "own.yaml"
     file.write_text(yaml.safe_dump(changed(path, value)))
     with pytest.raises(UserError) as caught:
-        presets.read_table(file)
+        stage_files.read_table(file)
     first, line = str(caught.value).splitlines()
     assert first == f"{file}:"
     key = ".".join(["runs.cross", *(str(part) for part in path)]).replace(".0", "[0]")
@@ -206,7 +206,7 @@ def test_everything_wrong_in_a_file_is_named_at_once(tmp_path):
     file = tmp_path / "own.yaml"
     file.write_text(yaml.safe_dump(content))
     with pytest.raises(UserError) as caught:
-        presets.read_table(file)
+        stage_files.read_table(file)
     text = str(caught.value)
     for part in ("method", "stages[2].stageName", "matchRod", "montage_left_right.pair:"):
         assert part in text
@@ -218,13 +218,13 @@ def test_a_table_of_json_reads_as_one_of_yaml_and_null_is_as_absent(tmp_path):
     file = tmp_path / "own.json"
     file.write_text(json.dumps(content))
     assert "1e-06" in file.read_text()
-    read = presets.read_run(presets.read_table(file), "cross")
+    read = presets.read_run(stage_files.read_table(file), "cross")
     assert read.stages[0].block.max_chance == 1e-6
     assert read.stages[1:] == presets.read_run(table(), "cross").stages[1:]
 
 
 def test_the_schema_describes_every_field_and_knows_every_method():
-    kinds = presets.SCHEMA["$defs"]
+    kinds = stage_files.SCHEMA["$defs"]
     for kind, content in kinds.items():
         assert content["description"], kind
         for key, field in content["properties"].items():

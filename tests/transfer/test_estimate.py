@@ -11,7 +11,7 @@ from scripts.ingest import chunks
 from scripts.lib import files, flow
 from scripts.lib.costs import Cost
 from scripts.lib.job import UserError
-from scripts.match import presets
+from scripts.match import presets, stage_files
 from scripts.match.pairs import derive
 from scripts.transfer import estimate, estimate_text, extent, fan_out, rates, storage
 from tests.match.test_match_pairs import grid
@@ -92,7 +92,7 @@ def test_the_pairs_are_those_that_matching_derives(rows, columns):
     layers, side = 9, 500
     made = config(acquisition=GRID | {"rows": rows, "columns": columns})
     tiles = grid(rows, columns, layers, w=side, h=side)
-    tables = flow.stage_tables("auto", ROOT, presets.read_table, rows=rows, columns=columns)
+    tables = flow.stage_tables("auto", ROOT, stage_files.read_table, rows=rows, columns=columns)
     found = {
         run: len(
             derive(tiles, presets.read_run(presets.choose(tables, side), run, 6).rules, 1, layers)
