@@ -82,9 +82,7 @@ def fitted(
     )
     rows = design.reshape(2 * n, terms)
     fit = np.linalg.lstsq(rows, shifts.ravel(), rcond=None)[0]
-    own, freedom, covariance = _errors(
-        rows, np.asarray(np.kron(common(at, size), np.eye(2)), np.float64)
-    )
+    own, freedom, covariance = _errors(rows, common(at, size))
     variance = (LONE_SD_PX / scale) ** 2
     if n >= LEAST_USED:
         variance = float(((shifts.ravel() - rows @ fit) ** 2).sum()) / own
