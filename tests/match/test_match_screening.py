@@ -9,14 +9,14 @@ import pytest
 from scripts.lib import geometry, yaml_files
 from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
-from scripts.match import pairs, presets, reuse, screening, stages
+from scripts.match import pairs, presets, reuse, screening, stage_files, stages
 from scripts.match.canvases import Canvases
 from tests.benchmarks.conftest import ROOT
 from tests.match.conftest import texture
 
 SIDE = 800
 TABLE = presets.read_run(
-    presets.read_table(ROOT / "config/match_stages/block.yaml"), "cross"
+    stage_files.read_table(ROOT / "config/match_stages/block.yaml"), "cross"
 ).stages
 PAIR = pairs.Pair("1.0", "p", "2.0", "q", 1)
 SPECIMEN = texture((SIDE + 400, SIDE + 400), seed=3)
