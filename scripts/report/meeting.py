@@ -129,6 +129,9 @@ def rows(document: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         worst = f"p95 {figures['p95_px']:.2f} · max {figures['max_px']:.2f} px"
         told = f"{figures['measured']:,} of {figures['places']:,} places"
         out.append((f"left {words}", f"{text} ({figures['rms_nm']:.1f} nm) · {worst} · {told}"))
+        if figures.get("alike") is not None:
+            grey = f"{figures['alike']:.3f} · 5 % of the places below {figures['alike_p05']:.3f}"
+            out.append((f"correlation of grey levels {words}", grey))
     return out
 
 

@@ -104,8 +104,9 @@ def summarised(rows: Sequence[Row], tiles: Known, limits: Limits, pixel_nm: floa
     -------
     dict
         ``state`` and ``reasons``; ``steps`` and ``seams`` with ``places``, ``measured``,
-        ``rms_px``, ``error_px`` (of the rms), ``rms_nm``, ``p95_px``, ``max_px``; ``findings``,
-        worst first.
+        ``rms_px``, ``error_px`` (of the rms), ``rms_nm``, ``p95_px``, ``max_px``, ``alike`` and
+        ``alike_p05`` (median and 5th percentile of the correlation of grey levels, -1 to 1);
+        ``findings``, worst first.
     """
     kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in KINDS}
     out: Figures = {f"{kind}s": _figures(kinds[kind], pixel_nm) for kind in ("step", "seam")}
@@ -146,13 +147,26 @@ def _figures(rows: Sequence[Row], pixel_nm: float) -> Figures:
     sure = [row for row in known if int(row["used"]) >= LEAST_USED] or known
     square, noise, px = (_column(sure, name) for name in ("square_px2", "noise_px2", "px"))
     rms, error = root(square, noise)
-    return out | {
-        "rms_px": rms,
-        "error_px": error,
-        "rms_nm": rms * pixel_nm,
-        "p95_px": float(np.percentile(px, 95)),
-        "max_px": float(px.max()),
-    }
+    return (
+        out
+        | {
+            "rms_px": rms,
+            "error_px": error,
+            "rms_nm": rms * pixel_nm,
+            "p95_px": float(np.percentile(px, 95)),
+            "max_px": float(px.max()),
+        }
+        | _likeness(known)
+    )
+
+
+def _likeness(rows: Sequence[Row]) -> Figures:
+    """Return how the grey levels of the two pictures correlate over the places, -1 to 1."""
+    alike = _column(rows, "alike")
+    alike = alike[np.isfinite(alike)]
+    if not len(alike):
+        return {}
+    return {"alike": float(np.median(alike)), "alike_p05": float(np.percentile(alike, 5))}
 
 
 def root(square: Array, noise: Array) -> tuple[float, float | None]:

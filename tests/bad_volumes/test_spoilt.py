@@ -20,6 +20,14 @@ def test_what_is_not_spoilt_is_good():
     assert figures["verdict"] == {"state": GOOD, "reasons": []}
 
 
+def test_the_stated_error_of_what_is_left_covers_the_truth():
+    """Small noisy tiles, solved by matches of the same tissue: the pixels alone show too little."""
+    figures, _ = volume().judged(volume().start)
+    true, told = volume().score(volume().start), figures["solve"]["misalignment"]
+    for kind, name in (("steps", "relative"), ("seams", "seams")):
+        assert abs(told[kind]["rms_px"] - true[name]) < 2 * told[kind]["error_px"], kind
+
+
 @pytest.mark.parametrize("seed", OTHERS, ids=[KINDS[i].__name__ for i in OTHERS])
 def test_what_is_spoilt_is_told_in_the_first_line_with_its_place(seed):
     spoilt = spoil.spoil(volume(), 1000 + seed - 1000 % len(KINDS))

@@ -29,6 +29,13 @@ def test_volumes_without_the_measure_have_no_such_figure(good):
     assert list(meeting.findings(made)) == []
 
 
+def test_the_correlation_of_grey_levels_across_seams_stands_beside_the_shifts(good):
+    seams = good.documents["misalignment"]["seams"] | {"alike": 0.91234, "alike_p05": 0.8}
+    rows = dict(meeting.rows(good.documents["misalignment"] | {"seams": seams}))
+    found = rows["correlation of grey levels at seams"]
+    assert found == "0.912 · 5 % of the places below 0.800"
+
+
 @pytest.mark.parametrize("state", [LOOK, NOT_GOOD])
 def test_the_state_of_the_measure_is_the_state_of_the_solve(good, state):
     reasons = ["z 3: layers do not meet, 5.0 px", "z 9: tiles of a layer do not meet, 1.0 px"]

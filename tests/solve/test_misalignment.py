@@ -197,6 +197,7 @@ def test_a_good_alignment_is_good():
     assert (found["state"], found["reasons"], found["findings"]) == ("good", [], [])
     assert found["steps"]["rms_px"] == pytest.approx(np.sqrt(0.1**2 - 0.05**2))
     assert found["steps"]["rms_nm"] == pytest.approx(8 * found["steps"]["rms_px"])
+    assert (found["steps"]["alike"], found["seams"]["alike_p05"]) == (0.9, 0.9)
 
 
 SHIFTS = [(0.8, "good"), (1.0, "look"), (3.9, "look"), (4.1, "not good")]
