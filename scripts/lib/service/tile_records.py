@@ -21,6 +21,7 @@ from scripts.lib.geometry import (
     section_id,
     tile_border,
 )
+from scripts.lib.nonlinear import READERS
 from scripts.lib.service.transform_records import Json, Leaf, Ref, Spec, transforms_from_json
 from scripts.lib.transforms import AFFINE, Chain
 
@@ -306,6 +307,11 @@ def _translation(specs: tuple[Spec, ...]) -> tuple[float, float] | None:
     return float(numbers[4]), float(numbers[5])
 
 
+def _bent(tile: TileSpec) -> bool:
+    """Tell whether a tile has a field: its own, with kilobytes of numbers."""
+    return any(isinstance(s, Leaf) and s.class_name in READERS for s in tile.transforms)
+
+
 @dataclass(frozen=True)
 class TileSet:
     """Tiles with the shared transforms they refer to (render's ResolvedTileSpecCollection)."""
@@ -374,10 +380,13 @@ class TileSet:
 
     def _bounds(self, tile: TileSpec, borders: dict[object, tuple[Array, Bounds]]) -> Bounds:
         key = (tile.width, tile.height, tile.transforms[:-1])
-        if key not in borders:  # 10 instead of 100 us per tile
+        found = borders.get(key)  # 10 instead of 100 us per tile
+        if found is None:
             border = self.scan_chain(tile).apply(tile_border(tile.width, tile.height))
-            borders[key] = border, extent(border)
-        border, (x0, y0, x1, y1) = borders[key]
+            found = border, extent(border)
+            if not _bent(tile):
+                borders[key] = found
+        border, (x0, y0, x1, y1) = found
         shift = _translation(tile.transforms)
         if shift is not None:  # it moves the extent as it moves each point: 2 us
             return rounded_bounds(x0 + shift[0], y0 + shift[1], x1 + shift[0], y1 + shift[1])
