@@ -4,8 +4,17 @@ SOLVE = {
     key: value
     for key, value in config["solve"].items()
     if key not in ("compare", "point_cutoff", "misalignment")
+    and not key.startswith("refine")
 }
 MISALIGNMENT = config["solve"]["misalignment"]
+# without fields there is no job and no file of them, and what the receipts hold is what it was
+REFINED = config["solve"]["refine"] == "field"
+REFINE = {
+    "cell_px": config["solve"]["refine_cell_px"],
+    "errors": config["solve"]["refine_errors"],
+    "montage_weight": config["solve"]["montage_weight"],
+    "window_px": MISALIGNMENT["window_px"],
+}
 MEASURED = ("window_px", "reach_px", "windows", "order_windows")
 JUDGED = (
     *("look_px", "stop_px", "unconfirmed_pct"),
@@ -70,6 +79,7 @@ rule solve_transforms:
 
 rule publish_align:
     input:
+        **({"fields": chunks("solve/fields/{chunk}.json.gz")} if REFINED else {}),
         trimmed=f"stacks/{STACK['trimmed']}.json",
         transforms="solve/transforms.json.gz",
     output:
@@ -90,6 +100,80 @@ rule publish_align:
         solve=SOLVE,
     script:
         "../scripts/solve/publish_align.py"
+
+
+if REFINED:
+
+    rule measure_displacements:
+        input:
+            trimmed=f"stacks/{STACK['trimmed']}.json",
+            transforms="solve/transforms.json.gz",
+            chunks="ingest/chunks.tsv",
+        output:
+            "solve/displacements/{chunk}.npz",
+        log:
+            "logs/measure_displacements/{chunk}.log",
+        benchmark:
+            "benchmarks/measure_displacements/{chunk}.tsv"
+        conda:
+            "../envs/pipeline.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wc, attempt: 3000 * attempt,
+            runtime=240,
+        params:
+            render=RENDER,
+            cell_px=REFINE["cell_px"],
+            misalignment={key: MISALIGNMENT[key] for key in MEASURED},
+        script:
+            "../scripts/solve/measure_displacements.py"
+
+    rule choose_refinement:
+        input:
+            trimmed=f"stacks/{STACK['trimmed']}.json",
+            parts=chunks("solve/displacements/{chunk}.npz"),
+        output:
+            "solve/refinement.json",
+        log:
+            "logs/choose_refinement/choose.log",
+        benchmark:
+            "benchmarks/choose_refinement/choose.tsv"
+        conda:
+            "../envs/pipeline.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wc, attempt: 4000 * attempt,
+            runtime=60,
+        params:
+            render=RENDER,
+            refine=REFINE,
+        script:
+            "../scripts/solve/choose_refinement.py"
+
+    rule refine_tiles:
+        input:
+            trimmed=f"stacks/{STACK['trimmed']}.json",
+            transforms="solve/transforms.json.gz",
+            chunks="ingest/chunks.tsv",
+            parts=chunks("solve/displacements/{chunk}.npz"),
+            refinement="solve/refinement.json",
+        output:
+            "solve/fields/{chunk}.json.gz",
+        log:
+            "logs/refine_tiles/{chunk}.log",
+        benchmark:
+            "benchmarks/refine_tiles/{chunk}.tsv"
+        conda:
+            "../envs/pipeline.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wc, attempt: 4000 * attempt,
+            runtime=120,
+        params:
+            render=RENDER,
+            refine=REFINE,
+        script:
+            "../scripts/solve/refine_tiles.py"
 
 
 rule measure_misalignment:
@@ -209,7 +293,7 @@ rule solve_compare:
         solve={
             key: value
             for key, value in config["solve"].items()
-            if key != "misalignment"
+            if key != "misalignment" and not key.startswith("refine")
         },
     script:
         "../scripts/solve/solve_compare.py"

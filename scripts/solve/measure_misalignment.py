@@ -22,8 +22,9 @@ from scripts.lib.files import write_table
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
-from scripts.solve import misalignment
-from scripts.solve.misalignment import Row, Settings
+from scripts.solve import misalignment, windows
+from scripts.solve.misalignment import Row
+from scripts.solve.windows import Settings
 
 log = logging.getLogger(__name__)
 NEXT = 10  # layers beyond the chunk in which the layers that follow its last one are looked for
@@ -75,7 +76,7 @@ def main(
     client.require(receipt)
     first, last = chunk_range(chunks, chunk)
     layers = compose.place_layers(client.tiles(receipt.stack, first, last + NEXT))
-    rows = measured(layers, first, last, misalignment.settings_of(section))
+    rows = measured(layers, first, last, windows.settings_of(section))
     count = write_table(out, misalignment.COLUMNS, rows)
     log.info("chunk %s, z %d to %d: %d places", chunk, first, last, count)
 

@@ -20,19 +20,18 @@ is looked for with larger ones, then at a quarter and at a sixteenth of the reso
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from scripts.lib.arrays import Array
-from scripts.lib.drawing import compose
-from scripts.lib.drawing.compose import Picture, Placed
+from scripts.lib.drawing.compose import Placed
 from scripts.lib.geometry import Box
-from scripts.lib.numerics import correlation
+from scripts.solve import windows
 from scripts.solve.window_fit import LEAST_USED, fitted
+from scripts.solve.windows import Draw, Settings
 
 # change of dx and of dy over the width and the height of the place
 ACROSS = ("dx_by_x_px", "dx_by_y_px", "dy_by_x_px", "dy_by_y_px")
@@ -42,26 +41,11 @@ COLUMNS = (
     *ACROSS, "corner_error_px", "noise_px2",
     "alike", "alike_after", "alike_windows", "alike_gain", "alike_gain_error",
 )  # fmt: skip
-BAND_PX = (0.8, 4.0)  # sd of the two Gaussians: finer is noise, coarser is shading and charging
-MAX_CHANCE = 1e-4  # that unrelated pixels reach a window's peak anywhere in its reach
-LEAST_SIDE_PX = 24  # of a square window: a smaller one holds too little texture
-LEAST_STRIP_PX = 10  # width of a window of the same area in a narrow overlap
 # further looks where the first finds nothing: scale, side of a window and reach, px of the picture
 FURTHER = ((1.0, 160, 40), (0.25, 96, 16), (0.0625, 96, 16))
 AFTER_REACH_PX = 4  # of the layer after the next: what two steps of an alignment may leave
 
-Draw = Callable[[Box, float], Picture]
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How pictures are compared; section ``solve.misalignment`` of the config."""
-
-    window_px: int = 96  # side of a window, px of the picture; smaller where tiles are small
-    reach_px: int = 12  # largest shift looked for, px of the picture
-    windows: int = 16  # most windows of a place
-    order_windows: int = 6  # of them, those that are compared with the layer after the next too
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,19 +134,19 @@ def _step(one: Placed, targets: Sequence[Sequence[Placed]], settings: Settings) 
         return None
 
     def rank(other: Placed) -> tuple[bool, bool, str]:
-        apart, elsewhere = _shared(one, other) is None, other.tile.cell != one.tile.cell
+        apart, elsewhere = windows.shared(one, other) is None, other.tile.cell != one.tile.cell
         return elsewhere, apart, other.tile.tile_id
 
     other = min(targets[0], key=rank)
-    near = [each for each in targets[0] if _shared(one, each) is not None]
+    near = [each for each in targets[0] if windows.shared(one, each) is not None]
     if not near and rank(other)[0]:
         return None  # nothing of its cell, nothing around: a border of what was imaged
-    first, place, found = drawing([one]), one.tile.box, _nothing(1, 1.0)
+    first, place, found = windows.drawing([one]), one.tile.box, _nothing(1, 1.0)
     if near:
-        found = compare(first, drawing(targets[0]), place, settings)
+        found = compare(first, windows.drawing(targets[0]), place, settings)
     row = _row("patch" if one.tile.is_copy else "step", one, other, place, found)
     if found.measured and found.scale == 1.0 and len(targets) > 1 and not one.tile.is_copy:
-        row |= _likeness(found, _after(first, drawing(targets[1]), place, found, settings))
+        row |= _likeness(found, _after(first, windows.drawing(targets[1]), place, found, settings))
     return row
 
 
@@ -172,13 +156,13 @@ def _after(
     """Return how alike some windows are to the next layer and to the one after it, each (n,)."""
     known = found.alike[np.isfinite(found.alike[:, 2])]
     some = known[:: max(1, math.ceil(len(known) / settings.order_windows))]
-    size = _window_size(place, 1.0, settings)
+    size = windows.window_size(place, 1.0, settings)
     if size is None:
         return np.empty(0), np.empty(0)
     reach = AFTER_REACH_PX
-    after = [_peak(*_windows(first, third, at, size, 1.0, reach), reach)[2] for at in some[:, :2]]
+    after = windows.window_peaks(first, third, place, some[:, :2], size, reach)[:, 2]
     # no peak: what is there is not alike at all
-    return some[:, 2], np.nan_to_num(np.array(after))
+    return some[:, 2], np.nan_to_num(after)
 
 
 def _likeness(found: Shift, both: tuple[Array, Array]) -> Row:
@@ -214,9 +198,9 @@ def seams(layer: Sequence[Placed], settings: Settings) -> Iterator[Row]:
     own = sorted((one for one in layer if not one.tile.is_copy), key=lambda one: one.tile.tile_id)
     for i, one in enumerate(own):
         for other in own[i + 1 :]:
-            place = _shared(one, other)
-            if place is not None and min(place.width, place.height) >= LEAST_STRIP_PX:
-                found = compare(drawing([one]), drawing([other]), place, settings)
+            place = windows.shared(one, other)
+            if place is not None and min(place.width, place.height) >= windows.LEAST_STRIP_PX:
+                found = compare(windows.drawing([one]), windows.drawing([other]), place, settings)
                 yield _row("seam", one, other, place, found)
             elif _beside(one, other):
                 yield _row("seam", one, other, _between(one, other), _nothing(1, 1.0))
@@ -233,29 +217,6 @@ def _between(one: Placed, other: Placed) -> Box:
     a, b = one.tile.box, other.tile.box
     x, y = (a.x0 + a.x1 + b.x0 + b.x1) / 4, (a.y0 + a.y1 + b.y0 + b.y1) / 4
     return Box(x - 1, y - 1, x + 1, y + 1)
-
-
-def drawing(placed: Sequence[Placed]) -> Draw:
-    """Return what draws `placed` inside a box at a scale.
-
-    Parameters
-    ----------
-    placed
-        Tiles of one layer.
-
-    Returns
-    -------
-    Draw
-        Function of (box in world px, scale) to a `Picture`, float32.
-    """
-    return lambda box, scale: compose.render(placed, box, scale=scale)
-
-
-def _shared(one: Placed, other: Placed) -> Box | None:
-    a, b = one.tile.box, other.tile.box
-    if not a.intersects(b):
-        return None
-    return Box(max(a.x0, b.x0), max(a.y0, b.y0), min(a.x1, b.x1), min(a.y1, b.y1))
 
 
 def _row(kind: str, p: Placed, q: Placed, place: Box, found: Shift) -> Row:
@@ -314,16 +275,11 @@ def compare(first: Draw, second: Draw, place: Box, settings: Settings) -> Shift:
 
 def _compare_at(first: Draw, second: Draw, place: Box, scale: float, settings: Settings) -> Shift:
     """Correlate the windows of a place at one scale."""
-    reach, size = settings.reach_px, _window_size(place, scale, settings)
+    reach, size = settings.reach_px, windows.window_size(place, scale, settings)
     if size is None:
         return _nothing(0, scale)
-    centres = _centres(place, (size[0] / scale, size[1] / scale), settings.windows)
-    windows = len(centres) * (size[0] + 2 * reach) * (size[1] + 2 * reach)
-    if (place.width * scale + 2 * reach) * (place.height * scale + 2 * reach) < 4 * windows:
-        first, second = (_drawn_once(draw, place, scale, reach) for draw in (first, second))
-    peaks = np.array(
-        [_peak(*_windows(first, second, at, size, scale, reach), reach) for at in centres]
-    )
+    centres = windows.window_centres(place, (size[0] / scale, size[1] / scale), settings.windows)
+    peaks = windows.window_peaks(first, second, place, centres, size, reach, scale)
     used = np.isfinite(peaks[:, 0])
     alike = np.column_stack([centres, peaks[:, 2]])
     if not used.any():
@@ -336,108 +292,5 @@ def _compare_at(first: Draw, second: Draw, place: Box, scale: float, settings: S
     )  # fmt: skip
 
 
-def _windows(
-    first: Draw, second: Draw, at: Array, size: tuple[int, int], scale: float, reach: int
-) -> tuple[Picture, Picture]:
-    """Draw the window around a place (x, y), and the one wider by `reach` in the second."""
-    x, y = at
-    half_x, half_y, more = size[0] / scale / 2, size[1] / scale / 2, reach / scale
-    one = Box(x - half_x, y - half_y, x + half_x, y + half_y)
-    wide = Box(one.x0 - more, one.y0 - more, one.x1 + more, one.y1 + more)
-    return first(one, scale), second(wide, scale)
-
-
-def _window_size(place: Box, scale: float, settings: Settings) -> tuple[int, int] | None:
-    """Width and height of the windows, even numbers of px of the picture; None where none fits.
-
-    They are square, but in narrow overlaps as long as the least area asks for.
-    """
-    width, height = (math.floor(length * scale) // 2 * 2 for length in (place.width, place.height))
-    short = min(settings.window_px // 2 * 2, width, height)
-    if short < LEAST_STRIP_PX:
-        return None
-    long = max(short, math.ceil(LEAST_SIDE_PX**2 / short / 2) * 2)
-    if long > max(width, height):
-        return None
-    return (short, long) if width < height else (long, short)
-
-
-def _centres(place: Box, size: tuple[float, float], most: int) -> Array:
-    """Return (n, 2) centres x, y of windows spread over a place, whole px, n <= `most`."""
-    lengths = (place.width, place.height)
-    counts = [max(1, int(1.5 * a / b)) for a, b in zip(lengths, size, strict=True)]
-    while counts[0] * counts[1] > most:
-        counts[int(counts[1] > counts[0])] -= 1
-    x, y = (
-        np.linspace(low + side / 2, high - side / 2, n) if n > 1 else np.array([(low + high) / 2])
-        for low, high, side, n in zip(
-            (place.x0, place.y0), (place.x1, place.y1), size, counts, strict=True
-        )
-    )
-    return np.stack(np.meshgrid(np.rint(x), np.rint(y)), axis=-1).reshape(-1, 2)
-
-
-def _drawn_once(draw: Draw, place: Box, scale: float, reach: int) -> Draw:
-    """Draw a small place once, and cut the windows from it."""
-    margin = math.ceil((reach + 2) / scale)
-    x0, y0 = math.floor(place.x0) - margin, math.floor(place.y0) - margin
-    whole = draw(Box(x0, y0, place.x1 + margin, place.y1 + margin), scale)
-    rows, columns = whole.pixels.shape
-
-    def cut(box: Box, _scale: float) -> Picture:
-        h, w = round(box.height * scale), round(box.width * scale)
-        i = min(max(round((box.y0 - y0) * scale), 0), max(rows - h, 0))
-        j = min(max(round((box.x0 - x0) * scale), 0), max(columns - w, 0))
-        at = slice(i, i + h), slice(j, j + w)
-        return Picture(whole.pixels[at], whole.mask[at])
-
-    return cut
-
-
-def _peak(one: Picture, other: Picture, reach: int) -> Array:
-    """Return the shift x, y at which `other` shows `one`, and their correlation there.
-
-    Px of the picture, and -1 to 1; all three are NaN where there is no peak.
-    """
-    nothing = np.full(3, np.nan)
-    if one.mask.mean() < 0.6 or other.mask.mean() < 0.3:
-        return nothing
-    size = one.pixels.shape[0], one.pixels.shape[1]
-    at = np.zeros((1, 2), np.intp)
-    rho, share, samples = correlation.block_surfaces(
-        _field(one), _field(other), at, at + reach, size, reach, 0.5
-    )
-    if share[0] < 0.6:
-        return nothing
-    peaks = correlation.find_peaks(rho, 4.0)
-    places = max(rho[0].size * float(samples[0]) / (size[0] * size[1]), 1.0)
-    chance = places * special.ndtr(-peaks.height[0] * math.sqrt(samples[0]))
-    if not peaks.inner[0] or chance >= MAX_CHANCE:
-        return nothing
-    return np.array([*peaks.lag[0], peaks.height[0]])
-
-
-def _field(picture: Picture) -> correlation.Field:
-    valid = None if picture.mask.all() else picture.mask
-    values = correlation.band_pass(np.asarray(picture.pixels, np.float32), valid, *BAND_PX)
-    return correlation.Field(values, valid)
-
-
 def _nothing(tried: int, scale: float) -> Shift:
     return Shift(np.full(2, np.nan), math.nan, math.nan, 0, tried, scale)
-
-
-def settings_of(section: Mapping[str, Any]) -> Settings:
-    """Read the settings of the measurement from ``solve.misalignment``.
-
-    Parameters
-    ----------
-    section
-        The config's section, with all defaults filled in.
-
-    Returns
-    -------
-    Settings
-        How pictures are compared.
-    """
-    return Settings(*(section[name] for name in Settings.__annotations__))

@@ -31,8 +31,8 @@ from scripts.solve import (
     residuals,
     solver,
 )
+from scripts.solve.aligned import aligned
 from scripts.solve.graph import graph_of, solution, tiles_of
-from scripts.solve.publish_align import aligned
 from tests.report import fabricate
 from tests.report.conftest import NAMES, SCHEMA, judge
 

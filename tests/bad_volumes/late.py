@@ -19,7 +19,7 @@ from scripts.lib.verdicts import LOOK, NOT_GOOD
 from scripts.render_ws.app import create_app  # noqa: F401 - the embedded service
 from scripts.report import gather
 from scripts.review import decisions
-from scripts.solve import check_alignment, moments, publish_align, solve_transforms
+from scripts.solve import aligned, check_alignment, moments, solve_transforms
 from scripts.zcorr import qc
 from tests.bad_volumes.cases import REFUSED, Told, bad, inside, refused
 from tests.export import synthetic, test_export_jobs
@@ -331,7 +331,7 @@ def other_matches(folder):
 @bad("a tile without a place", "solve", REFUSED, r"expected a transform for each tile, found none")
 def no_transform(_folder):
     """The solve's file lacks a tile of the stack."""
-    return refused(UserError, publish_align.aligned, make_tiles(), {})
+    return refused(UserError, aligned.aligned, make_tiles(), {})
 
 
 # ---- export --------------------------------------------------------------------------------------

@@ -34,8 +34,8 @@ from scripts.lib.transforms import AFFINE
 from scripts.render_ws import matches
 from scripts.render_ws.store import Store
 from scripts.solve import moments, solver, system
+from scripts.solve.aligned import aligned
 from scripts.solve.graph import Tiles, graph_of, solution
-from scripts.solve.publish_align import aligned
 from tests.benchmarks.conftest import ROOT
 from tests.solve import graphs
 

@@ -10,8 +10,9 @@ from scripts.lib.files import read_json, read_table, write_table
 from scripts.lib.geometry import Box
 from scripts.lib.job import UserError
 from scripts.solve import check_alignment, close_misalignment, layer_order, misalignment, window_fit
-from scripts.solve.misalignment import COLUMNS, Settings
+from scripts.solve.misalignment import COLUMNS
 from scripts.solve.misalignment_summary import Known, Limits, summarised
+from scripts.solve.windows import Settings
 
 SIZE = 420  # px of a scene
 ORDER = layer_order.Limits(order_sd=3.0, order_share=0.5, repeated_correlation=0.98)

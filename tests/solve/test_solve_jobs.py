@@ -10,7 +10,7 @@ from scripts.lib.files import read_json, read_table, write_table
 from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
-from scripts.solve import gather_moments, publish_align, solve_compare, solve_transforms
+from scripts.solve import aligned, gather_moments, publish_align, solve_compare, solve_transforms
 from tests.solve import synthetic
 
 PARAMS = {
@@ -123,7 +123,7 @@ def test_too_short_a_reach_is_noticed(volume):
 def test_a_missing_transform_is_named(volume):
     _, tiles, _, _ = volume
     with pytest.raises(UserError, match=r"t_0-0-0\.1\.0"):
-        publish_align.aligned(tiles, {})
+        aligned.aligned(tiles, {})
 
 
 def test_a_range_of_z_is_solved_and_published_alone(volume):

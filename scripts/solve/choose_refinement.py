@@ -1,0 +1,96 @@
+"""Choose how the fields of all tiles are held, or that there are to be none.
+
+Inputs
+    the trimmed stack (its receipt), ``solve/displacements/{chunk}.npz`` of every chunk
+
+Output
+    ``solve/refinement.json``: ``prior`` (``bending``, ``ridge``; null: no fields), and what it
+    rests on: px of the displacements, their correlation over place and over layers by bands of
+    modes, the share of each band that comes and goes as bends do (see `scripts.solve.spectra`)
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from scripts.lib.drawing import compose
+from scripts.lib.files import write_json
+from scripts.lib.job import job
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
+from scripts.solve import displacements, spectra
+from scripts.solve.displacements import Displacements
+
+log = logging.getLogger(__name__)
+MOST_WINDOWS = 4_000_000  # 0.3 GB; a spectrum needs no more
+
+
+def sampled(paths: Sequence[str | Path], most: int = MOST_WINDOWS) -> list[Displacements]:
+    """Read the displacements of all chunks as one run, or evenly of some, each a run.
+
+    Parameters
+    ----------
+    paths
+        One for each chunk, in the order of z.
+    most
+        Windows.
+
+    Returns
+    -------
+    list of Displacements
+        One of all chunks where they are few enough.
+    """
+    every, parts, count = 1, [], 0
+    for path in paths:
+        parts.append(displacements.read(path))
+        count += len(parts[-1])
+        if count > most:
+            every = -(-len(paths) * most // max(count, 1)) or 1
+            break
+    if every == 1 and len(parts) == len(paths):
+        return [displacements.joined(parts)] if parts else []
+    chosen = paths[:: max(1, len(paths) // max(1, len(parts)))]
+    return [displacements.read(path) for path in chosen]
+
+
+def main(
+    *,
+    trimmed: str | Path,
+    parts: Sequence[str | Path],
+    out: str | Path,
+    render: Mapping[str, Any],
+    refine: Mapping[str, float],
+) -> None:
+    """Choose, and write why."""
+    client, receipt = RenderClient(**render), StackReceipt.read(trimmed)
+    client.require(receipt)
+    found = sampled(parts)
+    placed = compose.place(client.tiles(receipt.stack))
+    lattices = {
+        one.tile.tile_id: displacements.lattice_of(one, refine["cell_px"]) for one in placed
+    }
+    common = Counter(lattices.values()).most_common(1)[0][0]
+    cells: dict[str, str] = {
+        one.tile.tile_id: "-".join(map(str, one.tile.cell))
+        for one in placed
+        if lattices[one.tile.tile_id] == common
+    }
+    side = displacements.side_of(common, refine["window_px"])
+    choice = spectra.chosen(found, cells, common, side)
+    prior = None if choice.prior is None else asdict(choice.prior)
+    write_json(out, {"prior": prior, **choice.figures})
+    log.info("fields: %s", "none" if prior is None else f"held by {prior}")
+
+
+if __name__ == "__main__":
+    with job(snakemake):
+        main(
+            trimmed=snakemake.input.trimmed,
+            parts=snakemake.input.parts,
+            out=snakemake.output[0],
+            render=snakemake.params.render,
+            refine=snakemake.params.refine,
+        )
