@@ -162,8 +162,8 @@ rule cleanup:
 
 onstart:
     refuse_embedded_on_cluster()
+    refuse_loopback_on_cluster()
     refuse_paths_that_lsf_takes_apart()
-    warn_of_loopback()
     CONSOLE.start()
     examine_before_start()
 

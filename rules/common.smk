@@ -33,6 +33,7 @@ WORK_DIR = flow.resolved(ROOT, config["work_dir"])
 DAT_ROOT = flow.resolved(ROOT, config["transfer"]["dat_root"])
 # deployment is environment, never a param: moving the service must not re-run anything
 os.environ.setdefault("RENDER_WS_URL", config["render"]["url"])
+os.environ.setdefault("RENDER_WS_TOKEN_FILE", config["render"]["token_file"])
 os.environ.setdefault("RENDER_WS_PATIENCE_S", str(config["render"]["patience_s"]))
 
 RENDER = {"owner": config["render"]["owner"], "project": config["render"]["project"]}
@@ -93,5 +94,6 @@ def refuse_embedded_on_cluster():
             "render.url is empty: the embedded render-ws is a SQLite file, and SQLite cannot be written "
             "by several hosts over a network file system. Set render.url (or the environment variable "
             "RENDER_WS_URL) to a service all nodes reach, e.g. the site's render-ws, or one started with "
-            "`python -m scripts.render_ws serve --write --db render-ws.db` on a host they reach."
+            "`python -m scripts.render_ws serve --write --host HOST --token-file FILE --db render-ws.db` on a "
+            "host they reach (docs/cluster.md)."
         )

@@ -84,12 +84,15 @@ def say_what_is_hidden():
         )
 
 
-def warn_of_loopback():
-    """Say that the jobs of a cluster reach a service on loopback on this host alone."""
+def refuse_loopback_on_cluster():
+    """Stop before the first job when a service answers on this host alone, and jobs run on others."""
     url = os.environ.get("RENDER_WS_URL", "")
-    if workflow.non_local_exec and session.is_loopback(url):
-        logger.warning(
-            f"render.url is {url}: only jobs on this host reach it. Set render.url to a name that all nodes know."
+    one_host = os.environ.get("RENDER_WS_ONE_HOST")  # the whole cluster is this host
+    if workflow.non_local_exec and session.is_loopback(url) and not one_host:
+        raise WorkflowError(
+            f"render.url is {url}: only jobs on this host reach it. Set render.url to a name that all nodes know; "
+            "serve with --host HOST --token-file FILE, and set render.token_file (docs/cluster.md). On a cluster of "
+            "this host alone set the environment variable RENDER_WS_ONE_HOST=1."
         )
 
 

@@ -24,8 +24,10 @@ from scripts.render_ws.app import create_app
 from scripts.render_ws.store import Store
 
 log = logging.getLogger("render_ws")
-_HOST = "localhost"  # never another: there is no access control beyond `access`
+_HOST = "localhost"  # another one only with a token (`access`)
 _THREADS = 8
+_BACKLOG = 1024  # connections that wait to be taken: 200 jobs may begin at the same moment
+_CONNECTIONS = 2000  # at one time; clients keep theirs open between requests
 _MAX_BODY_BYTES = 1 << 28  # 5,000 tiles, a client's batch, are some tens of MB
 
 
@@ -37,6 +39,16 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     serve.add_argument("--files", help="folder of the volumes; the database's own when not given")
     serve.add_argument(
         "--write", action="store_true", help="let clients change stacks; make --db where absent"
+    )
+    serve.add_argument(
+        "--host",
+        default=_HOST,
+        help="name or address to listen at; one that other machines reach needs --token-file",
+    )
+    serve.add_argument(
+        "--token-file",
+        type=Path,
+        help="file with the token that every request must have; made when it is not there",
     )
     serve.add_argument(
         "--host-name",
@@ -73,12 +85,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _serve(arguments: argparse.Namespace) -> None:
     """Serve until interrupted or ended; the first log line tells the base URL."""
     database: Path = arguments.db
+    token = _token(arguments)
     _check(database, write=arguments.write)
     folder = Path(arguments.files or database.parent)
     names = access.LOOPBACK | {name.lower() for name in arguments.host_name}
-    app = create_app(database, files=folder, writable=arguments.write, hosts=names)
-    server = _server(app, arguments.port)
-    address = f"http://{_HOST}:{server.effective_port}"
+    app = create_app(database, files=folder, writable=arguments.write, hosts=names, token=token)
+    server = _server(app, arguments.host, arguments.port)
+    address = f"http://{arguments.host}:{server.effective_port}"
     may = "to be read and written" if arguments.write else "to be read only"
     log.info("serving %s at %s%s (%s)", database, address, web.ROOT, may)
     log.info("volumes below %s at %s/files", folder, address)
@@ -86,6 +99,20 @@ def _serve(arguments: argparse.Namespace) -> None:
     server.run()  # to a signal, after which requests under way are finished
     if arguments.write and not backups.checkpoint(database):
         log.info("%s is in use elsewhere: keep %s-wal beside it", database, database.name)
+
+
+def _token(arguments: argparse.Namespace) -> str | None:
+    """Return the token of the service; None for one on loopback that has none."""
+    if arguments.token_file is not None:
+        token = access.token_of(arguments.token_file)
+        log.info("requests need the token in %s", arguments.token_file)
+        return token
+    if arguments.host not in access.LOOPBACK:
+        raise UserError(
+            f"--host {arguments.host}: other machines reach it, so requests must have a token:"
+            " add --token-file FILE (made when it is not there)"
+        )
+    return None
 
 
 def _check(database: Path, *, write: bool) -> None:
@@ -99,14 +126,19 @@ def _check(database: Path, *, write: bool) -> None:
             store.close()
 
 
-def _server(app: Any, port: int) -> Any:  # noqa: ANN401 - waitress has no types
+def _server(app: Any, host: str, port: int) -> Any:  # noqa: ANN401 - waitress has no types
     try:
-        listening = socket.create_server((_HOST, port))
+        listening = socket.create_server((host, port), backlog=_BACKLOG)
     except OSError as error:
         remedy = "end what listens there, or give another --port (0: any free one)"
-        raise UserError(f"port {port} of {_HOST}: {error.strerror}; {remedy}") from error
+        raise UserError(f"port {port} of {host}: {error.strerror}; {remedy}") from error
     return waitress.create_server(
-        app, sockets=[listening], threads=_THREADS, max_request_body_size=_MAX_BODY_BYTES
+        app,
+        sockets=[listening],
+        threads=_THREADS,
+        max_request_body_size=_MAX_BODY_BYTES,
+        connection_limit=_CONNECTIONS,
+        backlog=_BACKLOG,
     )
 
 

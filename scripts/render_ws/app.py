@@ -75,16 +75,17 @@ def create_app(
     files: str | os.PathLike[str] | None = None,
     writable: bool = True,
     hosts: frozenset[str] | None = None,
+    token: str | None = None,
 ) -> Service:
     """Return the WSGI application over the SQLite file `db_path`, and the volumes below `files`.
 
-    `hosts` are the names by which it may be written to (`access`), when it is not `writable`
-    nobody may.
+    `hosts` are the names by which it may be written to, `token` is what every request must have
+    (`access`); when it is not `writable` nobody may write.
     """
     # absolute, so that a later change of the working directory does not change the database
     folder = None if files is None else Path(files).resolve()
     store = Store(Path(db_path).absolute(), writable=writable)
-    return Service(store, folder, Access(hosts))
+    return Service(store, folder, Access(hosts, token))
 
 
 @functools.cache
@@ -105,14 +106,14 @@ def routes() -> Flask:
 
 
 def _check_access() -> None:
-    request.environ[_ACCESS].check(request.method, request.headers)
+    request.environ[_ACCESS].check(request.method, request.path, request.headers)
 
 
 def _let_pages_read(response: Response) -> Response:
     # browser viewers read from other origins
     response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers["Access-Control-Allow-Methods"] = ", ".join(access.READING)
-    response.headers["Access-Control-Allow-Headers"] = "Content-Type, Range"
+    response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Range"
     wanted = request.headers.get("Access-Control-Request-Method", "")
     if "Access-Control-Request-Private-Network" in request.headers and wanted in access.READING:
         # a viewer on a public address asks the browser for this machine

@@ -5,6 +5,7 @@
     ServiceError
     ├── NotFound        404   a stack, tile, section, transform or collection that is not there
     ├── BadRequest      400   an illegal argument
+    ├── Unauthorized    401   the token that the service asks for is missing or another
     ├── Forbidden       403   a change that this caller, or anybody, may not make
     └── IllegalState    500   a stack in the wrong state: the reference answers 500, not 400
 """
@@ -28,6 +29,12 @@ class BadRequest(ServiceError):
     """The request itself is wrong."""
 
     status = 400
+
+
+class Unauthorized(ServiceError):
+    """The service has a token, and the request has not."""
+
+    status = 401
 
 
 class Forbidden(ServiceError):

@@ -231,7 +231,10 @@ def _empty(status: int) -> Response:
 def on_error(error: Exception) -> Response:
     """Turn any exception into plain text with the right status."""
     if isinstance(error, ServiceError):
-        return plain(str(error), error.status)
+        response = plain(str(error), error.status)
+        if error.status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        return response
     if isinstance(error, RecursionError):
         return plain("the request is nested too deep", 400)
     if isinstance(error, HTTPException):

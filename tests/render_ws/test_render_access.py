@@ -1,9 +1,16 @@
 """Who may change what: pages of other origins read, only this machine writes, only when let."""
 
+import threading
+
 import pytest
+import waitress
 from werkzeug.test import Client
 
-from scripts.render_ws import backups
+from scripts.lib.job import UserError
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.errors import RequestRefused
+from scripts.render_ws import access, backups
+from scripts.render_ws.__main__ import main
 from scripts.render_ws.access import LOOPBACK
 from scripts.render_ws.app import create_app
 from tests.render_ws.service import tile
@@ -117,3 +124,82 @@ def test_unless_writing_is_switched_on_nobody_writes(database):
     body = [{"tileId": "a", "local": [1, 2]}]  # a PUT that reads
     answer = client.put(f"{STACK}/local-to-world-coordinates", json=body, headers={"Host": OURS})
     assert answer.json == [{"tileId": "a", "world": [1.0, 2.0, 1.0]}]
+
+
+TOKEN = "a-token-of-more-than-twenty-letters"
+
+
+@pytest.mark.parametrize(
+    "sent", [None, "Bearer other", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer"]
+)
+@pytest.mark.parametrize(("method", "path"), [("GET", ""), *CHANGES])
+def test_without_the_token_nothing_is_answered(untouched, method, path, sent):
+    client = Client(create_app(untouched, token=TOKEN))
+    answer = client.open(
+        STACK + path, method=method, headers={"Authorization": sent} if sent else {}
+    )
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert "render.token_file" in answer.text
+    assert TOKEN not in answer.text
+
+
+def test_with_the_token_all_is_answered_by_any_name(database):
+    client = Client(create_app(database, token=TOKEN, hosts=LOOPBACK))
+    headers = {"Authorization": f"Bearer {TOKEN}", "Host": "render-host"}
+    assert client.get(f"{STACK}/tileIds", headers=headers).json == ["a"]
+    assert client.delete(STACK, headers=headers).status_code == 200
+
+
+def test_volumes_need_the_token_and_the_page_does_not(untouched, tmp_path):
+    (tmp_path / "v.n5").mkdir()
+    (tmp_path / "v.n5/attributes.json").write_text("{}")
+    client = Client(create_app(untouched, files=tmp_path, token=TOKEN))
+    assert client.get("/files/v.n5/attributes.json").status_code == 401
+    for path in ("/", "/render-ws/", "/openapi.json", "/render-ws/swagger.json"):
+        assert client.get(path).status_code == 200
+    assert client.post("/").status_code == 401
+    asked = {"Origin": "https://pages.example", "Access-Control-Request-Headers": "authorization"}
+    answer = client.options(f"{STACK}/tileIds", headers=asked)
+    assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
+
+
+def test_a_token_is_made_for_its_owner_alone(tmp_path):
+    path = tmp_path / "token"
+    token = access.token_of(path)
+    assert len(token) > 40
+    assert access.token_of(path) == token
+    assert path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o640)
+    with pytest.raises(UserError, match="chmod 600"):
+        access.token_of(path)
+    for wrong in ("short", "two words of more than twenty letters", ""):
+        path.write_text(wrong)
+        path.chmod(0o600)
+        with pytest.raises(UserError, match="one word of at least 20"):
+            access.token_of(path)
+    with pytest.raises(UserError, match="token-file"):
+        access.token_of(tmp_path / "no folder/token")
+
+
+def test_other_machines_are_served_with_a_token_alone(tmp_path):
+    with pytest.raises(SystemExit, match="add --token-file"):
+        main(["serve", "--host", "render-host", "--write", "--db", str(tmp_path / "r.db")])
+    assert not (tmp_path / "r.db").exists()
+
+
+def test_the_client_sends_the_token_of_its_file(database, tmp_path, monkeypatch):
+    path = tmp_path / "token"
+    token = access.token_of(path)
+    app = create_app(database, token=token)
+    server = waitress.create_server(app, host="localhost", port=0, ipv6=False)
+    threading.Thread(target=server.run, daemon=True).start()
+    base = f"http://localhost:{server.effective_port}/render-ws/v1"
+    monkeypatch.setenv("RENDER_WS_TOKEN_FILE", str(path))
+    assert RenderClient("o", "p", base_url=base).stacks() == ["s"]
+    monkeypatch.setenv("RENDER_WS_TOKEN_FILE", "")
+    with pytest.raises(RequestRefused, match=r"401: .*render\.token_file"):
+        RenderClient("o", "p", base_url=base).stacks()
+    monkeypatch.setenv("RENDER_WS_TOKEN_FILE", str(tmp_path / "absent"))
+    with pytest.raises(UserError, match=r"render\.token_file .*absent"):
+        RenderClient("o", "p", base_url=base)
+    server.close()

@@ -61,7 +61,8 @@ class Volume:
         return subprocess.run(
             self.command(*argv, **how),
             cwd=ROOT,
-            env=os.environ | (environment or {}),
+            # the fake clusters are this host
+            env=os.environ | {"RENDER_WS_ONE_HOST": "1"} | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -146,6 +146,17 @@ def test_the_embedded_service_is_refused_on_a_cluster(new_volume, cluster):
     assert lsf.jobs(Path(cluster["FAKELSF_DIR"])) == []
 
 
+def test_a_service_on_loopback_is_refused_on_a_cluster(new_volume, cluster):
+    away = {"RENDER_WS_URL": "http://localhost:9/render-ws/v1", "RENDER_WS_ONE_HOST": ""}
+    done = new_volume("loopback").snakemake(
+        profile="lsf", starter=IMPATIENT, environment=cluster | away
+    )
+    assert done.returncode != 0
+    assert "only jobs on this host reach it" in done.stdout
+    assert "--token-file" in done.stdout
+    assert lsf.jobs(Path(cluster["FAKELSF_DIR"])) == []
+
+
 def test_a_path_that_a_shell_would_take_apart_is_refused_on_lsf(new_volume, cluster):
     done = new_volume("nasty").snakemake(
         profile="lsf", starter=IMPATIENT, environment=cluster | {"RENDER_WS_URL": "http://x/v1"}

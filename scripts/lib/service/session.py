@@ -10,14 +10,18 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import orjson
 import requests
 from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
 
+from scripts.lib.job import UserError
 from scripts.lib.service.errors import (
     NotFound,
     RenderError,
@@ -29,6 +33,7 @@ from scripts.lib.service.patience import Patience, patience_of_environment_s
 from scripts.lib.service.transport import WsgiAdapter
 
 _ENVIRONMENT = "RENDER_WS_URL"
+_TOKEN_FILE = "RENDER_WS_TOKEN_FILE"
 _EMBEDDED = "sqlite:///"
 _DEFAULT_DATABASE = "render-ws.db"
 _EMBEDDED_BASE = "http+embedded://render-ws/render-ws/v1"
@@ -68,6 +73,61 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+@dataclass(frozen=True)
+class Token(AuthBase):
+    """Sends a bearer token; not to another host that a service leads to.
+
+    Attributes
+    ----------
+    text
+        The token.
+    """
+
+    text: str
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the token.
+
+        Parameters
+        ----------
+        request
+            To be sent.
+
+        Returns
+        -------
+        requests.PreparedRequest
+            The same.
+        """
+        request.headers["Authorization"] = f"Bearer {self.text}"
+        return request
+
+
+def token_of_environment() -> Token | None:
+    """Return the token that ``render.token_file`` of the config names.
+
+    Returns
+    -------
+    Token or None
+        By the environment variable ``RENDER_WS_TOKEN_FILE``, which the Snakefile sets; None when
+        it is empty.
+
+    Raises
+    ------
+    UserError
+        When the file cannot be read, or holds no token.
+    """
+    path = os.environ.get(_TOKEN_FILE)
+    if not path:
+        return None
+    try:
+        token = Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"render.token_file {path}: {error}") from error
+    if not token.isascii() or token.split() != [token]:
+        raise UserError(f"render.token_file {path}: expected one word, the token of the service")
+    return Token(token)
 
 
 class Session:
@@ -111,6 +171,7 @@ class Session:
             patience = Patience(patience_s=self._patience_s)
             for scheme in ("http://", "https://"):
                 self._session.mount(scheme, HTTPAdapter(max_retries=patience))
+            self._session.auth = token_of_environment()
             return url.rstrip("/")
         # the embedded service is imported only where it is used
         from scripts.render_ws.app import create_app
