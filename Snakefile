@@ -160,12 +160,16 @@ rule cleanup:
         "cleanup/removed.tsv",
 
 
+CLAIMS = claims.of_run(workflow, Path(WORK_DIR), logger.warning)
+
+
 onstart:
     refuse_embedded_on_cluster()
     refuse_loopback_on_cluster()
     refuse_paths_that_lsf_takes_apart()
     CONSOLE.start()
     examine_before_start()
+    stand_by_the_cluster()
 
 
 onsuccess:

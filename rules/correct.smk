@@ -22,7 +22,7 @@ rule plan_sixteen_bit:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         render=RENDER,
         restore=CORRECT["16bit"]["restore"],
@@ -46,7 +46,7 @@ rule restore_raw:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=480,
+        runtime=lambda wc, attempt: 480 * attempt,
     script:
         "../scripts/correct/restore_raw.py"
 
@@ -66,7 +66,7 @@ rule measure_overlaps:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=120,
+        runtime=lambda wc, attempt: 120 * attempt,
     params:
         render=RENDER,
         settings={
@@ -171,7 +171,7 @@ rule correct_step:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=120,
+        runtime=lambda wc, attempt: 120 * attempt,
     params:
         render=RENDER,
         settings=step_settings,
@@ -199,7 +199,7 @@ rule publish_corrected:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         render=RENDER,
         voxel_nm=VOXEL_NM,
@@ -222,7 +222,7 @@ rule publish_channel:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         render=RENDER,
         voxel_nm=VOXEL_NM,
@@ -245,7 +245,7 @@ rule destreak_proposal:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         volume=config["volume"],
         render=RENDER,

@@ -26,7 +26,7 @@ rule estimate_volume:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=10,
+        runtime=lambda wc, attempt: 10 * attempt,
     params:
         sections=verbatim({key: config[key] for key in ESTIMATED}),
         dat_root=verbatim(DAT_ROOT),

@@ -11,6 +11,11 @@ PLANNED = (
 )
 
 
+localrules:
+    plan_export,
+    plan_part,
+
+
 rule plan_export:
     input:
         receipt=f"stacks/{STACK['final']}.json",
@@ -27,7 +32,7 @@ rule plan_export:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=10,
+        runtime=lambda wc, attempt: 10 * attempt,
     params:
         volume=config["volume"],
         voxel_nm={key: config["acquisition"][key] for key in ("pixel_nm", "z_nm")},
@@ -55,7 +60,7 @@ rule render_slab:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: resources.slab_mb(EXPORT, DTYPE, attempt),
-        runtime=120,
+        runtime=lambda wc, attempt: 120 * attempt,
     params:
         render=RENDER,
         export={key: EXPORT[key] for key in SHOWN},
@@ -78,7 +83,7 @@ rule check_slab:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: resources.slab_mb(EXPORT, DTYPE, attempt),
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     script:
         "../scripts/export/check_slab.py"
 
@@ -98,7 +103,7 @@ rule build_span:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: resources.pyramid_mb(EXPORT, DTYPE, attempt),
-        runtime=120,
+        runtime=lambda wc, attempt: 120 * attempt,
     script:
         "../scripts/export/build_span.py"
 
@@ -119,7 +124,7 @@ rule build_pyramid:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: resources.pyramid_mb(EXPORT, DTYPE, attempt),
-        runtime=240,
+        runtime=lambda wc, attempt: 240 * attempt,
     script:
         "../scripts/export/build_pyramid.py"
 
@@ -142,7 +147,7 @@ rule close_export:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: resources.pyramid_mb(EXPORT, DTYPE, attempt),
-        runtime=240,
+        runtime=lambda wc, attempt: 240 * attempt,
     params:
         volume=config["volume"],
         export={key: EXPORT[key] for key in ("data_url", "neuroglancer_url")},

@@ -17,7 +17,7 @@ rule promote_volume:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 500 * attempt,
-        runtime=10,
+        runtime=lambda wc, attempt: 10 * attempt,
     params:
         promote_root=verbatim(flow.resolved(ROOT, EXPORT["promote_root"])),
     script:
@@ -52,7 +52,7 @@ rule list_leftovers:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         archive_root=verbatim(ARCHIVE_ROOT),
     script:
@@ -75,7 +75,7 @@ rule remove_leftovers:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=120,
+        runtime=lambda wc, attempt: 120 * attempt,
     params:
         word=EXPORT["cleanup_word"],
         archive_root=verbatim(ARCHIVE_ROOT),

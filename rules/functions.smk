@@ -8,6 +8,7 @@ from scripts.lib import commands
 from scripts.lib.job import remember_needs
 from scripts.lib.service import session
 from scripts.match import stage_files
+from scripts.terminal import claims, earlier_jobs, patience
 from scripts.transfer import doctor as examination
 from scripts.transfer import state
 
@@ -73,6 +74,23 @@ def refuse_paths_that_lsf_takes_apart():
             f"{key}: expected a path of letters, digits and _@%+=:,./- alone, found {path}: "
             "Snakemake's LSF plugin gives it to a shell as it is. Use another path, on LSF."
         )
+
+
+def stand_by_the_cluster():
+    """Cancel what a killed run left to the scheduler, and wait for a scheduler that is away."""
+    mine = CLAIMS.held or claims.wanted(workflow.dag_settings.targets)
+    claims.release_shared(CLAIMS, workflow)
+    if workflow.non_local_exec:
+        try:
+            earlier_jobs.cancel(
+                workflow.executor_plugin.name,
+                Path(WORK_DIR),
+                lambda rule, rule_file: claims.part_of(rule, rule_file) in mine,
+                logger.warning,
+            )
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
+        patience.of_run(workflow, logger.warning)
 
 
 def say_what_is_hidden():

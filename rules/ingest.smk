@@ -3,6 +3,13 @@
 INGEST = config["ingest"]
 
 
+localrules:
+    number_layers,
+    check_layers,
+    publish_restart,
+    plan_chunks,
+
+
 # of long volumes: the first reading takes a millisecond a tile
 rule read_headers:
     input:
@@ -20,7 +27,7 @@ rule read_headers:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 500 * attempt,
-        runtime=30,
+        runtime=lambda wc, attempt: 30 * attempt,
     script:
         "../scripts/ingest/read_headers.py"
 
@@ -40,7 +47,7 @@ rule cache_headers:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=120,
+        runtime=lambda wc, attempt: 120 * attempt,
     script:
         "../scripts/ingest/cache_headers.py"
 
@@ -63,7 +70,7 @@ rule number_layers:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=30,
+        runtime=lambda wc, attempt: 30 * attempt,
     params:
         rows=config["acquisition"]["rows"],
         columns=config["acquisition"]["columns"],
@@ -93,7 +100,7 @@ rule check_layers:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=30,
+        runtime=lambda wc, attempt: 30 * attempt,
     params:
         scan_correction=INGEST["scan_correction"],
         mask=INGEST["mask"],
@@ -128,7 +135,7 @@ rule publish_acquire:
     resources:
         # one day of headers and one batch of tile specs: it does not grow with the volume
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         render=RENDER,
         scan_correction=INGEST["scan_correction"],
@@ -156,7 +163,7 @@ rule publish_restart:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         render=RENDER,
         context_layers=INGEST["restart"]["context_layers"],
@@ -181,7 +188,7 @@ checkpoint plan_chunks:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 500 * attempt,
-        runtime=10,
+        runtime=lambda wc, attempt: 10 * attempt,
     params:
         size=config["chunks"]["layers"],
     script:

@@ -16,7 +16,7 @@ rule derive_pairs:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=30,
+        runtime=lambda wc, attempt: 30 * attempt,
     params:
         render=RENDER,
         stage_tables=STAGE_TABLES,
@@ -45,7 +45,7 @@ rule match_pairs:
         mem_mb=lambda wc, attempt: resources.match_mb(
             config["match"]["feature_cache_mb"], attempt
         ),
-        runtime=240,
+        runtime=lambda wc, attempt: 240 * attempt,
     params:
         render=RENDER,
         collection=COLLECTION,
@@ -73,7 +73,7 @@ rule search_wide:
         # the specs of all tiles, besides
         mem_mb=lambda wc, attempt: 2000 * attempt
         + resources.match_mb(config["match"]["feature_cache_mb"], attempt),
-        runtime=240,
+        runtime=lambda wc, attempt: 240 * attempt,
     params:
         render=RENDER,
         collection=COLLECTION,
@@ -103,7 +103,7 @@ rule close_matches:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         render=RENDER,
         collection=COLLECTION,
@@ -132,7 +132,7 @@ rule match_trial:
         mem_mb=lambda wc, attempt: resources.match_mb(
             config["match"]["feature_cache_mb"], attempt
         ),
-        runtime=240,
+        runtime=lambda wc, attempt: 240 * attempt,
     params:
         render=RENDER,
         runs=RUNS,

@@ -18,7 +18,7 @@ rule plot_metadata:
     resources:
         # 1 kB per tile, a few times over
         mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         volume=config["volume"],
     script:

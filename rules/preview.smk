@@ -6,6 +6,13 @@ PREVIEW = config["preview"]
 PREVIEW_STACK = "imaging_preview"
 
 
+localrules:
+    number_preview,
+    check_preview,
+    plan_preview_chunks,
+    plan_preview,
+
+
 use rule number_layers as number_preview with:
     input:  # not the gate of the transfer: what is finished can be looked at
         transfer="transfer/layers.tsv",
@@ -98,7 +105,7 @@ checkpoint plan_preview_slabs:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         render=RENDER,
     script:
@@ -155,7 +162,7 @@ rule close_preview:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         volume=f"{config['volume']} preview",
         export={key: EXPORT[key] for key in ("data_url", "neuroglancer_url")},

@@ -61,7 +61,7 @@ rule make_report:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         **OF_REPORTS,
     script:
@@ -82,7 +82,7 @@ rule report_so_far:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         **OF_REPORTS,
         seen=lambda wildcards: progress.fingerprint(),

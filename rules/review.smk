@@ -16,6 +16,11 @@ GATE = {
 BRIDGES = ("bridge", "bridge_from_layers", "bridge_window_layers")
 
 
+localrules:
+    check_contrast,
+    check_gate,
+
+
 rule survey_tiles:
     input:
         acquire=f"stacks/{STACK['acquire']}.json",
@@ -31,7 +36,7 @@ rule survey_tiles:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=120,
+        runtime=lambda wc, attempt: 120 * attempt,
     params:
         render=RENDER,
     script:
@@ -54,7 +59,7 @@ rule check_contrast:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=15,
+        runtime=lambda wc, attempt: 15 * attempt,
     params:
         most=REVIEW["max_contrast_flips"],
         kept=config["transfer"]["keep_contrast"],
@@ -80,7 +85,7 @@ checkpoint propose_patches:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         **DECISIONS,
         render=RENDER,
@@ -106,7 +111,7 @@ rule publish_patches:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         render=RENDER,
         runs=RUNS,
@@ -148,7 +153,7 @@ checkpoint settle_patches:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=30,
+        runtime=lambda wc, attempt: 30 * attempt,
     params:
         render=RENDER,
     script:
@@ -182,7 +187,7 @@ rule review_connectivity:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         **DECISIONS,
         **{key: REVIEW[key] for key in BRIDGES},
@@ -219,7 +224,7 @@ rule review_page:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         render=RENDER,
         volume=config["volume"],
@@ -251,7 +256,7 @@ rule check_gate:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=15,
+        runtime=lambda wc, attempt: 15 * attempt,
     params:
         **GATE,
     script:
@@ -275,7 +280,7 @@ rule publish_trimmed:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         render=RENDER,
         stack=STACK["trimmed"],
@@ -300,7 +305,7 @@ rule review_thickness:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=15,
+        runtime=lambda wc, attempt: 15 * attempt,
     params:
         render=RENDER,
     script:

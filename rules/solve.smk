@@ -22,6 +22,10 @@ JUDGED = (
 )
 
 
+localrules:
+    check_alignment,
+
+
 rule gather_moments:
     input:
         matches=[f"matches/{COLLECTION}.json", f"matches/{REVIEWED}.json"],
@@ -37,7 +41,7 @@ rule gather_moments:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=30,
+        runtime=lambda wc, attempt: 30 * attempt,
     params:
         render=RENDER,
         z_distance=config["match"]["z_distance"],
@@ -69,7 +73,7 @@ rule solve_transforms:
     resources:
         # 108,155 tiles and 735,000 pairs need 3 GB
         mem_mb=lambda wc, attempt: 8000 * attempt,
-        runtime=120,
+        runtime=lambda wc, attempt: 120 * attempt,
     params:
         render=RENDER,
         solve=SOLVE,
@@ -93,7 +97,7 @@ rule publish_align:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         render=RENDER,
         stack=STACK["align"],
@@ -191,7 +195,7 @@ rule measure_misalignment:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=120,
+        runtime=lambda wc, attempt: 120 * attempt,
     params:
         render=RENDER,
         misalignment={key: MISALIGNMENT[key] for key in MEASURED},
@@ -216,7 +220,7 @@ rule close_misalignment:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=30,
+        runtime=lambda wc, attempt: 30 * attempt,
     params:
         pixel_nm=config["acquisition"]["pixel_nm"],
         misalignment={key: MISALIGNMENT[key] for key in JUDGED},
@@ -238,7 +242,7 @@ rule check_alignment:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 500 * attempt,
-        runtime=10,
+        runtime=lambda wc, attempt: 10 * attempt,
     params:
         misalignment={key: MISALIGNMENT[key] for key in ("stop_px", "accept")},
     script:
@@ -263,7 +267,7 @@ rule picture_solve:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=30,
+        runtime=lambda wc, attempt: 30 * attempt,
     params:
         render=RENDER,
     script:
@@ -287,7 +291,7 @@ rule solve_compare:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 8000 * attempt,
-        runtime=120,
+        runtime=lambda wc, attempt: 120 * attempt,
     params:
         render=RENDER,
         solve={

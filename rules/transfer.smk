@@ -30,7 +30,7 @@ rule copy_dats:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=600,
+        runtime=lambda wc, attempt: 600 * attempt,
     params:
         scope=verbatim(SCOPE),
         first_dat=config["acquisition"]["first_dat"],
@@ -60,7 +60,7 @@ checkpoint plan_transfer:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=30,
+        runtime=lambda wc, attempt: 30 * attempt,
     params:
         dat_root=verbatim(DAT_ROOT),
         rows=config["acquisition"]["rows"],
@@ -92,7 +92,7 @@ rule convert_layers:
     resources:
         # one .dat and one channel of every tile of a layer: 2 GB for 6 tiles of 290 MB
         mem_mb=lambda wc, attempt: 2500 * attempt,
-        runtime=120,
+        runtime=lambda wc, attempt: 120 * attempt,
     params:
         dat_root=verbatim(DAT_ROOT),
         archive_root=verbatim(ARCHIVE_ROOT),
@@ -124,7 +124,7 @@ rule archive_layers:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=120,
+        runtime=lambda wc, attempt: 120 * attempt,
     params:
         dat_root=verbatim(DAT_ROOT),
         archive_root=verbatim(ARCHIVE_ROOT),
@@ -151,7 +151,7 @@ rule close_transfer:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=30,
+        runtime=lambda wc, attempt: 30 * attempt,
     params:
         dat_root=verbatim(DAT_ROOT),
         archive_root=verbatim(ARCHIVE_ROOT),
@@ -178,7 +178,7 @@ rule check_transfer:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 500 * attempt,
-        runtime=10,
+        runtime=lambda wc, attempt: 10 * attempt,
     params:
         max_bad_share=TRANSFER["max_bad_share"],
         max_bad_tiles=TRANSFER["max_bad_tiles"],

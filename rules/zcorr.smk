@@ -13,6 +13,10 @@ ZCORR = {
 }
 
 
+localrules:
+    check_thickness,
+
+
 rule correlate_layers:
     input:
         receipt=f"stacks/{STACK['align']}.json",
@@ -30,7 +34,7 @@ rule correlate_layers:
     resources:
         # comparison_range + 1 pictures at low scale, and the tiles of one layer
         mem_mb=lambda wc, attempt: 3000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         render=RENDER,
         zcorr={key: config["zcorr"][key] for key in PICTURES.split()},
@@ -57,7 +61,7 @@ rule infer_z:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=30,
+        runtime=lambda wc, attempt: 30 * attempt,
     params:
         volume=config["volume"],
         grid=(config["acquisition"]["rows"], config["acquisition"]["columns"]),
@@ -85,7 +89,7 @@ rule check_thickness:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 500 * attempt,
-        runtime=10,
+        runtime=lambda wc, attempt: 10 * attempt,
     params:
         zcorr={key: config["zcorr"][key] for key in GATE.split()},
     script:

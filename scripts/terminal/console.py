@@ -55,6 +55,9 @@ class Console:
         """Learn the stage of each rule, which is the name of its file, and the last stage."""
         if self._terminal is None:
             return
+        settings = self._workflow.execution_settings  # unknown while the rules are read
+        self._terminal.attempts = 1 + settings.retries
+        self._terminal.keep_going = settings.keep_going
         self._progress.stage_of = {
             rule.name: Path(str(rule.snakefile)).stem
             for rule in self._workflow.rules

@@ -39,6 +39,25 @@ def is_one(workflow: Any) -> bool:  # noqa: ANN401 - no public type
     return bool(workflow.is_main_process and workflow.output_settings.dryrun)
 
 
+def looks(workflow: Any, argv: Sequence[str] = ()) -> bool:  # noqa: ANN401
+    """Tell whether Snakemake was started to show something, and runs nothing.
+
+    Parameters
+    ----------
+    workflow
+        Snakemake's object of the run.
+    argv
+        Arguments that Snakemake was started with; default: those of the process.
+
+    Returns
+    -------
+    bool
+        False in the jobs of a run, too.
+    """
+    shows = _SHOWS & {each.partition("=")[0] for each in argv or sys.argv[1:]}
+    return is_one(workflow) or bool(workflow.is_main_process and shows)
+
+
 def place(workflow: Any, work_dir: str, argv: Sequence[str] = ()) -> str:  # noqa: ANN401
     """Return the folder to work in.
 
@@ -56,8 +75,7 @@ def place(workflow: Any, work_dir: str, argv: Sequence[str] = ()) -> str:  # noq
     str
         The volume's folder; where nothing is to be run, a mirror of it.
     """
-    shows = _SHOWS & {each.partition("=")[0] for each in argv or sys.argv[1:]}
-    if not (is_one(workflow) or (workflow.is_main_process and shows)):
+    if not looks(workflow, argv):
         return work_dir
     folder = tempfile.mkdtemp(prefix="dry-run-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -14,15 +14,26 @@ _RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ([A-Z]+) ([\w.]+): 
 _TRACEBACK = "Traceback (most recent call last):"
 _LONGEST_LOG_BYTES = 200_000  # of the end of a log; the last message stands there
 _JOBS_NAMED = 3
+_WORDS = 160  # characters of the last words of a log
 _KINDS_SHOWN = 3
 _NUMBER = re.compile(r"\d+")
 _OUT_OF_MEMORY = re.compile(
     r"SIGKILL|exit status (?:-9|137)\b|TERM_MEMLIMIT|OUT_OF_ME|status is: '?OUT_OF_MEMORY"
+    r"|xceeded (?:job )?memory limit|oom.kill"
 )
 _OUT_OF_TIME = re.compile(r"TERM_RUNLIMIT|status is: '?TIMEOUT|DUE TO TIME LIMIT")
 _ENDED = re.compile(r"SIGTERM|exit status (?:-15|143)\b|TERM_OWNER|TERM_ADMIN|CANCELLED")
 _CRASH = re.compile(r"SIGSEGV|SIGBUS|exit status (?:-11|139|-7|135)\b")
-_STATUS = re.compile(r"exit status (\d+)")
+_NODE = re.compile(r"NODE_FAIL|BOOT_FAIL|NODE FAILURE")
+_STATUS = re.compile(r"exit (?:status|code) (\d+)")
+# a submission that the scheduler refused: its words, without the whole command
+_REFUSED = re.compile(
+    r"(?:SLURM sbatch failed|job submission failed)\. The error message was '?(.+?)'?\.?"
+    r"(?:\n +sbatch call:|\Z)",
+    re.DOTALL,
+)
+_RECORDED = re.compile(r"^[\d-]+ [\d:,]+ [A-Z]+ [\w.]+: ")
+_FOR_MORE = "For further error details see the cluster/cloud log and the log files"
 _HEADER = re.compile(r"^(?:\w+(?:Error|Exception))(?: in [^\n]*)?(?:, line \d+)?:\n", re.MULTILINE)
 _SYSTEM = re.compile(r"^\[Errno \d+\] ([^:\n]+): (.+)$")
 _NO_OUTPUT = re.compile(
@@ -31,6 +42,14 @@ _NO_OUTPUT = re.compile(
 )
 _LOCKED = re.compile(r"Directory cannot be locked.*following directory:\n([^\n]+)", re.DOTALL)
 _PLACE = re.compile(r'^  File "[^\n]*", line \d+, in [^\n]*\n?', re.MULTILINE)
+
+
+_CAUSES = {
+    "memory": "out of memory (planned with {mem_mb} MB)",
+    "time": "out of time ({runtime} min)",
+    "node": "its node failed",
+    "cancelled": "cancelled, by a person or the cluster",
+}
 
 
 @dataclass(frozen=True)
@@ -139,11 +158,71 @@ def message(failure: Failure) -> str:
     str
         The last message of its log; else how it was ended, in words.
     """
-    texts = [
-        _tail(Path(path)) for path in failure.logs if written(path) != failure.before.get(path)
-    ]
+    texts = _texts(failure)
     own = next(filter(None, map(last_message, texts)), "")
-    return own or _how_it_ended(failure, "\n".join([failure.said, *texts]))
+    if own:
+        return own
+    last = _last_words(failure)
+    how = _how_it_ended(failure, "\n".join([failure.said, *texts]))
+    return f"{how}\nLast words of its log: {last}" if last else how
+
+
+def reason(failure: Failure) -> str:
+    """Return why a job failed, in one line.
+
+    Parameters
+    ----------
+    failure
+        The job.
+
+    Returns
+    -------
+    str
+        The first line of its own last message; else memory, time, node or a person, with the last
+        words of its log.
+    """
+    texts = _texts(failure)
+    own = next(filter(None, map(last_message, texts)), "")
+    last = _last_words(failure)
+    if own:
+        return own.splitlines()[0]
+    told = "\n".join([failure.said, *texts])
+    cause = _CAUSES.get(cause_of(told), _how_it_ended(failure, told).splitlines()[0])
+    line = cause.format(
+        mem_mb=failure.resources.get("mem_mb", "?"), runtime=failure.resources.get("runtime", "?")
+    )
+    return f"{line}; last words of its log: {last}" if last else line
+
+
+def cause_of(told: str) -> str:
+    """Return what ended a job, as far as the scheduler or the system tells.
+
+    Parameters
+    ----------
+    told
+        What Snakemake's plugin and the job's logs say.
+
+    Returns
+    -------
+    str
+        ``memory``, ``time``, ``node``, ``cancelled``, or nothing.
+    """
+    kinds = {"memory": _OUT_OF_MEMORY, "time": _OUT_OF_TIME, "node": _NODE, "cancelled": _ENDED}
+    return next((kind for kind, pattern in kinds.items() if pattern.search(told)), "")
+
+
+def _texts(failure: Failure) -> list[str]:
+    """Return the ends of the logs that this attempt has written."""
+    return [_tail(Path(path)) for path in failure.logs if written(path) != failure.before.get(path)]
+
+
+def _last_words(failure: Failure) -> str:
+    """Last line of the job's own log, without its time; nothing where it wrote none."""
+    own = failure.logs[0] if failure.logs else ""
+    if not own or written(own) == failure.before.get(own):
+        return ""
+    lines = _tail(Path(own)).strip().splitlines()
+    return _RECORDED.sub("", lines[-1]).strip()[:_WORDS] if lines else ""
 
 
 def written(path: str) -> int | None:
@@ -216,26 +295,31 @@ def _tail(path: Path) -> str:
 
 def _how_it_ended(failure: Failure, told: str) -> str:
     """Words for an end that the job could say nothing about."""
-    rule = failure.rule
+    rule, cause = failure.rule, cause_of(told)
     profile = "under set-resources in the profile"
-    if _OUT_OF_MEMORY.search(told):
+    if cause == "memory":
         had = failure.resources.get("mem_mb", "unknown")
         return (
             "It was killed from outside, as happens when memory runs out: it was planned with"
             f" {had} MB.\nGive it more with `{rule}:mem_mb=…` {profile}, or run fewer jobs at a"
             " time (--cores)."
         )
-    if _OUT_OF_TIME.search(told):
+    if cause == "time":
         had = failure.resources.get("runtime", "unknown")
         return (
             f"Its time was over ({had} minutes).\nGive it more with `{rule}:runtime=…` {profile}."
         )
-    if _ENDED.search(told):
+    if cause == "node":
+        return "The node that it ran on failed. Start the same command again."
+    if cause == "cancelled":
         return "It was ended from outside (a person, or the cluster). Start the same command again."
+    if refused := _REFUSED.search(failure.said):
+        return f"The scheduler did not take the job: {refused[1].strip()}"
     if _CRASH.search(told):
         return (
             "It crashed in a compiled library, as happens on a full disk or with too little memory."
         )
     if status := _STATUS.search(told):
         return f"It ended with status {status[1]} before it could write its log."
-    return without_header(failure.said) or "It ended without a message."
+    said = failure.said.partition(_FOR_MORE)[0]
+    return without_header(said) or "It ended without a message."

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from scripts.terminal.failures import Failure, told, without_header, written
+from scripts.terminal.failures import Failure, reason, told, without_header, written
 from scripts.terminal.progress import Progress, duration
 
 # what Snakemake says of itself in every run; unknown lines are shown
 _NOISE = (
     "Assuming unrestricted shared filesystem",
     "Building DAG",
+    "Cleaning up SLURM log",
     "Cleanup ",
     "Complete log",
     "Conda environments:",
@@ -28,17 +30,22 @@ _NOISE = (
     "Elapsed time",
     "Execute ",
     "Failed to set marker file",
+    "Falling back to 'sacct' for status",
     "Finished job",
     "Group jobs:",
+    "No SLURM account given, trying",
+    "No account was given, not able",
     "Processed ",
     "Provided ",
     "Removing ",
     "Rules claiming more threads",
+    "SLURM run ID",
     "Select jobs",
     "Shutting down",
     "Singularity containers:",
     "Terminating processes",
     "Trying to restart job",
+    "Unable to guess SLURM account",
     "Updating checkpoint",
     "Using shell",
     "Will exit after finishing",
@@ -67,6 +74,13 @@ class Terminal(logging.Handler):
         Gives the number of jobs of each rule of the run, as it is planned now.
     colour
         Whether the stream shows colours.
+
+    Attributes
+    ----------
+    attempts
+        How many times a job is tried.
+    keep_going
+        Whether other jobs go on when one has failed for good.
     """
 
     def __init__(
@@ -78,6 +92,8 @@ class Terminal(logging.Handler):
         colour: bool = False,
     ) -> None:
         super().__init__(logging.INFO)
+        self.attempts, self.keep_going = 1, False
+        self._tried: Counter[int] = Counter()  # job -> attempts that failed
         self._stream = stream
         self._colour = colour
         self._planned = planned
@@ -154,6 +170,20 @@ class Terminal(logging.Handler):
             known.before,
             "\n".join(filter(None, said)),
         )
+        self._tried[record.jobid] += 1
+        self._tell(record.jobid)
+
+    def _tell(self, jobid: int) -> None:
+        """Write one line for a failure that the run goes on after."""
+        job, tried = self._failed[jobid], self._tried[jobid]
+        if tried >= self.attempts and not self.keep_going:
+            return  # the end of the run, which tells it at length
+        stage = self._progress.stage_of.get(job.rule, "")
+        line = f"{time.strftime('%H:%M:%S')}        {stage:<9} {job.name:<36} failed: {reason(job)}"
+        if tried < self.attempts:
+            self._write(f"{line}; attempt {tried + 1} of {self.attempts} follows", _YELLOW)
+        else:
+            self._write(line, _RED)
 
     def _job_finished(self, record: Any) -> None:  # noqa: ANN401
         self._failed.pop(record.job_id, None)  # a later attempt went well

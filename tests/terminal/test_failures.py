@@ -52,6 +52,17 @@ def test_of_a_traceback_only_what_was_raised_is_told():
         ("Command 'x' died with <Signals.SIGTERM: 15>.", "ended from outside"),
         ("Command 'x' died with <Signals.SIGBUS: 7>.", "crashed in a compiled library"),
         ("returned non-zero exit status 3.", "status 3 before it could write its log"),
+        ("SLURM status is: 'NODE_FAIL'.", "node that it ran on failed"),
+        ("SLURM status is: 'CANCELLED'.", "ended from outside"),
+        (
+            "LSF job submission failed. The error message was No such queue",
+            "take.*: No such queue$",
+        ),
+        (
+            "SLURM sbatch failed. The error message was 'sbatch: Invalid account'.\n"
+            "    sbatch call:\n        sbatch --parsable and 400 lines more",
+            "did not take the job: sbatch: Invalid account$",
+        ),
         ("", "ended without a message"),
     ],
 )
@@ -65,6 +76,42 @@ def test_the_log_of_the_cluster_tells_why_it_killed_a_job(tmp_path):
     logs = (log(tmp_path, ""), log(tmp_path, "TERM_RUNLIMIT: job killed after", "lsf.log"))
     job = Failure("match_pairs", logs=logs, said="LSF status is: 'EXIT'")
     assert "match_pairs:runtime=" in failures.message(job)
+
+
+SLURM_LOG = "slurmstepd: error: StepId=1.batch exceeded memory limit (9 > 8), being killed\n"
+SLURM_LOG += "slurmstepd: error: *** JOB 1 ON n CANCELLED AT 2026-01-01T00:00:00"
+LSF_LOG = "TERM_OWNER: job killed by owner.\nExited with signal termination: 15."
+
+
+@pytest.mark.parametrize(
+    ("of_the_cluster", "said", "cause"),
+    [
+        (f"{SLURM_LOG} ***\n", "SLURM status is: 'FAILED'", "out of memory (planned with 3000 MB)"),
+        ("TERM_MEMLIMIT: job killed after", "LSF status is: 'EXIT'", "out of memory (planned with"),
+        (
+            "*** CANCELLED AT 1 DUE TO TIME LIMIT ***",
+            "status is: 'TIMEOUT'",
+            "out of time (60 min)",
+        ),
+        (LSF_LOG, "LSF status is: 'EXIT'", "cancelled, by a person or the cluster"),
+        ("", "failed due to a node failure, SLURM status is: 'NODE_FAIL'", "its node failed"),
+    ],
+)
+def test_the_reason_is_one_line_with_the_last_words_of_the_log(
+    tmp_path, of_the_cluster, said, cause
+):
+    own = log(tmp_path, f"{STAMP} INFO job: rule x\n{STAMP} INFO levels: 40 of 200 layers\n\n")
+    logs = (own, log(tmp_path, of_the_cluster, "cluster.log"))
+    job = Failure("x", logs=logs, resources={"mem_mb": 3000, "runtime": 60}, said=said)
+    line = failures.reason(job)
+    assert line.startswith(cause)
+    assert line.endswith("; last words of its log: 40 of 200 layers")
+    assert failures.message(job).endswith("\nLast words of its log: 40 of 200 layers")
+
+
+def test_the_reason_of_a_job_that_spoke_is_the_first_line_of_its_message(tmp_path):
+    own = log(tmp_path, f"{STAMP} ERROR job: the gate is closed\nreview:\n  bridge: []\n")
+    assert failures.reason(Failure("x", logs=(own,))) == "the gate is closed"
 
 
 def test_a_message_of_an_earlier_run_is_not_told_again(tmp_path):

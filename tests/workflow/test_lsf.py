@@ -4,8 +4,10 @@ import json
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -102,7 +104,7 @@ def resources_of_rules():
         for rule, body in zip(parts[1::2], parts[2::2], strict=True):
             threads = re.search(r"^    threads: (\d+)", body, re.MULTILINE)
             memory = re.search(r"mem_mb=(?:lambda wc, attempt: )?(?:(\d+)(?: \* attempt)?,)?", body)
-            minutes = re.search(r"runtime=(\d+)", body)
+            minutes = re.search(r"runtime=lambda wc, attempt: (\d+) \* attempt", body)
             stated[rule] = (
                 int(threads[1]) if threads else 1,
                 float((memory[1] or "nan") if memory else default("mem_mb")),
@@ -134,6 +136,80 @@ rule flaky:
     first, second = lsf.jobs(Path(cluster["FAKELSF_DIR"]))
     assert (first["state"], second["state"]) == ("EXIT", "DONE")
     assert (first["memory_per_core"], second["memory_per_core"]) == (100, 200)
+
+
+PATIENT = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(ROOT)!r})
+from snakemake.logging import logger
+from scripts.terminal import earlier_jobs, patience
+from scripts.terminal.console import Console
+CONSOLE = Console(workflow)
+rule all:
+    input: "after.out"
+rule long:
+    output: "long.out"
+    log: "logs/long.log"
+    shell: "echo 'layer 3' > {{log}}; touch begun; sleep 3; touch {{output}}"
+rule after:
+    input: "long.out"
+    output: "after.out"
+    shell: "touch {{output}}"
+onstart:
+    CONSOLE.start()
+    earlier_jobs.cancel("lsf", Path.cwd(), lambda rule, file: True, logger.warning)
+    patience.of_run(workflow, logger.warning)
+onerror: CONSOLE.failed(log)
+"""
+
+
+def start_patient(folder, cluster, *argv):
+    (folder / "Snakefile").write_text(PATIENT)
+    profile = folder / "profile.yaml"
+    profile.write_text(yaml.safe_dump(PROFILE | {"latency-wait": 5}))
+    return subprocess.Popen(
+        [sys.executable, *IMPATIENT, *argv, "--profile", str(profile)],
+        cwd=folder,
+        env=os.environ | cluster,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def until(holds):
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_scheduler_that_is_away_ends_no_run_and_loses_no_job(tmp_path, cluster):
+    process = start_patient(tmp_path, cluster)
+    until((tmp_path / "begun").exists)
+    away = Path(cluster["FAKELSF_DIR"]) / "away"
+    away.touch()
+    until((tmp_path / "long.out").exists)
+    time.sleep(9)  # more queries than the plugin has patience for
+    away.unlink()
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, said
+    assert [job["state"] for job in lsf.jobs(away.parent)] == ["DONE", "DONE"]
+
+
+def test_jobs_of_a_killed_run_are_cancelled_and_their_work_is_redone(tmp_path, cluster):
+    first = start_patient(tmp_path, cluster)
+    until((tmp_path / "begun").exists)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    again = start_patient(tmp_path, cluster, "--nolock")
+    said = again.communicate(timeout=120)[0]
+    assert again.returncode == 0, said
+    assert "1 job (1) of an earlier run that was killed: cancelled before" in said
+    states = [(job["state"], job["ended_by"]) for job in lsf.jobs(Path(cluster["FAKELSF_DIR"]))]
+    assert states == [("EXIT", "bkill"), ("DONE", None), ("DONE", None)]
 
 
 def test_the_embedded_service_is_refused_on_a_cluster(new_volume, cluster):

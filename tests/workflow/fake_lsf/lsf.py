@@ -7,6 +7,7 @@ folder that FAKELSF_DIR names (`prepare` makes it):
     calls.jsonl        every command as it was called: {"command", "argv", "cwd"}
     jobs/ID.json       one job: options, command, state, exit code, what ended it
     jobs/ID.kill       somebody asked for its end
+    away               while it is there every command says that LSF is down
     slots/K            a core; a job of n cores runs while it holds the locks of n of them
     conf/, share/      the files of an LSF that the executor plugin looks into
 
@@ -253,16 +254,31 @@ def stop(process: subprocess.Popen, first: signal.Signals) -> None:
 
 
 def end(folder: Path, job: dict, *, code: int, by: str | None) -> None:
+    if by and job["log"]:  # LSF's report at the end of a job's output
+        with Path(job["log"]).open("a") as log:
+            reason = {"bkill": "TERM_OWNER: job killed by owner."}.get(by, f"{by}: job killed.")
+            log.write(f"{reason}\nExited with exit code {code}.\n")
     save(folder, job | {"state": "EXIT" if code else "DONE", "exit": code, "ended_by": by})
 
 
 # ---- the other commands ----------------------------------------------------------------------
 
 
+WITH_LOGS = "jobid stat output_file delimiter='|'"
+
+
 def bjobs(argv: list[str]) -> int:
-    """`bjobs -noheader -o 'jobid stat' -aJ PATTERN`: id and state of the jobs of that name."""
+    """State of jobs: `-o 'jobid stat' -aJ PATTERN`, or with logs: `-o "… delimiter='|'" ID…`."""
+    if argv[:3] == ["-noheader", "-o", WITH_LOGS]:
+        known = {str(job["id"]): job for job in jobs(home())}
+        for number in argv[3:]:
+            if number in known:
+                print(f"{number}|{known[number]['state']}|{known[number]['log']}")
+            else:
+                print(f"Job <{number}> is not found", file=sys.stderr)
+        return 0 if set(argv[3:]) <= set(known) else 255
     if "-noheader" not in argv or "jobid stat" not in argv or "-aJ" not in argv:
-        sys.exit("this fake knows: bjobs -noheader -o 'jobid stat' -aJ PATTERN")
+        sys.exit("this fake knows: bjobs -noheader -o 'jobid stat' -aJ PATTERN, and with logs")
     pattern = argv[argv.index("-aJ") + 1]
     found = [job for job in jobs(home()) if fnmatch.fnmatchcase(job["name"], pattern)]
     for job in found:
@@ -314,4 +330,6 @@ COMMANDS = {each.__name__: each for each in (bsub, bjobs, bkill, badmin, lsclust
 if __name__ == "__main__":
     called = Path(sys.argv[0]).name
     note_call(called, sys.argv[1:])
+    if (home() / "away").exists():
+        sys.exit("LSF is down. Please wait ...")
     sys.exit(COMMANDS[called](sys.argv[1:]))
