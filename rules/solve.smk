@@ -3,12 +3,15 @@
 SOLVE = {
     key: value
     for key, value in config["solve"].items()
-    if key not in ("compare", "point_cutoff", "misalignment")
+    if key not in ("compare", "point_cutoff", "misalignment", "keep_px")
     and not key.startswith("refine")
 }
 MISALIGNMENT = config["solve"]["misalignment"]
 # without fields there is no job and no file of them, and what the receipts hold is what it was
 REFINED = config["solve"]["refine"] == "field"
+# while layers still come, tiles that hardly move keep their place; fields are made anew each time
+GROWS = config["acquisition"]["last_dat"] is None and not REFINED
+KEEP_PX = config["solve"]["keep_px"] if GROWS else 0
 REFINE = {
     "cell_px": config["solve"]["refine_cell_px"],
     "errors": config["solve"]["refine_errors"],
@@ -102,6 +105,7 @@ rule publish_align:
         render=RENDER,
         stack=STACK["align"],
         solve=SOLVE,
+        keep_px=KEEP_PX,
     script:
         "../scripts/solve/publish_align.py"
 
@@ -124,7 +128,7 @@ if REFINED:
         threads: 1
         resources:
             mem_mb=lambda wc, attempt: 3000 * attempt,
-            runtime=240,
+            runtime=lambda wc, attempt: 240 * attempt,
         params:
             render=RENDER,
             cell_px=REFINE["cell_px"],
@@ -147,7 +151,7 @@ if REFINED:
         threads: 1
         resources:
             mem_mb=lambda wc, attempt: 4000 * attempt,
-            runtime=60,
+            runtime=lambda wc, attempt: 60 * attempt,
         params:
             render=RENDER,
             refine=REFINE,
@@ -172,7 +176,7 @@ if REFINED:
         threads: 1
         resources:
             mem_mb=lambda wc, attempt: 4000 * attempt,
-            runtime=120,
+            runtime=lambda wc, attempt: 120 * attempt,
         params:
             render=RENDER,
             refine=REFINE,
@@ -297,7 +301,7 @@ rule solve_compare:
         solve={
             key: value
             for key, value in config["solve"].items()
-            if key != "misalignment" and not key.startswith("refine")
+            if key not in ("misalignment", "keep_px") and not key.startswith("refine")
         },
     script:
         "../scripts/solve/solve_compare.py"

@@ -11,11 +11,13 @@ from typing import Any
 
 from scripts.correct import overlaps
 from scripts.correct.evidence import save_arrays
+from scripts.lib import made_by
 from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import compose
 from scripts.lib.job import job
+from scripts.lib.kept import Kept
 from scripts.lib.service.client import RenderClient
-from scripts.lib.service.receipts import StackReceipt
+from scripts.lib.service.receipts import StackReceipt, digest_seen
 
 
 def main(
@@ -31,10 +33,17 @@ def main(
     before, client = StackReceipt.read(source), RenderClient(**render)
     client.require(before)
     tiles = client.tiles(before.stack, *chunk_range(chunks, chunk))
+    z_range = chunk_range(chunks, chunk)
+    kept = Kept.of_tiles(
+        [out], digest_seen(tiles), [*z_range, dict(settings)], code=made_by.OVERLAPS
+    )
+    if kept.restore():
+        return
     top = max((tile.max_intensity for tile in tiles.tiles), default=255.0)
     grid = (settings["regions"], settings["regions"])
     layers = compose.place_layers(tiles)
     save_arrays(out, overlaps.measure(layers, grid, settings["overlap_scale"], top))
+    kept.keep()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""What an interrupted slab had finished: one line per column of blocks, appended as it is written.
+"""What a slab has finished: one line per column of blocks, appended as it is written.
 
-A journal is worth something only to a job that would write the same voxels: its first line is the
-digest of all they depend on. A torn last line is no line, and is cut off before the next is added.
+It stays when the slab is done: while a volume grows, slabs are asked for again, and those of the
+same voxels are not drawn again. A journal is worth something only to a job that would write the
+same voxels: its first line is the digest of all they depend on. A torn last line is no line, and is
+cut off before the next is added.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ class Journal:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = {"area": [area[0].start, area[1].start], "rows": rows}
-        text = files.canonical_json(line) + "\n"
+        text = json.dumps(line) + "\n"  # keys in the order of a record that is written at once
         files.cut_to_whole_lines(self.path)
         if not self.path.exists() or not self.path.stat().st_size:
             text = files.canonical_json({"key": self.key}) + "\n" + text

@@ -28,7 +28,7 @@ from scripts.lib.drawing import compose
 from scripts.lib.geometry import Box
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
-from scripts.lib.service.receipts import StackReceipt
+from scripts.lib.service.receipts import StackReceipt, digest_seen
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,8 @@ def main(
     needed = [z for one in mixed if one is not None for z in (one.a, one.b)]
     tiles = client.tiles(stack.stack, min(needed), max(needed)) if needed else None
     placed = compose.place_layers(tiles) if tiles else {}
-    key = slabs.key(what, z_range, mixed, export, stack.digest if made_of is None else made_of)
+    seen = digest_seen(tiles) if tiles else ""
+    key = slabs.key(what, z_range, mixed, export, seen if made_of is None else made_of)
     journal = Journal.beside(out, key)
     with disk.reported():
         rows = _render(what, z_range, mixed, placed, export, journal)
@@ -68,7 +69,6 @@ def main(
     shape = {"z": z_range, "voxels": pyramid.voxels(rows["levels"][0])}
     files.write_json(out, {"chunk": chunk} | rows | shape | known)
     made_by.SLABS.record()
-    journal.remove()
 
 
 def _mixed(

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.ingest import headers
-from scripts.ingest.kept import Kept
 from scripts.lib import made_by
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
+from scripts.lib.kept import Kept
 
 
 def main(*, transfer: str, table: str, parts: Sequence[str] = ()) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 from scripts.ingest import page as pages
 from scripts.ingest import restarts, validation
 from scripts.ingest.headers import parts, with_prior
-from scripts.ingest.kept import Kept
 from scripts.ingest.settings import Ranges, Settings
 from scripts.lib import made_by
 from scripts.lib.files import read_table, write_table, write_text
 from scripts.lib.job import job
+from scripts.lib.kept import Kept
 
 log = logging.getLogger(__name__)
 

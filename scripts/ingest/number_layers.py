@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from scripts.ingest import declarations, numbering
-from scripts.ingest.kept import Kept
 from scripts.lib import made_by
 from scripts.lib.files import digest_of_file, read_table, write_json, write_table
 from scripts.lib.job import job
+from scripts.lib.kept import Kept
 
 
 def main(

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from scripts.lib.job import UserError
 from scripts.lib.provenance import Code, accepting, differences
 
-_KEPT = "scripts.ingest.kept"  # compares and copies
+_KEPT = "scripts.lib.kept"  # compares and copies
 _GATE = "scripts.ingest.validation"  # lets a stack be published or not; does not change it
 _BLOCKS = ("scripts.match.block", "scripts.match.refinement", "scripts.match.levels")
 _FEATURES = tuple(
@@ -51,6 +51,11 @@ MATCHED = {
     ),
 }
 SLABS = Code("slabs", ("scripts.export.render_slab",), (*_DISK, *_SERVICE))
+# of one chunk, while its tiles, images and settings are the same
+SURVEY = Code("survey", ("scripts.review.survey_tiles",), (_KEPT, *_SERVICE))
+MISALIGNMENT = Code("misalignment", ("scripts.solve.measure_misalignment",), (_KEPT, *_SERVICE))
+CORRELATIONS = Code("correlations", ("scripts.zcorr.correlate_layers",), (_KEPT, *_SERVICE))
+OVERLAPS = Code("overlaps", ("scripts.correct.measure_overlaps",), (_KEPT, *_SERVICE))
 PYRAMID = Code("pyramid", ("scripts.export.pyramid",))
 
 KINDS = {
@@ -58,7 +63,7 @@ KINDS = {
     for each in (
         *(HEADERS, HEADER_TABLE, CACHED, NUMBERED, CHECKED, ACQUIRED, RESTART),
         *MATCHED.values(),
-        *(SLABS, PYRAMID),
+        *(SLABS, PYRAMID, SURVEY, MISALIGNMENT, CORRELATIONS, OVERLAPS),
     )
 }
 

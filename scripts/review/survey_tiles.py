@@ -16,11 +16,13 @@ from typing import Any
 
 import cv2
 
+from scripts.lib import made_by
 from scripts.lib.chunks import chunk_range
 from scripts.lib.files import write_table
 from scripts.lib.job import job
+from scripts.lib.kept import Kept
 from scripts.lib.service.client import RenderClient
-from scripts.lib.service.receipts import StackReceipt
+from scripts.lib.service.receipts import StackReceipt, digest_seen
 from scripts.review import survey
 
 log = logging.getLogger(__name__)
@@ -35,8 +37,12 @@ def main(
     receipt = StackReceipt.read(acquire)
     client.require(receipt)
     first, last = chunk_range(chunks, chunk)
-    tiles = client.tiles(receipt.stack, first - survey.REACH, last + survey.REACH).tiles
-    count = write_table(out, survey.COLUMNS, survey.survey(tiles, first, last))
+    found = client.tiles(receipt.stack, first - survey.REACH, last + survey.REACH)
+    kept = Kept.of_tiles([out], digest_seen(found), [first, last], code=made_by.SURVEY)
+    if kept.restore():
+        return
+    count = write_table(out, survey.COLUMNS, survey.survey(found.tiles, first, last))
+    kept.keep()
     log.info("chunk %s, z %g to %g: %d tiles", chunk, first, last, count)
 
 

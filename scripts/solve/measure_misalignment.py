@@ -15,13 +15,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from scripts.lib import made_by
 from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import compose
 from scripts.lib.drawing.compose import Placed
 from scripts.lib.files import write_table
 from scripts.lib.job import job
+from scripts.lib.kept import Kept
 from scripts.lib.service.client import RenderClient
-from scripts.lib.service.receipts import StackReceipt
+from scripts.lib.service.receipts import StackReceipt, digest_seen
 from scripts.solve import misalignment, windows
 from scripts.solve.misalignment import Row
 from scripts.solve.windows import Settings
@@ -75,9 +77,15 @@ def main(
     client, receipt = RenderClient(**render), StackReceipt.read(align)
     client.require(receipt)
     first, last = chunk_range(chunks, chunk)
-    layers = compose.place_layers(client.tiles(receipt.stack, first, last + NEXT))
+    tiles = client.tiles(receipt.stack, first, last + NEXT)
+    settings = [first, last, dict(section)]
+    kept = Kept.of_tiles([out], digest_seen(tiles), settings, code=made_by.MISALIGNMENT)
+    if kept.restore():
+        return
+    layers = compose.place_layers(tiles)
     rows = measured(layers, first, last, windows.settings_of(section))
     count = write_table(out, misalignment.COLUMNS, rows)
+    kept.keep()
     log.info("chunk %s, z %d to %d: %d places", chunk, first, last, count)
 
 

@@ -5,7 +5,8 @@ Inputs
     ``solve/fields/{chunk}.json.gz`` of every chunk: splines that stand before the solved transform
 
 Output
-    ``stacks/v1_acquire_trimmed_align.json``, the receipt; bounding boxes are derived anew.
+    ``stacks/v1_acquire_trimmed_align.json``, the receipt; bounding boxes are derived anew. While
+    imaging goes on, tiles that the solve hardly moved keep their transform (`kept_transforms`).
 """
 
 import logging
@@ -13,13 +14,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.lib.files import read_json
+from scripts.lib.files import read_json, write_json
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
+from scripts.lib.service.records import TileSet
+from scripts.solve import kept_transforms
 from scripts.solve.aligned import aligned
 
 log = logging.getLogger(__name__)
+_PUBLISHED = Path("solve/kept/transforms.json.gz")  # what the stack has; may be removed at any time
 
 
 def main(
@@ -31,6 +35,7 @@ def main(
     stack: str,
     fields: Sequence[str | Path] = (),
     params: Mapping[str, Any],
+    keep_px: float = 0.0,
 ) -> None:
     """Publish `stack` and write its receipt."""
     client = RenderClient(**render)
@@ -38,7 +43,8 @@ def main(
     client.require(source)
     chosen = client.tiles(source.stack, *(params["z_range"] or ()))
     bent = {name: data for path in fields for name, data in read_json(path)["tiles"].items()}
-    tiles = aligned(chosen, read_json(transforms)["tiles"], bent)
+    affines = _affines(chosen, read_json(transforms)["tiles"], _PUBLISHED, keep_px)
+    tiles = aligned(chosen, affines, bent)
     version = client.stack_metadata(source.stack)["currentVersion"]
     receipt = client.publish_stack(
         stack,
@@ -48,8 +54,23 @@ def main(
         params=params,
         mipmaps=version.get("mipmapPathBuilder"),
     )
+    write_json(_PUBLISHED, {"tiles": affines})
     receipt.write(out)
     log.info("stack %s: %d tiles, %d of them with a field", stack, receipt.tile_count, len(bent))
+
+
+def _affines(
+    chosen: TileSet, solved: kept_transforms.Affines, published: Path, keep_px: float
+) -> kept_transforms.Affines:
+    """Return the transforms to publish: solved ones, or those of before where they are as good."""
+    if not published.is_file() or keep_px <= 0:
+        return solved
+    sizes = {str(tile.tile_id): (float(tile.width), float(tile.height)) for tile in chosen.tiles}
+    known = {tile: each for tile, each in solved.items() if tile in sizes}
+    out = kept_transforms.kept(known, read_json(published)["tiles"], sizes, keep_px)
+    same = sum(out[tile] != list(each) for tile, each in known.items())
+    log.info("%d of %d tiles keep the transform they had (%g px)", same, len(known), keep_px)
+    return out
 
 
 if __name__ == "__main__":
@@ -62,4 +83,5 @@ if __name__ == "__main__":
             stack=snakemake.params.stack,
             fields=snakemake.input.get("fields", []),
             params=snakemake.params.solve,
+            keep_px=snakemake.params.keep_px,
         )

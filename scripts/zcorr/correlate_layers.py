@@ -25,14 +25,15 @@ from typing import Any
 
 import numpy as np
 
-from scripts.lib import files
+from scripts.lib import files, made_by
 from scripts.lib.arrays import Bytes
 from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import boxes, compose
 from scripts.lib.geometry import Box
 from scripts.lib.job import job
+from scripts.lib.kept import Kept
 from scripts.lib.service.client import RenderClient
-from scripts.lib.service.receipts import StackReceipt
+from scripts.lib.service.receipts import StackReceipt, digest_seen
 from scripts.zcorr import comparison, correlation, isotropy, region_volume, windows
 from scripts.zcorr.comparison import Compared, PreparedLayer
 
@@ -93,7 +94,13 @@ def main(
     version = client.stack_metadata(stack.stack)["currentVersion"]
     pixel = windows.pixel_layers(version)
     view = View.of(box, zcorr, float(np.sqrt(pixel[0] * pixel[1])))
-    placed = compose.place_layers(client.tiles(stack.stack, first, last + reach))
+    tiles = client.tiles(stack.stack, first, last + reach)
+    settings = [first, last, stack.bounds, pixel, dict(zcorr)]
+    outputs = [correlations, layers]
+    reuse = Kept.of_tiles(outputs, digest_seen(tiles), settings, code=made_by.CORRELATIONS)
+    if reuse.restore():
+        return
+    placed = compose.place_layers(tiles)
     wanted = range(first, max([last, *placed]) + 1)
     kept: dict[int, Bytes] = {}
     shape = boxes.shape(box, view.scale)
@@ -103,6 +110,7 @@ def main(
     facts = {"pixel_layers": np.array(pixel) / view.texture_scale, "scale": np.array(view.scale)}
     _save(correlations, first, last, placed, found, facts | place.arrays())
     _keep(layers, first, last, box, view.scale, zcorr["picture_px"], kept)
+    reuse.keep()
 
 
 def _seen(

@@ -191,6 +191,21 @@ def test_a_second_run_of_a_slab_writes_the_same_bytes(workdir):
     assert stored[0] == stored[1]
 
 
+def test_a_slab_of_the_same_voxels_is_not_drawn_again(workdir, monkeypatch):
+    publish(workdir, LAYERS)
+    coordinates(LAYERS)
+    plan()
+    slab("0001")
+    before = Path("export/slabs/0001.json").read_bytes()
+    Path("export/slabs/0001.json").unlink()
+    monkeypatch.setattr(render_slab, "_column", None)  # draws; it must not be called
+    slab("0001")
+    assert Path("export/slabs/0001.json").read_bytes() == before
+    publish(workdir, LAYERS, lambda x, y, z: np.full(np.shape(x), 7.0))
+    with pytest.raises(TypeError):
+        slab("0001")
+
+
 def volume_bytes(folder):
     return {p: p.read_bytes() for p in sorted(folder.glob("v.*/**/*")) if p.is_file()}
 
@@ -272,6 +287,7 @@ def test_a_journal_of_other_voxels_is_worth_nothing(workdir):
     record = files.read_json("export/slabs/0001.json")
     rows = {"levels": record["levels"]}
     notes = Path("export/journals/0001.jsonl")
+    notes.unlink()
     journal.Journal(notes, "another").add(slabs.areas(what, 0)[0], rows)
     assert journal.Journal(notes, record["key"]).finished(what) == {}
     journal.Journal(notes, record["key"]).add(slabs.areas(what, 0)[0], rows)

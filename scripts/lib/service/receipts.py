@@ -306,6 +306,31 @@ def digest_tiles(tiles: TileSet) -> str:
     return digest.hexdigest()
 
 
+def digest_seen(tiles: TileSet) -> str:
+    """Compute the digest of what a drawing of tiles shows.
+
+    Parameters
+    ----------
+    tiles
+        Tiles with the shared transforms they refer to.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits: of the tile specs, and of size and time of each image file.
+    """
+    paths = sorted({files.path_of_url(tile.image_url) for tile in tiles.tiles})
+    return files.digest([digest_tiles(tiles), [_size_and_time(Path(path)) for path in paths]])
+
+
+def _size_and_time(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None  # whoever reads it says so in better words
+    return status.st_size, status.st_mtime_ns
+
+
 class Written:
     """What was put into a stack so far."""
 

@@ -1,4 +1,4 @@
-"""What a job of ingest made, kept so that it is not made again of the same.
+"""What a job made, kept so that it is not made again of the same.
 
 Snakemake removes the outputs of a job before it runs, so a job that is run by force cannot look at
 what it left. Copies of its outputs lie in ``kept/<name>/`` beside them, with the digest of all that
@@ -57,6 +57,35 @@ class Kept:
         """
         digests = [_sha256(Path(path).read_bytes()) for path in inputs]
         return Kept(tuple(outputs), files.digest([list(outputs), digests, settings]), code)
+
+    @staticmethod
+    def of_tiles(
+        outputs: Sequence[str | Path],
+        tiles: str,
+        settings: Any,  # noqa: ANN401 - any JSON value
+        *,
+        code: Code,
+    ) -> Kept:
+        """Take the digest of the tiles of a chunk, and of `settings`.
+
+        Parameters
+        ----------
+        outputs
+            Paths of the outputs of a job, the first of which names the folder of copies.
+        tiles
+            Digest of the tiles and their images.
+        settings
+            Any JSON value.
+        code
+            What the outputs come through.
+
+        Returns
+        -------
+        Kept
+            With the digest of tiles and settings, and the code.
+        """
+        paths = tuple(map(str, outputs))
+        return Kept(paths, files.digest([list(paths), tiles, settings]), code)
 
     @property
     def _folder(self) -> Path:

@@ -1,0 +1,90 @@
+"""A volume that grows: the work of a wave of ten percent new layers, and the volume after it."""
+
+import csv
+import hashlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tests.workflow.conftest import ROOT, make_volume
+
+FIRST, ALL = 40, 44  # layers at first, and after the wave
+LIMIT_S = 3600
+ACQUISITION = [
+    *("--layers", str(ALL), "--tile", "320", "320", "--seed", "5"),
+    *("--resin-layers", "0", "--corrupt-layer", "0", "--restart-layer", "0"),
+]
+
+
+def acquire(folder):
+    argv = [sys.executable, "-m", "scripts.demo.acquire", str(folder), *ACQUISITION]
+    subprocess.run(argv, cwd=ROOT, check=True, timeout=LIMIT_S)
+    files = sorted(folder.rglob("*.dat"))
+    times = sorted({path.name.rsplit("_", 1)[0] for path in files})
+    return [path for path in files if path.name.rsplit("_", 1)[0] in set(times[FIRST:])]
+
+
+def run(volume, *argv):
+    done = volume.snakemake(*argv)
+    assert done.returncode == 0, done.stdout
+
+
+def spent(volume):
+    """Seconds of every job by its benchmark file, with the time it was written."""
+    found = {}
+    for path in volume.work.glob("benchmarks/**/*.tsv"):
+        with path.open() as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+        found[path] = (path.stat().st_mtime_ns, float(rows[-1]["s"]))
+    return found
+
+
+def content(volume):
+    return {
+        path.relative_to(volume.work): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(volume.work.glob("demo.*/**/*"))
+        if path.is_file() and "attributes" not in path.name and not path.name.startswith(".z")
+    }
+
+
+def of_stage(seconds):
+    total = {}
+    for path, s in seconds.items():
+        total[path.parts[-2]] = total.get(path.parts[-2], 0.0) + s
+    return dict(sorted(total.items(), key=lambda each: -each[1])[:8])
+
+
+def test_a_wave_of_new_layers_costs_its_share_and_ends_with_the_same_volume(bench, tmp_path):
+    if not bench.measuring:
+        pytest.skip("three whole runs: make bench")
+    acquisition = tmp_path / "acquisition"
+    late = acquire(acquisition)
+    shutil.copytree(acquisition, tmp_path / "whole")
+    for path in late:
+        path.unlink()
+    sections = {"chunks": {"layers": 5}, "report": {"truth": None}}
+    grown = make_volume(tmp_path / "grown", acquisition, **sections)
+    run(grown)
+    before = spent(grown)
+    for path in late:
+        back = path.relative_to(acquisition)
+        shutil.copy(tmp_path / "whole" / back, acquisition / back)
+    run(grown)
+    wave = {path: s for path, (at, s) in spent(grown).items() if before.get(path, (0,))[0] != at}
+    one = make_volume(tmp_path / "one", tmp_path / "whole", **sections)
+    for volume in (one, grown):
+        config = yaml.safe_load(volume.config.read_text())
+        config["acquisition"]["last_dat"] = late[-1].name.rsplit("_", 1)[0]
+        volume.config.write_text(yaml.safe_dump(config))
+        run(volume)
+    whole = {path: s for path, (_, s) in spent(one).items()}
+    share = sum(wave.values()) / sum(whole.values())
+    bench.row(
+        "growth.work_share_of_10_pct_wave", share, "of one run", better="lower", **of_stage(wave)
+    )
+    equal = int(content(one) == content(grown))
+    bench.row("growth.equal", equal, "1 = same bytes", better="higher")
+    assert equal

@@ -1,0 +1,40 @@
+"""Transforms that stay while a volume grows: near the newest solve, and gone at the end."""
+
+import pytest
+
+from scripts.solve import kept_transforms
+
+IDENTITY = [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
+SIZES = {"a": (1000.0, 800.0), "b": (1000.0, 800.0), "new": (10.0, 10.0)}
+
+
+def moved(x=0.0, y=0.0, scale=1.0):
+    return [scale, 0.0, 0.0, scale, x, y]
+
+
+def test_only_tiles_that_hardly_moved_keep_their_transform():
+    solved = {"a": moved(0.012, 0.012), "b": moved(0.016, 0.016), "new": moved(5)}
+    kept = kept_transforms.kept(solved, {"a": IDENTITY, "b": IDENTITY}, SIZES, keep_px=0.02)
+    assert kept == {"a": IDENTITY, "b": solved["b"], "new": solved["new"]}
+
+
+def test_what_moves_at_the_far_corner_counts():
+    # 1000 px wide: 3e-5 of it are 0.03 px at the right border, none at the origin
+    assert kept_transforms.moved_px(IDENTITY, moved(scale=1 + 3e-5), (1000, 0)) == pytest.approx(
+        0.03
+    )
+    solved = {"a": moved(scale=1 + 3e-5)}
+    assert kept_transforms.kept(solved, {"a": IDENTITY}, SIZES, keep_px=0.02) == solved
+
+
+def test_small_moves_do_not_add_up():
+    published = {"a": IDENTITY}
+    for step in range(1, 6):
+        solved = {"a": moved(0.009 * step)}
+        published = kept_transforms.kept(solved, published, SIZES, keep_px=0.02)
+        assert kept_transforms.moved_px(published["a"], solved["a"], SIZES["a"]) < 0.02
+
+
+def test_without_a_tolerance_everything_is_as_solved():
+    solved = {"a": moved(1e-9)}
+    assert kept_transforms.kept(solved, {"a": IDENTITY}, SIZES, keep_px=0.0) == solved
