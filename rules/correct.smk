@@ -90,7 +90,7 @@ rule compare_layers:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=30,
+        runtime=lambda wc, attempt: 30 * attempt,
     params:
         settings={key: INTENSITY[key] for key in ("layers", "cutoff_share")},
     script:
@@ -116,7 +116,7 @@ rule level_layers:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=30,
+        runtime=lambda wc, attempt: 30 * attempt,
     params:
         settings={key: INTENSITY[key] for key in ("layers", "hold_layers")},
     script:
@@ -144,7 +144,7 @@ rule balance_tiles:
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
-        runtime=60,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         render=RENDER,
         settings={
