@@ -151,7 +151,7 @@ rule all:
 rule long:
     output: "long.out"
     log: "logs/long.log"
-    shell: "echo 'layer 3' > {{log}}; touch begun; sleep 3; touch {{output}}"
+    shell: "echo 'layer 3' > {{log}}; touch begun; sleep $(cat nap); touch {{output}}"
 rule after:
     input: "long.out"
     output: "after.out"
@@ -164,7 +164,8 @@ onerror: CONSOLE.failed(log)
 """
 
 
-def start_patient(folder, cluster, *argv):
+def start_patient(folder, cluster, *argv, nap_s):
+    (folder / "nap").write_text(f"{nap_s}")
     (folder / "Snakefile").write_text(PATIENT)
     profile = folder / "profile.yaml"
     profile.write_text(yaml.safe_dump(PROFILE | {"latency-wait": 5}))
@@ -187,7 +188,7 @@ def until(holds):
 
 
 def test_a_scheduler_that_is_away_ends_no_run_and_loses_no_job(tmp_path, cluster):
-    process = start_patient(tmp_path, cluster)
+    process = start_patient(tmp_path, cluster, nap_s=3)
     until((tmp_path / "begun").exists)
     away = Path(cluster["FAKELSF_DIR"]) / "away"
     away.touch()
@@ -200,11 +201,11 @@ def test_a_scheduler_that_is_away_ends_no_run_and_loses_no_job(tmp_path, cluster
 
 
 def test_jobs_of_a_killed_run_are_cancelled_and_their_work_is_redone(tmp_path, cluster):
-    first = start_patient(tmp_path, cluster)
+    first = start_patient(tmp_path, cluster, nap_s=300)
     until((tmp_path / "begun").exists)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
-    again = start_patient(tmp_path, cluster, "--nolock")
+    again = start_patient(tmp_path, cluster, "--nolock", nap_s=0)
     said = again.communicate(timeout=120)[0]
     assert again.returncode == 0, said
     assert "1 job (1) of an earlier run that was killed: cancelled before" in said

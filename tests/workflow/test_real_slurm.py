@@ -46,7 +46,7 @@ rule time:
 rule long:
     output: "long.out"
     resources: mem_mb=600
-    shell: "touch long.begun; sleep 15; touch {{output}}"
+    shell: "touch long.begun; sleep $(cat nap); touch {{output}}"
 rule after:
     input: "long.out"
     output: "after.out"
@@ -83,7 +83,8 @@ class Run:
         (folder / "profile/config.yaml").write_text(yaml.safe_dump(PROFILE | quick))
         self.folder, self.environment = folder, os.environ | cluster.environment
 
-    def start(self, *targets):
+    def start(self, *targets, nap_s=15):
+        (self.folder / "nap").write_text(f"{nap_s}")
         return subprocess.Popen(
             [sys.executable, "-m", "snakemake", *targets, "--profile", "profile"],
             cwd=self.folder,
@@ -132,14 +133,14 @@ def test_jobs_fail_and_the_controller_goes_away_and_the_run_ends_well(tmp_path, 
 
 def test_jobs_of_a_killed_run_are_cancelled_before_their_work_is_redone(tmp_path, slurm):
     run = Run(tmp_path, slurm)
-    first = run.start("long.out")
+    first = run.start("long.out", nap_s=300)
     try:
         wait(lambda: (tmp_path / "long.begun").exists(), 60)
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.communicate()
     (tmp_path / "long.begun").unlink()
-    again = run.start("long.out", "--nolock")
+    again = run.start("long.out", "--nolock", nap_s=0)
     said = end(again)
     assert again.returncode == 0, said
     assert "1 job (" in said
