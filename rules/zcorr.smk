@@ -46,6 +46,7 @@ rule infer_z:
     input:
         correlations=chunks("zcorr/correlations/{chunk}.npz"),
         layers=chunks("zcorr/layers/{chunk}.npz"),
+        names="ingest/layers.tsv",
     output:
         coordinates="zcorr/coordinates.txt",
         report="zcorr/qc.json",

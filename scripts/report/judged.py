@@ -327,6 +327,13 @@ def _thickness(_evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[
                 "are acquisition.z_nm and pixel_nm right? Residual jitter makes layers look thick",
                 state,
             )
+    apart = zcorr.get("distance_deviation_layers")
+    if apart is not None:
+        text = "distances of layers disagree by {} layers with the z that fits them all"
+        state, words = _beyond(rules, "distance_deviation_layers", apart, "", text=text)
+        if state != GOOD:
+            advice = "layers in a wrong order, damage or jitter that is left?"
+            yield Finding("zcorr", words, "all layers", advice, state)
     sure = zcorr.get("thickness_significance")
     if sure is not None and zcorr["layers"] >= FOR_THICKNESS:
         text = "changes of thickness are sure by {} (9.2: one even stack in 100 looks so)"

@@ -395,6 +395,7 @@ def zcorr(evidence: Evidence) -> Figures:
         },
         "lost_before_z": [row["z"] for row in layers if row.get("lost_before")],
         "measured_thickness_layers": _inferred(evidence).get("measured_thickness"),
+        "distance_deviation_layers": _inferred(evidence).get("distance_deviation_layers"),
         "thickness_significance": _inferred(evidence).get("significance"),
         "problems": problems,
     }

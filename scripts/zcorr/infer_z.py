@@ -2,7 +2,7 @@
 
 Inputs
     ``zcorr/correlations/{chunk}.npz`` and ``zcorr/layers/{chunk}.npz`` of all chunks (see
-    correlate_layers)
+    correlate_layers), ``ingest/layers.tsv`` for their names
 Outputs
     ``zcorr/coordinates.txt``: line ``z corrected`` for each layer that has tiles, z the true one
     ``zcorr/qc.json``: ``figures`` of the stack, ``curve`` of correlation against distance, and
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from scripts.lib import files
 from scripts.lib.job import job
-from scripts.zcorr import methods, order, pictures, plot, qc, region_volume, zcoords
+from scripts.zcorr import layer_lines, methods, order, pictures, plot, qc, region_volume, zcoords
 from scripts.zcorr.measured import Measured
 from scripts.zcorr.methods import Result
 
@@ -40,6 +40,7 @@ def main(
     *,
     correlations: Sequence[str],
     layers: Sequence[str],
+    names: str,
     out: Mapping[str, str],
     volume: str,
     grid: tuple[int, int],
@@ -53,7 +54,7 @@ def main(
     log.info("%s", report["figures"])
     shown = pictures.of(report["layers"], _opened(layers))
     proposed = qc.proposals(report["layers"], found.regional, grid, zcorr["problem_deviations"])
-    lines = qc.as_yaml(proposed) if proposed else ""
+    lines = _offered(qc.as_yaml(proposed) if proposed else "", report["layers"], _names(names))
     title = f"{volume}: thickness"
     page = plot.page(title, report["layers"], result, found.regional, shown, lines)
     corrected = found.z[0] + result.z
@@ -67,6 +68,22 @@ def main(
     region_volume.write(store, int(found.z[0]), found.regional, place)
     text = zcoords.to_text(found.z[found.present], corrected[found.present])
     files.write_text(out["coordinates"], text)
+
+
+def _offered(
+    tiles: str, layers: Sequence[Mapping[str, Any]], names: Mapping[int, str]
+) -> dict[str, str]:
+    """Return lines of the config by what they are for."""
+    return {
+        "To take these tiles out of the next solve, add to the config under review:": tiles,
+        "Layers shown twice, and slices lost (the corrected z has their gaps already), to count"
+        " z anew:": layer_lines.of(layers, names),
+    }
+
+
+def _names(path: str) -> dict[int, str]:
+    """Return layer ids by z."""
+    return {int(row["z"]): row["layer_id"] for row in files.read_table(path) if row["layer_id"]}
 
 
 def _arrays(path: str) -> dict[str, NDArray[Any]]:
@@ -102,8 +119,9 @@ def report_of(found: Measured, result: Result, zcorr: Mapping[str, Any]) -> dict
     limits = {k: zcorr[k] for k in ("problem_correlation", "problem_deviations")}
     low = qc.problems(cc_next, **limits)
     alone = qc.uncompared(found.own, found.corr)
-    both = [a or b for a, b in zip(alone, low, strict=True)]
-    layers = qc.rows(found.z, found.present, cc_next, corrected, both, result.lost)
+    twice = qc.repeats(cc_next, repeated_correlation=zcorr["repeated_correlation"])
+    wrong = [a or b or c for a, b, c in zip(alone, low, twice, strict=True)]
+    layers = qc.rows(found.z, found.present, cc_next, corrected, wrong, result.lost)
     copies = found.present & ~found.own
     figures = qc.summary(found.z, found.present, cc_next, corrected) | result.figures
     figures["problems"] = sum(row["problem"] is not None for row in layers)
@@ -119,6 +137,7 @@ if __name__ == "__main__":
         main(
             correlations=snakemake.input.correlations,
             layers=snakemake.input.layers,
+            names=snakemake.input.names,
             out=dict(snakemake.output.items()),
             volume=snakemake.params.volume,
             grid=snakemake.params.grid,

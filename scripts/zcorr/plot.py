@@ -26,7 +26,7 @@ def page(
     result: Result,
     regional: Array,
     strips: Sequence[Strip],
-    proposals: str = "",
+    proposals: Mapping[str, str] | None = None,
 ) -> str:
     """Return the page of the thickness; equal content gives equal bytes.
 
@@ -43,7 +43,7 @@ def page(
     strips
         Pictures of layers that do not fit.
     proposals
-        Lines of YAML.
+        Lines of YAML, by what they are for; empty ones are left out.
 
     Returns
     -------
@@ -60,13 +60,14 @@ def page(
     }
     facts = [(name.replace("_", " "), value) for name, value in result.figures.items()]
     odd: list[Part] = [part for one in strips for part in (Text(one.words), Pictures(one.shown))]
-    paste = "To take these tiles out of the next solve, add to the config under review:"
+    offered = [(why, yaml) for why, yaml in (proposals or {}).items() if yaml]
+    paste: list[Part] = [part for why, yaml in offered for part in (Text(why), Code(yaml))]
     return pages.render(
         title,
         [
             Section("Over z", [Plots(list(figures))]),
             Section("Layers that do not fit", odd or [Text("None.")]),
-            Section("Proposals", [Text(paste), Code(proposals)] if proposals else []),
+            Section("Proposals", paste),
         ],
         here="zcorr/thickness.html",
         lead=[Facts(facts)],

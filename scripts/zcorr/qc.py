@@ -16,6 +16,8 @@ Rows = list[dict[str, Any]]
 _SURROUNDINGS = 31  # layers; long enough for a robust spread, short against changes of tissue
 _LEAST_SPREAD = 0.005  # correlation; noise-free stacks would else call everything an outlier
 NO_IMAGE = "no image"
+TWICE = "the same image as the next layer"
+_CLOSER = 0.5  # share of what other layers differ by, that one image twice may have
 
 
 def problems(
@@ -63,6 +65,30 @@ def _falls(values: Array) -> tuple[Bool, Array, Array]:
         spread = max(_LEAST_SPREAD, robust.deviation(below, 0.0))
         fall[known] = below / spread
     return known, usual, fall
+
+
+def repeats(cc_next: Array, *, repeated_correlation: float) -> list[str | None]:
+    """Name layers that show the image of the next one once more.
+
+    Two exposures of one face differ by the noise of each, and a specimen that hardly changes from
+    layer to layer is no repetition of one: a copy is far more alike than layers are elsewhere.
+
+    Parameters
+    ----------
+    cc_next
+        (n,) correlation with the next layer; NaN where either is missing.
+    repeated_correlation
+        Least correlation of one image with itself.
+
+    Returns
+    -------
+    list
+        n texts; None = it is another image.
+    """
+    known = cc_next[np.isfinite(cc_next)]
+    usual = float(np.median(known)) if len(known) > 2 else 0.0
+    least = max(repeated_correlation, 1 - _CLOSER * (1 - usual))
+    return [f"{TWICE}, correlation {one:.3f}" if one >= least else None for one in cc_next.tolist()]
 
 
 def uncompared(present: Bool, corr: Array) -> list[str | None]:

@@ -244,7 +244,8 @@ def of_zcorr(volume, given):
     out = {name: f"zcorr/{path}" for name, path in names.items()}
     yield Job("infer_z", "zcorr.infer_z", {
         "correlations": volume.paths("zcorr/correlations/{chunk}.npz"),
-        "layers": volume.paths("zcorr/layers/{chunk}.npz"), "out": out, "volume": "bench",
+        "layers": volume.paths("zcorr/layers/{chunk}.npz"), "names": "ingest/layers.tsv",
+        "out": out, "volume": "bench",
         "grid": [ROWS, COLUMNS],
         "zcorr": {k: v for k, v in given["zcorr"].items() if k not in OF_OTHER_JOBS.split()}},
         ("correlations",))  # fmt: skip

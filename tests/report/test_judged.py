@@ -300,7 +300,7 @@ def test_every_limit_of_the_schema_is_used(good):
             missing(good, "0-0-1", 12),
             wrong(good, [0, 2, 4]),
             damaged(good, "review", cluster=lambda v: np.arange(len(v))),
-            with_qc(good, measured_thickness=0.1, significance=1.0),
+            with_qc(good, measured_thickness=0.1, significance=1.0, distance_deviation_layers=0.4),
         )
         for one in judge(made)[1]
     )  # fmt: skip

@@ -43,10 +43,12 @@ def test_a_volume_of_more_chunks_than_files_may_be_open_is_inferred(workdir, few
     for k in range(CHUNKS):
         write_chunk(k, 0.1 if k == 700 else 0.8)
     names = [f"{k:04d}.npz" for k in range(CHUNKS)]
+    files.write_table("layers.tsv", ("z", "layer_id"), [])
     with few_files():
         infer_z.main(
             correlations=[f"correlations/{name}" for name in names],
             layers=[f"layers/{name}" for name in names],
+            names="layers.tsv",
             out=OUT,
             volume="v",
             grid=(1, 1),

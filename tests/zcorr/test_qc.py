@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from scripts.lib.pages import pictures
-from scripts.zcorr import plot, qc, zcoords
+from scripts.zcorr import layer_lines, plot, qc, zcoords
 from scripts.zcorr.methods import Result
 from scripts.zcorr.pictures import Strip
 
@@ -119,3 +119,31 @@ def test_an_image_that_correlates_with_nothing_is_named():
     found = qc.uncompared(np.ones(4, bool), corr)
     assert [i for i, words in enumerate(found) if words] == [2]
     assert qc.uncompared(np.ones(1, bool), np.full((1, 2), np.nan)) == [None]
+
+
+def test_a_layer_that_is_shown_twice_is_named():
+    cc_next = np.full(30, 0.8)
+    cc_next[4], cc_next[9], cc_next[20] = 0.999, np.nan, 0.97
+    found = qc.repeats(cc_next, repeated_correlation=0.98)
+    assert [i for i, text in enumerate(found) if text] == [4]
+    assert "0.999" in found[4]
+
+
+def test_layers_that_hardly_change_are_not_shown_twice():
+    cc_next = np.full(30, 0.985)
+    assert not any(qc.repeats(cc_next, repeated_correlation=0.98))
+    cc_next[7] = 0.9995
+    assert [i for i, text in enumerate(qc.repeats(cc_next, repeated_correlation=0.98)) if text] == [
+        7
+    ]
+
+
+def test_lines_drop_what_is_shown_twice_and_make_room_for_what_was_lost():
+    rows = [{"z": z, "problem": None, "lost_before": z == 4} for z in range(1, 7)]
+    rows[1]["problem"] = f"{qc.TWICE}, correlation 0.999"
+    names = {z: f"scope_21-07-31_00000{z}" for z in range(1, 7)}
+    told = yaml.safe_load(layer_lines.of(rows, names))["ingest"]["layers"]
+    drop, gap = told
+    assert (drop["drop"], drop["keep_z"]) == (names[2], False)
+    assert (gap["gap"], gap["after"]) == (1, names[3])
+    assert layer_lines.of(rows[4:], names) == ""

@@ -22,6 +22,7 @@ ZCORR = {
     "isotropy_error": 0.08,
     "isotropy_error_layers": 3,
     **asdict(Limits()),
+    "repeated_correlation": 0.98,
     "window_px": 512,
     "windows": 16,
     "region_px": 40,
@@ -84,9 +85,11 @@ OUT = {
 
 
 def infer(chunks, **changes):
+    files.write_table("ingest/layers.tsv", ("z", "layer_id"), [])
     infer_z.main(
         correlations=[f"zcorr/correlations/{chunk}.npz" for chunk in chunks],
         layers=[f"zcorr/layers/{chunk}.npz" for chunk in chunks],
+        names="ingest/layers.tsv",
         out=OUT,
         volume="v",
         grid=(1, 2),
