@@ -21,7 +21,7 @@ import tomllib
 from pathlib import Path
 
 from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import WorkerOutcome, WorkResult
+from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkResult
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -74,8 +74,13 @@ def _name(item):
 
 
 def cosmic_ray(*argv, cwd):
+    """Run a command of cosmic-ray; when it fails, end with what it said."""
     command = [sys.executable, "-m", "cosmic_ray.cli", *map(str, argv)]
-    return subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{shlex.join(command)} ended with {done.returncode}:\n{done.stdout}")
 
 
 def tests_of(entry, cwd):
@@ -113,16 +118,27 @@ def tried(key, entry, cwd, *, sample, seed):
             if item.job_id not in wanted:
                 work.set_result(item.job_id, left_out)
     cosmic_ray("exec", config, session, cwd=cwd)
-    survivors = []
-    for line in cosmic_ray("dump", session, cwd=cwd).splitlines():
-        item, result = json.loads(line)
-        if result and result["test_outcome"] == "survived":
-            mutation = item["mutations"][0]
-            before, after = difference(result["diff"])
-            where = f"{entry['module']}:{mutation['start_pos'][0]}"
-            values = (where, entry["module"], mutation["operator_name"], before, after, "")
-            survivors.append(dict(zip(WHERE, values, strict=True)))
-    return total, len(take), survivors
+    return total, len(take), list(survivors(session, entry["module"], wanted))
+
+
+def survivors(session, module, wanted):
+    """Give those of the `wanted` mutants that no test killed, as rows of `WHERE`.
+
+    Mutants that have no result (their worker was killed or stopped) are counted aloud: they are
+    neither killed nor survivors.
+    """
+    with use_db(session, mode=WorkDB.Mode.open) as work:
+        found = [(item, result) for item, result in work.completed_work_items]
+    tested = {item.job_id for item, result in found if result.test_outcome is not None}
+    if lost := len(set(wanted) - tested):
+        print(f"  {module}: {lost} mutants that could not be tried", flush=True)
+    for item, result in found:
+        if result.test_outcome == TestOutcome.SURVIVED:
+            mutation = item.mutations[0]
+            before, after = difference(result.diff)
+            where = f"{module}:{mutation.start_pos[0]}"
+            values = (where, module, mutation.operator_name, before, after, "")
+            yield dict(zip(WHERE, values, strict=True))
 
 
 def explained(survivor, known):

@@ -4,6 +4,8 @@ import tomllib
 from types import SimpleNamespace
 
 import pytest
+from cosmic_ray import work_item
+from cosmic_ray.work_db import WorkDB, use_db
 
 from tests.mutants import run
 
@@ -52,3 +54,33 @@ def test_a_difference_is_told_by_the_lines_that_changed():
     known = [survivor | {"mutated": "a = b * 1", "reason": "no"}, survivor | {"reason": "yes"}]
     assert run.explained(survivor, known) == "yes"
     assert run.explained(survivor, known[:1]) == ""
+
+
+def test_survivors_are_read_from_the_session_and_what_was_not_tried_is_said(tmp_path, capsys):
+    spec = {
+        "module_path": "m.py",
+        "operator_name": "core/Or",
+        "start_pos": (7, 0),
+        "end_pos": (7, 9),
+    }
+    items = [
+        work_item.WorkItem(str(k), [work_item.MutationSpec(occurrence=k, **spec)])  # type: ignore[arg-type]
+        for k in range(4)
+    ]
+    diff = "--- mutation diff ---\n--- a/x.py\n+++ b/x.py\n-a = 1\n+a = 2"
+    with use_db(tmp_path / "s.sqlite", mode=WorkDB.Mode.create) as work:
+        work.add_work_items(items)
+        for k, outcome in enumerate(
+            [work_item.TestOutcome.SURVIVED, work_item.TestOutcome.KILLED, None]
+        ):
+            work.set_result(
+                str(k), work_item.WorkResult(work_item.WorkerOutcome.NORMAL, "", outcome, diff)
+            )
+    (found,) = run.survivors(tmp_path / "s.sqlite", "m.py", {str(k) for k in range(4)})
+    assert (found["where"], found["line"], found["mutated"]) == ("m.py:7", "a = 1", "a = 2")
+    assert "2 mutants that could not be tried" in capsys.readouterr().out
+
+
+def test_a_command_that_fails_says_why(tmp_path):
+    with pytest.raises(SystemExit, match=r"(?s)ended with .*no.toml"):
+        run.cosmic_ray("init", "no.toml", "s.sqlite", cwd=tmp_path)
