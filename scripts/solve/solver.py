@@ -312,7 +312,7 @@ def _phase(
         count += 1
         at = _step(terms, layout, model, at, factor)
         residual, weight = at.forces.residual, factor * terms.weight
-        now = math.sqrt(float(weight @ residual**2) / max(float(weight.sum()), 1e-300))
+        now = math.sqrt(2 * restraints.noise(weight, residual))
         previous = factor
         factor = robust.weights(kind, residual, terms.graph.apart, cutoff=cutoff)
         moved = np.count_nonzero(np.abs(factor - previous) > SETTLED)

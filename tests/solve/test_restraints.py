@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.linalg import polar
 
-from scripts.solve import robust
+from scripts.solve import restraints, robust
 from scripts.solve.graph import graph_of, tiles_of
 from scripts.solve.moments import of_matches
 from scripts.solve.solver import Options, solve
@@ -78,3 +78,9 @@ def test_the_mean_tile_keeps_the_size_and_shape_that_the_stage_gives(model):
     known, got = solved(tiles, pairs, Options(model=model))
     mean = got.placement[:, :, :2].mean(axis=0) / known.scale
     assert polar(mean)[1] == pytest.approx(np.eye(2), abs=1e-9)
+
+
+def test_the_noise_is_the_weighted_mean_square_of_one_axis():
+    found = restraints.noise(np.array([1.0, 3.0, 0.0]), np.array([2.0, -4.0, 100.0]))
+    assert found == (1 * 2**2 + 3 * 4**2) / 4 / 2
+    assert restraints.noise(np.zeros(2), np.ones(2)) == 0.0
