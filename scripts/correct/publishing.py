@@ -11,6 +11,12 @@ from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
 from scripts.lib.service.records import TileSet
 
+_REMEDY = (
+    "use one that keeps them (the branch newsolver of the known one), or copy the project to the"
+    " embedded one and set render.url to it: python -m scripts.render_ws copy"
+    " (docs/render-ws.md, From one service to another)"
+)
+
 
 def publish(
     client: RenderClient,
@@ -21,7 +27,7 @@ def publish(
     inputs: Sequence[str],
     params: Mapping[str, Any],
 ) -> StackReceipt:
-    """Publish tiles as a stack; a layer is read back to see that its filters are kept.
+    """Publish tiles as a stack, in a service that is known to keep their filters.
 
     Parameters
     ----------
@@ -46,20 +52,16 @@ def publish(
     Raises
     ------
     UserError
-        When the service drops filters, as older versions of render-ws do silently: what is
-        drawn from the stack would lack the corrections.
+        When the service drops filters, as some versions of render-ws do silently: what is drawn
+        from the stack would lack the corrections. It is asked before anything is written.
     """
+    filtered = next((tile for tile in tiles.tiles if filters.filters_of(tile)), None)
+    if filtered is not None and not client.keeps_filters(filtered):
+        raise UserError(
+            f"stack {stack}: this render-ws drops filterSpec of tile specs, so it cannot hold"
+            f" grey-value corrections: {_REMEDY}"
+        )
     pixel_nm, z_nm = voxel_nm["pixel_nm"], voxel_nm["z_nm"]
-    made = client.publish_stack(
+    return client.publish_stack(
         stack, tiles, resolution_nm=(pixel_nm, pixel_nm, z_nm), inputs=inputs, params=params
     )
-    filtered = next((tile for tile in tiles.tiles if filters.filters_of(tile)), None)
-    if filtered is not None:
-        kept = {t.tile_id: t for t in client.tiles(stack, filtered.z, filtered.z).tiles}
-        if filters.filters_of(kept[filtered.tile_id]) != filters.filters_of(filtered):
-            raise UserError(
-                f"stack {stack}: render-ws dropped filterSpec of tile {filtered.tile_id}; this"
-                " version of the service holds no filters on tile specs: use a newer one, or the"
-                " embedded service (render.url: '')"
-            )
-    return made

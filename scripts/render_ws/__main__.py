@@ -1,8 +1,9 @@
-"""The embedded render-ws on this machine: ``python -m scripts.render_ws serve|backup|restore``.
+"""The embedded render-ws: ``python -m scripts.render_ws serve|backup|restore|copy|operations``.
 
 `serve` answers over HTTP on loopback, to be read only unless ``--write`` is given; beside it, at
 ``/files``, the volumes below a folder (with CORS and ranges), for local viewers. `backup` and
-`restore` copy the database while it is in use (docs/render-ws.md).
+`restore` copy the database while it is in use, `copy` copies stacks and match collections from one
+service to another, `operations` lists what the service can do (docs/render-ws.md).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, NoReturn
 import waitress
 
 from scripts.lib.job import UserError
-from scripts.render_ws import access, backups, operations, web
+from scripts.render_ws import access, backups, copying, operations, web
 from scripts.render_ws.app import create_app
 from scripts.render_ws.store import Store
 
@@ -60,10 +61,28 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     backup.add_argument("--to", type=Path, required=True, help="the copy; must not be there yet")
     restore = commands.add_parser("restore", help="put a backup's content into a database")
     restore.add_argument("--from", dest="source", type=Path, required=True, help="the backup")
+    _copy_arguments(commands.add_parser("copy", help="copy stacks and match collections"))
     commands.add_parser("operations", help="print the table of all operations")
     for command in (serve, backup, restore):
         command.add_argument("--db", type=Path, required=True, help="SQLite file of the service")
     return parser.parse_args(argv)
+
+
+def _copy_arguments(copy: argparse.ArgumentParser) -> None:
+    place = "base URL of a render-ws (http://host:port/render-ws/v1), or an embedded one's file"
+    copy.add_argument("source", metavar="FROM", help=place)
+    copy.add_argument("target", metavar="TO", help=f"{place}, made when it is not there")
+    copy.add_argument("--owner", required=True, help="owner in both services")
+    copy.add_argument("--project", required=True, help="project in both services")
+    copy.add_argument("--stack", action="append", default=[], help="name of a stack")
+    copy.add_argument("--collection", action="append", default=[], help="a match collection's name")
+    copy.add_argument(
+        "--all",
+        action="store_true",
+        help="all finished stacks and match collections of the project",
+    )
+    for name in ("from", "to"):
+        copy.add_argument(f"--{name}-token-file", type=Path, help="file with the token it asks for")
 
 
 def _port(text: str) -> int:
@@ -158,6 +177,31 @@ def _restore(arguments: argparse.Namespace) -> None:
         log.info("what it held before is kept in %s", kept)
 
 
+def _copy(arguments: argparse.Namespace) -> None:
+    ends = []
+    for place, file in (
+        (arguments.source, arguments.from_token_file),
+        (arguments.target, arguments.to_token_file),
+    ):
+        if place == arguments.source and "://" not in place and not Path(place).is_file():
+            raise UserError(f"there is no database {place}")
+        token = None if file is None else access.token_of(file)
+        ends.append(copying.Service(place, arguments.owner, token=token))
+    source, target = ends
+    stacks, collections = arguments.stack, arguments.collection
+    if arguments.all:
+        stacks, collections = copying.everything(source, arguments.project)
+    if not stacks and not collections:
+        raise UserError("nothing to copy: name a --stack or a --collection, or --all")
+    names = {"stacks": stacks, "collections": collections}
+    for done in copying.copy(source, target, arguments.project, **names):
+        log.info(
+            "%s: %d in both, %d sent, digest %s", done.name, done.count, done.sent, done.digest
+        )
+    if target.database is not None:
+        backups.checkpoint(target.database)  # the file alone holds all
+
+
 def _operations(_: argparse.Namespace) -> None:
     sys.stdout.write("".join(f"{line}\n" for line in operations.table()))
 
@@ -166,6 +210,7 @@ _COMMANDS = {
     "serve": _serve,
     "backup": _backup,
     "restore": _restore,
+    "copy": _copy,
     "operations": _operations,
 }
 

@@ -22,6 +22,7 @@ from scripts.lib.drawing import compose, filters
 from scripts.lib.geometry import Box
 from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
+from scripts.lib.service.errors import NotFound
 from scripts.lib.service.receipts import StackReceipt
 from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
@@ -152,15 +153,46 @@ def test_a_repeat_gives_the_same_bytes(workdir):
     assert found[0] == found[1]
 
 
-def test_a_service_that_drops_filters_is_found_out(workdir, monkeypatch):
+@pytest.mark.parametrize("drops", [True, False])
+@pytest.mark.parametrize("says", [None, {"webService": "settings of the known service"}])
+def test_a_service_that_drops_filters_is_found_out_before_anything_is_written(
+    workdir, monkeypatch, says, drops
+):
     publish(workdir, [1, 2], stack="a")
     client = RenderClient(**RENDER)
-    plain = client.tiles("a")
-    monkeypatch.setattr(client, "tiles", lambda *_: plain)
     found = filters.background(9, 0.5, "gaussian")
-    tiles = TileSet(tuple(filters.appended(tile, found) for tile in plain.tiles))
-    with pytest.raises(UserError, match="dropped filterSpec of tile t001-0"):
+    tiles = TileSet(tuple(filters.appended(tile, found) for tile in client.tiles("a").tiles))
+    get, put = client._get, client._put
+
+    def asked(path, **more):
+        if path != "serverProperties":
+            return get(path, **more)
+        if says is None:
+            raise NotFound(path)
+        return says
+
+    def dropping(stack, collection):
+        for spec in collection["tileIdToSpecMap"].values():
+            spec.pop("filterSpec", None)
+        put(stack, collection)
+
+    monkeypatch.setattr(client, "_get", asked)
+    if not drops:
         publishing.publish(client, "b", tiles, VOXEL_NM, inputs=[], params={})
+        assert client.stacks() == ["a", "b"]
+        return
+    monkeypatch.setattr(client, "_put", dropping)
+    with pytest.raises(UserError, match=r"drops filterSpec .*render_ws copy"):
+        publishing.publish(client, "b", tiles, VOXEL_NM, inputs=[], params={})
+    assert client.stacks() == ["a"]
+
+
+def test_a_service_that_says_what_it_keeps_is_believed(workdir, monkeypatch):
+    publish(workdir, [1], stack="a")
+    client = RenderClient(**RENDER)
+    tile = filters.appended(client.tiles("a").tiles[0], filters.background(9, 0.5, "gaussian"))
+    monkeypatch.setattr(client, "create_stack", None)  # no trial
+    assert client.keeps_filters(tile)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from scripts.lib.provenance import Code
 from scripts.lib.service import receipts
 from scripts.lib.service.errors import NotFound, RequestRefused, StackNotFound
 from scripts.lib.service.receipts import StackReceipt
-from scripts.lib.service.records import Json, TileSet, TileSource
+from scripts.lib.service.records import Json, TileSet, TileSource, TileSpec
 from scripts.lib.service.session import Session, path_of
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,36 @@ class StackClient(Session):
             return {}  # it is a render-ws all the same: that was asked for then
         found = self._json(response) if response.content else None
         return dict(found) if isinstance(found, dict) else {}
+
+    def keeps_filters(self, tile: TileSpec) -> bool:
+        """Tell whether the service keeps the filters of tile specs; some versions drop them.
+
+        Parameters
+        ----------
+        tile
+            One with filters: where the service does not say, it is saved in a stack of its own,
+            read back, and removed.
+
+        Returns
+        -------
+        bool
+            Whether it came back as it was.
+        """
+        try:
+            said = self._get("serverProperties")
+        except NotFound:
+            said = {}
+        if isinstance(said, dict) and said.get("tileSpec.filterSpec") == "kept":
+            return True
+        probe = f"probe_{os.getpid()}_{time.time_ns()}"
+        self.create_stack(probe, (1.0, 1.0, 1.0), notes="may be removed: tries filters of tiles")
+        try:
+            sent = TileSet((tile.changed(transforms=(), bounds=None),))
+            self.put_tiles(probe, sent)
+            (found,) = self.tiles(probe).tiles
+        finally:
+            self.delete_stack(probe)
+        return found.extra.get("filterSpec") == tile.extra.get("filterSpec")
 
     def stack_metadata(self, stack: str) -> Json:
         """Return state, version and statistics of a stack.
