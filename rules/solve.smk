@@ -7,7 +7,7 @@ SOLVE = {
     and not key.startswith("refine")
 }
 MISALIGNMENT = config["solve"]["misalignment"]
-# without fields there is no job and no file of them, and what the receipts hold is what it was
+# without fields nothing asks for their files: no job, and what the receipts hold is what it was
 REFINED = config["solve"]["refine"] == "field"
 # while layers still come, tiles that hardly move keep their place; fields are made anew each time
 GROWS = config["acquisition"]["last_dat"] is None and not REFINED
@@ -110,78 +110,78 @@ rule publish_align:
         "../scripts/solve/publish_align.py"
 
 
-if REFINED:
+rule measure_displacements:
+    input:
+        trimmed=f"stacks/{STACK['trimmed']}.json",
+        transforms="solve/transforms.json.gz",
+        chunks="ingest/chunks.tsv",
+    output:
+        "solve/displacements/{chunk}.npz",
+    log:
+        "logs/measure_displacements/{chunk}.log",
+    benchmark:
+        "benchmarks/measure_displacements/{chunk}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 3000 * attempt,
+        runtime=lambda wc, attempt: 240 * attempt,
+    params:
+        render=RENDER,
+        cell_px=REFINE["cell_px"],
+        misalignment={key: MISALIGNMENT[key] for key in MEASURED},
+    script:
+        "../scripts/solve/measure_displacements.py"
 
-    rule measure_displacements:
-        input:
-            trimmed=f"stacks/{STACK['trimmed']}.json",
-            transforms="solve/transforms.json.gz",
-            chunks="ingest/chunks.tsv",
-        output:
-            "solve/displacements/{chunk}.npz",
-        log:
-            "logs/measure_displacements/{chunk}.log",
-        benchmark:
-            "benchmarks/measure_displacements/{chunk}.tsv"
-        conda:
-            "../envs/pipeline.yaml"
-        threads: 1
-        resources:
-            mem_mb=lambda wc, attempt: 3000 * attempt,
-            runtime=lambda wc, attempt: 240 * attempt,
-        params:
-            render=RENDER,
-            cell_px=REFINE["cell_px"],
-            misalignment={key: MISALIGNMENT[key] for key in MEASURED},
-        script:
-            "../scripts/solve/measure_displacements.py"
 
-    rule choose_refinement:
-        input:
-            trimmed=f"stacks/{STACK['trimmed']}.json",
-            parts=chunks("solve/displacements/{chunk}.npz"),
-        output:
-            "solve/refinement.json",
-        log:
-            "logs/choose_refinement/choose.log",
-        benchmark:
-            "benchmarks/choose_refinement/choose.tsv"
-        conda:
-            "../envs/pipeline.yaml"
-        threads: 1
-        resources:
-            mem_mb=lambda wc, attempt: 4000 * attempt,
-            runtime=lambda wc, attempt: 60 * attempt,
-        params:
-            render=RENDER,
-            refine=REFINE,
-        script:
-            "../scripts/solve/choose_refinement.py"
+rule choose_refinement:
+    input:
+        trimmed=f"stacks/{STACK['trimmed']}.json",
+        parts=chunks("solve/displacements/{chunk}.npz"),
+    output:
+        "solve/refinement.json",
+    log:
+        "logs/choose_refinement/choose.log",
+    benchmark:
+        "benchmarks/choose_refinement/choose.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=lambda wc, attempt: 60 * attempt,
+    params:
+        render=RENDER,
+        refine=REFINE,
+    script:
+        "../scripts/solve/choose_refinement.py"
 
-    rule refine_tiles:
-        input:
-            trimmed=f"stacks/{STACK['trimmed']}.json",
-            transforms="solve/transforms.json.gz",
-            chunks="ingest/chunks.tsv",
-            parts=chunks("solve/displacements/{chunk}.npz"),
-            refinement="solve/refinement.json",
-        output:
-            "solve/fields/{chunk}.json.gz",
-        log:
-            "logs/refine_tiles/{chunk}.log",
-        benchmark:
-            "benchmarks/refine_tiles/{chunk}.tsv"
-        conda:
-            "../envs/pipeline.yaml"
-        threads: 1
-        resources:
-            mem_mb=lambda wc, attempt: 4000 * attempt,
-            runtime=lambda wc, attempt: 120 * attempt,
-        params:
-            render=RENDER,
-            refine=REFINE,
-        script:
-            "../scripts/solve/refine_tiles.py"
+
+rule refine_tiles:
+    input:
+        trimmed=f"stacks/{STACK['trimmed']}.json",
+        transforms="solve/transforms.json.gz",
+        chunks="ingest/chunks.tsv",
+        parts=chunks("solve/displacements/{chunk}.npz"),
+        refinement="solve/refinement.json",
+    output:
+        "solve/fields/{chunk}.json.gz",
+    log:
+        "logs/refine_tiles/{chunk}.log",
+    benchmark:
+        "benchmarks/refine_tiles/{chunk}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=lambda wc, attempt: 120 * attempt,
+    params:
+        render=RENDER,
+        refine=REFINE,
+    script:
+        "../scripts/solve/refine_tiles.py"
 
 
 rule measure_misalignment:

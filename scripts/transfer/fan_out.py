@@ -152,6 +152,13 @@ def _if_step(step: str, jobs: Callable[[Extent, Config], Shares]) -> Callable[..
     return lambda extent, config: jobs(extent, config) if step in config["correct"]["steps"] else {}
 
 
+def _if_fields(jobs: Callable[[Extent, Config], Shares]) -> Callable[..., Shares]:
+    def of_fields(extent: Extent, config: Config) -> Shares:
+        return jobs(extent, config) if config["solve"]["refine"] == "field" else {}
+
+    return of_fields
+
+
 def _one(_extent: Extent, _config: Config) -> Shares:
     return {"": 1.0}
 
@@ -188,6 +195,8 @@ KINDS: dict[str, Callable[[Extent, Config], Shares]] = {
     "intensity_chunk": _if_step("intensity", _chunks),
     "sixteen_bit": _if_step("16bit", _one),
     "sixteen_bit_chunk": _if_step("16bit", _chunks),
+    "field": _if_fields(_one),
+    "field_chunk": _if_fields(_chunks),
     "channel": _each_channel(_one),
     "channel_chunk": _each_channel(_chunks),
     "channel_span": _each_channel(_spans),
