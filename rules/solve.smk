@@ -140,7 +140,8 @@ rule choose_refinement:
         trimmed=f"stacks/{STACK['trimmed']}.json",
         parts=chunks("solve/displacements/{chunk}.npz"),
     output:
-        "solve/refinement.json",
+        figures="solve/refinement.json",
+        page="solve/refinement.html",
     log:
         "logs/choose_refinement/choose.log",
     benchmark:

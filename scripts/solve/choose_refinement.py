@@ -3,10 +3,11 @@
 Inputs
     the trimmed stack (its receipt), ``solve/displacements/{chunk}.npz`` of every chunk
 
-Output
+Outputs
     ``solve/refinement.json``: ``prior`` (``bending``, ``ridge``; null: no fields), and what it
     rests on: px of the displacements, their correlation over place and over layers by bands of
     modes, the share of each band that comes and goes as bends do (see `scripts.solve.spectra`)
+    ``solve/refinement.html``: the same with maps over place and layer
 """
 
 import logging
@@ -17,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lib.drawing import compose
-from scripts.lib.files import write_json
+from scripts.lib.files import write_json, write_text
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
-from scripts.solve import displacements, spectra
+from scripts.solve import displacements, fields_page, spectra
 from scripts.solve.displacements import Displacements
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def main(
     trimmed: str | Path,
     parts: Sequence[str | Path],
     out: str | Path,
+    page: str | Path,
     render: Mapping[str, Any],
     refine: Mapping[str, float],
 ) -> None:
@@ -81,7 +83,10 @@ def main(
     side = displacements.side_of(common, refine["window_px"])
     choice = spectra.chosen(found, cells, common, side)
     prior = None if choice.prior is None else asdict(choice.prior)
-    write_json(out, {"prior": prior, **choice.figures})
+    figures = {"prior": prior, **choice.figures}
+    shape = displacements.windows_of(common, side)[1]
+    write_text(page, fields_page.render(figures, found, cells, shape))
+    write_json(out, figures)
     log.info("fields: %s", "none" if prior is None else f"held by {prior}")
 
 
@@ -90,7 +95,8 @@ if __name__ == "__main__":
         main(
             trimmed=snakemake.input.trimmed,
             parts=snakemake.input.parts,
-            out=snakemake.output[0],
+            out=snakemake.output.figures,
+            page=snakemake.output.page,
             render=snakemake.params.render,
             refine=snakemake.params.refine,
         )

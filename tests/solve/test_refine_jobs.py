@@ -79,7 +79,9 @@ def run(images, kind, tmp_path, monkeypatch):
         measure_displacements.main(
             **common, **placed, chunk=chunk, out=out, cell_px=128, section=SECTION
         )
-    choose_refinement.main(**common, parts=parts, out="refinement.json", refine=REFINE)
+    choose_refinement.main(
+        **common, parts=parts, out="refinement.json", page="refinement.html", refine=REFINE
+    )
     for chunk, out in zip(CHUNKS, fields, strict=True):
         refine_tiles.main(
             **common, **placed, chunk=chunk, parts=parts, refinement="refinement.json", out=out,
@@ -112,6 +114,9 @@ def test_bent_tiles_get_a_field_before_their_affine_and_lie_on_each_other(
     ).with_bounds()
     assert roughness(tiles) < 0.25 * roughness(straight)
     assert all(read_json(path)["tiles"] for path in fields)
+    page = (tmp_path / "refinement.html").read_text()
+    assert "Tiles bend by" in page
+    assert "rms over all layers" in page
     # the export draws what all else sees
     placed = compose.place_layers(tiles)[5]
     layer = compose.prepare(placed, Box(0, -10, 170, 150), dtype="uint8").rows(slice(None))
@@ -123,6 +128,7 @@ def test_bent_tiles_get_a_field_before_their_affine_and_lie_on_each_other(
 def test_flat_tiles_keep_their_specs(images, tmp_path, monkeypatch):
     tiles, fields = run(images, "flat", tmp_path, monkeypatch)
     assert read_json("refinement.json")["prior"] is None
+    assert "No tile gets a field" in (tmp_path / "refinement.html").read_text()
     assert {len(tile.transforms) for tile in tiles.tiles} == {1}
     assert not any(read_json(path)["tiles"] for path in fields)
 

@@ -37,6 +37,7 @@ ON_DEMAND = {
     "report/so_far.html": "Report so far",
     "match/trial/index.html": "Match trial",
     "solve/compare.html": "Two solves",
+    "solve/refinement.html": "Fields of tiles",
     "correct/destreak_proposal.html": "Destreak",
 }
 # a preview is made before all others, and of it there are these
