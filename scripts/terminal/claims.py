@@ -27,8 +27,8 @@ from snakemake.exceptions import WorkflowError
 
 from scripts.lib import files
 from scripts.lib.job import UserError
+from scripts.lib.running import CLAIMS, alive, started
 
-_FOLDER = Path(".snakemake/claims")
 _PASSED = Path("transfer/gate.json")
 _RUN = "VOLUME_RUN"  # in the environment of a run and of all its jobs: whose they are
 _GRACE_S = 10.0  # for jobs of a dead run to end when asked
@@ -93,10 +93,10 @@ class Claims:
     """
 
     def __init__(self, work: Path, say: Callable[[str], None]) -> None:
-        self._work, self._folder, self._say = work, work / _FOLDER, say
+        self._work, self._folder, self._say = work, work / CLAIMS, say
         self.held: set[str] = set()
         self.elsewhere: dict[str, str] = {}  # part -> the run that has it, in words
-        self._me = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started("self")}
+        self._me = {"host": socket.gethostname(), "pid": os.getpid(), "started": started("self")}
 
     def begin(self, workflow: Any) -> None:  # noqa: ANN401
         """Claim what a run works on, and leave to others what they have claimed.
@@ -173,7 +173,7 @@ class Claims:
     def _other(self, part: str) -> dict[str, Any] | None:
         """Return the living run that has a part; one that is dead is cleared away."""
         found = self._read(part)
-        if found is None or _alive(found):
+        if found is None or alive(found):
             return found
         left = _jobs_of(found)
         ended = f", and {_count(left, 'job')} that it left are ended" if left else ""
@@ -291,28 +291,6 @@ def release_shared(claims: Claims, workflow: Any, poll_s: float = 2.0) -> None: 
 
 
 # ---- processes ---------------------------------------------------------------------------------
-
-
-def _started(pid: int | str) -> str:
-    """When a process of this host started, since which boot; nothing where /proc tells nothing."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}-{fields[19]}"
-    except OSError:
-        return ""
-
-
-def _alive(found: Mapping[str, Any]) -> bool:
-    """Whether the process of a claim may still be there; of another host nothing is known."""
-    if found["host"] != socket.gethostname():
-        return True
-    try:
-        os.kill(int(found["pid"]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return bool(_started(found["pid"]) == found["started"])
 
 
 def _same(one: Mapping[str, Any] | None, two: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lib import commands
-from scripts.terminal import dry_run, ending, notify
+from scripts.terminal import claims, dry_run, ending, notify
 from scripts.terminal.failures import without_header
 from scripts.terminal.handler import Terminal
 from scripts.terminal.progress import WEIGHTS, Progress
@@ -64,6 +64,7 @@ class Console:
             if rule.script
         }
         targets = self._workflow.dag_settings.targets or {"all"}
+        self._terminal.part = claims.wanted(targets)[-1]
         last = [STAGES.index(each) for each in targets if each in STAGES]
         self._progress.until = "report" if "all" in targets else STAGES[max(last)] if last else None
 

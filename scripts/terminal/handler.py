@@ -8,12 +8,16 @@ workflow runs from a clone; the records are those of ``snakemake-interface-logge
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from scripts.lib import running
+from scripts.lib.running import News
 from scripts.terminal.failures import Failure, reason, told, without_header, written
 from scripts.terminal.progress import Progress, duration
 
@@ -55,6 +59,7 @@ _NOISE = (
     "Write-protecting",
     "Job rate limit",
 )
+_NEWS_EVERY_S = 5.0
 _SUBMITTED = " has been submitted with "
 _REPLANNED = "Updating checkpoint"
 _STOPPED = ("on user request", "Will exit after finishing")
@@ -81,6 +86,8 @@ class Terminal(logging.Handler):
         How many times a job is tried.
     keep_going
         Whether other jobs go on when one has failed for good.
+    part
+        Of the volume, which the run works on; nothing: it leaves no news.
     """
 
     def __init__(
@@ -92,7 +99,8 @@ class Terminal(logging.Handler):
         colour: bool = False,
     ) -> None:
         super().__init__(logging.INFO)
-        self.attempts, self.keep_going = 1, False
+        self.attempts, self.keep_going, self.part = 1, False, ""
+        self._last_news = -math.inf
         self._tried: Counter[int] = Counter()  # job -> attempts that failed
         self._stream = stream
         self._colour = colour
@@ -195,6 +203,19 @@ class Terminal(logging.Handler):
             self._progress.plan(self._planned())
         self._progress.finish(job.rule)
         self._write(self._line(job), None)
+        self._report(self._progress.stage_of[job.rule])
+
+    def _report(self, stage: str, said: Sequence[str] = ()) -> None:
+        """Leave news for onlookers, now and then and at the end."""
+        now = time.time()
+        if self.part and (said or now - self._last_news >= _NEWS_EVERY_S):
+            self._last_news = now
+            progress = self._progress
+            left_s = progress.left_s(time.monotonic() - self._start)
+            done, planned = progress.done.total(), progress.planned.total()
+            news = News(now, stage, done, planned, progress.share, left_s, tuple(said))
+            with suppress(OSError):  # a full disk stops the jobs, and they say so
+                running.write(Path.cwd(), self.part, news)
 
     def _line(self, job: Failure) -> str:
         left_s = self._progress.left_s(time.monotonic() - self._start)
@@ -273,6 +294,7 @@ class Terminal(logging.Handler):
 
     def _end(self, lines: list[str], colour: int, log: str = "") -> None:
         self._over = True
+        self._report("", lines)
         first, *rest = lines or ["✗ The run failed."]
         self._write("\n" + first, colour)
         for line in rest:

@@ -58,6 +58,7 @@ WAYS = [
         r"python -m scripts\.demo\.score WORK_DIR TRUTH\.json .*",
         "python -m scripts.demo.score {work} {truth}",
     ),
+    (r"python -m scripts\.status .*", "python -m scripts.status {config} --html out/s.html"),
     (r"python -m scripts\.overview .*", "python -m scripts.overview {config} --out out/o.html"),
     (r"python -m scripts\.new DAT_ROOT.*", "python -m scripts.new {dats} --out out/new"),
     (r"python -m scripts\.render_ws serve( .*)?", SERVED),

@@ -1,0 +1,159 @@
+"""Runs of a volume that are going on: who they are, and how far they have come.
+
+A run claims the parts of a volume that it works on (`scripts/terminal/claims.py`), and leaves its
+news beside the claims: what it does, jobs done and planned, the time left, its last words. Both are
+small files in ``.snakemake/`` of the working directory, for `scripts.status` and other onlookers.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from scripts.lib import files
+
+CLAIMS = Path(".snakemake/claims")
+NEWS = Path(".snakemake/news")
+
+
+@dataclass(frozen=True)
+class News:
+    """How far a run has come.
+
+    Attributes
+    ----------
+    at
+        When this was written, seconds since 1970.
+    stage
+        What it does now.
+    done, planned
+        Jobs, as far as they are known.
+    share
+        Of the whole work, 0 to 1.
+    left_s
+        Time left, if the rest goes like what is done; None while too little is done to tell.
+    said
+        Lines that the run ended with; nothing while it goes on.
+    """
+
+    at: float
+    stage: str
+    done: int
+    planned: int
+    share: float
+    left_s: float | None
+    said: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a volume, the last one of a part: its claim while it is at work, and its news."""
+
+    part: str
+    claim: Mapping[str, Any] | None
+    news: News | None
+
+    @property
+    def at_work(self) -> bool:
+        """Tell whether it goes on, as far as this host can know.
+
+        Returns
+        -------
+        bool
+            True too of a run on another host that has not given up its claim.
+        """
+        return self.claim is not None and alive(self.claim)
+
+
+def write(work: Path, part: str, news: News) -> None:
+    """Leave the news of a run.
+
+    Parameters
+    ----------
+    work
+        Working directory of the volume.
+    part
+        What the run works on.
+    news
+        How far it has come.
+    """
+    files.write_json(work / NEWS / f"{part}.json", asdict(news))
+
+
+def read(work: Path) -> list[Run]:
+    """Read what runs of a volume have left.
+
+    Parameters
+    ----------
+    work
+        Working directory of the volume.
+
+    Returns
+    -------
+    list of Run
+        By the name of their part.
+    """
+    claims = {path.stem: _json(path) for path in (work / CLAIMS).glob("*.json")}
+    news = {path.stem: _news(_json(path)) for path in (work / NEWS).glob("*.json")}
+    return [Run(part, claims.get(part), news.get(part)) for part in sorted(claims | news)]
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        return dict(files.read_json(path))
+    except (OSError, ValueError):
+        return None  # it went away, or its host crashed
+
+
+def _news(value: Mapping[str, Any] | None) -> News | None:
+    if value is None or not {each.name for each in fields(News)} <= set(value):
+        return None
+    return News(**{each.name: value[each.name] for each in fields(News)})
+
+
+def started(pid: int | str) -> str:
+    """Return when a process of this host started, and since which boot.
+
+    Parameters
+    ----------
+    pid
+        Its number, or ``self``.
+
+    Returns
+    -------
+    str
+        Equal for one process alone; nothing where the system does not tell.
+    """
+    try:
+        since = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}-{since}"
+    except OSError:
+        return ""
+
+
+def alive(claim: Mapping[str, Any]) -> bool:
+    """Tell whether the process of a claim may still be there.
+
+    Parameters
+    ----------
+    claim
+        Its host, pid and start.
+
+    Returns
+    -------
+    bool
+        True of another host, of which nothing is known.
+    """
+    if claim["host"] != socket.gethostname():
+        return True
+    try:
+        os.kill(int(claim["pid"]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # of somebody else
+    return bool(started(claim["pid"]) == claim["started"])

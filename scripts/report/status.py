@@ -1,0 +1,238 @@
+"""Say of each volume what it does, how far it is, and what it waits for: a row each.
+
+``python -m scripts.status config/volumes/*.yaml`` reads the folder of each volume, runs nothing and
+takes no lock. With ``--html FILE`` it writes a page too, with ``--every S`` again and again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.lib import files, flow, running, yaml_files
+from scripts.lib.files import read_table
+from scripts.lib.job import UserError
+from scripts.lib.pages import page as pages
+from scripts.lib.pages.page import Section, Table
+from scripts.lib.running import Run
+from scripts.report import gather, progress, volumes
+
+HEADER = ("volume", "state", "stage", "done", "left", "waits for, or last error")
+AT_WORK, STOPPED, WAITS, FINISHED, NEW = "at work", "stopped", "waits", "finished", "not begun"
+_ORDER = (WAITS, STOPPED, AT_WORK, NEW, FINISHED)
+_GATES = {"check_transfer", "check_contrast", "check_gate", "check_alignment", "check_thickness"}
+_WIDEST = 100  # characters of the last column on a terminal
+_QUIET_S = 900.0  # a run that told nothing for so long is worth a look
+
+
+@dataclass(frozen=True)
+class Status:
+    """A row: what a volume does, how far it is, what it waits for."""
+
+    name: str
+    state: str
+    stage: str = ""
+    done: str = ""
+    left: str = ""
+    waits: str = ""
+
+    @property
+    def cells(self) -> list[str]:
+        """Return the row in the order of `HEADER`.
+
+        Returns
+        -------
+        list of str
+            Empty where there is nothing to say.
+        """
+        return [self.name, self.state, self.stage, self.done, self.left, self.waits]
+
+
+def read(config: Path, now: float) -> Status:
+    """Look at a volume.
+
+    Parameters
+    ----------
+    config
+        Its YAML file.
+    now
+        Seconds since 1970.
+
+    Returns
+    -------
+    Status
+        Whatever there is; a config that cannot be read is what it waits for.
+    """
+    try:
+        content = yaml_files.read(config)
+        folder = Path(flow.resolved(volumes.ROOT, content["work_dir"]) or "")
+        name = str(content["volume"])
+    except (UserError, KeyError, TypeError) as error:
+        text = str(error).partition("\n")[0]
+        return Status(config.stem, WAITS, waits=f"its config cannot be read: {text}")
+    runs = running.read(folder)
+    if any(run.at_work for run in runs):
+        return _at_work(name, folder, runs, now)
+    stopped = progress.stops(folder)
+    if stopped:
+        state = WAITS if stopped[0].rule in _GATES else STOPPED
+        return Status(name, state, *_reached(folder), waits=stopped[0].headline)
+    if (folder / volumes.SUMMARIES[0]).exists():
+        return Status(name, FINISHED, "report", "all", waits=_verdict(folder))
+    killed = next((run for run in runs if run.claim or (run.news and not run.news.said)), None)
+    stage, done = _reached(folder)
+    if killed:
+        return Status(name, STOPPED, stage, done, waits=f"the run of {killed.part} was killed")
+    return Status(name, STOPPED if stage else NEW, stage, done)
+
+
+def _at_work(name: str, folder: Path, runs: Sequence[Run], now: float) -> Status:
+    """Return the row of a volume with runs at work: the rest of a volume before its transfer."""
+    mine = sorted((r for r in runs if r.at_work), key=lambda r: r.part != "volume")
+    first, reached = mine[0], _reached(folder)
+    parts = ", ".join(run.part for run in mine)
+    state = AT_WORK if parts == "volume" else f"{AT_WORK} ({parts})"
+    failed = progress.stops(folder)
+    error = failed[0].headline if failed else ""
+    news = first.news
+    if news is None or news.said:  # of the run before; this one has not ended a job yet
+        return Status(name, state, *reached, waits=error)
+    quiet_s = now - news.at
+    quiet = f"no news for {_time(quiet_s)}" if quiet_s > _QUIET_S else ""
+    done = f"{news.done} of {news.planned}, {news.share:.0%}"
+    left = "" if news.left_s is None else _time(max(0.0, news.left_s - quiet_s))
+    return Status(name, state, news.stage, done, left, "; ".join(filter(None, [quiet, error])))
+
+
+def _reached(folder: Path) -> tuple[str, str]:
+    """Return the stage that comes next, and how many of its chunks are done."""
+    rest = [stage for stage, last in gather.LAST.items() if not (folder / last).exists()]
+    begun = any((folder / last).exists() for last in gather.LAST.values())
+    if not begun and not (folder / "logs").is_dir():
+        return "", ""
+    table = folder / "ingest/chunks.tsv"
+    chunks = len(read_table(table)) if table.exists() else 0
+    runs = len(list((folder / "match/results").glob("*/"))) or 1
+    done = progress.chunks_done(folder, chunks, runs).get(rest[0]) if rest else None
+    return rest[0] if rest else "report", "" if done is None else f"{done[0]} of {done[1]} chunks"
+
+
+def _verdict(folder: Path) -> str:
+    try:
+        verdict = files.read_json(folder / volumes.SUMMARIES[0])["verdict"]
+        return ": ".join(filter(None, [verdict["state"], "; ".join(verdict.get("reasons", []))]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _time(seconds: float) -> str:
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
+def lines(rows: Sequence[Status]) -> list[str]:
+    """Return the table as text, what needs a person first.
+
+    Parameters
+    ----------
+    rows
+        Volumes.
+
+    Returns
+    -------
+    list of str
+        Columns aligned; the last one cut where it is long.
+    """
+    table = [list(HEADER), *(row.cells for row in ordered(rows))]
+    widths = [max(len(row[k]) for row in table) for k in range(len(HEADER) - 1)]
+    cut = [row[-1] if len(row[-1]) <= _WIDEST else f"{row[-1][: _WIDEST - 1]}…" for row in table]
+    return [
+        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), last]).rstrip()
+        for row, last in zip(table, cut, strict=True)
+    ]
+
+
+def ordered(rows: Sequence[Status]) -> list[Status]:
+    """Return the rows in the order in which they need somebody.
+
+    Parameters
+    ----------
+    rows
+        Volumes.
+
+    Returns
+    -------
+    list of Status
+        Those that wait first, finished ones last.
+    """
+    return sorted(rows, key=lambda row: (_ORDER.index(row.state.partition(" (")[0]), row.name))
+
+
+def page(rows: Sequence[Status], now: float, every_s: float | None) -> str:
+    """Return the table as a page.
+
+    Parameters
+    ----------
+    rows
+        Volumes.
+    now
+        Seconds since 1970, shown.
+    every_s
+        Time after which a browser loads it again; None: never.
+
+    Returns
+    -------
+    str
+        One file that loads nothing else.
+    """
+    shown: list[list[Any]] = [list(row.cells) for row in ordered(rows)]
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+    table = Table("Volumes", HEADER, shown, most=len(shown))
+    text = pages.render("Status", [Section("Volumes", [table], f"As of {at}.")], here="")
+    again = "" if every_s is None else f'<meta http-equiv="refresh" content="{every_s:.0f}">'
+    return text.replace("<head>", f"<head>{again}", 1)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit status: 1 when a config could not be read.
+
+    Parameters
+    ----------
+    argv
+        Arguments; default: those of the process.
+
+    Returns
+    -------
+    int
+        0 or 1.
+    """
+    args = _arguments(argv)
+    while True:
+        now = time.time()
+        rows = [read(path, now) for path in args.configs]
+        print("\n".join(lines(rows)), flush=True)
+        if args.html:
+            files.write_text(args.html, page(rows, now, args.every))
+        if args.every is None:
+            return int(any(row.waits.startswith("its config") for row in rows))
+        time.sleep(args.every)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.status", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("configs", nargs="+", type=Path, metavar="CONFIG", help="YAML of volumes")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page too")
+    parser.add_argument("--every", type=float, metavar="S", help="again after so many seconds")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""A row a volume: what it does, how far it is, what it waits for."""
+
+import os
+import socket
+import sys
+
+import pytest
+import yaml
+
+from scripts.lib import files, running
+from scripts.lib.running import News
+from scripts.report import status
+
+NOW = 1_000_000.0
+ERROR = "2026-01-01 00:00:00,000 ERROR job: {}\n"
+
+
+@pytest.fixture
+def volume(tmp_path):
+    """Make the config of a volume with its folder; give both."""
+
+    def make(name):
+        folder = tmp_path / f"work of {name}"
+        folder.mkdir()
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({"volume": name, "work_dir": str(folder)}))
+        return path, folder
+
+    return make
+
+
+def claim(folder, part="volume", **other):
+    me = {"host": socket.gethostname(), "pid": os.getpid(), "started": running.started("self")}
+    files.write_json(folder / running.CLAIMS / f"{part}.json", me | other)
+
+
+def news(folder, *said, part="volume", at=NOW - 30, left_s=7200.0):
+    running.write(folder, part, News(at, "match", 12, 40, 0.31, left_s, said))
+
+
+def test_a_run_at_work_says_how_far_it_is_and_the_time_left(volume):
+    path, folder = volume("fly")
+    claim(folder)
+    news(folder)
+    found = status.read(path, NOW)
+    assert found.cells == ["fly", "at work", "match", "12 of 40, 31%", "2.0 h", ""]
+
+
+def test_a_transfer_beside_the_rest_is_named_and_so_is_silence(volume):
+    path, folder = volume("fly")
+    claim(folder)
+    claim(folder, "transfer")
+    news(folder, at=NOW - 3600, left_s=1800.0)
+    found = status.read(path, NOW)
+    assert found.state == "at work (volume, transfer)"
+    assert (found.left, found.waits) == ("0 min", "no news for 60 min")
+
+
+def test_a_run_that_began_does_not_show_the_news_of_the_one_before(volume):
+    path, folder = volume("fly")
+    claim(folder)
+    news(folder, "✗ solve failed")
+    assert status.read(path, NOW).cells == ["fly", "at work", "", "", "", ""]
+
+
+def test_a_gate_waits_and_an_error_has_stopped_the_run(volume):
+    gate, folder = volume("gate")
+    files.write_text(folder / "transfer/gate.json", "{}")
+    files.write_text(folder / "logs/check_gate/gate.log", ERROR.format("two parts\nreview:"))
+    torn, folder = volume("torn")
+    files.write_text(folder / "logs/match_pairs/0001.log", ERROR.format("tile is torn"))
+    found = [status.read(path, NOW) for path in (gate, torn)]
+    assert [one.state for one in found] == ["waits", "stopped"]
+    assert [one.waits for one in found] == ["check_gate: two parts", "match_pairs: tile is torn"]
+    assert found[0].stage == "ingest"
+
+
+def test_a_killed_run_is_no_run_at_work(volume):
+    path, folder = volume("fly")
+    files.write_text(folder / "transfer/gate.json", "{}")
+    claim(folder, started="before the boot")
+    found = status.read(path, NOW)
+    assert (found.state, found.waits) == ("stopped", "the run of volume was killed")
+
+
+def test_finished_and_new_volumes_and_configs_that_cannot_be_read(volume, tmp_path):
+    path, folder = volume("done")
+    verdict = {"state": "look", "reasons": ["a seam of 3 px"]}
+    files.write_json(folder / "report/summary.json", {"verdict": verdict})
+    new, _ = volume("new")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("volume: x\n")
+    rows = [status.read(each, NOW) for each in (path, new, broken)]
+    assert [row.state for row in rows] == ["finished", "not begun", "waits"]
+    assert rows[0].waits == "look: a seam of 3 px"
+    assert [row.name for row in status.ordered(rows)] == ["broken", "new", "done"]
+
+
+def test_chunks_say_how_far_a_stopped_run_has_come(volume):
+    path, folder = volume("fly")
+    for name in ("transfer/gate.json", "match/results/cross/0000.tsv.gz"):
+        files.write_text(folder / name, "x")
+    files.write_table(folder / "ingest/chunks.tsv", ["chunk"], [{"chunk": c} for c in "012"])
+    assert status.read(path, NOW).cells[1:4] == ["stopped", "match", "1 of 3 chunks"]
+
+
+def test_the_command_prints_a_table_and_writes_a_page(volume, tmp_path, capsys, monkeypatch):
+    path, folder = volume("fly <1>")
+    claim(folder)
+    news(folder)
+    monkeypatch.setattr(sys, "argv", ["status"])
+    assert status.main([str(path), "--html", str(tmp_path / "s.html")]) == 0
+    first, row = capsys.readouterr().out.splitlines()
+    assert first.split()[:3] == ["volume", "state", "stage"]
+    assert row.startswith("fly <1>  at work  match  12 of 40, 31%")
+    text = (tmp_path / "s.html").read_text()
+    assert "fly &lt;1&gt;" in text
+    assert "refresh" not in text
+    assert '<meta http-equiv="refresh" content="60">' in status.page([], NOW, 60.0)
