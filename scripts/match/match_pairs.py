@@ -8,7 +8,8 @@ and why each stage before failed. Method: MultiStagePointMatchClient
 of render.
 Also ``match/timing/{run}/{chunk}.tsv.gz``: the same rows, what they were made of, and CPU seconds.
 It is read first: a pair whose tiles and stages are as they were, and whose record is still in the
-collection, is not matched again. Nothing else depends on it.
+collection, is not matched again. Nothing else depends on it. While the job runs its rows are added
+to a journal beside it, so that a job that was killed goes on where it was.
 """
 
 import logging
@@ -22,8 +23,9 @@ from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
-from scripts.match import match_store, presets, reuse, stages, tables
+from scripts.match import journal, match_store, presets, reuse, stages, tables
 from scripts.match.canvases import Canvases
+from scripts.match.pairs import in_cache_order
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +60,13 @@ def main(
     fresh = [pair for pair in plan if pair.key not in rows]
     if reason := provenance.why(fresh, earlier):
         log.info("pairs are matched again: %s", reason)
-    found = match_store.store(client, collection, fresh, stages.match_all(fresh, steps, canvases))
-    rows |= {a.pair.key: provenance.row(a, run, canvases.by_id) for a in found}
+    attempts = stages.match_all(in_cache_order(fresh, canvases.by_id), steps, canvases)
+    found = match_store.store(client, collection, fresh, attempts)
+    new = (provenance.row(attempt, run, canvases.by_id) for attempt in found)
+    rows |= {tables.key(row): row for row in journal.written(timing, new)}
     ordered = [rows[pair.key] for pair in plan]
     write_table(out, tables.RESULT_COLUMNS, ordered)
-    if timing is not None:
-        provenance.record()
-        write_table(timing, tables.TIMING_COLUMNS, ordered)
+    reuse.keep(timing, ordered, provenance)
     log.info("run %s: %d pairs, %d matched anew", run, len(plan), len(fresh))
 
 

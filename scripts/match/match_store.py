@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Protocol
 
 from scripts.lib.service.records import CanvasMatches, TileSet
@@ -12,7 +12,7 @@ from scripts.match.stages import Attempt
 from scripts.match.tables import p_groups
 
 NO_TILES = TileSet(())
-PAIRS_PER_PUT = 500
+PAIRS_PER_PUT, SECONDS_PER_PUT = 500, 60
 
 Key = tuple[str, str, str, str]
 
@@ -97,17 +97,29 @@ def store(
     Yields
     ------
     Attempt
-        The attempts, in order, stored `PAIRS_PER_PUT` at a time.
+        The attempts, in order, stored `PAIRS_PER_PUT` at a time, or what a minute brought.
     """
     failed: set[Key] = set()
-    stream = iter(attempts)
-    while batch := list(islice(stream, PAIRS_PER_PUT)):
+    for batch in _batches(attempts):
         records = [attempt.matches for attempt in batch]
         failed |= {a.pair.key for a, r in zip(batch, records, strict=True) if r is None}
         if found := [record for record in records if record is not None]:
             client.put_matches(collection, found)
         yield from batch
     delete(client, collection, p_groups(plan), failed)
+
+
+def _batches(attempts: Iterable[Attempt]) -> Iterator[list[Attempt]]:
+    """Yield the attempts some at a time: what a killed job loses is the work of a minute."""
+    batch: list[Attempt] = []
+    begun = time.monotonic()
+    for attempt in attempts:
+        batch.append(attempt)
+        if len(batch) == PAIRS_PER_PUT or time.monotonic() - begun > SECONDS_PER_PUT:
+            yield batch
+            batch, begun = [], time.monotonic()
+    if batch:
+        yield batch
 
 
 def counts(client: Collections, collection: str, plan: Sequence[Pair]) -> dict[Key, int]:

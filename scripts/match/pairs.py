@@ -7,7 +7,7 @@ by one row or one column: with long tiles the circle alone reaches two rows away
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,6 +103,32 @@ def derive(tiles: Sequence[TileSpec], rules: Rules, z_first: float, z_last: floa
     )
     pairs = [_pair(table, i, j) for i, j in zip(first, second, strict=True)]
     return [pair for pair in pairs if _wanted(pair, rules)]
+
+
+def in_cache_order(pairs: Sequence[Pair], tiles: Mapping[str, TileSpec]) -> list[Pair]:
+    """Sort pairs cell by cell and along z, so that a few tiles at a time are in use.
+
+    Layer by layer those of all cells within the distance would be.
+
+    Parameters
+    ----------
+    pairs
+        In any order.
+    tiles
+        Tile specs by tile id.
+
+    Returns
+    -------
+    list of Pair
+        By the lower tile.
+    """
+
+    def place(pair: Pair) -> tuple[tuple[int, int], float, int, str, str]:
+        one, other = tiles[pair.p_id], tiles[pair.q_id]
+        low = min(one, other, key=lambda tile: (tile.z, tile.cell))
+        return low.cell, low.z, pair.dz, pair.p_id, pair.q_id
+
+    return sorted(pairs, key=place)
 
 
 def _table(tiles: Sequence[TileSpec], rules: Rules) -> _Table:

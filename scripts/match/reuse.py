@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lib.drawing import pixels
-from scripts.lib.files import digest, read_table
+from scripts.lib.files import digest, read_table, write_table
 from scripts.lib.made_by import matched
 from scripts.lib.names import STAGE_STOPS
 from scripts.lib.service.records import TileSet, TileSpec
-from scripts.match import tables
+from scripts.match import journal, tables
 from scripts.match.pairs import Pair
 from scripts.match.presets import Stage
 from scripts.match.stages import Attempt
@@ -173,7 +173,7 @@ def _file(url: str) -> Any:  # noqa: ANN401 - a JSON value
 
 
 def earlier(path: str | Path | None) -> dict[Key, Row]:
-    """Return the rows that the last run of this job left, by pair; none without such a file.
+    """Return the rows that the last run of this job left, by pair, even if it was killed.
 
     Parameters
     ----------
@@ -186,11 +186,32 @@ def earlier(path: str | Path | None) -> dict[Key, Row]:
         Rows of `tables.TIMING_COLUMNS` by p group, p id, q group, q id; rows without these columns
         are left out.
     """
-    if path is None or not Path(path).is_file():
+    if path is None:
         return {}
-    rows = read_table(path)
+    rows = [*(read_table(path) if Path(path).is_file() else []), *journal.read(path)]
     whole = set(tables.TIMING_COLUMNS)
     return {tables.key(row): row for row in rows if whole <= set(row)}
+
+
+def keep(
+    timing: str | Path | None, ordered: Sequence[Mapping[str, Any]], provenance: Provenance
+) -> None:
+    """Write the rows of a job that has ended for the next one, and which code made them.
+
+    Parameters
+    ----------
+    timing
+        The table, ``match/timing/{run}/{chunk}.tsv.gz``; None: nothing is kept.
+    ordered
+        Rows of all pairs of the plan.
+    provenance
+        That of the job.
+    """
+    if timing is None:
+        return
+    provenance.record()
+    write_table(timing, tables.TIMING_COLUMNS, ordered)
+    journal.remove(timing)
 
 
 def standing(

@@ -17,6 +17,7 @@ from scripts.match import (
     close_matches,
     derive_pairs,
     match_pairs,
+    match_store,
     search_wide,
     stages,
     totals,
@@ -213,7 +214,7 @@ def test_the_summary_adds_up(volume):
     left = int(first["processed"]) - int(first["saved"])
     assert int(second["processed"]) == left - int(second["stopped_by_distance"])
     for line in summary.values():
-        lost = sum(int(line[k]) for k in totals.SUMMARY_COLUMNS[5:-1])
+        lost = sum(int(line[k]) for k in totals.SUMMARY_COLUMNS[5:-2])
         assert int(line["processed"]) == int(line["saved"]) + lost
 
 
@@ -251,6 +252,32 @@ def test_a_pair_is_matched_again_only_when_what_it_is_made_of_changes(volume, ma
     tables[0]["runs"]["cross"]["stages"][0]["blockMatch"]["searchRadius"] = 50
     run_all(WHOLE, tables=tables)
     assert len(matched) == 10
+
+
+def test_a_killed_job_goes_on_where_it_was(volume, matched, monkeypatch):
+    whole = run_all(WHOLE)
+    for path in Path("match/timing").rglob("*.gz"):
+        path.unlink()
+    for key in stored():
+        RenderClient("o", "p").delete_pair(COLLECTION, key)
+    del matched[:]
+    monkeypatch.setattr(match_store, "SECONDS_PER_PUT", 0)
+    real = stages.match_pair
+
+    def killed(pair, *rest):
+        if len(matched) == 9:  # 4 of the first run, 5 of the second
+            raise KeyboardInterrupt
+        return real(pair, *rest)
+
+    monkeypatch.setattr(stages, "match_pair", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_all(WHOLE)
+    (journal,) = Path("match/timing").rglob("*.journal")
+    journal.write_text(journal.read_text()[:-30])  # the last line was cut off
+    monkeypatch.setattr(stages, "match_pair", real)
+    assert run_all(WHOLE) == whole
+    assert len(matched) == 14 + 1
+    assert not list(Path("match/timing").rglob("*.journal"))
 
 
 def test_pairs_that_other_code_matched_are_matched_again(volume, matched, caplog):
