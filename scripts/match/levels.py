@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import cv2
@@ -101,17 +102,14 @@ class BlockFeatures:
         valid = _usable(picture)
         self.empty = not valid.any()
         self.valid = valid if not valid.all() else None
-        image = np.asarray(picture.pixels, np.float32)
         self._spectra: Spectra | None = None
-        level = _Level(image, valid)
-        band = params.sharp_px if params.fine_px is None else params.fine_band_px
-        self.sharp = [level.field(band)]  # of the canvas, and of its halves
-        if params.fine_px is None:
-            self.sharp = [_inner(self.sharp[0], params.margin_px)]
+        level = _Level(np.asarray(picture.pixels, np.float32), valid)
+        self.shape = level.shape
+        self._measuring = [level]  # the canvas, and its halves, until `sharp` is made of them
         while level.too_large(params.middle_side_px):
             level = level.halved()
             if level.too_large(params.middle_side_px) and params.fine_px is not None:
-                self.sharp.append(level.field(band))
+                self._measuring.append(level)
         self.broad, self.broad_step = level.field(params.broad_px), level.step
         self.small = self.broad
         while level.too_large(params.whole_side_px):
@@ -119,17 +117,23 @@ class BlockFeatures:
         self.small_step = level.step
         if level.step > self.broad_step:
             self.small = level.field(params.broad_px)
+        self._held = sum(one.nbytes for one in self._measuring)
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Return rows and columns of the canvas.
+    @cached_property
+    def sharp(self) -> list[Field]:
+        """Return the fields of the canvas and its halves that measure.
+
+        Half of the work of a tile, made when a partner is found: many tiles have none.
 
         Returns
         -------
-        tuple of int
-            Height, width, canvas px.
+        list of Field
+            The canvas first.
         """
-        return self.sharp[0].shape
+        levels, self._measuring = self._measuring, []
+        if self.params.fine_px is not None:
+            return [level.field(self.params.fine_band_px) for level in levels]
+        return [_inner(levels[0].field(self.params.sharp_px), self.params.margin_px)]
 
     def spectra(self, padded: tuple[int, int]) -> Spectra:
         """Return the transforms of the small field; the last ones are kept.
@@ -157,9 +161,9 @@ class BlockFeatures:
         int
             Bytes.
         """
-        fields = {id(field): field for field in (*self.sharp, self.broad, self.small)}.values()
-        held = sum(f.values.nbytes + (0 if f.valid is None else f.valid.nbytes) for f in fields)
-        return held + 48 * self.small.values.size
+        fields = {id(field): field for field in (self.broad, self.small)}.values()
+        found = sum(f.values.nbytes + (0 if f.valid is None else f.valid.nbytes) for f in fields)
+        return self._held + found + 48 * self.small.values.size
 
     def to_full(self, xy: Array) -> Array:
         """Take canvas px to full-scale px of the matching frame.
@@ -184,6 +188,16 @@ class _Level:
     image: Float32
     valid: Bool
     step: int = 1  # canvas px
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return rows and columns."""
+        return self.image.shape[0], self.image.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Return the memory of the image and, where some are not, of the valid pixels."""
+        return self.image.nbytes + (0 if self.valid.all() else self.valid.nbytes)
 
     def too_large(self, side: int) -> bool:
         """Tell whether the area exceeds that of a square of `side`, and can be halved."""
