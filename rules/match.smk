@@ -1,6 +1,16 @@
 # Stack v1_acquire -> pairs -> point matches in the collection -> its receipt.
 
 
+def match_mb(wildcards, attempt):
+    """Memory of a job that matches pairs of tiles of this volume's size."""
+    return resources.match_mb(
+        config["match"]["feature_cache_mb"],
+        attempt,
+        STAGE_TABLES,
+        resources.tile_px("ingest/layers.tsv"),
+    )
+
+
 rule derive_pairs:
     input:
         stack=f"stacks/{STACK['acquire']}.json",
@@ -42,9 +52,7 @@ rule match_pairs:
         "../envs/pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wc, attempt: resources.match_mb(
-            config["match"]["feature_cache_mb"], attempt
-        ),
+        mem_mb=match_mb,
         runtime=lambda wc, attempt: 240 * attempt,
     params:
         render=RENDER,
@@ -71,8 +79,7 @@ rule search_wide:
     threads: 1
     resources:
         # the specs of all tiles, besides
-        mem_mb=lambda wc, attempt: 2000 * attempt
-        + resources.match_mb(config["match"]["feature_cache_mb"], attempt),
+        mem_mb=lambda wc, attempt: 2000 * attempt + match_mb(wc, attempt),
         runtime=lambda wc, attempt: 240 * attempt,
     params:
         render=RENDER,
@@ -129,9 +136,7 @@ rule match_trial:
         "../envs/pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wc, attempt: resources.match_mb(
-            config["match"]["feature_cache_mb"], attempt
-        ),
+        mem_mb=match_mb,
         runtime=lambda wc, attempt: 240 * attempt,
     params:
         render=RENDER,

@@ -2,7 +2,8 @@
 
 Memory of a job = `budget_mb` of features (144 bytes each, and the pixels for stages that compare
 them; the least recently used leave first)
-+ at most about 60 bytes per px of the largest canvas while it is rendered, searched or compared.
++ what one canvas takes while it is drawn, searched or compared: 330 bytes per px for features, 62
+per px of a level that is filtered, 30 for blocks (`scripts.lib.resources`).
 """
 
 from __future__ import annotations

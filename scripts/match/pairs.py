@@ -123,7 +123,9 @@ def in_cache_order(pairs: Sequence[Pair], tiles: Mapping[str, TileSpec]) -> list
         By the lower tile.
     """
 
-    def place(pair: Pair) -> tuple[tuple[int, int], float, int, str, str]:
+    def place(  # numpydoc ignore=GL08
+        pair: Pair,
+    ) -> tuple[tuple[int, int], float, int, str, str]:
         one, other = tiles[pair.p_id], tiles[pair.q_id]
         low = min(one, other, key=lambda tile: (tile.z, tile.cell))
         return low.cell, low.z, pair.dz, pair.p_id, pair.q_id
