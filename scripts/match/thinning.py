@@ -21,6 +21,7 @@ from scripts.match.outcomes import Outcome
 # errors of a pair's points go together: n of them are worth n / (1 + n / this)
 # [solve.saturation_points]; as much as all are worth is what the kept ones weigh together
 SATURATION_POINTS = 100.0
+_PX_DIGITS, _WEIGHT_DIGITS = 4, 6
 _LEAST_FACTOR = 0.1  # of a weight; calibration that asks for less is not made
 
 
@@ -51,7 +52,10 @@ def thinned(outcome: Outcome, most: int) -> Outcome:
     weight = _calibrated(at, every, kept, weight)
     q = _as_all(at, q, every, kept, weight)
     worth = _worth(len(p)) / _worth(len(kept)) * len(kept) / len(p)
-    return replace(outcome, p=p[kept], q=q, weight=weight * worth)
+    # digits beyond these say nothing, and are half of what is stored
+    weight = np.round(weight * worth, _WEIGHT_DIGITS)
+    p, q = np.round(p[kept], _PX_DIGITS), np.round(q, _PX_DIGITS)
+    return replace(outcome, p=p, q=q, weight=weight)
 
 
 def _worth(count: int) -> float:

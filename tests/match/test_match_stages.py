@@ -279,4 +279,4 @@ def test_a_hundred_points_are_kept_and_found_ones_decide(specimen):
     assert len(few.matches.w) == 30  # though the stage asks for more
     assert few.outcome.coverage_pct == every.outcome.coverage_pct
     fits = [fit_affine(one.matches.p, one.matches.q, one.matches.w) for one in (every, few)]
-    assert np.abs(fits[0] - fits[1]).max() < 1e-6
+    assert np.abs(fits[0] - fits[1]).max() < 1e-3

@@ -75,14 +75,14 @@ def test_the_error_that_the_points_show_is_that_of_all():
         left = one.p @ model[:, :2].T + model[:, 2] - one.q
         return np.sqrt(np.average((left**2).sum(axis=1), weights=one.weight))
 
-    assert rms(few) == pytest.approx(rms(full), rel=1e-6)
+    assert rms(few) == pytest.approx(rms(full), rel=1e-4)
     assert few.rms_px == full.rms_px
 
 
 def test_the_kept_places_are_measured_ones_and_spread():
     full = found("even")
     few = thinned(full, 100)
-    assert {tuple(xy) for xy in few.p} <= {tuple(xy) for xy in full.p}
+    assert {tuple(xy) for xy in few.p} <= {tuple(xy) for xy in full.p.round(4)}
     count, _, _ = np.histogram2d(*few.p.T, bins=(5, 4), range=((0, 8875), (0, 3500)))
     assert count.min() >= 2
 
