@@ -114,6 +114,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     may = "to be read and written" if arguments.write else "to be read only"
     log.info("serving %s at %s%s (%s)", database, address, web.ROOT, may)
     log.info("volumes below %s at %s/files", folder, address)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # 200 jobs wait their turn
     signal.signal(signal.SIGTERM, _end)
     server.run()  # to a signal, after which requests under way are finished
     if arguments.write and not backups.checkpoint(database):

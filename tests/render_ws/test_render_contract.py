@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from scripts.lib.service.session import token_of_environment
 from scripts.lib.service.transport import WsgiAdapter
 from scripts.render_ws.app import create_app
 from tests.render_ws.contract import RenderContract
@@ -34,6 +35,7 @@ def over_http(served: str) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def real() -> Iterator[Service]:
     with requests.Session() as session:
+        session.auth = token_of_environment()
         service = Service(session, REAL_URL.rstrip("/"), f"contract{uuid.uuid4().hex[:12]}")
         yield service
         service.clean()
