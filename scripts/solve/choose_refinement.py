@@ -19,11 +19,13 @@ from typing import Any
 
 from scripts.lib.drawing import compose
 from scripts.lib.files import write_json, write_text
+from scripts.lib.geometry import Box
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
 from scripts.solve import displacements, fields_page, spectra
 from scripts.solve.displacements import Displacements
+from scripts.solve.lattice import Lattice
 
 log = logging.getLogger(__name__)
 MOST_WINDOWS = 4_000_000  # 0.3 GB; a spectrum needs no more
@@ -44,17 +46,42 @@ def sampled(paths: Sequence[str | Path], most: int = MOST_WINDOWS) -> list[Displ
     list of Displacements
         One of all chunks where they are few enough.
     """
-    every, parts, count = 1, [], 0
+    parts: list[Displacements] = []
     for path in paths:
+        if sum(map(len, parts)) >= most:
+            every = -(-len(paths) // len(parts))
+            return [displacements.read(each) for each in paths[::every]]
         parts.append(displacements.read(path))
-        count += len(parts[-1])
-        if count > most:
-            every = -(-len(paths) * most // max(count, 1)) or 1
-            break
-    if every == 1 and len(parts) == len(paths):
-        return [displacements.joined(parts)] if parts else []
-    chosen = paths[:: max(1, len(paths) // max(1, len(parts)))]
-    return [displacements.read(path) for path in chosen]
+    return [displacements.joined(parts)] if parts else []
+
+
+def lattices_of(
+    client: RenderClient, stack: str, parts: Sequence[Displacements], cell_px: float
+) -> tuple[dict[str, Lattice], dict[str, str]]:
+    """Return lattice and cell, by tile id, of the tiles of some displacements.
+
+    Parameters
+    ----------
+    client, stack
+        Where the tiles are.
+    parts
+        Displacements.
+    cell_px
+        Least side of a cell of the fields, px.
+
+    Returns
+    -------
+    tuple of dict
+        Lattices, and cells of the grid as text.
+    """
+    lattices, cells = {}, {}
+    for part in parts:
+        if not len(part):
+            continue
+        for one in compose.place(client.tiles(stack, int(part.z.min()), int(part.z.max()))):
+            lattices[str(one.tile.tile_id)] = displacements.lattice_of(one, cell_px)
+            cells[str(one.tile.tile_id)] = "-".join(map(str, one.tile.cell))
+    return lattices, cells
 
 
 def main(
@@ -70,16 +97,12 @@ def main(
     client, receipt = RenderClient(**render), StackReceipt.read(trimmed)
     client.require(receipt)
     found = sampled(parts)
-    placed = compose.place(client.tiles(receipt.stack))
-    lattices = {
-        one.tile.tile_id: displacements.lattice_of(one, refine["cell_px"]) for one in placed
-    }
-    common = Counter(lattices.values()).most_common(1)[0][0]
-    cells: dict[str, str] = {
-        one.tile.tile_id: "-".join(map(str, one.tile.cell))
-        for one in placed
-        if lattices[one.tile.tile_id] == common
-    }
+    lattices, cells = lattices_of(client, receipt.stack, found, refine["cell_px"])
+    if lattices:
+        common = Counter(lattices.values()).most_common(1)[0][0]
+    else:
+        common = Lattice.over(Box(0, 0, 256, 256), refine["cell_px"])  # of no tile
+    cells = {tile_id: cell for tile_id, cell in cells.items() if lattices[tile_id] == common}
     side = displacements.side_of(common, refine["window_px"])
     choice = spectra.chosen(found, cells, common, side)
     prior = None if choice.prior is None else asdict(choice.prior)

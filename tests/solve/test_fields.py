@@ -230,6 +230,20 @@ def test_overlaps_hold_the_tiles_of_a_layer_together():
     np.testing.assert_allclose(a, -b, atol=0.05)
 
 
+def nothing():
+    found, _ = world(11)
+    ids, numbers, at = found.p_id[:0], found.z[:0], found.shift[:0]
+    return Displacements(ids, ids, numbers, numbers, numbers, numbers, at, at, at)
+
+
+def test_layers_without_any_window_have_no_field():
+    solved = field_solve.solve(TILES[:2], nothing(), PRIOR)
+    assert {field.px for field in solved.values()} == {0.0}
+    assert field_solve.splines(solved, {"t0": geometry.identity()}, 2.0) == {}
+    choice = spectra.chosen([nothing()], CELLS, LATTICE, SIDE)
+    assert choice.prior is None
+
+
 def test_displacements_are_written_and_read_and_joined(tmp_path):
     found, _ = world(10)
     paths = [tmp_path / "a.npz", tmp_path / "b.npz"]

@@ -14,12 +14,14 @@ from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 from scripts.solve import (
     choose_refinement,
+    displacements,
     measure_displacements,
     publish_align,
     refine_tiles,
     spectra,
 )
 from scripts.solve.aligned import FIELD
+from scripts.solve.windows import Settings
 
 SIDE = 150
 LAYERS = 20
@@ -131,6 +133,18 @@ def test_flat_tiles_keep_their_specs(images, tmp_path, monkeypatch):
     assert "No tile gets a field" in (tmp_path / "refinement.html").read_text()
     assert {len(tile.transforms) for tile in tiles.tiles} == {1}
     assert not any(read_json(path)["tiles"] for path in fields)
+
+
+def test_a_stack_that_shows_nothing_gets_no_fields(images, tmp_path, monkeypatch):
+    run(images, "flat", tmp_path, monkeypatch)
+    nothing = displacements.measured({}, 1, 2, Settings(), 128)
+    displacements.write("none.npz", nothing)
+    choose_refinement.main(
+        trimmed="trimmed.json", parts=["none.npz"], out="none.json", page="none.html",
+        render={"owner": "o", "project": "p"}, refine=REFINE,
+    )  # fmt: skip
+    assert read_json("none.json")["prior"] is None
+    assert "No tile gets a field" in (tmp_path / "none.html").read_text()
 
 
 def test_of_many_chunks_some_are_looked_at(images, tmp_path, monkeypatch):

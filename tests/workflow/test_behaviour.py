@@ -189,6 +189,19 @@ def test_another_channel_of_a_16_bit_volume_is_exported_with_the_first(history, 
     assert wanted <= rules_of(dry)
 
 
+def test_fields_are_jobs_of_a_config_that_asks_for_them_alone(history):
+    """By a dry run; the jobs themselves are tested in tests/solve/test_refine_jobs.py."""
+    fields = {"measure_displacements", "choose_refinement", "refine_tiles"}
+    asked = history.volume.snakemake("solve", "-n", "--config", "solve={refine: field}")
+    assert asked.returncode == 0, asked.stdout
+    assert fields | {"publish_align"} <= rules_of(asked)
+    # what was solved stands: the affines are those that they were
+    assert not rules_of(asked) & (BEFORE_SOLVE | {"gather_moments", "solve_transforms"})
+    plain = history.volume.snakemake("solve", "-n", "--forcerun", "publish_align")
+    assert "publish_align" in rules_of(plain)
+    assert not fields & rules_of(plain)
+
+
 def test_an_edited_config_file_without_a_changed_value_reruns_nothing(history):
     path = history.volume.config
     text = path.read_text()
