@@ -32,7 +32,7 @@ from scripts.solve import (
     solver,
 )
 from scripts.solve.aligned import aligned
-from scripts.solve.graph import graph_of, solution, tiles_of
+from scripts.solve.graph import Weighting, graph_of, solution, tiles_of
 from tests.report import fabricate
 from tests.report.conftest import NAMES, SCHEMA, judge
 
@@ -54,8 +54,9 @@ def defaults(section):
 
 
 SOLVE = defaults("solve")
-OTHERS = ("compare", "point_cutoff", "misalignment")  # what rules/solve.smk keeps from the solve
-OPTIONS = solver.Options.of_config({k: v for k, v in SOLVE.items() if k not in OTHERS})
+# of section solve what the solve itself takes
+TAKEN = {one.name for kind in (solver.Options, Weighting) for one in dataclasses.fields(kind)}
+OPTIONS = solver.Options.of_config({k: v for k, v in SOLVE.items() if k in TAKEN})
 MEASURE = misalignment.settings_of(SOLVE["misalignment"])
 
 
