@@ -10,6 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from scripts.lib import commands
 from scripts.lib.verdicts import LOOK, NOT_GOOD
 from scripts.report import grid, summary
 from scripts.report.finding import Finding, spans
@@ -67,8 +68,9 @@ def _not_placed(evidence: Evidence, z_range: Sequence[float] | None) -> Iterator
     for name, at, row, column, state in zip(ids, z, rows, columns, states, strict=True):
         if name not in placed and state not in grid.NEAR and low <= at <= high:
             lost[grid.cell(row, column)].append(at)
-    advice = "run again with --forcerun publish_trimmed; or name them under review.exclude"
-    yield from _by_cell(lost, "are neither placed nor taken out", advice)
+    advice = "publish the trimmed stack again; or name them under review.exclude"
+    command = commands.again("publish_trimmed")
+    yield from _by_cell(lost, "are neither placed nor taken out", advice, command=command)
 
 
 def _taken_out(evidence: Evidence, least: int) -> Iterator[Finding]:
@@ -123,13 +125,18 @@ def _alone(evidence: Evidence) -> dict[str, list[int]]:
 
 
 def _by_cell(
-    lost: Mapping[str, list[int]], what: str, advice: str, stage: str = "solve"
+    lost: Mapping[str, list[int]],
+    what: str,
+    advice: str,
+    stage: str = "solve",
+    *,
+    command: str = "",
 ) -> Iterator[Finding]:
     """Name lost tiles by their cell of the grid, those that lack most first."""
     for cell, z in sorted(lost.items(), key=lambda item: -len(item[1]))[:MOST]:
         count = f"{len(z)} tile{'s' if len(z) > 1 else ''}"
         what_ = f"{count} of cell {cell} (row-column) {what}"
-        yield Finding(stage, what_, f"z {spans(z)}", advice, LOOK)
+        yield Finding(stage, what_, f"z {spans(z)}", advice, LOOK, command=command)
 
 
 def _stacks(evidence: Evidence, align: str, final: str) -> Iterator[Finding]:
@@ -145,8 +152,9 @@ def _stacks(evidence: Evidence, align: str, final: str) -> Iterator[Finding]:
                 f"stack {name} holds {count:,} tiles, and the solve has placed {placed:,}"
                 + "".join(f"; nothing lies in cell {cell}" for cell in list(lost)[:MOST]),
                 where,
-                "run again with --forcerun publish_align",
+                "publish the aligned stack again",
                 NOT_GOOD,
+                command=commands.again("publish_align"),
             )
 
 
@@ -160,8 +168,9 @@ def _without_z(evidence: Evidence) -> Iterator[Finding]:
             "zcorr",
             f"{len(lost)} layers have tiles and no line in zcorr/Zcoords.txt",
             f"z {spans(lost)}",
-            "run again with --forcerun infer_z",
+            "infer z again",
             NOT_GOOD,
+            command=commands.again("infer_z"),
         )
 
 
@@ -181,8 +190,9 @@ def _steps_of_z(evidence: Evidence) -> Iterator[Finding]:
                 f"z goes {'back' if back else 'on'} by {abs(step):.3f} layers in"
                 f" zcorr/Zcoords.txt{shown}",
                 f"z {before}-{z}",
-                "the export follows zcorr/Zcoords.txt: run again with --forcerun check_thickness",
+                "the export follows zcorr/Zcoords.txt: write it again",
                 NOT_GOOD,
+                command=commands.again("check_thickness"),
             )
 
 

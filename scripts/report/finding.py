@@ -21,6 +21,7 @@ class Finding:
     advice: str
     state: str = GOOD
     lines: str = ""  # YAML to copy into the volume's config
+    command: str = ""  # to copy
 
     @property
     def reason(self) -> str:

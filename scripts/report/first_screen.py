@@ -14,7 +14,7 @@ from scripts.lib.verdicts import ABSENT, GOOD
 from scripts.report.finding import Finding
 from scripts.report.origin import Origin
 
-MOST_REASONS = 5
+MOST_REASONS = 3
 FORMS = {"n5": "N5", "zarr": "OME-Zarr", "zarr3": "OME-Zarr 0.5"}
 # pages that show more of what a stage found than the report does
 DETAILS = {
@@ -119,8 +119,10 @@ def _finding(one: Finding, here: str) -> Markup:
         else badge.format(one.state.replace(" ", "-"), pages.WORDS[one.state])
     )
     advice = Markup('<br><span class="advice">{}{}</span>').format(one.advice, _details(one, here))
-    lines = Markup("<pre>{}</pre>").format(one.lines) if one.lines else ""
-    return Markup("{}{}<b>{}</b> {}{}{}").format(stage, mark, one.where, one.what, advice, lines)
+    copied = Markup("").join(
+        Markup("<pre>{}</pre>").format(text) for text in (one.command, one.lines) if text
+    )
+    return Markup("{}{}<b>{}</b> {}{}{}").format(stage, mark, one.where, one.what, advice, copied)
 
 
 def _details(one: Finding, here: str) -> str:

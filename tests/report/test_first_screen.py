@@ -22,6 +22,7 @@ from scripts.report import (
 from scripts.report.finding import Finding
 from scripts.report.first_screen import Volume, Where
 from scripts.report.origin import Origin
+from tests.report import planted
 from tests.report.conftest import NAMES, judge
 from tests.report.planted import FAULTS
 
@@ -46,8 +47,8 @@ def test_the_cause_of_a_fault_is_on_the_first_screen_and_one_click_from_its_stag
     items = re.findall(r"<li>(.*?)</li>", section(text, "next").partition('id="notes"')[0], re.S)
     (found,) = [one for one in items if words in one and f'href="#{stage}"' in one][:1]
     assert "badge" in found
-    head = text.partition('<section id="next">')[0]
-    assert f'<a href="#{stage}">{stage}: ' in head.partition('class="verdict')[2]
+    head = text.partition('<section id="next">')[0].partition('class="verdict')[2]
+    assert f'<a href="#{stage}">{stage}: ' in head
     # the second click has no more to do than to open the page that has all of it
     assert words in section(text, stage)
 
@@ -56,6 +57,15 @@ def test_a_good_run_needs_nobody(good):
     text = written(good)
     assert 'class="verdict good"' in text
     assert "Nothing is beyond its limit." in section(text, "next")
+
+
+def test_what_is_to_be_run_again_is_a_command_to_copy(good, monkeypatch):
+    monkeypatch.setenv("VOLUME_COMMAND", '["--configfile", "config/volumes/fly.yaml"]')
+    text = section(written(planted.lost(good)), "next")
+    assert (
+        "<pre>snakemake --configfile config/volumes/fly.yaml --forcerun publish_trimmed</pre>"
+        in text
+    )
 
 
 def test_what_changes_no_verdict_is_folded_away(good):
