@@ -109,6 +109,19 @@ def test_the_origin_names_command_config_and_commit(tmp_path, monkeypatch):
     assert origin.origin(tmp_path) == found
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["notify:\n  webhook: https://a/secret\n", "notify: {'webhook': 'https://a/secret', a: 1}\n"],
+)
+def test_the_address_of_a_hook_is_not_shown(tmp_path, monkeypatch, text):
+    config = tmp_path / "a.yaml"
+    config.write_text(f"volume: fly\n{text}")
+    monkeypatch.setenv("VOLUME_COMMAND", f'["--configfile", "{config}"]')
+    shown = origin.origin(tmp_path).text
+    assert "volume: fly" in shown
+    assert "secret" not in shown
+
+
 def test_every_figure_is_explained(good):
     assert {name for name, _ in page.cards(judge(good)[0])} <= explained.CARDS.keys()
     assert plots.all_plots(good).keys() == explained.PLOTS.keys()
