@@ -179,16 +179,20 @@ def _restore(arguments: argparse.Namespace) -> None:
 
 
 def _copy(arguments: argparse.Namespace) -> None:
-    ends = []
-    for place, file in (
-        (arguments.source, arguments.from_token_file),
-        (arguments.target, arguments.to_token_file),
-    ):
-        if place == arguments.source and "://" not in place and not Path(place).is_file():
-            raise UserError(f"there is no database {place}")
-        token = None if file is None else access.token_of(file)
-        ends.append(copying.Service(place, arguments.owner, token=token))
-    source, target = ends
+    if "://" not in arguments.source and not Path(arguments.source).is_file():
+        raise UserError(f"there is no database {arguments.source}")
+    source, target = (
+        copying.Service(
+            place,
+            arguments.owner,
+            token=None if file is None else access.token_of(file),
+            writable=writable,
+        )
+        for place, file, writable in (
+            (arguments.source, arguments.from_token_file, False),
+            (arguments.target, arguments.to_token_file, True),
+        )
+    )
     stacks, collections = arguments.stack, arguments.collection
     if arguments.all:
         stacks, collections = copying.everything(source, arguments.project)

@@ -39,7 +39,9 @@ _DONE = ("COMPLETE", "READ_ONLY")
 class Service:
     """Requests to a service for one owner: a base URL, or the file of an embedded one."""
 
-    def __init__(self, place: str, owner: str, *, token: str | None = None) -> None:
+    def __init__(
+        self, place: str, owner: str, *, token: str | None = None, writable: bool = True
+    ) -> None:
         self.place, self.owner = place, owner
         self.database: Path | None = None
         self._session = requests.Session()
@@ -51,7 +53,9 @@ class Service:
             from scripts.render_ws.app import create_app
 
             self.database = Path(place.removeprefix(_EMBEDDED))
-            self._session.mount("http+embedded://", WsgiAdapter(create_app(self.database)))
+            self._session.mount(
+                "http+embedded://", WsgiAdapter(create_app(self.database, writable=writable))
+            )
             self._session.trust_env = False
             self.base = _BASE
         if token is not None:

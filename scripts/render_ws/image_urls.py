@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
+from scripts.lib.files import path_of_url
 from scripts.render_ws.errors import BadRequest
 
 DYNAMIC_MASK = "mask:"  # begins the URL of a mask that is no file
@@ -25,10 +25,15 @@ def check(url: str) -> None:
 
 
 def path_of(url: str) -> str:
-    """Return the path of a file's URL; text without a colon is a path itself."""
-    if ":" not in url:
+    """Return the path of a file's URL, relative or not; text without a colon is a path itself.
+
+    Raises
+    ------
+    BadRequest
+        When it is the URL of something else.
+    """
+    if ":" not in url.partition("?")[0]:
         return url
-    parts = urlsplit(url)
-    if parts.scheme != "file":
+    if not url.startswith("file:"):
         raise BadRequest(f"image URL {url!r:.300}: only files can be read")
-    return unquote(parts.path)
+    return path_of_url(url.removeprefix("file://").removeprefix("file:"))

@@ -93,3 +93,19 @@ def test_from_an_owner_to_a_tile_and_to_the_points_of_a_pair(base, tmp_path):
         assert "does not exist" in tab.until("document.querySelector('#said').textContent")
         wrong = [error for error in tab.errors if "404" not in error]
         assert wrong == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.xdist_group("browser")
+def test_with_the_token_it_shows_what_others_do_not_see(service, tmp_path):
+    token = "a-token-of-more-than-twenty-letters"
+    app = create_app(service, writable=False, token=token)
+    server = waitress.create_server(app, host="localhost", port=0, ipv6=False)
+    threading.Thread(target=server.run, daemon=True).start()
+    with page(tmp_path) as tab:
+        typed = f"window.prompt = () => '{token}'"
+        tab.call("Page.addScriptToEvaluateOnNewDocument", source=typed)
+        tab.go(f"http://localhost:{server.effective_port}/#o/p/s")
+        tab.until("document.querySelector('.frame img')?.complete")
+        assert tab.run("document.querySelector('#said').textContent") == ""
+    server.close()

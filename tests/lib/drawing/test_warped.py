@@ -41,10 +41,9 @@ def _ramp(axis):
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.3])
-@pytest.mark.parametrize("size", [1e-5, 1e-4])  # landmarks move by about 2 and 20 px
 @pytest.mark.parametrize("axis", [0, 1])
-def test_every_pixel_shows_its_place(size, scale, axis):
-    tiles = _tiles(size)
+def test_every_pixel_shows_its_place(scale, axis):
+    tiles = _tiles(1e-4)
     (one,) = compose.place(tiles)
     box = tiles.tiles[0].box
     picture = compose.render([one], box, scale=scale, source=_ramp(axis))
