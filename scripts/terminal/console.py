@@ -68,21 +68,21 @@ class Console:
         last = [STAGES.index(each) for each in targets if each in STAGES]
         self._progress.until = "report" if "all" in targets else STAGES[max(last)] if last else None
 
-    def succeeded(self, config: Mapping[str, Any]) -> None:
+    def succeeded(self, config: Mapping[str, Any] | None = None) -> None:
         """Write the last lines of a run that went well, and send them where the config says.
 
         Parameters
         ----------
         config
-            Of the volume, with its defaults.
+            Of the volume, with its defaults; None = nothing is sent.
         """
         targets = sorted(self._workflow.dag_settings.targets)
         lines = ending.lines(Path.cwd(), targets)
         if self._terminal:
             self._terminal.succeeded(lines)
-        self._tell(notify.Message(config["volume"], notify.FINISHED, lines), config)
+        self._tell(notify.FINISHED, lines, config)
 
-    def failed(self, logs: Sequence[str], config: Mapping[str, Any]) -> None:
+    def failed(self, logs: Sequence[str], config: Mapping[str, Any] | None = None) -> None:
         """Write the last message of a run that failed, and send it where the config says.
 
         Parameters
@@ -90,7 +90,7 @@ class Console:
         logs
             Snakemake's own logs of the run.
         config
-            Of the volume, with its defaults.
+            Of the volume, with its defaults; None = nothing is sent.
         """
         log = logs[0] if logs else ""
         rules: set[str] = set()
@@ -99,11 +99,12 @@ class Console:
             lines, rules = self._terminal.failed(Path.cwd(), log), self._terminal.rules_failed
             if self._terminal.stopped:
                 return  # whoever stopped it knows
-        self._tell(notify.Message(config["volume"], notify.event_of(rules), lines), config)
+        self._tell(notify.event_of(rules), lines, config)
 
-    def _tell(self, message: notify.Message, config: Mapping[str, Any]) -> None:
+    def _tell(self, event: str, lines: Sequence[str], config: Mapping[str, Any] | None) -> None:
         """Send a message of the run itself, not of the part of it that runs inside a job."""
-        if self._workflow.is_main_process:
+        if config is not None and self._workflow.is_main_process:
+            message = notify.Message(config["volume"], event, lines)
             for remark in notify.send(message, config["notify"]):
                 print(remark, file=sys.stderr)
 
