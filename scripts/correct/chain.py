@@ -51,7 +51,7 @@ class Correction(Protocol):
         Parameters
         ----------
         tiles
-            Of the stack before the step.
+            Of the stack before the step, whole layers of it.
         found
             Of `estimate`.
 

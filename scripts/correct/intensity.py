@@ -86,8 +86,10 @@ def apply(tiles: TileSet, found: Found) -> TileSet:
     TileSet
         Of the next stack.
     """
-    columns = (found.arrays[name].tolist() for name in ("z", "row", "column"))
-    maps = dict(zip(zip(*columns, strict=True), found.arrays["maps"], strict=True))
+    z = found.arrays["z"]  # of the volume, of which `tiles` may be a part
+    here = np.flatnonzero(np.isin(z, [round(tile.z) for tile in tiles.tiles]))
+    columns = (found.arrays[name][here].tolist() for name in ("z", "row", "column"))
+    maps = dict(zip(zip(*columns, strict=True), found.arrays["maps"][here], strict=True))
 
     def _mapped(tile: TileSpec) -> TileSpec:
         own = maps[round(tile.z), tile.row, tile.column]

@@ -31,7 +31,9 @@ def main(
     before, client = StackReceipt.read(source), RenderClient(**render)
     client.require(before)
     found = Found(files.read_json(parameters)["parameters"])
-    tiles = sixteen_bit.of_channel(client.tiles(before.stack), found, channel)
+    tiles = publishing.Corrected(
+        client, before.stack, lambda part: sixteen_bit.of_channel(part, found, channel)
+    )
     made = publishing.publish(
         client,
         Path(receipt).stem,

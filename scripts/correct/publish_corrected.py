@@ -33,7 +33,8 @@ def main(
     client.require(before)
     summary = files.read_json(parameters)
     found = Found(summary["parameters"], load_arrays(arrays))
-    tiles = chain.STEPS[summary["step"]].load().apply(client.tiles(before.stack), found)
+    step = chain.STEPS[summary["step"]].load()
+    tiles = publishing.Corrected(client, before.stack, lambda part: step.apply(part, found))
     inputs, params = [source, parameters, arrays], {"step": summary["step"]}
     made = publishing.publish(client, stack, tiles, voxel_nm, inputs=inputs, params=params)
     made.write(receipt)

@@ -21,6 +21,7 @@ from scripts.lib import files
 from scripts.lib.drawing import compose, filters
 from scripts.lib.geometry import Box
 from scripts.lib.job import UserError
+from scripts.lib.service import stack_client
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.errors import NotFound
 from scripts.lib.service.receipts import StackReceipt
@@ -93,6 +94,17 @@ def run(step, before, after, evidence=()):
 def classes(stack, z=1):
     tiles = RenderClient(**RENDER).tiles(stack, z, z)
     return [[f.class_name.rpartition(".")[2] for f in filters.filters_of(t)] for t in tiles.tiles]
+
+
+def test_a_stack_that_comes_in_parts_is_published_as_the_whole(workdir, monkeypatch):
+    publish(workdir, range(1, 6), stack="a")
+    run("straighten", "a", "b")
+    run("destreak", "b", "c")
+    receipts = [files.read_json(f"stacks/{name}.json") for name in "bc"]
+    monkeypatch.setattr(stack_client, "_LAYERS_PER_GET", 2)
+    run("straighten", "a", "b")
+    run("destreak", "b", "c")
+    assert [files.read_json(f"stacks/{name}.json") for name in "bc"] == receipts
 
 
 def test_a_chain_of_all_eight_bit_steps_leaves_filters_in_its_order(workdir):

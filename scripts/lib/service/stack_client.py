@@ -254,6 +254,26 @@ class StackClient(Session):
         values = self.z_values(stack, z_min, z_max)
         return TileSet.merged(self._spans(stack, values))
 
+    def parts(self, stack: str) -> Iterator[TileSet]:
+        """Return all tiles of a stack, some layers at a time.
+
+        Parameters
+        ----------
+        stack
+            Name of the stack.
+
+        Returns
+        -------
+        iterator of TileSet
+            As `tiles` has them, z ascending.
+
+        Raises
+        ------
+        StackNotFound
+            When there is no such stack.
+        """
+        return self._spans(stack, self.z_values(stack))
+
     def _spans(self, stack: str, values: Sequence[float]) -> Iterator[TileSet]:
         """Return the tiles of spans of layers, as many at once as the service gives."""
         path = self._stack(stack, "resolvedTiles")
