@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -151,6 +150,15 @@ def _layer(service: Stacks, stack: str, z: int) -> TileSet:
     return service.tiles(stack, z, z)
 
 
+def _layers(service: Stacks, stack: str, z: Sequence[int]) -> Callable[[int], TileSet]:
+    """Ask once for all layers of a section, and return what gives those of one."""
+    found = service.tiles(stack, min(z), max(z))
+    of_layer: dict[float, list[TileSpec]] = {}
+    for tile in found.tiles:
+        of_layer.setdefault(tile.z, []).append(tile)
+    return lambda k: TileSet(tuple(of_layer.get(k, ())), found.shared)
+
+
 def _box(tiles: TileSet) -> Box:
     return Box.around(tile.box for tile in tiles.with_bounds().tiles)
 
@@ -263,7 +271,7 @@ def sections(
     y = cut.y0 + 0.7 * cut.height  # clear of the seam in the middle
     drawn: dict[str, Picture] = {}
     for label, (field, _) in about.items():
-        of_stack = functools.partial(_layer, service, getattr(names, field))
+        of_stack = _layers(service, getattr(names, field), z)
         drawn[label] = pictures.section(of_stack, z, cut, y=y, scale=scale)
     low, high = pictures.contrast(drawn.values())
     return [
@@ -326,9 +334,7 @@ def correction(
         scale = boxes.fit_scale(cut, pictures.WIDTH_PX)
         y = cut.y0 + 0.7 * cut.height  # clear of the seam in the middle
         drawn = [
-            pictures.section(
-                functools.partial(_layer, service, stack), across, cut, y=y, scale=scale
-            )
+            pictures.section(_layers(service, stack, across), across, cut, y=y, scale=scale)
             for stack in (before, after)
         ]
         low, high = pictures.contrast(drawn)

@@ -269,7 +269,8 @@ def read_columns(path: Path, kinds: Kinds) -> Table:
 
 def _column(cells: Sequence[str], kind: type) -> Column:
     if kind is str:
-        return np.array(cells, dtype=object)
+        once: dict[str, str] = {}  # millions of rows have few different texts, and keep each once
+        return np.array([once.setdefault(cell, cell) for cell in cells], dtype=object)
     number = np.array([float(cell) if cell else np.nan for cell in cells], float)
     if kind is float:
         return number

@@ -12,16 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
+from scripts.export import slabs
 from scripts.ingest import headers
 from scripts.lib import files, flow
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.records import CanvasMatches
+from scripts.lib.volumes import multiscale
 from scripts.solve import misalignment
 from tests.ingest.synthetic_layers import write_layer
 
 ROWS, COLUMNS, REACH = 2, 4, 6
 CELLS = list(itertools.product(range(ROWS), range(COLUMNS)))
-CHUNK, OF_TRANSFER = 256, 50  # layers of a chunk; of a job of the transfer
+OF_TRANSFER = 50  # layers of a job of the transfer
 STEP_XY, SIDE_XY = (45, 36), (56, 44)  # px
 START = datetime(2024, 3, 7)  # noqa: DTZ001 - clock of the scope
 RENDER = {"owner": "bench", "project": "bench"}
@@ -34,10 +36,11 @@ SURVEY = (
     " unlike_from unlike_to displaced_share displaced_from shift_px opposite unlike_before"
     " unlike_after"
 )
-LEFT_OVER = (
-    "kind z other_z p_id q_id p_cell q_cell x y dx_px dy_px px error_px square_px2 used tried scale"
-    " rms_error_px alike alike_after alike_windows alike_gain alike_gain_error"
-)
+LEFT_OVER = dict.fromkeys(misalignment.COLUMNS, 0.0) | {
+    "x": 30, "y": 30, "used": 6, "tried": 8, "error_px": 0.1, "rms_error_px": 0.1,
+    "corner_error_px": 0.1, "scale": 1.0, "alike": 0.8, "alike_windows": 0,
+    **dict.fromkeys(("alike_after", "alike_gain", "alike_gain_error"), "nan"),
+}  # fmt: skip
 POINTS = np.array([[10.0, 10.0], [30.0, 10.0], [20.0, 30.0]])
 SAVED = 0.97  # of the pairs
 REASON = "crossPass0:few_blocks(4<18 of 70); crossPass1:few_inliers(7<12 of 12)"
@@ -50,10 +53,10 @@ def edges(run):
 
 
 class Volume:
-    """`layers` layers in the folder that is the working directory."""
+    """`layers` layers, in chunks of so many, in the folder that is the working directory."""
 
-    def __init__(self, layers):
-        self.layers = layers
+    def __init__(self, layers, chunk=256):
+        self.layers, self.chunk = layers, chunk
         self.stamps = [
             f"{START + timedelta(minutes=k):%y-%m-%d_%H%M%S}" for k in range(layers)
         ]  # of z = 1, 2 …
@@ -65,8 +68,8 @@ class Volume:
 
     def chunks(self):
         """Number, first and last z of each chunk."""
-        for number, first in enumerate(range(1, self.layers + 1, CHUNK)):
-            yield f"{number:04d}", first, min(first + CHUNK - 1, self.layers)
+        for number, first in enumerate(range(1, self.layers + 1, self.chunk)):
+            yield f"{number:04d}", first, min(first + self.chunk - 1, self.layers)
 
     def paths(self, pattern):
         return [pattern.format(chunk=chunk) for chunk, _, _ in self.chunks()]
@@ -219,7 +222,6 @@ class Volume:
 
     def misalignment(self):
         """Places of what is left over: each seam, and each tile with the next layer."""
-        names = LEFT_OVER.split()
         for chunk, first, last in self.chunks():
             rows = []
             for run in RUNS[:2]:
@@ -228,15 +230,15 @@ class Volume:
             rows += [("layer", (z, cell), (z + 1, cell)) for z in below for cell in CELLS]
             px = np.abs(self.rng.normal(0, 0.3, len(rows))).round(4).tolist()
             table = [
-                dict(zip(names, (kind, z, y, self.tile_id(z, a), self.tile_id(y, b),
-                                 f"{a[0]}-{a[1]}", f"{b[0]}-{b[1]}", 30, 30, d, 0.0, d, 0.1,
-                                 round(d * d - 0.01, 6), 6, 8, 1.0, 0.1, 0.8, "nan", 0, "nan",
-                                 "nan"), strict=True))
+                LEFT_OVER
+                | {"kind": kind, "z": z, "other_z": y, "p_id": self.tile_id(z, a),
+                   "q_id": self.tile_id(y, b), "p_cell": f"{a[0]}-{a[1]}",
+                   "q_cell": f"{b[0]}-{b[1]}", "dx_px": d, "px": d,
+                   "square_px2": round(d * d - 0.01, 6)}
                 for (kind, (z, a), (y, b)), d in zip(rows, px, strict=True)
             ]  # fmt: skip
-            others = dict.fromkeys(misalignment.COLUMNS, 0.0)
-            places = (others | row for row in table)
-            files.write_table(f"solve/misalignment/{chunk}.tsv.gz", misalignment.COLUMNS, places)
+            path = f"solve/misalignment/{chunk}.tsv.gz"
+            files.write_table(path, misalignment.COLUMNS, table)
 
     def correlations(self):
         """Correlations of layers with the three that follow, and small pictures of them."""
@@ -300,6 +302,29 @@ class Volume:
                 q_sum=n * q, p_squares=n * (p**2 + 0.01), q_squares=n * (q**2 + 0.01),
             )  # fmt: skip
 
+    def voxels(self):
+        """The files of an export and its records: about one block a tile and target, all alike."""
+        plan = slabs.Plan.from_json(files.read_json("export/plan.json"))
+        levels = []
+        for level in range(plan.spec.levels):
+            regions = slabs.tasks(plan, level)
+            rows = [
+                {"zyx": [[one.start, one.stop] for one in region], "crc32": 0} for region in regions
+            ]
+            for target in plan.targets:
+                store = multiscale.open_level(target, level)
+                for region, row in zip(regions, rows, strict=True):
+                    row["blocks"] = _write_files(store, region)
+            levels.append(rows)
+        empty = [[] for _ in levels[1:]]
+        for k, (chunk, _, _) in enumerate(self.chunks()):
+            own = {
+                "chunk": chunk,
+                "levels": [rows[k :: len(list(self.chunks()))] for rows in levels],
+            }
+            files.write_json(f"export/slabs/{chunk}.json", own)
+        files.write_json("export/pyramid.json", {"levels": empty})
+
 
 def _cell(tile_id):
     """``row,column`` of a tile, or of a patch."""
@@ -309,6 +334,21 @@ def _cell(tile_id):
 def _matched(row):
     ends = (row[name] for name in PLAN[:4])
     return CanvasMatches(*ends, POINTS, POINTS, np.ones(len(POINTS)))
+
+
+def _write_files(store, region):
+    known, count = {}, 0
+    for path, parts in store._files(region):
+        shape = tuple(part.stop - part.start for part in parts)
+        if shape not in known:
+            known[shape] = b"".join(store._parts(np.full(shape, 100, np.uint8)))
+        try:
+            Path(path).write_bytes(known[shape])
+        except FileNotFoundError:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_bytes(known[shape])
+        count += 1
+    return count
 
 
 def _save(path, **arrays):

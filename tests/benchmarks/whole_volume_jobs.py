@@ -14,7 +14,7 @@ from scripts.lib import flow, schema, yaml_files
 from scripts.match import stage_files
 from scripts.review.evidence import Limits as GateLimits
 from scripts.review.suspects import Limits as VerdictLimits
-from tests.benchmarks.simulated_volume import CHUNK, COLUMNS, RENDER, ROWS, RUNS
+from tests.benchmarks.simulated_volume import COLUMNS, RENDER, ROWS, RUNS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = yaml_files.read(ROOT / "config/schema.yaml")
@@ -46,14 +46,15 @@ class Job:
     of_chunk: bool = False  # one of many, which run side by side
 
 
-def config():
+def config(volume):
     """A config of the simulated volume with all defaults."""
     made = {
         "volume": "bench", "work_dir": "build/bench", "render": dict(RENDER),
         "acquisition": {"rows": ROWS, "columns": COLUMNS, "pixel_nm": 8, "z_nm": 8},
-        "transfer": {"dat_root": "dat"}, "chunks": {"layers": CHUNK}, "review": {"auto": True},
+        "transfer": {"dat_root": "dat"}, "chunks": {"layers": volume.chunk},
+        "review": {"auto": True},
         "correct": {"steps": ["straighten", "intensity"]},
-        "export": {"block_zyx_px": [64, 64, 64]},
+        "export": {"block_zyx_px": [64, 8, 8]},
     }  # fmt: skip
     schema.validate(made, SCHEMA)
     return made
@@ -117,7 +118,8 @@ def of_ingest(volume, given):
         "context_layers": ingest["restart"]["context_layers"],
         "receipt": receipt(f"{ACQUIRE}_restart")})  # fmt: skip
     yield Job("plan_chunks", "ingest.plan_chunks", {
-        "layers": table["layers"], "size": CHUNK, "chunks": "ingest/chunks.tsv"})  # fmt: skip
+        "layers": table["layers"], "size": volume.chunk,
+        "chunks": "ingest/chunks.tsv"})  # fmt: skip
 
 
 def of_match(volume, given):
@@ -283,3 +285,43 @@ def of_correct(volume, given):
             "source": receipt(before), "parameters": found["out"], "arrays": found["arrays"],
             "receipt": receipt(after), "stack": after, "render": RENDER,
             "voxel_nm": voxel_nm})  # fmt: skip
+
+
+PLANNED = (
+    "formats block_zyx_px shard_blocks_zyx levels task_px n5_codec n5_codec_level zarr_codec"
+    " zarr_codec_level review"
+)
+
+
+def of_export(volume, given):
+    export, slabs = given["export"], volume.paths("export/slabs/{chunk}.json")
+    planned = {key: export[key] for key in PLANNED.split()} | {"dtype": "uint8"}
+    shown = {key: export[key] for key in ("data_url", "neuroglancer_url")}
+    yield Job("plan_export", "export.plan_export", {
+        "receipt": receipt(FINAL), "chunks": "ingest/chunks.tsv", "out": "export/plan.json",
+        "volume": "bench", "voxel_nm": {"pixel_nm": 8, "z_nm": 8}, "export": planned})  # fmt: skip
+    yield Job("close_export", "export.close_export", {
+        "plan": "export/plan.json", "slab_records": slabs, "pyramid": "export/pyramid.json",
+        "out": "export/volume.json", "volume": "bench", "export": shown}, ("voxels",))  # fmt: skip
+
+
+def of_report(volume, given):
+    stacks = {"acquire": ACQUIRE, "align": ALIGN, "final": FINAL}
+    names = {
+        "volume": "bench", "work_dir": "build/bench", **stacks, "collection": "bench_v1",
+        "corrections": [["straighten", ALIGN, STRAIGHT], ["intensity", STRAIGHT, FINAL]],
+        "pixel_nm": 8, "z_nm": 8, "z_range": None, "rows": ROWS, "columns": COLUMNS,
+        "runs": len(RUNS),
+    }  # fmt: skip
+    results = [p for run in RUNS for p in volume.paths(f"match/results/{run}/{{chunk}}.tsv.gz")]
+    outputs = {"page": "index.html", "summary": "summary.json", "issue": "issue.md"}
+    yield Job("make_report", "report.make_report", {
+        "results": [*results, "match/wide/results.tsv.gz"],
+        "receipts": [receipt(one) for one in (*stacks.values(), STRAIGHT)],
+        "corrections": ["correct/straighten.json", "correct/intensity.json"],
+        "outputs": {name: f"report/{path}" for name, path in outputs.items()}, "render": RENDER,
+        "names": names, "limits": given["report"]["limits"], "truth_path": None, "dat_root": ".",
+        "asked": {}})  # fmt: skip
+
+
+STAGES = (of_ingest, of_match, of_review, of_solve, of_zcorr, of_correct, of_export, of_report)

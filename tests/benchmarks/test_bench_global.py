@@ -1,0 +1,78 @@
+"""Every job of the whole volume at 240,000 tiles: CPU, memory at the peak, and how both grow.
+
+The volume is simulated (`simulated_volume`): tables, matches and small files, no pixel work but the
+few pictures of pages. Without measuring, a volume of a few layers goes through the same jobs, which
+holds the arguments here and those of the job scripts together.
+"""
+
+import importlib
+import math
+import shutil
+
+import pytest
+
+from tests.benchmarks import whole_volume_jobs
+from tests.benchmarks.simulated_volume import CELLS, Volume
+
+LARGE, SMALL = 240_000, 30_000  # tiles
+SEC26 = 108_155  # tiles of a published volume: the goals are for both
+DRAWN = {"review_page", "picture_solve", "make_report"}  # seconds for pages
+
+
+def costs(folder, monkeypatch, layers, chunk):
+    """CPU s and MB of each job, by rule, and whether it is one of many."""
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("RENDER_WS_URL", f"sqlite:///{folder}/r.db")
+    volume, found = Volume(layers, chunk), {}
+    volume.transfer()
+    given = whole_volume_jobs.config(volume)
+    for stage in whole_volume_jobs.STAGES:
+        for job in stage(volume, given):
+            for name in job.before:
+                getattr(volume, name)()
+            found[job.rule] = (*whole_volume_jobs.cost(job), job.of_chunk)
+    return found
+
+
+def test_jobs_of_the_whole_volume(bench, tmp_path, monkeypatch):
+    if not bench.measuring:
+        pytest.skip("the quick form is below")
+    small, large = (
+        costs(tmp_path / str(tiles), monkeypatch, tiles // len(CELLS), 256)
+        for tiles in (SMALL, LARGE)
+    )
+    shutil.rmtree(tmp_path)  # 8 GB
+    report(bench, small, large)
+
+
+def report(bench, small, large):
+    """Figures of each job, and of the chain of all that do not run side by side."""
+    chain = {}
+    for rule, (seconds, peak, of_chunk) in large.items():
+        before = small[rule]
+        # of one of many jobs the work is the same in any volume
+        power = math.log(seconds / before[0]) / math.log(LARGE / SMALL)
+        beside = {"at_30000_tiles": before[0], "power_of_tiles": power, "one_of_many": of_chunk}
+        bench.row(f"global.{rule}.cpu_s", seconds, "CPU s", better="lower", **beside)
+        bench.row(f"global.{rule}.peak_mb", peak, "MB", better="lower", at_30000_tiles=before[1])
+        if not of_chunk:
+            share = (SEC26 - SMALL) / (LARGE - SMALL)
+            chain[rule] = seconds, before[0] + share * (seconds - before[0])
+    whole, sec26 = (math.fsum(values) / 60 for values in zip(*chain.values(), strict=True))
+    bench.row(
+        "global.serial_cpu_min", whole, "CPU min", better="lower", at_108155_tiles=sec26, goal=10
+    )
+
+
+def test_the_jobs_take_the_arguments_that_the_benchmark_gives(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+
+    def run(job):
+        if job.rule not in DRAWN:
+            importlib.import_module(f"scripts.{job.script}").main(**job.arguments)
+        return 1.0, 1.0
+
+    monkeypatch.setattr(whole_volume_jobs, "cost", run)
+    costs(tmp_path / "quick", monkeypatch, 18, 8)
+    assert (tmp_path / "quick/export/volume.json").exists()
