@@ -394,6 +394,31 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
     return [dict(zip(columns, line, strict=False)) for line in lines if line]
 
 
+def read_rows_of(path: str | Path, first: str) -> list[dict[str, str]]:
+    """Read the rows of a table whose first cell has a value; the others are not even parsed.
+
+    Parameters
+    ----------
+    path
+        The file; unpacked when the name ends in ``.gz``.
+    first
+        The value.
+
+    Returns
+    -------
+    list of dict
+        As of `read_table`.
+    """
+    data = _unpack(path)
+    if b'"' in data:  # a quoted cell may hold the end of a line
+        rows = read_table(path)
+        return [row for row in rows if next(iter(row.values())) == first]
+    mark = first.encode() + b"\t"
+    header, *lines = data.splitlines() or [b""]
+    text = b"\n".join([header, *(line for line in lines if line.startswith(mark))]).decode()
+    return [dict(row) for row in csv.DictReader(io.StringIO(text), delimiter="\t")]
+
+
 def read_cells(path: str | Path, names: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """Read some columns of a table of `write_table`, row by row: no dict is made for each.
 

@@ -9,7 +9,7 @@ is proven before, is in `archiving`.
 import logging
 from pathlib import Path
 
-from scripts.lib.files import read_table, write_table
+from scripts.lib.files import read_rows_of, read_table, write_table
 from scripts.lib.job import job
 from scripts.transfer import archiving
 
@@ -28,7 +28,7 @@ def main(
     archived: str,
 ) -> None:
     """Settle the layers of chunk `chunk`."""
-    mine = [row for row in read_table(plan) if row["chunk"] == chunk]
+    mine = read_rows_of(plan, chunk)
     failed = {r["layer_id"]: r["reason"] for r in read_table(converted) if r["status"] == "failed"}
     archive = Path(archive_root) if archive_root else None
     rules = archiving.Rules(archive, remove_dats, free_space_gb)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.lib.files import read_table, write_table
+from scripts.lib.files import read_cells, read_rows_of, write_table
 from scripts.lib.job import job
 from scripts.transfer import contrast, conversion
 from scripts.transfer.contrast import Fill
@@ -41,8 +41,10 @@ def main(
     copied: str | None = None,
 ) -> None:
     """Bring the HDF5 files of chunk `chunk` up to date and list its tiles."""
-    mine = [row for row in read_table(plan) if row["chunk"] == chunk]
-    hashes = {row["dat"]: row["sha256"] for row in read_table(copied)} if copied else {}
+    mine = read_rows_of(plan, chunk)
+    names = {row["dat"] for row in mine}
+    known = read_cells(copied, ("dat", "sha256")) if copied else ()
+    hashes = {dat: sha256 for dat, sha256 in known if dat in names}
     rows = conversion.convert_layers(
         mine,
         dat_root=Path(dat_root),

@@ -87,3 +87,15 @@ def test_cells_are_read_in_the_order_asked_for_and_a_missing_column_is_named(tmp
     assert list(files.read_cells(path, ("c", "b"))) == [("", "x\ty")]
     with pytest.raises(ValueError, match=r"t\.tsv\.gz: no column d; found a, b, c"):
         list(files.read_cells(path, ("a", "d")))
+
+
+@pytest.mark.parametrize("odd", ["x", "a\n0001\tb", 'a"b', "µ"])
+def test_rows_of_a_first_cell_are_those_of_the_whole_table(tmp_path, odd):
+    path = tmp_path / "t.tsv"
+    rows = [{"chunk": f"{k % 3:04d}", "b": odd, "c": k} for k in range(9)]
+    rows.append({"chunk": "00011", "b": "longer name", "c": 10})
+    files.write_table(path, ("chunk", "b", "c"), rows)
+    found = files.read_rows_of(path, "0001")
+    assert found == [row for row in files.read_table(path) if row["chunk"] == "0001"]
+    assert [row["c"] for row in found] == ["1", "4", "7"]
+    assert files.read_rows_of(path, "0009") == []
