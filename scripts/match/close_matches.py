@@ -15,7 +15,7 @@ from typing import Any
 from scripts.lib import files
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
-from scripts.match import totals
+from scripts.match import tables, totals
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def main(
     sums, inputs = totals.Sums(), {}
     for plan, path in zip(pairs, results, strict=True):  # a chunk at a time is in memory
         done = files.read_table(path)
-        sums.add(files.read_table(plan), done)
+        sums.add(list(files.read_cells(plan, tables.KEY)), done)
         inputs[str(path)] = files.digest_of_rows(done)
     if wide:
         found = files.read_table(wide)

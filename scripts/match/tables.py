@@ -11,8 +11,9 @@ from scripts.match.pairs import Pair
 from scripts.match.stages import Attempt
 
 PAIR_COLUMNS = ("p_group", "p_id", "q_group", "q_id", "dz", "p_position", "q_position")
+KEY = PAIR_COLUMNS[:4]
 RESULT_COLUMNS = (
-    *PAIR_COLUMNS[:4],
+    *KEY,
     "run",
     "dz",
     "p_cell",

@@ -81,13 +81,13 @@ class Sums:
         """
         return self.planned - self.saved
 
-    def add(self, plan: Sequence[Row], done: Sequence[Row]) -> None:
+    def add(self, wanted: Sequence[tuple[str, ...]], done: Sequence[Row]) -> None:
         """Add a chunk, and compare its plan with its results.
 
         Parameters
         ----------
-        plan
-            Rows of `tables.PAIR_COLUMNS`.
+        wanted
+            Keys of the planned pairs.
         done
             Rows of `tables.RESULT_COLUMNS` of the same chunk.
 
@@ -97,7 +97,7 @@ class Sums:
             When a planned pair has no result, a result no plan, or a chunk before tried the same
             pair.
         """
-        wanted, tried = [key(row) for row in plan], [key(row) for row in done]
+        tried = [key(row) for row in done]
         if wanted != tried:
             odd = sorted(set(wanted) ^ set(tried))[:3]
             raise ValueError(
@@ -162,7 +162,7 @@ class Sums:
                 count["processed"] += 1
 
 
-def _mark(pair: Key) -> bytes:
+def _mark(pair: tuple[str, ...]) -> bytes:
     # 128 bits: two of ten million pairs are taken for one with a chance of 1e-25
     return hashlib.blake2b("\t".join(pair).encode(), digest_size=16).digest()
 

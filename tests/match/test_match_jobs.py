@@ -20,6 +20,7 @@ from scripts.match import (
     match_store,
     search_wide,
     stages,
+    tables,
     totals,
     wide,
 )
@@ -330,7 +331,7 @@ def row(p, q, saved="1"):
 def summed(*chunks, wide=()):
     sums = totals.Sums()
     for plan, done in chunks:
-        sums.add(plan, done)
+        sums.add([tables.key(row) for row in plan], done)
     sums.add_wide(wide)
     return sums
 
