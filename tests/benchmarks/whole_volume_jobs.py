@@ -190,7 +190,7 @@ def of_review(volume, given):
         "acquire": acquire, "results": results, "restarts": "ingest/restarts.tsv",
         **{name: outputs[name] for name in ("clusters", "tiles", "edges", "patches", "statistics",
                                             "proposals")},
-        "matches": matches, "summary": "match/summary.tsv",
+        "matches": matches, "summary": "match/summary.tsv", "layers": "ingest/layers.tsv",
     }  # fmt: skip
     yield Job("review_page", "review.review_page", {
         "inputs": inputs, "out": {"page": "review/index.html", "pictures": "review/pictures.json"},
