@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -138,7 +139,8 @@ class Evidence:
         left: dict[Edge, int] = defaultdict(int)
         for row in self.edges:
             first, last = float(row["z_first"]), float(row["z_last"])
-            without = sum(first <= z <= last for z in layers.get(edge_of(row), ()))
+            shared = layers.get(edge_of(row), [])
+            without = bisect_right(shared, last) - bisect_left(shared, first)
             left[edge_of(row)] += max(0, without - int(row.get("bridged") or 0))
         return {edge: (left[edge], len(found)) for edge, found in sorted(layers.items())}
 
@@ -160,13 +162,13 @@ def edge_of(row: Row) -> Edge:
 
 
 def _shared_layers(tiles: Iterable[Row]) -> dict[Edge, list[float]]:
-    """Return the layers in which both cells of an edge have a tile of the largest cluster."""
+    """Return the layers, ascending, where both cells of an edge are in the largest cluster."""
     cells: dict[float, list[tuple[int, int]]] = defaultdict(list)
     for tile in tiles:
         if tile["state"] in ("ok", "patched"):
             cells[float(tile["z"])].append((int(tile["row"]), int(tile["column"])))
     out: dict[Edge, list[float]] = defaultdict(list)
-    for z, present in cells.items():
+    for z, present in sorted(cells.items()):
         known = set(present)
         for row, column in present:
             for other in ((row, column + 1), (row + 1, column)):

@@ -208,9 +208,8 @@ def of_solve(volume, given):
     solve = given["solve"]
     judged = ("look_px", "stop_px", "unconfirmed_pct", "order_sd", "order_share",
               "repeated_correlation")  # fmt: skip
-    params = {
-        k: v for k, v in solve.items() if k not in ("compare", "point_cutoff", "misalignment")
-    }
+    others = ("compare", "point_cutoff", "misalignment", "keep_px")
+    params = {k: v for k, v in solve.items() if k not in others and not k.startswith("refine")}
     out = {name: f"solve/{name}.tsv" for name in ("tiles", "layers", "worst_pairs")}
     out |= {"transforms": "solve/transforms.json.gz", "pairs": "solve/pairs.tsv.gz",
             "figures": "solve/solve.json"}  # fmt: skip
@@ -221,7 +220,8 @@ def of_solve(volume, given):
         "restarts": "ingest/restarts.tsv"}, ("moments",))  # fmt: skip
     yield Job("publish_align", "solve.publish_align", {
         "trimmed": receipt(TRIMMED), "transforms": out["transforms"], "out": receipt(ALIGN),
-        "render": RENDER, "stack": ALIGN, "params": params})  # fmt: skip
+        "render": RENDER, "stack": ALIGN, "params": params,
+        "keep_px": solve["keep_px"]})  # fmt: skip
     yield Job("close_misalignment", "solve.close_misalignment", {
         "parts": volume.paths("solve/misalignment/{chunk}.tsv.gz"), "pairs": out["pairs"],
         "tiles": "review/tiles.tsv", "places": "solve/misalignment.tsv.gz",
