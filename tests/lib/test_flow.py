@@ -128,6 +128,25 @@ def test_a_step_looks_at_what_its_settings_ask_for():
     assert evidence("16bit") == ["correct/16bit_plan.tsv"]
     assert evidence("16bit", restore=True)[1:] == ["correct/restored/{chunk}.tsv"]
     assert evidence("straighten") == evidence("intensity") == []
-    assert evidence("intensity", layers="all") == ["zcorr/layers/{chunk}.npz"]
+    assert evidence("intensity", layers="all") == ["correct/levels.npz"]
     assert evidence("intensity", ["16bit"], tiles=True) == [
-        "correct/overlaps/{chunk}.npz", "correct/16bit.npz"]  # fmt: skip
+        "correct/levels.npz", "correct/maps/{chunk}.npz", "correct/16bit.npz"]  # fmt: skip
+
+
+def test_a_column_is_read_again_when_its_table_changes_and_only_then(tmp_path, monkeypatch):
+    path, reads = tmp_path / "plan.tsv", []
+    read = flow.read_cells
+    monkeypatch.setattr(flow, "read_cells", lambda *a: reads.append(a) or read(*a))
+    write_table(path, ("chunk",), [{"chunk": "0000"}])
+    assert flow.column(path, "chunk") == flow.column(str(path), "chunk") == ["0000"]
+    write_table(path, ("chunk",), [{"chunk": "0000"}, {"chunk": "0001"}])
+    assert flow.column(path, "chunk") == ["0000", "0001"]
+    assert len(reads) == 2
+
+
+def test_the_chunks_around_one_hold_the_layers_next_to_it():
+    names = ["0000", "0001", "0002", "0003"]
+    assert flow.chunks_around(names, "0001", 256, before=2) == ["0000", "0001"]
+    assert flow.chunks_around(names, "0001", 2, before=4, after=4) == names
+    assert flow.chunks_around(names, "0000", 256, before=2, after=2) == ["0000", "0001"]
+    assert flow.chunks_around(names, "0003", 1, before=2, after=0) == ["0001", "0002", "0003"]
