@@ -23,6 +23,7 @@ import numpy as np
 
 from scripts.lib import geometry
 from scripts.lib.arrays import Array, Float32
+from scripts.lib.drawing.tabulated import quick
 from scripts.lib.geometry import Box
 from scripts.lib.service.records import TileSpec
 from scripts.lib.transforms import Affine, AxisOffset, Chain, Smooth
@@ -359,7 +360,8 @@ def inverse_maps(chain: Chain, x: Array, y: Array, width: int, height: int) -> t
         if isinstance(part, AxisOffset):
             at_x, at_y = _undo(part, at_x, at_y, domain)
         else:
-            flat = part.undo(np.column_stack([at_x.ravel(), at_y.ravel()]), domain)
+            same = quick(part, domain) if isinstance(part, Smooth) else part
+            flat = same.undo(np.column_stack([at_x.ravel(), at_y.ravel()]), domain)
             at_x, at_y = flat[:, 0].reshape(at_x.shape), flat[:, 1].reshape(at_x.shape)
     return _moved(pending, at_x, at_y)
 

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from scripts.lib.drawing import compose, mosaic
+from scripts.lib.drawing import compose, mosaic, tabulated
 from scripts.lib.geometry import Box
 from scripts.lib.nonlinear import ThinPlateSpline, thin_plate_data
 from scripts.lib.numerics.reduction import halved
 from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A
+from scripts.solve.lattice import spline_through
 
 W, H = 400, 300
 SPLINE = "mpicbg.trakem2.transform.ThinPlateSplineTransform"
@@ -92,3 +93,20 @@ def test_the_middle_of_a_window_bends_too():
     raw = one.chain.undo(xy, (np.zeros(2), np.array([W, H], float)))
     near = (np.abs(xy - [W / 2, H / 2]) < 60).all(axis=1)
     assert np.abs(picture.pixels[rows, columns][near] - raw[near, 1]).max() < 0.03
+
+
+def test_a_spline_of_many_landmarks_is_looked_up_where_it_is_drawn():
+    """As rough as a field may be: 3 px from node to node, 50 px apart."""
+    nodes = np.stack(np.meshgrid(np.arange(0, W + 1, 50.0), np.arange(0, H + 1, 50.0)), -1)
+    nodes = nodes.reshape(-1, 2)
+    rng = np.random.default_rng(5)
+    spline = spline_through(nodes, rng.uniform(-1.5, 1.5, nodes.shape))
+    domain = (np.full(2, -1.0), np.array([W, H], float))
+    same = tabulated.quick(spline, domain)
+    assert isinstance(same, tabulated.Tabulated)
+    at = rng.uniform(-1, [W, H], (2000, 2))
+    assert np.abs(same.apply(at) - spline.apply(at)).max() < 0.005
+    moved = spline.apply(at)
+    assert np.abs(same.undo(moved, domain) - at).max() < 0.005
+    few = spline_through(nodes[:20], np.zeros((20, 2)))
+    assert tabulated.quick(few, domain) is few
