@@ -213,7 +213,7 @@ def cause_of(told: str) -> str:
 
 def _texts(failure: Failure) -> list[str]:
     """Return the ends of the logs that this attempt has written."""
-    return [_tail(Path(path)) for path in failure.logs if written(path) != failure.before.get(path)]
+    return [tail(Path(path)) for path in failure.logs if written(path) != failure.before.get(path)]
 
 
 def _last_words(failure: Failure) -> str:
@@ -221,7 +221,7 @@ def _last_words(failure: Failure) -> str:
     own = failure.logs[0] if failure.logs else ""
     if not own or written(own) == failure.before.get(own):
         return ""
-    lines = _tail(Path(own)).strip().splitlines()
+    lines = tail(Path(own)).strip().splitlines()
     return _RECORDED.sub("", lines[-1]).strip()[:_WORDS] if lines else ""
 
 
@@ -283,7 +283,19 @@ def _names(alike: Sequence[Failure]) -> str:
     return f"{len(alike)} jobs of {alike[0].rule} failed ({some}{more})"
 
 
-def _tail(path: Path) -> str:
+def tail(path: Path) -> str:
+    """Return the end of a log.
+
+    Parameters
+    ----------
+    path
+        The log.
+
+    Returns
+    -------
+    str
+        Its last 200 kB; nothing where there is no log.
+    """
     try:
         with path.open("rb") as file:
             file.seek(0, 2)

@@ -16,12 +16,14 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.terminal import failures
 from scripts.terminal.earlier_jobs import Notes
 
 QUIET_S = 300.0  # silence after which a person is told, and again after each such time
 LIMIT_S = 86_400.0  # a day without any answer ends the run, as no outage of a scheduler lasts
 LONGEST_SLEEP_S = 60.0  # between queries; the plugins let it grow to 180 s while no job ends
 FIRST_WAIT_S, LONGEST_WAIT_S = 20.0, 120.0  # before a job is handed in again
+_GROWS = {"mem_mb": "memory", "runtime": "time"}  # resource -> the cause that it cures
 # what the commands of Slurm and LSF say when they find no scheduler, whatever the job is
 _AWAY = re.compile(
     r"Unable to contact slurm controller|Socket timed out|Connection (?:refused|timed out|reset)"
@@ -71,6 +73,7 @@ class Patience:
         executor.report_job_success = self.succeeded
         executor.report_job_error = self.failed
         self._ended: set[int] = set()  # jobs whose end the query under way told
+        self._causes: dict[int, list[str]] = {}  # job -> what ended each of its attempts
         self._tries: dict[int, int] = {}  # job -> times that no scheduler took it
         self._last_news = self._last_word = clock()
         self._last_refusal = -math.inf
@@ -153,11 +156,23 @@ class Patience:
         Exception
             What the plugin raised, where a scheduler refused the job.
         """
+        self._grow_as_needed(job)
         try:
             self._hand_in(job)
         except Exception as error:
             if not self._again(job, str(error)):
                 raise
+
+    def _grow_as_needed(self, job: Any) -> None:  # noqa: ANN401
+        """Take back the growth of memory or time that was not the cause of a failure."""
+        causes = self._causes.get(id(job), [])
+        for name, kind in _GROWS.items() if hasattr(job, "rule") else ():
+            attempt = 1 + sum(cause in (kind, "") for cause in causes)
+            if causes and attempt < job.attempt:
+                less = job.rule.expand_resources(
+                    job.wildcards_dict, job.input, attempt, skip_evaluation={"tmpdir"}
+                )
+                job.resources.update({name: less.get(name)})
 
     def _again(self, job: Any, said: str) -> bool:  # noqa: ANN401
         """Hand a job in later that found no scheduler; tell whether that is so."""
@@ -216,12 +231,19 @@ class Patience:
         self._end(info)
         if info.external_jobid is None and self._again(info.job, msg or ""):
             return
+        self._causes.setdefault(id(info.job), []).append(_cause(msg, more.get("aux_logs")))
         self._report_error(info, msg=msg, **more)
 
     def _end(self, info: Any) -> None:  # noqa: ANN401
         self._ended.add(id(info))
         if info.external_jobid is not None:
             self._notes.drop(str(info.external_jobid))
+
+
+def _cause(msg: str | None, logs: Sequence[str | None] | None) -> str:
+    """Return what ended a job, by the plugin's words and the scheduler's log; nothing: unknown."""
+    texts = [failures.tail(Path(path)) for path in logs or () if path]
+    return failures.cause_of("\n".join([msg or "", *texts]))
 
 
 def of_run(workflow: Any, say: Callable[[str], None]) -> Patience | None:  # noqa: ANN401

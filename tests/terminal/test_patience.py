@@ -163,6 +163,63 @@ def test_a_job_that_the_scheduler_refuses_fails_at_once(world):
     assert world.later == []
 
 
+class Job:
+    """Stands for a job: what the rule asks for at an attempt, and what the job asks for."""
+
+    wildcards_dict, input, attempt = {}, (), 1
+
+    def __init__(self):
+        self.rule, self.resources = self, self.expand_resources({}, (), 1)
+
+    def expand_resources(self, wildcards, given, attempt, skip_evaluation=()):
+        return {"mem_mb": 1000 * attempt, "runtime": 60 * attempt}
+
+    def again(self):
+        """As Snakemake does after a failure."""
+        self.attempt += 1
+        self.resources = self.expand_resources({}, (), self.attempt)
+
+
+@pytest.mark.parametrize(
+    ("said", "mem_mb", "runtime"),
+    [
+        ("status is: 'OUT_OF_MEMORY'", 2000, 60),
+        ("status is: 'TIMEOUT'", 1000, 120),
+        ("status is: 'CANCELLED'", 1000, 60),
+        ("status is: 'NODE_FAIL'", 1000, 60),
+        ("status is: 'FAILED'", 2000, 120),
+    ],
+)
+def test_only_what_was_the_cause_of_a_failure_grows(world, said, mem_mb, runtime):
+    job = Job()
+    world.executor.run_job(job)
+    world.executor.report_job_error(SimpleNamespace(external_jobid="1", job=job), msg=said)
+    job.again()
+    world.executor.run_job(job)
+    assert job.resources == {"mem_mb": mem_mb, "runtime": runtime}
+    world.executor.report_job_error(
+        SimpleNamespace(external_jobid="2", job=job), msg="status is: 'OUT_OF_MEMORY'"
+    )
+    job.again()
+    world.executor.run_job(job)
+    assert job.resources == {"mem_mb": mem_mb + 1000, "runtime": runtime}
+
+
+def test_the_scheduler_s_log_tells_the_cause_where_the_plugin_does_not(world, tmp_path):
+    (tmp_path / "lsf.log").write_text(
+        "TERM_RUNLIMIT: job killed after reaching LSF run time limit."
+    )
+    job = Job()
+    world.executor.report_job_error(
+        SimpleNamespace(external_jobid="1", job=job),
+        msg="LSF status is: 'EXIT'",
+        aux_logs=[str(tmp_path / "lsf.log"), None],
+    )
+    job.again()
+    world.executor.run_job(job)
+    assert job.resources == {"mem_mb": 1000, "runtime": 120}
+
+
 def test_nothing_is_handed_in_after_a_run_was_stopped(world):
     world.executor.wait = False
     world.executor.refusals = [RuntimeError(AWAY)]

@@ -41,7 +41,7 @@ rule memory:
 rule time:
     output: "time.out"
     log: "logs/time.log"
-    resources: runtime=lambda wc, attempt: attempt, mem_mb=600
+    resources: runtime=lambda wc, attempt: attempt, mem_mb=lambda wc, attempt: 600 * attempt
     shell: "echo 'slow' > {{log}}; if mkdir tried; then sleep 300; fi; touch {{output}}"
 rule long:
     output: "long.out"
@@ -129,6 +129,10 @@ def test_jobs_fail_and_the_controller_goes_away_and_the_run_ends_well(tmp_path, 
     ), said
     assert told["time"].startswith("out of time (1 min); last words of its log: slow"), said
     assert len(failed) == 2, said
+    asked = slurm.ask("squeue", "--states=all", "-h", "--Format=MinMemory:9,TimeLimit:9,STDOUT:400")
+    of = {name: sorted(r.split()[:2] for r in asked.splitlines() if name in r) for name in told}
+    assert of["memory"] == [["250M", "1:00:00"], ["500M", "1:00:00"]]
+    assert of["time"] == [["600M", "1:00"], ["600M", "2:00"]]
 
 
 def test_jobs_of_a_killed_run_are_cancelled_before_their_work_is_redone(tmp_path, slurm):
