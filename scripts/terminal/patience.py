@@ -156,7 +156,10 @@ class Patience:
         Exception
             What the plugin raised, where a scheduler refused the job.
         """
-        self._grow_as_needed(job)
+        try:
+            self._grow_as_needed(job)
+        except Exception as error:  # noqa: BLE001 - it asks for what Snakemake says, then
+            self._say(f"What a job asks for cannot be changed: {type(error).__name__}: {error}")
         try:
             self._hand_in(job)
         except Exception as error:
@@ -172,7 +175,8 @@ class Patience:
                 less = job.rule.expand_resources(
                     job.wildcards_dict, job.input, attempt, skip_evaluation={"tmpdir"}
                 )
-                job.resources.update({name: less.get(name)})
+                asked = dict(job.resources.items()) | {name: less.get(name)}
+                job._resources = type(job.resources)(fromdict=asked)
 
     def _again(self, job: Any, said: str) -> bool:  # noqa: ANN401
         """Hand a job in later that found no scheduler; tell whether that is so."""
@@ -213,8 +217,8 @@ class Patience:
         info
             The job as it was handed in.
         """
-        self._end(info)
         self._report_success(info)
+        self._end(info)
 
     def failed(self, info: Any, msg: str | None = None, **more: Any) -> None:  # noqa: ANN401
         """Pass on that a job failed, unless it never reached a scheduler.
@@ -228,11 +232,12 @@ class Patience:
         **more
             What else the plugin passes on.
         """
-        self._end(info)
         if info.external_jobid is None and self._again(info.job, msg or ""):
             return
+        # before the report, after which the next attempt may begin
         self._causes.setdefault(id(info.job), []).append(_cause(msg, more.get("aux_logs")))
         self._report_error(info, msg=msg, **more)
+        self._end(info)
 
     def _end(self, info: Any) -> None:  # noqa: ANN401
         self._ended.add(id(info))

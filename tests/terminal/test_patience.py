@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from snakemake.iocontainers import ResourceList
 
 from scripts.terminal import patience
 from scripts.terminal.earlier_jobs import Notes
@@ -102,6 +103,15 @@ def test_the_numbers_of_jobs_are_noted_until_they_end(world):
     assert world.notes.kept() == {}
 
 
+def test_a_job_whose_end_could_not_be_passed_on_stays_on_the_list(world, monkeypatch):
+    def broken(info):
+        raise RuntimeError("of Snakemake")
+
+    monkeypatch.setattr(world.patience, "_report_success", broken)
+    assert world.ask({"a": "done", "b": "running"}) == ["a", "b"]
+    assert world.notes.kept() == {}
+
+
 def test_silence_is_told_every_five_minutes_with_its_cause_and_its_end(world):
     world.ask({"a": "running", "b": "running"})
     for world.now in (100, 290, 310, 320, 500, 620):
@@ -169,15 +179,23 @@ class Job:
     wildcards_dict, input, attempt = {}, (), 1
 
     def __init__(self):
-        self.rule, self.resources = self, self.expand_resources({}, (), 1)
+        self.rule, self._resources = self, self.expand_resources({}, (), 1)
+
+    @property
+    def resources(self):
+        return self._resources
 
     def expand_resources(self, wildcards, given, attempt, skip_evaluation=()):
-        return {"mem_mb": 1000 * attempt, "runtime": 60 * attempt}
+        asked = {"mem_mb": 1000 * attempt, "runtime": 60 * attempt, "lsf_queue": "long"}
+        return ResourceList(fromdict=asked)
+
+    def asks(self):
+        return self.resources.mem_mb, self.resources.get("runtime"), self.resources.lsf_queue
 
     def again(self):
         """As Snakemake does after a failure."""
         self.attempt += 1
-        self.resources = self.expand_resources({}, (), self.attempt)
+        self._resources = self.expand_resources({}, (), self.attempt)
 
 
 @pytest.mark.parametrize(
@@ -196,13 +214,13 @@ def test_only_what_was_the_cause_of_a_failure_grows(world, said, mem_mb, runtime
     world.executor.report_job_error(SimpleNamespace(external_jobid="1", job=job), msg=said)
     job.again()
     world.executor.run_job(job)
-    assert job.resources == {"mem_mb": mem_mb, "runtime": runtime}
+    assert job.asks() == (mem_mb, runtime, "long")
     world.executor.report_job_error(
         SimpleNamespace(external_jobid="2", job=job), msg="status is: 'OUT_OF_MEMORY'"
     )
     job.again()
     world.executor.run_job(job)
-    assert job.resources == {"mem_mb": mem_mb + 1000, "runtime": runtime}
+    assert job.asks() == (mem_mb + 1000, runtime, "long")
 
 
 def test_the_scheduler_s_log_tells_the_cause_where_the_plugin_does_not(world, tmp_path):
@@ -217,7 +235,8 @@ def test_the_scheduler_s_log_tells_the_cause_where_the_plugin_does_not(world, tm
     )
     job.again()
     world.executor.run_job(job)
-    assert job.resources == {"mem_mb": 1000, "runtime": 120}
+    assert job.asks() == (1000, 120, "long")
+    assert world.told == []
 
 
 def test_nothing_is_handed_in_after_a_run_was_stopped(world):

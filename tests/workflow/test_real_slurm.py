@@ -37,7 +37,7 @@ rule memory:
     log: "logs/memory.log"
     resources: mem_mb=lambda wc, attempt: 250 * attempt
     shell: "echo 'layer 12 of 40' > {{log}}; python3 -c 'import time; a = bytearray(200 << 20);"
-        " time.sleep(6)'; touch {{output}}"
+        " time.sleep(40)'; touch {{output}}"
 rule time:
     output: "time.out"
     log: "logs/time.log"
