@@ -111,7 +111,13 @@ def summarised(rows: Sequence[Row], tiles: Known, limits: Limits, pixel_nm: floa
     kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in KINDS}
     out: Figures = {f"{kind}s": _figures(kinds[kind], pixel_nm) for kind in ("step", "seam")}
     size = _Sizes(Corners.of([row for row in rows if measured(row)]))
-    meet = [row for row in rows if measured(row) and size.surely(row) <= limits.look_px]
+    meet = [
+        row
+        for row in rows
+        if measured(row)
+        and size.surely(row) <= limits.look_px
+        and not size.vague(row, limits.look_px)
+    ]
     loops = Loops.of(meet)
     found = [one for own in kinds.values() for one in _findings(own, tiles, loops, limits, size)]
     found += layer_order.findings(rows, limits.order)
@@ -213,7 +219,12 @@ def _findings(
     # a wrong peak of one window may lie anywhere: alone it tells that something is to be seen
     beyond = [row for row in off if int(row["used"]) >= LEAST_USED]
     alone = [row for row in off if int(row["used"]) < LEAST_USED]
-    unseen = [row for row in rows if not measured(row)]
+    # nor does a place whose error alone exceeds the limit say that tiles meet
+    unseen = [
+        row
+        for row in rows
+        if row not in off and (not measured(row) or size.vague(row, limits.look_px))
+    ]
     lost = [
         row for row in (*unseen, *alone) if tiles.due(row) and not loops.close(row, limits.look_px)
     ]
@@ -237,6 +248,10 @@ class _Sizes:
         mean = float(row["px"]), float(row["error_px"])
         rms = math.sqrt(max(float(row["square_px2"]), 0.0)), float(row["rms_error_px"])
         return max(mean, rms, self.corners(row), key=lambda one: one[0] - SURE * one[1])
+
+    def vague(self, row: Row, limit: float) -> bool:
+        """Tell whether a shift as large as the limit could not be told from none."""
+        return SURE * float(row["error_px"]) > limit
 
     def surely(self, row: Row) -> float:
         """Return how far a place lies off less `SURE` standard errors, px."""

@@ -175,10 +175,30 @@ def crossing(some: Bool, p: Int64, q: Int64, layers: int) -> Array:
     Array
         (layers,) 0..1; 0 where there is no pair.
     """
-    low, high = np.minimum(p, q), np.maximum(p, q)
-    count = [
-        np.cumsum(np.bincount(low[mine] + 1, minlength=layers + 1)
-                  - np.bincount(high[mine] + 1, minlength=layers + 1))[:layers]
-        for mine in (some, np.ones(len(p), bool))
-    ]  # fmt: skip
+    every = np.ones(len(p), bool)
+    count = [crossings(mine, p, q, layers) for mine in (some, every)]
     return np.asarray(count[0] / np.maximum(count[1], 1))
+
+
+def crossings(some: Bool, p: Int64, q: Int64, layers: int) -> Int64:
+    """Count the pairs of some that lead from before each layer to it or beyond.
+
+    Parameters
+    ----------
+    some
+        (m,) pairs.
+    p, q
+        (m,) layers of each pair, numbered along z.
+    layers
+        Number of layers.
+
+    Returns
+    -------
+    Int64
+        (layers,).
+    """
+    low, high = np.minimum(p, q)[some], np.maximum(p, q)[some]
+    change = np.bincount(low + 1, minlength=layers + 1) - np.bincount(
+        high + 1, minlength=layers + 1
+    )
+    return np.asarray(np.cumsum(change)[:layers], np.int64)

@@ -42,9 +42,11 @@ log = logging.getLogger(__name__)
 STEP_FACTOR, TOLD_FACTOR = 4.0, 3.0  # anywhere; at restarts told
 ROUND = 3  # layers on each side of which the median is taken: one bad layer is no step
 TREND = 10  # layers on each side of which the running median is taken
+LEAST_PAIRS = 2  # of different images across a step
 SURE = 3.0  # standard errors by which a trend is told from none
 LEAST = 1e-4  # smaller steps are none: 0.2 px at the edge of a tile of 4,000 px
 MOST = 0.5  # share of the pairs to a layer that agree where it alone differs from those around
+DISTANCE = 2  # power of the layers between: what tissue changes grows with them (docs/solve.md)
 AGREED = 0.5  # robust factor of a pair that agrees
 COMPOSED = 4  # times that the linear parts of runs are refined
 ITERATIONS = 10  # re-weightings with each function
@@ -126,9 +128,11 @@ def runs_of(
         return Runs.none(len(tiles))
     z, layer = np.unique(tiles.z, return_inverse=True)
     pairs = _Pairs.of(tiles, graph, layer)
-    chain, agreed = _chain(pairs, np.eye(2)[None].repeat(len(z), axis=0), cutoff)
+    chain, good = _chain(pairs, np.eye(2)[None].repeat(len(z), axis=0), cutoff)
+    agreed = robust.crossing(good, pairs.p, pairs.q, len(z))
     told = np.isin(z, known)
     begins = _begins(_flat(chain, told), agreed, np.isin(z, restarts), told)
+    begins &= told | _confirmed(pairs, good, len(z))
     run = np.cumsum(begins, dtype=np.int64)
     found = _composed(pairs, chain, run, cutoff)
     reference = int(np.bincount(run).argmax())
@@ -220,6 +224,7 @@ class _Pairs:
 
     p: Int64  # (k,) layers
     q: Int64
+    own: Bool  # neither tile is a copy of another's image
     apart: Array
     weight: Array
     pp: Array
@@ -237,7 +242,11 @@ class _Pairs:
             )
         )  # fmt: skip
         p, q = layer[graph.p[cross]], layer[graph.q[cross]]
-        return _Pairs(p, q, graph.apart[cross], graph.point_weight[cross], pp, qq, pq)
+        own = tiles.image_z == tiles.z
+        own = own[graph.p[cross]] & own[graph.q[cross]]
+        apart = graph.apart[cross]
+        weight = graph.point_weight[cross] / np.maximum(apart, 1) ** DISTANCE
+        return _Pairs(p, q, own, apart, weight, pp, qq, pq)
 
     def steps(self, linear: Array) -> tuple[Array, Array]:
         """Logarithms (k, 4) of what takes q to p, and least spread (k,) px^2.
@@ -257,10 +266,10 @@ class _Pairs:
         return step, spread
 
 
-def _chain(pairs: _Pairs, linear: Array, cutoff: float) -> tuple[Array, Array]:
+def _chain(pairs: _Pairs, linear: Array, cutoff: float) -> tuple[Array, Bool]:
     """Logarithms (L, 4) of the layers' linear parts beyond `linear` (L, 2, 2) times the stage's.
 
-    Returned with the share (L,) of the pairs from before each layer that agree with them.
+    Returned with the (k,) pairs that agree with them.
     """
     p, q = pairs.p, pairs.q
     step, spread = pairs.steps(linear)
@@ -271,8 +280,19 @@ def _chain(pairs: _Pairs, linear: Array, cutoff: float) -> tuple[Array, Array]:
         typical = robust.scales(residual, pairs.apart)
         vote = (np.median(typical) / typical) ** 2
         factor = robust.weights(kind, residual, pairs.apart, cutoff=cutoff)
-    good = (factor >= AGREED) & (spread > 0)
-    return chain, robust.crossing(good, p, q, len(chain))
+    return chain, (factor >= AGREED) & (spread > 0)
+
+
+def _confirmed(pairs: _Pairs, good: Bool, layers: int) -> Bool:
+    """(L,) whether more than one pair says what lies before a layer, where there are more anywhere.
+
+    A single one, of few points on little tissue, agrees with itself; copies of an image add none.
+    """
+    count, most = (
+        robust.crossings(some & pairs.own, pairs.p, pairs.q, layers)
+        for some in (good, np.ones(len(good), bool))
+    )
+    return np.asarray((count >= min(LEAST_PAIRS, most.max(initial=0))) & (np.arange(layers) > 0))
 
 
 def _least(matrix: Array) -> Array:

@@ -117,7 +117,7 @@ def report_of(found: Measured, result: Result, zcorr: Mapping[str, Any]) -> dict
     """
     corrected, cc_next = found.z[0] + result.z, found.corr[:, 0]
     limits = {k: zcorr[k] for k in ("problem_correlation", "problem_deviations")}
-    low = qc.problems(cc_next, **limits)
+    low = qc.problems(cc_next, band=found.band[:, 0], **limits)
     alone = qc.uncompared(found.own, found.corr)
     twice = qc.repeats(cc_next, repeated_correlation=zcorr["repeated_correlation"])
     wrong = [a or b or c for a, b, c in zip(alone, low, twice, strict=True)]

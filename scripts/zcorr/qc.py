@@ -17,11 +17,16 @@ _SURROUNDINGS = 31  # layers; long enough for a robust spread, short against cha
 _LEAST_SPREAD = 0.005  # correlation; noise-free stacks would else call everything an outlier
 NO_IMAGE = "no image"
 TWICE = "the same image as the next layer"
+_TISSUE = 0.5  # of a fall of the whole: fine structure falls by so much where tissue differs
 _CLOSER = 0.5  # share of what other layers differ by, that one image twice may have
 
 
 def problems(
-    cc_next: Array, *, problem_correlation: float, problem_deviations: float
+    cc_next: Array,
+    *,
+    problem_correlation: float,
+    problem_deviations: float,
+    band: Array | None = None,
 ) -> list[str | None]:
     """Say for each layer what is wrong with its correlation with the next.
 
@@ -36,6 +41,9 @@ def problems(
         What is below is a problem.
     problem_deviations
         What lies so many robust standard deviations below its surroundings is a problem.
+    band
+        (n,) the same of fine structure at equal level and contrast; where it falls by less than
+        half as much, shading or level differ and not the tissue. None: it is not known.
 
     Returns
     -------
@@ -44,10 +52,13 @@ def problems(
     """
     out: list[str | None] = [None] * len(cc_next)
     known, usual, fall = _falls(cc_next)
+    tissue = np.ones(len(cc_next), bool)
+    if band is not None:
+        tissue = ~np.isfinite(band) | (_falls(band)[2] > _TISSUE * problem_deviations)
     for i in np.flatnonzero(known).tolist():
         if cc_next[i] < problem_correlation:
             out[i] = f"correlation with next {cc_next[i]:.3f} is below {problem_correlation:g}"
-        elif fall[i] > problem_deviations:
+        elif fall[i] > problem_deviations and tissue[i]:
             out[i] = (
                 f"correlation with next {cc_next[i]:.3f}, {fall[i]:.1f} standard deviations below"
                 f" the {usual[i]:.3f} of its surroundings"

@@ -212,6 +212,7 @@ def places(kind, truth):
         "middle": [{middle - 1, middle}],
         "layer": [{middle - 1, middle, middle + 1}],
         "join": [{0, middle - 1, middle, count - 1}],
+        "later": [set(range(middle - 1, count))],
         "all": [set(range(count))],
     }[kind]
 

@@ -495,3 +495,13 @@ def test_a_turn_is_measured_at_the_corners():
     by = 380 * angle
     assert np.abs(np.abs(found.across) - [[0, by], [by, 0]]).max() < 0.1
     assert 0 < found.corner_error_px < 0.15
+
+
+def test_a_place_whose_error_exceeds_the_limit_is_not_known():
+    """However small the shift: it could be as large as the limit and would look the same."""
+    others = [row(z=z) for z in range(1, 40) if z != 7]
+    found = verdict([*others, row(z=7, px=0.2, error=0.5)])
+    (one,) = found["findings"]
+    assert (one["px"], one["z_first"]) == (None, 7)
+    assert "it is not known whether layers meet" in found["reasons"][0]
+    assert verdict([*others, row(z=7, px=0.2, error=0.3)])["state"] == "good"

@@ -121,6 +121,20 @@ def test_an_image_that_correlates_with_nothing_is_named():
     assert qc.uncompared(np.ones(1, bool), np.full((1, 2), np.nan)) == [None]
 
 
+def test_shading_that_changes_is_no_problem_of_the_tissue():
+    """As where a detector's contrast flips: the level differs, fine structure is as alike."""
+    cc_next, band = usual(), usual() - 0.1
+    cc_next[[20, 50]] -= 0.15
+    band[50] -= 0.1
+    found = qc.problems(cc_next, band=band, **LIMITS)
+    assert [i for i, text in enumerate(found) if text] == [50]
+    band[20] = np.nan  # not known
+    assert qc.problems(cc_next, band=band, **LIMITS)[20]
+    cc_next[20] = 0.2  # below what is good for anything
+    band[20] = band[19]
+    assert qc.problems(cc_next, band=band, **LIMITS)[20]
+
+
 def test_a_layer_that_is_shown_twice_is_named():
     cc_next = np.full(30, 0.8)
     cc_next[4], cc_next[9], cc_next[20] = 0.999, np.nan, 0.97
