@@ -54,7 +54,7 @@ def objection(pair: Pair, stage: Stage, canvases: Canvases) -> str:
         canvases.area_px(tile, stage, position) / 1e6
         for tile, position in ((pair.p_id, pair.p_position), (pair.q_id, pair.q_position))
     ]
-    scale = 0.5 ** math.ceil(max(math.log(max(areas) / LOOK_MPX, 4), 0))
+    scale = math.sqrt(LOOK_MPX / max(areas))
     if cost_s(stage, *areas) <= stage.max_cpu_s or scale >= stage.render.scale:
         return ""
     render = replace(stage.render, scale=scale, with_filter=False)
@@ -64,7 +64,7 @@ def objection(pair: Pair, stage: Stage, canvases: Canvases) -> str:
     count, agreeing, log10_chance = _look(low, p, q)
     if log10_chance < LOG10_CHANCE:
         return ""
-    return f"unlike({agreeing} of {count} at scale {scale:g})"
+    return f"unlike({agreeing} of {count} at scale {scale:.3g})"
 
 
 def cost_s(stage: Stage, p_mpx: float, q_mpx: float) -> float:

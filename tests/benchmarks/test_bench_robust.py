@@ -20,8 +20,9 @@ from scripts.lib.numerics import models
 from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
 from scripts.match import pairs as planned
-from scripts.match import presets, stages
+from scripts.match import presets, screening, stages
 from scripts.match.canvases import Canvases
+from tests.benchmarks.realsize import STRANGE, TISSUE, tissue
 from tests.benchmarks.test_bench_match import ROOT, VOLUME, mosaic, motion
 
 TABLE = yaml.safe_load((ROOT / "config/match_stages/block.yaml").read_text())
@@ -87,13 +88,13 @@ def volume():
         return file["volume"][()]
 
 
-def scene(volume, row, k, side):
+def scene(volume, row, k, side, laid=mosaic):
     """Tiles p and q, nominal place of q in p's frame, true affine of p to q (None: unrelated)."""
     rng = np.random.default_rng(1000 + k)
     shift, degrees, resin, trouble, overlap = ROWS[row] or ROWS["5 px"]
     first = k % 4 + 6 * (k // 4)
-    base = mosaic(volume, first, 2 * side + 80, 11 + k)
-    other = base if overlap else mosaic(volume, first + 1, 2 * side + 80, 11 + k)
+    base = laid(volume, first, 2 * side + 80, 11 + k)
+    other = base if overlap else laid(volume, first + 1, 2 * side + 80, 11 + k)
     if ROWS[row] is None:  # the same sections, another place
         other = np.rot90(other[::-1, ::-1], 1).copy()
     if resin:
@@ -114,8 +115,8 @@ def scene(volume, row, k, side):
     return (*pictures, step, None if ROWS[row] is None else truth)
 
 
-def outcome(pictures, step, truth, table):
-    """ "saved", "false" or "failed"."""
+def pair_of(pictures, step):
+    """The pair and what its tiles are drawn with."""
     side = len(pictures[0])
     names = ("p", "q")
     specs = tuple(
@@ -131,6 +132,13 @@ def outcome(pictures, step, truth, table):
     canvases = Canvases(TileSet(specs).with_bounds(), budget_mb=200, source=source)
     where = ("LEFT", "RIGHT") if step else ("", "")
     pair = planned.Pair("1.0", "p", "1.0" if step else "2.0", "q", 0 if step else 1, *where)
+    return pair, canvases
+
+
+def outcome(pictures, step, truth, table):
+    """ "saved", "false" or "failed"."""
+    side = len(pictures[0])
+    pair, canvases = pair_of(pictures, step)
     found = stages.match_pair(pair, table, canvases).matches
     if found is None:
         return "failed"
@@ -176,6 +184,27 @@ def test_robustness(bench, volume):
     if bench.measuring:
         write_table(PAGE, lines)
     assert not problems  # a false model, or less saved than by SIFT alone
+
+
+def large(volume, first, side, _seed):
+    """A section of more patches than `mosaic` has."""
+    return tissue(volume, TISSUE, first, (side, side))
+
+
+def test_the_look_at_low_scale_knows_what_is_alike(bench, volume):
+    """What keeps large tiles that do not match from the stages that cost most."""
+    rows = ROWS if bench.measuring else ("3 deg", "unrelated")
+    side, wrong = (2048 if bench.measuring else 1024), []
+    for row in rows:
+        *pictures, step, truth = scene(volume, row, 0, side, large)
+        if truth is None:  # turned sections hold patches of each other's neighbours
+            pictures[1] = tissue(volume, STRANGE[1], 0, (side, side)).astype(np.uint8)
+        pair, canvases = pair_of(pictures, step)
+        asked = replace(tables(step)["sift"][-1], max_cpu_s=0.01)
+        alike = not screening.objection(pair, asked, canvases)
+        wrong += [row] * (alike != (truth is not None))
+    bench.row("match.look.wrong_rows", len(wrong), "rows", better="lower")
+    assert not wrong, wrong
 
 
 def write_table(page: Path, lines):

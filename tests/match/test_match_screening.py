@@ -77,7 +77,7 @@ def test_unrelated_tissue_and_resin_are_asked_for_no_more():
         first, second = found.reason.split("; ")
         assert first.startswith("crossPass0:not_distinct(")
         assert second.startswith("crossPass2:unlike(")
-        assert second.endswith("at scale 0.25)")
+        assert second.endswith("at scale 0.395)")
         assert (found.stage, found.asked) == ("crossPass0", 2)
 
 
