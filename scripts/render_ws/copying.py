@@ -33,6 +33,7 @@ _TIMEOUT_S = (10.0, 300.0)
 _TILES_AT_ONCE = 5000  # the reference's batch
 _PAIRS_AT_ONCE = 2000
 _COPYING = "being copied, source digest of metadata "
+_KINDS = {"transformIdToSpecMap": "transform", "tileIdToSpecMap": "tile"}
 _DONE = ("COMPLETE", "READ_ONLY")
 
 
@@ -206,23 +207,29 @@ def _begin(target: Service, path: str, stack: str, version: Json) -> bool:
     )
 
 
-def _spans(source: Service, path: str, stats: Json) -> Iterator[tuple[float, float]]:
-    """Return first and last z of spans that hold about as many tiles as are sent at once."""
+def _spans(source: Service, path: str, stats: Json) -> Iterator[Sequence[float]]:
+    """Return the z of spans that hold about as many tiles as are sent at once."""
     layers = source.get(f"{path}/zValues") or []
     tiles, sections = stats.get("tileCount", 0), stats.get("sectionCount", 0)
     step = max(1, _TILES_AT_ONCE * (sections or len(layers)) // max(tiles, 1))
     for start in range(0, len(layers), step):
-        part = layers[start : start + step]
-        yield part[0], part[-1]
+        yield layers[start : start + step]
 
 
-def _tiles(service: Service, path: str, span: tuple[float, float]) -> Json:
-    found = service.get(f"{path}/resolvedTiles", minZ=span[0], maxZ=span[1])
-    return found or {"transformIdToSpecMap": {}, "tileIdToSpecMap": {}}
+def _tiles(service: Service, path: str, span: Sequence[float]) -> Json:
+    try:
+        found = service.get(f"{path}/resolvedTiles", minZ=span[0], maxZ=span[-1])
+    except Refused:
+        if len(span) == 1:
+            raise
+        middle = len(span) // 2  # more tiles than it gives at once
+        halves = [_tiles(service, path, part) for part in (span[:middle], span[middle:])]
+        return {kind: halves[0][kind] | halves[1][kind] for kind in _KINDS}
+    return dict.fromkeys(_KINDS, {}) | (found or {})
 
 
 def _send_tiles(
-    source: Service, target: Service, path: str, spans: Sequence[tuple[float, float]]
+    source: Service, target: Service, path: str, spans: Sequence[Sequence[float]]
 ) -> int:
     sent = 0
     for i, span in enumerate(spans):
@@ -231,7 +238,7 @@ def _send_tiles(
             continue  # of an earlier, interrupted copy
         target.send("PUT", f"{path}/resolvedTiles", wanted)
         sent += len(wanted["tileIdToSpecMap"])
-        log.info("%s: z %g to %g, span %d of %d", path, *span, i + 1, len(spans))
+        log.info("%s: z %g to %g, %d of %d spans", path, span[0], span[-1], i + 1, len(spans))
     return sent
 
 
@@ -247,13 +254,13 @@ def _compare_tiles(
     target: Service,
     path: str,
     stack: str,
-    spans: Sequence[tuple[float, float]],
+    spans: Sequence[Sequence[float]],
 ) -> tuple[str, int]:
     """Return digest and count of all tiles, which must be the same in both."""
     digest, count = hashlib.sha256(), 0
     for span in spans:
         before, after = (_tiles(one, path, span) for one in (source, target))
-        for kind, what in (("transformIdToSpecMap", "transform"), ("tileIdToSpecMap", "tile")):
+        for kind, what in _KINDS.items():
             wrong = next(_differences(before[kind], after[kind]), None)
             if wrong is not None:
                 raise UserError(f"{target.place}: stack {stack}: {what} {wrong}")

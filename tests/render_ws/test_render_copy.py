@@ -15,6 +15,7 @@ from scripts.lib.service.receipts import CollectionReceipt
 from scripts.lib.service.records import CanvasMatches, Leaf, Ref, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A
 from scripts.render_ws import access, copying
+from scripts.render_ws import tiles as served_tiles
 from scripts.render_ws.__main__ import main
 from scripts.render_ws.app import create_app
 from scripts.render_ws.copying import Service
@@ -112,6 +113,17 @@ def test_an_interrupted_copy_goes_on(source, tmp_path, monkeypatch):
     stack, _ = copied(path, tmp_path / "to.db")
     assert (stack.count, stack.sent) == (14, 14 - 2 * 4)
     client.require(receipt)
+
+
+def test_layers_with_more_tiles_than_are_given_at_once_are_asked_for_one_by_one(
+    source, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(served_tiles, "MAX_RESOLVED", 3)
+    stack, _ = copied(source[0], tmp_path / "to.db")
+    assert (stack.count, stack.sent) == (14, 14)
+    monkeypatch.setattr(served_tiles, "MAX_RESOLVED", 1)
+    with pytest.raises(UserError, match="more than 1 tiles"):
+        copied(source[0], tmp_path / "other.db")
 
 
 def test_another_stack_is_not_written_over(source, tmp_path):
