@@ -78,21 +78,38 @@ def test_integers_are_drawn_as_floats_are():
     assert not mosaic.suits(placed, 0)
 
 
-def test_the_middle_of_a_window_bends_too():
-    # a spline that moves nothing at the border but the middle by pixels
-    nodes = np.array([[W / 2, H / 2], [W / 2 - 30, H / 2], [W / 2 + 30, H / 2]])
-    leaf = Leaf(
-        SPLINE,
-        thin_plate_data(ThinPlateSpline(nodes, np.array([[0, 2e-2], [0, -1e-2], [0, -1e-2]]))),
-    )
+def _drawn(leaf, axis):
+    """The picture of a tile in its frame, and where its pixels lie in the tile by the inverse."""
     tiles = TileSet((TileSpec("a", 1.0, W, H, "none", (leaf,)),)).with_bounds()
     (one,) = compose.place(tiles)
-    picture = compose.render([one], Box(0, 0, W, H), source=_ramp(1))
-    rows, columns = np.nonzero(picture.mask)
-    xy = np.column_stack([columns, rows]).astype(float)
-    raw = one.chain.undo(xy, (np.zeros(2), np.array([W, H], float)))
-    near = (np.abs(xy - [W / 2, H / 2]) < 60).all(axis=1)
-    assert np.abs(picture.pixels[rows, columns][near] - raw[near, 1]).max() < 0.03
+    box = tiles.tiles[0].box
+    picture = compose.render([one], box, source=_ramp(axis))
+    rows, columns = (each.ravel() for each in np.indices(picture.mask.shape))
+    frame = np.column_stack([columns, rows]) + [box.x0, box.y0]
+    raw = one.chain.undo(frame, (np.zeros(2), np.array([W, H], float)))
+    return picture.pixels.ravel(), picture.mask.ravel(), raw
+
+
+def test_a_side_that_bends_inwards_bounds_what_is_shown():
+    # y moves by -0.002 (x - 200)^2: the upper corners lie 80 px above the middle of their side
+    bend = Leaf("mpicbg.trakem2.transform.PolynomialTransform2D", "0 1 0 0 0 0 -80 .8 1 -.002 0 0")
+    _, mask, raw = _drawn(bend, 0)
+    inside = (raw >= 0).all(axis=1) & (raw <= [W - 1, H - 1]).all(axis=1)
+    near = (np.abs(raw) < 0.1).any(axis=1) | (np.abs(raw - [W - 1, H - 1]) < 0.1).any(axis=1)
+    assert (mask == inside)[~near].all()
+
+
+def test_the_middle_of_a_window_bends_too():
+    # a field of affines that moves nothing but the cell in the middle, by 6 px
+    planes = np.zeros((6, 9, 9))
+    planes[[0, 3]] = 1
+    planes[5, 4, 4] = 6
+    data = f"0 0 {W} {H} 9 9 NLinear none {' '.join(map(str, planes.ravel()))}"
+    field = Leaf("org.janelia.alignment.transform.AffineWarpFieldTransform", data)
+    values, mask, raw = _drawn(field, 1)
+    near = mask & (np.abs(raw - [W / 2, H / 2]) < 60).all(axis=1)
+    assert near.sum() > 10_000
+    assert np.abs(values - raw[:, 1])[near].max() < 0.03
 
 
 def test_a_spline_of_many_landmarks_is_looked_up_where_it_is_drawn():
