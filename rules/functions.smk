@@ -10,7 +10,7 @@ from scripts.lib.service import session
 from scripts.match import stage_files
 from scripts.terminal import claims, earlier_jobs, patience
 from scripts.transfer import doctor as examination
-from scripts.transfer import state
+from scripts.transfer import extent, fan_out, rates, state
 
 CATEGORIES = {
     "The volume": ["volume", "section"],
@@ -94,12 +94,19 @@ def stand_by_the_cluster():
 
 
 def say_what_is_hidden():
-    """Tell that a dry run does not know the jobs of chunks before there are chunks, and what does."""
-    if not (Path(WORK_DIR) / "ingest" / "chunks.tsv").exists():
-        logger.info(
-            "Jobs of chunks are not listed: they are known when the layers are numbered. Jobs, core-hours and"
-            f" space of the whole volume: {commands.run('estimate')}"
-        )
+    """Tell what a dry run does not know before there are chunks: how many jobs the whole has."""
+    if (Path(WORK_DIR) / "ingest" / "chunks.tsv").exists():
+        return
+    try:
+        size = extent.measure(config, Path(DAT_ROOT), Path(WORK_DIR))
+        known = rates.read(ROOT / "config" / "rates.tsv")
+        planned = f" Planned: {fan_out.words(fan_out.items(known, size, config))}."
+    except UserError:  # nothing to count yet, which the examination has told
+        planned = ""
+    logger.info(
+        f"Jobs of chunks are not listed: they are known when the layers are numbered.{planned} Core-hours,"
+        f" memory and space of the whole volume: {commands.run('estimate')}"
+    )
 
 
 def refuse_loopback_on_cluster():

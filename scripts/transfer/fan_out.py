@@ -86,6 +86,27 @@ def items(
     return at_the_pace(found)
 
 
+def words(found: Sequence[Item]) -> str:
+    """Say how many jobs there are, in all and of each rule that has more than one.
+
+    Parameters
+    ----------
+    found
+        Of `items`.
+
+    Returns
+    -------
+    str
+        The rules with the most jobs first.
+    """
+    counts: dict[str, int] = {}
+    for item in found:
+        counts[item.rule] = counts.get(item.rule, 0) + len(item.shares)
+    many = sorted((one for one in counts.items() if one[1] > 1), key=lambda one: -one[1])
+    each = ", ".join(f"{rule} {count:,}" for rule, count in many)
+    return f"{sum(counts.values()):,} jobs" + (f" ({each})" if each else "")
+
+
 def _unit(rate: Rate, run: str) -> str:
     return f"pair of {run}" if run and rate.unit == "pair" else rate.unit
 

@@ -8,12 +8,15 @@ holds the arguments here and those of the job scripts together.
 import importlib
 import math
 import shutil
+from pathlib import Path
 
 import pytest
 
 from tests.benchmarks import whole_volume_jobs
 from tests.benchmarks.simulated_volume import CELLS, Volume
 
+PAGE = Path(__file__).resolve().parents[2] / "docs/scale.md"
+MARKS = ("<!-- global: written by make bench -->\n", "<!-- end of global -->\n")
 LARGE, SMALL = 240_000, 30_000  # tiles
 SEC26 = 108_155  # tiles of a published volume: the goals are for both
 DRAWN = {"review_page", "picture_solve", "make_report"}  # seconds for pages
@@ -44,6 +47,27 @@ def test_jobs_of_the_whole_volume(bench, tmp_path, monkeypatch):
     )
     shutil.rmtree(tmp_path)  # 8 GB
     report(bench, small, large)
+    before, _, rest = PAGE.read_text().partition(MARKS[0])
+    PAGE.write_text(
+        before + MARKS[0] + lines(small, large) + MARKS[1] + rest.partition(MARKS[1])[2]
+    )
+
+
+def lines(small, large):
+    """The table of docs/scale.md, for jobs of which there is a figure at either size."""
+    out = [
+        "",
+        "| job | CPU s, 30,000 | 240,000 tiles | MB at the peak, 30,000 | 240,000 |",
+        "|---|---|---|---|---|",
+    ]
+    for rule, (seconds, peak, of_chunk) in small.items():
+        name = f"`{rule}`, one of many" if of_chunk else f"`{rule}`"
+        more = [
+            f"{value:,.{k}f}" for value, k in zip(large.get(rule, ())[:2], (1, 0), strict=False)
+        ]
+        cells = (f"{seconds:,.1f}", *(more[:1] or "–"), f"{peak:,.0f}", *(more[1:] or "–"))
+        out.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(out) + "\n\n"
 
 
 def report(bench, small, large):

@@ -103,6 +103,15 @@ def test_the_pairs_are_those_that_matching_derives(rows, columns):
     assert extent.pairs(volume, made) == pytest.approx(found)
 
 
+def test_the_planned_fan_out_is_said_in_words_with_the_largest_rule_first():
+    found = whole(size(), chunks={"layers": 10})
+    said = fan_out.words(found)
+    assert said.startswith(f"{sum(len(item.shares) for item in found)} jobs (derive_pairs ")
+    of_chunks = len(next(item for item in found if item.rule == "survey_tiles").shares)
+    assert f", survey_tiles {of_chunks}" in said
+    assert "make_report" not in said
+
+
 def test_measured_rates_take_the_place_of_the_tables_when_two_jobs_have_run():
     first = whole(size(), chunks={"layers": 10})
     ran = [item for item in first if (item.rule, item.run) == ("match_pairs", "cross")]
