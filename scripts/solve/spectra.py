@@ -211,9 +211,12 @@ def _evident(lags: Array, numbers: int) -> bool:
     Their correlations over layers are known as well as so many numbers of each mode let them be
     (Bartlett 1946, doi:10.2307/2983611): what is within a standard error of tissue is tissue.
     """
-    scale = lags[:, :1]
-    mean = (lags / np.where(scale > 0, scale, 1.0)).mean(axis=0)
-    error = np.sqrt((1 + 2 * (mean[1:] ** 2).sum()) / max(numbers * len(lags), 1))
+    power = np.maximum(lags[:, 0], 0.0)
+    if not power.any():
+        return False
+    mean = lags.sum(axis=0) / power.sum()
+    modes = power.sum() ** 2 / (power**2).sum()  # that as many of equal power would be
+    error = np.sqrt((1 + 2 * (mean[1:] ** 2).sum()) / (numbers * modes))
     return bool(_fit(mean, EVIDENCE + float(error))[1].any())
 
 

@@ -156,6 +156,16 @@ def test_bends_are_told_from_tissue_and_halve_what_is_left(seed):
     assert after < 0.5 * before
 
 
+def test_a_few_modes_that_bend_are_not_hidden_by_those_that_do_not():
+    """A band counts by what it moves: where a tile sways as a whole, its affine modes."""
+    found, _ = world(3, flow=0.05)
+    rng, at = np.random.default_rng(4), windows_of(LATTICE, SIDE)[0] / 420 - 0.5
+    sway = smooth(rng, 1.2, LAYERS)[:, :2]  # (layer, 2 terms, 2)
+    shift = np.concatenate([at @ step for step in -np.diff(sway, axis=0)])
+    swaying = dataclasses.replace(found, shift=found.shift + shift)
+    assert spectra.chosen([swaying], CELLS, LATTICE, SIDE).prior is not None
+
+
 def test_too_few_layers_say_nothing():
     found, _ = world(0, bent=1.0)
     some = found.z < spectra.LEAST_LAYERS - 2
