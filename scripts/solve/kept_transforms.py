@@ -1,9 +1,11 @@
 """While a volume grows, tiles that a new solve hardly moves keep the transform they had.
 
 A solve is global: each new layer moves all tiles a little, and whatever was made of a moved tile
-would be made anew. A tile all of whose corners lie within a tolerance of where the new solve puts
-them keeps its transform instead. The comparison is always with the newest solve, so differences do
-not add up; and once imaging has ended nothing is kept, so that the last volume is that of one run.
+would be made anew. Most of that is one common translation, which the matches do not tell (the mean
+of the stage positions sets it): it is taken off, so that the volume stays where it is. A tile all
+of whose corners then lie within a tolerance of where the new solve puts them keeps its transform.
+The comparison is always with the newest solve, so differences do not add up; and once imaging has
+ended nothing is kept, so that the last volume is that of one run.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ def kept(
 ) -> dict[str, list[float]]:
     """Return the published transform of tiles that moved little, and the solved one of others.
 
+    Solved ones are moved by the common translation that puts the tiles of before where they were.
+
     Parameters
     ----------
     solved
@@ -40,12 +44,21 @@ def kept(
     dict of str to list of float
         A transform for each tile of `solved`.
     """
-    out = {tile: list(each) for tile, each in solved.items()}
-    if keep_px > 0:
-        for tile in out.keys() & published.keys():
-            if moved_px(solved[tile], published[tile], sizes[tile]) < keep_px:
-                out[tile] = list(published[tile])
+    common = sorted(solved.keys() & published.keys()) if keep_px > 0 else []
+    if not common:
+        return {tile: list(each) for tile, each in solved.items()}
+    middles = [_middle(solved[t], sizes[t]) - _middle(published[t], sizes[t]) for t in common]
+    x, y = np.median(middles, axis=0).tolist()
+    out = {tile: [*each[:4], each[4] - x, each[5] - y] for tile, each in solved.items()}
+    for tile in common:
+        if moved_px(out[tile], published[tile], sizes[tile]) < keep_px:
+            out[tile] = list(published[tile])
     return out
+
+
+def _middle(affine: Sequence[float], size: tuple[float, float]) -> Array:
+    matrix = geometry.from_wire(affine)
+    return np.asarray(matrix[:, :2] @ (np.array(size) / 2) + matrix[:, 2])
 
 
 def moved_px(one: Sequence[float], two: Sequence[float], size: tuple[float, float]) -> float:

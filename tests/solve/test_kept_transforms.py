@@ -8,14 +8,25 @@ IDENTITY = [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]
 SIZES = {"a": (1000.0, 800.0), "b": (1000.0, 800.0), "new": (10.0, 10.0)}
 
 
+# tiles that stay, more than those that move: they tell the common translation
+STILL = {f"still {k}": IDENTITY for k in range(7)}
+SIZES |= dict.fromkeys(STILL, (1000.0, 800.0))
+
+
+def kept(solved, published, keep_px=0.02):
+    found = kept_transforms.kept(solved | STILL, published | STILL, SIZES, keep_px)
+    assert all(found[tile] == IDENTITY for tile in STILL)
+    return {tile: found[tile] for tile in solved}
+
+
 def moved(x=0.0, y=0.0, scale=1.0):
     return [scale, 0.0, 0.0, scale, x, y]
 
 
 def test_only_tiles_that_hardly_moved_keep_their_transform():
     solved = {"a": moved(0.012, 0.012), "b": moved(0.016, 0.016), "new": moved(5)}
-    kept = kept_transforms.kept(solved, {"a": IDENTITY, "b": IDENTITY}, SIZES, keep_px=0.02)
-    assert kept == {"a": IDENTITY, "b": solved["b"], "new": solved["new"]}
+    found = kept(solved, {"a": IDENTITY, "b": IDENTITY})
+    assert found == {"a": IDENTITY, "b": solved["b"], "new": solved["new"]}
 
 
 def test_what_moves_at_the_far_corner_counts():
@@ -24,14 +35,20 @@ def test_what_moves_at_the_far_corner_counts():
         0.03
     )
     solved = {"a": moved(scale=1 + 3e-5)}
-    assert kept_transforms.kept(solved, {"a": IDENTITY}, SIZES, keep_px=0.02) == solved
+    assert kept(solved, {"a": IDENTITY}) == solved
+
+
+def test_a_translation_of_all_is_no_move():
+    solved = {tile: moved(1.25, -3.5) for tile in (*STILL, "a")} | {"new": moved(11.25, -3.5)}
+    found = kept_transforms.kept(solved, STILL | {"a": IDENTITY}, SIZES, keep_px=0.02)
+    assert found == STILL | {"a": IDENTITY, "new": moved(10.0, 0.0)}
 
 
 def test_small_moves_do_not_add_up():
     published = {"a": IDENTITY}
     for step in range(1, 6):
         solved = {"a": moved(0.009 * step)}
-        published = kept_transforms.kept(solved, published, SIZES, keep_px=0.02)
+        published = kept(solved, published)
         assert kept_transforms.moved_px(published["a"], solved["a"], SIZES["a"]) < 0.02
 
 
