@@ -30,6 +30,7 @@ from scripts.solve import (
     moments,
     residuals,
     solver,
+    windows,
 )
 from scripts.solve.aligned import aligned
 from scripts.solve.graph import Weighting, graph_of, solution, tiles_of
@@ -57,7 +58,7 @@ SOLVE = defaults("solve")
 # of section solve what the solve itself takes
 TAKEN = {one.name for kind in (solver.Options, Weighting) for one in dataclasses.fields(kind)}
 OPTIONS = solver.Options.of_config({k: v for k, v in SOLVE.items() if k in TAKEN})
-MEASURE = misalignment.settings_of(SOLVE["misalignment"])
+MEASURE = windows.settings_of(SOLVE["misalignment"])
 
 
 @dataclass(frozen=True)
