@@ -181,7 +181,7 @@ def contact_sheet(
         drawn[k] = pictures.layer(tiles, box, scale=boxes.fit_scale(box, CONTACT_PX))
     low, high = pictures.contrast(drawn.values())
     return [
-        shapes.shown(
+        _shown(
             pictures.stretched(picture, low, high),
             f"z {k}",
             "a tile is missing" if k in holes else "",
@@ -201,7 +201,7 @@ def stage_layout(service: Stacks, names: Names, z: int) -> Shown:
         pictures.stretched(picture, low, high), compose.place(tiles), box, scale
     )
     caption = "Tiles as the microscope placed them, after the scan correction."
-    return shapes.shown(canvas, f"Layer z {z}", caption, wide=True)
+    return _shown(canvas, f"Layer z {z}", caption, wide=True)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def _pair_picture(service: Stacks, names: Names, pair: CanvasMatches, title: str
         left += picture.mask.shape[1] + MATCH_GAP_PX
     shapes.draw_matches(canvas, *points)
     caption = f"{len(pair.w)} matches of {pair.p_id} with {pair.q_id}, the strongest of this layer"
-    return shapes.shown(canvas, f"Matches {title}", caption, wide=True)
+    return _shown(canvas, f"Matches {title}", caption, wide=True)
 
 
 def _side(
@@ -275,7 +275,7 @@ def sections(
         drawn[label] = pictures.section(of_stack, z, cut, y=y, scale=scale)
     low, high = pictures.contrast(drawn.values())
     return [
-        shapes.shown(
+        _shown(
             pictures.tall(pictures.stretched(picture, low, high), names.z_per_px * scale),
             label,
             about[label][1],
@@ -298,7 +298,7 @@ def seams(service: Stacks, names: Names, z: int) -> list[Shown]:
     low, high = pictures.contrast(drawn.values())
     caption = f"Where two tiles of layer z {z} meet, {ENLARGED} times enlarged, without blending."
     return [
-        shapes.shown(
+        _shown(
             np.kron(
                 pictures.stretched(picture, low, high), np.ones((ENLARGED, ENLARGED, 1), np.uint8)
             ),
@@ -343,7 +343,7 @@ def correction(
         ]
         caption = "Section across the layers before (above) and after."
         joined = shapes.joined(tall, GAP_PX, axis=0, fill=0)
-        out.append(shapes.shown(joined, name, caption, pixelated=True, wide=True))
+        out.append(_shown(joined, name, caption, pixelated=True, wide=True))
     return out
 
 
@@ -360,7 +360,7 @@ def _beside(name: str, drawn: Sequence[Picture], caption: str) -> Shown:
         middle = float(change.pixels[both].mean()) if both.any() else 0.0
         reach = max(3 * float(change.pixels[both].std()) if both.any() else 0.0, 0.5)
         each.append(pictures.stretched(change, middle - reach, middle + reach))
-    return shapes.shown(shapes.joined(each, GAP_PX, fill=0), name, caption, wide=True)
+    return _shown(shapes.joined(each, GAP_PX, fill=0), name, caption, wide=True)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -377,8 +377,20 @@ def volume_pictures(level: Level, scale: float, z_per_px: float) -> list[Shown]:
         ("x z", across, "Across the layers, with the corrected z."),
         ("x y", pictures.stretched(cut.xy, *limits), "The middle layer."),
     ]
-    out = [shapes.shown(picture, title, caption, wide=True) for title, picture, caption in views]
+    out = [_shown(picture, title, caption, wide=True) for title, picture, caption in views]
     for z, picture in pictures.contact(level, 3):
         small = shapes.shrink(pictures.stretched(picture, *limits), CONTACT_PX)
-        out.append(shapes.shown(small, f"voxel layer {round(z / scale)}"))
+        out.append(_shown(small, f"voxel layer {round(z / scale)}"))
     return out
+
+
+def _shown(canvas: shapes.Bytes, title: str, caption: str = "", **options: bool) -> Shown:
+    """Make a picture as WebP: noise as PNG is three times as large, and there are some forty."""
+    return shapes.shown(
+        canvas,
+        title,
+        caption,
+        form="WEBP",
+        pixelated=options.get("pixelated", False),
+        wide=options.get("wide", False),
+    )

@@ -348,7 +348,7 @@ def _drawn(service: Stacks, stack: str, place: Place) -> Shown | None:
     drawn = [compose.render([side], box, scale=1.0, blend="last") for side in (one, other)]
     caption = f"{place.caption}. Left, right, and both over one another: orange and blue part."
     large = np.kron(_beside(drawn), np.ones((ENLARGED, ENLARGED, 1), np.uint8))
-    return shapes.shown(large, place.title, caption, pixelated=True, wide=True)
+    return shapes.shown(large, place.title, caption, form="WEBP", pixelated=True, wide=True)
 
 
 def _ends(place: Place) -> tuple[tuple[str, int], tuple[str, int]]:

@@ -103,8 +103,11 @@ def test_a_report_of_25_000_layers_is_small_and_opens(run, tmp_path, benchmark, 
     layers = LAYERS if bench.measuring else FEW
     evidence = large(run[2], layers)
     figures, found = judge(evidence)
-    noise = np.random.default_rng(1).integers(0, 255, (400, 400), np.uint8)
-    shown = [shapes.shown(noise, "noise", form="WEBP")] * 30  # the pictures of a report
+    rng = np.random.default_rng(1)
+    # the pictures of a report of wide layers, of noise as strong as that of a detector
+    sizes = [(400, 400)] * 20 + [(600, 1200)] * 6 + [(1400, 1400)] * 2
+    noise = [rng.normal(128, 25, size).clip(0, 255).astype(np.uint8) for size in sizes]
+    shown = [shapes.shown(each, "noise", form="WEBP") for each in noise]
     text = page.page(
         figures, findings=found, album={"transfer": shown}, plots=plots.all_plots(evidence),
         where=Where("/vol"), tiles=searched.index(evidence),

@@ -236,7 +236,7 @@ def test_a_correction_is_shown_before_and_after_in_one_picture(run, step, pictur
     chain = (step, NAMES["acquire"], NAMES["align"])
     found = album.correction(service, chain, 6, [5, 6, 7], 1.0)
     assert [shown.title for shown in found] == [step] * pictures
-    assert all(shown.uri.startswith("data:image/png") and shown.caption for shown in found)
+    assert all(shown.uri.startswith("data:image/webp") and shown.caption for shown in found)
     assert all(shown.width_px > 100 for shown in found)
 
 

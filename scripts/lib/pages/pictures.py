@@ -19,6 +19,7 @@ Bytes = NDArray[np.uint8]
 INK, LINE = (213, 94, 0), (86, 180, 233)  # vermilion and sky: outlines and points, joining lines
 JPEG_QUALITY = 85
 MOST_LINES = 40  # matches drawn
+MOST_WEBP_PX = 16383  # a side has 14 bits in the format
 _OPTIONS: dict[str, dict[str, Any]] = {
     "PNG": {"optimize": True},
     "JPEG": {"quality": JPEG_QUALITY, "subsampling": 0},
@@ -91,7 +92,7 @@ def encode(canvas: Bytes, form: str = "PNG") -> str:
     canvas
         As of `shown`.
     form
-        ``"PNG"``, ``"JPEG"`` or ``"WEBP"``.
+        ``"PNG"``, ``"JPEG"`` or ``"WEBP"``; what is too large for the last becomes a PNG.
 
     Returns
     -------
@@ -99,6 +100,8 @@ def encode(canvas: Bytes, form: str = "PNG") -> str:
         The URI.
     """
     out = io.BytesIO()
+    if form == "WEBP" and max(canvas.shape[:2]) > MOST_WEBP_PX:
+        form = "PNG"
     image = Image.fromarray(np.ascontiguousarray(canvas))
     image.save(out, form, **_OPTIONS[form])
     return f"data:image/{form.lower()};base64,{base64.b64encode(out.getvalue()).decode()}"

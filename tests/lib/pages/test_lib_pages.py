@@ -170,3 +170,16 @@ def test_a_map_counts_shares_of_each_cell_and_layer():
     assert data["pairs"].tolist() == [2, 1]
     assert data["left"].tolist() == [0.5, 1.5]
     assert plots.share_map("t", "cell", cells[:0], z[:0], z[:0]) is None
+
+
+def test_a_picture_too_large_for_webp_is_a_png():
+    tall = np.zeros((pictures.MOST_WEBP_PX + 1, 1), np.uint8)
+    assert pictures.encode(tall, "WEBP").startswith("data:image/png;")
+    assert pictures.encode(tall[1:], "WEBP").startswith("data:image/webp;")
+
+
+def test_a_picture_comes_back_white_where_it_was_transparent():
+    canvas = np.zeros((3, 4, 2), np.uint8)
+    canvas[1:, :, 1] = 255
+    back = pictures.decode(pictures.encode(canvas))
+    assert back.tolist() == [[255] * 4, [0] * 4, [0] * 4]
