@@ -42,7 +42,7 @@ def main(
 ) -> None:
     """Bring the HDF5 files of chunk `chunk` up to date and list its tiles."""
     mine = read_rows_of(plan, chunk)
-    names = {row["dat"] for row in mine}
+    names = {Path(row["dat"]).name for row in mine}  # the plan has paths
     known = read_cells(copied, ("dat", "sha256")) if copied else ()
     hashes = {dat: sha256 for dat, sha256 in known if dat in names}
     rows = conversion.convert_layers(
