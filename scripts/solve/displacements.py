@@ -195,7 +195,7 @@ def _step(p: Placed, q: Placed, settings: Settings, cell_px: float) -> Array:
     world = np.rint(_affine(p).apply(at))
     inside = (world >= [place.x0, place.y0]) & (world <= [place.x1, place.y1])
     seen = np.flatnonzero(inside.all(axis=1))
-    return _compared(p, q, place, world[seen], (side, side), settings.reach_px, seen)
+    return _compared(p, q, world[seen], (side, side), settings.reach_px, seen)
 
 
 def _seam(p: Placed, q: Placed, settings: Settings, cell_px: float) -> Array:
@@ -207,19 +207,22 @@ def _seam(p: Placed, q: Placed, settings: Settings, cell_px: float) -> Array:
         return np.empty((0, 7))
     centres = windows.window_centres(place, size, settings.windows)
     numbers = np.full(len(centres), SEAM)
-    return _compared(p, q, place, centres, size, settings.reach_px, numbers)
+    return _compared(p, q, centres, size, settings.reach_px, numbers)
 
 
 def _compared(
     p: Placed,
     q: Placed,
-    place: Box,
     world: Array,
     size: tuple[int, int],
     reach: int,
     numbers: Index,
 ) -> Array:
-    draw = windows.drawing
+    if not len(world):
+        return np.empty((0, 7))
+    # all of every window, whose half may lie beyond what q covers
+    low, high = world.min(axis=0) - np.divide(size, 2), world.max(axis=0) + np.divide(size, 2)
+    place, draw = Box(*low, *high), windows.drawing
     peaks = windows.window_peaks(draw([p]), draw([q]), place, world, size, reach)
     used = np.isfinite(peaks[:, 0])
     world, shift = world[used], peaks[used, :2]

@@ -135,6 +135,20 @@ def test_flat_tiles_keep_their_specs(images, tmp_path, monkeypatch):
     assert not any(read_json(path)["tiles"] for path in fields)
 
 
+def test_windows_at_the_border_tell_the_shift_of_all_others(images):
+    """Half of them lies beyond what the two tiles share."""
+    tiles = TileSet(
+        tuple(
+            TileSpec(f"t.{z}.0", float(z), SIDE, SIDE, images["flat", z], (Leaf(AFFINE, place),))
+            for z, place in ((1, "1 0 0 1 10 -5"), (2, "1 0 0 1 15 -8"))
+        )
+    ).with_bounds()
+    settings = Settings(window_px=64, reach_px=8)
+    found = displacements.measured(compose.place_layers(tiles), 1, 1, settings, 128)
+    assert len(found) == 9
+    np.testing.assert_allclose(found.shift, np.tile([5.0, -3.0], (9, 1)), atol=0.2)
+
+
 def test_a_stack_that_shows_nothing_gets_no_fields(images, tmp_path, monkeypatch):
     run(images, "flat", tmp_path, monkeypatch)
     nothing = displacements.measured({}, 1, 2, Settings(), 128)
