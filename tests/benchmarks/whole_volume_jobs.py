@@ -315,6 +315,7 @@ def of_report(volume, given):
     }  # fmt: skip
     results = [p for run in RUNS for p in volume.paths(f"match/results/{run}/{{chunk}}.tsv.gz")]
     outputs = {"page": "index.html", "summary": "summary.json", "issue": "issue.md"}
+    outputs |= {"picture": "section.png"}
     yield Job("make_report", "report.make_report", {
         "results": [*results, "match/wide/results.tsv.gz"],
         "receipts": [receipt(one) for one in (*stacks.values(), STRAIGHT)],
