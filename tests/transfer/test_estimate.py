@@ -256,3 +256,18 @@ def test_records_of_an_earlier_version_are_left_out(tmp_path, left_out):
 
 def test_a_record_has_the_keys_that_a_later_estimate_reads():
     assert estimate.record(size(), [], 1.0).keys() == estimate.RECORDED
+
+
+def test_the_rule_hands_over_every_section_that_the_estimate_reads(tmp_path):
+    """A section that is read and not handed over ends the command on a volume that never ran."""
+    names = re.search(r'ESTIMATED = [(\s]*"([^"]+)"', (ROOT / "rules/estimate.smk").read_text())
+    assert names
+    steps = ["16bit", "destreak", "shading", "intensity", "background"]
+    made = config(acquisition=GRID, correct={"steps": steps}, solve={"refine": "field"})
+    given = {name: made[name] for name in names[1].split()}
+    files.write_table(
+        tmp_path / extent.PLAN, ["layer_id", "bytes"], [{"layer_id": "a", "bytes": 33_000_000}]
+    )
+    found = extent.measure(given, tmp_path / "dat", tmp_path)
+    assert fan_out.items(TABLE, found, given)
+    assert storage.kinds(TABLE, fan_out.units(found, given), found, given, tmp_path)
