@@ -1,6 +1,9 @@
 """Ending: the verdict in one line, where things are, and the command that comes next."""
 
 import json
+import re
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +67,12 @@ def test_an_estimate_is_shown_as_a_whole(tmp_path):
     lines = ending.lines(tmp_path, ["estimate"])
     assert lines[0].startswith("✓ estimate is done: ")
     assert lines[1:3] == ["44 layers", "all  3 core-hours"]
+
+
+def test_the_commands_that_the_readme_has_for_an_own_volume_lead_from_one_to_the_next(tmp_path):
+    readme = Path(__file__).resolve().parents[2].joinpath("README.md").read_text()
+    typed = re.findall(r"^snakemake (?:(\w+) )?--profile.*?(?: #.*)$", readme, re.MULTILINE)
+    assert typed == ["doctor", "estimate", ""]
+    for target, following in pairwise(typed):
+        last = ending.lines(tmp_path, [target])[-1]
+        assert last.startswith(f"next: {commands.run(following or 'all')}")
