@@ -137,7 +137,8 @@ def _places(where: Where) -> list[Part]:
         for one in where.volumes
     ]
     if where.serve:
-        parts.append(Copied("to serve it", where.serve, "while this runs, the links above open it"))
+        note = "typed in the folder of the workflow; while this runs, the links above open it"
+        parts.append(Copied("to serve it", where.serve, note))
     if not where.volumes:
         parts.append(Text("There is no volume yet: the run has not come to the export.", "note"))
     return [*parts, Copied("folder", where.folder)]

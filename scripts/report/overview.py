@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for one in unread:
         print(f"{one.config}: {one.waits}", file=sys.stderr)
     waiting = sum(bool(one.waits) for one in found)
-    print(f"{args.out}: {len(found)} volumes, {waiting} of them wait for somebody")
+    print(f"{args.out}: {len(found)} volume(s), waiting for somebody: {waiting}")
     return 1 if unread else 0
 
 

@@ -195,9 +195,10 @@ def failure(
         return None
     why = "".join(f"{each[0].upper()}{each[1:]}.\n" for each in causes(found))
     told = "".join(f"- {check.name}: {check.message.rstrip()}\n" for check in failed)
+    names = ", ".join(check.name for check in failed)
     message = (
-        f"{why}The gate before the solve does not open ({len(failed)} of {len(checks)} checks);"
-        f" pictures are in review/index.html\n{told}"
+        f"{why}The gate before the solve does not open ({len(failed)} of {len(checks)} checks):"
+        f" {names}; pictures are in review/index.html\n{told}"
     )
     disorder = found.figures.get("order") or {}
     if disorder:

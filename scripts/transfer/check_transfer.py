@@ -36,7 +36,7 @@ def main(
         Allowed(max_bad_share, max_bad_tiles),
     )
     if faults:
-        raise UserError("\n".join(["transfer:", *faults]))
+        raise UserError("\n".join(faults))
     write_json(passed, gate.receipt(rows))
     log.info("%d layers passed", len(rows))
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from scripts.transfer.dat import DatError, Header, inspect
 from scripts.transfer.finding import ERROR, NOTE, Case, Finding, Layers
+from scripts.transfer.gate import Allowed, too_many
 from scripts.transfer.layers import DatFile
 
 MOST_HEADERS = 200
@@ -19,6 +20,7 @@ NM_PER_MM = 1e6
 LEAST_LAYERS = 5
 # the focus follows the face within tens of per cent; a wrong z_nm is wrong by a factor
 MOST_THICKNESS_RATIO = 2.0
+_HOLES = "Bring them again, or go on with holes"
 
 
 def grid(case: Case) -> Iterator[Finding]:
@@ -101,7 +103,12 @@ def headers(case: Case) -> Iterator[Finding]:
     if unread:
         severity = NOTE if read or case.converted else ERROR
         found = f"{len(unread)} of {len(chosen)} looked at cannot be read: {unread[0]}"
-        change = "Bring them again, or go on with holes"
+        transfer = case.config["transfer"]
+        allowed = Allowed(transfer["max_bad_share"], transfer["max_bad_tiles"])
+        # a few of a volume's files say little of all: what is sure is told where all were looked at
+        whole = len(chosen) == sum(map(len, case.layers.values()))
+        over = too_many(len(unread), len(chosen), allowed) if whole else ""
+        change = f"The transfer would stop: {over}" if over else _HOLES
         yield Finding(severity, "transfer.dat_root", found, "whole .dat files", change)
     dropped = {str(entry.get("drop")) for entry in case.config["ingest"]["layers"]}
     mine = [(path, h) for path, h in read if not any(each in path for each in dropped)]

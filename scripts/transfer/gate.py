@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,19 +50,47 @@ def faults(
     strange = [f"{row['dat']}: {row['reason']}" for row in misfits if row["reason"]]
     bad = sum(int(row["bad"]) for row in layers)
     tiles = bad + sum(int(row["tiles"]) for row in layers)
-    limit = allowed.share * tiles
-    limit = limit if allowed.count is None else min(limit, allowed.count)
-    few = "" if bad <= limit else (
-        f"{bad} of {tiles} tiles cannot be read; transfer.max_bad_share {allowed.share:g} and "
-        f"transfer.max_bad_tiles {'null' if allowed.count is None else allowed.count} allow "
-        f"{int(limit)}. Mend them, or raise these keys to go on with holes:"
-    )  # fmt: skip
+    few = too_many(bad, tiles, allowed)
     return [
-        *_paragraph("the scope", copy_problems),
+        *_paragraph(f"{len(copy_problems)} problem(s) on the scope:", copy_problems),
         *_paragraph(f"{len(failed)} layer(s) failed; the others are done:", failed),
         *_paragraph(f"{len(strange)} .dat file(s) do not fit:", strange),
-        *(_paragraph(few, [row["reason"] for row in quarantine]) if few else []),
+        *(_paragraph(f"{few}:", [row["reason"] for row in quarantine]) if few else []),
     ]
+
+
+def too_many(bad: int, tiles: int, allowed: Allowed) -> str:
+    """Say that more tiles cannot be read than a volume may have, with the lines that allow it.
+
+    Parameters
+    ----------
+    bad
+        Tiles that cannot be read.
+    tiles
+        All tiles.
+    allowed
+        How many may be unreadable.
+
+    Returns
+    -------
+    str
+        Empty where they are few enough.
+    """
+    limit = allowed.share * tiles
+    limit = limit if allowed.count is None else min(limit, allowed.count)
+    if bad <= limit:
+        return ""
+    wanted = {}
+    if bad > allowed.share * tiles:
+        wanted["max_bad_share"] = f"{min(1.0, math.ceil(1000 * bad / tiles) / 1000):g}"
+    if allowed.count is not None and bad > allowed.count:
+        wanted["max_bad_tiles"] = str(bad)
+    keys = ", ".join(f"{key}: {value}" for key, value in wanted.items())
+    return (
+        f"{bad} of {tiles} tiles cannot be read; transfer.max_bad_share {allowed.share:g} and "
+        f"transfer.max_bad_tiles {'null' if allowed.count is None else allowed.count} allow "
+        f"{int(limit)}. Mend them, or go on with holes (transfer: {{{keys}}})"
+    )
 
 
 def _paragraph(head: str, lines: Sequence[str]) -> list[str]:

@@ -602,7 +602,7 @@ def test_a_failing_gate_counts_its_checks_and_writes_what_passed():
     bad = gate.Check("c", 2, "<= 1", "failed", "too many\n\n")
     found = evidence(grid(3), pairs_of(grid(3)))
     message, lines = remedies.failure([good, warned, bad], found, gate.Limits(), {})
-    assert "does not open (1 of 3 checks)" in message
+    assert "does not open (1 of 3 checks): c; pictures" in message  # all that a row of status has
     assert message.endswith("\n- c: too many\n")
     assert lines == "No line of the config mends this: mend the matching (match.preset).\n"
     assert remedies.failure([good, warned], found, gate.Limits(), {}) is None
@@ -683,7 +683,7 @@ def test_layers_without_tissue_are_named_before_their_tiles():
     found = evidence(tiles, pairs_of(tiles, without={cell for cell in tiles if cell[0] > 5}))
     bare = [row | {"kind": "resin" if int(row["z"]) > 5 else "tissue"} for row in found.tiles]
     message, _ = told(replace(found, tiles=bare))
-    assert message.splitlines()[1].startswith(
+    assert message.startswith(
         "Layers z 6–10 show no tissue: all tiles are noise or bare resin (5 of 10 layers)"
     )
     assert "show no tissue" not in told(found)[0]

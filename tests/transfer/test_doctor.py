@@ -60,6 +60,17 @@ def test_a_good_volume_has_no_finding(dats):
     assert examined(dats) == []
 
 
+def test_files_that_cannot_be_read_tell_whether_the_transfer_will_stop(dats):
+    first = min(dats.iterdir())
+    first.write_bytes(first.read_bytes()[:1030])
+    (few,) = examined(dats, transfer={"max_bad_share": 0.125})
+    assert few.change == "Bring them again, or go on with holes"
+    (many,) = examined(dats, transfer={"max_bad_share": 0.1})
+    assert many.severity == "note"
+    assert "The transfer would stop: 1 of 8 tiles cannot be read" in many.change
+    assert many.change.endswith("(transfer: {max_bad_share: 0.125})")
+
+
 def test_missing_and_empty_folders_read_differently(dats, tmp_path):
     (missing,) = doctor.examine(config(), tmp_path / "no/such", tmp_path)
     (tmp_path / "empty").mkdir()
@@ -370,7 +381,7 @@ def test_a_queue_that_the_cluster_does_not_know_is_an_error(tmp_path, monkeypatc
     knows = 'test "$1" = normal && echo normal && exit'
     program.write_text(f'#!/bin/sh\n{knows}\necho "$1: No such queue" >&2\nexit 255\n')
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", str(tmp_path))  # no other program of a cluster
     resources = [{"lsf_queue": "normal"}, {"lsf_queue": "fast", "mem_mb": 1}, {"mem_mb": 1}]
     (found,) = doctor_surroundings.queues(resources)
     assert (found.severity, found.key) == ("error", "lsf_queue")

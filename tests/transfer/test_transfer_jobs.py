@@ -1,6 +1,7 @@
 """The three job scripts on a small acquisition, called as Snakemake calls them."""
 
 import pytest
+import yaml
 
 from scripts.lib.files import read_json, read_table
 from scripts.lib.job import UserError
@@ -8,10 +9,12 @@ from scripts.transfer import (
     check_transfer,
     close_transfer,
     convert_layers,
+    gate,
     headers,
     plan_transfer,
     quarantine,
 )
+from scripts.transfer.gate import Allowed
 from tests.transfer.synthetic_dat import make_dat, noise
 
 ACQUISITION = {"rows": 1, "columns": 2}
@@ -142,8 +145,25 @@ def test_the_gate_passes_as_many_bad_tiles_as_the_config_allows(acquisition):
     status = {"ok": 1, "partial": 1, "empty": 1}
     assert check(share=0.5) == {"layers": 3, "tiles": 3, "bad": 3, "status": status}
     for share, count in ((0.49, None), (1.0, 2)):
-        with pytest.raises(UserError, match="3 of 6 tiles cannot be read; transfer.max_bad_share"):
+        with pytest.raises(UserError, match="^3 of 6 tiles cannot be read; transfer.max_bad_share"):
             check(share, count)
+
+
+@pytest.mark.parametrize(
+    ("bad", "tiles", "allowed", "words"),
+    [
+        (1, 14, Allowed(0.05, None), "(transfer: {max_bad_share: 0.072})"),
+        (3, 6, Allowed(0.9, 2), "(transfer: {max_bad_tiles: 3})"),
+        (3, 6, Allowed(0.1, 2), "(transfer: {max_bad_share: 0.5, max_bad_tiles: 3})"),
+    ],
+)
+def test_the_lines_that_a_gate_names_for_bad_tiles_open_it(bad, tiles, allowed, words):
+    assert gate.too_many(bad, tiles, allowed).endswith(words)
+    said = yaml.safe_load(words[1:-1])["transfer"]
+    opened = Allowed(
+        said.get("max_bad_share", allowed.share), said.get("max_bad_tiles", allowed.count)
+    )
+    assert gate.too_many(bad, tiles, opened) == ""
 
 
 @pytest.mark.parametrize(
