@@ -92,6 +92,11 @@ class Kept:
         first = Path(self.outputs[0])
         return first.parent / "kept" / first.stem
 
+    def _copies(self) -> dict[str, Path]:
+        # numbered, since outputs of several folders may have one name
+        names = {path: f"{i}-{Path(path).name}" for i, path in enumerate(self.outputs)}
+        return {path: self._folder / name for path, name in names.items()}
+
     def restore(self, *, unless_changed: Sequence[str] = ()) -> bool:
         """Write the outputs if they were made of the same before.
 
@@ -107,7 +112,7 @@ class Kept:
         """
         try:
             found = files.read_json(self._folder / "made_of.json")
-            kept = {path: (self._folder / Path(path).name).read_bytes() for path in self.outputs}
+            kept = {path: copy.read_bytes() for path, copy in self._copies().items()}
             left = [Path(path).read_bytes() for path in unless_changed]
         except (OSError, ValueError):
             return False
@@ -124,8 +129,8 @@ class Kept:
     def keep(self) -> None:
         """Keep copies of the outputs; the record that makes them valid is written last."""
         made = {path: Path(path).read_bytes() for path in self.outputs}
-        for path, data in made.items():
-            files.write_bytes(self._folder / Path(path).name, data)
+        for path, copy in self._copies().items():
+            files.write_bytes(copy, made[path])
         files.write_json(self._folder / "made_of.json", self._record(made))
         self.code.record()
 

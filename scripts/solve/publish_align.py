@@ -67,9 +67,10 @@ def _affines(
         return solved
     sizes = {str(tile.tile_id): (float(tile.width), float(tile.height)) for tile in chosen.tiles}
     known = {tile: each for tile, each in solved.items() if tile in sizes}
-    out = kept_transforms.kept(known, read_json(published)["tiles"], sizes, keep_px)
-    same = sum(out[tile] != list(each) for tile, each in known.items())
-    log.info("%d of %d tiles keep the transform they had (%g px)", same, len(known), keep_px)
+    before = read_json(published)["tiles"]
+    out = kept_transforms.kept(known, before, sizes, keep_px)
+    same = sum(each == before.get(tile) for tile, each in out.items())
+    log.info("%d of %d tiles keep the transform they had (%g px)", same, len(out), keep_px)
     return out
 
 
