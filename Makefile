@@ -40,7 +40,6 @@ $(STAMP): envs/lock.txt
 demo: build/demo/acquisition/truth.json
 	$(SNAKEMAKE)
 	@$(BIN)/python -m scripts.demo.score build/demo build/demo/acquisition/truth.json
-	@echo "report: $(CURDIR)/build/demo/report/index.html"
 
 build/demo/acquisition/truth.json: | $(STAMP)
 	$(BIN)/python -m scripts.demo.acquire $(@D)
@@ -54,7 +53,6 @@ real-single real-grid: real-%: build/real/%/acquisition/truth.json
 	$(SNAKEMAKE) --configfile config/volumes/fib25_$*.yaml \
 	    --config report='{truth: $(CURDIR)/$<}'
 	@$(BIN)/python -m scripts.demo.score build/real/$*/work $< --source $(DATA)/fib25/fib25_250.h5
-	@echo "report: $(CURDIR)/build/real/$*/work/report/index.html"
 
 .PRECIOUS: build/real/%/acquisition/truth.json
 build/real/%/acquisition/truth.json: | $(STAMP)

@@ -79,9 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     shown = _table(figures)
     if args.source is not None:
         shown += "\n" + _likeness_table(likeness.of_run(args.work_dir, args.truth, args.source))
-    report = args.work_dir / REPORT
+    report = (args.work_dir / REPORT).resolve()
     where = report if report.exists() else f"{report} (not made yet)"
-    sys.stdout.write(f"Errors against the known truth\n{shown}\nReport: {where}\n")
+    sys.stdout.write(f"Errors against the known truth\n{shown}\nreport: {where}\n")
     return 0
 
 

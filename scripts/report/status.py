@@ -73,7 +73,7 @@ def read(config: Path, now: float) -> Status:
         folder = Path(flow.resolved(volumes.ROOT, content["work_dir"]) or "")
         name = str(content["volume"])
     except (UserError, KeyError, TypeError) as error:
-        text = str(error).partition("\n")[0]
+        text = str(error).partition("\n")[0].removeprefix(f"{config}: cannot be read ")
         return Status(config.stem, WAITS, waits=f"its config cannot be read: {text}")
     runs = running.read(folder)
     if any(run.at_work for run in runs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from scripts.lib import commands
 from scripts.lib.job import needs
+from scripts.terminal.ending import MADE
 
 _RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ([A-Z]+) ([\w.]+): ", re.MULTILINE)
 _TRACEBACK = "Traceback (most recent call last):"
@@ -41,6 +43,7 @@ _NO_OUTPUT = re.compile(
     re.DOTALL,
 )
 _LOCKED = re.compile(r"Directory cannot be locked.*following directory:\n([^\n]+)", re.DOTALL)
+_NO_RULE = re.compile(r"No rule to produce (\w+) \(if you use input functions")
 _PLACE = re.compile(r'^  File "[^\n]*", line \d+, in [^\n]*\n?', re.MULTILINE)
 
 
@@ -129,6 +132,8 @@ def without_header(text: str) -> str:
             f"{lacks[1]} ended well and left no {files}. {lacks[2]}; where a network disk shows"
             " files late, make latency-wait in the profile longer."
         )
+    if unknown := _NO_RULE.search(text):
+        return _no_target(unknown[1])
     if locked := _LOCKED.search(text):
         unlock = commands.run("all", "--unlock")
         return (
@@ -143,6 +148,14 @@ def without_header(text: str) -> str:
             " that can be made and written by whoever runs the workflow, with room for the volumes."
         )
     return text
+
+
+def _no_target(name: str) -> str:
+    near = difflib.get_close_matches(name, MADE, n=1)
+    nearest = f"the nearest is {near[0]}; " if near else ""
+    return (
+        f"There is no target {name}; {nearest}without one all is done. Targets: {', '.join(MADE)}"
+    )
 
 
 def message(failure: Failure) -> str:

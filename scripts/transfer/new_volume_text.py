@@ -67,7 +67,7 @@ def text(found: Acquired, chosen: Microscope | None, choices: Choices, now: date
     lines = [
         *_head(found),
         _line("volume", choices.volume, "names the result"),
-        _line("work_dir", choices.work_dir, f"needs a large disk: {_size(found)} of .dat files"),
+        _line("work_dir", choices.work_dir, f"needs several times {_size(found)} of .dat files"),
         "",
         "render:",
         _line("  owner", choices.owner, "who the stacks belong to"),

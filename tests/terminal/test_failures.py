@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from snakemake.exceptions import LockException
+from snakemake.exceptions import LockException, MissingRuleException
 
 from scripts.lib import commands, job
 from scripts.terminal import failures
@@ -157,6 +157,13 @@ def test_of_many_kinds_the_first_are_told_and_the_others_counted():
 )
 def test_snakemake_s_own_frame_is_taken_off(text, expected):
     assert failures.without_header(text) == expected
+
+
+@pytest.mark.parametrize(("typed", "near"), [("exportt", "the nearest is export; "), ("qqq", "")])
+def test_a_misspelt_target_is_told_with_the_nearest_and_all(typed, near):
+    told = failures.without_header(f"MissingRuleException:\n{MissingRuleException(typed)}")
+    assert told.startswith(f"There is no target {typed}; {near}without one all is done. Targets: ")
+    assert "transfer, ingest, match" in told
 
 
 def test_a_folder_that_cannot_be_made_is_named_with_its_key():
