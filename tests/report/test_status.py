@@ -98,6 +98,17 @@ def test_finished_and_new_volumes_and_configs_that_cannot_be_read(volume, tmp_pa
     assert [row.name for row in status.ordered(rows)] == ["broken", "new", "done"]
 
 
+def test_volumes_that_have_not_begun_share_a_line_beside_others():
+    done, b, a = (
+        status.Status("done", "finished"),
+        status.Status("b", "not begun"),
+        status.Status("a", "not begun"),
+    )
+    assert status.lines([b, done, a])[1:] == ["done    finished", "not begun: a, b"]
+    assert [line.split()[0] for line in status.lines([b, done])[1:]] == ["b", "done"]
+    assert [line.split()[0] for line in status.lines([b, a])[1:]] == ["a", "b"]
+
+
 def test_chunks_say_how_far_a_stopped_run_has_come(volume):
     path, folder = volume("fly")
     for name in ("transfer/gate.json", "match/results/cross/0000.tsv.gz"):
