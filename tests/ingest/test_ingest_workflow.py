@@ -34,6 +34,17 @@ def transfer(work, seconds, bad=0, **fields):
     return [row["layer_id"] for row in rows]
 
 
+def unplanned(folder):
+    """Snakefile of the workflow for layers that no transfer planned: it has no chunks of one."""
+    folder.mkdir(exist_ok=True)
+    for name in ("config", "envs", "rules", "scripts"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(ROOT / name)
+    text = (ROOT / "Snakefile").read_text()
+    (folder / "Snakefile").write_text(f"{text}\n\ndef header_spans():\n    return {{}}\n")
+    return folder / "Snakefile"
+
+
 def ingest(work, **settings):
     config = {
         "volume": "v",
@@ -46,7 +57,14 @@ def ingest(work, **settings):
     path = work.parent / "volume.yaml"
     path.write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", str(path)]
-    command += ["--snakefile", str(ROOT / "Snakefile"), "--allowed-rules", *RULES, "--", *TARGETS]
+    command += [
+        "--snakefile",
+        str(unplanned(work.parent / "code")),
+        "--allowed-rules",
+        *RULES,
+        "--",
+        *TARGETS,
+    ]
     environment = {name: v for name, v in os.environ.items() if name != "RENDER_WS_URL"}
     return subprocess.run(
         command, cwd=work.parent, env=environment, text=True, timeout=300, check=False,
