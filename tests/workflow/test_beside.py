@@ -1,5 +1,6 @@
 """A transfer beside the rest of the same volume, and after a kill: nothing typed by hand."""
 
+import json
 import os
 import re
 import shutil
@@ -56,19 +57,20 @@ def test_new_layers_are_transferred_while_the_rest_runs_and_after_a_kill(growing
     volume, dats, late = growing
     whole = start(volume, "match")
     try:
-        until(lambda: (volume.work / "ingest/chunks.tsv").exists(), whole)
+        claim = volume.work / ".snakemake/claims/transfer.json"
+        numbered = volume.work / "ingest/chunks.tsv"
+        until(lambda: numbered.exists() and not claim.exists(), whole)  # it has given it back
         for path in late.iterdir():
             shutil.copy(path, dats / path.name)
         killed = start(volume, "transfer")
-        claim = volume.work / ".snakemake/claims/transfer.json"
-        until(claim.exists, killed)
+        until(lambda: claim.exists() and json.loads(claim.read_text())["pid"] == killed.pid, killed)
+        assert whole.poll() is None, "the transfer runs beside nothing"
         os.kill(killed.pid, signal.SIGKILL)
         killed.communicate()
         done = volume.snakemake("transfer")
         assert done.returncode == 0, done.stdout
         assert "is gone: its claim is taken over" in done.stdout
         assert "convert_layers" in executed(done)
-        assert whole.poll() is None, "the transfer ran beside nothing"
         said = whole.communicate(timeout=LIMIT_S)[0]
     finally:
         if whole.poll() is None:
