@@ -28,6 +28,7 @@ _ORDER = (WAITS, STOPPED, AT_WORK, NEW, FINISHED)
 _GATES = {"check_transfer", "check_contrast", "check_gate", "check_alignment", "check_thickness"}
 _WIDEST = 100  # characters of the last column on a terminal
 _QUIET_S = 900.0  # a run that told nothing for so long is worth a look
+_LOOKS = {"examine_volume", "estimate_volume"}  # jobs that begin nothing
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _reached(folder: Path) -> tuple[str, str]:
     """Return the stage that comes next, and how many of its chunks are done."""
     rest = [stage for stage, last in gather.LAST.items() if not (folder / last).exists()]
     begun = any((folder / last).exists() for last in gather.LAST.values())
-    if not begun and not (folder / "logs").is_dir():
+    if not begun and not {path.name for path in (folder / "logs").glob("*")} - _LOOKS:
         return "", ""
     table = folder / "ingest/chunks.tsv"
     chunks = len(read_table(table)) if table.exists() else 0

@@ -130,3 +130,12 @@ def test_the_command_prints_a_table_and_writes_a_page(volume, tmp_path, capsys, 
     assert "fly &lt;1&gt;" in text
     assert "refresh" not in text
     assert '<meta http-equiv="refresh" content="60">' in status.page([], NOW, 60.0)
+
+
+def test_a_volume_that_was_only_looked_at_has_not_begun(volume):
+    path, folder = volume("fly")
+    for job in ("examine_volume", "estimate_volume"):
+        files.write_text(folder / f"logs/{job}/volume.log", "looked\n")
+    assert status.read(path, NOW).state == status.NEW
+    files.write_text(folder / "logs/plan_transfer/plan.log", "began\n")
+    assert status.read(path, NOW).state == status.STOPPED
