@@ -190,6 +190,16 @@ def slab_made_of(wildcards):
     return digests[wildcards.chunk]
 
 
+def match_mb(wildcards, attempt):
+    """Memory of a job that matches pairs of tiles of this volume's size."""
+    return resources.match_mb(
+        config["match"]["feature_cache_mb"],
+        attempt,
+        STAGE_TABLES,
+        resources.tile_px("ingest/layers.tsv"),
+    )
+
+
 def match_results(wildcards):
     """Results of all runs and chunks, and those of the wide search."""
     runs = chunks("match/results/{run}/{chunk}.tsv.gz")(wildcards)

@@ -1,16 +1,6 @@
 # Stack v1_acquire -> pairs -> point matches in the collection -> its receipt.
 
 
-def match_mb(wildcards, attempt):
-    """Memory of a job that matches pairs of tiles of this volume's size."""
-    return resources.match_mb(
-        config["match"]["feature_cache_mb"],
-        attempt,
-        STAGE_TABLES,
-        resources.tile_px("ingest/layers.tsv"),
-    )
-
-
 rule derive_pairs:
     input:
         stack=f"stacks/{STACK['acquire']}.json",
