@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_TRIAL = "SIFT is not run by the service: `snakemake match_trial` tries settings on planned pairs"
+_TRIAL = "SIFT is not run by the service: the target `match_trial` tries settings on planned pairs"
 _TIERS = "a stack split in tiers for hierarchical alignment; the workflow has no such stacks"
 _FIELDS = "a warp field is part of the tile's own transforms here"
 _S = "owner/{owner}/project/{project}/stack/{stack}"

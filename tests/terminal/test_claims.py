@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +18,7 @@ from scripts.lib.job import UserError
 from scripts.terminal import claims
 from scripts.terminal.claims import Claims
 
+ROOT = Path(__file__).resolve().parents[2]
 # another run: claims what its arguments name, says so, and stays
 RUN = """
 import sys, time, subprocess
@@ -39,6 +41,7 @@ def runs(monkeypatch):
     def start(work, *targets):
         process = subprocess.Popen(
             [sys.executable, "-c", RUN, str(work), *targets],
+            cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,

@@ -184,7 +184,7 @@ def test_a_failed_layer_is_named_while_the_others_are_done_and_tried_again(tmp_p
     blocked.parent.mkdir(parents=True)
     blocked.write_bytes(b"something else")
     said = volume.run()
-    assert said.startswith("transfer:\n1 layer(s) failed; the others are done:")
+    assert said.startswith("1 layer(s) failed; the others are done:")
     assert names[2][:27] in said
     assert [row["status"] for row in volume.layers()] == ["ok", "failed", "ok"]
     blocked.unlink()

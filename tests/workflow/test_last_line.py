@@ -180,7 +180,7 @@ def test_a_stage_ends_with_what_it_made_and_the_next_command(new_volume):
     ("argv", "words"),
     [
         (("--config", "slove={a: 1}"), ["slove: unknown key", "nearest known key is solve"]),
-        (("nosuchtarget",), ["No rule to produce nosuchtarget"]),
+        (("nosuchtarget",), ["There is no target nosuchtarget"]),
     ],
 )
 def test_a_run_that_cannot_begin_says_why_and_nothing_else(new_volume, argv, words):

@@ -37,12 +37,16 @@ COPIED = (
     " && cp out/copy.db out/other.db"
     " && python -m scripts.render_ws restore --db out/other.db --from out/copy.db"
 )
+MOVED = (
+    "rm -f out/moved.db*; python -m scripts.render_ws copy {database} out/moved.db"
+    " --owner {owner} --project {project} --all"
+)
 FORTH = "python -m scripts.transfer.volume_transfer_info {info} --out out/yaml"
 BACK = "python -m scripts.transfer.volume_transfer_info --reverse out/yaml/*.yaml --out out/json"
 # pattern of the command -> how it is executed; the first that matches holds
 WAYS = [
     # real runs in CI, or minutes and gigabytes: make itself says whether the target is there
-    (r"make [a-z]+( [A-Z]+=\S.*)?", PARSED),
+    (r"make [a-z-]+( [A-Z]+=\S.*)?", PARSED),
     (r"snakemake", "no command: the name of the program"),
     (r"snakemake --lint", "what `make lint` runs"),
     (r"snakemake .*profiles/slurm.*", "needs a plugin that is no part of envs/lock.txt"),
@@ -63,6 +67,8 @@ WAYS = [
     (r"python -m scripts\.new DAT_ROOT.*", "python -m scripts.new {dats} --out out/new"),
     (r"python -m scripts\.render_ws serve( .*)?", SERVED),
     (r"python -m scripts\.render_ws (serve\|)?(backup|restore)\b.*", COPIED),
+    (r"python -m scripts\.render_ws copy FROM TO .*", MOVED),
+    (r"python -m scripts\.render_ws operations", SHOWN_AS_IT_IS),
     (r"python -m scripts\.lib\.made_by WORK_DIR --accept .*", "needs a run of other code"),
     (r"python -m scripts\.lib\.made_by WORK_DIR", "python -m scripts.lib.made_by {work}"),
     (
@@ -123,6 +129,7 @@ def clone(history, acquisition, tmp_path_factory):
 def line_of(clone, history, acquisition):
     """The line of the shell that executes a command in the clone; what is none begins with #."""
     work = history.volume.work
+    render = yaml.safe_load(history.volume.config.read_text())["render"]
     info = clone / "out/volume_transfer_info.demo.json"
     info.parent.mkdir()
     info.write_text(json.dumps(SAMPLE))
@@ -134,6 +141,8 @@ def line_of(clone, history, acquisition):
         "h5": min(work.glob("h5/raw/**/*.raw.h5")),
         "config": "config/volumes/mine.yaml",
         "info": info,
+        "owner": render["owner"],
+        "project": render["project"],
     }
     quoted = {key: shlex.quote(str(value)) for key, value in values.items()}
 
