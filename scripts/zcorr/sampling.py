@@ -15,6 +15,7 @@ samples counting more; and a layer's own variance is that over its share of area
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -218,6 +219,6 @@ def _process(values: Array) -> tuple[float, float]:
     if power == 0:
         return 0.0, 1.0
     for lag in range(1, len(values)):  # length: where the correlation has fallen to 1 / e
-        if np.mean(values[lag:] * values[:-lag]) < power / np.e:
+        if np.mean(values[lag:] * values[:-lag]) < power / math.e:
             return power, float(lag)
     return power, float(len(values))
