@@ -9,7 +9,7 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 # real volume and generator beside the project, for `make real`
 DATA ?= ../shared/data
 
-.PHONY: help env demo real real-single real-grid accuracy test neuroglancer viewer lint bench mutants lock docs clean
+.PHONY: help env demo real real-single real-grid accuracy test neuroglancer viewer lint bench mutants lock docs site clean
 
 help:
 	@echo "make demo    a synthetic acquisition through the whole workflow, with its score"
@@ -21,6 +21,7 @@ help:
 	@echo "make real    the workflow on acquisitions cut from a real volume in $(DATA)"
 	@echo "make accuracy  errors and findings under the troubles of real runs (STRESS=turn VOLUME=fib25 SEED=1: those rows)"
 	@echo "make docs    rewrite the pages that are made from the schema"
+	@echo "make site    the documents as a site, with search: build/site/index.html"
 	@echo "make lock    renew the exact versions in envs/ after a change of pyproject.toml"
 	@echo "make clean   remove what demo, real and bench made"
 
@@ -115,6 +116,11 @@ lock: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m scripts.lib.schema_doc
+
+# strictly: a link that leads nowhere fails; nothing is loaded from elsewhere
+site: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open build/site/index.html"
 
 clean:
 	rm -rf build
