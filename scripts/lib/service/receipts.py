@@ -331,6 +331,33 @@ def _size_and_time(path: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
+def differences(receipt: StackReceipt, found: Mapping[str, Any]) -> list[str]:
+    """Compare a stack with its receipt.
+
+    Parameters
+    ----------
+    receipt
+        What the stack held when its writer finished.
+    found
+        Render's StackMetaData in wire form.
+
+    Returns
+    -------
+    list of str
+        Each difference in words.
+    """
+    if found["state"] not in ("COMPLETE", "READ_ONLY"):
+        return [f"its state is {found['state']}, not COMPLETE"]
+    problems = []
+    count = found.get("stats", {}).get("tileCount")
+    if count != receipt.tile_count:
+        problems.append(f"it has {count} tiles, expected {receipt.tile_count}")
+    notes = found.get("currentVersion", {}).get("versionNotes", "")
+    if not notes.startswith(f"{receipt.content()} "):
+        problems.append(f"its tiles were written by another run (found {notes!r})")
+    return problems
+
+
 class Written:
     """What was put into a stack so far."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lib.provenance import Code
-from scripts.lib.service import receipts
+from scripts.lib.service import filter_labels, receipts
 from scripts.lib.service.errors import NotFound, RequestRefused, StackNotFound
 from scripts.lib.service.receipts import StackReceipt
 from scripts.lib.service.records import Json, TileSet, TileSource, TileSpec
@@ -25,6 +25,8 @@ _STALE_ONE_BY_ONE = 200  # more stale tiles than this: the stack is made anew
 
 class StackClient(Session):
     """Stacks of an owner's project."""
+
+    _filters_kept: bool | None = None  # None: not asked yet
 
     def create_stack(
         self, stack: str, resolution_nm: tuple[float, float, float], notes: str = ""
@@ -88,11 +90,11 @@ class StackClient(Session):
         self.create_stack(probe, (1.0, 1.0, 1.0), notes="may be removed: tries filters of tiles")
         try:
             sent = TileSet((tile.changed(transforms=(), bounds=None),))
-            self.put_tiles(probe, sent)
+            self._put(probe, sent.with_bounds().to_json())
             (found,) = self.tiles(probe).tiles
         finally:
             self.delete_stack(probe)
-        return found.extra.get("filterSpec") == tile.extra.get("filterSpec")
+        return found.extra.get(filter_labels.FIELD) == tile.extra.get(filter_labels.FIELD)
 
     def stack_metadata(self, stack: str) -> Json:
         """Return state, version and statistics of a stack.
@@ -308,7 +310,21 @@ class StackClient(Session):
             When there is no such stack.
         """
         for part in tiles.batches(batch):
-            self._put(stack, part.with_bounds().to_json())
+            bounded = part.with_bounds()
+            self._put(stack, self._as_kept(stack, bounded) or bounded.to_json())
+
+    def _as_kept(self, stack: str, part: TileSet) -> Json | None:
+        """Return tiles with their filters as labels, where the service would drop filters."""
+        filtered = next((t for t in part.tiles if t.extra.get(filter_labels.FIELD)), None)
+        if filtered is None:
+            return None
+        if self._filters_kept is None:  # asked once, by the first tile that has one
+            self._filters_kept = self.keeps_filters(filtered)
+            if not self._filters_kept:
+                log.warning(filter_labels.DROPPED, stack)
+        if self._filters_kept:
+            return None
+        return TileSet(tuple(filter_labels.hidden(t) for t in part.tiles), part.shared).to_json()
 
     def _put(self, stack: str, collection: Json) -> None:
         path = self._stack(stack, "resolvedTiles")
@@ -369,9 +385,13 @@ class StackClient(Session):
         self.create_stack(stack, resolution_nm, notes="being written")
         written = receipts.Written()
         for part in tiles.batches(_TILES_PER_PUT):
-            self._put(stack, written.add(part.with_bounds(absent_only=True)))
+            bounded = part.with_bounds(absent_only=True)
+            wire = written.add(bounded)
+            self._put(stack, self._as_kept(stack, bounded) or wire)
         receipt = self._receipt(stack, inputs, params or {}, written.figures())
-        self.create_stack(stack, resolution_nm, notes=receipt.notes(code.digest() if code else ""))
+        how = filter_labels.IN_LABELS if self._filters_kept is False else ""
+        notes = receipt.notes(code.digest() if code else "") + how
+        self.create_stack(stack, resolution_nm, notes=notes)
         if mipmaps is not None:
             self.set_mipmaps(stack, mipmaps)
         self.set_state(stack, "COMPLETE")
@@ -429,7 +449,8 @@ class StackClient(Session):
             found = self.stack_metadata(stack)
         except StackNotFound:
             return None
-        notes, _, by = found["currentVersion"].get("versionNotes", "").partition(" by ")
+        said = found["currentVersion"].get("versionNotes", "")
+        notes, _, by = said.removesuffix(filter_labels.IN_LABELS).partition(" by ")
         words = notes.split()
         if found["state"] != "COMPLETE" or len(words) != 6:
             return None
@@ -466,7 +487,6 @@ class StackClient(Session):
             self._request("DELETE", self._stack(stack, "tile", tile_id))
 
     def _stack_problems(self, receipt: StackReceipt) -> list[str]:
-        """Return each difference between a receipt and the service in words."""
         if (self.owner, self.project) != (receipt.owner, receipt.project):
             return [
                 f"the receipt is of {receipt.owner}/{receipt.project}, "
@@ -476,13 +496,4 @@ class StackClient(Session):
             found = self.stack_metadata(receipt.stack)
         except StackNotFound:
             return ["it does not exist"] if receipt.tile_count else []
-        if found["state"] not in ("COMPLETE", "READ_ONLY"):
-            return [f"its state is {found['state']}, not COMPLETE"]
-        problems = []
-        count = found.get("stats", {}).get("tileCount")
-        if count != receipt.tile_count:
-            problems.append(f"it has {count} tiles, expected {receipt.tile_count}")
-        notes = found.get("currentVersion", {}).get("versionNotes", "")
-        if not notes.startswith(f"{receipt.content()} "):
-            problems.append(f"its tiles were written by another run (found {notes!r})")
-        return problems
+        return receipts.differences(receipt, found)

@@ -22,6 +22,7 @@ from scripts.lib.geometry import (
     tile_border,
 )
 from scripts.lib.nonlinear import READERS
+from scripts.lib.service import filter_labels
 from scripts.lib.service.transform_records import Json, Leaf, Ref, Spec, transforms_from_json
 from scripts.lib.transforms import AFFINE, Chain
 
@@ -217,6 +218,7 @@ class TileSpec:
         layout = value.get("layout") or {}
         level = (value.get("mipmapLevels") or {}).get("0") or {}
         box = [value.get(k) for k in ("minX", "minY", "maxX", "maxY")]
+        value = filter_labels.restored(value)
         try:
             return TileSpec(
                 tile_id=TileId(value["tileId"]),
