@@ -8,15 +8,12 @@ not know these labels show such tiles without their corrections.
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 
 from scripts.lib.service.transform_records import Json
-
-if TYPE_CHECKING:
-    from scripts.lib.service.tile_records import TileSpec
 
 FIELD = "filterSpec"
 _BEGIN = "filterSpec="
@@ -44,24 +41,26 @@ def label(filter_spec: Json) -> str:
     return _BEGIN + orjson.dumps(filter_spec, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def hidden(tile: TileSpec) -> TileSpec:
-    """Return a tile with its filter among its labels.
+def hidden(labels: Sequence[str], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Move the filter of a tile among its labels.
 
     Parameters
     ----------
-    tile
-        With or without a filter.
+    labels
+        Of the tile.
+    extra
+        Its other fields in wire form; they are not changed.
 
     Returns
     -------
-    TileSpec
-        What is sent to a service that drops filters; `restored` undoes it.
+    dict
+        ``labels``, with one more where the tile has a filter, and ``extra`` without it; `restored`
+        undoes both.
     """
-    rest = dict(tile.extra)
+    rest = dict(extra)
     found = rest.pop(FIELD, None)
-    if found is None:
-        return tile
-    return dataclasses.replace(tile, labels=(*tile.labels, label(found)), extra=rest)
+    added = [] if found is None else [label(found)]
+    return {"labels": (*labels, *added), "extra": rest}
 
 
 def restored(value: Json) -> Json:

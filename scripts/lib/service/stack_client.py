@@ -324,7 +324,8 @@ class StackClient(Session):
                 log.warning(filter_labels.DROPPED, stack)
         if self._filters_kept:
             return None
-        return TileSet(tuple(filter_labels.hidden(t) for t in part.tiles), part.shared).to_json()
+        sent = (t.changed(**filter_labels.hidden(t.labels, t.extra)) for t in part.tiles)
+        return TileSet(tuple(sent), part.shared).to_json()
 
     def _put(self, stack: str, collection: Json) -> None:
         path = self._stack(stack, "resolvedTiles")
