@@ -331,8 +331,6 @@ class StackClient(Session):
         path = self._stack(stack, "resolvedTiles")
         self._request("PUT", path, body=collection, missing=StackNotFound)
 
-    # -- whole stacks --------------------------------------------------------------------------
-
     def publish_stack(
         self,
         stack: str,
