@@ -25,6 +25,7 @@ workdir: dry_run.place(workflow, WORK_DIR)
 
 
 include: "rules/transfer.smk"
+include: "rules/takeover.smk"
 include: "rules/doctor.smk"
 include: "rules/estimate.smk"
 include: "rules/ingest.smk"

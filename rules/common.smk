@@ -25,12 +25,13 @@ try:
     yaml_files.check(workflow.configfiles)
     SCHEMA = yaml_files.read(ROOT / "config" / "schema.yaml")
     validate(config, SCHEMA)
+    TAKEOVER = config["takeover"] = flow.takeover(ROOT, config)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 # relative paths in a config start at the folder of the Snakefile, wherever Snakemake was started
 WORK_DIR = flow.resolved(ROOT, config["work_dir"])
-DAT_ROOT = flow.resolved(ROOT, config["transfer"]["dat_root"])
+DAT_ROOT = flow.resolved(ROOT, config["transfer"]["dat_root"]) or TAKEOVER["align_h5"]
 # deployment is environment, never a param: moving the service must not re-run anything
 os.environ.setdefault("RENDER_WS_URL", config["render"]["url"])
 os.environ.setdefault("RENDER_WS_TOKEN_FILE", config["render"]["token_file"])

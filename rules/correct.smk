@@ -11,6 +11,7 @@ VOXEL_NM = {key: config["acquisition"][key] for key in ("pixel_nm", "z_nm")}
 rule plan_sixteen_bit:
     input:
         source=f"stacks/{BEFORE.get('16bit')}.json",
+        taken=TAKEN,
     output:
         "correct/16bit_plan.tsv",
     log:

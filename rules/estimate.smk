@@ -1,7 +1,7 @@
 # What the volume will cost, before it is spent: target `estimate`, as of now each time it is asked for.
 import time
 
-ESTIMATED = "acquisition transfer ingest chunks match review solve correct export render".split()
+ESTIMATED = "acquisition transfer takeover ingest chunks match review solve correct export render".split()
 
 
 localrules:

@@ -10,7 +10,7 @@ from scripts.lib.service import session
 from scripts.match import stage_files
 from scripts.terminal import claims, earlier_jobs, patience
 from scripts.transfer import doctor as examination
-from scripts.transfer import extent, fan_out, rates, state
+from scripts.transfer import extent, fan_out, rates, state, taken
 
 CATEGORIES = {
     "The volume": ["volume", "section"],
@@ -153,7 +153,17 @@ def waiting_on_scope(wildcards):
 
 def layers_to_do(wildcards):
     """Fingerprint for plan_transfer: which layers are new, changed or failed, or the last one."""
-    return state.plan_fingerprint(Path(DAT_ROOT), config["acquisition"], QUIET_TIME_S)
+    acquisition, root = config["acquisition"], TAKEOVER["align_h5"]
+    known = taken.names(Path(root) if root else None)
+    return state.plan_fingerprint(
+        Path(DAT_ROOT), acquisition, QUIET_TIME_S, taken=known
+    )
+
+
+def layers_to_take(wildcards):
+    """Fingerprint for take_layers: which align HDF5 lie in the folder that is taken over."""
+    root = TAKEOVER["align_h5"]
+    return taken.fingerprint(Path(root), config["acquisition"]) if root else ""
 
 
 def chunk_work(wildcards):

@@ -7,6 +7,9 @@ TRANSFER = config["transfer"]
 ARCHIVE_ROOT = flow.resolved(ROOT, TRANSFER["archive_root"])
 SCOPE = flow.resolved_scope(ROOT, TRANSFER["scope"])
 QUIET_TIME_S = flow.quiet_time_s(TRANSFER)
+ENDS = {key: config["acquisition"][key] for key in ("first_dat", "last_dat", "scope")}
+# layers that lie there already are looked at in takeover.smk and not planned
+TAKEN = "takeover/layers.tsv" if TAKEOVER["align_h5"] else []
 SETTLES = ARCHIVE_ROOT is not None or TRANSFER["remove_dats"]
 
 
@@ -47,6 +50,7 @@ rule copy_dats:
 checkpoint plan_transfer:
     input:
         copied="transfer/copied.tsv" if SCOPE else [],
+        taken=TAKEN,
     output:
         plan=update("transfer/plan.tsv"),  # read first: layers stay in their chunks
         misfits="transfer/misfits.tsv",
@@ -139,6 +143,7 @@ rule close_transfer:
         converted=planned("transfer/converted/{chunk}.tsv"),
         archived=planned("transfer/archived/{chunk}.tsv") if SETTLES else [],
         copied="transfer/copied.tsv" if SCOPE else [],
+        taken=TAKEN,
     output:
         layers="transfer/layers.tsv",
         quarantine=in_report("transfer/quarantine.tsv", "quarantine"),

@@ -28,11 +28,18 @@ def main(
     render: Mapping[str, Any],
     restore: bool,
     archive_root: str | None,
+    taken: str | None = None,
 ) -> None:
     """Look for the files, write the list, state the sizes."""
     before, client = StackReceipt.read(source), RenderClient(**render)
     client.require(before)
-    rows = sixteen_bit.plan(client.tiles(before.stack), restore=restore, archive_root=archive_root)
+    listed = files.read_table(taken) if taken else []
+    rows = sixteen_bit.plan(
+        client.tiles(before.stack),
+        restore=restore,
+        archive_root=archive_root,
+        taken={row["align_h5"]: row["raw_h5"] for row in listed},
+    )
     files.write_table(plan, sixteen_bit.PLAN_COLUMNS, (asdict(row) for row in rows))
     total, copied = (
         sum(row.bytes for row in rows if row.restore or not only) / 1e9 for only in (False, True)
@@ -48,4 +55,5 @@ if __name__ == "__main__":
             render=snakemake.params.render,
             restore=snakemake.params.restore,
             archive_root=snakemake.params.archive_root,
+            taken=snakemake.input.get("taken"),
         )

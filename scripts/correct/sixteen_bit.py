@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import h5py
@@ -51,7 +52,13 @@ class Raw:
     restore: bool
 
 
-def plan(tiles: TileSet, *, restore: bool, archive_root: str | None) -> list[Raw]:
+def plan(
+    tiles: TileSet,
+    *,
+    restore: bool,
+    archive_root: str | None,
+    taken: Mapping[str, str] = MappingProxyType({}),
+) -> list[Raw]:
     """Find the raw file of every layer, in the working directory before the archive.
 
     Parameters
@@ -62,6 +69,8 @@ def plan(tiles: TileSet, *, restore: bool, archive_root: str | None) -> list[Raw
         Whether archived files are copied back.
     archive_root
         Folder of the archive, if any.
+    taken
+        Raw file by image file, of layers that are taken over.
 
     Returns
     -------
@@ -76,9 +85,7 @@ def plan(tiles: TileSet, *, restore: bool, archive_root: str | None) -> list[Raw
     out, missing = [], []
     images = {path_of_url(_parts(tile)[0]): round(tile.z) for tile in tiles.tiles}
     for image, z in sorted(images.items(), key=lambda item: (item[1], item[0])):
-        root, layer = _layer(image)
-        here = Path(f"{root}h5/raw/{layer}.raw.h5")
-        away = Path(archive_root) / f"{layer}.raw-archive.h5" if archive_root else None
+        root, layer, here, away = _places(image, archive_root, taken)
         found = next((path for path in (here, away) if path and path.is_file()), None)
         if found is None:
             missing.append(f"z {z}: {here}" + (f" or {away}" if away else ""))
@@ -276,6 +283,20 @@ def _parts(tile: TileSpec) -> tuple[str, str]:
             " of this workflow, file://…/h5/align/….uint8.h5?dataSet=/0-0-0/mipmap.0&z=0"
         )
     return match["path"], match["key"]
+
+
+def _places(
+    image: str, archive_root: str | None, taken: Mapping[str, str]
+) -> tuple[str, str, Path, Path | None]:
+    """Return working directory, layer, and where its raw file may be: there, and in an archive."""
+    if image in taken:  # another pipeline's: read where it is, or copied
+        layer = Path(image).name.removesuffix(".uint8.h5")
+        raw = Path(taken[image]) if taken[image] else Path(f"takeover.raw_h5/{layer}")
+        return f"{Path.cwd()}/", layer, raw, raw
+    root, layer = _layer(image)
+    here = Path(f"{root}h5/raw/{layer}.raw.h5")
+    away = Path(archive_root) / f"{layer}.raw-archive.h5" if archive_root else None
+    return root, layer, here, away
 
 
 def _layer(image: str) -> tuple[str, str]:

@@ -105,6 +105,51 @@ def resolved_scope(root: Path, scope: Config | None) -> Config | None:
     return {**scope, **{name: resolved(root, scope[name]) for name in names}}
 
 
+def takeover(root: Path, config: Config) -> dict[str, Any]:
+    """Return section ``takeover`` with absolute paths, once it is known to make sense.
+
+    Parameters
+    ----------
+    root
+        Folder at which relative paths start.
+    config
+        The config, with defaults.
+
+    Returns
+    -------
+    dict
+        ``align_h5``, ``raw_h5``, ``zcoords``: absolute, or None; ``render``: None, or with an
+        owner.
+
+    Raises
+    ------
+    UserError
+        When there is nothing to make the volume of, or a key needs another.
+    """
+    section, render = config["takeover"], config["render"]
+    paths = {name: resolved(root, section[name]) for name in ("align_h5", "raw_h5", "zcoords")}
+    if paths["align_h5"] is None and config["transfer"]["dat_root"] is None:
+        raise UserError(
+            "transfer.dat_root: missing, expected the folder of the .dat files, or"
+            " takeover.align_h5, that of align HDF5 that are there already"
+        )
+    source = section["render"]
+    if source is None:
+        return {**paths, "render": None}
+    source = {**source, "owner": source["owner"] or render["owner"]}
+    if (source["owner"], source["project"]) == (render["owner"], render["project"]):
+        raise UserError(
+            f"takeover.render.project: found {source['project']}, which is render.project, expected"
+            " another: what is taken over is copied, never written; rename render.project"
+        )
+    if source["stack"] and not source["matches"]:
+        raise UserError(
+            "takeover.render.matches: missing, expected the collection that the stack"
+            f" {source['stack']} was solved with: review and report are made of it"
+        )
+    return {**paths, "render": source}
+
+
 def quiet_time_s(transfer: Config) -> float:
     """Return how long the newest layer must be at rest before it is taken for whole.
 

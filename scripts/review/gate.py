@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from scripts.lib import commands
+from scripts.review import resin
 from scripts.review.evidence import Check, Entries, Evidence, Limits, Row, edge_of
 
 NAMED = 5  # tiles named in a message; the table names all
@@ -385,11 +386,14 @@ def check_auto(tiles: Sequence[Row], limits: Limits) -> list[Check]:
         One of each threshold.
     """
     taken = [row for row in tiles if row["reason"].startswith("auto:")]
+    surround = resin.around(tiles) if taken else set()
     lost = [row["tile_id"] for row in taken if row.get("kind") == "tissue"]
     return [
         _share(
-            "auto_share", [row["tile_id"] for row in taken], len(tiles), limits, "max_auto_share",
-            "tiles would be excluded by review.auto",
+            "auto_share",
+            [row["tile_id"] for row in taken if row["tile_id"] not in surround],
+            len(tiles), limits, "max_auto_share",
+            "tiles would be excluded by review.auto, resin around the specimen not counted",
             "If they are tissue, mend the matching (match.preset) first",
             "are left out",
         ),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.lib import commands
-from scripts.review import order
+from scripts.review import order, resin
 from scripts.review.causes import causes
 from scripts.review.evidence import Check, Entries, Evidence, Limits, Row
 
@@ -43,7 +43,8 @@ def remedy(checks: Sequence[Check], found: Evidence, limits: Limits, given: Give
     found
         What they looked at.
     limits
-        Thresholds; exclusions of more than ``max_auto_share`` of the tiles have a price.
+        Thresholds; exclusions of more than ``max_auto_share`` of the tiles have a price, resin
+        around the specimen aside.
     given
         What section ``review`` of the config says now.
 
@@ -60,7 +61,8 @@ def remedy(checks: Sequence[Check], found: Evidence, limits: Limits, given: Give
         mend |= {key: new} if new else {}
     costly: list[tuple[Mapping[str, Any], str]] = []
     lost = _named(mend.get("exclude", []), found.tiles)
-    if len(lost) > max(limits.max_auto_share * len(found.tiles), limits.few_tiles):
+    surround = resin.around(found.tiles)
+    if len(set(lost) - surround) > max(limits.max_auto_share * len(found.tiles), limits.few_tiles):
         out = mend.pop("exclude")
         if len(lost) < _staying(found.tiles):
             costly.append(({"exclude": out}, f"{len(lost)} of {len(found.tiles)} tiles leave"))

@@ -34,7 +34,7 @@ _RUN = "VOLUME_RUN"  # in the environment of a run and of all its jobs: whose th
 _GRACE_S = 10.0  # for jobs of a dead run to end when asked
 # part -> the targets that are it, and files of rules or single rules that make it
 PARTS: Mapping[str, Sequence[str]] = {
-    "transfer": ("transfer",),
+    "transfer": ("transfer", "take_layers"),
     "headers": ("cache_headers", "read_headers"),
     "preview": ("preview",),
     "doctor": ("doctor",),

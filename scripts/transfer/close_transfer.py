@@ -16,6 +16,7 @@ from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
 from scripts.transfer import quarantine, summary
 from scripts.transfer.layers import Grid
+from scripts.transfer.taken import layer_rows
 
 log = logging.getLogger(__name__)
 
@@ -31,21 +32,24 @@ def main(
     archived: Sequence[str] = (),
     copied: str | None = None,
     archive_root: str | None = None,
+    taken: str | None = None,
 ) -> None:
     """Write the table of layers and the table of bad tiles, and link the latter."""
     tiles = [row for path in converted for row in read_table(path)]
     bad = summary.quarantine_rows(tiles)
     quarantine.link(Path(bad_tiles).with_suffix(""), [Path(dat_root, row["dat"]) for row in bad])
     write_table(bad_tiles, summary.QUARANTINE_COLUMNS, bad)
+    grid = Grid(rows, columns)
     table = summary.layer_rows(
         tiles,
-        Grid(rows, columns),
+        grid,
         archived=[row for path in archived for row in read_table(path)],
         copied=read_table(copied) if copied else None,
         archive_root=Path(archive_root) if archive_root else None,
     )
-    write_table(layers, summary.LAYER_COLUMNS, table)
-    log.info("%d layers, %d tiles, %d of them in quarantine", len(table), len(tiles), len(bad))
+    every = summary.joined(table, layer_rows(read_table(taken), grid) if taken else [])
+    write_table(layers, summary.LAYER_COLUMNS, every)
+    log.info("%d layers, %d tiles, %d of them in quarantine", len(every), len(tiles), len(bad))
 
 
 if __name__ == "__main__":
@@ -60,4 +64,5 @@ if __name__ == "__main__":
             archived=list(snakemake.input.archived),
             copied=snakemake.input.get("copied"),
             archive_root=snakemake.params.archive_root,
+            taken=snakemake.input.get("taken"),
         )

@@ -54,7 +54,12 @@ def examine(
     records = (PLAN, "transfer/layers.tsv")
     converted = any((work_dir / name).exists() for name in records)
     case = Case(config, dat_root, work_dir, converted)
-    findings = [*_work_dir(case), *_decisions(config), *doctor_surroundings.programs(case)]
+    findings = [
+        *_work_dir(case),
+        *_takeover(config),
+        *_decisions(config),
+        *doctor_surroundings.programs(case),
+    ]
     findings += doctor_surroundings.queues(resources)
     if ask:
         findings += [*doctor_surroundings.service(), *doctor_surroundings.scope(case)]
@@ -150,6 +155,16 @@ def _work_dir(case: Case) -> Iterator[Finding]:
     if not os.access(there, os.W_OK | os.X_OK):
         expected = "a folder that can be written"
         yield Finding(ERROR, "work_dir", f"{there}: no permission", expected, "Change work_dir")
+
+
+def _takeover(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Tell what is to be taken over and is not there."""
+    section = config.get("takeover", {})
+    for key, kind in (("align_h5", "folder"), ("raw_h5", "folder"), ("zcoords", "file")):
+        path = Path(section.get(key) or "/")
+        if not (path.is_file() if kind == "file" and section.get(key) else path.is_dir()):
+            name = f"takeover.{key}"
+            yield Finding(ERROR, name, "none", f"the {kind} {path}", f"Mend {name}")
 
 
 def _no_folder(case: Case) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from typing import Any
 from scripts.lib import flow
 from scripts.lib.files import read_json, read_table
 from scripts.lib.job import UserError
-from scripts.transfer import doctor_files, scan
+from scripts.transfer import doctor_files, scan, taken
 from scripts.transfer.dat import HEADER_BYTES, DatError, inspect
 from scripts.transfer.finding import Case, Layers
 from scripts.transfer.layers import Limits, group, name_files
@@ -69,7 +69,7 @@ def measure(config: Mapping[str, Any], dat_root: Path, work_dir: Path) -> Extent
         When nothing is found to count.
     """
     case = Case(config, dat_root, work_dir, (work_dir / PLAN).exists(), _found(config, dat_root))
-    counted = _table(work_dir / LAYERS) or _files(case) or _plan(work_dir / PLAN)
+    counted = _table(work_dir / LAYERS) or _files(case) or _plan(work_dir / PLAN) or _taken(case)
     if not counted:
         raise UserError(
             f"transfer.dat_root: found no .dat file of a layer below {dat_root} and no {PLAN},"
@@ -105,6 +105,14 @@ def _plan(path: Path) -> tuple[int, int, str] | None:
     return (len({row["layer_id"] for row in rows}), len(rows), str(PLAN)) if rows else None
 
 
+def _taken(case: Case) -> tuple[int, int, str] | None:
+    """Count the align HDF5 that are taken over; of tiles those of a whole grid."""
+    root = (case.config.get("takeover") or {}).get("align_h5")
+    layers = len(taken.names(Path(root) if root else None))
+    cells = case.config["acquisition"]["rows"] * case.config["acquisition"]["columns"]
+    return (layers, layers * cells, taken.KEY) if layers else None
+
+
 def _tile_mpx(case: Case) -> float:
     """Return the median of a few headers; without files, of the bytes that the plan knows."""
     files = doctor_files.sample(case.layers)
@@ -120,6 +128,8 @@ def _tile_mpx(case: Case) -> float:
     plan = case.work_dir / PLAN
     known = [int(row["bytes"] or 0) for row in read_table(plan)] if plan.exists() else []
     known = known or [each.found.size for each in files]
+    if not known:  # taken over: the first file says
+        return taken.tile_px(case.config["takeover"]["align_h5"]) / MPX
     return max(0.0, median(known) - HEADER_BYTES) / BYTES_16_BIT / MPX
 
 

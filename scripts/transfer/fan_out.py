@@ -142,7 +142,13 @@ def _chunks(extent: Extent, config: Config) -> Shares:
     return _cut(extent.layers, config["chunks"]["layers"])
 
 
+def _taken(config: Config) -> bool:
+    return bool((config.get("takeover") or {}).get("align_h5"))
+
+
 def _transfer(extent: Extent, config: Config) -> Shares:
+    if _taken(config) and config["transfer"]["dat_root"] is None:
+        return {}  # nothing is converted
     return _cut(extent.layers, config["transfer"]["layers_per_job"])
 
 
@@ -202,6 +208,7 @@ def _each_channel(jobs: Callable[[Extent, Config], Shares]) -> Callable[..., Sha
 
 KINDS: dict[str, Callable[[Extent, Config], Shares]] = {
     "one": _one,
+    "takeover": lambda _, config: {"": 1.0} if _taken(config) else {},
     "scope": lambda _, config: {"": 1.0} if config["transfer"]["scope"] else {},
     "chunk": _chunks,
     "run_chunk": _chunks,

@@ -71,6 +71,7 @@ class Case:
         Returns
         -------
         bool
-            True while a scope fills the folder, and after conversion.
+            True while a scope fills the folder, after conversion, and where layers are taken over.
         """
-        return self.converted or self.config["transfer"]["scope"] is not None
+        taken = self.config.get("takeover", {}).get("align_h5")
+        return self.converted or taken is not None or self.config["transfer"]["scope"] is not None

@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from scripts.lib.files import write_json, write_table
+from scripts.lib.files import read_table, write_json, write_table
 from scripts.lib.job import UserError, job
 from scripts.transfer import archiving, planning, state
 from scripts.transfer.layers import Grid, not_the_corners
@@ -34,6 +34,7 @@ def main(
     quiet_time_s: float = 0,
     archive_root: str | None = None,
     fingerprint: str = "",
+    taken: str | None = None,
 ) -> None:
     """Write the plan of all tiles that belong to the volume."""
     acquisition = dict(zip(_KEYS, (rows, columns, first_dat, last_dat, scope_name), strict=True))
@@ -41,26 +42,28 @@ def main(
     for words in not_the_corners(ends, Grid(rows, columns)):
         log.warning("%s", words)
     archive = Path(archive_root) if archive_root else None
-    view = state.look(Path(dat_root), acquisition, quiet_time_s, archive_root=archive)
+    known = _ids(taken)
+    view = state.look(Path(dat_root), acquisition, quiet_time_s, archive_root=archive, taken=known)
     tiles = planning.plan(
         *(view.previous, view.layers, view.on_disk, view.limits),
         todo=view.todo,
         stored=lambda layer: archiving.stored_anywhere(layer, Path(), archive),
         layers_per_job=layers_per_job,
     )
-    if not tiles:
+    if not tiles and not known:
         raise UserError(state.nothing(dat_root, acquisition, len(view.misfits)))
     folder = Path(plan).parent
     write_table(plan, planning.PLAN_COLUMNS, tiles)
     misfits = planning.misfit_rows(view.misfits)
     write_table(folder / "misfits.tsv", planning.MISFIT_COLUMNS, misfits)
     write_json(folder / "plan.json", {"ticket": fingerprint})
-    log.info(
-        "%d tiles, %d files that do not fit; layers to do: %s",
-        len(tiles),
-        len(misfits),
-        dict(Counter(view.todo.values())),
-    )
+    due = dict(Counter(view.todo.values()))
+    words = "%d tiles, %d files that do not fit; layers to do: %s"
+    log.info(words, len(tiles), len(misfits), due)
+
+
+def _ids(table: str | None) -> set[str]:
+    return {row["layer_id"] for row in read_table(table)} if table else set()
 
 
 if __name__ == "__main__":
@@ -77,4 +80,5 @@ if __name__ == "__main__":
             quiet_time_s=snakemake.params.quiet_time_s,
             archive_root=snakemake.params.archive_root,
             fingerprint=snakemake.params.fingerprint,
+            taken=snakemake.input.get("taken"),
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import filecmp
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +25,7 @@ from scripts.transfer.flags import choose
 from scripts.transfer.layers import DatFile, Grid, Limits, Misfit, fit, group, name_files
 from scripts.transfer.planning import Due, Hdf5Layers, PreviousRun, Quiet
 from scripts.transfer.scope import ScopeError, ScopeSettings, open_scope
+from scripts.transfer.taken import without
 
 FOLDER = Path("transfer")
 PLAN_STATE = FOLDER / "plan.json"
@@ -63,6 +64,7 @@ def look(
     *,
     work_dir: Path = Path(),
     archive_root: Path | None = None,
+    taken: Collection[str] = (),
     clock: Clock = time.time,
 ) -> View:
     """Look at the `.dat` files, the HDF5 files and the tables of earlier runs.
@@ -79,6 +81,8 @@ def look(
         The working directory.
     archive_root
         Walked when it is given; without it the tables tell what is archived.
+    taken
+        Ids of layers that are taken over: their files are left alone.
     clock
         Seconds since 1970, as file times.
 
@@ -96,6 +100,7 @@ def look(
     limits, grid = Limits.of(acquisition), Grid(acquisition["rows"], acquisition["columns"])
     named, misfits = name_files(scan.dat_files(dat_root))
     mine = {layer: files for layer, files in group(named).items() if limits.hold(layer)}
+    mine = without(mine, taken)
     kept, others = fit(mine, grid, lambda a, b: filecmp.cmp(dat_root / a, dat_root / b, False))
     previous = PreviousRun.read(work_dir / FOLDER)
     settled = planning.without_growing(
@@ -122,7 +127,11 @@ def _aligned(work_dir: Path, previous: PreviousRun) -> frozenset[str]:
 
 
 def plan_fingerprint(
-    dat_root: Path, acquisition: Mapping[str, Any], quiet_time_s: float, work_dir: Path = Path()
+    dat_root: Path,
+    acquisition: Mapping[str, Any],
+    quiet_time_s: float,
+    work_dir: Path = Path(),
+    taken: Collection[str] = (),
 ) -> str:
     """Return the param of `plan_transfer`: the last one while every layer is as it was left.
 
@@ -136,6 +145,8 @@ def plan_fingerprint(
         As `look` takes it.
     work_dir
         The working directory.
+    taken
+        Ids of layers that are taken over.
 
     Returns
     -------
@@ -143,7 +154,7 @@ def plan_fingerprint(
         One line.
     """
     try:
-        view = look(dat_root, acquisition, quiet_time_s, work_dir=work_dir)
+        view = look(dat_root, acquisition, quiet_time_s, work_dir=work_dir, taken=taken)
     except UserError as error:
         return str(error)  # the job ends with the same words
     if todo := view.todo:

@@ -60,6 +60,24 @@ def layer_rows(
     return sorted(rows, key=lambda row: (row["stamp"], row["scope"]))
 
 
+def joined(converted: Sequence[Row], taken: Sequence[Row]) -> list[Row]:
+    """Put the layers that are taken over among the others; one that is both is taken over.
+
+    Parameters
+    ----------
+    converted, taken
+        Rows of `LAYER_COLUMNS`.
+
+    Returns
+    -------
+    list
+        In order of time.
+    """
+    known = {row["layer_id"] for row in taken}
+    others = [row for row in converted if row["layer_id"] not in known]
+    return sorted([*others, *taken], key=lambda row: (row["stamp"], row["scope"]))
+
+
 def _files(layer_id: str, archived: Row | None, archive_root: Path | None) -> dict[str, str]:
     """Return where the layer's HDF5 files are, and what archiving said."""
     name, state = parse_layer(layer_id), archived["archived"] if archived else NONE

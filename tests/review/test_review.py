@@ -482,8 +482,9 @@ def test_g7_too_large_shares_fail_and_the_lines_accept_them():
     found = only(checked(tiles, pairs_of(tiles, without=bad)), "auto_share")
     assert "4 of 16 tiles" in found.message
     assert found.accept == {"max_auto_share": 0.26}
-    row = {"tile_id": "t", "reason": "auto: no match", "kind": "tissue"}
-    sound = [{"tile_id": "u", "reason": ""}] * 20
+    place = {"row": "0", "column": "0", "z": "1"}
+    row = {"tile_id": "t", "reason": "auto: no match", "kind": "tissue", **place}
+    sound = [{"tile_id": "u", "reason": "", **place}] * 20
     lost = gate.check_auto([row, *sound], gate.Limits(few_tiles=0))[1]
     assert lost.accept == {"max_lost_tissue_share": 0.05}
     given = evidence(tiles, pairs_of(tiles))
@@ -497,7 +498,8 @@ def test_g7_too_large_shares_fail_and_the_lines_accept_them():
 
 
 def table(count, **columns):
-    return [{"tile_id": f"t{i}", "reason": "", "kind": "resin", "state": "ok", **columns}
+    place = {"row": "0", "column": "0", "z": "1"}
+    return [{"tile_id": f"t{i}", "reason": "", "kind": "damaged", "state": "ok", **place, **columns}
             for i in range(count)]  # fmt: skip
 
 
