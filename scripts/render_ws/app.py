@@ -28,6 +28,7 @@ from scripts.render_ws import (
     parameter_routes,
     stack_routes,
     tile_routes,
+    trial_routes,
     web,
 )
 from scripts.render_ws.access import Access
@@ -46,6 +47,7 @@ _BLUEPRINTS = (
     match_routes.match,
     check_routes.check,
     check_routes.owner_check,
+    trial_routes.trial,
     image_routes.image,
     image_routes.owner_image,
     file_routes.files,

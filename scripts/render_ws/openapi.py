@@ -89,6 +89,7 @@ _BODIES: tuple[tuple[str, Json], ...] = (
     ),
     (r"PUT .*/owner/\{owner\}/\{kind\}", {"$ref": "#/components/schemas/RenderParameters"}),
     (r"PUT .*/validate-json/\{kind\}", {}),
+    (r"POST .*/matchTrial", {"$ref": "#/components/schemas/MatchTrialParameters"}),
 )
 # fields of records whose values are records themselves
 _NESTED: dict[str, Json] = {
@@ -156,6 +157,28 @@ def _schemas() -> Json:
         "TileCoordinates": _record({"tileId": _TEXT, "local": _NUMBERS, "world": _NUMBERS}),
         "CanvasMatches": _record(
             {**pair, "matches": _record(points, "p", "q", "w")}, *pair, "matches"
+        ),
+        "MatchTrialParameters": _record(
+            {
+                **dict.fromkeys(("pRenderParametersUrl", "qRenderParametersUrl"), _TEXT),
+                "geometricDescriptorAndMatchFilterParameters": {"type": "object"},
+                "featureAndMatchParameters": _record(
+                    {
+                        "siftFeatureParameters": {"type": "object"},
+                        "matchDerivationParameters": {"type": "object"},
+                        "pClipPosition": {
+                            "type": "string",
+                            "enum": ["LEFT", "RIGHT", "TOP", "BOTTOM"],
+                        },
+                        "clipPixels": _INTEGER,
+                    },
+                    "siftFeatureParameters",
+                    "matchDerivationParameters",
+                ),
+            },
+            "featureAndMatchParameters",
+            "pRenderParametersUrl",
+            "qRenderParametersUrl",
         ),
         "CanvasMatchesList": {
             "type": "array",

@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_TRIAL = "SIFT is not run by the service: the target `match_trial` tries settings on planned pairs"
+_TRIAL = "pairs of a volume are matched by the workflow; one pair is tried by `matchTrial`"
 _TIERS = "a stack split in tiers for hierarchical alignment; the workflow has no such stacks"
 _FIELDS = "a warp field is part of the tile's own transforms here"
 _S = "owner/{owner}/project/{project}/stack/{stack}"
 ABSENT = {
-    "owner/{owner}/matchTrial": _TRIAL,
-    "owner/{owner}/matchTrial/{trialId}": _TRIAL,
     f"{_S}/hierarchicalData": _TIERS,
     f"{_S}/tierData": _TIERS,
     f"{_S}/tile/{{tileId}}/tierData": _TIERS,
@@ -30,6 +28,11 @@ _EXACT = "exact inverse, not a mesh of triangles (some hundredths of a pixel)"
 _DRAWN = "exact inverse, not a mesh; masks without shades; no debug overlay"
 # what is other than in the reference, by a pattern of the whole path
 DIFFERS = (
+    (
+        r"POST .*/matchTrial",
+        "of tiles alone, in the frame of matching; figures have `reason`, too",
+    ),
+    (r"(GET|DELETE) .*/matchTrial/.*", "the last 100 are kept, until the service stops"),
     (r"GET /versionInfo", "204: there is no build information"),
     (r"GET /serverProperties", "says what this service keeps, not the reference's settings"),
     (r"GET /namedFilterSpecLists", "one list, `default`"),

@@ -25,7 +25,7 @@ import orjson
 from werkzeug.routing import Rule
 from werkzeug.test import Client
 
-from scripts.render_ws import app, images, openapi, patterns, store
+from scripts.render_ws import app, images, openapi, patterns, store, trials
 from tests.render_ws.service import BUILDER, leaf, pair, resolved, tile
 
 # what the reference answers with 500, too: states, and references that lead nowhere
@@ -83,7 +83,21 @@ def records(image: str) -> dict[str, Any]:
         "tile-array": plain,
         "transform": both,
         "transform-array": [both, moved],
+        "matchTrial": {
+            "featureAndMatchParameters": {
+                "siftFeatureParameters": {"steps": 5, "maxScale": 1.0},
+                "matchDerivationParameters": {"matchModelType": "RIGID", "matchRod": 0.92},
+                "pClipPosition": "LEFT",
+                "clipPixels": 50,
+            },
+            "pRenderParametersUrl": _drawn("a"),
+            "qRenderParametersUrl": _drawn("c"),
+        },
     }
+
+
+def _drawn(name: str) -> str:
+    return f"/owner/o/project/p/stack/s/tile/{name}/render-parameters?scale=0.5"
 
 
 DEEP = "[" * 300 + "]" * 300
@@ -321,3 +335,4 @@ def limited(monkeypatch: Any) -> None:
     monkeypatch.setattr(store, "_transaction", _nested)
     monkeypatch.setattr(images, "MAX_PIXELS", 1 << 16)
     monkeypatch.setattr(patterns, "TIME_LIMIT_S", 0.2)
+    monkeypatch.setattr(trials, "TIME_LIMIT_S", 0.1)

@@ -95,13 +95,13 @@ def test_the_service_says_what_it_is(service):
     assert first["className"].endswith("ValueToNoise")
 
 
-@pytest.mark.parametrize("path", ["owner/o/matchTrial/5", "owner/o/nothing", "x"])
+@pytest.mark.parametrize("path", ["owner/o/renderAndMatch", "owner/o/nothing", "x"])
 def test_what_is_not_there_is_told(service, path):
     assert "is not part of this service" in fault(service.call("GET", path), 404)
 
 
-def test_match_trial_names_our_own(service):
-    assert "match_trial" in fault(service.call("POST", "owner/o/matchTrial", {}), 404)
+def test_what_is_absent_names_what_is_there(service):
+    assert "matchTrial" in fault(service.call("POST", "owner/o/renderAndMatch", {}), 404)
 
 
 def test_saved_affines_are_those_of_the_class(stack):
