@@ -158,34 +158,30 @@ def _schemas() -> Json:
         "CanvasMatches": _record(
             {**pair, "matches": _record(points, "p", "q", "w")}, *pair, "matches"
         ),
-        "MatchTrialParameters": _record(
-            {
-                **dict.fromkeys(("pRenderParametersUrl", "qRenderParametersUrl"), _TEXT),
-                "geometricDescriptorAndMatchFilterParameters": {"type": "object"},
-                "featureAndMatchParameters": _record(
-                    {
-                        "siftFeatureParameters": {"type": "object"},
-                        "matchDerivationParameters": {"type": "object"},
-                        "pClipPosition": {
-                            "type": "string",
-                            "enum": ["LEFT", "RIGHT", "TOP", "BOTTOM"],
-                        },
-                        "clipPixels": _INTEGER,
-                    },
-                    "siftFeatureParameters",
-                    "matchDerivationParameters",
-                ),
-            },
-            "featureAndMatchParameters",
-            "pRenderParametersUrl",
-            "qRenderParametersUrl",
-        ),
+        "MatchTrialParameters": _trial(),
         "CanvasMatchesList": {
             "type": "array",
             "items": {"$ref": "#/components/schemas/CanvasMatches"},
         },
     }
     return out
+
+
+def _trial() -> Json:
+    """Return what a match trial is asked for with."""
+    settings = {
+        **dict.fromkeys(("siftFeatureParameters", "matchDerivationParameters"), {"type": "object"}),
+        "pClipPosition": {"type": "string", "enum": ["LEFT", "RIGHT", "TOP", "BOTTOM"]},
+        "clipPixels": _INTEGER,
+    }
+    parts = {
+        **dict.fromkeys(("pRenderParametersUrl", "qRenderParametersUrl"), _TEXT),
+        "featureAndMatchParameters": _record(
+            settings, "siftFeatureParameters", "matchDerivationParameters"
+        ),
+    }
+    points = {"geometricDescriptorAndMatchFilterParameters": {"type": "object"}}
+    return _record(parts | points, *parts)
 
 
 def _rows() -> Json:
