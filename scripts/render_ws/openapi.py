@@ -20,6 +20,7 @@ from scripts.render_ws.web import ROOT
 _SEGMENT = re.compile(r"<(?:(\w+)(?:\(([^)]*)\))?:)?(\w+)>")
 _NUMBER: Json = {"type": "number"}
 _INTEGER: Json = {"type": "integer", "format": "int32"}
+_RECORD: Json = {"type": "object"}
 _FLAG: Json = {"type": "boolean"}
 _TEXT: Json = {"type": "string"}
 _TEXTS: Json = {"type": "array", "items": _TEXT}
@@ -169,18 +170,18 @@ def _schemas() -> Json:
 
 def _trial() -> Json:
     """Return what a match trial is asked for with."""
-    settings = {
-        **dict.fromkeys(("siftFeatureParameters", "matchDerivationParameters"), {"type": "object"}),
+    settings: dict[str, Json] = {
+        **dict.fromkeys(("siftFeatureParameters", "matchDerivationParameters"), _RECORD),
         "pClipPosition": {"type": "string", "enum": ["LEFT", "RIGHT", "TOP", "BOTTOM"]},
         "clipPixels": _INTEGER,
     }
-    parts = {
+    parts: dict[str, Json] = {
         **dict.fromkeys(("pRenderParametersUrl", "qRenderParametersUrl"), _TEXT),
         "featureAndMatchParameters": _record(
             settings, "siftFeatureParameters", "matchDerivationParameters"
         ),
     }
-    points = {"geometricDescriptorAndMatchFilterParameters": {"type": "object"}}
+    points: dict[str, Json] = {"geometricDescriptorAndMatchFilterParameters": _RECORD}
     return _record(parts | points, *parts)
 
 
