@@ -462,7 +462,7 @@ def figures(
     tiles = solved_tiles(transforms)
     known = list(layers)
     z = solved_z(truth, known, corrected or {})
-    equal = {layer: float(i) for i, layer in enumerate(sorted(z, key=int))}
+    equal = {layer: float(layer) for layer in z}  # a layer that is not there keeps its slot
     found = score(truth, {"tiles": tiles, "z": z})
     nominal = score(truth, {"tiles": _nominal_tiles(truth, tiles), "z": equal})
     return {**_with_units(found), "nominal": _with_units(nominal)}

@@ -75,8 +75,8 @@ def judged(evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Findi
         Its state is that of the figure.
     """
     parts: tuple[Callable[[Evidence, Figures, Rules], Iterator[Finding]], ...] = (
-        _grid, _holes, _unmatched, _runs, _left_out, _clusters, _residuals, _worst_tile, _shapes,
-        _correlation, _thickness,
+        _grid, _holes, _unmatched, _runs, _left_out, _strained, _clusters, _residuals, _worst_tile,
+        _shapes, _correlation, _thickness,
     )  # fmt: skip
     for part in parts:
         yield from part(evidence, figures, rules)
@@ -195,6 +195,22 @@ def _left_out(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[F
             f"z {spans(one.z)}",
             "look at the seam: where it is off, these matches were right and others wrong",
             state if many else GOOD if right else LOOK,
+        )
+
+
+def _strained(evidence: Evidence, _figures: Figures, _rules: Rules) -> Iterator[Finding]:
+    """Pairs that are wrong by their residual and stay, for nothing else joins what they join."""
+    for row in (evidence.documents["solve"] or {}).get("strained_pairs", []):
+        z = sorted((row["p_z"], row["q_z"]))
+        yield Finding(
+            "solve",
+            f"what lies here is joined by one pair alone, and its {row['count']} matches miss by"
+            f" {row['rms_px']:.1f} px, those of others by {row['typical_px']:.1f} px: it is not"
+            " known where the tiles lie to each other",
+            f"z {spans(z)}",
+            f"look at {row['p_id']} over {row['q_id']}: where they do not meet, leave out the"
+            " layers of little tissue (review.exclude), or mend their matches",
+            LOOK,
         )
 
 

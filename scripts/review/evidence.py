@@ -21,6 +21,7 @@ Edge = tuple[str, str, str, str]  # row, column of one cell and of the other
 class Limits:
     """Thresholds of the gate (config section ``review``)."""
 
+    max_misplaced_layers: int = 0
     max_invalid_tiles: int = 0
     max_spoilt_tiles: int = 0
     max_unattempted_pairs: int = 0

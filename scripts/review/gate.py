@@ -1,7 +1,7 @@
 """Gate: is the match graph fit to be solved? Checks with thresholds, and what to do about each.
 
-G1 no invalid tile, no damaged one undecided; G2 attempted pairs = planned pairs; G3 share of saved
-pairs; G4 one cluster; G5 no unconnected tile; G6 longest edge gap; G7 shares of patched, derived
+G0 layers in the order of the specimen; G1 no invalid tile, no damaged one undecided; G2 attempted
+pairs = planned pairs; G3 share of saved pairs; G4 one cluster; G5 no unconnected tile; G6 longest edge gap; G7 shares of patched, derived
 and automatically excluded. A failing check says what is wrong and where, which decisions mend it,
 and which setting accepts it; `remedies` puts those of all checks together.
 """
@@ -20,7 +20,7 @@ HALF = 0.5  # of all tiles: even a few are not few then
 
 
 def checks(found: Evidence, limits: Limits) -> list[Check]:
-    """Return all checks, G1 to G7.
+    """Return all checks, G0 to G7.
 
     Parameters
     ----------
@@ -35,6 +35,7 @@ def checks(found: Evidence, limits: Limits) -> list[Check]:
         In the order of the config's keys; those that do not apply are left out.
     """
     return [
+        check_order(found.figures.get("order") or {}, limits),
         check_invalid(found.figures.get("invalid_tiles", []), limits),
         check_damaged(found.figures.get("spoilt_tiles", []), found, limits),
         check_attempted(found.figures["pairs_attempted"], found.planned, limits),
@@ -46,6 +47,34 @@ def checks(found: Evidence, limits: Limits) -> list[Check]:
         check_derived(found.figures, limits, found.edges),
         *check_auto(found.tiles, limits),
     ]
+
+
+def check_order(disorder: Mapping[str, Any], limits: Limits) -> Check:
+    """Check that layers follow one another as the specimen does (G0).
+
+    Layers of another place may match well enough to hang together: no other check fails then.
+
+    Parameters
+    ----------
+    disorder
+        Of `order.find`.
+    limits
+        Thresholds.
+
+    Returns
+    -------
+    Check
+        Which accepts as many layers out of place as there are.
+    """
+    count = len(disorder.get("moves", ()))
+    return _count(
+        "misplaced_layers",
+        count,
+        limits.max_misplaced_layers,
+        f"{count} layers have to move for the layers to follow one another as the specimen does",
+        accept={"max_misplaced_layers": count},
+        loss=f"{count} layers stay where they lie, in the wrong order",
+    )
 
 
 def check_invalid(ids: Sequence[str], limits: Limits) -> Check:

@@ -12,6 +12,7 @@ unless chains interleave.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,8 @@ from scripts.review.statistics import Pairs
 LEAST_CHAIN = 3  # layers; fewer have no order
 MOST_CHAINS = 12  # whose ends are compared: their images are read again
 ALIKE = 0.5  # of how alike neighbours in a chain are: enough to follow one another
+MOST_LOOKED_AT = 24  # pairs of layers within runs, and side by side: their images are read again
+SURE = 3.0  # standard errors by which layers within runs are more alike than side by side
 BY_FAR = 2.0  # times as alike as the layers that follow one another now
 
 Like = Callable[[float, float], float]  # how alike the layers at two z are, NaN = not known
@@ -66,6 +69,8 @@ def find(pairs: Pairs, like: Like) -> Order:
     if not 2 <= len(runs) <= MOST_CHAINS:
         return {}
     joints, mixed = _joints(runs, like), _interleaved(runs)
+    if mixed is not None and not _likelier(z, runs, mixed, like):
+        mixed = None
     if mixed is None and all(joint.natural for joint in joints):
         return {}
     rank = np.full(len(z), np.nan)
@@ -109,6 +114,28 @@ def _interleaved(runs: Sequence[Array]) -> tuple[float, float] | None:
             if min(inside) >= LEAST_CHAIN:
                 return float(low), float(high)
     return None
+
+
+def _likelier(
+    z: Array, runs: Sequence[Array], mixed: tuple[float, float], like: Like
+) -> bool:
+    """Tell whether layers that interleave are more alike within their runs than side by side.
+
+    Matches alone may lead over every other layer where noise decides which pair is the best.
+    """
+    of = {float(at): k for k, run in enumerate(runs) for at in run}
+    near = [float(at) for at in z if mixed[0] <= at <= mixed[1] and float(at) in of]
+    parted = [(a, b) for a, b in itertools.pairwise(near) if of[a] != of[b]][:MOST_LOOKED_AT]
+    joined = [
+        pair
+        for k in {of[a] for a in near}
+        for pair in itertools.pairwise([a for a in near if of[a] == k])
+    ][:MOST_LOOKED_AT]
+    one, other = (np.array([like(*pair) for pair in pairs]) for pairs in (joined, parted))
+    if min(len(one), len(other)) < 2:
+        return False
+    error = np.sqrt(one.var(ddof=1) / len(one) + other.var(ddof=1) / len(other))
+    return bool(one.mean() - other.mean() > SURE * error)
 
 
 def _joints(runs: Sequence[Array], like: Like) -> list[_Joint]:

@@ -202,11 +202,13 @@ def failure(
         f"{why}The gate before the solve does not open ({len(failed)} of {len(checks)} checks):"
         f" {names}; pictures are in review/index.html\n{told}"
     )
-    disorder = found.figures.get("order") or {}
-    if disorder:
+    misplaced = next((check for check in failed if check.name == "misplaced_layers"), None)
+    if misplaced:
+        moves = order.lines(found.figures["order"]["moves"], found.layer_ids)
         return message, (
             "Put the layers in order (z and everything after ingest is made anew); these lines go"
-            f" before others of ingest.layers:\n\n{order.lines(disorder['moves'], found.layer_ids)}"
+            f" before others of ingest.layers:\n\n{moves}\nOnly at a price, as a last resort, a"
+            f" line of section review:\n\n  # {misplaced.loss}:\n{as_lines(misplaced.accept)}"
         )
     return message, lines(remedy(checks, found, limits, given), given)
 

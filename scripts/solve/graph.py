@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from scripts.lib.arrays import Array, Int64
+from scripts.lib.arrays import Array, Bool, Int64
 from scripts.lib.geometry import to_wire
 from scripts.lib.job import UserError
 from scripts.lib.service.records import TileSet, TileSpec
@@ -247,7 +247,8 @@ def graph_of(tiles: Tiles, moments: Moments, weighting: Weighting) -> Graph:
     tiles
         The n tiles.
     moments
-        Of pairs; those with another tile, of weight zero, or given before are left out.
+        Of pairs; those with another tile, of weight zero, or given before are left out, and those
+        of a patch that its source has as well: the same points would count twice.
     weighting
         Base weights.
 
@@ -273,6 +274,7 @@ def graph_of(tiles: Tiles, moments: Moments, weighting: Weighting) -> Graph:
     weight = weighting.of(moments, apart)
     use = np.flatnonzero(known & (weight != 0))  # NaN stays, to be named
     use = use[_first_of_each(np.minimum(p, q)[use], np.maximum(p, q)[use])]
+    use = use[~_repeated(tiles, p[use], q[use])]
     kept, p, q = moments.take(use), p[use], q[use]
     _check_finite(kept, weight[use])
     square = tiles.scale**2
@@ -307,6 +309,36 @@ def _first_of_each(low: Int64, high: Int64) -> Int64:
     low, high = low[order], high[order]
     again = (np.diff(low) == 0) & (np.diff(high) == 0)
     return np.asarray(order[np.concatenate([np.ones(min(1, len(low)), bool), ~again])])
+
+
+def _repeated(tiles: Tiles, p: Int64, q: Int64) -> Bool:
+    """(m,) whether a pair of a patch says once more what a pair of its source says.
+
+    A patch hangs on its source by a pair of their own; the others are matches of one image.
+    """
+    source, n = _sources(tiles), len(tiles)
+    a, b = source[p], source[q]
+    copied = (a != p) | (b != q)
+    if not copied.any():
+        return copied
+    held = source == np.arange(n)
+    for side, other in ((p, q), (q, p)):
+        held[side[source[side] == other]] = True
+    key = np.minimum(a, b) * n + np.maximum(a, b)
+    return np.asarray(copied & held[p] & held[q] & (a != b) & np.isin(key, key[~copied]))
+
+
+def _sources(tiles: Tiles) -> Int64:
+    """(n,) position of the tile whose image each one shows: of a patch the source, else itself."""
+    out = np.arange(len(tiles))
+    copies = np.flatnonzero(tiles.image_z != tiles.z)
+    if len(copies):
+        places = zip(tiles.z.tolist(), tiles.row.tolist(), tiles.column.tolist(), strict=True)
+        at = {place: i for i, place in enumerate(places)}
+        for i in copies.tolist():
+            place = float(tiles.image_z[i]), int(tiles.row[i]), int(tiles.column[i])
+            out[i] = at.get(place, i)
+    return out
 
 
 def _long(matrices: Array) -> Array:

@@ -25,6 +25,7 @@ WORST_COLUMNS = (
     "p_id", "q_id", "p_z", "q_z", "dz", "count", "rms_px", "typical_px", "weight",
     "share_of_error", "wrong",
 )  # fmt: skip
+STRAINED_COLUMNS = ("p_id", "q_id", "p_z", "q_z", "count", "rms_px", "typical_px")
 MOST = 20  # tiles and layers named as worst; pairs that are not wrong
 Row = dict[str, Any]
 
@@ -169,6 +170,43 @@ def worst_pairs(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
     ]
 
 
+def strained(tiles: Tiles, graph: Graph, solved: Solved, cutoff: float) -> list[Row]:
+    """List the pairs that are wrong by their residual and stay, for they alone join two parts.
+
+    Nothing contradicts such a pair, and nothing confirms it: where its tiles lie to each other is
+    not known.
+
+    Parameters
+    ----------
+    tiles, graph, solved
+        The solve and what it was made of.
+    cutoff
+        As of `robust.wrong`.
+
+    Returns
+    -------
+    list
+        Rows of `STRAINED_COLUMNS`, in order of z.
+    """
+    stays = solved.factor > 0
+    wrong = robust.wrong(solved.residual, graph.apart, cutoff=cutoff)
+    alone = robust.bridges(stays & ~wrong, len(tiles), graph.p, graph.q)
+    typical = robust.scales(solved.residual, graph.apart)
+    rows = [
+        {
+            "p_id": str(tiles.ids[graph.p[k]]),
+            "q_id": str(tiles.ids[graph.q[k]]),
+            "p_z": _number(tiles.z[graph.p[k]]),
+            "q_z": _number(tiles.z[graph.q[k]]),
+            "count": int(graph.count[k]),
+            "rms_px": round(float(solved.residual[k]), 3),
+            "typical_px": round(float(typical[k]), 3),
+        }
+        for k in np.flatnonzero(stays & wrong & alone)
+    ]
+    return sorted(rows, key=lambda row: (min(row["p_z"], row["q_z"]), row["p_id"]))
+
+
 def _per_pair(tiles: Tiles, graph: Graph, solved: Solved) -> Iterator[Row]:
     """Return one row per pair (`PAIR_COLUMNS`); ``weight`` is the robust factor, 0 when wrong."""
     for k in range(len(graph)):
@@ -251,6 +289,7 @@ def figures(tiles: Tiles, graph: Graph, solved: Solved, options: Options, ignore
         "restart_steps": _steps(tiles, solved),
         "precision": float(f"{solved.precision:.3g}"),
         "iterations": solved.iterations,
+        "strained_pairs": strained(tiles, graph, solved, options.robust_cutoff),
         "worst_tiles": _worst(tiles, graph, solved),
         "worst_layers": _worst_layers(tiles, graph, solved),
         "worst_pairs": [

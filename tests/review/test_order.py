@@ -88,10 +88,32 @@ def test_tissue_that_is_alike_everywhere_is_in_no_other_order():
     assert order.find(pairs(true), lambda _a, _b: 0.8) == {}
 
 
-def closed(true):
+def test_matches_that_lead_over_every_other_layer_do_not_interleave_what_is_in_order():
+    """Where noise decides which pair misses least, chains may leave every other layer out."""
+    true = list(range(24))
+    table = pairs(true)
+    table["rms_px"][table["dz"] == 2] = 0.01
+    table["saved"][(table["dz"] == 1) & np.isin(table["z"], (1, 23))] = 0  # what joins their ends
+    runs = [np.arange(1.0, 25, 2), np.arange(2.0, 25, 2)]
+    assert order._interleaved(runs) == (2, 23)
+    assert order.find(table, likes(true)) == {}
+
+
+def test_layers_in_a_wrong_order_close_the_gate_though_all_hang_together():
+    (message, lines), evidence = closed(LATER_FIRST, saved=9)
+    assert "(1 of " in message
+    assert "misplaced_layers: 20 layers have to move" in message
+    assert message.startswith("Layers are in the wrong order")
+    assert lines.count("move:") == 20
+    assert "\n  max_misplaced_layers: 20\n" in lines
+    accepted = Limits(max_misplaced_layers=20)
+    assert failure(gate.checks(evidence, accepted), evidence, accepted, {}) is None
+
+
+def closed(true, saved=1):
     disorder = found(true)
-    figures = {"order": disorder, "pairs_attempted": 1, "after": {"clusters": []}}
-    figures |= {"saved": {"dz1": {"planned": 9, "saved": 1}}}
+    figures = {"order": disorder, "pairs_attempted": 0, "after": {"clusters": [{"tiles": 9}]}}
+    figures |= {"saved": {"dz1": {"planned": 9, "saved": saved}}}
     names = {float(z): f"scope_21-07-31_{z:06d}" for z in range(1, len(true) + 1)}
     evidence = Evidence(figures, [], [], [], "exclude: []\n", 0, layer_ids=names)
     return failure(gate.checks(evidence, Limits()), evidence, Limits(), {}), evidence
