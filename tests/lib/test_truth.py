@@ -132,6 +132,15 @@ def test_figures_take_the_pipelines_tile_ids_and_add_the_stage_positions():
     assert found["nominal"]["z"]["thickness_correlation"] == 0.0
 
 
+def test_layers_of_equal_thickness_keep_the_slot_of_one_that_is_not_there():
+    truth = small_truth()
+    layers = [(k + 1, f"M_{layer['stamp']}") for k, layer in enumerate(truth["layers"]) if k != 2]
+    even = {z: float(z) for z, _ in layers}
+    transforms = {f"{name}.1.0": wire for name, wire in solution(truth)["tiles"].items()}
+    found = truths.figures(truth, transforms=transforms, layers=layers, corrected=even)
+    assert found["nominal"]["z"] == pytest.approx(found["z"])
+
+
 def test_truth_is_found_in_the_folder_or_beside_it(tmp_path):
     folder = tmp_path / "acquisition" / "dat"
     folder.mkdir(parents=True)

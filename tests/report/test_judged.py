@@ -230,6 +230,15 @@ def test_many_single_pairs_of_an_edge_are_told_too(good):
     assert "report.limits.left_out_pct" in one.what
 
 
+def test_parts_that_one_bad_pair_alone_joins_are_named_with_their_place(good):
+    row = {"p_id": "a.7.0", "q_id": "b.8.0", "p_z": 7, "q_z": 8, "count": 15, "rms_px": 2.6}
+    solved = good.documents["solve"] | {"strained_pairs": [row | {"typical_px": 0.4}]}
+    made = dataclasses.replace(good, documents=good.documents | {"solve": solved})
+    state, (one,) = told(made, "solve", "joined by one pair alone")
+    assert (state, one.where) == (LOOK, "z 7-8")
+    assert "its 15 matches miss by 2.6 px, those of others by 0.4 px" in one.what
+
+
 @pytest.mark.parametrize(("loose", "state"), [(0, GOOD), (1, LOOK), (8, NOT_GOOD)])
 def test_tiles_outside_of_the_largest_cluster_are_told(good, loose, state):
     def change(cluster):

@@ -1,10 +1,16 @@
 """Residuals with known medians: which pairs are noisy, which are wrong, and what joins parts."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from scripts.lib.numerics.robust import MAD_TO_SD, cauchy, geman_mcclure, huber
-from scripts.solve import robust
+from scripts.solve import residuals, robust
+from scripts.solve.graph import Weighting, graph_of, tiles_of
+from scripts.solve.moments import of_matches
+from scripts.solve.solver import Options, solve
+from tests.solve import synthetic
 
 N = 41  # pairs of a class, enough for a median of their own
 SPREAD = np.linspace(0.8, 1.2, N)  # median 1, median absolute deviation 0.1
@@ -90,3 +96,27 @@ def test_bridges_join_what_good_pairs_do_not_whatever_way_the_pairs_point():
     good = np.array([True, True, True, False, False])
     # tiles 0, 1, 2 and 3, 4 are two parts; pair 0-2 lies within one, 2-3 between both
     np.testing.assert_array_equal(robust.bridges(good, 5, p, q), [False] * 4 + [True])
+
+
+def test_a_pair_that_alone_joins_two_parts_and_misses_by_far_is_named():
+    rng = np.random.default_rng(3)
+    tiles = synthetic.grid(range(1, 13), 1, 1)
+    pairs = synthetic.matches(tiles, synthetic.stage_of(tiles), rng, reach=3, noise=0.3)
+    layers = {id(one): sorted(float(name[8:]) for name in (one.p_id, one.q_id)) for one in pairs}
+    across = [one for one in pairs if layers[id(one)][0] < 7 <= layers[id(one)][1]]
+    (bridge,) = [one for one in across if layers[id(one)] == [6, 7]]
+    loud = dataclasses.replace(bridge, q=bridge.q + rng.normal(0, 6, bridge.q.shape))
+
+    def named(alone):
+        graph_pairs = [one for one in pairs if one not in across] + [alone]
+        arrays = tiles_of(tiles)
+        graph = graph_of(arrays, of_matches(graph_pairs), Weighting())
+        options = Options()
+        return residuals.strained(
+            arrays, graph, solve(arrays, graph, options), options.robust_cutoff
+        )
+
+    assert named(bridge) == []
+    (row,) = named(loud)
+    assert (row["p_z"], row["q_z"]) == (6, 7)
+    assert row["rms_px"] > 5 > 1 > row["typical_px"]

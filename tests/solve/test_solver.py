@@ -199,24 +199,50 @@ def test_closer_layers_weigh_more():
     assert good < 0.9 * bad
 
 
-def test_a_patch_matches_as_its_source_would():
+def patched():
+    """Eight layers of one tile, of which the fifth shows the fourth; with all their pairs."""
     tiles = synthetic.grid(range(1, 9), 1, 1)
     seen = {one.z: one.changed(image_url=f"file:///{one.z}") for one in tiles.tiles}
     copy = {"z": 5.0, "tile_id": "t_0-0-0.patch.5.0", "labels": ("patch",)}
     seen[5.0] = seen[4.0].changed(**copy)
     tiles = TileSet(tuple(seen.values()))
-    pairs = synthetic.matches(tiles, synthetic.stage_of(tiles), np.random.default_rng(0), reach=3)
+    return tiles, synthetic.matches(
+        tiles, synthetic.stage_of(tiles), np.random.default_rng(0), reach=3
+    )
+
+
+def graph_and_ends(tiles, pairs):
+    """The graph, and where the pairs of two layers are in it."""
     graph = graph_of(tiles_of(tiles), of_matches(pairs), Weighting(dz_exponent=2))
     ends = zip((graph.p + 1).tolist(), (graph.q + 1).tolist(), strict=True)  # one tile a layer
-    at = {frozenset(pair): k for k, pair in enumerate(ends)}
+    return graph, {frozenset(pair): k for k, pair in enumerate(ends)}
+
+
+def without(pairs, *layers):
+    """The pairs but for those of these layers."""
+    gone = {frozenset(f"t_0-0-0.{'patch.' * (z == 5)}{z}.0" for z in two) for two in layers}
+    return [one for one in pairs if frozenset((one.p_id, one.q_id)) not in gone]
+
+
+def test_a_patch_matches_as_its_source_would():
+    tiles, pairs = patched()
+    graph, at = graph_and_ends(tiles, without(pairs, (4, 6), (3, 4)))
     apart = {pair: graph.apart[k] for pair, k in at.items()}
     assert apart[frozenset((4, 5))] == 1  # the patch and its source
-    assert apart[frozenset((5, 6))] == apart[frozenset((4, 6))] == 2
-    assert apart[frozenset((3, 5))] == apart[frozenset((3, 4))] == 1
+    assert apart[frozenset((5, 6))] == 2
+    assert apart[frozenset((3, 5))] == 1
     assert apart[frozenset((7, 8))] == 1
     weight = graph.weight / graph.point_weight
     assert weight[at[frozenset((5, 6))]] == pytest.approx(1 / 4)
     assert weight[at[frozenset((7, 8))]] == pytest.approx(1)
+
+
+def test_matches_of_one_image_count_once_however_often_it_is_copied():
+    tiles, pairs = patched()
+    of_patch = {pair for pair in graph_and_ends(tiles, pairs)[1] if 5 in pair}
+    assert of_patch == {frozenset((4, 5)), frozenset((5, 8))}  # 4 and 8 are out of reach
+    loose = without(pairs, (4, 5))  # nothing else holds the patch
+    assert sum(5 in pair for pair in graph_and_ends(tiles, loose)[1]) == 5
 
 
 def test_a_patch_whose_source_is_not_there_counts_where_it_stands():
