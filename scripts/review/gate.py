@@ -1,9 +1,10 @@
 """Gate: is the match graph fit to be solved? Checks with thresholds, and what to do about each.
 
 G0 layers in the order of the specimen; G1 no invalid tile, no damaged one undecided; G2 attempted
-pairs = planned pairs; G3 share of saved pairs; G4 one cluster; G5 no unconnected tile; G6 longest edge gap; G7 shares of patched, derived
-and automatically excluded. A failing check says what is wrong and where, which decisions mend it,
-and which setting accepts it; `remedies` puts those of all checks together.
+pairs = planned pairs; G3 share of saved pairs; G4 one cluster; G5 no unconnected tile; G6 longest
+edge gap; G7 shares of patched, derived and automatically excluded. A failing check says what is
+wrong and where, which decisions mend it, and which setting accepts it; `remedies` puts those of all
+checks together.
 """
 
 from __future__ import annotations

@@ -116,9 +116,7 @@ def _interleaved(runs: Sequence[Array]) -> tuple[float, float] | None:
     return None
 
 
-def _likelier(
-    z: Array, runs: Sequence[Array], mixed: tuple[float, float], like: Like
-) -> bool:
+def _likelier(z: Array, runs: Sequence[Array], mixed: tuple[float, float], like: Like) -> bool:
     """Tell whether layers that interleave are more alike within their runs than side by side.
 
     Matches alone may lead over every other layer where noise decides which pair is the best.
