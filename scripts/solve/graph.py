@@ -320,7 +320,7 @@ def _repeated(tiles: Tiles, p: Int64, q: Int64) -> Bool:
     a, b = source[p], source[q]
     copied = (a != p) | (b != q)
     if not copied.any():
-        return copied
+        return np.asarray(copied, bool)
     held = source == np.arange(n)
     for side, other in ((p, q), (q, p)):
         held[side[source[side] == other]] = True
