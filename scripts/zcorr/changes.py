@@ -38,7 +38,9 @@ _LEAST_CHANCE = 1e-300  # float64 has hardly less, and its log must be a number
 _SCALES = (0.5, 1.0, 2.0, 4.0, 8.0)  # layers, tried for true changes
 _STRENGTHS = np.exp(np.linspace(np.log(0.02), np.log(1.0), 14))  # sd of log thickness, tried
 _DRAWS = 250  # stacks, twice; the chance of one in a hundred is then known to half of it
-_SIMULATED = 400  # steps; in longer stacks the asymptotic distribution holds
+_SIMULATED = 400  # steps; in longer stacks the asymptotic distribution of the chance holds
+_MOST_DRAWN = 2_000_000  # steps of all draws of harm: 16 MB for each array of them
+_LEAST_DRAWS = 50  # stacks, twice; a chance of harm of 0.05 is then known to 0.02
 _PARTS = tuple(np.linspace(1, 0.1, 10).tolist())  # of all waves, tried
 _SLOW = (0.0, 0.01, 0.02, 0.03, 0.05, 0.1)  # share of all waves, from the slowest on, ...
 _HELD = (0.75, 0.5, 0.25, 0.0)  # ... and what is kept of these
@@ -173,10 +175,9 @@ def _without_harm(
     leaves least.
     """
     kept = model.change(values)
-    if len(known) > _SIMULATED:
-        return kept[:, 0]
+    draws = max(_LEAST_DRAWS, min(_DRAWS, _MOST_DRAWN // (2 * len(known))))
     # drawn given the data: what another stack is off its own posterior mean (Matheron's rule)
-    other, seen = _draw(error, change)
+    other, seen = _draw(error, change, draws)
     true = np.exp(kept + other - model.change(seen * known[:, None]))
     true /= true.mean(axis=0)
     nominal = _off(true)
@@ -266,32 +267,32 @@ def _covariance(process: Process, apart: Array) -> Array:
     return np.asarray(process.variance * np.exp(-apart / process.scale_layers))
 
 
-def _draw(error: StepError, change: Process) -> tuple[Array, Array]:
-    """(n, draws) true changes, and the logs of thickness as measured.
+def _draw(error: StepError, change: Process, draws: int = _DRAWS) -> tuple[Array, Array]:
+    """(n, 2 draws) true changes, and the logs of thickness as measured.
 
     Half of them are drawn from behind, so that a stack turned round gets the same ones, turned.
     """
     halves = []
     for way in (1, -1):
         rng = np.random.default_rng(len(error.tissue))
-        true = _walk(rng, len(error.tissue), change)
-        halves.append((true[::way], (true + _errors(rng, error, way))[::way]))
+        true = _walk(rng, len(error.tissue), change, draws)
+        halves.append((true[::way], (true + _errors(rng, error, way, draws))[::way]))
     true, seen = (np.hstack(both) for both in zip(*halves, strict=True))
     return true, seen
 
 
-def _errors(rng: np.random.Generator, error: StepError, way: int) -> Array:
+def _errors(rng: np.random.Generator, error: StepError, way: int, draws: int) -> Array:
     n = len(error.tissue)
-    size = np.sqrt(error.freedom / rng.chisquare(error.freedom, _DRAWS))
-    tissue = error.tissue[::way, None] * _walk(rng, n, error.shared)
-    apart = np.sqrt(error.independent)[::way, None] * rng.standard_normal((n, _DRAWS))
-    rest = sum(_walk(rng, n, one) for one in error.others)
+    size = np.sqrt(error.freedom / rng.chisquare(error.freedom, draws))
+    tissue = error.tissue[::way, None] * _walk(rng, n, error.shared, draws)
+    apart = np.sqrt(error.independent)[::way, None] * rng.standard_normal((n, draws))
+    rest = sum(_walk(rng, n, one, draws) for one in error.others)
     return np.asarray((tissue + apart) * size + rest)
 
 
-def _walk(rng: np.random.Generator, n: int, process: Process) -> Array:
+def _walk(rng: np.random.Generator, n: int, process: Process, draws: int) -> Array:
     step = math.exp(-1 / process.scale_layers)
-    white = rng.standard_normal((n, _DRAWS)) * math.sqrt(process.variance * (1 - step**2))
+    white = rng.standard_normal((n, draws)) * math.sqrt(process.variance * (1 - step**2))
     white[0] /= math.sqrt(1 - step**2)
     return np.asarray(lfilter([1.0], [1.0, -step], white, axis=0))
 

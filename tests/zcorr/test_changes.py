@@ -147,6 +147,18 @@ def test_a_correction_that_may_do_harm_is_scaled_down():
     assert np.mean(held) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 60)
 
 
+def test_long_stacks_are_held_back_from_harm_too():
+    n = 1000
+    of = replace(error(n, tissue=0.12, freedom=1000.0), others=(), shared=Process(0.9, 60.0))
+    of, change = replace(of, tissue=np.full(n, 0.2)), Process(0.12**2, 60.0)
+    known, model = np.ones(n, bool), changes._Gaussian.of(np.ones(n, bool), of, change)
+    seen = np.linalg.cholesky(covariance(change, n) + dense(of, n)) @ np.random.default_rng(
+        8
+    ).standard_normal((n, 1))
+    kept = changes._without_harm(model, seen, known, of, change, changes.Limits())
+    assert np.std(kept) < 0.9 * np.std(model.change(seen))
+
+
 def test_steps_that_are_unknown_count_for_nothing():
     of, known = error(60), np.arange(60) % 7 > 0
     values = 0.5 * np.sin(np.arange(60) / 2)
