@@ -12,6 +12,7 @@ REPORTED = {
     "pixel_nm": config["acquisition"]["pixel_nm"],
     "z_nm": config["acquisition"]["z_nm"],
     "z_range": config["solve"]["z_range"],
+    "left_px": config["solve"]["misalignment"]["look_px"],
     **GRID,
     "runs": len(RUNS),
 }

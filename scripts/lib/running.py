@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class News:
         Time left, if the rest goes like what is done; None while too little is done to tell.
     said
         Lines that the run ended with; nothing while it goes on.
+    command
+        That does all of the volume, as this run was started.
     """
 
     at: float
@@ -47,6 +49,7 @@ class News:
     share: float
     left_s: float | None
     said: tuple[str, ...] = ()
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,11 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 
 def _news(value: Mapping[str, Any] | None) -> News | None:
-    if value is None or not {each.name for each in fields(News)} <= set(value):
+    names = [each.name for each in fields(News)]
+    needed = {each.name for each in fields(News) if each.default is MISSING}
+    if value is None or not needed <= set(value):
         return None
-    return News(**{each.name: value[each.name] for each in fields(News)})
+    return News(**{name: value[name] for name in names if name in value})
 
 
 def started(pid: int | str) -> str:

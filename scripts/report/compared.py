@@ -71,7 +71,7 @@ def spots(evidence: Evidence) -> list[Spot]:
     table = meeting.known(evidence["misalignment"])
     if not len(table):
         return []
-    order = np.argsort(meeting.sure(table), kind="stable")
+    order = np.argsort(meeting.sure(table), kind="stable")  # the last: `meeting.certain`
     chosen = {"The worst place": order[-1], "A typical place": order[len(order) // 2]}
     solved = evidence["solved"]
     moved = dict(

@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from scripts.lib.verdicts import Limit
+
+LEFT_OVER = "solve.misalignment.look_px"
+# figure -> what it is, the limit that it is judged by, its unit
 CARDS = {
     "left between neighbouring layers": (
         "What is left of the misalignment of a layer and the next, measured on the "
-        "pixels of the aligned stack, root of the mean square with its error, px. Good: "
-        "below half a px; the eye sees one."
+        "pixels of the aligned stack, root of the mean square with its error, px; the eye sees "
+        "one.",
+        LEFT_OVER,
+        " px",
     ),
     "left at seams": (
         "What is left where two tiles of a layer overlap, measured on pixels, root of "
-        "the mean square with its error, px. Good: below 0.3 px."
+        "the mean square with its error, px.",
+        LEFT_OVER,
+        " px",
     ),
-    "layers": "Layers of the volume, declared gaps among them.",
-    "tiles": "Tiles that were imaged and numbered.",
+    "layers": ("Layers of the volume, declared gaps among them.", "", ""),
+    "tiles": ("Tiles that were imaged and numbered.", "", ""),
     "pairs with matches": (
-        "Pairs of tiles that were compared and have matches, of all that were compared. "
-        "Good: above 90 %; bare resin has none."
+        "Pairs of tiles that were compared and have matches, of all that were compared; bare resin "
+        "has none.",
+        "report.limits.saved_pct",
+        " %",
     ),
     "residual, median": (
         "How far the matches of a tile are from one another after the solve, median of "
-        "the tiles, px. It says whether matches agree, not whether they are right. "
-        "Good: below 0.5 px."
+        "the tiles, px. It says whether matches agree, not whether they are right.",
+        "report.limits.residual_px",
+        " px",
     ),
     "correlation with next, median": (
-        "Likeness of a layer with the next one, 1 = equal. Good: above 0.7 for tissue "
-        "at 8 nm; it falls with noise and with thicker layers."
+        "Likeness of a layer with the next one, 1 = equal; it falls with noise and with thicker "
+        "layers.",
+        "report.limits.correlation_next",
+        "",
     ),
     "jitter against the truth, rms": (
         "Error of the place of a tile against the same tile in the next layer; known "
-        "for simulated acquisitions only, px."
+        "for simulated acquisitions only, px.",
+        "",
+        "",
     ),
-    "voxels exported": "Size of the volume at full resolution.",
+    "voxels exported": ("Size of the volume at full resolution.", "", ""),
 }
 PLOTS = {
     "left_over": (
-        "Per layer: misalignment that is left, measured on pixels, px. Flat and below "
-        "0.5 is good; a peak is a layer to look at, a plateau a run of layers."
+        "Per layer: misalignment that is left, measured on pixels, px. Flat is good; "
+        "a peak is a layer to look at, a plateau a run of layers. The diamond is the worst place "
+        "that pictures show: what is left there for certain is most. A point above it has a "
+        "greater error."
     ),
     "left_over_map": (
         "The same at each place of the grid (row-column) over z, px. A dark stripe down "
@@ -65,3 +84,32 @@ PLOTS = {
         "band; and how far its z was moved. Flat at 1 is even milling."
     ),
 }
+
+
+def cards(limits: Mapping[str, Limit], left_px: float | None = None) -> dict[str, str]:
+    """Return what each headline figure is, and which values are good.
+
+    Parameters
+    ----------
+    limits
+        Of ``report.limits``, by name.
+    left_px
+        ``solve.misalignment.look_px``; None = not known.
+
+    Returns
+    -------
+    dict of str
+        By figure; without its limit nothing is said of what is good.
+    """
+    known = {f"report.limits.{name}": limit for name, limit in limits.items()}
+    if left_px is not None:
+        known[LEFT_OVER] = Limit(left_px, 2 * left_px)
+    return {
+        name: f"{text}{_good(known[key], key, unit) if key in known else ''}"
+        for name, (text, key, unit) in CARDS.items()
+    }
+
+
+def _good(limit: Limit, key: str, unit: str) -> str:
+    side = "below" if limit.look < limit.not_good else "above"
+    return f" Good: {side} {limit.look:g}{unit} ({key})."

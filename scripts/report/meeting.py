@@ -168,18 +168,24 @@ def plot(table: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or None
     Bokeh figure or None
         None where nothing was measured.
     """
-    known = table.where(_measured(table))
+    places = known(table)
     series = {}
     for kind, words in KINDS.items():
-        own = known.where(known["kind"] == kind)
+        own = places.where(places["kind"] == kind)
         z = np.unique(own["z"])
         each = [own["px"][own["z"] == k] for k in z]
         rms = [float(np.sqrt(np.mean(px**2))) for px in each]
         series[f"{words}, rms"] = (z, np.array(rms))
         series[f"{words}, worst"] = (z, np.array([float(px.max()) for px in each]))
     series = {label: pair for label, pair in series.items() if len(pair[0])}
+    if not series:
+        return None
     title = "Left over after the alignment, measured on pixels"
-    return plots.lines(title, "z", "px", series, dots=4, start=0, dashed=True) if series else None
+    drawn = plots.lines(title, "z", "px", series, dots=4, start=0, dashed=True)
+    worst = certain(places)
+    z, px = places["z"][[worst]], places["px"][[worst]]
+    plots.mark(drawn, z, px, "the worst place that is shown", ["most that is left for certain"])
+    return drawn
 
 
 def known(table: Table) -> Table:
@@ -212,6 +218,22 @@ def sure(table: Table) -> Array:
         (n,) px, less the error.
     """
     return np.asarray(table["px"] - np.nan_to_num(table["error_px"]))
+
+
+def certain(table: Table) -> int:
+    """Return the place that is the worst for certain, the one that pictures show.
+
+    Parameters
+    ----------
+    table
+        What `known` returns, at least one row.
+
+    Returns
+    -------
+    int
+        Its row. A place above it in the plot has a greater error.
+    """
+    return int(np.argsort(sure(table), kind="stable")[-1])
 
 
 def heat_map(table: Table, tiles: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or None

@@ -22,7 +22,7 @@ from scripts.lib.pages.page import (
     Text,
 )
 from scripts.lib.pages.text import large, number
-from scripts.lib.verdicts import ABSENT
+from scripts.lib.verdicts import ABSENT, Limit
 from scripts.report import costs, explained, first_screen, meeting
 from scripts.report.album import Album
 from scripts.report.finding import Finding, spans
@@ -64,8 +64,11 @@ def page(
     tiles: Mapping[str, Any] | None = None,
     first: Sequence[Section] = (),
     here: str = HERE,
+    limits: Mapping[str, Limit] | None = None,
+    left_px: float | None = None,
 ) -> str:
     """Return the page; `plots` are Bokeh figures by name, `first` stands before all else."""
+    told = explained.cards(limits or {}, left_px)
     cut = album.get("solve", [])[:2]  # the same section before and after
     whole = (
         [Compared(cut[0], replace(cut[1], title="The whole section", caption=SECTION))]
@@ -77,7 +80,7 @@ def page(
         [
             *first,
             *first_screen.sections(figures, findings, where, here),
-            Section("In figures", [Facts(cards(figures), cards=True, help=explained.CARDS)]),
+            Section("In figures", [Facts(cards(figures), cards=True, help=told)]),
             Section("Before and after", [*whole, *compared]),
             Section("What is left over", _left_over(album, plots), meeting.NOTE, id="left-over"),
             *(_section(stage, figures, album) for stage in STAGES),

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.lib import gates
+
 LOGS, BENCHMARKS = Path("logs"), Path("benchmarks")
 OWN = ("report_so_far", "estimate_volume")  # rules whose own files are no news
 MOST_STOPS = 5
@@ -41,7 +43,7 @@ class Stop:
             With the number of jobs where they are several.
         """
         first = self.message.partition("\n")[0]
-        return f"{self.rule}{f' ({self.jobs} jobs)' if self.jobs > 1 else ''}: {first}"
+        return f"{gates.named(self.rule)}{f' ({self.jobs} jobs)' if self.jobs > 1 else ''}: {first}"
 
 
 def stops(root: Path = Path()) -> list[Stop]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from scripts.lib import files, flow, running, yaml_files
 from scripts.lib.files import read_table
+from scripts.lib.gates import GATES
 from scripts.lib.job import UserError
 from scripts.lib.pages import page as pages
 from scripts.lib.pages.page import Section, Table
@@ -25,7 +26,6 @@ from scripts.report import gather, progress, volumes
 HEADER = ("volume", "state", "stage", "done", "left", "waits for, or last error")
 AT_WORK, STOPPED, WAITS, FINISHED, NEW = "at work", "stopped", "waits", "finished", "not begun"
 _ORDER = (WAITS, STOPPED, AT_WORK, NEW, FINISHED)
-_GATES = {"check_transfer", "check_contrast", "check_gate", "check_alignment", "check_thickness"}
 _WIDEST = 100  # characters of the last column on a terminal
 _QUIET_S = 900.0  # a run that told nothing for so long is worth a look
 _LOOKS = {"examine_volume", "estimate_volume"}  # jobs that begin nothing
@@ -81,7 +81,7 @@ def read(config: Path, now: float) -> Status:
         return _at_work(name, folder, runs, now)
     stopped = progress.stops(folder)
     if stopped:
-        state = WAITS if stopped[0].rule in _GATES else STOPPED
+        state = WAITS if stopped[0].rule in GATES else STOPPED
         return Status(name, state, *_reached(folder), waits=stopped[0].headline)
     if (folder / volumes.SUMMARIES[0]).exists():
         return Status(name, FINISHED, "report", "all", waits=_verdict(folder))

@@ -71,7 +71,8 @@ def report(
         Nothing is written.
     """
     figures = summary.summarise(evidence, volume=names["volume"])
-    found = findings.findings(evidence, figures, Rules.of(limits, names))
+    rules = Rules.of(limits, names)
+    found = findings.findings(evidence, figures, rules)
     figures = summary.judge(figures, found)
     draw = _what_can_be_drawn if so_far else _drawn
     drawn, places_compared = draw(evidence, service, figures, names)
@@ -85,6 +86,8 @@ def report(
         where=places.where(evidence, Path.cwd()),
         first=first,
         here=page.SO_FAR if so_far else page.HERE,
+        limits=rules.limits,
+        left_px=names.get("left_px"),
     )
     return Report(figures, found, text, album.before_and_after(drawn))
 

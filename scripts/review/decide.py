@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.lib import flow, schema, yaml_files
+from scripts.lib import flow, running, schema, yaml_files
 from scripts.lib.files import write_text
 from scripts.lib.job import UserError
 from scripts.review import gate
@@ -23,6 +24,7 @@ from scripts.review.evidence import Evidence, Limits
 from scripts.review.remedies import lines, remedy
 from scripts.review.section import with_decisions
 
+_UNWRITTEN = "nothing is written without --write"
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {
     "clusters": "review/clusters.json",
@@ -78,8 +80,17 @@ def decide(path: Path, prices: Sequence[str], *, write: bool) -> str:
     )
     if write:
         write_text(path, new)
-    last = "written; start Snakemake again" if write else "nothing is written without --write"
+    last = f"written; now start:\n  {_command(config, path)}" if write else _UNWRITTEN
     return f"{''.join(diff)}\n{last}\n"
+
+
+def _command(config: Mapping[str, Any], path: Path) -> str:
+    """Return how the last run of the volume was started, for all of it."""
+    runs = running.read(Path(flow.resolved(ROOT, config["work_dir"]) or ""))
+    news = [run.news for run in runs if run.news and run.news.command]
+    if news:
+        return max(news, key=lambda each: each.at).command
+    return f"snakemake --profile PROFILE --configfile {shlex.quote(str(path))}"
 
 
 def _evidence(config: Mapping[str, Any]) -> Evidence:

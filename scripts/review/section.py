@@ -85,7 +85,8 @@ def _with(text: str, key: str, value: Any) -> str:  # noqa: ANN401 - a setting o
         raise _UnsureError("its top level is no block of keys")
     section = _value(root, KEY)
     if section is None:
-        return _after(text, root, f"{KEY}:\n{as_lines({key: value})}")
+        apart = "\n" if _sections_apart(text, root) else ""
+        return _after(text, root, f"{apart}{KEY}:\n{as_lines({key: value})}")
     if _empty(section):
         return _after_key(text, root, KEY, as_lines({key: value}))
     if not isinstance(section, yaml.MappingNode):
@@ -99,6 +100,14 @@ def _with(text: str, key: str, value: Any) -> str:  # noqa: ANN401 - a setting o
     if not isinstance(value, list):
         return text[: old.start_mark.index] + flow(value) + text[old.end_mark.index :]
     return _with_entries(text, section, key, old, value)
+
+
+def _sections_apart(text: str, root: yaml.MappingNode) -> bool:
+    """Tell whether the last section of a config has an empty line before it."""
+    rows, at = text.splitlines(), int(root.value[-1][0].start_mark.line)
+    while at and rows[at - 1].lstrip().startswith("#"):
+        at -= 1  # its comment
+    return at > 0 and not rows[at - 1].strip()
 
 
 def _with_entries(

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,8 @@ class Console:
             Of the volume, with its defaults; None = nothing is sent.
         """
         targets = sorted(self._workflow.dag_settings.targets)
-        lines = ending.lines(Path.cwd(), targets)
+        finished = (config or {}).get("export", {}).get("promote_root")
+        lines = ending.lines(Path.cwd(), targets, finished)
         if self._terminal:
             self._terminal.succeeded(lines)
         self._tell(notify.FINISHED, lines, config)
@@ -99,12 +100,18 @@ class Console:
             lines, rules = self._terminal.failed(Path.cwd(), log), self._terminal.rules_failed
             if self._terminal.stopped:
                 return  # whoever stopped it knows
-        self._tell(notify.event_of(rules), lines, config)
+        self._tell(notify.event_of(rules), lines, config, rules)
 
-    def _tell(self, event: str, lines: Sequence[str], config: Mapping[str, Any] | None) -> None:
+    def _tell(
+        self,
+        event: str,
+        lines: Sequence[str],
+        config: Mapping[str, Any] | None,
+        rules: Collection[str] = (),
+    ) -> None:
         """Send a message of the run itself, not of the part of it that runs inside a job."""
         if config is not None and self._workflow.is_main_process:
-            message = notify.Message(config["volume"], event, lines)
+            message = notify.Message(config["volume"], event, lines, rules)
             for remark in notify.send(message, config["notify"]):
                 print(remark, file=sys.stderr)
 

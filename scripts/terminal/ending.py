@@ -35,10 +35,11 @@ MADE = {
     "destreak_proposal": ("correct/destreak_proposal.html", ""),
 }
 SHOWN = {"estimate": "estimate/estimate.txt"}  # target -> text of which all lines are shown
+MOST_REASONS = 3  # of a verdict that are told here
 _SIGN = {GOOD: "✓", LOOK: "!", NOT_GOOD: "✗"}
 
 
-def lines(work: Path, targets: Sequence[str]) -> list[str]:
+def lines(work: Path, targets: Sequence[str], finished: str | None = None) -> list[str]:
     """Return the last lines of a run that went well.
 
     Parameters
@@ -47,6 +48,8 @@ def lines(work: Path, targets: Sequence[str]) -> list[str]:
         Working directory.
     targets
         What was asked for; empty is the whole.
+    finished
+        Folder of finished volumes, if the config names one.
 
     Returns
     -------
@@ -54,7 +57,7 @@ def lines(work: Path, targets: Sequence[str]) -> list[str]:
         The first is the verdict, or what was made.
     """
     if not targets or "all" in targets:
-        return [verdict(_read(work / "report/summary.json")), *_whole(work)]
+        return [*verdict(_read(work / "report/summary.json")), *_whole(work, finished)]
     found: list[str] = []
     for target in targets:
         made, _ = MADE.get(target, (target, ""))
@@ -62,15 +65,15 @@ def lines(work: Path, targets: Sequence[str]) -> list[str]:
         found += _text(work / SHOWN[target]) if target in SHOWN else []
     following = MADE.get(targets[-1], ("", ""))[1]
     if targets[-1] == "report":
-        found[-1] = verdict(_read(work / "report/summary.json"))
+        found[-1:] = verdict(_read(work / "report/summary.json"))
         found.append(f"report: {work / 'report/index.html'}")
     if following:
         found.append(f"next: {commands.run(following)}")
     return found
 
 
-def verdict(summary: Mapping[str, Any]) -> str:
-    """Return the verdict of a report in one line.
+def verdict(summary: Mapping[str, Any]) -> list[str]:
+    """Return the verdict of a report, a line for each of its first reasons.
 
     Parameters
     ----------
@@ -79,23 +82,32 @@ def verdict(summary: Mapping[str, Any]) -> str:
 
     Returns
     -------
-    str
-        Its state, with all reasons where it is not good.
+    list of str
+        Its state with the first reason, where it is not good; others below it.
     """
     found = summary.get("verdict", {})
     state = found.get("state", ABSENT)
     if state == ABSENT:
-        return f"! {LOOK}: there is no verdict in report/summary.json"
+        return [f"! {LOOK}: there is no verdict in report/summary.json"]
     line = f"{_SIGN[state]} {state}"
-    return line if state == GOOD else f"{line}: {'; '.join(map(str, found['reasons']))}"
+    if state == GOOD or not found["reasons"]:
+        return [line]
+    first, *others = found["reasons"]
+    rest = len(others) + 1 - MOST_REASONS
+    more = [f"  and {rest} more reason{'s' if rest > 1 else ''}: in the report"] if rest > 0 else []
+    return [f"{line}: {first}", *(f"  {each}" for each in others[: MOST_REASONS - 1]), *more]
 
 
-def _whole(work: Path) -> list[str]:
+def _whole(work: Path, finished: str | None) -> list[str]:
     volumes = _read(work / "export/volume.json").get("targets", [])
+    place = "set export.promote_root; then this renames the volume into that folder"
+    if finished:
+        place = f"this renames the volume into {finished}"
     return [
         f"report: {work / 'report/index.html'}",
         *(f"volume: {work / each['path']}" for each in volumes),
-        f"next, once you have looked: {commands.run('promote')}",
+        f"next, once you have looked: {place}, for good:",
+        f"  {commands.run('promote')}",
     ]
 
 

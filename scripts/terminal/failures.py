@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.lib import commands
+from scripts.lib.gates import GATES
 from scripts.lib.job import needs
 from scripts.terminal.ending import MADE
 
@@ -289,6 +290,8 @@ def told(failures: Sequence[Failure], folder: Path) -> list[str]:
 
 
 def _names(alike: Sequence[Failure]) -> str:
+    if alike[0].rule in GATES:
+        return f"{alike[0].name} failed: {GATES[alike[0].rule]} waits for a decision of yours"
     if len(alike) == 1:
         return f"{alike[0].name} failed"
     some = ", ".join(" ".join(each.wildcards.values()) for each in alike[:_JOBS_NAMED])

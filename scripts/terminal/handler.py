@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from scripts.lib import running
+from scripts.lib import commands, running
 from scripts.lib.running import News
 from scripts.terminal.failures import Failure, reason, told, without_header, written
 from scripts.terminal.progress import Progress, duration
@@ -25,6 +25,7 @@ from scripts.terminal.progress import Progress, duration
 _NOISE = (
     "Assuming unrestricted shared filesystem",
     "Building DAG",
+    "Cannot restore ",  # a file that is read before it is written is not there the first time
     "Cleaning up SLURM log",
     "Cleanup ",
     "Complete log",
@@ -213,7 +214,9 @@ class Terminal(logging.Handler):
             progress = self._progress
             left_s = progress.left_s(time.monotonic() - self._start)
             done, planned = progress.done.total(), progress.planned.total()
-            news = News(now, stage, done, planned, progress.share, left_s, tuple(said))
+            news = News(
+                now, stage, done, planned, progress.share, left_s, tuple(said), commands.run()
+            )
             with suppress(OSError):  # a full disk stops the jobs, and they say so
                 running.write(Path.cwd(), self.part, news)
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any
 
+from scripts.lib import gates
+
 FINISHED, FAILED, GATE = "finished", "failed", "gate"
-# rules that end a run until a person has decided or looked
-GATES = {"check_transfer", "check_contrast", "check_gate", "check_thickness", "check_alignment"}
 USER, PASSWORD, WEBHOOK = "SMTP_USER", "SMTP_PASSWORD", "NOTIFY_WEBHOOK"
-_WORDS = {FINISHED: "is finished", FAILED: "has failed", GATE: "waits for a person at a gate"}
+_WORDS = {FINISHED: "is finished", FAILED: "has failed", GATE: "waits for a person at"}
 _MOST_LINES = 60  # of a message; all is in the log
 
 Config = Mapping[str, Any]
@@ -34,6 +34,7 @@ class Message:
     volume: str
     event: str
     lines: Sequence[str]
+    rules: Collection[str] = ()  # that failed
 
     @property
     def subject(self) -> str:
@@ -42,10 +43,13 @@ class Message:
         Returns
         -------
         str
-            Volume, event, and the first line of what was said.
+            Volume, event, and the first line of what was said; of a gate its name and the cause.
         """
-        first = self.lines[0] if self.lines else ""
-        return " ".join(f"{self.volume} {_WORDS[self.event]}: {first}".split())[:200]
+        first, event = self.lines[0] if self.lines else "", _WORDS[self.event]
+        if self.event == GATE:  # the line below the one that names the rule
+            first = self.lines[1] if first.startswith("✗") and len(self.lines) > 1 else first
+            event = f"{event} {' and '.join(map(gates.named, sorted(self.rules))) or 'a gate'}"
+        return " ".join(f"{self.volume} {event}: {first}".split())[:200]
 
     @property
     def text(self) -> str:
@@ -72,7 +76,7 @@ def event_of(rules: Collection[str]) -> str:
     str
         `GATE` where every one of them is a gate.
     """
-    return GATE if rules and set(rules) <= GATES else FAILED
+    return GATE if gates.are_all(rules) else FAILED
 
 
 def send(message: Message, section: Config) -> list[str]:

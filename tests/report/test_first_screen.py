@@ -8,11 +8,12 @@ import pytest
 
 from scripts.lib import commands
 from scripts.lib.pages import page as pages
-from scripts.lib.verdicts import GOOD
+from scripts.lib.verdicts import GOOD, Limit
 from scripts.report import (
     compared,
     explained,
     first_screen,
+    meeting,
     origin,
     page,
     places,
@@ -23,7 +24,7 @@ from scripts.report.finding import Finding
 from scripts.report.first_screen import Volume, Where
 from scripts.report.origin import Origin
 from tests.report import planted
-from tests.report.conftest import NAMES, judge
+from tests.report.conftest import LIMITS, NAMES, judge
 from tests.report.planted import FAULTS
 
 LOCAL = "https://viewer/#!%7B%22url%22%3A%22n5%3A%2F%2Fhttp%3A%2F%2F127.0.0.1%3A8080%2Fa.n5%22%7D"
@@ -125,6 +126,24 @@ def test_the_address_of_a_hook_is_not_shown(tmp_path, monkeypatch, text):
 def test_every_figure_is_explained(good):
     assert {name for name, _ in page.cards(judge(good)[0])} <= explained.CARDS.keys()
     assert plots.all_plots(good).keys() == explained.PLOTS.keys()
+
+
+def test_what_is_good_follows_the_limits_of_the_config():
+    told = explained.cards({"residual_px": Limit(0.9, 3), "saved_pct": Limit(70, 50)}, 0.4)
+    assert told["residual, median"].endswith("Good: below 0.9 px (report.limits.residual_px).")
+    assert told["pairs with matches"].endswith("Good: above 70 % (report.limits.saved_pct).")
+    assert told["left at seams"].endswith("Good: below 0.4 px (solve.misalignment.look_px).")
+    assert "Good" not in "".join(explained.cards({}).values())
+    judged_by = {key.removeprefix("report.limits.") for _, key, _ in explained.CARDS.values()}
+    assert judged_by - {"", explained.LEFT_OVER} <= LIMITS.keys()
+
+
+def test_the_plot_marks_the_place_that_pictures_show(good):
+    table = meeting.known(good["misalignment"])
+    at = meeting.certain(table)
+    marks = meeting.plot(good["misalignment"]).renderers[-1].data_source.data
+    assert (marks["x"][0], marks["y"][0]) == (table["z"][at], table["px"][at])
+    assert compared.spots(good)[0].z == table["z"][at]
 
 
 def test_the_thickness_has_an_error_band_where_the_error_is_known(good):

@@ -7,9 +7,9 @@ import pytest
 from scripts.lib import files
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.job import UserError
+from scripts.lib.pages import embedded
 from scripts.lib.pages import pictures as shapes
-from scripts.lib.pages import plots as lib_plots
-from scripts.lib.pages.plots import embed
+from scripts.lib.pages.embedded import embed
 from scripts.lib.verdicts import NOT_GOOD
 from scripts.report import (
     album,
@@ -139,7 +139,7 @@ def test_the_same_run_gives_the_same_plots(run):
     second = embed(plots.all_plots(run[2]))
     # Bokeh numbers its models on through one process: a new job starts again
     assert _unnumbered(first[0]) == _unnumbered(second[0])
-    assert not lib_plots._UUID.findall("".join(first[1].values()))
+    assert not embedded._UUID.findall("".join(first[1].values()))
 
 
 def _unnumbered(script):

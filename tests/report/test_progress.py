@@ -31,7 +31,7 @@ def test_the_last_error_is_told_first_with_all_its_lines(tmp_path):
         GATE,
         "logs/check_gate/gate.log",
     )
-    assert first.headline == "check_gate: 2 clusters, expected 1"
+    assert first.headline == "the gate of the review (check_gate): 2 clusters, expected 1"
     assert second.message == "old"
 
 

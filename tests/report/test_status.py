@@ -71,8 +71,21 @@ def test_a_gate_waits_and_an_error_has_stopped_the_run(volume):
     files.write_text(folder / "logs/match_pairs/0001.log", ERROR.format("tile is torn"))
     found = [status.read(path, NOW) for path in (gate, torn)]
     assert [one.state for one in found] == ["waits", "stopped"]
-    assert [one.waits for one in found] == ["check_gate: two parts", "match_pairs: tile is torn"]
+    assert [one.waits for one in found] == [
+        "the gate of the review (check_gate): two parts",
+        "match_pairs: tile is torn",
+    ]
     assert found[0].stage == "ingest"
+
+
+def test_news_of_a_run_of_an_older_version_are_read(volume):
+    path, folder = volume("fly")
+    claim(folder)
+    news(folder)
+    kept = folder / running.NEWS / "volume.json"
+    old = files.read_json(kept)
+    files.write_json(kept, {name: old[name] for name in old if name != "command"})
+    assert status.read(path, NOW).done == "12 of 40, 31%"
 
 
 def test_a_killed_run_is_no_run_at_work(volume):

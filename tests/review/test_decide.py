@@ -5,7 +5,7 @@ import difflib
 import pytest
 import yaml
 
-from scripts.lib import files
+from scripts.lib import files, running
 from scripts.lib.job import UserError
 from scripts.lib.service.receipts import CollectionReceipt
 from scripts.review import decide, section
@@ -120,10 +120,34 @@ def test_the_change_is_shown_and_made_only_when_asked_for(volume, capsys):
     assert decide.main([str(volume), "--write"]) == 0
     after = volume.read_text()
     assert after.startswith(before)
+    assert (
+        f"now start:\n  snakemake --profile PROFILE --configfile {volume}\n"
+        in capsys.readouterr().out
+    )
     assert yaml.safe_load(after)["review"]["exclude"][0]["reason"] == "resin"
     # what is there already is not written twice
     assert decide.main([str(volume), "--write"]) == 0
     assert volume.read_text() == after
+
+
+def test_the_command_to_start_again_is_that_of_the_last_run(volume, capsys):
+    news = running.News(
+        1.0, "review", 1, 2, 0.5, None, (), "snakemake --profile lsf --configfile v"
+    )
+    running.write(volume.parent / "work", "volume", news)
+    assert decide.main([str(volume), "--write"]) == 0
+    assert "now start:\n  snakemake --profile lsf --configfile v\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("volume: v\n\n# how\nsolve:\n  model: rigid\n", "\n\nreview:"),
+        ("volume: v\nsolve:\n  model: rigid\n", "rigid\nreview:"),
+    ],
+)
+def test_a_new_section_stands_apart_where_the_others_do(text, line):
+    assert line in section.with_decisions(text, {"max_clusters": 2}, "x.yaml")
 
 
 def test_what_has_no_price_here_and_a_review_that_is_not_there_are_errors(volume, capsys):

@@ -24,18 +24,22 @@ def started(monkeypatch):
     ("verdict", "line"),
     [
         ({"state": "good", "reasons": []}, "✓ good"),
-        ({"state": "look", "reasons": ["match: a", "solve: b"]}, "! look: match: a; solve: b"),
+        ({"state": "look", "reasons": ["match: a", "solve: b"]}, "! look: match: a\n  solve: b"),
+        (
+            {"state": "look", "reasons": list("abcde")},
+            "! look: a\n  b\n  c\n  and 2 more reasons: in the report",
+        ),
         ({"state": "not good", "reasons": ["solve: b"]}, "✗ not good: solve: b"),
         ({"state": "absent", "reasons": []}, "! look: there is no verdict in report/summary.json"),
     ],
 )
 def test_the_verdict_is_that_of_the_report_with_its_reasons(verdict, line):
     other = {"solve": {"status": "not good", "reasons": ["of another time"]}}
-    assert ending.verdict({"volume": "v", "verdict": verdict} | other) == line
+    assert ending.verdict({"volume": "v", "verdict": verdict} | other) == line.splitlines()
 
 
 def test_a_report_without_a_verdict_is_worth_a_look():
-    assert ending.verdict({}).startswith("! look: there is no verdict")
+    assert ending.verdict({})[0].startswith("! look: there is no verdict")
 
 
 def test_a_stage_ends_with_what_it_made_and_what_comes_next(tmp_path):
@@ -56,9 +60,14 @@ def test_the_whole_ends_with_verdict_report_volumes_and_promotion(tmp_path):
         f"report: {tmp_path / 'report/index.html'}",
         f"volume: {tmp_path / 'v.n5/em'}",
         f"volume: {tmp_path / 'v.zarr/em'}",
-        "next, once you have looked: snakemake promote --profile profiles/local --configfile"
-        " 'my v.yaml'",
+        "next, once you have looked: set export.promote_root; then this renames the volume into"
+        " that folder, for good:",
+        "  snakemake promote --profile profiles/local --configfile 'my v.yaml'",
     ]
+
+
+def test_the_place_of_finished_volumes_is_named_where_the_config_has_it(tmp_path):
+    assert "renames the volume into /done, for good:" in ending.lines(tmp_path, [], "/done")[-2]
 
 
 def test_an_estimate_is_shown_as_a_whole(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.lib import schema, yaml_files
+from scripts.lib import gates, schema, yaml_files
 from scripts.terminal import notify
 from scripts.terminal.notify import FAILED, FINISHED, GATE, Message
 
@@ -170,7 +170,14 @@ def test_every_gate_is_a_rule():
     rules = "".join(
         path.read_text() for path in (Path(__file__).parents[2] / "rules").glob("*.smk")
     )
-    assert [name for name in notify.GATES if f"\nrule {name}:" not in rules] == []
+    assert [name for name in gates.GATES if f"\nrule {name}:" not in rules] == []
+
+
+def test_a_gate_is_told_in_words_with_its_cause():
+    said = ["✗ check_gate failed: …", "the volume is in two parts"]
+    assert Message("fly", GATE, said, {"check_gate"}).subject == (
+        "fly waits for a person at the gate of the review (check_gate): the volume is in two parts"
+    )
 
 
 def test_a_long_message_is_cut():

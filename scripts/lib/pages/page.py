@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import jinja2
 from markupsafe import Markup, escape
 
-from scripts.lib.pages import plots, text
+from scripts.lib.pages import embedded, text
 from scripts.lib.pages.pictures import Shown
 from scripts.lib.verdicts import ABSENT, GOOD, LOOK, NOT_GOOD
 
@@ -270,7 +270,7 @@ def render(
     str
         One file that loads nothing.
     """
-    script, elements = plots.embed(figures or {})
+    script, elements = embedded.embed(figures or {})
     return (
         _environment()
         .get_template("page.html.j2")

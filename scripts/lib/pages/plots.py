@@ -6,16 +6,13 @@ color alone.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from bokeh.embed import components
 from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper
 from bokeh.models.annotations import ColorBar, Span, Title
 from bokeh.plotting import figure
-from bokeh.resources import Resources
 from numpy.typing import NDArray
 
 Values = NDArray[Any]
@@ -31,43 +28,8 @@ DASHES = ("solid", "dashed", "dotted", "dotdash")
 MOST_POINTS = 3000  # of a line: more than a screen shows
 MOST_BINS = 600  # of a map
 MOST_LINES = 20
+NARROW_PX, LETTER_PX = 300, 6.5  # of a plot on a phone, of a letter of a legend
 FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif"
-
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
-_MODEL = re.compile(r'(?<=")p\d{4,}(?=\\?")')
-
-
-def embed(figures: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
-    """Return the page's script (with the library itself) and one HTML element per figure.
-
-    Bokeh marks its elements with random ids and counts its models on within a process; both are
-    numbered here, so that the same run gives the same page.
-
-    Parameters
-    ----------
-    figures
-        Bokeh figures by name; None = there is no data for it.
-
-    Returns
-    -------
-    tuple of str and dict
-        The script, and the elements by name, of figures that are there.
-    """
-    shown = {name: plot for name, plot in figures.items() if plot is not None}
-    if not shown:
-        return "", {}
-    library = Resources(mode="inline", components=["bokeh"]).render()
-    script, parts = components(shown)
-    ids = list(dict.fromkeys(_UUID.findall(script)))
-    stable = {old: f"plot-{i}" for i, old in enumerate(ids)}
-
-    models: dict[str, str] = {}
-
-    def _named(text: str) -> str:
-        text = _UUID.sub(lambda match: stable.get(match.group(), match.group()), text)
-        return _MODEL.sub(lambda match: models.setdefault(match[0], f"m{len(models)}"), text)
-
-    return library + _named(script), {name: _named(part) for name, part in parts.items()}
 
 
 def frame(title: str, x: str, y: str, *, height: int = 260, **options: Any) -> Any:  # noqa: ANN401
@@ -123,12 +85,15 @@ def legend_above(plot: Any) -> None:  # noqa: ANN401 - a Bokeh figure
         A Bokeh figure whose series have labels.
     """
     legend = plot.legend[0]
-    plot.add_layout(legend, "above")
+    if legend not in plot.above:
+        plot.add_layout(legend, "above")
     legend.orientation, legend.click_policy = "horizontal", "hide"
     legend.border_line_color, legend.padding, legend.margin = None, 0, 0
     legend.background_fill_color = None
     legend.label_text_font, legend.label_text_font_size = FONT, "12px"
-    legend.ncols = 3
+    longest = max(len(str(item.label["value"])) for item in legend.items)
+    # as many columns as a phone has room for
+    legend.ncols = int(np.clip(NARROW_PX // (LETTER_PX * longest + 30), 1, 3))
 
 
 def thin(x: Values, values: Values, most: int = MOST_POINTS) -> tuple[Values, Values]:
