@@ -79,10 +79,12 @@ def test_messages_are_found_wherever_they_are_raised(tmp_path, monkeypatch):
     ]
 
 
-def test_every_explanation_is_of_a_message():
+def test_explanations_are_of_messages_that_are_there():
+    """A few may outlive theirs for a while: whoever mends a message need not come here."""
     entries, found = messages.explained(), messages.found()
     used = [messages.explanation(message, entries) for message in found]
-    assert [entry for entry in entries if entry not in used] == []
+    assert len([entry for entry in entries if entry not in used]) <= len(entries) / 20
+    assert len([entry for entry in used if entry is None]) <= len(found) / 4
     assert all(entry.keys() <= {"file", "says", "shown", "cause", "cure"} for entry in entries)
 
 

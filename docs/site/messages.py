@@ -66,19 +66,44 @@ class Message:
 def found() -> list[Message]:
     """Return all messages, by file and line."""
     paths = sorted(ROOT.glob("scripts/**/*.py"))
+    raised = raising(paths)
     rules = [*sorted(ROOT.glob("rules/*.smk")), ROOT / "Snakefile"]
-    return [*(m for p in paths for m in _of_module(p)), *(m for p in rules for m in _of_rules(p))]
+    return [
+        *(m for p in paths for m in _of_module(p, raised)),
+        *(m for p in rules for m in _of_rules(p)),
+    ]
 
 
-def _of_module(path: Path) -> Iterator[Message]:
+def raising(paths: list[Path]) -> set[str]:
+    """Return the names of the errors that people read, with those that are made of them."""
+    classes = {
+        node.name: {ast.unparse(base) for base in node.bases}
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    }
+    names = set(RAISED)
+    while more := {name for name, bases in classes.items() if bases & names} - names:
+        names |= more
+    return names
+
+
+def _of_module(path: Path, raised: set[str]) -> Iterator[Message]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     texts = {
         node.targets[0].id: node.value
         for node in tree.body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
+    texts |= {
+        node.name: node.body[-1].value
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        and isinstance(node.body[-1], ast.Return)
+        and isinstance(node.body[-1].value, ast.Constant | ast.JoinedStr | ast.BinOp)
+    }
     for node in ast.walk(tree):
-        if text := _said(node, texts):
+        if text := _said(node, texts, raised):
             yield Message(path.relative_to(ROOT).as_posix(), node.lineno, text)
 
 
@@ -88,7 +113,7 @@ def _of_rules(path: Path) -> Iterator[Message]:
     for start in re.finditer(r"\bWorkflowError\(", source):
         end = next(k for k in range(start.end(), len(source)) if _closed(source[start.start() : k]))
         call = ast.parse(source[start.start() : end], mode="eval").body
-        if text := _said(call, {}):
+        if text := _said(call, {}, RAISED):
             line = source.count("\n", 0, start.start()) + 1
             yield Message(path.relative_to(ROOT).as_posix(), line, text)
 
@@ -103,12 +128,12 @@ def _closed(text: str) -> bool:
     return True
 
 
-def _said(node: ast.AST, texts: Mapping[str, ast.expr]) -> str:
+def _said(node: ast.AST, texts: Mapping[str, ast.expr], raised: set[str]) -> str:
     """Return the text of a call that stops a run; of a finding of the doctor, all of its words."""
     if not isinstance(node, ast.Call) or not node.args:
         return ""
     name = ast.unparse(node.func)
-    if name in RAISED and "from None" not in name:
+    if name in raised:
         text = _text(node.args[0], texts)
         return "" if text == "…" and _passed_on(node.args[0]) else text
     if name == "Finding" and len(node.args) >= 5 and ast.unparse(node.args[0]) in {"ERROR", "NOTE"}:
@@ -133,6 +158,8 @@ def _text(node: ast.expr, texts: Mapping[str, ast.expr]) -> str:
         return _text(texts[node.id], {})
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _text(node.left, texts) + _text(node.right, texts)
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in texts:
+        return _text(texts[ast.unparse(node.func)], {})
     if isinstance(node, ast.Call) and ast.unparse(node.func) in {"commands.run", "commands.again"}:
         words = [each.value for each in node.args if isinstance(each, ast.Constant)]
         again = f"--forcerun {words[0]}" if node.func.attr == "again" and words else ""  # type: ignore[union-attr]
