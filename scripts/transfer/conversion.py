@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib import files, layer_files
-from scripts.lib.job import UserError
 from scripts.lib.names import LayerName, LayerRange, parse_layer
 from scripts.transfer import contrast, dat, hdf5, space
 from scripts.transfer.contrast import Fill
@@ -196,7 +195,7 @@ def convert_layer(layer: Layer, settings: Settings, *, stop: bool = False) -> li
         an existing file cannot be read, the disk is full, or, with `stop`, a tile cannot be read.
         Nothing is published then.
     """
-    sources, rows = _sources(layer, layer.stored(), settings.hashes)
+    sources, rows = _sources(layer, layer.stored(), settings)
     bad = [row["reason"] for row in rows if row["status"] == "bad"]
     if stop and bad:
         raise LayerError("; ".join(bad))
@@ -206,7 +205,7 @@ def convert_layer(layer: Layer, settings: Settings, *, stop: bool = False) -> li
 
 
 def _sources(
-    layer: Layer, stored: Mapping[str, tuple[Path, Stored]], hashes: Mapping[str, str]
+    layer: Layer, stored: Mapping[str, tuple[Path, Stored]], settings: Settings
 ) -> tuple[dict[str, Source], list[Row]]:
     """Find the best copy of every tile: planned ones, and those only a raw HDF5 has."""
     sources = {key: _from_raw(path, key, tile) for key, (path, tile) in stored.items()}
@@ -215,7 +214,7 @@ def _sources(
         key, reason, path = tile["tile_key"], "", layer.dat_root / tile["dat"]
         try:
             if key not in stored or path.exists():  # a removed .dat is safe where it is stored
-                sources[key] = _from_dat(path, key, stored.get(key), hashes.get(path.name))
+                sources[key] = _from_dat(path, key, stored.get(key), settings)
         except DatError as error:
             reason = str(error)
         status = "ok" if key in sources else "bad"
@@ -243,12 +242,14 @@ def _from_raw(raw: Path, key: str, tile: Stored) -> Source:
 
 
 def _from_dat(
-    path: Path, key: str, stored: tuple[Path, Stored] | None, expected: str | None
+    path: Path, key: str, stored: tuple[Path, Stored] | None, settings: Settings
 ) -> Source:
-    _, size = dat.inspect(path)
+    header, size = dat.inspect(path)
+    if fault := _channel_fault(settings.channel, header["ChanNum"], path.name):
+        raise DatError(fault)
     fresh = Source(path.name, size, path.read_bytes, fresh=True)
     if stored is None:
-        _check_hash(path, expected)
+        _check_hash(path, settings.hashes.get(path.name))
         return fresh
     raw, tile = stored
     known = _from_raw(raw, key, tile)
@@ -302,14 +303,21 @@ def _update(layer: Layer, sources: Mapping[str, Source], settings: Settings) -> 
 def _image(tile: Dat, settings: Settings, name: str) -> tuple[dat.Header, NDArray[Any]]:
     """Return header and a copy of the channel that the 8-bit images are made of."""
     count = tile.pixels.shape[2]
-    if settings.channel >= count:
-        raise UserError(
-            f"transfer.channel is {settings.channel}, but {name} has {count} channel(s): "
-            f"set it to {', '.join(str(i) for i in range(count))}"
-        )
+    if fault := _channel_fault(settings.channel, count, name):
+        raise LayerError(fault)  # of a stored tile: other layers go on
     image = tile.pixels[:, :, settings.channel]
     # native byte order; the copy lets go of the whole file's buffer
     return tile.header, np.array(image, image.dtype.newbyteorder("="))
+
+
+def _channel_fault(channel: int, count: int, name: str) -> str:
+    """Say that a file lacks the channel of the 8-bit images; empty when it does not."""
+    if channel < count:
+        return ""
+    return (
+        f"transfer.channel is {channel}, but {name} has {count} channel(s): "
+        f"set it to {', '.join(str(i) for i in range(count))}"
+    )
 
 
 def _publish_raw(

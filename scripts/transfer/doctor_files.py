@@ -132,16 +132,23 @@ def _pixel_size(case: Case, read: Sequence[tuple[str, Header]]) -> Iterator[Find
 
 
 def _channels(case: Case, read: Sequence[tuple[str, Header]]) -> Iterator[Finding]:
-    if not read:
-        return
-    path, header = min(read, key=lambda each: each[1]["ChanNum"])
-    have, correct = header["ChanNum"], case.config["correct"]
+    """Tell of channels that files lack: an error where all do, or where step 16bit would stop."""
+    correct = case.config["correct"]
     asked = {"transfer.channel": [case.config["transfer"]["channel"]]}
     if "16bit" in correct["steps"]:
         asked["correct.16bit.channels"] = correct["16bit"]["channels"]
     for key, channels in asked.items():
-        if max(channels, default=0) >= have:
-            found, expected = f"channel {max(channels)}", f"0 to {have - 1} as in the header"
+        most = max(channels, default=0)
+        lacking = [(path, header["ChanNum"]) for path, header in read if most >= header["ChanNum"]]
+        if not lacking:
+            continue
+        path, have = min(lacking, key=lambda each: each[1])
+        found = f"channel {most}, which {len(lacking)} of {len(read)} headers looked at lack"
+        expected = f"0 to {have - 1} as in the header"
+        if key == "transfer.channel" and len(lacking) < len(read):
+            change = f"Their tiles go to the quarantine; to keep them mend {key}"
+            yield Finding(NOTE, key, found, expected, change, path)
+        else:
             yield Finding(ERROR, key, found, expected, f"Mend {key}", path)
 
 

@@ -5,7 +5,6 @@ import h5py
 import numpy as np
 import pytest
 
-from scripts.lib.job import UserError
 from scripts.transfer import conversion, hdf5
 from scripts.transfer.contrast import Fill, kept
 from scripts.transfer.conversion import Layer, LayerError, Settings
@@ -157,9 +156,28 @@ def test_a_fill_changes_only_the_align_file(tmp_path):
     assert not np.array_equal(image(plain.align, "0-0-0"), image(filled.align, "0-0-0"))
 
 
-def test_a_channel_that_is_not_there_names_the_key_to_change(tmp_path):
-    with pytest.raises(UserError, match="transfer.channel is 3, but .* has 2 channel"):
-        convert(tmp_path, GOOD, Settings(channel=3))
+def test_a_file_without_the_channel_is_a_bad_tile_that_names_the_key(tmp_path):
+    files = GOOD | {"0-0-1": make_dat(noise(1, (70, 64, 1)))}
+    layer, rows = convert(tmp_path, files, Settings(channel=1))
+    assert [row["status"] for row in rows] == ["ok", "bad", "ok"]
+    assert "transfer.channel is 1, but" in rows[1]["reason"]
+    assert "has 1 channel(s): set it to 0" in rows[1]["reason"]
+    assert set(hdf5.stored_tiles(layer.raw)) == {"0-0-0", "0-1-0"}
+
+
+def test_a_stored_tile_without_the_channel_fails_its_layer_alone(tmp_path):
+    """Converted with channel 0 before; its `.dat` is gone."""
+    layer, _ = convert(tmp_path, {"0-0-0": make_dat(noise(1, (70, 64, 1)))})
+    for path in tmp_path.rglob("*.dat"):
+        path.unlink()
+    (row,) = conversion.convert_layers(
+        list(layer.tiles),
+        dat_root=layer.dat_root,
+        work_dir=layer.raw.parents[layer.raw.parts[::-1].index("h5")],
+        settings=Settings(channel=1),
+        stop=False,
+    )
+    assert (row["status"], "transfer.channel is 1, but" in row["reason"]) == ("failed", True)
 
 
 def test_a_file_that_does_not_read_back_is_not_published(tmp_path, monkeypatch):

@@ -126,6 +126,17 @@ def test_channels_that_no_header_has_are_named(dats):
     sixteen = {"steps": ["16bit"], "16bit": {"channels": [0, 1]}}
     found = examined(dats, transfer={"channel": 1}, correct=sixteen)
     assert keys(found) == ["correct.16bit.channels", "transfer.channel"]
+    assert {each.severity for each in found} == {"error"}
+
+
+def test_a_few_files_without_the_channel_are_a_note_that_names_one(dats):
+    files = sorted(dats.iterdir())
+    for path in files[1:]:
+        both = np.zeros((8, 9, 2), np.int16)
+        path.write_bytes(make_dat(both, first_xy=(7 * int(path.name[-5]), 0)))
+    (found,) = examined(dats, transfer={"channel": 1})
+    assert (found.severity, found.key, found.file) == ("note", "transfer.channel", files[0].name)
+    assert "1 of 8 headers" in found.found
 
 
 def test_files_of_8_bit_do_not_go_with_those_of_16(dats):
