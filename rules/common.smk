@@ -9,7 +9,7 @@ ROOT = Path(workflow.basedir)
 # scripts find each other from the root; the Snakefile needs it too, for the schema alone
 sys.path.insert(0, str(ROOT))
 from scripts.correct import chain as corrections
-from scripts.lib import flow, resources, yaml_files
+from scripts.lib import exports, flow, resources, yaml_files
 from scripts.lib.flow import column
 from scripts.lib.job import UserError
 from scripts.lib.schema import validate

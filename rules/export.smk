@@ -5,10 +5,7 @@ EXPORT = config["export"]
 SHOWN = ("blend", "interpolation", "z_correction", "fill_gaps")  # what voxels depend on
 # 16 bit are those of the raw files, which step 16bit of the corrections puts in the tiles' place
 DTYPE = "uint16" if "16bit" in STEPS else "uint8"
-PLANNED = (
-    "formats block_zyx_px shard_blocks_zyx levels task_px"
-    " n5_codec n5_codec_level zarr_codec zarr_codec_level review"
-)
+PLANNED = exports.planned(EXPORT, DTYPE)
 
 
 localrules:
@@ -36,7 +33,7 @@ rule plan_export:
     params:
         volume=config["volume"],
         voxel_nm={key: config["acquisition"][key] for key in ("pixel_nm", "z_nm")},
-        export={key: EXPORT[key] for key in PLANNED.split()} | {"dtype": DTYPE},
+        export=verbatim(PLANNED),
     script:
         "../scripts/export/plan_export.py"
 
@@ -171,9 +168,7 @@ use rule plan_export as plan_part with:
         "benchmarks/plan_part/{part}.tsv"
     params:
         volume=lambda wc: PARTS[wc.part]["volume"],
-        export=lambda wc: {key: EXPORT[key] for key in PLANNED.split()}
-        | {"dtype": DTYPE}
-        | PARTS[wc.part]["cut"],
+        export=lambda wc: PLANNED | PARTS[wc.part]["cut"],
 
 
 use rule render_slab as render_part with:

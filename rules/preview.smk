@@ -82,7 +82,7 @@ use rule plan_export as plan_preview with:
         "benchmarks/plan_preview/all.tsv"
     params:
         volume=f"preview/{config['volume']}",
-        export={key: EXPORT[key] for key in PLANNED.split()}
+        export={key: EXPORT[key] for key in exports.PLANNED}
         | {key: PREVIEW[key] for key in ("formats", "block_zyx_px", "step_px")}
         | {"levels": 0, "review": False},
 

@@ -164,14 +164,14 @@ def test_a_format_is_written_and_read_back_by_another_library(tmp_path):
         import numpy as np
         import yaml
         import zarr
-        from scripts.export import slabs
+        from scripts.export import planning
         from scripts.lib.schema import validate
         from scripts.lib.volumes import metadata, multiscale
 
         config = yaml.safe_load(Path("config/config.yaml").read_text())
         config["export"] = {"formats": ["zarr_flat"], "block_zyx_px": [8, 8, 8], "levels": 1}
         validate(config, yaml.safe_load(Path("config/schema.yaml").read_text()))
-        plan = slabs.plan(
+        plan = planning.plan(
             "s", (0, 0, 16, 24), (1, 8), volume="v", export=config["export"],
             voxel_nm={"pixel_nm": 8, "z_nm": 8},
         )

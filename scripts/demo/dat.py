@@ -31,13 +31,13 @@ def _fields(settings: Settings, tile: Mapping[str, Any]) -> list[tuple[int, str,
         (0, "IHH", (MAGIC, VERSION, 1)),
         (8, "10s", (b"04/20/2021",)),  # date of the scope's software
         (24, "d", (4e-8,)),  # time step, s
-        (32, "BB", (1, 0)),  # channels, eight bit
+        (32, "BB", (settings.channels, 0)),  # channels, eight bit
         (36, "8f", (0.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0)),  # scaling
         (68, "BBii", (0, 0, x, y)),  # restart, stage move, first x, first y
         (100, "II", (w, h)),
         (108, "H", (8,)),  # oversampling
         (111, "Bf", (3, 3.125e6)),  # scan speed, scan rate
-        (151, "4B", (1, 0, 0, 0)),  # channels in use
+        (151, "4B", (1, settings.channels > 1, 0, 0)),  # channels in use
         (155, "25s", (b"synthetic-neuropil",)),
         (180, "200s", (b"synthetic-neuropil, made in code",)),
         (380, "10s18s", (b"InLens", b"ESB @ 600 V")),
@@ -45,7 +45,7 @@ def _fields(settings: Settings, tile: Mapping[str, Any]) -> list[tuple[int, str,
         (534, "3f", (64.0, 64.0, 30.0)),  # stage x, y, z, mm
         (800, "30s", (b"Jeiss8/Merlin-6284",)),
         (878, "I", (tile["layer"],)),  # FIB slice
-        (1000, "q", (HEADER_BYTES + 2 * w * h,)),
+        (1000, "q", (HEADER_BYTES + 2 * w * h * settings.channels,)),
     ]
 
 
@@ -58,7 +58,7 @@ def _header(settings: Settings, tile: Mapping[str, Any]) -> bytes:
 
 
 def encode(counts: NDArray[np.int16], settings: Settings, tile: Mapping[str, Any]) -> bytes:
-    """Return the whole file of a tile from its (h, w) counts; a truncated tile ends early."""
+    """Return the file of a tile from its (h, w, channel) counts; a truncated tile ends early."""
     fault = tile["corrupt"]
     if fault and fault["kind"] == "truncated":
         return _header(settings, tile) + counts[: fault["first_row"]].astype(">i2").tobytes()

@@ -21,6 +21,7 @@ READ_NOISE = 90.0  # counts, sd
 ROW_NOISE = 25.0
 STREAKS = 0.005  # relative sd of the vertical curtains that the ion beam leaves
 MIRROR = "mirror"
+SENSITIVITY = (1.0, 0.6, 0.4, 0.3)  # of each detector, relative to the first
 
 
 def face(block: Float32, z: float, depth_response: float) -> Float32:
@@ -53,9 +54,26 @@ def expose(coefficients: Float32, tile: Mapping[str, Any], settings: Settings) -
 def count(
     image: Float32, tile: Mapping[str, Any], gain: float, settings: Settings
 ) -> NDArray[np.int16]:
-    """Return the raw counts, (h, w) int16: inverted, shaded, with curtains and noise."""
+    """Return the raw counts, (h, w, channel) int16: inverted, shaded, with curtains and noise."""
+    place = tile["layer"], tile["row"], tile["column"]
+    # what one detector records does not depend on how many there are
+    names = [("counts", *place), *(("counts", *place, k) for k in range(1, settings.channels))]
+    seen = [
+        _counts(image, tile, gain * SENSITIVITY[channel], settings, stream(settings.seed, *name))
+        for channel, name in enumerate(names)
+    ]
+    return np.stack(seen, axis=-1)
+
+
+def _counts(
+    image: Float32,
+    tile: Mapping[str, Any],
+    gain: float,
+    settings: Settings,
+    rng: np.random.Generator,
+) -> NDArray[np.int16]:
+    """Return what one detector records, (h, w)."""
     h, w = image.shape
-    rng = stream(settings.seed, "counts", tile["layer"], tile["row"], tile["column"])
     # shading belongs to the grid position: the same in every layer, as on a real scope
     tilt = settings.shading * stream(settings.seed, "shading", tile["row"], tile["column"]).normal(
         size=2

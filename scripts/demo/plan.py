@@ -36,6 +36,7 @@ class Settings:
     tile_width: int = 320
     overlap: float = 0.20  # fraction of a tile
     pixel_nm: float = 8.0
+    channels: int = 1  # detectors: InLens, ESB
     scan: tuple[float, float, float, float] = (3.0, 12.0, 2.0, 60.0)  # a1 b1 a2 b2, left edge
 
     thickness_sd: float = 0.22  # relative, AR(1) from layer to layer

@@ -10,9 +10,10 @@ Outputs
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from scripts.export import destination, disk, slabs
+from scripts.export import destination, disk, naming, planning, slabs
 from scripts.lib import files
 from scripts.lib.job import job
 from scripts.lib.service.receipts import StackReceipt
@@ -33,20 +34,37 @@ def main(
     """Plan, write all metadata, then the plan."""
     stack, rows = StackReceipt.read(receipt), files.read_table(chunks)
     z_range = min(int(row["z_first"]) for row in rows), max(int(row["z_last"]) for row in rows)
-    plan = slabs.plan(
+    export = {**export, "dataset": _dataset(export, stack, Path(out).with_name("times.json"))}
+    plan = planning.plan(
         stack.stack, stack.bounds, z_range, volume=volume, voxel_nm=voxel_nm, export=export
     )
     destination.refuse_promoted(plan)
     made_of = {k: getattr(stack, k) for k in ("owner", "project", "stack", "digest")}
     with disk.reported():
-        for target in plan.targets:
-            metadata.create(target, plan.spec, {"renderExport": made_of})
-        if plan.review:
-            for target, source in zip(plan.review.targets, plan.targets, strict=True):
-                slabs.link_level_0(target, source)
-                metadata.create(target, plan.review.spec, {"renderExport": made_of})
+        _create(plan, made_of, consolidated=bool(export.get("consolidated")))
     log.info("%s: %s voxels in %d levels", volume, plan.spec.shape_zyx, plan.spec.levels)
     files.write_json(out, plan.to_json())
+
+
+def _dataset(export: Mapping[str, Any], stack: StackReceipt, times: Path) -> str | None:
+    """Fill in the name of the dataset, where the config has a pattern."""
+    if not export.get("dataset"):
+        return None
+    known = {key: getattr(stack, key) for key in ("project", "stack", "digest")}
+    return naming.dataset(export["dataset"], known=known | {"dtype": export["dtype"]}, times=times)
+
+
+def _create(plan: slabs.Plan, made_of: Mapping[str, Any], *, consolidated: bool) -> None:
+    """Write the metadata of all pyramids of an export."""
+    kinds = plan.kinds
+    for kind, each in kinds.items():
+        if kind in slabs.BASE:
+            sources = kinds[slabs.BASE[kind]].targets
+            for target, source in zip(each.targets, sources, strict=True):
+                planning.link_level_0(target, source)
+        for target in each.targets:
+            attributes = {"renderExport": dict(made_of)}
+            metadata.create(target, each.spec, attributes, consolidated=consolidated)
 
 
 if __name__ == "__main__":

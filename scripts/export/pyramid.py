@@ -11,7 +11,7 @@ import numpy as np
 
 from scripts.export import slabs, stored
 from scripts.export.buffer import PlaneBuffer
-from scripts.export.slabs import Plan
+from scripts.export.slabs import BASE, EIGHT_BIT, Plan
 from scripts.lib import files, made_by
 from scripts.lib.arrays import Voxels
 from scripts.lib.numerics import kernels
@@ -30,7 +30,7 @@ class Column:
 
     Level k of a file lies in the slab when all voxels it averages do; those that reach into the
     next slab are left to `build`. At most 1/7 of a task's voxels are held beside it while it is
-    rendered.
+    rendered, 1/3 where levels keep every layer.
 
     Parameters
     ----------
@@ -43,15 +43,24 @@ class Column:
     """
 
     def __init__(self, plan: Plan, z_range: tuple[int, int], area: tuple[slice, slice]) -> None:
-        self._plan, self._z_range = plan, z_range
-        self._open = {kind: _open(each) for kind, each in plan.kinds.items()}
-        self.rows: Rows = {kind: [[] for _ in goals] for kind, goals in self._open.items()}
+        self._plan = plan
         depth = min(plan.unit_zyx[0], z_range[1] - z_range[0])
         high, wide = (part.stop - part.start for part in area)
         self._shape = (depth, high, wide)
-        self._buffer = PlaneBuffer(math.prod(self._shape) * np.dtype(plan.spec.dtype).itemsize)
-        self._held: dict[int, Voxels] = {}
-        self._review = plan.review
+        self._buffer = PlaneBuffer(math.prod(self._shape) * np.dtype(plan.drawn_dtype).itemsize)
+        self._pyramids = {kind: _Levels(each, kind, z_range) for kind, each in plan.kinds.items()}
+        self._in_8_bit = set(EIGHT_BIT) if plan.spec.dtype == plan.drawn_dtype else {*plan.kinds}
+
+    @property
+    def rows(self) -> Rows:
+        """Return the records of what is written.
+
+        Returns
+        -------
+        dict
+            By pyramid and level.
+        """
+        return {kind: each.rows for kind, each in self._pyramids.items()}
 
     def voxels(self, depth: int) -> Voxels:
         """Return memory for planes of level 0; the one before, and its content, is gone.
@@ -66,62 +75,76 @@ class Column:
         Voxels
             (depth, h, w) of the area, of any content.
         """
-        return self._buffer.array((depth, *self._shape[1:]), self._plan.spec.dtype)
+        return self._buffer.array((depth, *self._shape[1:]), self._plan.drawn_dtype)
 
-    def put(self, level: int, region: Region, voxels: Voxels) -> None:
+    def put(self, region: Region, voxels: Voxels, eight: Voxels | None = None) -> None:
         """Write the voxels of a region one file deep, and what they complete at lower levels.
 
         Parameters
         ----------
-        level
-            0 is full resolution.
         region
             z, y, x.
         voxels
-            (z, y, x); their content may be lost.
+            (z, y, x) as `voxels` gave them; their content may be lost.
+        eight
+            The same in 8 bit, where the volume is written in 8 bit, too, or in place of `voxels`.
         """
-        for goal in self._open["levels"][level]:
-            goal.write(region, voxels)
-        self.rows["levels"][level].append(stored.record(region, voxels, self._plan))
-        if level == 0 and self._review is not None:
-            self._put_review(self._review, region, voxels)
-        if level + 1 < len(self.rows["levels"]):
-            self._pass_on(level + 1, region, voxels)
+        for kind, pyramid in reversed(self._pyramids.items()):
+            shown = eight if kind in self._in_8_bit else voxels
+            if shown is None:
+                raise ValueError(f"{kind}: expected the voxels in 8 bit, too")
+            # the first pyramid is the last to be written: what it has halved is needed no more
+            last = kind == "levels" and shown is voxels
+            pyramid.put(0, region, shown, self._buffer if last else None)
 
-    def _put_review(self, review: Plan, region: Region, voxels: Voxels) -> None:
-        """Write the levels of a region that keep its layers; level 0 is the same as ours."""
-        z, y, x = region
-        for level, goals in list(enumerate(self._open["review"]))[1:]:
-            y, x = slice(y.start // 2, y.stop // 2), slice(x.start // 2, x.stop // 2)
-            half = np.empty((len(voxels), y.stop - y.start, x.stop - x.start), voxels.dtype)
-            if not half.size:
-                return
-            _halve_into(half, voxels, halves_z=False)
-            for goal in goals:
-                goal.write((z, y, x), half)
-            self.rows["review"][level].append(stored.record((z, y, x), half, review))
-            voxels = half
 
-    def _pass_on(self, level: int, below: Region, voxels: Voxels) -> None:
-        goal = self._goal(level, below)
+class _Levels:
+    """The levels of one pyramid in a column."""
+
+    def __init__(self, plan: Plan, kind: str, z_range: tuple[int, int]) -> None:
+        self._plan, self._z_range = plan, z_range
+        self._links_level_0 = kind in BASE
+        self._open = _open(plan)
+        self.rows: list[list[Row]] = [[] for _ in self._open]
+        self._held: dict[int, Voxels] = {}
+
+    def put(
+        self, level: int, region: Region, voxels: Voxels, buffer: PlaneBuffer | None = None
+    ) -> None:
+        """Write the voxels of a region one file deep, and what they complete at lower levels.
+
+        Their memory goes back to `buffer` plane by plane, where there is one.
+        """
+        if level or not self._links_level_0:
+            for goal in self._open[level]:
+                goal.write(region, voxels)
+            self.rows[level].append(stored.record(region, voxels, self._plan))
+        if level + 1 < len(self.rows):
+            self._pass_on(level + 1, region, voxels, buffer)
+
+    def _pass_on(
+        self, level: int, below: Region, voxels: Voxels, buffer: PlaneBuffer | None
+    ) -> None:
+        goal, step = self._goal(level, below), self._plan.spec.z_step(level)
         if goal is None:
             return
         if level not in self._held:
             shape = [part.stop - part.start for part in goal]
             self._held[level] = np.zeros(shape, voxels.dtype)
-        first = below[0].start // 2 - goal[0].start
-        half = self._held[level][first : first + len(voxels) // 2]
+        first = below[0].start // step - goal[0].start
+        half = self._held[level][first : first + len(voxels) // step]
         for k in range(len(half)):
-            kernels.halve(voxels[2 * k], voxels[2 * k + 1], half[k])
-            if level == 1:  # at once: what is written is new memory as well
-                self._buffer.forget(voxels, 2 * k + 2)
-        if below[0].stop // 2 >= goal[0].stop:
+            _halve_into(half[k : k + 1], voxels[step * k : step * (k + 1)], step)
+            if buffer:  # at once: what is written is new memory as well
+                buffer.forget(voxels, step * (k + 1))
+        if below[0].stop // step >= goal[0].stop:
             self.put(level, goal, self._held.pop(level))
 
     def _goal(self, level: int, below: Region) -> Region | None:
         """Return the region of `level` that `below` belongs to, if all of it lies in the slab."""
         unit, shape = self._plan.unit_zyx[0], self._plan.spec.level_shape(level)
-        start = below[0].start // (2 * unit) * unit
+        step, factor = self._plan.spec.z_step(level), self._plan.spec.factors_zyx(level)[0]
+        start = below[0].start // (step * unit) * unit
         z, y, x = (
             slice(first, min(stop, size))
             for (first, stop), size in zip(
@@ -131,8 +154,8 @@ class Column:
             )
         )
         last = self._z_range[1] == self._plan.spec.shape_zyx[0] and z.stop == shape[0]
-        inside = self._z_range[0] <= z.start << level and (
-            last or z.stop << level <= self._z_range[1]
+        inside = self._z_range[0] <= z.start * factor and (
+            last or z.stop * factor <= self._z_range[1]
         )
         empty = any(part.start >= part.stop for part in (z, y, x))
         return (z, y, x) if inside and not empty else None
@@ -144,11 +167,10 @@ def _open(plan: Plan) -> list[list[Level]]:
     return [[multiscale.open_level(t, level) for t in plan.targets] for level in levels]
 
 
-def _halve_into(out: Voxels, voxels: Voxels, *, halves_z: bool = True) -> None:
+def _halve_into(out: Voxels, voxels: Voxels, z_step: int) -> None:
     """Average 2×2×2 voxels, or 2×2 of each layer; what has no partner at an odd end is dropped."""
     for k, plane in enumerate(out):
-        a, b = (2 * k, 2 * k + 1) if halves_z else (k, k)
-        kernels.halve(voxels[a], voxels[b], plane)
+        kernels.halve(voxels[z_step * k], voxels[z_step * (k + 1) - 1], plane)
 
 
 def made(
@@ -167,7 +189,7 @@ def made(
     records
         Of slabs or spans.
     kind
-        ``levels``, or ``review``: the second pyramid, whose level 0 is that of the first.
+        Of the pyramid; level 0 of those in `slabs.BASE` is that of another.
 
     Returns
     -------
@@ -175,7 +197,7 @@ def made(
         In order of `slabs.tasks` of each record.
     """
     wanted = {_place(region) for region in slabs.tasks(plan, level)}
-    kind = "levels" if level == 0 else kind
+    kind = kind if level else BASE.get(kind, kind)
     rows = (row for one in records for row in one[kind][level : level + 1] or ())
     return [row for part in rows for row in part if _place(stored.region_of(row)) in wanted]
 
@@ -195,7 +217,7 @@ def levels(
     plan
         The export, or its review pyramid.
     kind
-        ``levels`` or ``review``.
+        Of the pyramid.
     records
         Of slabs and spans.
     known
@@ -209,7 +231,7 @@ def levels(
         Records of what was made here, from s1 on.
     """
     out: list[list[Row]] = []
-    below = made(plan, 0, records)
+    below = made(plan, 0, records, kind)
     for level in range(1, plan.spec.levels):
         earlier = known[level - 1] if level <= len(known) else ()
         there = made(plan, level, records, kind)
@@ -281,8 +303,8 @@ def build(
     for region in slabs.tasks(plan, level):
         if _place(region) in written or not _is_within(plan, level, region, within):
             continue
-        made_of = _made_of(plan, region, below)
-        yield done.get(made_of) or _one(source, goals, region, plan) | {"made_of": made_of}
+        made_of = _made_of(plan, level, region, below)
+        yield done.get(made_of) or _one(source, goals, level, region, plan) | {"made_of": made_of}
 
 
 def _is_within(plan: Plan, level: int, region: Region, within: tuple[int, int] | None) -> bool:
@@ -296,24 +318,24 @@ def _is_within(plan: Plan, level: int, region: Region, within: tuple[int, int] |
     return bool(within[0] <= start and stop <= within[1])
 
 
-def _one(source: Level, goals: list[Level], region: Region, plan: Plan) -> Row:
+def _one(source: Level, goals: list[Level], level: int, region: Region, plan: Plan) -> Row:
     """Make one task; of the level below the files of one depth at a time are in memory."""
     z, y, x = region
     voxels = np.empty([part.stop - part.start for part in region], plan.spec.dtype)
-    planes = max(1, plan.unit_zyx[0] // plan.spec.factors_zyx(1)[0])  # of one depth below
+    step = plan.spec.z_step(level)
+    planes = max(1, plan.unit_zyx[0] // step)  # of one depth below
     for first in range(z.start, z.stop, planes):
         part = slice(first, min(first + planes, z.stop))
         out = voxels[part.start - z.start : part.stop - z.start]
-        below = _doubled(plan, (part, y, x))
-        _halve_into(out, source.read(below), halves_z=plan.spec.halves_z)
+        _halve_into(out, source.read(_doubled(plan, level, (part, y, x))), step)
     for goal in goals:
         goal.write(region, voxels)
     return stored.record(region, voxels, plan)
 
 
-def _made_of(plan: Plan, region: Region, below: Sequence[Row]) -> str:
+def _made_of(plan: Plan, level: int, region: Region, below: Sequence[Row]) -> str:
     """Digest of a task's place and of the tasks below that it reads."""
-    wanted = _doubled(plan, region)
+    wanted = _doubled(plan, level, region)
     read = sorted(
         (row["zyx"], row["crc32"])
         for row in below
@@ -327,11 +349,11 @@ def _made_of(plan: Plan, region: Region, below: Sequence[Row]) -> str:
     return files.digest(made_of | {"code": made_by.PYRAMID.digest()})
 
 
-def _doubled(plan: Plan, region: Region) -> Region:
+def _doubled(plan: Plan, level: int, region: Region) -> Region:
     """Return the region of the level below that a region is made of."""
+    steps = plan.spec.z_step(level), 2, 2
     z, y, x = (
-        slice(factor * part.start, factor * part.stop)
-        for factor, part in zip(plan.spec.factors_zyx(1), region, strict=True)
+        slice(step * part.start, step * part.stop) for step, part in zip(steps, region, strict=True)
     )
     return z, y, x
 

@@ -125,7 +125,7 @@ def _column(
         mine = mixed[depth.start - z_range[0] : depth.stop - z_range[0]]
         voxels = column.voxels(depth.stop - depth.start)
         interpolation.interpolate(mine, layer, voxels)
-        column.put(0, region, voxels)
+        column.put(region, voxels)
     return column.rows
 
 

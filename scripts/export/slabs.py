@@ -7,19 +7,21 @@ block whatever the size of a chunk is; best it is a multiple of the block's z.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from scripts.lib import files, made_by
 from scripts.lib.geometry import Box
-from scripts.lib.job import UserError
 from scripts.lib.volumes import multiscale
-from scripts.lib.volumes.formats import FORMATS
 from scripts.lib.volumes.multiscale import Region, Target, VolumeSpec, Zyx
 
 Json = dict[str, Any]
+
+
+# pyramids beside the first, whose level 0 is a link to that of another
+BASE = {"review": "levels", "eight_review": "eight"}
+EIGHT_BIT = ("eight", "eight_review")  # of a 16-bit volume
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Plan:
     task_px: int
     step_px: int = 1  # world pixels per voxel in x and y; a power of 2
     with_review: bool = False  # a second pyramid that keeps every layer
+    drawn_as: str | None = None  # dtype in which voxels are drawn, if they are written in another
+    with_eight: bool = False  # a volume in 8 bit beside that of 16
 
     def to_json(self) -> Json:
         """Return plain JSON values.
@@ -41,14 +45,36 @@ class Plan:
         dict
             What `from_json` takes.
         """
-        return {
-            "stack": self.stack,
+        value = {each.name: getattr(self, each.name) for each in fields(self)}
+        plain = {
             "spec": self.spec.to_json(),
             "targets": [asdict(target) for target in self.targets],
-            "task_px": self.task_px,
-            "step_px": self.step_px,
-            "with_review": self.with_review,
         }
+        # what is not asked for is not said: the plans, and keys, of such exports stay as they were
+        later = {key for key in ("drawn_as", "with_eight") if not value[key]}
+        return {key: item for key, item in (value | plain).items() if key not in later}
+
+    @property
+    def drawn_dtype(self) -> str:
+        """Return the type of voxel in which layers are drawn.
+
+        Returns
+        -------
+        str
+            ``uint8`` or ``uint16``.
+        """
+        return self.drawn_as or self.spec.dtype
+
+    @property
+    def in_8_bit(self) -> bool:
+        """Tell whether grey values of 16 bit are shown in 8.
+
+        Returns
+        -------
+        bool
+            Then a contrast belongs to the export.
+        """
+        return self.with_eight or self.drawn_dtype != self.spec.dtype
 
     @property
     def review(self) -> Plan | None:
@@ -61,14 +87,34 @@ class Plan:
         """
         if not self.with_review:
             return None
-        shape, block = self.spec.shape_zyx, self.spec.block_zyx
-        levels = sensible_levels(shape[1:], block[1:])
+        spec = replace(self.spec, halves_z=False, levels=1)
         targets = (replace(t, dataset=f"{t.dataset}_review") for t in self.targets)
         return replace(
             self,
-            spec=replace(self.spec, halves_z=False, levels=levels),
+            spec=replace(spec, levels=sensible_levels(spec)),
             targets=tuple(targets),
             with_review=False,
+            with_eight=False,
+        )
+
+    @property
+    def eight(self) -> Plan | None:
+        """Return the volume in 8 bit beside that of 16.
+
+        Returns
+        -------
+        Plan or None
+            None when there is none.
+        """
+        if not self.with_eight:
+            return None
+        targets = (replace(t, dataset=_in_8_bit(t.dataset)) for t in self.targets)
+        return replace(
+            self,
+            spec=replace(self.spec, dtype="uint8"),
+            targets=tuple(targets),
+            drawn_as=self.drawn_dtype,
+            with_eight=False,
         )
 
     @property
@@ -78,10 +124,16 @@ class Plan:
         Returns
         -------
         dict
-            ``levels``, and ``review`` if there is one.
+            ``levels``; ``review``, ``eight`` and ``eight_review`` if there are such.
         """
-        review = self.review
-        return {"levels": self} | ({"review": review} if review else {})
+        eight = self.eight
+        found = {
+            "levels": self,
+            "review": self.review,
+            "eight": eight,
+            "eight_review": eight.review if eight else None,
+        }
+        return {kind: each for kind, each in found.items() if each}
 
     @property
     def unit_zyx(self) -> Zyx:
@@ -160,151 +212,39 @@ class Plan:
         Plan
             As it was.
         """
-        return Plan(
-            value["stack"],
-            VolumeSpec.from_json(value["spec"]),
-            tuple(Target.from_json(target) for target in value["targets"]),
-            value["task_px"],
-            value.get("step_px", 1),
-            value.get("with_review", False),
-        )
+        known = {each.name: value[each.name] for each in fields(Plan) if each.name in value}
+        read = {
+            "spec": VolumeSpec.from_json(value["spec"]),
+            "targets": tuple(Target.from_json(target) for target in value["targets"]),
+        }
+        return Plan(**known | read)
 
 
-def plan(
-    stack: str,
-    bounds: tuple[float, float, float, float],
-    z_range: tuple[int, int],
-    *,
-    volume: str,
-    voxel_nm: Mapping[str, float],
-    export: Mapping[str, Any],
-) -> Plan:
-    """Plan the export of a stack: its bounds rounded outward, every z of its range.
-
-    With ``step_px`` above 1 a voxel stands for as many world pixels in x and y. With a ``box`` only
-    that part of the stack is planned; without one, a coarse volume (a preview) is rounded to whole
-    blocks, so that a slight shift of new layers changes nothing.
-
-    Parameters
-    ----------
-    stack
-        Its name.
-    bounds
-        x0, y0, x1, y1 of the stack, px.
-    z_range
-        First and last z, inclusive.
-    volume
-        Path of the volumes, without suffix.
-    voxel_nm
-        ``pixel_nm`` and ``z_nm``.
-    export
-        Section ``export`` of the config, with ``dtype``; of a part also ``box`` and ``step_px``.
-
-    Returns
-    -------
-    Plan
-        Nothing is written.
-
-    Raises
-    ------
-    UserError
-        When the box holds nothing of the stack.
-    """
-    z_block, y_block, x_block = export["block_zyx_px"]
-    block = (z_block, y_block, x_block)
-    step, box = export.get("step_px", 1), export.get("box")
-    if box is not None:
-        bounds, z_range = _cut(bounds, z_range, box)
-    grid = (x_block, y_block) if step > 1 and box is None else (1, 1)
-    x0, x1 = _rounded(bounds[0], bounds[2], step, grid[0])
-    y0, y1 = _rounded(bounds[1], bounds[3], step, grid[1])
-    first, last = z_range
-    shape = (last - first + 1, y1 - y0, x1 - x0)
-    most = sensible_levels(shape, block)
-    spec = VolumeSpec(
-        shape_zyx=shape,
-        block_zyx=block,
-        dtype=export.get("dtype", "uint8"),
-        voxel_nm_zyx=(voxel_nm["z_nm"], voxel_nm["pixel_nm"] * step, voxel_nm["pixel_nm"] * step),
-        origin_px_zyx=(first, y0, x0),
-        levels=min(export["levels"], multiscale.most_levels(shape)) if export["levels"] else most,
-    )
-    targets = [_target(name, volume, spec.dtype, export) for name in sorted(export["formats"])]
-    review = export.get("review", False)
-    return Plan(stack, spec, tuple(targets), export["task_px"], step, review)
+def _in_8_bit(dataset: str) -> str:
+    """Return the name of a dataset of 8 bit beside one of 16."""
+    named = dataset.replace("uint16", "uint8")
+    return named if named != dataset else f"{dataset}_uint8"
 
 
-def sensible_levels(shape: Sequence[int], block: Sequence[int]) -> int:
+def sensible_levels(spec: VolumeSpec) -> int:
     """Count the levels until one block holds everything, or an axis would have no voxel.
 
+    Where z is never halved it does not count.
+
     Parameters
     ----------
-    shape, block
-        Voxels along the axes that are halved.
+    spec
+        The volume; its own levels do not matter.
 
     Returns
     -------
     int
         At least 1.
     """
-    ratio = max(n / b for n, b in zip(shape, block, strict=True))
-    return min(multiscale.most_levels(shape), 1 + max(0, math.ceil(math.log2(ratio))))
-
-
-def _cut(
-    bounds: tuple[float, float, float, float],
-    z_range: tuple[int, int],
-    box: Mapping[str, Sequence[int] | None],
-) -> tuple[tuple[float, float, float, float], tuple[int, int]]:
-    """Cut bounds and inclusive z range to a box of half-open ranges; None is all."""
-    stack = {
-        "x_px": (bounds[0], bounds[2]),
-        "y_px": (bounds[1], bounds[3]),
-        "z_px": (z_range[0], z_range[1] + 1),
-    }
-    part = {}
-    for name, (low, high) in stack.items():
-        first, end = box.get(name) or (low, high)
-        part[name] = max(low, first), min(high, end)
-        if part[name][0] >= part[name][1]:
-            raise UserError(
-                f"export.box.{name}: found [{first}, {end}], but the stack goes from {low:g} to"
-                f" {high:g}; expected a range (first, end) that holds part of it"
-            )
-    (x0, x1), (y0, y1), (z0, z1) = part.values()
-    return (x0, y0, x1, y1), (int(z0), int(z1) - 1)
-
-
-def _rounded(low: float, high: float, step: int, block: int) -> tuple[int, int]:
-    """Round an interval of world pixels outward, to whole blocks of voxels of `step`."""
-    side = step * block
-    return math.floor(low / side) * block, math.ceil(high / side) * block
-
-
-def _target(name: str, volume: str, dtype: str, export: Mapping[str, Any]) -> Target:
-    layout = FORMATS[name]
-    codec, level = (export[f"{layout.family}_{key}"] for key in ("codec", "codec_level"))
-    z, y, x = export["shard_blocks_zyx"] if layout.sharded else (1, 1, 1)
-    container, dataset = f"{volume}{layout.suffix}", f"{layout.above}em/fibsem-{dtype}"
-    return Target(name, container, dataset, codec, level, (z, y, x))
-
-
-def link_level_0(target: Target, source: Target) -> None:
-    """Make level 0 of a pyramid a link to that of another in the same container.
-
-    Safe to repeat.
-
-    Parameters
-    ----------
-    target
-        Gets the link.
-    source
-        Holds the level.
-    """
-    folder = target.folder(0)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if not folder.is_symlink():
-        folder.symlink_to(os.path.relpath(source.folder(0), folder.parent))
+    z, *yx = (math.log2(n / b) for n, b in zip(spec.shape_zyx, spec.block_zyx, strict=True))
+    halvings = max(*yx, z + spec.z_kept if spec.halves_z and z > 0 else 0)
+    most = multiscale.most_levels(spec.shape_zyx, spec.z_kept if spec.halves_z else None)
+    return min(most, 1 + max(0, math.ceil(halvings)))
 
 
 def owned(plan: Plan, z_first: int, z_last: int) -> tuple[int, int]:

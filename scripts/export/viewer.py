@@ -75,7 +75,7 @@ def state(
         Plain JSON values.
     """
     metres = {a: [nm * 1e-9, "m"] for a, nm in zip("xyz", spec.voxel_nm_zyx[::-1], strict=True)}
-    origin, shape = spec.origin_px_zyx[::-1], spec.shape_zyx[::-1]
+    origin, shape = spec.place_px_zyx[::-1], spec.shape_zyx[::-1]
     url = f"{target.layout.family}://{data_url.rstrip('/')}/{target.container}/{target.dataset}"
     source: Json = {"url": url}
     if target.layout.family == "n5":

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scripts.export import slabs
+from scripts.export import planning
 from scripts.export.journal import Journal
 from scripts.lib.volumes import metadata
 
@@ -19,7 +19,7 @@ def plan(tmp_path, monkeypatch):
     """An export of which no block is stored yet."""
     monkeypatch.chdir(tmp_path)
     voxel = {"pixel_nm": 5.0, "z_nm": 8.0}
-    out = slabs.plan("s", (0, 0, 32, 48), (1, 8), volume="v", voxel_nm=voxel, export=EXPORT)
+    out = planning.plan("s", (0, 0, 32, 48), (1, 8), volume="v", voxel_nm=voxel, export=EXPORT)
     for target in out.targets:
         metadata.create(target, out.spec, {})
     for target in out.review.targets:

@@ -64,8 +64,9 @@ def test_metadata_say_that_z_is_not_halved(stack):
     group = files.read_json(n5 / "attributes.json")
     assert group["scales"][:3] == [[1, 1, 1], [2, 2, 1], [4, 4, 1]]
     level = files.read_json(n5 / "s2/attributes.json")
-    assert level["downsamplingFactors"] == [4, 4, 1]
-    assert level["transform"]["translate"] == [0.0, 7.5, 7.5]
+    assert level["pixelResolution"]["dimensions"] == [20.0, 20.0, 8.0]
+    z, y, x = plan.spec.origin_px_zyx
+    assert level["transform"]["translate"] == [8.0 * z, 5.0 * y + 7.5, 5.0 * x + 7.5]
     multiscale = files.read_json(ome / ".zattrs")["multiscales"][0]
     scale, shift = multiscale["datasets"][1]["coordinateTransformations"]
     assert scale["scale"] == [8.0, 10.0, 10.0]
@@ -89,6 +90,33 @@ def test_a_lost_block_of_a_review_level_is_found_and_written_again(stack):
             Path("out/pyramid.json").unlink()
         test_parts.export("out", again=True, **settings)
         assert kills.content() == whole
+
+
+def mean_of_pairs(voxels):
+    """Halve z, too: 2×2×2 means, rounded half up, of what `by_hand` averages within layers."""
+    z, y, x = (n // 2 for n in voxels.shape)
+    cubes = voxels[: 2 * z, : 2 * y, : 2 * x].reshape(z, 2, y, 2, x, 2)
+    return ((cubes.astype(int).sum(axis=(1, 3, 5)) + 4) // 8).astype(voxels.dtype)
+
+
+@pytest.mark.parametrize("task_px", [128, 64])
+@pytest.mark.parametrize("z_nm", [8, 21, 40])
+def test_long_voxels_keep_their_layers_until_x_and_y_are_as_coarse(
+    stack, monkeypatch, task_px, z_nm
+):
+    monkeypatch.setitem(test_parts.VOXEL, "z_nm", z_nm)
+    how = FORMATS | {"task_px": task_px, "pyramid": "isotropic", "block_zyx_px": [4, 16, 16]}
+    plan = test_parts.export("out", **how, span=1)
+    kept = {8: 1, 21: 2, 40: 3}[z_nm]
+    depths = [plan.spec.level_shape(k)[0] for k in range(plan.spec.levels)]
+    assert depths[: kept + 2] == [17] * (kept + 1) + [8]
+    expected = test_parts.voxels(plan)
+    for level in range(plan.spec.levels):
+        for target in plan.targets:
+            store = multiscale.open_level(target, level)
+            found = store.read(tuple(slice(0, n) for n in store.shape_zyx))
+            assert np.array_equal(found, expected)
+        expected = (by_hand if level < kept else mean_of_pairs)(expected)
 
 
 def test_both_are_promoted(stack):

@@ -1,13 +1,18 @@
 """Ownership of blocks: every block exactly one job, whatever the chunks are."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from scripts.export import preview, pyramid, slabs
+from scripts.export import naming, planning, preview, pyramid, slabs
+from scripts.lib import exports, files
 from scripts.lib.job import UserError
 from scripts.lib.service.records import TileSet
+from scripts.lib.volumes.multiscale import VolumeSpec
 from tests.lib.other_code import other_code
 
 EXPORT = {
@@ -25,7 +30,7 @@ VOXEL = {"pixel_nm": 5.0, "z_nm": 8.0}
 
 
 def plan(bounds=(-3.5, 2.0, 120.2, 90.0), z=(3, 40)):
-    return slabs.plan("s", bounds, z, volume="v", voxel_nm=VOXEL, export=EXPORT)
+    return planning.plan("s", bounds, z, volume="v", voxel_nm=VOXEL, export=EXPORT)
 
 
 def test_the_box_is_the_stack_bounds_rounded_outward():
@@ -47,9 +52,9 @@ def test_targets_have_the_folders_of_cellmap():
 
 def test_levels_can_be_given():
     export = EXPORT | {"levels": 2}
-    assert slabs.plan("s", (0, 0, 90, 90), (1, 40), volume="v", voxel_nm=VOXEL, export=export)
+    assert planning.plan("s", (0, 0, 90, 90), (1, 40), volume="v", voxel_nm=VOXEL, export=export)
     many = EXPORT | {"levels": 99}
-    found = slabs.plan("s", (0, 0, 90, 90), (1, 40), volume="v", voxel_nm=VOXEL, export=many)
+    found = planning.plan("s", (0, 0, 90, 90), (1, 40), volume="v", voxel_nm=VOXEL, export=many)
     assert found.spec.levels == 6
 
 
@@ -74,7 +79,7 @@ def test_every_voxel_belongs_to_exactly_one_task_made_of_whole_blocks(layers):
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_the_tasks_of_every_level_are_whole_files_that_cover_it_once(task_px, level):
     export = EXPORT | {"task_px": task_px}
-    what = slabs.plan("s", (0, 0, 260, 150), (1, 40), volume="v", voxel_nm=VOXEL, export=export)
+    what = planning.plan("s", (0, 0, 260, 150), (1, 40), volume="v", voxel_nm=VOXEL, export=export)
     count = np.zeros(what.spec.level_shape(level), int)
     largest = what.side_yx(level)
     for region in slabs.tasks(what, level):
@@ -91,7 +96,7 @@ def test_the_tasks_of_every_level_are_whole_files_that_cover_it_once(task_px, le
 
 def test_a_tasks_area_is_as_large_as_asked_for_in_whole_files_and_halves_with_the_level():
     export = EXPORT | {"task_px": 200, "shard_blocks_zyx": [1, 1, 1]}
-    what = slabs.plan("s", (0, 0, 900, 900), (1, 40), volume="v", voxel_nm=VOXEL, export=export)
+    what = planning.plan("s", (0, 0, 900, 900), (1, 40), volume="v", voxel_nm=VOXEL, export=export)
     assert what.unit_zyx == (8, 16, 32)
     # 200 px are 12 files of 16 and 6 of 32; a level down 6 and 3; at last one file
     assert [what.side_yx(level) for level in range(5)] == [
@@ -106,7 +111,7 @@ def test_a_tasks_area_is_as_large_as_asked_for_in_whole_files_and_halves_with_th
 def test_a_coarse_export_is_rounded_outward_to_whole_blocks_of_its_voxels():
     export = EXPORT | {"step_px": 4}
     bounds = (-3.5, 2.0, 500.2, 257.0)
-    spec = slabs.plan("s", bounds, (3, 40), volume="v", voxel_nm=VOXEL, export=export).spec
+    spec = planning.plan("s", bounds, (3, 40), volume="v", voxel_nm=VOXEL, export=export).spec
     # blocks of 16 x 32 voxels of 4 px: 64 x 128 px
     assert spec.origin_px_zyx == (3, 0, -32)
     assert spec.shape_zyx == (38, 80, 160)
@@ -116,11 +121,11 @@ def test_a_coarse_export_is_rounded_outward_to_whole_blocks_of_its_voxels():
 def test_a_box_that_holds_nothing_of_the_stack_is_refused_by_name(x_px):
     export = EXPORT | {"box": {"x_px": x_px}}
     with pytest.raises(UserError, match=r"export\.box\.x_px"):
-        slabs.plan("s", (0, 0, 120, 90), (3, 40), volume="v", voxel_nm=VOXEL, export=export)
+        planning.plan("s", (0, 0, 120, 90), (3, 40), volume="v", voxel_nm=VOXEL, export=export)
 
 
 def test_chunks_of_whole_blocks_own_their_own_layers():
-    what = slabs.plan("s", (0, 0, 90, 90), (1, 32), volume="v", voxel_nm=VOXEL, export=EXPORT)
+    what = planning.plan("s", (0, 0, 90, 90), (1, 32), volume="v", voxel_nm=VOXEL, export=EXPORT)
     assert [slabs.owned(what, z, z + 15) for z in (1, 17)] == [(0, 16), (16, 32)]
 
 
@@ -131,9 +136,45 @@ def test_area_of_a_region_starts_at_the_origin():
 
 
 def test_pyramid_stops_at_one_block_or_one_voxel():
-    assert slabs.sensible_levels((60, 250, 250), (64, 128, 128)) == 2
-    assert slabs.sensible_levels((3, 4096, 4096), (64, 128, 128)) == 2
-    assert slabs.sensible_levels((64, 128, 128), (64, 128, 128)) == 1
+    assert sensible((60, 250, 250)) == 2
+    assert sensible((3, 4096, 4096)) == 2
+    assert sensible((64, 128, 128)) == 1
+    assert sensible((3, 4096, 4096), halves_z=False) == 6
+    assert sensible((1, 4096, 4096), z_kept=3) == 4
+    assert sensible((400, 4096, 4096), z_kept=3) == 7
+
+
+STACK = {"project": "p", "stack": "v1_align", "dtype": "uint8", "digest": "d"}
+
+
+def test_a_dataset_keeps_the_name_of_its_first_plan(workdir):
+    pattern, times = "/render/{project}/{stack}___{time}/{dtype}", workdir / "times.json"
+    first = naming.dataset(pattern, known=STACK, times=times)
+    assert re.fullmatch(r"render/p/v1_align___\d{8}_\d{6}/uint8", first)
+    files.write_json(times, {"d": "20240101_000000"})
+    again = naming.dataset(pattern, known=STACK, times=times)
+    assert again == "render/p/v1_align___20240101_000000/uint8"
+
+
+@pytest.mark.parametrize("pattern", ["em/{when}", "../em", "em//x", "em/{stack", "em/a b"])
+def test_a_dataset_that_is_no_path_of_plain_names_is_refused(workdir, pattern):
+    with pytest.raises(UserError, match=r"export\.dataset: found .*expected a path of plain names"):
+        naming.dataset(pattern, known=STACK, times=workdir / "times.json")
+
+
+def test_keys_at_their_defaults_leave_the_plan_as_it_was():
+    schema = yaml.safe_load(Path("config/schema.yaml").read_text())
+    of_export = schema["properties"]["export"]["properties"]
+    defaults = {key: each.get("default") for key, each in of_export.items()}
+    assert set(exports.planned(defaults, "uint8")) == {*exports.PLANNED, "dtype"}
+    asked = exports.planned(defaults | {"pyramid": "isotropic"}, "uint8")
+    assert set(asked) == {*exports.PLANNED, "dtype", "pyramid"}
+
+
+def sensible(shape, **more):
+    return slabs.sensible_levels(
+        VolumeSpec(shape, (64, 128, 128), "uint8", (8, 8, 8), (0, 0, 0), 1, **more)
+    )
 
 
 def digests():
@@ -143,7 +184,7 @@ def digests():
     return (
         slabs.key(what, (0, 8), [], {"blend": "feather"}, "tiles"),
         preview.made_of(what, row, TileSet(())),
-        pyramid._made_of(what, region, []),
+        pyramid._made_of(what, 1, region, []),
     )
 
 

@@ -106,7 +106,7 @@ class Volume:
             process.wait()
 
 
-def make_volume(folder: Path, acquisition: Path, **sections) -> Volume:
+def make_volume(folder: Path, acquisition: Path, /, **sections) -> Volume:
     """Write the config of the demo volume, made small, for another folder."""
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     for section, values in (SMALL | sections).items():

@@ -21,7 +21,13 @@ Documents = dict[Path, dict[str, Any]]
 _PLACE = {"downsamplingFactors", "pixelResolution", "transform"}
 
 
-def create(target: Target, spec: VolumeSpec, attributes: Mapping[str, Any] | None = None) -> None:
+def create(
+    target: Target,
+    spec: VolumeSpec,
+    attributes: Mapping[str, Any] | None = None,
+    *,
+    consolidated: bool = False,
+) -> None:
     """Write all metadata of a volume; blocks already there stay when they fit the new metadata.
 
     Levels whose shape, block, type or codec changed are removed with their blocks, and levels
@@ -36,17 +42,31 @@ def create(target: Target, spec: VolumeSpec, attributes: Mapping[str, Any] | Non
         Its geometry.
     attributes
         Added to those of the multiscale group (provenance); plain JSON values.
+    consolidated
+        Of Zarr 2 (OME-Zarr 0.4) also ``.zmetadata`` in the multiscale group, which moves with it.
     """
     _drop_levels_beyond(target, spec.levels)
     make = _n5 if target.layout.family == "n5" else _ome_zarr
     levels = {target.folder(level) for level in range(spec.levels)}
-    for path, document in make(target, spec, dict(attributes or {})).items():
+    documents = make(target, spec, dict(attributes or {}))
+    summary = target.group / ".zmetadata"
+    summary.unlink(missing_ok=True)  # never beside levels that it does not describe
+    for path, document in documents.items():
         if path.parent in levels:
             if path.parent.is_symlink():
                 continue
             if path.exists() and not _keeps_blocks(files.read_json(path), document):
                 shutil.rmtree(path.parent)
         files.write_json(path, document)
+    if consolidated and target.layout.driver == "zarr":
+        files.write_json(summary, _consolidated(target, documents))
+
+
+def _consolidated(target: Target, documents: Documents) -> dict[str, Any]:
+    """Return the metadata of a group and its arrays in one, as zarr-python's readers take it."""
+    within = (path for path in documents if path.is_relative_to(target.group))
+    found = {path.relative_to(target.group).as_posix(): documents[path] for path in within}
+    return {"zarr_consolidated_format": 1, "metadata": found}
 
 
 def _drop_levels_beyond(target: Target, levels: int) -> None:
@@ -93,8 +113,9 @@ def _n5(target: Target, spec: VolumeSpec, attributes: dict[str, Any]) -> Documen
 def _n5_group(spec: VolumeSpec) -> dict[str, Any]:
     """Return what neuroglancer, n5-viewer and BigDataViewer read of the group; x, y, z.
 
-    ``translate`` is in voxels: the origin in pixels of the stack.
+    ``translate`` is in voxels. ``multiscales`` is COSEM's (cellmap-schemas, fibsem-tools).
     """
+    datasets = [{"path": f"s{k}", "transform": _n5_transform(spec, k)} for k in range(spec.levels)]
     return {
         "neuroglancer_supported": True,
         "axes": ["x", "y", "z"],
@@ -102,29 +123,39 @@ def _n5_group(spec: VolumeSpec) -> dict[str, Any]:
         "units": ["nm", "nm", "nm"],
         "scales": [list(spec.factors_zyx(k)[::-1]) for k in range(spec.levels)],
         "pixelResolution": {"dimensions": list(spec.voxel_nm_zyx[::-1]), "unit": "nm"},
-        "translate": list(spec.origin_px_zyx[::-1]),
+        "translate": list(spec.place_px_zyx[::-1]),
+        "multiscales": [{"name": None, "datasets": datasets}],
     }
 
 
 def _n5_level(spec: VolumeSpec, level: int) -> dict[str, Any]:
-    """Return the attributes of a level beside those of the array; nm, without the export's origin.
+    """Return the attributes of a level beside those of the array; nm.
 
-    Readers multiply ``pixelResolution`` by ``downsamplingFactors`` (x, y, z): n5-viewer, Fiji, and
-    neuroglancer where it opens a level alone. Of ``transform``, which Fiji and n5-viewer prefer,
-    they take scale and translate as z, y, x whatever its axes and ordering say.
+    ``pixelResolution`` (x, y, z) is that of the level, as COSEM has it. Readers multiply it by
+    ``downsamplingFactors``: Fiji where there is no ``transform`` (it takes 2 ** level where there
+    are none), neuroglancer where it opens a level alone. So these are 1.
     """
-    factors = spec.factors_zyx(level)
-    pairs = list(zip(factors, spec.voxel_nm_zyx, strict=True))
+    transform = _n5_transform(spec, level)
     return {
-        "downsamplingFactors": list(factors[::-1]),
-        "pixelResolution": {"dimensions": list(spec.voxel_nm_zyx[::-1]), "unit": "nm"},
-        "transform": {
-            "axes": ["z", "y", "x"],
-            "ordering": "C",
-            "units": ["nm", "nm", "nm"],
-            "scale": [f * v for f, v in pairs],
-            "translate": [(f - 1) / 2 * v for f, v in pairs],
-        },
+        "downsamplingFactors": [1, 1, 1],
+        "pixelResolution": {"dimensions": transform["scale"][::-1], "unit": "nm"},
+        "transform": transform,
+    }
+
+
+def _n5_transform(spec: VolumeSpec, level: int) -> dict[str, Any]:
+    """Return scale and place of a level, z, y, x.
+
+    Fiji and n5-viewer take the numbers in this order whatever axes and ordering say.
+    """
+    scale, place = level_geometry_nm(spec, level)
+    return {
+        "axes": ["z", "y", "x"],
+        "order": "C",
+        "ordering": "C",
+        "units": ["nm", "nm", "nm"],
+        "scale": list(scale),
+        "translate": list(place),
     }
 
 

@@ -5,10 +5,10 @@ stays inside this module. Every write covers whole blocks, so that jobs which ow
 never touch the same file; a block of zeros is not stored (and one that was stored is removed). In
 OME-Zarr 0.5 the unit of writing is a shard, a file of many blocks.
 
-Level k is level 0 averaged by f = 2**k along each axis (remainders dropped, as n5-spark does; z may
-be left alone, for review layer by layer), so voxel i of it is centred on full-resolution voxel
-``f * i + (f - 1) / 2``: the half-voxel term that both metadata carry. Positions in nm are
-``origin_px * voxel_nm`` plus that term.
+Level k is level 0 averaged by f = 2**k along each axis (remainders dropped, as n5-spark does; z
+may be left alone at all levels, for review layer by layer, or at the first ones, until x and y are
+as coarse), so voxel i of it is centred on full-resolution voxel ``f * i + (f - 1) / 2``: the
+half-voxel term that both metadata carry. Positions in nm are ``place_px * voxel_nm`` plus it.
 """
 
 from __future__ import annotations
@@ -46,13 +46,16 @@ class VolumeSpec:
     origin_px_zyx: Zyx  # stack coordinates of voxel (0, 0, 0)
     levels: int
     halves_z: bool = True  # False: lower levels keep every layer
+    z_kept: int = 0  # so many levels keep every layer before z is halved, too
+    at_zero: bool = False  # the metadata put voxel (0, 0, 0) at 0, not at the origin in the stack
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype {self.dtype!r} is not one of {', '.join(DTYPES)}")
         if min(self.shape_zyx) < 1 or min(self.block_zyx) < 1:
             raise ValueError(f"volume of {self.shape_zyx} voxels in blocks of {self.block_zyx}")
-        if not 1 <= self.levels <= most_levels(self.shape_zyx[0 if self.halves_z else 1 :]):
+        most = most_levels(self.shape_zyx, self.z_kept if self.halves_z else None)
+        if not 1 <= self.levels <= most:
             raise ValueError(f"{self.shape_zyx} voxels cannot have {self.levels} levels")
 
     def level_shape(self, level: int) -> Zyx:
@@ -84,7 +87,34 @@ class VolumeSpec:
         tuple of int
             Along z, y, x.
         """
-        return (1 << level if self.halves_z else 1), 1 << level, 1 << level
+        z = 1 << max(0, level - self.z_kept) if self.halves_z else 1
+        return z, 1 << level, 1 << level
+
+    def z_step(self, level: int) -> int:
+        """Return how many layers of the level above make one of a level.
+
+        Parameters
+        ----------
+        level
+            1 or more.
+
+        Returns
+        -------
+        int
+            1 or 2.
+        """
+        return self.factors_zyx(level)[0] // self.factors_zyx(level - 1)[0]
+
+    @property
+    def place_px_zyx(self) -> Zyx:
+        """Return where the metadata put voxel (0, 0, 0).
+
+        Returns
+        -------
+        tuple of int
+            In voxels: the origin in the stack, or zeros.
+        """
+        return (0, 0, 0) if self.at_zero else self.origin_px_zyx
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values.
@@ -202,20 +232,24 @@ class Target:
         return self.group / f"s{level}"
 
 
-def most_levels(shape: Sequence[int]) -> int:
+def most_levels(shape_zyx: Sequence[int], z_kept: int | None = 0) -> int:
     """Count the levels until an axis would have no voxel.
 
     Parameters
     ----------
-    shape
-        Voxels of the axes that are halved.
+    shape_zyx
+        Voxels of level 0.
+    z_kept
+        Levels that keep every layer before z is halved; None: all do.
 
     Returns
     -------
     int
         At least 1.
     """
-    return int(math.log2(min(shape))) + 1
+    z, *yx = shape_zyx
+    halvings = int(math.log2(min(yx)))
+    return 1 + (halvings if z_kept is None else min(halvings, int(math.log2(z)) + z_kept))
 
 
 def level_geometry_nm(spec: VolumeSpec, level: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -233,14 +267,9 @@ def level_geometry_nm(spec: VolumeSpec, level: int) -> tuple[tuple[float, ...], 
     tuple
         Voxel size and centre of voxel (0, 0, 0), both z, y, x in nm.
     """
-    axes = list(zip(spec.factors_zyx(level), spec.voxel_nm_zyx, spec.origin_px_zyx, strict=True))
+    axes = list(zip(spec.factors_zyx(level), spec.voxel_nm_zyx, spec.place_px_zyx, strict=True))
     scale = tuple(float(factor * nm) for factor, nm, _ in axes)
     return scale, tuple(float((origin + (factor - 1) / 2) * nm) for factor, nm, origin in axes)
-
-
-# ---------------------------------------------------------------------------------------------
-# voxels
-# ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
