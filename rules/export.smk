@@ -5,6 +5,7 @@ EXPORT = config["export"]
 SHOWN = ("blend", "interpolation", "z_correction", "fill_gaps")  # what voxels depend on
 # 16 bit are those of the raw files, which step 16bit of the corrections puts in the tiles' place
 DTYPE = "uint16" if "16bit" in STEPS else "uint8"
+WINDOWS = ("window_px", "reach_px", "windows")  # seams are compared as the solve does
 PLANNED = exports.planned(EXPORT, DTYPE)
 
 
@@ -69,6 +70,9 @@ rule check_slab:
     input:
         plan="export/plan.json",
         slab="export/slabs/{chunk}.json",
+        # to compare the seams of tiles in what is stored; parts have none compared
+        receipt=f"stacks/{STACK['final']}.json",
+        coordinates="zcorr/Zcoords.txt",
     output:
         "export/checked/{chunk}.json",
     log:
@@ -81,6 +85,11 @@ rule check_slab:
     resources:
         mem_mb=lambda wc, attempt: resources.slab_mb(EXPORT, DTYPE, attempt),
         runtime=lambda wc, attempt: 60 * attempt,
+    params:
+        render=RENDER,
+        seam={key: EXPORT[key] for key in SHOWN}
+        | {key: config["solve"]["misalignment"][key] for key in WINDOWS}
+        | {"layers": EXPORT["seam_layers"]},
     script:
         "../scripts/export/check_slab.py"
 
@@ -134,7 +143,8 @@ rule close_export:
         spans=spans("export/spans/{span}.json"),
         pyramid="export/pyramid.json",
     output:
-        "export/volume.json",
+        volume="export/volume.json",
+        seams="export/seams.tsv",
     log:
         "logs/close_export/all.log",
     benchmark:

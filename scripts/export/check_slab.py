@@ -1,9 +1,11 @@
-"""Read back every block that one slab job wrote.
+"""Read back every block that one slab job wrote, and compare the seams of some layers in it.
 
 Inputs
-    ``export/plan.json``, ``export/slabs/{chunk}.json``
+    ``export/plan.json``, ``export/slabs/{chunk}.json``; for the seams ``stacks/<final>.json`` and
+    ``zcorr/Zcoords.txt``: parts of an export have no seams compared
 Outputs
-    ``export/checked/{chunk}.json``: number of regions and voxels read, per target and level
+    ``export/checked/{chunk}.json``: number of regions and voxels read, per target and level;
+    ``seams``, rows of `scripts.export.seams.COLUMNS`, px
 
 Fails, naming the place, when a block is missing, cannot be unpacked or holds other voxels than were
 written. ``export/damaged/{chunk}.json`` lists what is: the next run takes it as an input of
@@ -11,16 +13,30 @@ render_slab. The good columns go back into the slab's journal, so that job write
 again, and nothing else.
 """
 
+import functools
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from scripts.export import damage, slabs
+from scripts.export import damage, seams, slabs
 from scripts.export.journal import Journal
 from scripts.lib import files
 from scripts.lib.job import UserError, job
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import StackReceipt
 
 
-def main(*, plan: str, slab: str, out: str) -> None:
-    """Compare every record with what is stored."""
+def main(
+    *,
+    plan: str,
+    slab: str,
+    out: str,
+    receipt: str | None = None,
+    coordinates: str = "",
+    render: Mapping[str, Any] | None = None,
+    seam: Mapping[str, Any] | None = None,
+) -> None:
+    """Compare every record with what is stored; with a `receipt` compare seams as `seam` says."""
     what, record = slabs.Plan.from_json(files.read_json(plan)), files.read_json(slab)
     faults = damage.faults(what, record)
     if faults:
@@ -28,7 +44,13 @@ def main(*, plan: str, slab: str, out: str) -> None:
         # no output of this rule: Snakemake would remove it with those of a job that failed
         files.write_json(Path(out).parent.parent / "damaged" / Path(out).name, {"faults": faults})
         raise UserError(damage.message(record["chunk"], faults))
-    files.write_json(out, damage.summary(what, record))
+    found = damage.summary(what, record)
+    if receipt is not None and seam is not None:
+        stack, client = StackReceipt.read(receipt), RenderClient(**render or {})
+        client.require(stack)
+        tiles = functools.partial(client.tiles, stack.stack)
+        found["seams"] = seams.of_slab(what, record["z"], coordinates, tiles, seams.How(**seam))
+    files.write_json(out, found)
 
 
 if __name__ == "__main__":
@@ -37,4 +59,8 @@ if __name__ == "__main__":
             plan=snakemake.input.plan,
             slab=snakemake.input.slab,
             out=snakemake.output[0],
+            receipt=snakemake.input.get("receipt"),
+            coordinates=snakemake.input.get("coordinates", ""),
+            render=snakemake.params.get("render"),
+            seam=snakemake.params.get("seam"),
         )

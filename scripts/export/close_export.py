@@ -5,7 +5,9 @@ Inputs
     chunks, ``export/pyramid.json``, ``export/spans/{span}.json`` of long volumes
 Outputs
     ``export/volume.json``: stack, voxels, shape, origin and voxel size, and for each target its
-    path, the shape and number of stored blocks of each level, and the neuroglancer state and link
+    path, the shape and number of stored blocks of each level, and the neuroglancer state and link;
+    ``export/seams.tsv``: what shift is left at seams in the exported voxels, px, and how the grey
+    levels correlate across them (`scripts.export.seams`); parts have none
 
 Fails, naming the place, when a level is not complete, or a block of the pyramid is missing,
 cannot be unpacked or holds other voxels than were written.
@@ -14,7 +16,7 @@ cannot be unpacked or holds other voxels than were written.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scripts.export import completeness, disk, slabs
+from scripts.export import completeness, disk, seams, slabs
 from scripts.lib import files
 from scripts.lib.job import job
 
@@ -28,6 +30,8 @@ def main(
     volume: str,
     export: Mapping[str, Any],
     span_records: Sequence[str] = (),
+    checked: Sequence[str] = (),
+    seam_table: str | None = None,
 ) -> None:
     """Check all levels of all targets, then describe them."""
     what = slabs.Plan.from_json(files.read_json(plan))
@@ -48,6 +52,9 @@ def main(
     files.write_json(
         out, completeness.description(what, found["levels"], volume=volume, export=export)
     )
+    if seam_table is not None:
+        rows = [row for path in checked for row in files.read_json(path).get("seams", ())]
+        files.write_table(seam_table, seams.COLUMNS, rows)
 
 
 if __name__ == "__main__":
@@ -58,6 +65,8 @@ if __name__ == "__main__":
             pyramid=snakemake.input.pyramid,
             span_records=snakemake.input.get("spans", []),
             out=snakemake.output[0],
+            checked=snakemake.input.checked,
+            seam_table=snakemake.output.get("seams"),
             volume=snakemake.params.volume,
             export=snakemake.params.export,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -98,6 +99,42 @@ def mixtures(
     layers = np.array(list(corrected))
     at = np.array(list(corrected.values()))
     return [_mixture(layers, at, z, fill_gaps=fill_gaps) for z in z_out]
+
+
+def of_slab(
+    coordinates: str | Path,
+    wanted: Iterable[int],
+    *,
+    z_correction: bool,
+    fill_gaps: str,
+) -> list[Mixture | None]:
+    """Say what each output z of a slab is made of, by the config's words.
+
+    Parameters
+    ----------
+    coordinates
+        Path of ``Zcoords.txt``.
+    wanted
+        Output z, whole numbers.
+    z_correction
+        ``export.z_correction``: False takes each layer at its own z.
+    fill_gaps
+        ``export.fill_gaps``.
+
+    Returns
+    -------
+    list of Mixture or None
+        As of `mixtures`.
+
+    Raises
+    ------
+    UserError
+        As `read_coordinates`.
+    """
+    corrected = read_coordinates(Path(coordinates).read_text(), str(coordinates))
+    if not z_correction:
+        corrected = {z: float(z) for z in corrected}
+    return mixtures(corrected, wanted, fill_gaps=fill_gaps == "interpolate")
 
 
 def _mixture(layers: Int64, at: Array, z: int, *, fill_gaps: bool) -> Mixture | None:

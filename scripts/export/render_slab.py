@@ -17,7 +17,6 @@ Method
 import functools
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from scripts.export import destination, disk, interpolation, pyramid, slabs
@@ -54,7 +53,8 @@ def main(
     what = slabs.Plan.from_json(files.read_json(plan))
     destination.refuse_promoted(what)
     z_range = slabs.owned(what, *chunk_range(chunks, chunk))
-    mixed = _mixed(coordinates, what, z_range, export)
+    in_z = {name: export[name] for name in ("z_correction", "fill_gaps")}
+    mixed = interpolation.of_slab(coordinates, slabs.output_z(what, z_range), **in_z)
     needed = [z for one in mixed if one is not None for z in (one.a, one.b)]
     tiles = client.tiles(stack.stack, min(needed), max(needed)) if needed else None
     placed = compose.place_layers(tiles) if tiles else {}
@@ -69,19 +69,6 @@ def main(
     shape = {"z": z_range, "voxels": pyramid.voxels(rows["levels"][0])}
     files.write_json(out, {"chunk": chunk} | rows | shape | known)
     made_by.SLABS.record()
-
-
-def _mixed(
-    coordinates: str, plan: slabs.Plan, z_range: tuple[int, int], export: Mapping[str, Any]
-) -> Mixtures:
-    """Say what each output layer of the slab is made of."""
-    corrected = interpolation.read_coordinates(Path(coordinates).read_text(), coordinates)
-    if not export["z_correction"]:
-        corrected = {z: float(z) for z in corrected}
-    first = plan.spec.origin_px_zyx[0]
-    wanted = range(first + z_range[0], first + z_range[1])
-    fill = export["fill_gaps"] == "interpolate"
-    return interpolation.mixtures(corrected, wanted, fill_gaps=fill)
 
 
 def _render(

@@ -270,6 +270,25 @@ def owned(plan: Plan, z_first: int, z_last: int) -> tuple[int, int]:
     return start, stop
 
 
+def output_z(plan: Plan, z_range: tuple[int, int]) -> range:
+    """Return the z of a voxel range, as layers are counted.
+
+    Parameters
+    ----------
+    plan
+        The export.
+    z_range
+        Half open, voxels.
+
+    Returns
+    -------
+    range
+        One for each voxel in z.
+    """
+    first = plan.spec.origin_px_zyx[0]
+    return range(first + z_range[0], first + z_range[1])
+
+
 def areas(plan: Plan, level: int) -> list[tuple[slice, slice]]:
     """Cut a level into areas of whole files, about ``task_px`` wide and high at level 0.
 

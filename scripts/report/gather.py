@@ -69,6 +69,11 @@ TABLES["misalignment"] = (
     {"kind": str, "z": int, "other_z": int, "p_id": str, "q_id": str, "x": float, "y": float}
     | {"px": float, "error_px": float, "used": int, "tried": int},
 )
+TABLES["exported_seams"] = (
+    "export/seams.tsv",
+    {"z": int, "voxel_z": int, "p_id": str, "q_id": str, "px": float, "error_px": float}
+    | {"used": int, "tried": int, "correlation": float},
+)
 RESULTS: Kinds = {
     "p_group": float,
     "p_id": str,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.lib import verdicts
+from scripts.lib import commands, verdicts
 from scripts.lib.verdicts import ABSENT, GOOD, LOOK, NOT_GOOD, Limit
 from scripts.report import grid, meeting
 from scripts.report.finding import Finding, spans
@@ -76,7 +76,7 @@ def judged(evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Findi
     """
     parts: tuple[Callable[[Evidence, Figures, Rules], Iterator[Finding]], ...] = (
         _grid, _holes, _unmatched, _runs, _left_out, _strained, _clusters, _residuals, _worst_tile,
-        _shapes, _correlation, _thickness,
+        _shapes, _correlation, _thickness, _exported_seams,
     )  # fmt: skip
     for part in parts:
         yield from part(evidence, figures, rules)
@@ -357,3 +357,47 @@ def _thickness(_evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[
         if state != GOOD:
             advice = "z is spaced evenly: no change of thickness was found"
             yield Finding("zcorr", words, "all layers", advice, state)
+
+
+# ---------------------------------------------------------------------------------------------
+# the volume
+# ---------------------------------------------------------------------------------------------
+
+
+def _exported_seams(_evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Finding]:
+    """Seams in the stored voxels: their shift, how grey levels correlate, and what is not found."""
+    seams = figures["export"].get("seams")
+    if not seams:
+        return
+    again = commands.again("render_slab")
+    other = "the voxels are not what the alignment was judged by: export them again"
+    if worst := seams.get("worst"):
+        text = "tiles of a layer do not meet in the exported voxels, by {} for sure"
+        state, words = _beyond(rules, "exported_seam_px", worst["sure_px"], " px", text=text)
+        if state != GOOD:
+            before = worst["judged_px"]
+            told = "was not measured" if before is None else f"was judged by {before:.2f} px"
+            yield Finding(
+                "export",
+                f"{words}; {worst['px']:.2f} ± {worst['error_px']:.2f} px between {worst['p_id']}"
+                f" and {worst['q_id']}, where the alignment {told}",
+                f"z {worst['z']}",
+                other if before is not None else "look at the seam",
+                state,
+                command=again if before is not None else "",
+            )
+    if seams["lost"] >= rules.least:
+        share = 100 * seams["lost"] / seams["judged"]
+        state, words = _beyond(rules, "exported_seam_lost_pct", share, " %")
+        if state != GOOD:
+            what = (
+                f"{seams['lost']} of {seams['judged']} seams that the alignment was judged by are"
+                f" not found in the exported voxels: {words}"
+            )
+            yield Finding("export", what, "", other, state, command=again)
+    if "correlation" in seams:
+        text = "grey levels correlate across seams by {} (median)"
+        value = seams["correlation"]
+        state, words = _beyond(rules, "exported_seam_correlation", value, "", text=text)
+        if state != GOOD:
+            yield Finding("export", words, "", "noise, or tiles that differ? Look at seams", state)

@@ -23,7 +23,7 @@ from scripts.lib.pages.page import (
 )
 from scripts.lib.pages.text import large, number
 from scripts.lib.verdicts import ABSENT, Limit
-from scripts.report import costs, explained, first_screen, meeting
+from scripts.report import costs, explained, exported, first_screen, meeting
 from scripts.report.album import Album
 from scripts.report.finding import Finding, spans
 from scripts.report.first_screen import Where
@@ -336,6 +336,7 @@ def _export(figures: Figures) -> Rows:
         ("voxel size (x × y × z)", f"{voxel} nm"),
         ("type", str(f["dtype"])),
         ("resolution levels", number(f["levels"])),
+        *exported.rows(f["seams"]),
         *(("dataset", path) for path in f["paths"]),
         ("what the export wrote", pages.link("export/volume.json", HERE)),
     ]

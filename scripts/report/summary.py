@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scripts.lib.arrays import Array
 from scripts.lib.names import STAGE_STOPS
 from scripts.lib.verdicts import ABSENT, GOOD, worst
-from scripts.report import costs
+from scripts.report import costs, exported
 from scripts.report.finding import Finding, ordered, state_of
 from scripts.report.gather import Evidence, Table
 
@@ -460,4 +460,5 @@ def export(evidence: Evidence) -> Figures:
         "voxels": math.prod(document["shape_zyx"]),
         "levels": len(document["levels"]),
         "paths": [target["path"] for target in document["targets"]],
+        "seams": exported.figures(evidence),
     } | {key: document[key] for key in ("stack", "shape_zyx", "dtype", "voxel_nm_zyx")}

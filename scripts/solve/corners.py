@@ -16,8 +16,8 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from scripts.lib.arrays import Array
+from scripts.lib.numerics.window_fit import CORNERS
 from scripts.solve.misalignment import ACROSS
-from scripts.solve.window_fit import CORNERS
 
 AROUND = 10  # places on each side that tell what is common
 LEAST = 5  # places from which on they do

@@ -16,12 +16,12 @@ import numpy as np
 
 from scripts.lib import files
 from scripts.lib.arrays import Array, Index
+from scripts.lib.drawing import windows
 from scripts.lib.drawing.compose import Placed, matching_box
+from scripts.lib.drawing.windows import Settings
 from scripts.lib.geometry import Box
 from scripts.lib.transforms import Affine, Chain
-from scripts.solve import windows
 from scripts.solve.lattice import Lattice
-from scripts.solve.windows import Settings
 
 NEXT = 3  # layers on in which a cell is looked for
 SEAM = -1  # number of a window that is on no lattice

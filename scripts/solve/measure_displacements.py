@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lib.chunks import chunk_range
-from scripts.lib.drawing import compose
+from scripts.lib.drawing import compose, windows
 from scripts.lib.files import read_json
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
-from scripts.solve import displacements, windows
+from scripts.solve import displacements
 from scripts.solve.aligned import aligned
 
 log = logging.getLogger(__name__)

@@ -17,16 +17,16 @@ from typing import Any
 
 from scripts.lib import made_by
 from scripts.lib.chunks import chunk_range
-from scripts.lib.drawing import compose
+from scripts.lib.drawing import compose, windows
 from scripts.lib.drawing.compose import Placed
+from scripts.lib.drawing.windows import Settings
 from scripts.lib.files import write_table
 from scripts.lib.job import job
 from scripts.lib.kept import Kept
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt, digest_seen
-from scripts.solve import misalignment, windows
+from scripts.solve import misalignment
 from scripts.solve.misalignment import Row
-from scripts.solve.windows import Settings
 
 log = logging.getLogger(__name__)
 NEXT = 10  # layers beyond the chunk in which the layers that follow its last one are looked for

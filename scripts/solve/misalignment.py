@@ -21,17 +21,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from scripts.lib.arrays import Array
+from scripts.lib.drawing import shifts, windows
 from scripts.lib.drawing.compose import Placed
+from scripts.lib.drawing.shifts import Shift
+from scripts.lib.drawing.windows import Draw, Settings
 from scripts.lib.geometry import Box
-from scripts.solve import windows
-from scripts.solve.window_fit import LEAST_USED, fitted
-from scripts.solve.windows import Draw, Settings
 
 # change of dx and of dy over the width and the height of the place
 ACROSS = ("dx_by_x_px", "dx_by_y_px", "dy_by_x_px", "dy_by_y_px")
@@ -41,56 +40,9 @@ COLUMNS = (
     *ACROSS, "corner_error_px", "noise_px2",
     "alike", "alike_after", "alike_windows", "alike_gain", "alike_gain_error",
 )  # fmt: skip
-# further looks where the first finds nothing: scale, side of a window and reach, px of the picture
-FURTHER = ((1.0, 160, 40), (0.25, 96, 16), (0.0625, 96, 16))
 AFTER_REACH_PX = 4  # of the layer after the next: what two steps of an alignment may leave
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Shift:
-    """What is left between two pictures of a place, full-resolution px; NaN = not measured."""
-
-    shift_xy: Array  # (2,) place in the second less place in the first, mean over the place
-    square_px2: float  # mean square over the place, less what noise adds to it
-    error_px: float  # standard error of the mean shift
-    used: int  # windows that tell
-    tried: int
-    scale: float  # of the pictures
-    rms_error_px: float = math.nan  # standard error of the root of `square_px2`
-    # (2, 2) change of x, y (rows) over the width and the height (columns) of the place
-    across: Array = field(default_factory=lambda: np.full((2, 2), np.nan))
-    corner_error_px: float = math.nan  # standard error of the shift at a corner
-    noise_px2: float = math.nan  # what was taken off `square_px2`
-    # (tried, 3) centre x, y of each window, world px, and how alike it is, -1 to 1; NaN = no peak
-    alike: Array = field(default_factory=lambda: np.empty((0, 3)))
-
-    @property
-    def px(self) -> float:  # numpydoc ignore=RT01
-        """Return the length of the mean shift."""
-        return float(np.hypot(*self.shift_xy))
-
-    @property
-    def measured(self) -> bool:  # numpydoc ignore=RT01
-        """Tell whether enough windows speak for the place."""
-        return enough(self.used, self.tried)
-
-
-def enough(used: int, tried: int) -> bool:
-    """Tell whether so many windows speak for a place: three and a quarter of those tried, or all.
-
-    Parameters
-    ----------
-    used, tried
-        Windows with a peak, and all.
-
-    Returns
-    -------
-    bool
-        False where none was tried.
-    """
-    return 0 < used >= min(tried, max(LEAST_USED, tried / 4))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -141,9 +93,9 @@ def _step(one: Placed, targets: Sequence[Sequence[Placed]], settings: Settings) 
     near = [each for each in targets[0] if windows.shared(one, each) is not None]
     if not near and rank(other)[0]:
         return None  # nothing of its cell, nothing around: a border of what was imaged
-    first, place, found = windows.drawing([one]), one.tile.box, _nothing(1, 1.0)
+    first, place, found = windows.drawing([one]), one.tile.box, shifts.nothing(1, 1.0)
     if near:
-        found = compare(first, windows.drawing(targets[0]), place, settings)
+        found = shifts.compare(first, windows.drawing(targets[0]), place, settings)
     row = _row("patch" if one.tile.is_copy else "step", one, other, place, found)
     if found.measured and found.scale == 1.0 and len(targets) > 1 and not one.tile.is_copy:
         row |= _likeness(found, _after(first, windows.drawing(targets[1]), place, found, settings))
@@ -200,10 +152,12 @@ def seams(layer: Sequence[Placed], settings: Settings) -> Iterator[Row]:
         for other in own[i + 1 :]:
             place = windows.shared(one, other)
             if place is not None and min(place.width, place.height) >= windows.LEAST_STRIP_PX:
-                found = compare(windows.drawing([one]), windows.drawing([other]), place, settings)
+                found = shifts.compare(
+                    windows.drawing([one]), windows.drawing([other]), place, settings
+                )
                 yield _row("seam", one, other, place, found)
             elif _beside(one, other):
-                yield _row("seam", one, other, _between(one, other), _nothing(1, 1.0))
+                yield _row("seam", one, other, _between(one, other), shifts.nothing(1, 1.0))
 
 
 def _beside(one: Placed, other: Placed) -> bool:
@@ -238,59 +192,3 @@ def _row(kind: str, p: Placed, q: Placed, place: Box, found: Shift) -> Row:
     row |= dict.fromkeys(("alike_after", "alike_gain", "alike_gain_error"), "nan")
     row["alike_windows"] = 0
     return row | {"used": found.used, "tried": found.tried, "scale": found.scale}
-
-
-# ---------------------------------------------------------------------------------------------
-# a place
-# ---------------------------------------------------------------------------------------------
-
-
-def compare(first: Draw, second: Draw, place: Box, settings: Settings) -> Shift:
-    """Measure what is left between two drawings of a place, at the finest scale that can tell.
-
-    Parameters
-    ----------
-    first, second
-        Draw the two pictures; the first need not have data beyond `place`.
-    place
-        World px.
-    settings
-        How pictures are compared.
-
-    Returns
-    -------
-    Shift
-        Of the first look that is measured; of full resolution with small windows when none is.
-    """
-    first_look = _compare_at(first, second, place, 1.0, settings)
-    if first_look.measured:
-        return first_look
-    for scale, side, reach in FURTHER:
-        look = replace(settings, window_px=side, reach_px=reach)
-        found = _compare_at(first, second, place, scale, look)
-        if found.measured and found.used >= LEAST_USED:
-            return found
-    return first_look
-
-
-def _compare_at(first: Draw, second: Draw, place: Box, scale: float, settings: Settings) -> Shift:
-    """Correlate the windows of a place at one scale."""
-    reach, size = settings.reach_px, windows.window_size(place, scale, settings)
-    if size is None:
-        return _nothing(0, scale)
-    centres = windows.window_centres(place, (size[0] / scale, size[1] / scale), settings.windows)
-    peaks = windows.window_peaks(first, second, place, centres, size, reach, scale)
-    used = np.isfinite(peaks[:, 0])
-    alike = np.column_stack([centres, peaks[:, 2]])
-    if not used.any():
-        return replace(_nothing(len(centres), scale), alike=alike)
-    world = size[0] / scale, size[1] / scale
-    fit = fitted(centres[used], peaks[used, :2] / scale, world, len(centres), place, scale)
-    return Shift(
-        fit.mean_xy, fit.square_px2, fit.error_px, fit.used, len(centres), scale,
-        fit.rms_error_px, fit.across, fit.corner_error_px, fit.noise_px2, alike,
-    )  # fmt: skip
-
-
-def _nothing(tried: int, scale: float) -> Shift:
-    return Shift(np.full(2, np.nan), math.nan, math.nan, 0, tried, scale)

@@ -1,6 +1,6 @@
 """What is left of misalignment in a few figures, and the places where it is too much.
 
-Mean squares are debiased (`misalignment.Shift`), so the root of their mean estimates what a known
+Mean squares are debiased (`shifts.Shift`), so the root of their mean estimates what a known
 truth would give. Places that follow one another along z are one finding: a tile that lies off does
 so against both neighbours, and a row of tiles that has drifted apart does so for many layers.
 
@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 from scripts.lib.arrays import Array
+from scripts.lib.drawing.shifts import enough
+from scripts.lib.numerics.window_fit import LEAST_USED
 from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
 from scripts.solve import layer_order
 from scripts.solve.corners import Corners
 from scripts.solve.loops import SURE, Loops
-from scripts.solve.misalignment import enough
-from scripts.solve.window_fit import LEAST_USED
 
 MOST_PLACES = 200  # named in the summary; the table has all
 KINDS = {"step": "layers", "seam": "tiles of a layer", "patch": "a patch and its layers"}
@@ -139,7 +139,7 @@ def measured(row: Row) -> bool:
     Returns
     -------
     bool
-        As `misalignment.Shift.measured`.
+        As `shifts.Shift.measured`.
     """
     return enough(int(row["used"]), int(row["tried"]))
 

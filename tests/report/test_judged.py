@@ -297,6 +297,48 @@ def test_every_tile_is_counted_once(good):
     assert judge(made)[0]["solve"]["counts"]["not_placed"] == 2
 
 
+def with_seams(evidence, *, px=0.1, correlation=0.9, used=8, judged_px=0.1):
+    """Evidence with six exported seams, each of which the placed pixels measured."""
+    n = 6
+    ids = [np.array([f"{name}{i}" for i in range(n)], object) for name in "pq"]
+    numbers = {"p_id": ids[0], "q_id": ids[1], "z": np.arange(1, n + 1)}
+    seams = numbers | {"voxel_z": np.arange(n), "tried": np.full(n, 8)}
+    seams |= {"used": np.full(n, used), "px": np.full(n, px), "error_px": np.full(n, 0.05)}
+    seams |= {"correlation": np.full(n, correlation)}
+    placed = {name: np.zeros(n) for name in evidence["misalignment"].columns} | numbers
+    placed |= {"kind": np.full(n, "seam", object), "px": np.full(n, judged_px)}
+    placed |= {"used": np.full(n, 8), "tried": np.full(n, 8)}
+    tables = {"exported_seams": Table(seams), "misalignment": Table(placed)}
+    return dataclasses.replace(evidence, tables=dict(evidence.tables) | tables)
+
+
+@pytest.mark.parametrize(
+    ("seams", "words", "state"),
+    [
+        ({}, "seams", GOOD),
+        ({"px": 0.8}, "do not meet in the exported voxels", GOOD),  # not for sure
+        ({"px": 1.2}, "between p0 and q0, where the alignment was judged by 0.10 px", LOOK),
+        ({"px": 6.0}, "do not meet in the exported voxels", NOT_GOOD),
+        ({"used": 0}, "6 of 6 seams that the alignment was judged by are not found", NOT_GOOD),
+        ({"correlation": 0.2}, "grey levels correlate across seams by 0.2 ", LOOK),
+        ({"correlation": 0.05}, "grey levels correlate across seams by 0.05 ", NOT_GOOD),
+    ],
+)  # fmt: skip
+def test_seams_in_the_exported_voxels_are_judged(good, seams, words, state):
+    found, reasons = told(with_seams(good, **seams), "export", words)
+    assert found == state
+    assert bool(reasons) == (state != GOOD)
+
+
+def test_voxels_that_are_not_what_was_judged_are_to_be_exported_again(good):
+    _, (reason,) = told(with_seams(good, px=6.0), "export", "do not meet in the exported")
+    assert reason.where == "z 1"
+    assert "--forcerun render_slab" in reason.command
+    _, (reason,) = told(with_seams(good, px=6.0, judged_px=np.nan), "export", "do not meet")
+    assert "where the alignment was not measured" in reason.what
+    assert not reason.command
+
+
 def test_every_limit_of_the_schema_is_used(good):
     words = " ".join(
         one.what
@@ -310,6 +352,8 @@ def test_every_limit_of_the_schema_is_used(good):
             wrong(good, [0, 2, 4]),
             damaged(good, "review", cluster=lambda v: np.arange(len(v))),
             with_qc(good, measured_thickness=0.1, significance=1.0, distance_deviation_layers=0.4),
+            with_seams(good, px=6.0, correlation=0.2),
+            with_seams(good, used=0),
         )
         for one in judge(made)[1]
     )  # fmt: skip

@@ -5,14 +5,16 @@ import pytest
 import yaml
 from scipy import ndimage
 
+from scripts.lib.drawing import shifts
 from scripts.lib.drawing.compose import Picture
+from scripts.lib.drawing.windows import Settings
 from scripts.lib.files import read_json, read_table, write_table
 from scripts.lib.geometry import Box
 from scripts.lib.job import UserError
-from scripts.solve import check_alignment, close_misalignment, layer_order, misalignment, window_fit
+from scripts.lib.numerics import window_fit
+from scripts.solve import check_alignment, close_misalignment, layer_order, misalignment
 from scripts.solve.misalignment import COLUMNS
 from scripts.solve.misalignment_summary import Known, Limits, summarised
-from scripts.solve.windows import Settings
 
 SIZE = 420  # px of a scene
 ORDER = layer_order.Limits(order_sd=3.0, order_share=0.5, repeated_correlation=0.98)
@@ -64,7 +66,7 @@ def test_a_known_shift_is_measured_within_its_error_wherever_the_world_begins(sh
     one = noisy(scene(), 12, 1)
     other = noisy(moved(scene(), *shift), 12, 2)
     first, second = draws(one, far, far), draws(other, far, far)
-    found = misalignment.compare(first, second, place(far + 20, far + 20), Settings())
+    found = shifts.compare(first, second, place(far + 20, far + 20), Settings())
     assert found.measured
     assert found.scale == 1.0
     # at three quarters of the reach the peak is no longer far from the border of its surface
@@ -75,9 +77,7 @@ def test_a_known_shift_is_measured_within_its_error_wherever_the_world_begins(sh
 
 @pytest.mark.parametrize("distance", [25.0, 34.0])
 def test_a_shift_beyond_the_windows_is_found_by_a_further_look(distance):
-    found = misalignment.compare(
-        draws(scene()), draws(moved(scene(), distance, 0)), place(), Settings()
-    )
+    found = shifts.compare(draws(scene()), draws(moved(scene(), distance, 0)), place(), Settings())
     assert found.measured
     assert found.px == pytest.approx(distance, abs=1.0)
 
@@ -86,27 +86,25 @@ def test_a_shift_beyond_the_windows_is_found_by_a_further_look(distance):
 def test_an_overlap_narrower_than_a_window_is_measured_along_it(width, shift):
     box = Box(200.0, 20.0, 200.0 + width, 400.0)
     one, other = noisy(scene(), 12, 1), noisy(moved(scene(), shift, -0.4), 12, 2)
-    found = misalignment.compare(draws(one), draws(other), box, Settings())
+    found = shifts.compare(draws(one), draws(other), box, Settings())
     assert found.measured
     assert np.hypot(*(found.shift_xy - [shift, -0.4])) < 0.2
 
 
 def test_a_corner_in_which_no_window_fits_is_not_measured():
     box = Box(200.0, 200.0, 214.0, 214.0)
-    assert not misalignment.compare(draws(scene()), draws(scene()), box, Settings()).measured
+    assert not shifts.compare(draws(scene()), draws(scene()), box, Settings()).measured
 
 
 def test_pictures_that_have_nothing_in_common_are_not_measured():
     for seed in range(1, 6):
-        found = misalignment.compare(draws(scene()), draws(scene(seed)), place(), Settings())
+        found = shifts.compare(draws(scene()), draws(scene(seed)), place(), Settings())
         assert not found.measured, seed
 
 
 def test_resin_is_not_measured():
     flat = np.full((SIZE, SIZE), 128, np.float32)
-    found = misalignment.compare(
-        draws(noisy(flat, 6, 1)), draws(noisy(flat, 6, 2)), place(), Settings()
-    )
+    found = shifts.compare(draws(noisy(flat, 6, 1)), draws(noisy(flat, 6, 2)), place(), Settings())
     assert not found.measured
 
 
@@ -118,7 +116,7 @@ def test_noise_is_taken_off_the_mean_square():
         flow = [ndimage.gaussian_filter(rng.standard_normal((SIZE, SIZE)), 25) for _ in range(2)]
         own = np.stack([0.4 * f / f.std() for f in flow])
         other = ndimage.map_coordinates(scene(k), at + own, order=3, mode="nearest")
-        found = misalignment.compare(
+        found = shifts.compare(
             draws(scene(k)), draws(other.astype(np.float32)), place(), Settings()
         )
         squares.append(found.square_px2)
@@ -133,7 +131,7 @@ def test_a_turn_counts_by_what_it_moves_over_the_tile():
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     middle = np.full(2, (SIZE - 1) / 2)
     other = ndimage.affine_transform(scene(), turn, middle - turn @ middle, order=3, mode="nearest")
-    found = misalignment.compare(draws(scene()), draws(other), place(), Settings())
+    found = shifts.compare(draws(scene()), draws(other), place(), Settings())
     expected = angle**2 * np.mean((380 * window_fit.CONTROL) ** 2) * 2
     assert found.px < 0.1
     assert found.square_px2 == pytest.approx(expected, rel=0.1)
@@ -146,7 +144,7 @@ def test_a_turn_is_measured_with_few_windows_too():
     middle = np.full(2, (SIZE - 1) / 2)
     other = ndimage.affine_transform(scene(), turn, middle - turn @ middle, order=3, mode="nearest")
     half = Box(middle[0] - 65, middle[0] - 65, middle[0] + 65, middle[0] + 65)
-    found = misalignment.compare(draws(scene()), draws(other), half, Settings())
+    found = shifts.compare(draws(scene()), draws(other), half, Settings())
     expected = angle**2 * np.mean((130 * window_fit.CONTROL) ** 2) * 2
     assert found.tried == 4
     assert found.square_px2 == pytest.approx(expected, rel=0.1)
@@ -491,7 +489,7 @@ def test_a_turn_is_measured_at_the_corners():
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     middle = np.full(2, (SIZE - 1) / 2)
     other = ndimage.affine_transform(scene(), turn, middle - turn @ middle, order=3, mode="nearest")
-    found = misalignment.compare(draws(scene()), draws(other), place(), Settings())
+    found = shifts.compare(draws(scene()), draws(other), place(), Settings())
     by = 380 * angle
     assert np.abs(np.abs(found.across) - [[0, by], [by, 0]]).max() < 0.1
     assert 0 < found.corner_error_px < 0.15

@@ -6,6 +6,7 @@ import pytest
 from scipy import ndimage
 
 from scripts.lib.drawing import compose
+from scripts.lib.drawing.windows import Settings
 from scripts.lib.files import read_json, write_json, write_table
 from scripts.lib.geometry import Box
 from scripts.lib.service.client import RenderClient
@@ -21,7 +22,6 @@ from scripts.solve import (
     spectra,
 )
 from scripts.solve.aligned import FIELD
-from scripts.solve.windows import Settings
 
 SIDE = 150
 LAYERS = 20

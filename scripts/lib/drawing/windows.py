@@ -22,6 +22,7 @@ from scripts.lib.numerics import correlation
 BAND_PX = (0.8, 4.0)  # sd of the two Gaussians: finer is noise, coarser is shading and charging
 MAX_CHANCE = 1e-4  # that unrelated pixels reach a window's peak anywhere in its reach
 LEAST_SIDE_PX = 24  # of a square window: a smaller one holds too little texture
+LEAST_SHARE = 0.6  # of a window that has data in both pictures
 LEAST_STRIP_PX = 10  # width of a window of the same area in a narrow overlap
 
 Draw = Callable[[Box, float], Picture]
@@ -186,6 +187,33 @@ def window_peaks(
     return np.array(found).reshape(-1, 3)
 
 
+def likeness(first: Draw, second: Draw, place: Box, centres: Array, size: tuple[int, int]) -> Array:
+    """Correlate windows of two drawings of a place as they lie, at full resolution.
+
+    Parameters
+    ----------
+    first, second, place, centres, size
+        As of `window_peaks`.
+
+    Returns
+    -------
+    Array
+        (n,) correlation of the band-passed grey levels at no shift, -1 to 1; NaN where less than
+        0.6 of a window has data in both.
+    """
+    first, second = (_drawn_once(draw, place, 1.0, 0) for draw in (first, second))
+    out = np.full(len(centres), np.nan)
+    for i, at in enumerate(centres):
+        one, other = _windows(first, second, at, size, 1.0, 0)
+        corner, shape = np.zeros((1, 2), np.intp), (one.pixels.shape[0], one.pixels.shape[1])
+        rho, share, _ = correlation.block_surfaces(
+            _field(one), _field(other), corner, corner, shape, 0, 0.5
+        )
+        if share[0] >= LEAST_SHARE:
+            out[i] = rho[0, 0, 0]
+    return out
+
+
 def _windows(
     first: Draw, second: Draw, at: Array, size: tuple[int, int], scale: float, reach: int
 ) -> tuple[Picture, Picture]:
@@ -220,14 +248,14 @@ def _peak(one: Picture, other: Picture, reach: int) -> Array:
     Px of the picture, and -1 to 1; all three are NaN where there is no peak.
     """
     nothing = np.full(3, np.nan)
-    if one.mask.mean() < 0.6 or other.mask.mean() < 0.3:
+    if one.mask.mean() < LEAST_SHARE or other.mask.mean() < 0.3:
         return nothing
     size = one.pixels.shape[0], one.pixels.shape[1]
     at = np.zeros((1, 2), np.intp)
     rho, share, samples = correlation.block_surfaces(
         _field(one), _field(other), at, at + reach, size, reach, 0.5
     )
-    if share[0] < 0.6:
+    if share[0] < LEAST_SHARE:
         return nothing
     peaks = correlation.find_peaks(rho, 4.0)
     places = max(rho[0].size * float(samples[0]) / (size[0] * size[1]), 1.0)

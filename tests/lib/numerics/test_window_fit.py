@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from scripts.lib.geometry import Box
-from scripts.solve import misalignment_summary, window_fit
+from scripts.lib.numerics import window_fit
+from scripts.solve import misalignment_summary
 
 PLACE = Box(0.0, 0.0, 160.0, 128.0)
 # middles and sizes of windows: four that share most of their pixels, sixteen that share little

@@ -1,0 +1,139 @@
+"""What shift is left between two drawings of a place, with its error.
+
+Windows of the two are correlated (`windows`), and what they share is fitted (`window_fit`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from scripts.lib.arrays import Array
+from scripts.lib.drawing import windows
+from scripts.lib.drawing.windows import Draw, Settings
+from scripts.lib.geometry import Box
+from scripts.lib.numerics.window_fit import LEAST_USED, fitted
+
+# further looks where the first finds nothing: scale, side of a window and reach, px of the picture
+FURTHER = ((1.0, 160, 40), (0.25, 96, 16), (0.0625, 96, 16))
+
+
+@dataclass(frozen=True, eq=False)
+class Shift:
+    """What is left between two pictures of a place, full-resolution px; NaN = not measured."""
+
+    shift_xy: Array  # (2,) place in the second less place in the first, mean over the place
+    square_px2: float  # mean square over the place, less what noise adds to it
+    error_px: float  # standard error of the mean shift
+    used: int  # windows that tell
+    tried: int
+    scale: float  # of the pictures
+    rms_error_px: float = math.nan  # standard error of the root of `square_px2`
+    # (2, 2) change of x, y (rows) over the width and the height (columns) of the place
+    across: Array = field(default_factory=lambda: np.full((2, 2), np.nan))
+    corner_error_px: float = math.nan  # standard error of the shift at a corner
+    noise_px2: float = math.nan  # what was taken off `square_px2`
+    # (tried, 3) centre x, y of each window, world px, and how alike it is, -1 to 1; NaN = no peak
+    alike: Array = field(default_factory=lambda: np.empty((0, 3)))
+
+    @property
+    def px(self) -> float:  # numpydoc ignore=RT01
+        """Return the length of the mean shift."""
+        return float(np.hypot(*self.shift_xy))
+
+    @property
+    def measured(self) -> bool:  # numpydoc ignore=RT01
+        """Tell whether enough windows speak for the place."""
+        return enough(self.used, self.tried)
+
+
+def enough(used: int, tried: int) -> bool:
+    """Tell whether so many windows speak for a place: three and a quarter of those tried, or all.
+
+    Parameters
+    ----------
+    used, tried
+        Windows with a peak, and all.
+
+    Returns
+    -------
+    bool
+        False where none was tried.
+    """
+    return 0 < used >= min(tried, max(LEAST_USED, tried / 4))
+
+
+def compare(
+    first: Draw,
+    second: Draw,
+    place: Box,
+    settings: Settings,
+    looks: Sequence[tuple[float, int, int]] = FURTHER,
+) -> Shift:
+    """Measure what is left between two drawings of a place, at the finest scale that can tell.
+
+    Parameters
+    ----------
+    first, second
+        Draw the two pictures; the first need not have data beyond `place`.
+    place
+        World px.
+    settings
+        How pictures are compared.
+    looks
+        Scale, side of a window and reach of further looks, px of the picture, in their order.
+
+    Returns
+    -------
+    Shift
+        Of the first look that is measured; of full resolution with small windows when none is.
+    """
+    first_look = _compare_at(first, second, place, 1.0, settings)
+    if first_look.measured:
+        return first_look
+    for scale, side, reach in looks:
+        look = replace(settings, window_px=side, reach_px=reach)
+        found = _compare_at(first, second, place, scale, look)
+        if found.measured and found.used >= LEAST_USED:
+            return found
+    return first_look
+
+
+def _compare_at(first: Draw, second: Draw, place: Box, scale: float, settings: Settings) -> Shift:
+    """Correlate the windows of a place at one scale."""
+    reach, size = settings.reach_px, windows.window_size(place, scale, settings)
+    if size is None:
+        return nothing(0, scale)
+    centres = windows.window_centres(place, (size[0] / scale, size[1] / scale), settings.windows)
+    peaks = windows.window_peaks(first, second, place, centres, size, reach, scale)
+    used = np.isfinite(peaks[:, 0])
+    alike = np.column_stack([centres, peaks[:, 2]])
+    if not used.any():
+        return replace(nothing(len(centres), scale), alike=alike)
+    world = size[0] / scale, size[1] / scale
+    fit = fitted(centres[used], peaks[used, :2] / scale, world, len(centres), place, scale)
+    return Shift(
+        fit.mean_xy, fit.square_px2, fit.error_px, fit.used, len(centres), scale,
+        fit.rms_error_px, fit.across, fit.corner_error_px, fit.noise_px2, alike,
+    )  # fmt: skip
+
+
+def nothing(tried: int, scale: float) -> Shift:
+    """Return the shift of a place at which nothing was found.
+
+    Parameters
+    ----------
+    tried
+        Windows.
+    scale
+        Of the pictures.
+
+    Returns
+    -------
+    Shift
+        Not measured.
+    """
+    return Shift(np.full(2, np.nan), math.nan, math.nan, 0, tried, scale)
