@@ -13,7 +13,7 @@ from typing import Any
 from scripts.lib import commands
 from scripts.terminal import claims, dry_run, ending, notify
 from scripts.terminal.failures import without_header
-from scripts.terminal.handler import Terminal
+from scripts.terminal.handler import Planned, Terminal
 from scripts.terminal.progress import WEIGHTS, Progress
 
 STAGES = list(WEIGHTS)
@@ -115,9 +115,10 @@ class Console:
             for remark in notify.send(message, config["notify"]):
                 print(remark, file=sys.stderr)
 
-    def _planned(self) -> Counter[str]:
-        jobs = self._workflow.dag.needrun_jobs(exclude_finished=False)
-        return Counter(job.rule.name for job in jobs)
+    def _planned(self) -> Planned:
+        dag = self._workflow.dag
+        jobs = Counter(job.rule.name for job in dag.jobs)
+        return Planned(jobs, jobs - Counter(job.rule.name for job in dag.needrun_jobs()))
 
 
 def _is_plain(workflow: Any) -> bool:  # noqa: ANN401

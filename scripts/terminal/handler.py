@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from scripts.lib import commands, running
 from scripts.lib.running import News
@@ -67,6 +67,13 @@ _STOPPED = ("on user request", "Will exit after finishing")
 _GREEN, _YELLOW, _RED = 32, 33, 31
 
 
+class Planned(NamedTuple):
+    """Jobs of each rule of the whole workflow, and how many of them are done."""
+
+    jobs: Mapping[str, int]
+    done: Mapping[str, int]
+
+
 class Terminal(logging.Handler):
     """Handler that takes the place of Snakemake's own on the terminal.
 
@@ -77,7 +84,7 @@ class Terminal(logging.Handler):
     progress
         Counts the jobs.
     planned
-        Gives the number of jobs of each rule of the run, as it is planned now.
+        Gives the jobs of the whole workflow, as it is planned now.
     colour
         Whether the stream shows colours.
 
@@ -95,7 +102,7 @@ class Terminal(logging.Handler):
         self,
         stream: TextIO,
         progress: Progress,
-        planned: Callable[[], Mapping[str, int]],
+        planned: Callable[[], Planned],
         *,
         colour: bool = False,
     ) -> None:
@@ -201,7 +208,7 @@ class Terminal(logging.Handler):
             return
         if self._replanned:
             self._replanned = False
-            self._progress.plan(self._planned())
+            self._progress.plan(*self._planned())
         self._progress.finish(job.rule)
         self._write(self._line(job), None)
         self._report(self._progress.stage_of[job.rule])

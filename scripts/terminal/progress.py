@@ -1,4 +1,7 @@
-"""How far a run is: a share that never falls, though checkpoints add jobs, and the time left."""
+"""How far a volume is: a share that never falls, though checkpoints add jobs, and the time left.
+
+What earlier runs have done counts as done: a run that goes on begins where the one before ended.
+"""
 
 from __future__ import annotations
 
@@ -40,17 +43,27 @@ class Progress:
         self.done: Counter[str] = Counter()
         self.planned: Counter[str] = Counter()
         self.share = 0.0
+        self.before = 0.0  # of the share: what earlier runs have done
 
-    def plan(self, jobs: Mapping[str, int]) -> None:
-        """Take the jobs of each rule that this run has to do, those that it has done included.
+    def plan(self, jobs: Mapping[str, int], done: Mapping[str, int] | None = None) -> None:
+        """Take the jobs of each rule of the whole workflow.
 
         Parameters
         ----------
         jobs
-            Rule -> number of jobs.
+            Rule -> number of jobs, done or not.
+        done
+            Rule -> how many of them are done, by this run or by earlier ones.
         """
-        known = {rule: n for rule, n in jobs.items() if rule in self.stage_of}
-        self.planned = Counter(known) | self.done  # a checkpoint's done jobs may be gone
+        was = self._share()
+        # a checkpoint's done jobs may be gone
+        self.done |= self._known(done or {})
+        self.planned = self._known(jobs) | self.done
+        self.before += max(0.0, self._share() - was)
+        self.share = max(self.share, self._share())
+
+    def _known(self, jobs: Mapping[str, int]) -> Counter[str]:
+        return Counter({rule: n for rule, n in jobs.items() if rule in self.stage_of})
 
     def finish(self, rule: str) -> None:
         """Count a job that ended well.
@@ -82,7 +95,7 @@ class Progress:
         return f"{self.done[rule]} of {self.planned[rule]}" if self.planned[rule] > 1 else ""
 
     def left_s(self, elapsed_s: float) -> float | None:
-        """Return the time that is left, if the rest goes like what is done.
+        """Return the time that is left, if the rest goes like what this run has done.
 
         Parameters
         ----------
@@ -94,15 +107,17 @@ class Progress:
         float or None
             Seconds; None while too little is done to tell.
         """
-        if self.share < _EARLIEST_SHARE:
+        own, rest = self.share - self.before, 1 - self.share
+        if own < _EARLIEST_SHARE * (own + rest):
             return None
-        return elapsed_s * (1 - self.share) / self.share
+        return elapsed_s * rest / own if own > 0 else 0.0
 
     def _share(self) -> float:
         done, planned = self._by_stage(self.done), self._by_stage(self.planned)
         weights = {stage: WEIGHTS.get(stage, _OTHER_WEIGHT) for stage in planned}
         parts = (weights[stage] * done[stage] / planned[stage] for stage in planned)
-        return sum(parts) / (sum(weights.values()) + self._hidden(set(planned)))
+        whole = sum(weights.values()) + self._hidden(set(planned))
+        return sum(parts) / whole if whole else 0.0
 
     def _hidden(self, planned: set[str]) -> int:
         """Weight of the stages not yet planned, after those that are at work and up to the last."""

@@ -48,6 +48,39 @@ def test_a_stage_that_is_hidden_by_a_checkpoint_counts():
     assert hidden.share < 0.5 * WEIGHTS["match"] / (WEIGHTS["match"] + WEIGHTS["export"])
 
 
+def test_a_second_start_goes_on_where_the_first_one_ended():
+    first = Progress(STAGE_OF, "report")
+    first.plan({"plan": 1, "match": 10, "render": 2, "all": 1})
+    for rule in ["plan"] + 6 * ["match"]:
+        first.finish(rule)
+    second = Progress(STAGE_OF, "report")
+    second.plan({"plan": 1, "match": 10, "render": 2, "all": 1}, {"plan": 1, "match": 6})
+    assert second.share == pytest.approx(first.share)
+    assert second.left_s(1) is None
+    second.finish("match")
+    assert second.count("match") == "7 of 10"
+    assert second.share > first.share
+
+
+def test_the_time_left_of_a_second_start_is_that_of_its_own_work():
+    progress = Progress(STAGE_OF)
+    progress.plan({"match": 100}, {"match": 60})
+    for _ in range(10):
+        progress.finish("match")
+    assert progress.left_s(100) == pytest.approx(300)
+
+
+def test_jobs_that_a_checkpoint_shows_as_done_are_no_work_of_this_run():
+    progress = Progress(STAGE_OF, "report")
+    progress.plan({"plan": 1})
+    progress.finish("plan")
+    progress.plan({"plan": 1, "match": 100}, {"match": 80})  # the one that ends is not yet done
+    assert progress.count("match") == "80 of 100"
+    for _ in range(10):
+        progress.finish("match")
+    assert progress.before < progress.share < 1
+
+
 def test_jobs_are_counted_by_rule_and_targets_are_none():
     progress = Progress(STAGE_OF)
     progress.plan({"match": 3, "plan": 1, "all": 1})

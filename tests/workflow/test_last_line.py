@@ -110,6 +110,23 @@ def test_an_output_that_is_missing_is_named(tmp_path):
     assert len(lines) == 2
 
 
+def test_a_second_start_counts_what_the_first_one_has_done(tmp_path):
+    does = """if int(snakemake.wildcards.n) > 3 and not Path("again").exists():
+        raise UserError("not yet")
+    Path(snakemake.output[0]).touch()"""
+    small, many = Small(tmp_path, does), ("--keep-going", "--config", "jobs=6")
+    first = small.run(*many)
+    (tmp_path / "again").touch()
+    second = small.run(*many)
+    assert second.returncode == 0, second.stdout
+    shares, counts = zip(
+        *re.findall(r" (\d+) %  Snakefile +work \d +(\d of \d)", first.stdout + second.stdout),
+        strict=True,
+    )
+    assert counts == tuple(f"{n} of 6" for n in range(1, 7))
+    assert list(map(int, shares)) == sorted(map(int, shares))
+
+
 def test_a_job_that_failed_and_was_repeated_is_no_failure(tmp_path):
     does = "Path(snakemake.output[0]).touch() if Path('tried').exists() else Path('tried').touch()"
     done = Small(tmp_path, does).run("--retries", "1")
