@@ -10,7 +10,7 @@ from scripts.lib.service import session
 from scripts.match import stage_files
 from scripts.terminal import claims, earlier_jobs, patience
 from scripts.transfer import doctor as examination
-from scripts.transfer import extent, fan_out, rates, state, taken
+from scripts.transfer import extent, fan_out, origin, rates, state, taken
 
 CATEGORIES = {
     "The volume": ["volume", "section"],
@@ -154,9 +154,12 @@ def waiting_on_scope(wildcards):
 def layers_to_do(wildcards):
     """Fingerprint for plan_transfer: which layers are new, changed or failed, or the last one."""
     acquisition, root = config["acquisition"], TAKEOVER["align_h5"]
-    known = taken.names(Path(root) if root else None)
     return state.plan_fingerprint(
-        Path(DAT_ROOT), acquisition, QUIET_TIME_S, taken=known
+        Path(DAT_ROOT),
+        acquisition,
+        QUIET_TIME_S,
+        taken=taken.names(Path(root) if root else None),
+        source=origin.section(config),
     )
 
 

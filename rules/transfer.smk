@@ -10,6 +10,8 @@ QUIET_TIME_S = flow.quiet_time_s(TRANSFER)
 ENDS = {key: config["acquisition"][key] for key in ("first_dat", "last_dat", "scope")}
 # layers that lie there already are looked at in takeover.smk and not planned
 TAKEN = "takeover/layers.tsv" if TAKEOVER["align_h5"] else []
+# params of the jobs that open files; none for .dat files, so that their finished jobs stay as they are
+SOURCE = {"source": verbatim(origin.section(config))} if TRANSFER["source"] else {}
 SETTLES = ARCHIVE_ROOT is not None or TRANSFER["remove_dats"]
 
 
@@ -66,6 +68,7 @@ checkpoint plan_transfer:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=lambda wc, attempt: 30 * attempt,
     params:
+        **SOURCE,
         dat_root=verbatim(DAT_ROOT),
         rows=config["acquisition"]["rows"],
         columns=config["acquisition"]["columns"],
@@ -98,6 +101,7 @@ rule convert_layers:
         mem_mb=lambda wc, attempt: 2500 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
+        **SOURCE,
         dat_root=verbatim(DAT_ROOT),
         archive_root=verbatim(ARCHIVE_ROOT),
         bad_tiles=TRANSFER["bad_tiles"],
@@ -158,6 +162,7 @@ rule close_transfer:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=lambda wc, attempt: 30 * attempt,
     params:
+        **SOURCE,
         dat_root=verbatim(DAT_ROOT),
         archive_root=verbatim(ARCHIVE_ROOT),
         rows=config["acquisition"]["rows"],

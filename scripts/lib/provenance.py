@@ -57,6 +57,7 @@ LIBRARIES = {
     "deflate": ("deflate",),
     "h5py": ("h5py",),
     "isal": ("isal",),
+    "mrcfile": ("mrcfile",),
     "numba": ("numba",),
     "numcodecs": ("numcodecs",),
     "numpy": ("numpy",),
@@ -65,6 +66,7 @@ LIBRARIES = {
     "scipy": ("scipy",),
     "skimage": ("scikit-image",),
     "tensorstore": ("tensorstore",),
+    "tifffile": ("tifffile",),
     "zarr": ("zarr",),
     "zstandard": ("zstandard",),
 }

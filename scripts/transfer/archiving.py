@@ -27,6 +27,7 @@ from scripts.lib.names import LayerName
 from scripts.transfer import hdf5, space
 from scripts.transfer.conversion import FAULTS, Layer, LayerError
 from scripts.transfer.hdf5 import Hdf5Error
+from scripts.transfer.original import file_of
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def settle_layers(
             except FAULTS as error:
                 log.error("%s: %s", layer_id, error)  # noqa: TRY400 - reported in full in the table
                 fault = str(error)
-        left = sum((dat_root / tile["dat"]).exists() for tile in tiles)
+        left = sum((dat_root / file_of(tile["dat"])).exists() for tile in tiles)
         row = {"layer_id": layer_id, "archived": archived, "dats_left": str(left)}
         rows.append(row | {"status": "failed" if fault else "ok", "reason": fault})
     return rows

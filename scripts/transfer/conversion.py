@@ -10,6 +10,7 @@ HDF5 that holds them, so that a file is never replaced by one with fewer tiles.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib import files, layer_files
-from scripts.lib.names import LayerName, LayerRange, parse_layer
+from scripts.lib.names import LayerName, LayerRange, parse_dat, parse_layer
 from scripts.transfer import contrast, dat, hdf5, space
 from scripts.transfer.contrast import Fill
 from scripts.transfer.dat import Dat, DatError
 from scripts.transfer.hdf5 import Hdf5Error, Storage, Stored
+from scripts.transfer.original import DatFiles, Files, Original
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class Settings:
         """
         return not any(each.holds(layer) for each in self.kept)
 
-    def conversion(self, layer: LayerName, tiles: Mapping[str, Stored]) -> str:
+    def conversion(self, layer: LayerName, tiles: Mapping[str, Source]) -> str:
         """Describe an align HDF5 of a layer that is made with these settings.
 
         Parameters
@@ -95,7 +97,7 @@ class Settings:
                 "mipmap_levels": self.mipmap_levels,
                 "chunk_px": self.storage.chunk_px,
                 "fill": [asdict(fill) for fill in self.fills],
-                "tiles": {key: asdict(tile) for key, tile in tiles.items()},
+                "tiles": {key: dict(tile.described) for key, tile in tiles.items()},
             }
         )
 
@@ -107,24 +109,38 @@ class Source:
     dat_name: str
     size: int
     read: Callable[[], bytes]
+    tile: Callable[[], Dat]
+    described: Mapping[str, Any]  # what the align HDF5 says of it
     fresh: bool  # not in the raw HDF5 yet
+    gone: bool = False  # its file went, and no raw HDF5 holds it
 
 
 @dataclass(frozen=True)
 class Layer:
-    """The planned tiles of one layer, the root of their `.dat` files, and its HDF5 files."""
+    """The planned tiles of one layer, the files they come from, and its HDF5 files."""
 
     name: LayerName
     tiles: tuple[Mapping[str, str], ...]
-    dat_root: Path
+    files: Files
     raw: Path
     align: Path
     archive: Path | None = None  # where the raw HDF5 goes in the end
 
+    @property
+    def dat_root(self) -> Path:
+        """Return the folder that the paths of the plan are relative to.
+
+        Returns
+        -------
+        Path
+            Root of the files.
+        """
+        return self.files.root
+
     @staticmethod
     def of(
         tiles: Sequence[Mapping[str, str]],
-        dat_root: Path,
+        dats: Path | Files,
         work_dir: Path,
         archive_root: Path | None = None,
     ) -> Layer:
@@ -134,8 +150,8 @@ class Layer:
         ----------
         tiles
             Rows of the plan, all of one layer.
-        dat_root
-            Folder that the paths of the plan are relative to.
+        dats
+            Files that the plan names, or the folder of ``.dat`` files.
         work_dir
             Folder of ``h5/``.
         archive_root
@@ -149,7 +165,8 @@ class Layer:
         name = parse_layer(tiles[0]["layer_id"])
         raw, align = work_dir / layer_files.raw_path(name), work_dir / layer_files.align_path(name)
         archive = archive_root / layer_files.archive_path(name) if archive_root else None
-        return Layer(name, tuple(tiles), dat_root, raw, align, archive)
+        found = DatFiles(dats) if isinstance(dats, Path) else dats
+        return Layer(name, tuple(tiles), found, raw, align, archive)
 
     def stored(self) -> dict[str, tuple[Path, Stored]]:
         """Return the tiles that are safe in HDF5, with the file that holds them.
@@ -210,11 +227,15 @@ def _sources(
     """Find the best copy of every tile: planned ones, and those only a raw HDF5 has."""
     sources = {key: _from_raw(path, key, tile) for key, (path, tile) in stored.items()}
     rows = []
+    aligned = _aligned(layer) if not layer.files.keeps_raw else {}
     for tile in layer.tiles:
-        key, reason, path = tile["tile_key"], "", layer.dat_root / tile["dat"]
+        key, reason, named = tile["tile_key"], "", tile["dat"]
+        there = layer.files.exists(named)
         try:
-            if key not in stored or path.exists():  # a removed .dat is safe where it is stored
-                sources[key] = _from_dat(path, key, stored.get(key), settings)
+            if not there and key not in stored and key in aligned:
+                sources[key] = _gone(named, aligned[key])
+            elif there or key not in stored:  # a removed .dat is safe where it is stored
+                sources[key] = _from_files(layer, key, named, stored.get(key), settings)
         except DatError as error:
             reason = str(error)
         status = "ok" if key in sources else "bad"
@@ -238,38 +259,70 @@ def _from_raw(raw: Path, key: str, tile: Stored) -> Source:
         with h5py.File(raw, "r") as file:
             return hdf5.rebuild_dat(file[key])
 
-    return Source(tile.dat_name, tile.size, read, fresh=False)
+    return Source(
+        tile.dat_name,
+        tile.size,
+        read,
+        tile=lambda: dat.parse(read(), tile.dat_name),
+        described=asdict(tile),
+        fresh=False,
+    )
 
 
-def _from_dat(
-    path: Path, key: str, stored: tuple[Path, Stored] | None, settings: Settings
+def _aligned(layer: Layer) -> dict[str, dict[str, Any]]:
+    """Return what the align HDF5 says of the tiles it was made of; {} when there is none."""
+    found = hdf5.align_conversion(layer.align)
+    tiles: dict[str, dict[str, Any]] = json.loads(found)["tiles"] if found else {}
+    return tiles
+
+
+def _gone(named: str, described: Mapping[str, Any]) -> Source:
+    """Return a tile whose file went after it was converted: good as long as nobody reads it."""
+
+    def read() -> Any:  # noqa: ANN401 - never returns
+        raise LayerError(
+            f"{named}: the file is gone, and its layer is to be made anew: bring it back"
+        )
+
+    name, size = str(described["dat_name"]), int(described["size"])
+    return Source(name, size, read, read, described, fresh=False, gone=True)
+
+
+def _from_files(
+    layer: Layer,
+    key: str,
+    named: str,
+    stored: tuple[Path, Stored] | None,
+    settings: Settings,
 ) -> Source:
-    header, size = dat.inspect(path)
-    if fault := _channel_fault(settings.channel, header["ChanNum"], path.name):
+    name = parse_dat(f"{layer.name.layer_id}_{key}.dat")
+    found = layer.files.original(name, named)
+    if fault := _channel_fault(settings.channel, found.channels, found.name):
         raise DatError(fault)
-    fresh = Source(path.name, size, path.read_bytes, fresh=True)
+    described = asdict(Stored(found.name, found.size)) | dict(found.mark)
+    fresh = Source(found.name, found.size, found.read, found.tile, described, fresh=True)
     if stored is None:
-        _check_hash(path, settings.hashes.get(path.name))
+        _check_hash(found, settings.hashes.get(found.name))
         return fresh
     raw, tile = stored
     known = _from_raw(raw, key, tile)
-    longer = size > tile.size  # its recipe was cut off when it was converted
-    newer = path.stat().st_mtime_ns > raw.stat().st_mtime_ns
-    if (longer or newer) and size >= tile.size and path.read_bytes()[: tile.size] != known.read():
+    longer = found.size > tile.size  # its recipe was cut off when it was converted
+    newer = found.modified_ns > raw.stat().st_mtime_ns
+    if (longer or newer) and found.size >= tile.size and found.read()[: tile.size] != known.read():
         raise LayerError(
-            f"{path.name}: expected the bytes that were converted into {raw.name}, found "
+            f"{found.name}: expected the bytes that were converted into {raw.name}, found "
             f"others. Both are kept; to convert the new file move {raw} away"
         )
     return fresh if longer else known
 
 
-def _check_hash(path: Path, expected: str | None) -> None:
+def _check_hash(original: Original, expected: str | None) -> None:
     if not expected:
         return
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = hashlib.sha256(original.read()).hexdigest()
     if found != expected:
         raise DatError(
-            f"{path.name}: changed since it was copied: expected SHA-256 {expected}, found "
+            f"{original.name}: changed since it was copied: expected SHA-256 {expected}, found "
             f"{found}; move it away to have it fetched again"
         )
 
@@ -280,9 +333,8 @@ def _check_hash(path: Path, expected: str | None) -> None:
 
 
 def _update(layer: Layer, sources: Mapping[str, Source], settings: Settings) -> None:
-    tiles = {key: Stored(source.dat_name, source.size) for key, source in sources.items()}
-    wanted = settings.conversion(layer.name, tiles)
-    rebuild = any(source.fresh for source in sources.values())
+    wanted = settings.conversion(layer.name, sources)
+    rebuild = layer.files.keeps_raw and any(source.fresh for source in sources.values())
     if not rebuild and hdf5.align_conversion(layer.align) == wanted:
         return
     need = sum(source.size for source in sources.values()) * _GROWTH
@@ -292,12 +344,9 @@ def _update(layer: Layer, sources: Mapping[str, Source], settings: Settings) -> 
     if rebuild:
         _publish_raw(layer, sources, settings, images)
     else:
-        images |= {
-            k: _image(dat.parse(s.read(), s.dat_name), settings, s.dat_name)
-            for k, s in sources.items()
-        }
+        images |= {k: _image(s.tile(), settings, s.dat_name) for k, s in sources.items()}
     _publish_align(layer, sources, images, settings, wanted)
-    log.info("%s: %d tile(s) converted", layer.name.layer_id, len(tiles))
+    log.info("%s: %d tile(s) converted", layer.name.layer_id, len(sources))
 
 
 def _image(tile: Dat, settings: Settings, name: str) -> tuple[dat.Header, NDArray[Any]]:
@@ -306,8 +355,8 @@ def _image(tile: Dat, settings: Settings, name: str) -> tuple[dat.Header, NDArra
     if fault := _channel_fault(settings.channel, count, name):
         raise LayerError(fault)  # of a stored tile: other layers go on
     image = tile.pixels[:, :, settings.channel]
-    # native byte order; the copy lets go of the whole file's buffer
-    return tile.header, np.array(image, image.dtype.newbyteorder("="))
+    # native byte order; of pixels that lie between others a copy, which lets go of these
+    return tile.header, np.ascontiguousarray(image, image.dtype.newbyteorder("="))
 
 
 def _channel_fault(channel: int, count: int, name: str) -> str:
@@ -331,7 +380,7 @@ def _publish_raw(
     with files.atomic_path(layer.raw) as partial:
         with h5py.File(partial, "w") as file:
             for key, source in sources.items():
-                tile = dat.parse(source.read(), source.dat_name)
+                tile = source.tile()
                 hdf5.write_raw_tile(file, key, source.dat_name, tile, settings.storage)
                 images[key] = _image(tile, settings, source.dat_name)
         _verify_raw(partial, sources)
@@ -391,7 +440,7 @@ def _publish_align(
 def convert_layers(
     plan: Sequence[Mapping[str, str]],
     *,
-    dat_root: Path,
+    dat_root: Path | Files,
     work_dir: Path,
     settings: Settings,
     stop: bool,
@@ -406,7 +455,7 @@ def convert_layers(
     plan
         Rows of the plan, whole layers.
     dat_root
-        Folder that the paths of the plan are relative to.
+        Folder that the paths of the plan are relative to, or the files themselves.
     work_dir
         Folder of ``h5/``.
     settings
@@ -422,8 +471,9 @@ def convert_layers(
         Rows of `CONVERTED_COLUMNS`.
     """
     rows: list[Row] = []
+    dats = DatFiles(dat_root) if isinstance(dat_root, Path) else dat_root
     for layer_id, tiles in files.grouped(plan, "layer_id").items():
-        layer = Layer.of(tiles, dat_root, work_dir, archive_root)
+        layer = Layer.of(tiles, dats, work_dir, archive_root)
         try:
             rows += convert_layer(layer, settings, stop=stop)
         except FAULTS as error:
@@ -431,4 +481,5 @@ def convert_layers(
             reasons = [str(error), *[""] * (len(tiles) - 1)]
             pairs = zip(tiles, reasons, strict=True)
             rows += [_row(tile, "failed", reason) for tile, reason in pairs]
+    dats.close()
     return rows

@@ -13,9 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lib.job import UserError
-from scripts.transfer import doctor_files, doctor_surroundings, scan, space
+from scripts.transfer import (
+    doctor_files,
+    doctor_foreign,
+    doctor_surroundings,
+    name_pattern,
+    space,
+)
 from scripts.transfer.finding import ERROR, FACT, NOTE, Case, Finding
-from scripts.transfer.layers import DatFile, Limits, group, name_files
+from scripts.transfer.layers import DatFile, Limits, group
 
 # FIB-SEM images of 16 bit compress to 0.5 to 0.9 of their size: less than this never happens
 LEAST_RAW_SHARE = 0.3
@@ -74,18 +80,32 @@ def examine(
 
 def _files(case: Case) -> tuple[Case, list[Finding]]:
     """Look at the files; gives the case with its layers."""
-    named, misfits = name_files(scan.dat_files(case.dat_root))
-    findings = [_misnamed([each.found.path for each in misfits])] if misfits else []
     try:
+        named, misfits = case.files.files()
         limits = Limits.of(case.config["acquisition"])
     except UserError as error:
-        bad = Finding(ERROR, "acquisition", str(error), "a range of layers", "Mend these lines")
-        return case, [*findings, bad]
+        key, _, said = str(error).partition(": ")
+        known = key if key == name_pattern.KEY else "acquisition"
+        what = said if key == name_pattern.KEY else str(error)
+        expected = "a pattern" if key == name_pattern.KEY else "a range of layers"
+        return case, [Finding(ERROR, known, what, expected, "Mend these lines")]
     layers = {name: files for name, files in group(named).items() if limits.hold(name)}
+    case = replace(case, layers=layers)
+    if case.config["transfer"]["source"] is not None:
+        return case, [*doctor_foreign.examine(case, misfits), *_of_tiles(case)]
+    findings = [_misnamed([each.found.path for each in misfits])] if misfits else []
     if not layers:
         return case, [*findings, *_no_layers(case, named)]
-    case = replace(case, layers=layers)
-    return case, [*findings, *doctor_files.grid(case), *doctor_files.headers(case)]
+    return case, [*findings, *_of_tiles(case)]
+
+
+def _of_tiles(case: Case) -> list[Finding]:
+    """Look at names and headers of the tiles, if there are any."""
+    if not case.layers:
+        return []
+    found = [*doctor_files.grid(case), *doctor_files.headers(case)]
+    case.files.close()
+    return found
 
 
 def records(findings: Iterable[Finding]) -> list[dict[str, str]]:

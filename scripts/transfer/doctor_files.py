@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scripts.transfer.dat import DatError, Header, inspect
+from scripts.transfer.dat import DatError, Header
 from scripts.transfer.finding import ERROR, NOTE, Case, Finding, Layers
 from scripts.transfer.gate import Allowed, too_many
 from scripts.transfer.layers import DatFile
@@ -97,7 +97,7 @@ def headers(case: Case) -> Iterator[Finding]:
     chosen = sample(case.layers)
     for file in chosen:
         try:
-            read.append((file.found.path, inspect(case.dat_root / file.found.path)[0]))
+            read.append((file.found.path, case.inspect(file)[0]))
         except DatError as error:
             unread.append(str(error))
     if unread:
@@ -240,7 +240,7 @@ def placed(case: Case, files: Sequence[DatFile]) -> dict[tuple[int, int], Placed
     found = {}
     for file in files:
         try:
-            header = inspect(case.dat_root / file.found.path)[0]
+            header = case.inspect(file)[0]
         except DatError:
             continue  # told by `headers`
         size = header["XResolution"], header["YResolution"]

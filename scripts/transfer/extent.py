@@ -11,10 +11,10 @@ from typing import Any
 from scripts.lib import flow
 from scripts.lib.files import read_json, read_table
 from scripts.lib.job import UserError
-from scripts.transfer import doctor_files, scan, taken
-from scripts.transfer.dat import HEADER_BYTES, DatError, inspect
+from scripts.transfer import doctor_files, origin, taken
+from scripts.transfer.dat import HEADER_BYTES, DatError
 from scripts.transfer.finding import Case, Layers
-from scripts.transfer.layers import Limits, group, name_files
+from scripts.transfer.layers import Limits, group
 
 LAYERS, PLAN = Path("ingest/layers.tsv"), Path("transfer/plan.tsv")
 RECEIPT, EXPORT_PLAN = Path("stacks/v1_acquire.json"), Path("export/plan.json")
@@ -84,7 +84,7 @@ def measure(config: Mapping[str, Any], dat_root: Path, work_dir: Path) -> Extent
 
 
 def _found(config: Mapping[str, Any], dat_root: Path) -> Layers:
-    named, _ = name_files(scan.dat_files(dat_root)) if dat_root.is_dir() else ([], [])
+    named, _ = origin.of(config, dat_root).files() if dat_root.is_dir() else ([], [])
     limits = Limits.of(config["acquisition"])
     return {name: files for name, files in group(named).items() if limits.hold(name)}
 
@@ -119,7 +119,7 @@ def _tile_mpx(case: Case) -> float:
     sizes = []
     for file in files[:: max(1, len(files) // MOST_HEADERS)]:
         try:
-            header = inspect(case.dat_root / file.found.path)[0]
+            header = case.inspect(file)[0]
         except (DatError, OSError):
             continue  # the doctor tells
         sizes.append(header["XResolution"] * header["YResolution"] / MPX)

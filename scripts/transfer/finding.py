@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from scripts.lib.files import read_table
 from scripts.lib.names import LayerName
+from scripts.transfer import origin
+from scripts.transfer.dat import Header
 from scripts.transfer.layers import DatFile
+from scripts.transfer.original import Files
 
 ERROR, NOTE, FACT = "error", "note", "fact"
 Layers = Mapping[LayerName, Sequence[DatFile]]
@@ -48,6 +52,37 @@ class Case:
     work_dir: Path
     converted: bool
     layers: Layers = field(default_factory=dict)
+
+    @cached_property
+    def files(self) -> Files:
+        """Return the files that its config names.
+
+        Returns
+        -------
+        Files
+            Of ``transfer.dat_root``.
+        """
+        return origin.of(self.config, self.dat_root)
+
+    def inspect(self, file: DatFile) -> tuple[Header, int]:
+        """Return header and size in bytes of a tile; reads no pixel.
+
+        Parameters
+        ----------
+        file
+            The tile.
+
+        Returns
+        -------
+        tuple
+            Header, bytes.
+
+        Raises
+        ------
+        DatError
+            When it cannot be read.
+        """
+        return self.files.inspect(file.name, file.found.path)
 
     @property
     def dat_bytes(self) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scripts.lib.files import digest
+
 Row = Mapping[str, str]
 _MOST_NAMED = 20  # lines of one kind in a message
 
@@ -112,10 +114,12 @@ def receipt(layers: Sequence[Row]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Numbers of layers and of tiles, and of layers by status.
+        Numbers of layers and of tiles, and of layers by status; the digest of a foreign source.
     """
     states = ("ok", "partial", "empty")
-    return {
+    sources = [row["source_sha256"] for row in layers if "source_sha256" in row]
+    of_sources = {"source_sha256": digest(sources)} if sources else {}
+    return of_sources | {
         "layers": len(layers),
         "tiles": sum(int(row["tiles"]) for row in layers),
         "bad": sum(int(row["bad"]) for row in layers),

@@ -9,11 +9,13 @@ the volume: dat, bytes, modified_ns, reason (empty: a copy of a tile); `transfer
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from scripts.lib.files import read_table, write_json, write_table
 from scripts.lib.job import UserError, job
-from scripts.transfer import archiving, planning, state
+from scripts.transfer import archiving, origin, planning, state
 from scripts.transfer.layers import Grid, not_the_corners
 
 log = logging.getLogger(__name__)
@@ -33,17 +35,16 @@ def main(
     scope_name: str | None = None,
     quiet_time_s: float = 0,
     archive_root: str | None = None,
+    source: Mapping[str, Any] | None = None,
     fingerprint: str = "",
     taken: str | None = None,
 ) -> None:
     """Write the plan of all tiles that belong to the volume."""
     acquisition = dict(zip(_KEYS, (rows, columns, first_dat, last_dat, scope_name), strict=True))
-    ends = {"acquisition.first_dat": first_dat, "acquisition.last_dat": last_dat}
-    for words in not_the_corners(ends, Grid(rows, columns)):
-        log.warning("%s", words)
+    _look_at_ends(first_dat, last_dat, Grid(rows, columns))
     archive = Path(archive_root) if archive_root else None
-    known = _ids(taken)
-    view = state.look(Path(dat_root), acquisition, quiet_time_s, archive_root=archive, taken=known)
+    where, known = (Path(dat_root), acquisition, quiet_time_s), _ids(taken)
+    view = state.look(*where, archive_root=archive, taken=known, source=source)
     tiles = planning.plan(
         *(view.previous, view.layers, view.on_disk, view.limits),
         todo=view.todo,
@@ -51,7 +52,7 @@ def main(
         layers_per_job=layers_per_job,
     )
     if not tiles and not known:
-        raise UserError(state.nothing(dat_root, acquisition, len(view.misfits)))
+        raise UserError(_nothing(dat_root, acquisition, view, source))
     folder = Path(plan).parent
     write_table(plan, planning.PLAN_COLUMNS, tiles)
     misfits = planning.misfit_rows(view.misfits)
@@ -64,6 +65,19 @@ def main(
 
 def _ids(table: str | None) -> set[str]:
     return {row["layer_id"] for row in read_table(table)} if table else set()
+
+
+def _nothing(
+    dat_root: str, acquisition: Mapping[str, Any], view: state.View, source: origin.Source | None
+) -> str:
+    first = view.misfits[0].reason if view.misfits else ""
+    return state.nothing(dat_root, acquisition, len(view.misfits), source, first)
+
+
+def _look_at_ends(first_dat: str | None, last_dat: str | None, grid: Grid) -> None:
+    ends = {"acquisition.first_dat": first_dat, "acquisition.last_dat": last_dat}
+    for words in not_the_corners(ends, grid):
+        log.warning("%s", words)
 
 
 if __name__ == "__main__":
@@ -79,6 +93,7 @@ if __name__ == "__main__":
             plan=snakemake.output.plan,
             quiet_time_s=snakemake.params.quiet_time_s,
             archive_root=snakemake.params.archive_root,
+            source=snakemake.params.get("source"),
             fingerprint=snakemake.params.fingerprint,
             taken=snakemake.input.get("taken"),
         )

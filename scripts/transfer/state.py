@@ -8,7 +8,6 @@ names, sizes and times alone, and ask the scope for its flags.
 
 from __future__ import annotations
 
-import filecmp
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -19,10 +18,9 @@ from typing import Any
 from scripts.lib.files import digest, grouped, read_json, read_table
 from scripts.lib.job import UserError
 from scripts.lib.names import LayerName
-from scripts.transfer import planning, scan
-from scripts.transfer.dat import is_whole
+from scripts.transfer import origin, planning, scan
 from scripts.transfer.flags import choose
-from scripts.transfer.layers import DatFile, Grid, Limits, Misfit, fit, group, name_files
+from scripts.transfer.layers import DatFile, Grid, Limits, Misfit, fit, group
 from scripts.transfer.planning import Due, Hdf5Layers, PreviousRun, Quiet
 from scripts.transfer.scope import ScopeError, ScopeSettings, open_scope
 from scripts.transfer.taken import without
@@ -65,6 +63,7 @@ def look(
     work_dir: Path = Path(),
     archive_root: Path | None = None,
     taken: Collection[str] = (),
+    source: origin.Source | None = None,
     clock: Clock = time.time,
 ) -> View:
     """Look at the `.dat` files, the HDF5 files and the tables of earlier runs.
@@ -83,6 +82,8 @@ def look(
         Walked when it is given; without it the tables tell what is archived.
     taken
         Ids of layers that are taken over: their files are left alone.
+    source
+        As `origin.section` gives it; None: ``.dat`` files.
     clock
         Seconds since 1970, as file times.
 
@@ -98,21 +99,26 @@ def look(
         When acquisition.first_dat or last_dat is wrong.
     """
     limits, grid = Limits.of(acquisition), Grid(acquisition["rows"], acquisition["columns"])
-    named, misfits = name_files(scan.dat_files(dat_root))
+    origins = origin.files_of(dat_root, source)
+    named, misfits = origins.files()
     mine = {layer: files for layer, files in group(named).items() if limits.hold(layer)}
     mine = without(mine, taken)
-    kept, others = fit(mine, grid, lambda a, b: filecmp.cmp(dat_root / a, dat_root / b, False))
+    kept, others = fit(mine, grid, origins.same)
     previous = PreviousRun.read(work_dir / FOLDER)
     settled = planning.without_growing(
         kept,
         grid,
         Quiet(limits.last is None, quiet_time_s, clock()),
-        lambda file: is_whole(dat_root / file.found.path),
+        lambda file: origins.is_whole(file.found.path),
         {row["layer_id"] for row in previous.plan},
     )
+    origins.close()
+    aligned = _aligned(work_dir, previous)
+    raw = scan.names_below(work_dir / "h5/raw", ".raw.h5")
     on_disk = Hdf5Layers(
-        raw=scan.names_below(work_dir / "h5/raw", ".raw.h5"),
-        align=_aligned(work_dir, previous),
+        # without raw files the source keeps the pixels: it is never removed
+        raw=raw if origins.keeps_raw else raw | aligned,
+        align=aligned,
         archive=scan.names_below(archive_root, ".raw-archive.h5") if archive_root else frozenset(),
     )
     layers = {layer: list(files) for layer, files in settled.items()}
@@ -132,6 +138,7 @@ def plan_fingerprint(
     quiet_time_s: float,
     work_dir: Path = Path(),
     taken: Collection[str] = (),
+    source: origin.Source | None = None,
 ) -> str:
     """Return the param of `plan_transfer`: the last one while every layer is as it was left.
 
@@ -147,6 +154,8 @@ def plan_fingerprint(
         The working directory.
     taken
         Ids of layers that are taken over.
+    source
+        As `look` takes it.
 
     Returns
     -------
@@ -154,7 +163,9 @@ def plan_fingerprint(
         One line.
     """
     try:
-        view = look(dat_root, acquisition, quiet_time_s, work_dir=work_dir, taken=taken)
+        view = look(
+            *(dat_root, acquisition, quiet_time_s), work_dir=work_dir, taken=taken, source=source
+        )
     except UserError as error:
         return str(error)  # the job ends with the same words
     if todo := view.todo:
@@ -292,7 +303,13 @@ def _state(path: Path) -> dict[str, Any]:
     return dict(read_json(path)) if path.exists() else {}
 
 
-def nothing(dat_root: str, acquisition: Mapping[str, Any], misfits: int) -> str:
+def nothing(
+    dat_root: str,
+    acquisition: Mapping[str, Any],
+    misfits: int,
+    source: origin.Source | None = None,
+    reason: str = "",
+) -> str:
     """Say that there is no tile of the volume, and what to change.
 
     Parameters
@@ -303,6 +320,10 @@ def nothing(dat_root: str, acquisition: Mapping[str, Any], misfits: int) -> str:
         ``acquisition`` of the config.
     misfits
         Number of files there that are no tile.
+    source
+        As `look` takes it.
+    reason
+        Why the first of the misfits is none.
 
     Returns
     -------
@@ -312,6 +333,13 @@ def nothing(dat_root: str, acquisition: Mapping[str, Any], misfits: int) -> str:
     limits = ", ".join(
         f"{key} {acquisition.get(key)}" for key in ("first_dat", "last_dat", "scope")
     )
+    if source is not None:
+        said = f", e.g. {reason}" if reason else ""
+        return (
+            f"transfer.source: expected {source['kind']} files of the volume in or below "
+            f"{dat_root} that fit {source['pattern']!r}, found none "
+            f"({misfits} that cannot be tiles{said}). Limits of acquisition: {limits}"
+        )
     return (
         f"transfer.dat_root: expected .dat files of the volume in or below {dat_root}, found none "
         f"({misfits} file(s) with other names or outside of the grid), nor HDF5 files made of "

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.lib.files import grouped
+from scripts.lib.files import digest, grouped
 from scripts.lib.layer_files import align_path, archive_path, raw_path
 from scripts.lib.names import parse_layer
 from scripts.transfer.layers import Grid
@@ -18,6 +18,7 @@ LAYER_COLUMNS = (
 QUARANTINE_COLUMNS = ("layer_id", "tile_key", "dat", "reason")
 Row = Mapping[str, str]
 YES, NO, NONE = "1", "0", "-"
+SOURCE_DIGEST = "source_sha256"
 
 
 def layer_rows(
@@ -27,6 +28,7 @@ def layer_rows(
     archived: Iterable[Row] = (),
     copied: Sequence[Row] | None = None,
     archive_root: Path | None = None,
+    source: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Return one row per layer, in order of time.
 
@@ -42,11 +44,13 @@ def layer_rows(
         Rows of `transfer/copied.tsv`; None without a scope.
     archive_root
         The archive; None: there is none.
+    source
+        Section ``transfer.source``; None: ``.dat`` files.
 
     Returns
     -------
     list of dict
-        Rows of `LAYER_COLUMNS`.
+        Rows of `columns`.
     """
     tiles = grouped(converted, "layer_id")
     failed = (row for row in copied or () if row["status"] == "failed")
@@ -56,7 +60,9 @@ def layer_rows(
     for layer_id in tiles.keys() | faults.keys():
         copying = None if copied is None else faults.get(layer_id, [])
         files = _files(layer_id, kept.get(layer_id), archive_root)
-        rows.append(_layer_row(layer_id, tiles.get(layer_id, []), grid, copying, files))
+        mine = tiles.get(layer_id, [])
+        row = _layer_row(layer_id, mine, grid, copying, files)
+        rows.append(row if source is None else row | _of_source(mine, source, row))
     return sorted(rows, key=lambda row: (row["stamp"], row["scope"]))
 
 
@@ -76,6 +82,47 @@ def joined(converted: Sequence[Row], taken: Sequence[Row]) -> list[Row]:
     known = {row["layer_id"] for row in taken}
     others = [row for row in converted if row["layer_id"] not in known]
     return sorted([*others, *taken], key=lambda row: (row["stamp"], row["scope"]))
+
+
+def columns(source: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return the columns of the table of layers.
+
+    Parameters
+    ----------
+    source
+        Section ``transfer.source``; None: ``.dat`` files.
+
+    Returns
+    -------
+    tuple of str
+        With the digest of the source where there is one.
+    """
+    return LAYER_COLUMNS if source is None else (*LAYER_COLUMNS, SOURCE_DIGEST)
+
+
+def with_columns(rows: Sequence[Row], source: Mapping[str, Any] | None) -> list[Row]:
+    """Fill the columns that rows of layers that are taken over do not have.
+
+    Parameters
+    ----------
+    rows
+        Rows of `LAYER_COLUMNS`, or of `columns`.
+    source
+        Section ``transfer.source``; None: ``.dat`` files.
+
+    Returns
+    -------
+    list
+        Rows of `columns`.
+    """
+    return list(rows) if source is None else [{SOURCE_DIGEST: ""} | dict(row) for row in rows]
+
+
+def _of_source(tiles: Sequence[Row], source: Mapping[str, Any], row: Row) -> dict[str, Any]:
+    """Return what differs in a row of a layer of a foreign source."""
+    digests = [(tile["tile_key"], tile["sha256"]) for tile in tiles if tile["status"] == "ok"]
+    raw = row["raw_h5"] if source["keep_raw"] else ""
+    return {"raw_h5": raw, SOURCE_DIGEST: digest(sorted(digests)) if digests else ""}
 
 
 def _files(layer_id: str, archived: Row | None, archive_root: Path | None) -> dict[str, str]:

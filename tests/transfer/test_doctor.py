@@ -14,6 +14,7 @@ from scripts.lib.job import UserError
 from scripts.lib.schema import validate
 from scripts.render_ws.app import create_app
 from scripts.transfer import doctor, doctor_files, doctor_surroundings, space
+from scripts.transfer.original import DatFiles
 from tests.transfer.synthetic_dat import make_dat
 
 SCHEMA = yaml.safe_load((Path(__file__).resolve().parents[2] / "config/schema.yaml").read_text())
@@ -209,7 +210,7 @@ def test_a_note_is_said_until_layers_are_planned(dats):
 
 def test_few_headers_of_many_files_are_read(dats, monkeypatch):
     monkeypatch.setattr(doctor_files, "MOST_HEADERS", 3)
-    layers = doctor.group(doctor.name_files(doctor.scan.dat_files(dats))[0])
+    layers = doctor.group(DatFiles(dats).files()[0])
     chosen = [file.found.path for file in doctor_files.sample(layers)]
     names = sorted(path.name for path in dats.iterdir())
     assert [chosen[0], chosen[-1]] == [names[0], names[-1]]
