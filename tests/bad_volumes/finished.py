@@ -20,7 +20,7 @@ import yaml
 from scripts.demo import acquire
 from scripts.demo.plan import Settings
 from scripts.lib import geometry, schema, truth
-from scripts.lib.drawing import compose
+from scripts.lib.drawing import compose, windows
 from scripts.lib.files import write_table
 from scripts.report import gather
 from scripts.solve import (
@@ -30,7 +30,6 @@ from scripts.solve import (
     moments,
     residuals,
     solver,
-    windows,
 )
 from scripts.solve.aligned import aligned
 from scripts.solve.graph import Weighting, graph_of, solution, tiles_of
