@@ -7,6 +7,8 @@ SHOWN = ("blend", "interpolation", "z_correction", "fill_gaps")  # what voxels d
 DTYPE = "uint16" if "16bit" in STEPS else "uint8"
 WINDOWS = ("window_px", "reach_px", "windows")  # seams are compared as the solve does
 PLANNED = exports.planned(EXPORT, DTYPE)
+CONTRAST = EXPORT["contrast"]
+MEASURED = ("every_layers", "cell_px")
 
 
 localrules:
@@ -39,12 +41,58 @@ rule plan_export:
         "../scripts/export/plan_export.py"
 
 
+rule measure_grey_values:
+    input:
+        receipt=f"stacks/{STACK['final']}.json",
+        chunks="ingest/chunks.tsv",
+    output:
+        "export/grey_values/{chunk}.npz",
+    log:
+        "logs/measure_grey_values/{chunk}.log",
+    benchmark:
+        "benchmarks/measure_grey_values/{chunk}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1500 * attempt,
+        runtime=lambda wc, attempt: 60 * attempt,
+    params:
+        render=RENDER,
+        settings={key: CONTRAST[key] for key in MEASURED},
+    script:
+        "../scripts/export/measure_grey_values.py"
+
+
+rule set_contrast:
+    input:
+        chunks("export/grey_values/{chunk}.npz"),
+    output:
+        limits="export/contrast.npz",
+        shown="export/contrast.json",
+    log:
+        "logs/set_contrast/all.log",
+    benchmark:
+        "benchmarks/set_contrast/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=lambda wc, attempt: 30 * attempt,
+    params:
+        settings={key: value for key, value in CONTRAST.items() if key not in MEASURED},
+    script:
+        "../scripts/export/set_contrast.py"
+
+
 rule render_slab:
     input:
         plan="export/plan.json",
         receipt=f"stacks/{STACK['final']}.json",
         chunks="ingest/chunks.tsv",
         coordinates="zcorr/Zcoords.txt",
+        contrast=exports.contrast_of(PLANNED),
         # what check_slab found lost or broken, if it did: newer than the slab's record, it is written again
         damaged=lambda wc: [*map(str, Path("export/damaged").glob(f"{wc.chunk}.json"))],
     output:
@@ -181,12 +229,39 @@ use rule plan_export as plan_part with:
         export=lambda wc: PLANNED | PARTS[wc.part]["cut"],
 
 
+use rule measure_grey_values as measure_part_grey_values with:
+    input:
+        receipt=lambda wc: f"stacks/{PARTS[wc.part]['stack']}.json",
+        chunks="ingest/chunks.tsv",
+    output:
+        "exports/{part}/grey_values/{chunk}.npz",
+    log:
+        "logs/measure_part_grey_values/{part}/{chunk}.log",
+    benchmark:
+        "benchmarks/measure_part_grey_values/{part}/{chunk}.tsv"
+
+
+use rule set_contrast as set_part_contrast with:
+    input:
+        chunks("exports/{part}/grey_values/{chunk}.npz"),
+    output:
+        limits="exports/{part}/contrast.npz",
+        shown="exports/{part}/contrast.json",
+    log:
+        "logs/set_part_contrast/{part}.log",
+    benchmark:
+        "benchmarks/set_part_contrast/{part}.tsv"
+
+
 use rule render_slab as render_part with:
     input:
         plan="exports/{part}/plan.json",
         receipt=lambda wc: f"stacks/{PARTS[wc.part]['stack']}.json",
         chunks="ingest/chunks.tsv",
         coordinates="zcorr/Zcoords.txt",
+        contrast=lambda wc: exports.contrast_of(
+            PLANNED | PARTS[wc.part]["cut"], wc.part
+        ),
         damaged=lambda wc: [
             *map(str, Path(f"exports/{wc.part}/damaged").glob(f"{wc.chunk}.json"))
         ],

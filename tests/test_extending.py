@@ -165,6 +165,7 @@ def test_a_format_is_written_and_read_back_by_another_library(tmp_path):
         import yaml
         import zarr
         from scripts.export import planning
+        from scripts.lib import exports
         from scripts.lib.schema import validate
         from scripts.lib.volumes import metadata, multiscale
 
@@ -172,7 +173,8 @@ def test_a_format_is_written_and_read_back_by_another_library(tmp_path):
         config["export"] = {"formats": ["zarr_flat"], "block_zyx_px": [8, 8, 8], "levels": 1}
         validate(config, yaml.safe_load(Path("config/schema.yaml").read_text()))
         plan = planning.plan(
-            "s", (0, 0, 16, 24), (1, 8), volume="v", export=config["export"],
+            "s", (0, 0, 16, 24), (1, 8), volume="v",
+            export=exports.planned(config["export"], "uint8"),
             voxel_nm={"pixel_nm": 8, "z_nm": 8},
         )
         (target,), shape = plan.targets, plan.spec.shape_zyx

@@ -175,17 +175,22 @@ def description(
             for level, rows in enumerate(found)
         ],
         "shown_values": list(shown),
-        "targets": [_target(plan, target, volume, export, shown) for target in plan.targets],
+        "targets": [
+            _target(each, target, volume, export)
+            for each in (plan, plan.eight)
+            if each
+            for target in each.targets
+        ],
     }
 
 
-def _target(
-    plan: Plan, target: Target, volume: str, export: Mapping[str, Any], shown: viewer.Range
-) -> dict[str, Any]:
+def _target(plan: Plan, target: Target, volume: str, export: Mapping[str, Any]) -> dict[str, Any]:
+    shown = viewer.contrast(plan.targets[0], plan.spec)
     where = {"data_url": export["data_url"], "name": f"{volume} {plan.spec.dtype}"}
     state = viewer.state(target, plan.spec, **where, shown=shown)
     return {
         "format": target.format,
+        "dtype": plan.spec.dtype,
         "path": str(target.group),
         "codec": target.codec,
         "neuroglancer": {

@@ -65,8 +65,9 @@ def flush(plan: Plan) -> None:
         As `reported`.
     """
     with reported():
-        for target in plan.targets:
-            multiscale.flush(target)
+        for each in plan.kinds.values():
+            for target in each.targets:
+                multiscale.flush(target)
 
 
 Counts = list[list[int]]  # stored files by target and level

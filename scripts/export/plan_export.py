@@ -41,7 +41,7 @@ def main(
     destination.refuse_promoted(plan)
     made_of = {k: getattr(stack, k) for k in ("owner", "project", "stack", "digest")}
     with disk.reported():
-        _create(plan, made_of, consolidated=bool(export.get("consolidated")))
+        _create(plan, made_of, export)
     log.info("%s: %s voxels in %d levels", volume, plan.spec.shape_zyx, plan.spec.levels)
     files.write_json(out, plan.to_json())
 
@@ -54,9 +54,9 @@ def _dataset(export: Mapping[str, Any], stack: StackReceipt, times: Path) -> str
     return naming.dataset(export["dataset"], known=known | {"dtype": export["dtype"]}, times=times)
 
 
-def _create(plan: slabs.Plan, made_of: Mapping[str, Any], *, consolidated: bool) -> None:
+def _create(plan: slabs.Plan, made_of: Mapping[str, Any], export: Mapping[str, Any]) -> None:
     """Write the metadata of all pyramids of an export."""
-    kinds = plan.kinds
+    kinds, consolidated = plan.kinds, bool(export.get("consolidated"))
     for kind, each in kinds.items():
         if kind in slabs.BASE:
             sources = kinds[slabs.BASE[kind]].targets
@@ -64,6 +64,8 @@ def _create(plan: slabs.Plan, made_of: Mapping[str, Any], *, consolidated: bool)
                 planning.link_level_0(target, source)
         for target in each.targets:
             attributes = {"renderExport": dict(made_of)}
+            if each.drawn_as:
+                attributes["contrast"] = dict(export["contrast"])
             metadata.create(target, each.spec, attributes, consolidated=consolidated)
 
 

@@ -2,7 +2,8 @@
 
 Inputs
     ``export/plan.json``, ``stacks/<final>.json``, ``ingest/chunks.tsv``, ``zcorr/Zcoords.txt``;
-    ``export/damaged/{chunk}.json`` once check_slab has found damage (its time alone matters)
+    ``export/damaged/{chunk}.json`` once check_slab has found damage (its time alone matters);
+    ``export/contrast.npz`` where 16 bit are shown in 8 (see set_contrast)
 Outputs
     ``export/slabs/{chunk}.json``: ``levels``, for each a list of regions with voxel range, CRC-32
     and number of files that are not all zero; ``voxels`` of level 0; ``key``, the digest of all
@@ -19,7 +20,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from scripts.export import destination, disk, interpolation, pyramid, slabs
+from scripts.export import contrast, destination, disk, interpolation, pyramid, slabs
 from scripts.export.journal import Journal
 from scripts.lib import files, made_by
 from scripts.lib.chunks import chunk_range
@@ -46,6 +47,7 @@ def main(
     render: Mapping[str, Any],
     export: Mapping[str, Any],
     made_of: str | None = None,
+    limits: str | None = None,
 ) -> None:
     """Find the layers each output layer is made of, render column by column, write, record."""
     stack, client = StackReceipt.read(receipt), RenderClient(**render)
@@ -59,16 +61,32 @@ def main(
     tiles = client.tiles(stack.stack, min(needed), max(needed)) if needed else None
     placed = compose.place_layers(tiles) if tiles else {}
     seen = digest_seen(tiles) if tiles else ""
-    key = slabs.key(what, z_range, mixed, export, seen if made_of is None else made_of)
+    shown = _shown(what, z_range, mixed, limits)
+    depends = {**export} | ({"contrast": shown.digest()} if shown else {})
+    key = slabs.key(what, z_range, mixed, depends, seen if made_of is None else made_of)
     journal = Journal.beside(out, key)
     with disk.reported():
-        rows = _render(what, z_range, mixed, placed, export, journal)
+        rows = _render(what, z_range, mixed, placed, export, journal, shown)
     log.info("chunk %s: z %s, %d regions", chunk, z_range, sum(map(len, rows["levels"])))
     disk.flush(what)
     known = {"key": key} | ({} if made_of is None else {"made_of": made_of})
     shape = {"z": z_range, "voxels": pyramid.voxels(rows["levels"][0])}
     files.write_json(out, {"chunk": chunk} | rows | shape | known)
     made_by.SLABS.record()
+
+
+def _shown(
+    plan: slabs.Plan, z_range: tuple[int, int], mixed: Mixtures, limits: str | None
+) -> contrast.Shown | None:
+    """Look up how each layer of the slab is shown in 8 bit; what shows nothing as its z."""
+    if limits is None or not plan.in_8_bit:
+        return None
+    first = plan.spec.origin_px_zyx[0] + z_range[0]
+    layers = [
+        one.a + (1 - one.share) * (one.b - one.a) if one else float(first + i)
+        for i, one in enumerate(mixed)
+    ]
+    return contrast.Shown.of(contrast.Limits.load(limits), layers)
 
 
 def _render(
@@ -78,6 +96,7 @@ def _render(
     placed: Layers,
     export: Mapping[str, Any],
     journal: Journal,
+    shown: contrast.Shown | None,
 ) -> pyramid.Rows:
     """Render and write every column of the slab that is not finished; gives its records."""
     out: pyramid.Rows = {
@@ -87,7 +106,7 @@ def _render(
     for area in slabs.areas(plan, 0) if z_range[0] < z_range[1] else ():
         rows = finished.get((area[0].start, area[1].start))
         if rows is None:
-            rows = _column(plan, z_range, area, mixed, placed, export)
+            rows = _column(plan, z_range, area, mixed, placed, export, shown)
             journal.add(area, rows)
         for kind, levels in rows.items():
             for level, more in zip(out[kind], levels, strict=True):
@@ -102,17 +121,19 @@ def _column(
     mixed: Mixtures,
     placed: Layers,
     export: Mapping[str, Any],
+    shown: contrast.Shown | None,
 ) -> pyramid.Rows:
     column = pyramid.Column(plan, z_range, area)
     for depth in slabs.depths(plan, z_range):
         region = (depth, *area)
         box = slabs.area(plan.spec, region, plan.step_px)
-        dtype = plan.spec.dtype
+        dtype = plan.drawn_dtype
         layer = functools.partial(_layer, placed, box, export, 1 / plan.step_px, dtype)
-        mine = mixed[depth.start - z_range[0] : depth.stop - z_range[0]]
+        within = slice(depth.start - z_range[0], depth.stop - z_range[0])
         voxels = column.voxels(depth.stop - depth.start)
-        interpolation.interpolate(mine, layer, voxels)
-        column.put(region, voxels)
+        interpolation.interpolate(mixed[within], layer, voxels)
+        eight = shown.in_8_bit(voxels, within, box, plan.step_px) if shown else None
+        column.put(region, voxels, eight)
     return column.rows
 
 
@@ -135,4 +156,5 @@ if __name__ == "__main__":
             render=snakemake.params.render,
             export=snakemake.params.export,
             made_of=snakemake.params.get("made_of"),
+            limits=next(iter(snakemake.input.get("contrast", [])), None),
         )

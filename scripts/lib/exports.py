@@ -38,4 +38,46 @@ def planned(export: Config, drawn: str) -> dict[str, Any]:
     """
     found = {key: export[key] for key in PLANNED}
     found |= {k: export[k] for k, default in _UNLESS_DEFAULT.items() if export[k] != default}
-    return found | {"dtype": drawn}
+    if drawn != "uint16" or export["dtype"] == "auto":
+        return found | {"dtype": drawn}
+    # grey values of 16 bit, shown in 8
+    eight = {"with_eight": True} if export["dtype"] == "both" else {"drawn_as": drawn}
+    dtype = drawn if export["dtype"] == "both" else "uint8"
+    return found | eight | {"dtype": dtype, "contrast": dict(export["contrast"])}
+
+
+def in_8_bit(plan: Config) -> bool:
+    """Tell whether an export shows grey values of 16 bit in 8.
+
+    Parameters
+    ----------
+    plan
+        As of `planned`.
+
+    Returns
+    -------
+    bool
+        Then it has a contrast.
+    """
+    return bool(plan.get("with_eight") or plan.get("drawn_as"))
+
+
+def contrast_of(plan: Config, part: str | None = None) -> list[str]:
+    """Return the file of the contrast that an export needs.
+
+    Parameters
+    ----------
+    plan
+        As of `planned`.
+    part
+        Name of a part; None: the whole.
+
+    Returns
+    -------
+    list of str
+        None or one. A region is shown as the whole is; a channel has its own grey values.
+    """
+    if not in_8_bit(plan):
+        return []
+    own = part is not None and part.startswith("channel")
+    return [f"exports/{part}/contrast.npz" if own else "export/contrast.npz"]

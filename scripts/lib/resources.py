@@ -25,7 +25,7 @@ def slab_mb(export: Mapping[str, Any], dtype: str, attempt: int) -> int:
     """Return the memory of a job that renders, or reads back, one slab.
 
     A task's voxels, 1/7 more for lower levels, a third for review levels, four float32 planes of
-    it, and the program.
+    it, and the program; two planes of limits in float64 where 16 bit are shown in 8.
 
     Parameters
     ----------
@@ -41,8 +41,9 @@ def slab_mb(export: Mapping[str, Any], dtype: str, attempt: int) -> int:
     int
         MB.
     """
-    voxels = VOXEL_BYTES[dtype] * _depth_px(export) * (8 / 7 + export["review"] / 3)
-    return int((PROGRAM_MB + _task_mpx(export) * (voxels + 16)) * attempt)
+    shown = 1 if dtype == "uint16" and export["dtype"] != "auto" else 0  # in 8 bit, too
+    voxels = (VOXEL_BYTES[dtype] + shown) * _depth_px(export) * (8 / 7 + export["review"] / 3)
+    return int((PROGRAM_MB + _task_mpx(export) * (voxels + 16 + 16 * shown)) * attempt)
 
 
 def pyramid_mb(export: Mapping[str, Any], dtype: str, attempt: int) -> int:

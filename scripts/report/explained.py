@@ -83,6 +83,15 @@ PLOTS = {
         "Thickness of each layer, in nominal layers, with twice its standard error as a "
         "band; and how far its z was moved. Flat at 1 is even milling."
     ),
+    "grey_values": (
+        "How often each grey value of 16 bit is, % of the pixels looked at. What lies left of the "
+        "first dotted line is black in 8 bit, right of the second white: both should stand at the "
+        "feet of the hill. Elsewhere change export.contrast."
+    ),
+    "black_and_white": (
+        "Which 16-bit values are black and white in 8 bit, over z. Slow changes follow the "
+        "specimen and the detector; a step is a change of the microscope's settings."
+    ),
 }
 
 

@@ -98,6 +98,7 @@ DOCUMENTS = {
     "overlays": "solve/pictures.json",  # worst pairs and layers
     "qc": "zcorr/qc.json",
     "volume": "export/volume.json",
+    "contrast": "export/contrast.json",  # where 16 bit are shown in 8
     "estimate": "estimate/history.json",
 }
 OPTIONAL = {"kind", "declared"}  # columns that older volumes do not have

@@ -50,6 +50,7 @@ PLOTS = {
     "review": ("review_states",),
     "solve": ("residuals", "residual_histogram", "deviation"),
     "zcorr": ("correlation", "thickness"),
+    "export": ("grey_values", "black_and_white"),
 }
 
 

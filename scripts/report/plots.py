@@ -38,7 +38,33 @@ def all_plots(evidence: Evidence) -> dict[str, Any]:
         "deviation": deviation(evidence["solved"]),
         "correlation": correlation(evidence),
         "thickness": thickness(evidence),
+        "grey_values": grey_values(evidence),
+        "black_and_white": black_and_white(evidence),
     }
+
+
+def grey_values(evidence: Evidence) -> Any:  # noqa: ANN401 - a Bokeh figure or None
+    """Plot the histogram of the 16-bit grey values, with what is black and white in 8 bit."""
+    found = evidence.documents.get("contrast")
+    if not found:
+        return None
+    at = found["first"] + found["per_bin"] * (np.arange(len(found["counts"])) + 0.5)
+    series = {"layers looked at": (at, np.array(found["counts"]) / sum(found["counts"]) * 100)}
+    title = "Grey values of 16 bit; dotted: black and white in 8 bit (median)"
+    plot = plots.lines(title, "grey value", "% of pixels", series, start=0)
+    return plots.at_x(plot, [float(np.median(found[end])) for end in ("low", "high")])
+
+
+def black_and_white(evidence: Evidence) -> Any:  # noqa: ANN401 - a Bokeh figure or None
+    """Plot what becomes black and white in 8 bit against z, where that differs."""
+    found = evidence.documents.get("contrast")
+    if not found or len(found["z"]) < 2:
+        return None
+    z = np.array(found["z"])
+    names = {"white": "high", "black": "low"}
+    series = {name: (z, np.array(found[end])) for name, end in names.items()}
+    title = f"Black and white in 8 bit, by the rule {found['rule']}"
+    return plots.lines(title, "z", "grey value of 16 bit", series, tip="0")
 
 
 def _cells(table: Table) -> list[str]:

@@ -45,7 +45,7 @@ def units(extent: Extent, config: Config) -> dict[str, tuple[float, float]]:
         "pair": (math.fsum(compared.values()), extent.tile_mpx),
         **{f"pair of {run}": (n, extent.tile_mpx) for run, n in compared.items()},
         "gvoxel": (gvoxels, 0),
-        "gvoxel_byte": (gvoxels, 0),
+        "gvoxel_byte": (extent.gvoxels * _bytes(config), 0),
         # spans leave a thousandth to the last job
         "gvoxel_top": (gvoxels if whole else gvoxels / 1000, 0),
     }
@@ -175,6 +175,23 @@ def _rounds(_extent: Extent, config: Config) -> Shares:
     return _same(range(1, min(USUAL_ROUNDS, config["review"]["patch_rounds"]) + 1))
 
 
+def _bytes(config: Config) -> int:
+    """Return the bytes that are written of a voxel."""
+    if "16bit" not in config["correct"]["steps"]:
+        return 1
+    return {"auto": 2, "uint8": 1, "both": 3}[config["export"]["dtype"]]
+
+
+def _if_in_8_bit(jobs: Callable[[Extent, Config], Shares]) -> Callable[..., Shares]:
+    """Only where 16 bit are shown in 8."""
+
+    def of_contrast(extent: Extent, config: Config) -> Shares:
+        shown = "16bit" in config["correct"]["steps"] and config["export"]["dtype"] != "auto"
+        return jobs(extent, config) if shown else {}
+
+    return of_contrast
+
+
 def _if_step(step: str, jobs: Callable[[Extent, Config], Shares]) -> Callable[..., Shares]:
     return lambda extent, config: jobs(extent, config) if step in config["correct"]["steps"] else {}
 
@@ -228,4 +245,8 @@ KINDS: dict[str, Callable[[Extent, Config], Shares]] = {
     "channel": _each_channel(_one),
     "channel_chunk": _each_channel(_chunks),
     "channel_span": _each_channel(_spans),
+    "in_8_bit": _if_in_8_bit(_one),
+    "in_8_bit_chunk": _if_in_8_bit(_chunks),
+    "channel_in_8_bit": _if_in_8_bit(_each_channel(_one)),
+    "channel_in_8_bit_chunk": _if_in_8_bit(_each_channel(_chunks)),
 }

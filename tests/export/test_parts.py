@@ -25,10 +25,10 @@ from tests.export.test_slabs import VOXEL
 BOX = {"x_px": [17, 95], "y_px": [5, 51], "z_px": [6, 17]}
 
 
-def export(folder, *, again=False, span=0, **settings):
+def export(folder, *, again=False, span=0, limits=None, **settings):
     """Run all jobs of an export into `folder`, or with `again` those not done; gives the plan.
 
-    `span`: number of chunks whose pyramid is one job.
+    `span`: number of chunks whose pyramid is one job; `limits`: what is black and white in 8 bit.
     """
     at = Path(folder)
     plan = str(at / "plan.json")
@@ -55,6 +55,7 @@ def export(folder, *, again=False, span=0, **settings):
                 chunk=row["chunk"],
                 render=RENDER,
                 export=EXPORT,
+                limits=limits,
             )
         checked = str(at / f"checked/{row['chunk']}.json")
         if not (again and Path(checked).exists()):

@@ -31,3 +31,25 @@ def halve(lower, upper, out):  # type: ignore[no-untyped-def]
             total += _I(upper[k, m]) + _I(upper[k, m + 1])
             total += _I(upper[k + 1, m]) + _I(upper[k + 1, m + 1])
             out[i, j] = (total + _I(4)) >> _I(3)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def to_8_bit(values, low, gain, out):  # type: ignore[no-untyped-def]
+    """Show 16-bit grey values in 8: 1 + (v - low) gain, rounded, cut to 1 to 255; 0 stays 0.
+
+    Parameters
+    ----------
+    values
+        (h, w) uint16; 0 is no data.
+    low, gain
+        (h, w) of each pixel, or (1, 1) of all.
+    out
+        (h, w) uint8; is written.
+    """
+    one = low.shape[0] == 1 and low.shape[1] == 1
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            v = values[i, j]
+            k, m = (0, 0) if one else (i, j)
+            shown = 1.5 + (v - low[k, m]) * gain[k, m]
+            out[i, j] = 0 if v == 0 else (1 if shown < 1 else (255 if shown > 255 else int(shown)))

@@ -1,0 +1,483 @@
+"""Contrast: which grey values of 16 bit become black and white in 8.
+
+Some layers are measured, cell by cell of a grid: the histogram, and mean and spread of the voxels
+that hold anything. Of these follow low and high values on the grid of one of three rules:
+
+volume
+    Percentiles of all grey values, the same everywhere.
+layers
+    Percentiles of each layer, smoothed along z: what drifts over hundreds of layers is levelled,
+    what differs from layer to layer is not (that is the business of the step `intensity`).
+local
+    Mean and spread of each cell, smoothed along z, linear between the centres of cells: low is the
+    mean less `spread_sd` times the spread, high the mean more as much. So does ``CLLCN`` of
+    saalfeldlab/hot-knife (`runCenterStretch`, with a window of 2047 px about every pixel); the grid
+    and what lies between its cells are those of contrast-limited adaptive histogram equalization
+    (Zuiderveld 1994, Graphics Gems IV), and so is the limit: nowhere is contrast raised by more
+    than `most_gain`, or resin would show its noise.
+
+A grey value v becomes 1 + 254 (v - low) / (high - low), cut to 1 to 255. 0 is no data, in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scripts.lib import files
+from scripts.lib.arrays import Array, Int64, Voxels
+from scripts.lib.geometry import Box
+from scripts.lib.job import UserError
+from scripts.lib.numerics import kernels
+
+RULES = ("volume", "layers", "local")
+BINS = 4096
+_PER_BIN = 65536 // BINS
+_SD_OF_A_FLAT_CELL = 1.0  # grey values; what all pixels share has no spread
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Grey values of some layers: (n,) z; histograms; sums over cells of a grid, (n, gy, gx)."""
+
+    z: Int64
+    histogram: Int64  # (n, BINS)
+    count: Array  # pixels that hold anything
+    total: Array
+    squares: Array
+    y: Array  # centres of the cells, world px
+    x: Array
+
+    def save(self, path: str | Path) -> None:
+        """Write to an ``.npz`` file.
+
+        Parameters
+        ----------
+        path
+            Of the file.
+        """
+        _save(path, {name: getattr(self, name) for name in self.__annotations__})
+
+    @staticmethod
+    def load(path: str | Path) -> Measured:
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path
+            Of the file.
+
+        Returns
+        -------
+        Measured
+            As it was.
+        """
+        with np.load(path) as arrays:
+            return Measured(**{name: arrays[name] for name in Measured.__annotations__})
+
+
+def grid(bounds: Sequence[float], cell_px: int) -> list[list[Box]]:
+    """Cut the bounds of a stack into cells.
+
+    Parameters
+    ----------
+    bounds
+        x0, y0, x1, y1, world px.
+    cell_px
+        Side of a cell; those at the end reach beyond the bounds.
+
+    Returns
+    -------
+    list of list of Box
+        Rows of cells.
+    """
+    x0, y0 = (int(np.floor(value)) for value in bounds[:2])
+    wide, high = (max(1, int(np.ceil((b - a) / cell_px))) for a, b in _spans(bounds))
+    return [
+        [Box(x, y, x + cell_px, y + cell_px) for x in range(x0, x0 + wide * cell_px, cell_px)]
+        for y in range(y0, y0 + high * cell_px, cell_px)
+    ]
+
+
+def _spans(bounds: Sequence[float]) -> Iterator[tuple[float, float]]:
+    x0, y0, x1, y1 = bounds
+    yield from ((np.floor(x0), x1), (np.floor(y0), y1))
+
+
+def sampled(layers: Sequence[int], every: int) -> list[int]:
+    """Return the layers to measure.
+
+    Parameters
+    ----------
+    layers
+        All layers of a chunk, in order.
+    every
+        One of so many, the first among them.
+
+    Returns
+    -------
+    list of int
+        At least one where there is any.
+    """
+    return list(layers)[::every]
+
+
+def of_cell(pixels: Voxels) -> tuple[Int64, tuple[float, float, float]]:
+    """Measure the pixels of a cell that hold anything.
+
+    Parameters
+    ----------
+    pixels
+        (h, w) uint16; 0 is no data.
+
+    Returns
+    -------
+    tuple
+        Histogram of `BINS`; count, sum and sum of squares.
+    """
+    found = pixels[pixels > 0]
+    histogram = np.bincount(found // _PER_BIN, minlength=BINS)
+    values = found.astype(np.float64)
+    return histogram, (float(found.size), float(values.sum()), float((values**2).sum()))
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """Grey values that become black and white: (n, gy, gx) at layers z, and centres of cells."""
+
+    z: Array
+    y: Array
+    x: Array
+    low: Array
+    high: Array
+
+    def save(self, path: str | Path) -> None:
+        """Write to an ``.npz`` file.
+
+        Parameters
+        ----------
+        path
+            Of the file.
+        """
+        _save(path, {name: getattr(self, name) for name in self.__annotations__})
+
+    @staticmethod
+    def load(path: str | Path) -> Limits:
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path
+            Of the file.
+
+        Returns
+        -------
+        Limits
+            As they were.
+        """
+        with np.load(path) as arrays:
+            return Limits(**{name: arrays[name] for name in Limits.__annotations__})
+
+    def at(self, z: float) -> tuple[Array, Array]:
+        """Return low and high at a layer, linear between those that are known.
+
+        Parameters
+        ----------
+        z
+            Of the layer; may be a fraction.
+
+        Returns
+        -------
+        tuple of Array
+            (gy, gx) each.
+        """
+        i = int(np.clip(np.searchsorted(self.z, z, side="right") - 1, 0, len(self.z) - 1))
+        j = min(i + 1, len(self.z) - 1)
+        gap = self.z[j] - self.z[i]
+        share = float(np.clip((z - self.z[i]) / gap, 0, 1)) if gap else 0.0
+        low, high = ((1 - share) * each[i] + share * each[j] for each in (self.low, self.high))
+        return low, high
+
+
+def _save(path: str | Path, arrays: Mapping[str, Any]) -> None:
+    with files.atomic_path(path) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
+
+
+def picture(found: Limits, histogram: Int64) -> dict[str, Any]:
+    """Return what the report draws: histogram, and low and high against z.
+
+    Parameters
+    ----------
+    found
+        The limits.
+    histogram
+        Of all that was measured.
+
+    Returns
+    -------
+    dict
+        ``counts`` of bins of ``per_bin`` grey values from ``first`` on; ``z``, ``low``, ``high``:
+        medians of the cells.
+    """
+    seen = np.flatnonzero(histogram)
+    low, high = (np.median(each, axis=(1, 2)).tolist() for each in (found.low, found.high))
+    return {
+        "per_bin": _PER_BIN,
+        "first": int(seen[0]) * _PER_BIN,
+        "counts": histogram[seen[0] : seen[-1] + 1].tolist(),
+        "z": found.z.tolist(),
+        "low": low,
+        "high": high,
+    }
+
+
+def limits(parts: Sequence[Measured], settings: Mapping[str, Any]) -> tuple[Limits, Int64]:
+    """Return what becomes black and white, by the rule of the config.
+
+    Parameters
+    ----------
+    parts
+        Of all chunks, in order.
+    settings
+        Section ``export.contrast``.
+
+    Returns
+    -------
+    tuple
+        The limits, and the histogram of all that was measured.
+
+    Raises
+    ------
+    UserError
+        When no pixel holds anything.
+    """
+    z = np.concatenate([part.z for part in parts])
+    histograms = np.concatenate([part.histogram for part in parts])
+    whole = histograms.sum(axis=0)
+    if not whole.any():
+        raise UserError("export.dtype: no pixel of the layers looked at holds anything")
+    rule = {"volume": _of_volume, "layers": _of_layers, "local": _of_cells}[settings["rule"]]
+    found = rule(parts, z, histograms, settings)
+    return (_turned(found) if settings["invert"] else found), whole
+
+
+def percentile(histogram: Int64, share_pct: float) -> float:
+    """Return a percentile of a histogram, linear within its bins.
+
+    Parameters
+    ----------
+    histogram
+        (BINS,) of 16-bit grey values.
+    share_pct
+        0 to 100.
+
+    Returns
+    -------
+    float
+        A grey value; NaN of nothing.
+    """
+    below = np.concatenate([[0], np.cumsum(histogram)])
+    if not below[-1]:
+        return float("nan")
+    wanted = below[-1] * share_pct / 100
+    k = int(np.clip(np.searchsorted(below, wanted, side="right") - 1, 0, BINS - 1))
+    inside = (wanted - below[k]) / histogram[k] if histogram[k] else 0.0
+    return float((k + min(inside, 1.0)) * _PER_BIN)
+
+
+def _of_volume(
+    parts: Sequence[Measured], z: Int64, histograms: Int64, settings: Mapping[str, Any]
+) -> Limits:
+    whole = histograms.sum(axis=0)
+    low, high = _ends(whole, settings)
+    return _one_cell(z[:1], [low], [max(high, low + 1)])
+
+
+def _ends(histogram: Int64, settings: Mapping[str, Any]) -> tuple[float, float]:
+    dark, bright = settings["dark_pct"], 100 - settings["bright_pct"]
+    return percentile(histogram, dark), percentile(histogram, bright)
+
+
+def _of_layers(
+    parts: Sequence[Measured], z: Int64, histograms: Int64, settings: Mapping[str, Any]
+) -> Limits:
+    ends = np.array([_ends(one, settings) for one in histograms])
+    weight = histograms.sum(axis=1).astype(float)
+    low, high = _smoothed(z, np.nan_to_num(ends), weight, settings["smooth_layers"]).T
+    return _one_cell(z, low, np.maximum(high, low + 1))
+
+
+def _one_cell(z: Int64, low: Any, high: Any) -> Limits:  # noqa: ANN401 - what numpy takes
+    centre = np.zeros(1)
+    low, high = (np.asarray(each, float)[:, None, None] for each in (low, high))
+    return Limits(z.astype(float), centre, centre, low, high)
+
+
+def _of_cells(
+    parts: Sequence[Measured], z: Int64, histograms: Int64, settings: Mapping[str, Any]
+) -> Limits:
+    count, total, squares = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("count", "total", "squares")
+    )
+    sums = np.stack([count, total, squares], axis=-1)
+    near = _smoothed_sums(z, sums, settings["smooth_layers"])
+    mean, sd = _moments(_filled(near))
+    _, usual = _moments(sums.sum(axis=(0, 1, 2)))
+    spread = settings["spread_sd"] * np.maximum(sd, usual / settings["most_gain"])
+    return Limits(z.astype(float), parts[0].y, parts[0].x, mean - spread, mean + spread)
+
+
+def _moments(sums: Array) -> tuple[Array, Array]:
+    """Return mean and spread of count, sum and sum of squares (in the last axis)."""
+    count, total, squares = np.moveaxis(sums, -1, 0)
+    mean = total / count
+    return mean, np.sqrt(np.maximum(squares / count - mean**2, _SD_OF_A_FLAT_CELL))
+
+
+def _filled(sums: Array) -> Array:
+    """Give cells that hold nothing what all cells of their layer hold (of no layer: of all)."""
+    layer = sums.sum(axis=(1, 2), keepdims=True)
+    layer = np.where(layer[..., :1] > 0, layer, sums.sum(axis=(0, 1, 2)))
+    return np.where(sums[..., :1] > 0, sums, layer)
+
+
+def _weights(z: Int64, sd: float) -> Array:
+    """Return Gaussian weights of all layers about each, (n, n)."""
+    if sd <= 0:
+        return np.eye(len(z))
+    weight: Array = np.exp(-0.5 * ((z[:, None] - z[None, :]) / sd) ** 2)
+    return weight
+
+
+def _smoothed(z: Int64, values: Array, weight: Array, sd: float) -> Array:
+    """Average (n, k) values along z, by a Gaussian and the number of pixels behind each."""
+    near = _weights(z, sd) * weight
+    return np.asarray(near @ values / near.sum(axis=1, keepdims=True))
+
+
+def _smoothed_sums(z: Int64, sums: Array, sd: float) -> Array:
+    """Add up (n, gy, gx, 3) sums along z, weighted by a Gaussian."""
+    flat = sums.reshape(len(z), -1)
+    return np.asarray(_weights(z, sd) @ flat).reshape(sums.shape)
+
+
+def _turned(found: Limits) -> Limits:
+    """Make dark bright."""
+    return Limits(found.z, found.y, found.x, found.high, found.low)
+
+
+def linear(centres: Array, at: Array) -> Array:
+    """Return the weights of cells at places, linear between centres and constant beyond.
+
+    Parameters
+    ----------
+    centres
+        (g,) in ascending order.
+    at
+        (n,) places.
+
+    Returns
+    -------
+    Array
+        (n, g); each row adds up to 1.
+    """
+    basis = np.eye(len(centres))
+    return np.stack([np.interp(at, centres, row) for row in basis], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """How the layers of a slab are shown: low and high of each, and where the cells are."""
+
+    ends: Sequence[tuple[Array, Array]]
+    y: Array
+    x: Array
+
+    @staticmethod
+    def of(limits: Limits, layers: Sequence[float]) -> Shown:
+        """Look up the limits of the layers of a slab.
+
+        Parameters
+        ----------
+        limits
+            Of the volume.
+        layers
+            z in the stack of what each layer of the slab shows; may be fractions.
+
+        Returns
+        -------
+        Shown
+            For these layers.
+        """
+        return Shown([limits.at(z) for z in layers], limits.y, limits.x)
+
+    def digest(self) -> str:
+        """Return what voxels depend on.
+
+        Returns
+        -------
+        str
+            SHA-256.
+        """
+        ends = [[low.tolist(), high.tolist()] for low, high in self.ends]
+        return files.digest([ends, self.y.tolist(), self.x.tolist()])
+
+    def in_8_bit(self, voxels: Voxels, layers: slice, box: Box, step_px: int) -> Voxels:
+        """Show some layers of an area.
+
+        Parameters
+        ----------
+        voxels
+            (n, h, w) uint16.
+        layers
+            Of the slab, from 0 on.
+        box
+            The area, world px.
+        step_px
+            World px per voxel.
+
+        Returns
+        -------
+        Voxels
+            (n, h, w) uint8.
+        """
+        _, high, wide = voxels.shape
+        y, x = box.y0 + step_px * np.arange(float(high)), box.x0 + step_px * np.arange(float(wide))
+        return to_8_bit(voxels, self.ends[layers], (linear(self.y, y), linear(self.x, x)))
+
+
+def to_8_bit(
+    voxels: Voxels, ends: Sequence[tuple[Array, Array]], yx: tuple[Array, Array]
+) -> Voxels:
+    """Show grey values of 16 bit in 8.
+
+    Parameters
+    ----------
+    voxels
+        (n, h, w) uint16; 0 is no data.
+    ends
+        Low and high of each layer, (gy, gx) each.
+    yx
+        Weights of the cells, (h, gy) and (w, gx), as `linear` gives them.
+
+    Returns
+    -------
+    Voxels
+        (n, h, w) uint8; 0 is no data, 1 to 255 grey values.
+    """
+    out = np.empty(voxels.shape, np.uint8)
+    for plane, (low, high), shown in zip(voxels, ends, out, strict=True):
+        start, end = (_spread(each, *yx) for each in (low, high))
+        kernels.to_8_bit(plane, start, 254 / (end - start), shown)
+    return out
+
+
+def _spread(cells: Array, of_y: Array, of_x: Array) -> Array:
+    """Spread values of cells over pixels; (1, 1) stays so: one value for all."""
+    return cells if cells.size == 1 else np.asarray(of_y @ cells @ of_x.T)
