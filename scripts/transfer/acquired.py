@@ -98,7 +98,8 @@ def _layers(root: Path, scope: str | None) -> Layers:
     if not files:
         other = f"; e.g. {misfits[0].reason}" if misfits else ""
         text = "expected files like Merlin-6284_24-03-07_101112_0-0-0.dat in it or below"
-        raise UserError(f"{root}: {text}, found {len(misfits)} .dat files of other names{other}")
+        found = f"found {len(misfits)} .dat files of other names{other}"
+        raise UserError(f"{root}: {text}, {found}, and no TIFF, MRC, OME-Zarr or N5")
     scopes = Counter(file.name.layer.scope for file in files)
     wanted = scope or next(iter(scopes))
     if len(scopes) > 1 and scope is None or wanted not in scopes:

@@ -1,8 +1,9 @@
-"""Write the YAML of a volume from the headers of its .dat files.
+"""Write the YAML of a volume from the headers of its files.
 
-``python -m scripts.new DAT_ROOT`` reads names and headers below DAT_ROOT and writes
-config/volumes/<name>.yaml: the grid, pixel size, first and last file, and what is known of the
-microscope. Each line has a comment that says where its value is from. Nothing is replaced.
+``python -m scripts.new DAT_ROOT`` reads names and headers below DAT_ROOT (``.dat`` files, or TIFF,
+MRC, OME-Zarr and N5; also one such file) and writes config/volumes/<name>.yaml: the grid, pixel
+size, first and last file, and what is known of the microscope. Each line has a comment that says
+where its value is from. Nothing is replaced.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from scripts.lib import files
 from scripts.lib.job import UserError
-from scripts.transfer import acquired, microscopes, new_volume_text
+from scripts.transfer import acquired, microscopes, new_foreign, new_volume_text, scan
 from scripts.transfer.new_volume_text import Choices
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -38,15 +39,28 @@ def main(argv: Sequence[str] | None = None, *, now: datetime | None = None) -> i
 def _write(args: argparse.Namespace, now: datetime) -> str:
     """Write the file; return what is to be said."""
     root = args.dat_root.expanduser().resolve()
-    name = args.name or volume_name(root)
+    single = root.is_file() or root.suffix in (".zarr", ".n5")
+    name = args.name or volume_name(root.with_suffix("") if single else root)
     target = args.out / f"{_sound(name)}.yaml"
     if target.exists():
         raise UserError(f"{target} is there and is not replaced; give another --name, or move it")
+    other = _foreign(root)
+    if other is not None:
+        choices = Choices(name, _typed(other.root), args.work_dir or f"work/{name}", args.owner)
+        files.write_text(target, new_foreign.text(other, choices))
+        return new_foreign.told(other, target)
     found = acquired.look(root, args.scope)
     chosen = microscopes.choose(found, args.microscope)
     choices = Choices(name, _typed(root), args.work_dir or f"work/{name}", args.owner)
     files.write_text(target, new_volume_text.text(found, chosen, choices, now))
     return new_volume_text.told(found, chosen, target)
+
+
+def _foreign(root: Path) -> new_foreign.ForeignVolume | None:
+    """Look for TIFF, MRC, Zarr and N5 where there is no ``.dat`` file."""
+    if root.is_dir() and any(scan.dat_files(root)):
+        return None
+    return new_foreign.look(root)
 
 
 def volume_name(root: Path) -> str:
@@ -82,7 +96,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m scripts.new", description=(__doc__ or "").split("\n")[0]
     )
     add = parser.add_argument
-    add("dat_root", type=Path, metavar="DAT_ROOT", help="folder of the .dat files")
+    of = "folder of the .dat files, or of TIFF, MRC, OME-Zarr or N5; also one of these"
+    add("dat_root", type=Path, metavar="DAT_ROOT", help=of)
     add("--name", help="of the volume (default: of the folder)")
     add("--work-dir", help="working directory, on a large disk (default: work/<name>)")
     add("--owner", default=_user(), help="owner of the stacks (default: who types this)")

@@ -66,18 +66,18 @@ def text(found: Acquired, chosen: Microscope | None, choices: Choices, now: date
     """
     lines = [
         *_head(found),
-        _line("volume", choices.volume, "names the result"),
-        _line("work_dir", choices.work_dir, f"needs several times {_size(found)} of .dat files"),
+        line("volume", choices.volume, "names the result"),
+        line("work_dir", choices.work_dir, f"needs several times {_size(found)} of .dat files"),
         "",
         "render:",
-        _line("  owner", choices.owner, "who the stacks belong to"),
-        _line("  project", identifier(choices.volume), "names the matches"),
+        line("  owner", choices.owner, "who the stacks belong to"),
+        line("  project", identifier(choices.volume), "names the matches"),
         "",
         "acquisition:",
         *_acquisition(found, now),
         "",
         "transfer:",
-        _line("  dat_root", choices.dat_root, "the .dat files, in it or below"),
+        line("  dat_root", choices.dat_root, "the .dat files, in it or below"),
         *_channel(found),
         "",
         "ingest:",
@@ -90,7 +90,7 @@ def _head(found: Acquired) -> list[str]:
     said = found.samples[0] if found.samples else found.texts.get("Notes", "").split(",")[0]
     machine = found.texts.get("MachineID") or found.scope
     return [
-        f"# {_plain(said) or 'No sample name in the headers'}; {_plain(machine)},"
+        f"# {plain(said) or 'No sample name in the headers'}; {plain(machine)},"
         f" {found.layers:,} layers, {found.tiles:,} tiles of {found.width_px} x"
         f" {found.height_px} px, {found.bits} bit.",
         f"# Written from all file names and {found.read} headers; every other key has its default"
@@ -119,7 +119,7 @@ def doubts(found: Acquired) -> list[str]:
             f"only {count:,} of {found.layers:,} layers have tile {cell}: is it of the grid?"
         )
     if len(found.samples) > 1:
-        listed = ", ".join(map(_plain, found.samples[:5]))
+        listed = ", ".join(map(plain, found.samples[:5]))
         out.append(f"headers name several samples ({listed}): list those of the volume under")
         out[-1] += " ingest.sample_ids, or bound it by first_dat and last_dat"
     depth = found.depth_nm
@@ -127,7 +127,7 @@ def doubts(found: Acquired) -> list[str]:
         out.append(f"the working distance grows by about {depth:.0f} nm a layer: is z_nm right?")
     if found.unreadable:
         text = f"{len(found.unreadable)} of {found.read + len(found.unreadable)} files looked at"
-        out.append(f"{text} cannot be read, e.g. {_plain(found.unreadable[0])}")
+        out.append(f"{text} cannot be read, e.g. {plain(found.unreadable[0])}")
     return out
 
 
@@ -138,13 +138,13 @@ def _acquisition(found: Acquired, now: datetime) -> Iterator[str]:
         if found.depth_nm
         else "not in headers"
     )
-    yield _line("  rows", found.rows, "of tiles in a layer, from the file names")
-    yield _line("  columns", found.columns, _overlap(found))
-    yield _line("  pixel_nm", _short(found.pixel_nm), "PixelSize of the headers, median")
-    yield _line("  z_nm", _short(found.pixel_nm), f"thickness of a layer; as pixel_nm, {depth}")
-    yield _line("  scope", found.scope, "files of other microscopes are left out")
-    yield _line("  first_dat", found.first, "first file, inclusive")
-    yield _line(
+    yield line("  rows", found.rows, "of tiles in a layer, from the file names")
+    yield line("  columns", found.columns, _overlap(found))
+    yield line("  pixel_nm", short(found.pixel_nm), "PixelSize of the headers, median")
+    yield line("  z_nm", short(found.pixel_nm), f"thickness of a layer; as pixel_nm, {depth}")
+    yield line("  scope", found.scope, "files of other microscopes are left out")
+    yield line("  first_dat", found.first, "first file, inclusive")
+    yield line(
         "  last_dat",
         found.last if over else None,
         "last file, inclusive" if over else f"imaging goes on ({found.last} so far)",
@@ -160,8 +160,8 @@ def _overlap(found: Acquired) -> str:
 
 def _channel(found: Acquired) -> Iterator[str]:
     if found.channels > 1:
-        names = ", ".join(map(_plain, found.detectors[: found.channels]))
-        yield _line("  channel", 0, f"of {found.channels}: {names or 'detectors without a name'}")
+        names = ", ".join(map(plain, found.detectors[: found.channels]))
+        yield line("  channel", 0, f"of {found.channels}: {names or 'detectors without a name'}")
 
 
 def _ingest(found: Acquired, chosen: Microscope | None) -> Iterator[str]:
@@ -169,13 +169,13 @@ def _ingest(found: Acquired, chosen: Microscope | None) -> Iterator[str]:
         what = (
             f"{found.scope} with tiles {found.width_px} px wide is not in config/microscopes.yaml"
         )
-        yield _line("  scan_correction", None, what)
-        yield _line("  mask", None, "no strip at the edges is left out")
+        yield line("  scan_correction", None, what)
+        yield line("  mask", None, "no strip at the edges is left out")
     else:
-        yield _line("  scan_correction", chosen.scan_correction, chosen.what)
-        yield _line("  mask", mask(found, chosen) or None, "strips at the edges that are not used")
+        yield line("  scan_correction", chosen.scan_correction, chosen.what)
+        yield line("  mask", mask(found, chosen) or None, "strips at the edges that are not used")
     if not found.has_positions and found.rows * found.columns > 1:
-        yield _line("  tile_overlap_um", 2, "headers before version 9 have no stage position")
+        yield line("  tile_overlap_um", 2, "headers before version 9 have no stage position")
 
 
 def mask(found: Acquired, chosen: Microscope) -> Mapping[str, int]:
@@ -222,7 +222,7 @@ def told(found: Acquired, chosen: Microscope | None, target: Path) -> str:
     commands.remember(["--profile", "profiles/local", "--configfile", str(target)])
     return "\n".join(
         [
-            f"{target}: {found.layers:,} layers of {grid}, {_short(found.pixel_nm)} nm, {known}",
+            f"{target}: {found.layers:,} layers of {grid}, {short(found.pixel_nm)} nm, {known}",
             *(f"look: {one}" for one in doubts(found)),
             "next: look at the file, then",
             f"  {commands.run('doctor')}",
@@ -231,8 +231,24 @@ def told(found: Acquired, chosen: Microscope | None, target: Path) -> str:
     )
 
 
-def _line(key: str, value: Any, comment: str) -> str:  # noqa: ANN401 - any YAML value
-    return f"{f'{key}: {_value(value)}':<{_AT}}  # {_plain(comment)}"
+def line(key: str, value: Any, comment: str) -> str:  # noqa: ANN401 - any YAML value
+    """Return a line of YAML.
+
+    Parameters
+    ----------
+    key
+        With the blanks before it.
+    value
+        Any value of YAML.
+    comment
+        Where it is from.
+
+    Returns
+    -------
+    str
+        Without a line break.
+    """
+    return f"{f'{key}: {_value(value)}':<{_AT}}  # {plain(comment)}"
 
 
 def _value(value: Any) -> str:  # noqa: ANN401 - any YAML value
@@ -249,12 +265,35 @@ def _value(value: Any) -> str:  # noqa: ANN401 - any YAML value
 _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}  # of YAML 1.1
 
 
-def _plain(text: str) -> str:
-    """Keep a text of a header in its line: it may hold anything."""
+def plain(text: str) -> str:
+    """Keep a text of a header in its line: it may hold anything.
+
+    Parameters
+    ----------
+    text
+        Any.
+
+    Returns
+    -------
+    str
+        Letters that print.
+    """
     return "".join(letter if letter.isprintable() else " " for letter in text).strip()
 
 
-def _short(number: float) -> int | float:
+def short(number: float) -> int | float:
+    """Return a whole number as such.
+
+    Parameters
+    ----------
+    number
+        Any.
+
+    Returns
+    -------
+    int or float
+        Of the same value.
+    """
     return int(number) if number == int(number) else number
 
 

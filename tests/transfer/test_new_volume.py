@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import yaml
 
 from scripts.lib import schema, yaml_files
-from scripts.transfer import acquired, microscopes, new_volume, new_volume_text
+from scripts.transfer import acquired, microscopes, name_guess, new_volume, new_volume_text
 from scripts.transfer.new_volume_text import Choices
+from tests.transfer import foreign_files as ff
 from tests.transfer.synthetic_dat import make_dat
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -199,3 +201,96 @@ def test_every_entry_of_the_table_makes_a_sound_config(found):
 @pytest.mark.parametrize("path", sorted((ROOT / "config/volumes").glob("*.yaml")), ids=str)
 def test_configs_that_are_shown_are_sound(path):
     schema.validate(yaml_files.read(path), SCHEMA)
+
+
+# ---------------------------------------------------------------------------------------------
+# TIFF, MRC, OME-Zarr, N5
+# ---------------------------------------------------------------------------------------------
+
+VOLUME = np.random.default_rng(1).integers(0, 255, (5, 30, 40), np.uint8)
+
+
+@pytest.mark.parametrize("kind", ff.WRITERS, ids=lambda each: each.__name__)
+def test_every_source_is_recognised_and_its_config_runs(tmp_path, kind):
+    root = tmp_path / "block 7"
+    root.mkdir()
+    expected = kind(root, VOLUME)
+    if kind is ff.ome_tiff:
+        expected["pattern"] = "stack.ome.tif"
+    code, config, text = write(root, tmp_path)
+    assert code == 0
+    assert config["transfer"]["source"] == expected
+    assert config["transfer"]["keep_contrast"] == [{"reason": "membranes are dark in the files"}]
+    assert config["volume"] == "block_7"
+    assert (config["acquisition"]["rows"], config["acquisition"]["columns"]) == (1, 1)
+    first, last = config["acquisition"]["first_dat"], config["acquisition"]["last_dat"]
+    assert (first[-6:], last[-6:]) == ("000000", "000004")
+    if kind in ff.SAY_THE_SIZE:
+        assert config["acquisition"]["pixel_nm"] == 8
+    else:
+        assert config["acquisition"]["pixel_nm"] is None
+        assert "LOOK: no tag says the pixel size" in text
+        config["acquisition"] |= {"pixel_nm": 8, "z_nm": 8}
+    schema.validate(config, SCHEMA)
+    assert ff.findings(root, config) == []
+
+
+def test_a_file_or_a_container_by_itself_is_a_volume(tmp_path):
+    root = tmp_path / "many"
+    root.mkdir()
+    for make in (ff.stack, ff.mrc, ff.ome_zarr):
+        make(root, VOLUME)
+    for name, kind in (("stack.tif", "tiff"), ("volume.mrc", "mrc"), ("volume.zarr", "zarr")):
+        code, config, _ = write(root / name, tmp_path / name)
+        assert code == 0
+        assert config["transfer"]["source"] == {"kind": kind, "pattern": name}
+        assert config["transfer"]["dat_root"] == str(root)
+        assert config["volume"] == name.partition(".")[0]
+
+
+def test_a_grid_of_stacks_asks_for_the_overlap(tmp_path):
+    root = tmp_path / "grid"
+    root.mkdir()
+    for row in (1, 2):
+        for column in (1, 2, 3):
+            tifffile.imwrite(root / f"tile_{row}_{column}.tif", VOLUME)
+    _, config, text = write(root, tmp_path)
+    assert config["transfer"]["source"]["pattern"] == "tile_{row:1}_{column:1}.tif"
+    assert (config["acquisition"]["rows"], config["acquisition"]["columns"]) == (2, 3)
+    assert config["ingest"] == {"tile_overlap_um": 2}
+    assert "LOOK: by how much do tiles overlap?" in text
+
+
+@pytest.mark.parametrize(
+    ("names", "planes", "pattern", "others"),
+    [
+        (["{z:04d}.tif"], 1, "{z}.tif", []),
+        (["a_r{row}-c{column}_S_{z:03d}_123.tif"], 1, "a_r{row}-c{column}_S_{z}_123.tif", []),
+        (["slice_{z:05d}_z={um:.4f}um.tif"], 1, "slice_{z}_z=*um.tif", []),
+        (["{row}-{column}/s{z}.tif"], 1, "{row}-{column}/s{z}.tif", []),
+        (["{z:03d}_{row}_{column}.tif"], 1, "{z}_{row}_{column}.tif", []),
+        (["SEM Image - SliceImage - {z:03d}.tif"], 1, "SEM Image - SliceImage - {z}.tif", []),
+        (["z{z}_ch{column}.tif"], 1, "z{z}_ch{channel}.tif", []),
+        (["{z}.tif", "overview.tif"], 1, "{z}.tif", ["overview.tif"]),
+        (["t_{column}.tif"], 9, "t_{column}.tif", []),
+    ],
+)
+def test_patterns_are_guessed_from_names(names, planes, pattern, others):
+    paths = {
+        name.format(z=z, um=z * 0.008, row=row, column=column)
+        for name in names
+        for z in range(30)
+        for row in range(2)
+        for column in range(2)
+    }
+    found = name_guess.guess(sorted(paths), planes)
+    assert (found.pattern, list(found.others)) == (pattern, others)
+
+
+def test_names_that_do_not_tell_are_said_so(tmp_path, capsys):
+    root = tmp_path / "odd"
+    root.mkdir()
+    for name in ("a{x}_1.tif", "a{x}_2.tif"):
+        tifffile.imwrite(root / name, VOLUME[0])
+    assert new_volume.main([str(root), "--out", str(tmp_path)]) == 1
+    assert "write transfer.source.pattern by hand" in capsys.readouterr().err
