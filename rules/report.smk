@@ -1,5 +1,12 @@
 # All receipts and tables -> one page, one summary, one text for the tracking issue.
+import time
+
 from scripts.report import progress
+
+
+localrules:
+    publish_issue,
+
 
 REPORTED = {
     "volume": config["volume"],
@@ -12,6 +19,8 @@ REPORTED = {
     "pixel_nm": config["acquisition"]["pixel_nm"],
     "z_nm": config["acquisition"]["z_nm"],
     "z_range": config["solve"]["z_range"],
+    "archive_root": ARCHIVE_ROOT,
+    "imaging": config["acquisition"]["last_dat"] is None,
     "left_px": config["solve"]["misalignment"]["look_px"],
     **GRID,
     "runs": len(RUNS),
@@ -67,6 +76,34 @@ rule make_report:
         **OF_REPORTS,
     script:
         "../scripts/report/make_report.py"
+
+
+# on demand: the text into the volume's tracking issue, or what would change there
+rule publish_issue:
+    input:
+        text="report/issue.md",
+        summary="report/summary.json",
+    output:
+        record="report/published.json",
+        shown="report/published.txt",
+    log:
+        "logs/publish_issue/issue.log",
+    benchmark:
+        "benchmarks/publish_issue/issue.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 500 * attempt,
+        runtime=lambda wc, attempt: 10 * attempt,
+    params:
+        tracking=config["tracking"],
+        volume=config["volume"],
+        imaging=config["acquisition"]["last_dat"] is None,
+        # not read by the script: the issue, and what was done since, may change at any time
+        asked_at=lambda wildcards: time.time_ns(),
+    script:
+        "../scripts/report/publish_issue.py"
 
 
 # at any point of a run, on demand: what is done, what stopped it, what is to do

@@ -48,8 +48,21 @@ MACHINE_PATH = re.compile(
 DOTTED_QUAD = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
 HOST = re.compile(r"https?://([A-Za-z0-9.-]+)")
 # names that are no machine of a site: loopback, vocabularies, the public viewer
-PUBLIC_HOSTS = {"127.0.0.1", "localhost", "host", "embedded", "json-schema.org", "www.w3.org"}
-PUBLIC_HOSTS |= {"neuroglancer-demo.appspot.com", "doi.org", "ngff.openmicroscopy.org"}
+PUBLIC_HOSTS = {
+    "api.github.com",
+    "127.0.0.1",
+    "localhost",
+    "host",
+    "embedded",
+    "json-schema.org",
+    "www.w3.org",
+}
+PUBLIC_HOSTS |= {
+    "api.github.com",
+    "neuroglancer-demo.appspot.com",
+    "doi.org",
+    "ngff.openmicroscopy.org",
+}
 LOOPBACK = "127.0.0.1"
 
 MAX_FILE = 500

@@ -1,18 +1,21 @@
 """Issue: the text for the tracking issue of a volume (Markdown).
 
-Sections of the reference's text: file system paths, render data, links, notes. Paths are relative
-to the working directory, and a service is only linked when the config names one.
+Sections of the reference's text: file system paths, render data, links, notes, steps. Paths are
+those that others can follow, and links lead only to where others come: a service that the config
+names, volumes that are served by it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from scripts.lib.verdicts import ABSENT, GOOD, LOOK, NOT_GOOD
+from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
+from scripts.report import board
 from scripts.report.finding import Finding
 
 TEMPLATE = """\
@@ -22,12 +25,12 @@ TEMPLATE = """\
 
 ```
 working directory   {{ facts.work_dir }}
-raw 16-bit HDF5     h5/raw
-align 8-bit HDF5    h5/align
+raw 16-bit HDF5     {{ facts.raw }}
+align 8-bit HDF5    {{ facts.work_dir }}/h5/align
 {%- for path in facts.volumes %}
 volume              -i {{ path }} -o {{ facts.origin_xyz }}
 {%- endfor %}
-report              report/index.html
+report              {{ facts.work_dir }}/report/index.html
 ```
 
 ### Render data
@@ -44,6 +47,9 @@ report              report/index.html
 {%- for name, url in facts.neuroglancer.items() %}
 * [{{ name }} in Neuroglancer]({{ url }})
 {%- endfor %}
+{%- if facts.hidden %}
+* no link to Neuroglancer: export.data_url leads to one computer alone
+{%- endif %}
 
 ### Figures
 
@@ -61,14 +67,18 @@ Verdict: {{ verdict }}
 {%- else %}
 * nothing stands out
 {%- endfor %}
+"""
+
+WORKFLOW = """\
 
 ### Workflow
+
+Board: {{ column }}. Corrections: {{ steps }}.
 {% for label, done in labels %}
 - [{{ "x" if done else " " }}] {{ label }}
 {%- endfor %}
 """
-
-
+_HEADING = "### Workflow"
 WORDS = {GOOD: "noticed", LOOK: "look", NOT_GOOD: "not good"}
 
 
@@ -76,12 +86,15 @@ WORDS = {GOOD: "noticed", LOOK: "look", NOT_GOOD: "not good"}
 class Facts:
     """Names and places the issue mentions."""
 
-    work_dir: str  # as written in the config
+    work_dir: str  # absolute
+    raw: str  # folder of the raw HDF5 files, where they stay
     render: Mapping[str, str]  # owner, project, stack, matchCollection
     volumes: Sequence[str]  # exported containers with their dataset
     origin_xyz: str  # px, "x,y,z"
     url: str = ""  # of the render service; empty = embedded, not linked
-    neuroglancer: Mapping[str, str] = field(default_factory=dict)  # link by format
+    neuroglancer: Mapping[str, str] = field(default_factory=dict)  # link by format, for everybody
+    hidden: bool = False  # there are volumes, but no link that others can open
+    imaging: bool = False  # the microscope is still at work on it
 
 
 def issue(
@@ -91,8 +104,8 @@ def issue(
     facts: Facts,
 ) -> str:
     """Return the Markdown text; `rows` are the headline figures as (name, value)."""
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
-    return environment.from_string(TEMPLATE).render(
+    text = _rendered(
+        TEMPLATE,
         volume=figures["volume"],
         facts=facts,
         links=links(facts),
@@ -100,8 +113,32 @@ def issue(
         findings=findings,
         words=WORDS,
         verdict=figures["verdict"]["state"],
-        labels=labels(figures),
     )
+    return text + workflow(figures, Path(), imaging=facts.imaging)
+
+
+def workflow(figures: Mapping[str, Any], work: Path, *, imaging: bool) -> str:
+    """Return the last section: the steps that ran, and the column of the board."""
+    return _rendered(
+        WORKFLOW,
+        labels=board.labels(figures, work, imaging=imaging),
+        column=board.column(figures, work, imaging=imaging),
+        steps=", ".join(figures["correct"]["steps"]) or "none",
+    )
+
+
+def with_workflow(text: str, section: str) -> str:
+    """Return an issue's text with its last section renewed: what was done after the report."""
+    return text.partition(_HEADING)[0].rstrip() + "\n" + section
+
+
+def _rendered(template: str, **values: Any) -> str:  # noqa: ANN401 - of a template
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,  # noqa: S701
+    )
+    return environment.from_string(template).render(**values)
 
 
 def links(facts: Facts) -> dict[str, str]:
@@ -117,20 +154,3 @@ def links(facts: Facts) -> dict[str, str]:
         "restart tiles": f"{stacks}/{acquire}/resolvedTiles?groupId=restart",
         "match collection": f"{base}/owner/{owner}/matchCollection/{collection}/pGroupIds",
     }
-
-
-def labels(figures: Mapping[str, Any]) -> list[tuple[str, bool]]:
-    """Return the steps of the tracking board and whether the run has done them."""
-
-    def done(stage: str) -> bool:
-        return figures[stage]["status"] not in (ABSENT, NOT_GOOD)
-
-    return [
-        ("prep done", done("ingest")),
-        ("matches done", done("match")),
-        ("alignment done", done("solve")),
-        ("alignment review done", False),
-        ("z correction done", done("zcorr")),
-        ("straightening done", "straighten" in figures["correct"]["steps"]),
-        ("export done", done("export")),
-    ]

@@ -114,13 +114,19 @@ def facts(evidence: Evidence, render: Mapping[str, str], names: Mapping[str, Any
     Returns
     -------
     Facts
-        Paths as the export wrote them.
+        Absolute paths; links that only this computer can follow are left out.
     """
     document = evidence.documents["volume"] or {}
     listed = document.get("targets", [])
     origin_zyx = document.get("origin_px_zyx", (0, 0, 0))
+    links = {one["format"]: one["neuroglancer"]["link"] for one in listed}
+    shared = {form: link for form, link in links.items() if not _is_local(link)}
+    folder = str(Path.cwd())
     return Facts(
-        work_dir=names["work_dir"],
+        work_dir=folder,
+        raw=names.get("archive_root") or f"{folder}/h5/raw",
+        imaging=names.get("imaging", False),
+        hidden=bool(links) and not shared,
         render={
             "owner": render["owner"],
             "project": render["project"],
@@ -128,10 +134,10 @@ def facts(evidence: Evidence, render: Mapping[str, str], names: Mapping[str, Any
             "stack": names["final"],
             "matchCollection": names["collection"],
         },
-        volumes=[_container(one["path"]) for one in listed],
+        volumes=[f"{folder}/{_container(one['path'])}" for one in listed],
         origin_xyz=",".join(f"{v:g}" for v in reversed(origin_zyx)),
         url=os.environ.get("RENDER_WS_URL", ""),
-        neuroglancer={one["format"]: one["neuroglancer"]["link"] for one in listed},
+        neuroglancer=shared,
     )
 
 

@@ -29,12 +29,16 @@ MADE = {
     "cleanup": ("cleanup/removed.tsv", ""),
     "doctor": ("doctor/doctor.json", "estimate"),
     "estimate": ("estimate/estimate.json", "all"),
+    "publish_issue": ("report/published.json", ""),
     "report_so_far": ("report/so_far.html", ""),
     "match_trial": ("match/trial/index.html", ""),
     "solve_compare": ("solve/compare.html", ""),
     "destreak_proposal": ("correct/destreak_proposal.html", ""),
 }
-SHOWN = {"estimate": "estimate/estimate.txt"}  # target -> text of which all lines are shown
+SHOWN = {
+    "estimate": "estimate/estimate.txt",
+    "publish_issue": "report/published.txt",
+}  # target -> text of which all lines are shown
 MOST_REASONS = 3  # of a verdict that are told here
 _SIGN = {GOOD: "✓", LOOK: "!", NOT_GOOD: "✗"}
 

@@ -209,11 +209,11 @@ def test_the_issue_names_paths_render_data_and_no_host(run):
     assert "-d /em/fibsem-uint8 -o " in text
     assert '"matchCollection": "small_v1"' in text
     assert "http://" not in text
-    assert "- [x] alignment done" in text
+    assert "- [x] 02 alignment done" in text
     assert "Verdict: look" in text
     assert "* **zcorr** (look): z 11: correlation with next 0.716 is below 0.75" in text
     assert "* **transfer** (noticed): " in text
-    assert "- [ ] alignment review done" in text
+    assert "- [ ] 03 alignment review done" in text
 
 
 def test_the_issue_links_a_configured_service(run, monkeypatch):

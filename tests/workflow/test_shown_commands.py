@@ -30,7 +30,7 @@ LOCAL = ["--profile", "profiles/local", "--configfile", "config/volumes/mine.yam
 DRY, PARSED, SHOWN_AS_IT_IS = "dry run", "parsed by make", "as shown"
 # what would take minutes, a cluster or an answer of a person is planned only (-n)
 PLANNED = r"--profile lsf|--forcerun|snakemake (?:preview|region|promote|promote_region|cleanup"
-PLANNED += r"|cleanup_listing|correct|destreak_proposal|match_trial|solve_compare)\b"
+PLANNED += r"|cleanup_listing|correct|destreak_proposal|match_trial|solve_compare|publish_issue)\b"
 SERVED = "timeout 3 python -m scripts.render_ws serve --port 0 --db {database}; test $? = 124"
 COPIED = (
     "rm -f out/*.db* && python -m scripts.render_ws backup --db {database} --to out/copy.db"
@@ -64,6 +64,11 @@ WAYS = [
     ),
     (r"python -m scripts\.status .*", "python -m scripts.status {config} --html out/s.html"),
     (r"python -m scripts\.overview .*", "python -m scripts.overview {config} --out out/o.html"),
+    (
+        r"python -m scripts\.form FORM .*",
+        "printf '### Scope host\\nnone\\n' > out/form.md; "
+        "python -m scripts.form out/form.md --name form --out out/new; test $? = 1",
+    ),
     (r"python -m scripts\.new DAT_ROOT.*", "python -m scripts.new {dats} --out out/new"),
     (r"python -m scripts\.render_ws serve( .*)?", SERVED),
     (r"python -m scripts\.render_ws (serve\|)?(backup|restore)\b.*", COPIED),
