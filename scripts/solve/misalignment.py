@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def _after(
     """Return how alike some windows are to the next layer and to the one after it, each (n,)."""
     known = found.alike[np.isfinite(found.alike[:, 2])]
     some = known[:: max(1, math.ceil(len(known) / settings.order_windows))]
-    size = windows.window_size(place, 1.0, settings)
+    size = windows.window_size(place, 1.0, replace(settings, window_px=found.window_px))
     if size is None:
         return np.empty(0), np.empty(0)
     reach = AFTER_REACH_PX

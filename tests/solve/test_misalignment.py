@@ -75,6 +75,20 @@ def test_a_known_shift_is_measured_within_its_error_wherever_the_world_begins(sh
     assert found.square_px2 == pytest.approx(shift[0] ** 2 + shift[1] ** 2, rel=0.03, abs=0.005)
 
 
+def test_small_places_are_measured_with_smaller_windows_where_these_know_more():
+    """Four windows of 96 px fit on a tile of 180 px: their scatter says little."""
+    small, errors = place(side=178.0), {}
+    for seed in range(4):
+        one, other = (noisy(scene(seed), 40, 10 * seed + k) for k in (1, 2))
+        found = shifts.compare(draws(one), draws(other), small, Settings())
+        usual = shifts._compare_at(draws(one), draws(other), small, 1.0, Settings())
+        assert (usual.tried, found.tried) in ((4, 16), (4, 4))
+        assert found.corner_error_px <= usual.corner_error_px
+        assert np.hypot(*found.shift_xy) < 4 * found.error_px
+        errors[seed] = found.corner_error_px / usual.corner_error_px
+    assert min(errors.values()) < 0.9
+
+
 @pytest.mark.parametrize("distance", [25.0, 34.0])
 def test_a_shift_beyond_the_windows_is_found_by_a_further_look(distance):
     found = shifts.compare(draws(scene()), draws(moved(scene(), distance, 0)), place(), Settings())
@@ -144,7 +158,7 @@ def test_a_turn_is_measured_with_few_windows_too():
     middle = np.full(2, (SIZE - 1) / 2)
     other = ndimage.affine_transform(scene(), turn, middle - turn @ middle, order=3, mode="nearest")
     half = Box(middle[0] - 65, middle[0] - 65, middle[0] + 65, middle[0] + 65)
-    found = shifts.compare(draws(scene()), draws(other), half, Settings())
+    found = shifts._compare_at(draws(scene()), draws(other), half, 1.0, Settings())
     expected = angle**2 * np.mean((130 * window_fit.CONTROL) ** 2) * 2
     assert found.tried == 4
     assert found.square_px2 == pytest.approx(expected, rel=0.1)

@@ -15,8 +15,9 @@ from scripts.lib.arrays import Array
 from scripts.lib.drawing import windows
 from scripts.lib.drawing.windows import Draw, Settings
 from scripts.lib.geometry import Box
-from scripts.lib.numerics.window_fit import LEAST_USED, fitted
+from scripts.lib.numerics.window_fit import LEAST_AFFINE, LEAST_USED, fitted
 
+SMALLER_PX = 64  # windows where fewer than `LEAST_AFFINE` of the usual side fit
 # further looks where the first finds nothing: scale, side of a window and reach, px of the picture
 FURTHER = ((1.0, 160, 40), (0.25, 96, 16), (0.0625, 96, 16))
 
@@ -38,6 +39,7 @@ class Shift:
     noise_px2: float = math.nan  # what was taken off `square_px2`
     # (tried, 3) centre x, y of each window, world px, and how alike it is, -1 to 1; NaN = no peak
     alike: Array = field(default_factory=lambda: np.empty((0, 3)))
+    window_px: int = 0  # longest side of the windows that was asked for, px of the picture
 
     @property
     def px(self) -> float:  # numpydoc ignore=RT01
@@ -93,13 +95,26 @@ def compare(
     """
     first_look = _compare_at(first, second, place, 1.0, settings)
     if first_look.measured:
-        return first_look
+        return _surer(first_look, first, second, place, settings)
     for scale, side, reach in looks:
         look = replace(settings, window_px=side, reach_px=reach)
         found = _compare_at(first, second, place, scale, look)
         if found.measured and found.used >= LEAST_USED:
             return found
     return first_look
+
+
+def _surer(found: Shift, first: Draw, second: Draw, place: Box, settings: Settings) -> Shift:
+    """Look with smaller windows too where few fit, and return what is known better.
+
+    The scatter of four windows says little of the place and of its own error. So the errors at the
+    corners are compared, which regard how few they are.
+    """
+    if found.tried >= LEAST_AFFINE or settings.window_px <= SMALLER_PX:
+        return found
+    more = _compare_at(first, second, place, 1.0, replace(settings, window_px=SMALLER_PX))
+    better = more.used >= LEAST_AFFINE and not more.corner_error_px >= found.corner_error_px
+    return more if more.measured and better else found
 
 
 def _compare_at(first: Draw, second: Draw, place: Box, scale: float, settings: Settings) -> Shift:
@@ -117,7 +132,7 @@ def _compare_at(first: Draw, second: Draw, place: Box, scale: float, settings: S
     fit = fitted(centres[used], peaks[used, :2] / scale, world, len(centres), place, scale)
     return Shift(
         fit.mean_xy, fit.square_px2, fit.error_px, fit.used, len(centres), scale,
-        fit.rms_error_px, fit.across, fit.corner_error_px, fit.noise_px2, alike,
+        fit.rms_error_px, fit.across, fit.corner_error_px, fit.noise_px2, alike, settings.window_px,
     )  # fmt: skip
 
 
