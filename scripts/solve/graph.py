@@ -101,7 +101,8 @@ class Graph:
 
     ``p``, ``q`` (m,) tile positions; ``dz`` (m,) layers; ``apart`` (m,) layers between the images,
     which are others than dz where a tile is a patch; ``count`` (m,) points; ``weight`` (m,) base
-    weight; ``point_weight`` (m,) the same without regard to distance. Of the points, scaled and
+    weight; ``point_weight`` (m,) the same without regard to distance; ``copied`` (m,) whether both
+    tiles show one image, as a patch and its source do: they match without noise. Of the points, scaled and
     relative to the tile centre: ``mp``, ``mq`` (2, m) weighted means of u, v of p and q; ``spp``,
     ``sqq``, ``spq`` (2, 2, m) weighted means of the outer products about them. The long axis is the
     last one: all arithmetic on pairs runs along it.
@@ -119,6 +120,7 @@ class Graph:
     spp: Array
     sqq: Array
     spq: Array
+    copied: Bool
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -291,6 +293,7 @@ def graph_of(tiles: Tiles, moments: Moments, weighting: Weighting) -> Graph:
         spp=_long(kept.pp) / square,
         sqq=_long(kept.qq) / square,
         spq=_long(kept.pq) / square,
+        copied=_sources(tiles)[p] == _sources(tiles)[q],
     )
 
 

@@ -17,7 +17,8 @@ W_i         sum of f w over the pairs of tile i; mu = rigid_lambda / (1 - rigid_
 a_ic        mean of u^2 (c = 1) and v^2 (c = 2) over the area of the tile; h px per unit of u, v
 R_i         P S_i turned as fits best where its partners have the points of tile i; it lags one
             solve behind, so that every solve is linear
-s^2         sum of f w residual^2 / (2 sum of f w): the noise of the matches, px^2 per axis
+s^2         sum of f w residual^2 / (2 sum of f w): the noise of the matches, px^2 per axis; without
+            pairs of one image, a patch and its source
 S_i, u_i    linear part and place of the centre by the stage; o_g offset of the group of layers
             between restarts, which the stage does not report; N_g its tiles, d = `reference.DRAW`
 P, Q        linear part of the run of layers between steps, the identity in the longest, and what
@@ -424,8 +425,11 @@ def _precision(terms: _Terms, model: SolveModel, at: _State, factor: Array) -> f
 
 
 def _noise(terms: _Terms, at: _State, weight: Array) -> float:
-    known = terms.noise
-    return restraints.noise(weight, at.forces.residual) if known is None else known
+    if terms.noise is not None:
+        return terms.noise
+    # one image twice matches without noise: it would say that all matches do
+    measured = np.where(terms.graph.copied, 0.0, weight)
+    return restraints.noise(measured, at.forces.residual)
 
 
 def _sums(terms: _Terms, at: _State, factor: Array) -> tuple[Array, Array, restraints.Ties]:

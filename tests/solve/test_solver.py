@@ -245,6 +245,27 @@ def test_matches_of_one_image_count_once_however_often_it_is_copied():
     assert sum(5 in pair for pair in graph_and_ends(tiles, loose)[1]) == 5
 
 
+def test_patches_do_not_make_the_matches_of_others_look_free_of_noise():
+    """The noise of the matches says how firmly tiles keep their shape: copies match without any."""
+    rng = np.random.default_rng(2)
+    layers = synthetic.grid(range(1, 13), 1, 1)
+    seen = [one.changed(image_url=f"file:///{one.z}") for one in layers.tiles]
+    last = seen[-1]
+    copies = [
+        last.changed(z=z, tile_id=f"t_0-0-0.patch.{z}", labels=("patch",))
+        for z in np.arange(13.0, 19.0)
+    ]
+    tiles = TileSet((*seen, *copies))
+    truth = synthetic.stage_of(tiles)
+    loud = synthetic.matches(layers, truth, rng, reach=2, noise=2.0)
+    exact = synthetic.matches(TileSet((last, *copies)), truth, rng, points=500, noise=0.0, reach=2)
+    both, alone = (
+        synthetic.rms(np.array([got[one.tile_id][:4] for one in seen]) - [1, 0, 0, 1])
+        for got in (run(tiles, [*loud, *exact], Options())[0], run(layers, loud, Options())[0])
+    )
+    assert both < 1.1 * alone
+
+
 def test_a_patch_whose_source_is_not_there_counts_where_it_stands():
     (tile,) = synthetic.grid([3], 1, 1).tiles
     assert tiles_of(TileSet((tile.changed(labels=("patch",)),))).image_z.tolist() == [3.0]
