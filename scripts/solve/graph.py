@@ -102,10 +102,10 @@ class Graph:
     ``p``, ``q`` (m,) tile positions; ``dz`` (m,) layers; ``apart`` (m,) layers between the images,
     which are others than dz where a tile is a patch; ``count`` (m,) points; ``weight`` (m,) base
     weight; ``point_weight`` (m,) the same without regard to distance; ``copied`` (m,) whether both
-    tiles show one image, as a patch and its source do: they match without noise. Of the points, scaled and
-    relative to the tile centre: ``mp``, ``mq`` (2, m) weighted means of u, v of p and q; ``spp``,
-    ``sqq``, ``spq`` (2, 2, m) weighted means of the outer products about them. The long axis is the
-    last one: all arithmetic on pairs runs along it.
+    tiles show one image, as a patch and its source do: they match without noise. Of the points,
+    scaled and relative to the tile centre: ``mp``, ``mq`` (2, m) weighted means of u, v of p and q;
+    ``spp``, ``sqq``, ``spq`` (2, 2, m) weighted means of the outer products about them. The long
+    axis is the last one: all arithmetic on pairs runs along it.
     """
 
     p: Int64
