@@ -5,6 +5,7 @@ import shlex
 from snakemake.logging import logger
 
 from scripts.lib import commands
+from scripts.lib.files import digest_of_file
 from scripts.lib.job import remember_needs
 from scripts.lib.service import session
 from scripts.match import stage_files
@@ -167,6 +168,12 @@ def layers_to_take(wildcards):
     """Fingerprint for take_layers: which align HDF5 lie in the folder that is taken over."""
     root = TAKEOVER["align_h5"]
     return taken.fingerprint(Path(root), config["acquisition"]) if root else ""
+
+
+def content_to_take(wildcards):
+    """Fingerprint for take_thickness: what the file says."""
+    path = TAKEOVER["zcoords"]
+    return digest_of_file(path) if path and Path(path).is_file() else ""
 
 
 def chunk_work(wildcards):

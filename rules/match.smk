@@ -30,6 +30,7 @@ rule match_pairs:
         stack=f"stacks/{STACK['acquire']}.json",
         pairs="match/pairs/{run}/{chunk}.tsv.gz",
         contrast=ancient("review/contrast.json"),
+        taken=TAKEN_MATCHES,
     output:
         results="match/results/{run}/{chunk}.tsv.gz",
         # read first: pairs whose tiles and stages are as they were stand; no rule depends on it
@@ -45,6 +46,7 @@ rule match_pairs:
         mem_mb=match_mb,
         runtime=lambda wc, attempt: 240 * attempt,
     params:
+        **OF_SOURCE,
         render=RENDER,
         collection=COLLECTION,
         stage_tables=STAGE_TABLES,

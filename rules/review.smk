@@ -73,6 +73,7 @@ checkpoint propose_patches:
         matches=f"matches/{COLLECTION}.json",
         survey=chunks("review/survey/{chunk}.tsv.gz"),
         results=match_results,
+        taken=TAKEN_TILES,
     output:
         proposed="review/patch_proposals.tsv",
         applied="review/patches/0.tsv",
@@ -124,6 +125,7 @@ use rule match_pairs as match_patches with:
     input:
         stack=f"stacks/{STACK['acquire']}_patch{{round}}.json",
         pairs="review/patch_pairs/{round}/{run}.tsv.gz",
+        taken=TAKEN_MATCHES,
     output:
         "review/patch_results/{round}/{run}.tsv.gz",
     log:
@@ -131,6 +133,7 @@ use rule match_pairs as match_patches with:
     benchmark:
         "benchmarks/match_patches/{round}/{run}.tsv"
     params:
+        **OF_SOURCE,
         render=RENDER,
         collection=REVIEWED,
         stage_tables=STAGE_TABLES,
@@ -169,6 +172,7 @@ rule review_connectivity:
         proposed="review/patch_proposals.tsv",
         applied=last_patches,
         patch_results=patch_results,
+        taken=TAKEN_TILES,
     output:
         clusters="review/clusters.json",
         tiles="review/tiles.tsv",

@@ -59,6 +59,7 @@ rule solve_transforms:
         matches=[f"matches/{COLLECTION}.json", f"matches/{REVIEWED}.json"],
         moments=chunks("solve/moments/{chunk}.npz"),
         restarts="ingest/restarts.tsv",
+        taken="takeover/transforms.json.gz" if TAKEN_TILES else [],
     output:
         transforms="solve/transforms.json.gz",
         tiles="solve/tiles.tsv",

@@ -9,8 +9,19 @@ PICTURES = (
 ZCORR = {
     key: value
     for key, value in config["zcorr"].items()
-    if key not in [*GATE.split(), *PICTURES.split()]
+    if key not in [*GATE.split(), *PICTURES.split(), "scale_z"]
 }
+JUDGED_Z = {
+    "report": "zcorr/qc.json",
+    "coordinates": "zcorr/coordinates.txt",
+    "proposals": "zcorr/proposals.yaml",
+    "layers": "ingest/layers.tsv",  # their names, for what is out of order
+    "shown": "review/thickness.js",  # to look at, also when the gate does not open
+}
+if TAKEOVER["zcoords"]:  # nothing is measured
+    JUDGED_Z = {"taken": "takeover/Zcoords.txt"}
+# no param where nothing is scaled: a new one would run the job again
+SCALED = {"scaled": config["zcorr"]["scale_z"]} if config["zcorr"]["scale_z"] else {}
 
 
 localrules:
@@ -73,11 +84,7 @@ rule infer_z:
 
 rule check_thickness:
     input:
-        report="zcorr/qc.json",
-        coordinates="zcorr/coordinates.txt",
-        proposals="zcorr/proposals.yaml",
-        layers="ingest/layers.tsv",  # their names, for what is out of order
-        shown="review/thickness.js",  # to look at, also when the gate does not open
+        **JUDGED_Z,
     output:
         gate="zcorr/gate.json",
         coordinates="zcorr/Zcoords.txt",
@@ -92,6 +99,7 @@ rule check_thickness:
         mem_mb=lambda wc, attempt: 500 * attempt,
         runtime=lambda wc, attempt: 10 * attempt,
     params:
+        **SCALED,
         zcorr={key: config["zcorr"][key] for key in GATE.split()},
     script:
         "../scripts/zcorr/check_thickness.py"

@@ -142,10 +142,21 @@ def takeover(root: Path, config: Config) -> dict[str, Any]:
             f"takeover.render.project: found {source['project']}, which is render.project, expected"
             " another: what is taken over is copied, never written; rename render.project"
         )
+    own = [f"{render['project']}_v1{suffix}" for suffix in ("", "_review")]
+    if source["matches"] in own and source["owner"] == render["owner"]:
+        raise UserError(
+            f"takeover.render.matches: found {source['matches']}, the collection of render.project"
+            f" {render['project']} itself, expected another: rename render.project"
+        )
     if source["stack"] and not source["matches"]:
         raise UserError(
             "takeover.render.matches: missing, expected the collection that the stack"
             f" {source['stack']} was solved with: review and report are made of it"
+        )
+    if source["stack"] and config["review"]["auto"]:
+        raise UserError(
+            "review.auto: found true, expected false with takeover.render.stack: which tiles stay"
+            f" and which are patched is as in {source['stack']}, and by review.exclude and patch"
         )
     return {**paths, "render": source}
 

@@ -14,6 +14,7 @@ to a journal beside it, so that a job that was killed goes on where it was.
 
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
-from scripts.match import journal, match_store, presets, reuse, stages, tables
+from scripts.lib.service.records import TileSet
+from scripts.match import given, journal, match_store, presets, reuse, stages, tables
 from scripts.match.canvases import Canvases
-from scripts.match.pairs import in_cache_order
+from scripts.match.pairs import Pair, in_cache_order
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ def main(
     stage_tables: Sequence[Mapping[str, Any]],
     feature_cache_mb: int,
     timing: str | Path | None = None,
+    source: Mapping[str, Any] | None = None,
 ) -> None:
     """Match the planned pairs and write what became of each."""
     cv2.setNumThreads(1)  # one job, one core: OpenCV would take all of the host
@@ -55,19 +58,33 @@ def main(
     steps = presets.read_run(presets.choose(stage_tables, side_px), run).stages
     canvases = Canvases(tiles, budget_mb=feature_cache_mb)
     provenance = reuse.Provenance(steps, tiles)
-    earlier = reuse.earlier(timing)
+    ready = _given(source, plan, tiles)
+    earlier = {k: r for k, r in reuse.earlier(timing).items() if r["stage"] != given.STAGE}
     rows = reuse.standing(plan, earlier, provenance, match_store.counts(client, collection, plan))
+    rows = {key: row for key, row in rows.items() if key not in ready}
     fresh = [pair for pair in plan if pair.key not in rows]
     if reason := provenance.why(fresh, earlier):
         log.info("pairs are matched again: %s", reason)
-    attempts = stages.match_all(in_cache_order(fresh, canvases.by_id), steps, canvases)
-    found = match_store.store(client, collection, fresh, attempts)
+    wanted = [pair for pair in fresh if pair.key not in ready]
+    attempts = stages.match_all(in_cache_order(wanted, canvases.by_id), steps, canvases)
+    found = match_store.store(client, collection, fresh, chain(ready.values(), attempts))
     new = (provenance.row(attempt, run, canvases.by_id) for attempt in found)
     rows |= {tables.key(row): row for row in journal.written(timing, new)}
     ordered = [rows[pair.key] for pair in plan]
     write_table(out, tables.RESULT_COLUMNS, ordered)
     reuse.keep(timing, ordered, provenance)
-    log.info("run %s: %d pairs, %d matched anew", run, len(plan), len(fresh))
+    log.info("run %s: %d pairs, %d matched anew", run, len(plan), len(wanted))
+
+
+def _given(
+    source: Mapping[str, Any] | None, plan: Sequence[Pair], tiles: TileSet
+) -> dict[match_store.Key, stages.Attempt]:
+    """Return the pairs of a collection that is taken over, by key."""
+    if source is None or not source["matches"]:
+        return {}
+    theirs = RenderClient(source["owner"], source["project"])
+    found = given.attempts(theirs, source["matches"], plan, tiles)
+    return {attempt.pair.key: attempt for attempt in found}
 
 
 if __name__ == "__main__":
@@ -82,4 +99,5 @@ if __name__ == "__main__":
             collection=snakemake.params.collection,
             stage_tables=snakemake.params.stage_tables,
             feature_cache_mb=snakemake.params.feature_cache_mb,
+            source=snakemake.params.get("source"),
         )

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from scripts.lib.arrays import Array, Bool, Int64
+from scripts.lib.files import read_table
 from scripts.lib.job import UserError
 from scripts.lib.service.records import TileSpec
 from scripts.review.clusters import Net, labels
@@ -164,6 +165,27 @@ def _check_entry(where: str, entry: Mapping[str, Any], tiles: Sequence[TileSpec]
         )
     for tile_id in sorted(set(entry.get("tiles", ())) - {tile.tile_id for tile in tiles}):
         raise UserError(f"{where}: there is no tile {tile_id} in the stack")
+
+
+def not_taken(table: str | None) -> list[dict[str, Any]]:
+    """Return the exclusions that follow from a stack that is taken over.
+
+    Parameters
+    ----------
+    table
+        ``takeover/tiles.tsv``: tile_id, state, stack; None: no stack is taken over.
+
+    Returns
+    -------
+    list of dict
+        An entry of ``review.exclude``; its reason counts as automatic for the gate: nobody here
+        decided it.
+    """
+    rows = [row for row in read_table(table) if row["state"] == "absent"] if table else []
+    if not rows:
+        return []
+    reason = f"auto: not in the stack {rows[0]['stack']}, which is taken over"
+    return [{"tiles": [row["tile_id"] for row in rows], "reason": reason}]
 
 
 def proposals(

@@ -22,7 +22,7 @@ from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
-from scripts.review import clusters, patches, replacements, suspects
+from scripts.review import clusters, decisions, patches, replacements, suspects
 
 log = logging.getLogger(__name__)
 Entries = Sequence[Mapping[str, Any]]
@@ -40,6 +40,7 @@ def main(
     exclude: Entries,
     keep: Entries,
     patch: Entries,
+    taken: str | None = None,
 ) -> None:
     """Write the outputs `proposed` and `applied`."""
     client = RenderClient(**render)
@@ -48,7 +49,10 @@ def main(
     looked = [row for path in survey for row in read_table(path)]
     net = clusters.net_of_ids(client.tiles(receipt.stack).tiles, clusters.saved_ids(results))
     found, quality = replacements.wanted(
-        net, suspects.verdicts(looked, suspects.Limits(**limits)), exclude=exclude, keep=keep
+        net,
+        suspects.verdicts(looked, suspects.Limits(**limits)),
+        exclude=[*exclude, *decisions.not_taken(taken)],
+        keep=keep,
     )
     at = patches.places(net.tiles)
     by_hand = replacements.asked(patch, at)
@@ -72,4 +76,5 @@ if __name__ == "__main__":
             exclude=snakemake.params.exclude,
             keep=snakemake.params.keep,
             patch=snakemake.params.patch,
+            taken=snakemake.input.get("taken"),
         )

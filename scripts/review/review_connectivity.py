@@ -30,7 +30,7 @@ from scripts.lib.files import write_json, write_table, write_text
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
-from scripts.review import bridges, edges, outcome, statistics, suspects
+from scripts.review import bridges, decisions, edges, outcome, statistics, suspects
 from scripts.review.collected import Files, Joined, Settings, collect, conclude
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,8 @@ def main(
     files = Files.read(inputs, suspects.Limits(**limits))
     joined: Joined = collect(client, acquire.stack, (matches.collection, collection), files)
     layers = bridge_from_layers, bridge_window_layers
-    settings = Settings(auto, exclude, keep, patch, bridge, *layers)
+    gone = [*exclude, *decisions.not_taken(inputs.get("taken"))]
+    settings = Settings(auto, gone, keep, patch, bridge, *layers)
     found = conclude(client, joined, files, settings, collection=collection)
     write_table(out["edges"], edges.COLUMNS, found.gaps)
     write_table(out["patches"], outcome.PATCH_COLUMNS, found.patches)

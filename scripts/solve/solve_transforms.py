@@ -17,6 +17,9 @@ Outputs
     ``solve/worst_pairs.tsv``     wrong pairs, and the largest errors among the others, with their
                                   share of the error
     ``solve/solve.json``          figures
+
+With ``takeover/transforms.json.gz`` nothing is solved: these transforms are the result, and all
+figures are those of the matches under them.
 """
 
 import logging
@@ -25,12 +28,12 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lib import commands
-from scripts.lib.files import read_table, write_json, write_table
+from scripts.lib.files import read_json, read_table, write_json, write_table
 from scripts.lib.job import UserError, job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
-from scripts.solve import moments, residuals, solver
-from scripts.solve.graph import graph_of, solution, tiles_of
+from scripts.solve import moments, residuals, solver, taken_over
+from scripts.solve.graph import Graph, Tiles, graph_of, solution, tiles_of
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +78,7 @@ def main(
     out: Mapping[str, str],
     render: dict[str, Any],
     params: Mapping[str, Any],
+    taken: str | None = None,
 ) -> None:
     """Write the outputs of `out`."""
     client, options = RenderClient(**render), solver.Options.of_config(dict(params))
@@ -84,13 +88,25 @@ def main(
     tiles = tiles_of(client.tiles(receipt.stack, *(params["z_range"] or ())))
     graph = graph_of(tiles, pairs, options.weighting)
     jumps = [float(row["z"]) for row in read_table(restarts)]
-    solved = solver.solve(tiles, graph, options, jumps)
+    solved, affines = _solved(tiles, graph, options, jumps, taken)
     figures = residuals.figures(tiles, graph, solved, options, ignored=len(pairs) - len(graph))
     for name, (columns, rows) in residuals.tables(tiles, graph, solved).items():
         write_table(out[name], columns, rows)
     write_json(out["figures"], figures)
-    write_json(out["transforms"], {"tiles": solution(tiles, solved.placement)})
+    write_json(out["transforms"], {"tiles": affines})
     log.info("%d tiles, %d pairs: residual px %s", len(tiles), len(graph), figures["residual_px"])
+
+
+def _solved(
+    tiles: Tiles, graph: Graph, options: solver.Options, jumps: Sequence[float], taken: str | None
+) -> tuple[solver.Solved, Mapping[str, Sequence[float]]]:
+    """Solve, or take transforms over; with the affines by tile id."""
+    if taken is None:
+        solved = solver.solve(tiles, graph, options, jumps)
+        return solved, solution(tiles, solved.placement)
+    given = read_json(taken)["tiles"]
+    solved = taken_over.solved(tiles, graph, options, given, jumps)
+    return solved, {str(name): given[str(name)] for name in tiles.ids}
 
 
 if __name__ == "__main__":
@@ -103,4 +119,5 @@ if __name__ == "__main__":
             out=dict(snakemake.output.items()),
             render=snakemake.params.render,
             params=snakemake.params.solve,
+            taken=snakemake.input.get("taken"),
         )

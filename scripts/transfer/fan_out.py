@@ -142,8 +142,18 @@ def _chunks(extent: Extent, config: Config) -> Shares:
     return _cut(extent.layers, config["chunks"]["layers"])
 
 
+def _section(config: Config) -> Config:
+    found: Config = config.get("takeover") or {}
+    return found
+
+
+def _source(config: Config) -> Config:
+    found: Config = _section(config).get("render") or {}
+    return found
+
+
 def _taken(config: Config) -> bool:
-    return bool((config.get("takeover") or {}).get("align_h5"))
+    return bool(_section(config).get("align_h5"))
 
 
 def _transfer(extent: Extent, config: Config) -> Shares:
@@ -226,6 +236,9 @@ def _each_channel(jobs: Callable[[Extent, Config], Shares]) -> Callable[..., Sha
 KINDS: dict[str, Callable[[Extent, Config], Shares]] = {
     "one": _one,
     "takeover": lambda _, config: {"": 1.0} if _taken(config) else {},
+    "taken_matches": lambda _, config: {"": 1.0} if _source(config).get("matches") else {},
+    "taken_stack": lambda _, config: {"": 1.0} if _source(config).get("stack") else {},
+    "taken_z": lambda _, config: {"": 1.0} if _section(config).get("zcoords") else {},
     "scope": lambda _, config: {"": 1.0} if config["transfer"]["scope"] else {},
     "chunk": _chunks,
     "run_chunk": _chunks,

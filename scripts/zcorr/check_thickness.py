@@ -1,6 +1,7 @@
 """Stop before the export when too many layers do not fit, and release the corrected z.
 
 Inputs
+    ``takeover/Zcoords.txt``, which is released as it is; else
     ``zcorr/qc.json``, ``zcorr/coordinates.txt``, ``zcorr/proposals.yaml``, ``ingest/layers.tsv``
 Outputs
     ``zcorr/gate.json``: what was found and expected; ``zcorr/Zcoords.txt``: the coordinates. A
@@ -8,19 +9,33 @@ Outputs
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scripts.lib import files
 from scripts.lib.job import UserError, job
-from scripts.zcorr import order, qc
+from scripts.zcorr import order, qc, scaling
 
 log = logging.getLogger(__name__)
 
 
-def main(*, inputs: Mapping[str, str], out: Mapping[str, str], zcorr: Mapping[str, Any]) -> None:
+def main(
+    *,
+    inputs: Mapping[str, str],
+    out: Mapping[str, str],
+    zcorr: Mapping[str, Any],
+    scaled: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Judge, then release."""
+    judged = {"status": "taken over"} if "taken" in inputs else _judged(inputs, zcorr)
+    text = Path(inputs.get("taken") or inputs["coordinates"]).read_text()
+    files.write_json(out["gate"], judged)
+    files.write_text(out["coordinates"], scaling.scaled(text, scaled) if scaled else text)
+
+
+def _judged(inputs: Mapping[str, str], zcorr: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was found; raise when it is too much."""
     judged = qc.gate(
         files.read_json(inputs["report"]),
         accepted=zcorr["accept_layers"],
@@ -31,8 +46,7 @@ def main(*, inputs: Mapping[str, str], out: Mapping[str, str], zcorr: Mapping[st
         raise UserError(order.refusal(judged["order"], files.read_table(inputs["layers"])))
     if judged["status"] == "failed":
         raise UserError(qc.refusal(judged, Path(inputs["proposals"]).read_text()))
-    files.write_json(out["gate"], judged)
-    files.write_text(out["coordinates"], Path(inputs["coordinates"]).read_text())
+    return judged
 
 
 if __name__ == "__main__":
@@ -41,4 +55,5 @@ if __name__ == "__main__":
             inputs=dict(snakemake.input.items()),
             out=dict(snakemake.output.items()),
             zcorr=snakemake.params.zcorr,
+            scaled=snakemake.params.get("scaled", ()),
         )
