@@ -51,29 +51,29 @@ def main(
     receipt = StackReceipt.read(stack)
     client.require(receipt)
     plan = [tables.read_pair(row) for row in read_table(pairs)]
-    tiles = (
-        client.tiles(receipt.stack, *match_store.z_range(plan)) if plan else match_store.NO_TILES
-    )
+    tiles = _tiles(client, receipt.stack, plan)
     side_px = max((max(tile.width, tile.height) for tile in tiles.tiles), default=0)
     steps = presets.read_run(presets.choose(stage_tables, side_px), run).stages
     canvases = Canvases(tiles, budget_mb=feature_cache_mb)
     provenance = reuse.Provenance(steps, tiles)
     ready = _given(source, plan, tiles)
-    earlier = {k: r for k, r in reuse.earlier(timing).items() if r["stage"] != given.STAGE}
-    rows = reuse.standing(plan, earlier, provenance, match_store.counts(client, collection, plan))
-    rows = {key: row for key, row in rows.items() if key not in ready}
-    fresh = [pair for pair in plan if pair.key not in rows]
+    rest, earlier = [pair for pair in plan if pair.key not in ready], reuse.earlier(timing)
+    rows = reuse.standing(rest, earlier, provenance, match_store.counts(client, collection, rest))
+    fresh = [pair for pair in rest if pair.key not in rows]
     if reason := provenance.why(fresh, earlier):
         log.info("pairs are matched again: %s", reason)
-    wanted = [pair for pair in fresh if pair.key not in ready]
-    attempts = stages.match_all(in_cache_order(wanted, canvases.by_id), steps, canvases)
+    attempts = stages.match_all(in_cache_order(fresh, canvases.by_id), steps, canvases)
     found = match_store.store(client, collection, fresh, chain(ready.values(), attempts))
     new = (provenance.row(attempt, run, canvases.by_id) for attempt in found)
     rows |= {tables.key(row): row for row in journal.written(timing, new)}
     ordered = [rows[pair.key] for pair in plan]
     write_table(out, tables.RESULT_COLUMNS, ordered)
     reuse.keep(timing, ordered, provenance)
-    log.info("run %s: %d pairs, %d matched anew", run, len(plan), len(wanted))
+    log.info("run %s: %d pairs, %d matched anew", run, len(plan), len(fresh))
+
+
+def _tiles(client: RenderClient, stack: str, plan: Sequence[Pair]) -> TileSet:
+    return client.tiles(stack, *match_store.z_range(plan)) if plan else match_store.NO_TILES
 
 
 def _given(

@@ -149,6 +149,8 @@ class Provenance:
         asked = int(row["asked"])
         last = row["reason"].rpartition("; ")[2]
         over = row["saved"] == "1" or any(f":{word}(" in last for word in STAGE_STOPS)
+        if not asked:  # its matches were given, and are looked at each time
+            return False
         if asked > len(self.stages) or not (over or asked == len(self.stages)):
             return False
         return self.digest(pair, asked) == row["made_of"]
