@@ -12,6 +12,7 @@ from scripts.review.evidence import Evidence
 
 NAMED = 4  # parts, reasons or layers in one sentence
 FEW_SAVED = 0.5  # share of the pairs of a kind: below it the matching is the cause
+NEAR = ("montage", "dz1", "dz2")  # kinds of pairs; how far others match is the tissue's affair
 LEAST_PART = 0.02  # of the tiles: what is smaller is no part of the volume
 _COUNTS = ("run", "stage", "processed", "saved", "saved_pct", *STAGE_STOPS.values())
 
@@ -42,7 +43,7 @@ def _unsaved(found: Evidence) -> Iterator[str]:
     low = {
         kind: one
         for kind, one in saved.items()
-        if one["planned"] and one["saved"] < FEW_SAVED * one["planned"]
+        if kind in NEAR and one["planned"] and one["saved"] < FEW_SAVED * one["planned"]
     }
     if not low:
         return
@@ -85,6 +86,8 @@ def _bare_layers(found: Evidence) -> Iterator[str]:
 
 def _parts(found: Evidence) -> Iterator[str]:
     clusters = found.figures["after"]["clusters"]
+    if len(clusters) < 2:  # what lies outside of the largest part would leave
+        clusters = found.figures.get("before", {}).get("clusters", [])
     least = LEAST_PART * sum(one["tiles"] for one in clusters)
     parts = sorted(
         (one for one in clusters if one["tiles"] >= least), key=lambda one: float(one["z_first"])

@@ -119,6 +119,19 @@ def closed(true, saved=1):
     return failure(gate.checks(evidence, Limits()), evidence, Limits(), {}), evidence
 
 
+def test_parts_that_would_leave_are_the_cause_and_not_the_far_pairs():
+    parts = [
+        {"tiles": n, "z_first": 1.0, "z_last": 24.0, "cells": cells}
+        for n, cells in ((48, ["0,1", "1,1"]), (43, ["0,0", "1,0"]))
+    ]
+    figures = {"before": {"clusters": parts}, "after": {"clusters": parts[:1]}}
+    figures |= {"saved": {"dz1": {"planned": 9, "saved": 9}, "dz6": {"planned": 9, "saved": 1}}}
+    evidence = Evidence(figures, [], [], [], "exclude: []\n", 0)
+    assert causes(evidence) == [
+        "the volume is in two parts: cells 0,1 1,1, z 1–24; cells 0,0 1,0, z 1–24"
+    ]
+
+
 def test_the_closed_gate_begins_with_the_order_and_offers_its_lines():
     (message, lines), evidence = closed(MIXED)
     assert message.startswith("Layers 12 to 29 are interleaved")
