@@ -180,8 +180,8 @@ def crossing(some: Bool, p: Int64, q: Int64, layers: int) -> Array:
     return np.asarray(count[0] / np.maximum(count[1], 1))
 
 
-def crossings(some: Bool, p: Int64, q: Int64, layers: int) -> Int64:
-    """Count the pairs of some that lead from before each layer to it or beyond.
+def crossings(some: Bool, p: Int64, q: Int64, layers: int, weight: Array | None = None) -> Array:
+    """Add up the pairs of some that lead from before each layer to it or beyond.
 
     Parameters
     ----------
@@ -191,14 +191,17 @@ def crossings(some: Bool, p: Int64, q: Int64, layers: int) -> Int64:
         (m,) layers of each pair, numbered along z.
     layers
         Number of layers.
+    weight
+        (m,) what each counts; None: one.
 
     Returns
     -------
-    Int64
+    Array
         (layers,).
     """
     low, high = np.minimum(p, q)[some], np.maximum(p, q)[some]
-    change = np.bincount(low + 1, minlength=layers + 1) - np.bincount(
-        high + 1, minlength=layers + 1
-    )
-    return np.asarray(np.cumsum(change)[:layers], np.int64)
+    counts = np.ones(len(low)) if weight is None else weight[some]
+    change = np.bincount(low + 1, counts, layers + 1) - np.bincount(high + 1, counts, layers + 1)
+    # sums of weights leave rounding where no pair is left
+    total = np.cumsum(change)[:layers]
+    return np.asarray(np.where(total > 1e-9 * max(float(counts.sum()), 1e-300), total, 0.0))

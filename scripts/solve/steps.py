@@ -224,6 +224,7 @@ class _Pairs:
 
     p: Int64  # (k,) layers
     q: Int64
+    cell: Int64  # (k,) of the grid, of p
     own: Bool  # neither tile is a copy of another's image
     apart: Array
     weight: Array
@@ -242,11 +243,13 @@ class _Pairs:
             )
         )  # fmt: skip
         p, q = layer[graph.p[cross]], layer[graph.q[cross]]
+        cells = np.unique(np.stack([tiles.row, tiles.column]), axis=1, return_inverse=True)[1]
+        cell = cells.ravel()[graph.p[cross]]
         own = tiles.image_z == tiles.z
         own = own[graph.p[cross]] & own[graph.q[cross]]
         apart = graph.apart[cross]
         weight = graph.point_weight[cross] / np.maximum(apart, 1) ** DISTANCE
-        return _Pairs(p, q, own, apart, weight, pp, qq, pq)
+        return _Pairs(p, q, cell, own, apart, weight, pp, qq, pq)
 
     def steps(self, linear: Array) -> tuple[Array, Array]:
         """Logarithms (k, 4) of what takes q to p, and least spread (k,) px^2.
@@ -287,12 +290,29 @@ def _confirmed(pairs: _Pairs, good: Bool, layers: int) -> Bool:
     """(L,) whether more than one pair says what lies before a layer, where there are more anywhere.
 
     A single one, of few points on little tissue, agrees with itself; copies of an image add none.
+    Nor does one cell of the grid say what the others deny: the microscope turns all of them, tissue
+    behind a gap runs in each another way.
     """
     count, most = (
         robust.crossings(some & pairs.own, pairs.p, pairs.q, layers)
         for some in (good, np.ones(len(good), bool))
     )
-    return np.asarray((count >= min(LEAST_PAIRS, most.max(initial=0))) & (np.arange(layers) > 0))
+    several = count >= min(LEAST_PAIRS, most.max(initial=0))
+    return np.asarray(several & _common(pairs, good, layers) & (np.arange(layers) > 0))
+
+
+def _common(pairs: _Pairs, good: Bool, layers: int) -> Bool:
+    """(L,) whether in most cells with pairs across most of their weight agrees."""
+    agree, there = np.zeros(layers), np.zeros(layers)
+    for cell in np.unique(pairs.cell):
+        own = pairs.own & (pairs.cell == cell)
+        right, every = (
+            robust.crossings(some & own, pairs.p, pairs.q, layers, pairs.weight)
+            for some in (good, np.ones(len(good), bool))
+        )
+        agree += (right > MOST * every) & (every > 0)
+        there += every > 0
+    return np.asarray(agree > MOST * there)
 
 
 def _least(matrix: Array) -> Array:

@@ -222,15 +222,33 @@ def test_a_single_pair_of_little_tissue_makes_no_step():
     p, q = np.concatenate([n[:-1], n[:-2]]), np.concatenate([n[1:], n[2:]])
     empty = np.zeros((len(p), 2, 2))
     ones, own = np.ones(len(p)), np.ones(len(p), bool)
-    pairs = found_steps._Pairs(p, q, own, ones, ones, empty, empty, empty)
+    cell = np.zeros(len(p), np.int64)
+    pairs = found_steps._Pairs(p, q, cell, own, ones, ones, empty, empty, empty)
     good = own.copy()
     assert found_steps._confirmed(pairs, good, 12).tolist() == [False] + [True] * 11
     good[(p < 5) & (q >= 5)] = [True, False, False]
     assert not found_steps._confirmed(pairs, good, 12)[5]
     copies = replace(pairs, own=~((p == 3) | (q == 3)))
     assert not found_steps._confirmed(copies, own, 12)[3]
-    chain = found_steps._Pairs(n[:-1], n[1:], own[:11], ones[:11], ones[:11], *[empty[:11]] * 3)
+    chain = found_steps._Pairs(
+        n[:-1], n[1:], cell[:11], own[:11], ones[:11], ones[:11], *[empty[:11]] * 3
+    )
     assert found_steps._confirmed(chain, own[:11], 12)[1:].all()
+
+
+def test_tissue_that_runs_in_each_cell_another_way_behind_a_gap_is_no_step():
+    """The microscope turns all cells alike."""
+    rng = np.random.default_rng(3)
+    tiles = graphs.grid(14, 1, 3)
+    placement = tiles.placements(graphs.truth_of(tiles, rng))
+    own = [np.eye(2), turn(2), np.array([[1, -0.03], [0.02, 0.98]])]
+    for column, matrix in enumerate(own):
+        late = (tiles.z >= 9) & (tiles.column == column)
+        placement[late, :, :2] = matrix @ placement[late, :, :2]
+    case = graphs.of_truth(tiles, tiles.affines(placement), rng, noise=NOISE)
+    graph = graph_of(tiles, case.moments, Options().weighting)
+    found = found_steps.runs_of(tiles, graph, cutoff=3.0, model="affine")
+    assert len(found.linear) == 1
 
 
 def test_far_pairs_count_by_what_tissue_changes_over_their_distance():
