@@ -101,7 +101,7 @@ def _solved(
     tiles: Tiles, graph: Graph, options: solver.Options, jumps: Sequence[float], taken: str | None
 ) -> tuple[solver.Solved, Mapping[str, Sequence[float]]]:
     """Solve, or take transforms over; with the affines by tile id."""
-    if taken is None:
+    if not taken:  # None, or the empty list of an input that is none
         solved = solver.solve(tiles, graph, options, jumps)
         return solved, solution(tiles, solved.placement)
     given = read_json(taken)["tiles"]
