@@ -52,6 +52,8 @@ localrules:
     correct,
     export,
     region,
+    stacks,
+    tiff,
     report,
     preview,
     promote,
@@ -128,6 +130,16 @@ rule export:
 rule region:
     input:
         f"exports/{REGION}/volume.json",
+
+
+rule stacks:
+    input:
+        f"exports/stacks{CUT}.json",
+
+
+rule tiff:
+    input:
+        "tiff/tiff.json",
 
 
 rule report:

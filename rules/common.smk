@@ -66,7 +66,7 @@ wildcard_constraints:
     round=r"[1-3]",
     step="|".join(corrections.STEPS),
     channel=r"\d",
-    part=r"(channel|region)\w*",
+    part=r"(channel|region|stack)\w*",
     stack=r"[A-Za-z0-9_]+",
 
 

@@ -325,3 +325,92 @@ use rule close_export as close_part with:
         "benchmarks/close_part/{part}.tsv"
     params:
         volume=lambda wc: f"{config['volume']} {wc.part}",
+
+
+rule compare_stacks:
+    input:
+        expand("exports/{part}/volume.json", part=SIDE_BY_SIDE),
+    output:
+        f"exports/stacks{CUT}.json",
+    log:
+        "logs/compare_stacks/all.log",
+    benchmark:
+        "benchmarks/compare_stacks/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 500 * attempt,
+        runtime=lambda wc, attempt: 10 * attempt,
+    params:
+        names=[each["name"] for each in SIDE_BY_SIDE.values()],
+        neuroglancer_url=EXPORT["neuroglancer_url"],
+    script:
+        "../scripts/export/compare_stacks.py"
+
+
+# TIFF of a finished volume, on demand
+
+
+rule plan_tiffs:
+    input:
+        plan="export/plan.json",
+        volume="export/volume.json",
+    output:
+        "tiff/plan.json",
+    log:
+        "logs/plan_tiffs/all.log",
+    benchmark:
+        "benchmarks/plan_tiffs/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 500 * attempt,
+        runtime=lambda wc, attempt: 10 * attempt,
+    params:
+        volume=config["volume"],
+        settings=EXPORT["tiff"],
+    script:
+        "../scripts/export/plan_tiffs.py"
+
+
+rule write_tiffs:
+    input:
+        plan="tiff/plan.json",
+        export="export/plan.json",
+        chunks="ingest/chunks.tsv",
+    output:
+        "tiff/slices/{chunk}.json",
+    log:
+        "logs/write_tiffs/{chunk}.log",
+    benchmark:
+        "benchmarks/write_tiffs/{chunk}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2500 * attempt,
+        runtime=lambda wc, attempt: 120 * attempt,
+    script:
+        "../scripts/export/write_tiffs.py"
+
+
+rule close_tiffs:
+    input:
+        plan="tiff/plan.json",
+        slices=chunks("tiff/slices/{chunk}.json"),
+    output:
+        "tiff/tiff.json",
+    log:
+        "logs/close_tiffs/all.log",
+    benchmark:
+        "benchmarks/close_tiffs/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2500 * attempt,
+        runtime=lambda wc, attempt: 480 * attempt,
+    script:
+        "../scripts/export/close_tiffs.py"

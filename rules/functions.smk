@@ -324,6 +324,12 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 PARTS = flow.export_parts(config, STACK, CHANNELS)
 REGION = flow.region_name(config["export"])
+CUT = REGION.removeprefix("region")
+try:
+    SIDE_BY_SIDE = exports.stacks(config, STACK["align"], CORRECTED, CUT)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+PARTS |= SIDE_BY_SIDE
 
 if dry_run.is_one(workflow):
     examine_before_start()

@@ -28,6 +28,8 @@ TARGETS = STAGES | {
     "all",
     "preview",
     "region",
+    "stacks",
+    "tiff",
     "promote",
     "promote_region",
     "cleanup_listing",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -91,6 +92,29 @@ def state(
         "layers": [layer],
         "selectedLayer": {"visible": True, "layer": name},
         "layout": "4panel",
+    }
+
+
+def side_by_side(states: Mapping[str, Json]) -> Json:
+    """Return one state of several: all layers, and a panel for each; they move together.
+
+    Parameters
+    ----------
+    states
+        By name, each of one layer, as `state` returns them.
+
+    Returns
+    -------
+    dict
+        Plain JSON values.
+    """
+    first = next(iter(states.values()))
+    layers = [one["layers"][0] | {"name": name} for name, one in states.items()]
+    panels = [{"type": "viewer", "layers": [name], "layout": "xy"} for name in states]
+    return first | {
+        "layers": layers,
+        "selectedLayer": {"visible": True, "layer": next(iter(states))},
+        "layout": {"type": "row", "children": panels},
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from scripts.lib.job import UserError
+
 Config = Mapping[str, Any]
 
 PLANNED = (
@@ -60,6 +62,51 @@ def in_8_bit(plan: Config) -> bool:
         Then it has a contrast.
     """
     return bool(plan.get("with_eight") or plan.get("drawn_as"))
+
+
+def stacks(
+    config: Config, aligned: str, corrected: Mapping[str, str], suffix: str
+) -> dict[str, dict[str, Any]]:
+    """Return the exports of several stacks, to be looked at side by side.
+
+    Parameters
+    ----------
+    config
+        The config.
+    aligned
+        Stack of the solve: the name ``align``.
+    corrected
+        Stack that each correction makes, by step, in order.
+    suffix
+        What the name of a region says of box and scale.
+
+    Returns
+    -------
+    dict
+        Name of the part -> name, stack, volume (path without suffix), and what of the stack.
+
+    Raises
+    ------
+    UserError
+        For a name that is no stack of this volume.
+    """
+    export, known = config["export"], {"align": aligned, **corrected}
+    wrong = [name for name in export["stacks"] if name not in known]
+    if wrong:
+        raise UserError(
+            f"export.stacks: found {', '.join(wrong)}, expected some of {', '.join(known)} (align"
+            " and the steps of correct.steps)"
+        )
+    cut = {"box": export["box"] or {}, "step_px": round(1 / export["scale"])}
+    order = list(known)
+    found = {}
+    for name in export["stacks"] or order:
+        deep = "16bit" in order[: order.index(name) + 1]
+        as_it_is = {"dtype": "uint16" if deep else "uint8", "with_eight": False, "drawn_as": None}
+        part = f"stack_{name}{suffix}"
+        volume = f"exports/{part}/{config['volume']}"
+        found[part] = {"name": name, "stack": known[name], "volume": volume, "cut": cut | as_it_is}
+    return found
 
 
 def contrast_of(plan: Config, part: str | None = None) -> list[str]:

@@ -23,6 +23,8 @@ MADE = {
     "report": ("report/index.html", "all"),
     "preview": ("preview/metadata.html", ""),
     "region": ("exports", "promote_region"),
+    "stacks": ("exports", ""),
+    "tiff": ("tiff/tiff.json", ""),
     "promote": ("export/promoted.json", "cleanup_listing"),
     "promote_region": ("exports", ""),
     "cleanup_listing": ("cleanup/listing.tsv", ""),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from scripts.export import naming, planning, preview, pyramid, slabs
+from scripts.export import compare_stacks, naming, planning, preview, pyramid, slabs, viewer
 from scripts.lib import exports, files
 from scripts.lib.job import UserError
 from scripts.lib.service.records import TileSet
@@ -201,3 +201,38 @@ def test_voxels_stand_while_the_code_is_that_which_made_them(module, stand):
     assert digests() == before
     with other_code(module):
         assert [a == b for a, b in zip(digests(), before, strict=True)] == stand
+
+
+def test_stacks_are_shown_side_by_side_each_in_its_own_depth():
+    config = {"volume": "v", "export": {"stacks": [], "box": None, "scale": 0.25}}
+    corrected = {"straighten": "a_straight", "16bit": "a_straight_16bit"}
+    found = exports.stacks(config, "a", corrected, "_by4")
+    assert list(found) == ["stack_align_by4", "stack_straighten_by4", "stack_16bit_by4"]
+    assert [one["cut"]["dtype"] for one in found.values()] == ["uint8", "uint8", "uint16"]
+    assert [one["stack"] for one in found.values()] == ["a", *corrected.values()]
+    config["export"]["stacks"] = ["destreak"]
+    with pytest.raises(UserError, match=r"export\.stacks: found destreak, expected some of align"):
+        exports.stacks(config, "a", corrected, "")
+
+
+def test_one_state_has_a_panel_for_each_stack(workdir):
+    what = plan()
+    states = {
+        name: viewer.state(what.targets[0], what.spec, data_url="http://x/files", name="v uint8")
+        for name in ("align", "straighten")
+    }
+    for name, state in states.items():
+        files.write_json(f"{name}.json", {"stack": name, "targets": [
+            {"path": f"{name}.n5", "neuroglancer": {"state": state}}]})  # fmt: skip
+    compare_stacks.main(
+        volumes=[f"{name}.json" for name in states],
+        names=list(states),
+        out="stacks.json",
+        neuroglancer_url="http://viewer",
+    )
+    found = files.read_json("stacks.json")
+    state = found["neuroglancer"]["state"]
+    assert [layer["name"] for layer in state["layers"]] == ["align", "straighten"]
+    assert [panel["layers"] for panel in state["layout"]["children"]] == [["align"], ["straighten"]]
+    assert state["position"] == states["align"]["position"]
+    assert found["neuroglancer"]["link"].startswith("http://viewer/#!")

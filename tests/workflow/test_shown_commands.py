@@ -30,6 +30,7 @@ LOCAL = ["--profile", "profiles/local", "--configfile", "config/volumes/mine.yam
 DRY, PARSED, SHOWN_AS_IT_IS = "dry run", "parsed by make", "as shown"
 # what would take minutes, a cluster or an answer of a person is planned only (-n)
 PLANNED = r"--profile lsf|--forcerun|snakemake (?:preview|region|promote|promote_region|cleanup"
+PLANNED += r"|stacks|tiff"
 PLANNED += r"|cleanup_listing|correct|destreak_proposal|match_trial|solve_compare|publish_issue)\b"
 SERVED = "timeout 3 python -m scripts.render_ws serve --port 0 --db {database}; test $? = 124"
 COPIED = (
