@@ -151,6 +151,7 @@ rule preview:
     input:
         "preview/volume.json",
         "preview/metadata.html",
+        "preview/imaging.html",
 
 
 rule promote:

@@ -174,6 +174,7 @@ rule correct_step:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
+        **({"keep_px": KEEP_PX} if KEEP_PX else {}),
         render=RENDER,
         settings=step_settings,
         voxel_nm=VOXEL_NM,

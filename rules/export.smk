@@ -6,7 +6,7 @@ SHOWN = ("blend", "interpolation", "z_correction", "fill_gaps")  # what voxels d
 # 16 bit are those of the raw files, which step 16bit of the corrections puts in the tiles' place
 DTYPE = "uint16" if "16bit" in STEPS else "uint8"
 WINDOWS = ("window_px", "reach_px", "windows")  # seams are compared as the solve does
-PLANNED = exports.planned(EXPORT, DTYPE)
+PLANNED = exports.planned(EXPORT, DTYPE) | ({"grows": True} if GROWS else {})
 CONTRAST = EXPORT["contrast"]
 MEASURED = ("every_layers", "cell_px")
 
@@ -134,6 +134,7 @@ rule check_slab:
         mem_mb=lambda wc, attempt: resources.slab_mb(EXPORT, DTYPE, attempt),
         runtime=lambda wc, attempt: 60 * attempt,
     params:
+        **({"grows": True} if GROWS else {}),
         render=RENDER,
         seam={key: EXPORT[key] for key in SHOWN}
         | {key: config["solve"]["misalignment"][key] for key in WINDOWS}

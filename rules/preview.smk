@@ -181,3 +181,34 @@ use rule plot_metadata as plot_preview_metadata with:
         "logs/plot_preview_metadata/page.log",
     benchmark:
         "benchmarks/plot_preview_metadata/page.tsv"
+
+
+# what the person at the microscope wants to know after a night
+rule report_imaging:
+    input:
+        layers="preview/layers.tsv",
+        restarts="preview/restarts.tsv",
+        metadata="preview/metadata.json",
+        cache="preview/metadata.npz",
+        transferred="transfer/layers.tsv",
+        quarantine="transfer/quarantine.tsv",
+        misfits="transfer/misfits.tsv",
+    output:
+        page="preview/imaging.html",
+        summary="preview/imaging.json",
+    log:
+        "logs/report_imaging/page.log",
+    benchmark:
+        "benchmarks/report_imaging/page.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=lambda wc, attempt: 30 * attempt,
+    params:
+        volume=config["volume"],
+        planned_layers=config["acquisition"]["planned_layers"],
+        z_nm=config["acquisition"]["z_nm"],
+    script:
+        "../scripts/ingest/report_imaging.py"

@@ -9,7 +9,7 @@ PICTURES = (
 ZCORR = {
     key: value
     for key, value in config["zcorr"].items()
-    if key not in [*GATE.split(), *PICTURES.split(), "scale_z"]
+    if key not in [*GATE.split(), *PICTURES.split(), "scale_z", "keep_thickness"]
 }
 JUDGED_Z = {
     "report": "zcorr/qc.json",
@@ -21,6 +21,7 @@ JUDGED_Z = {
 if TAKEOVER["zcoords"]:  # nothing is measured
     JUDGED_Z = {"taken": "takeover/Zcoords.txt"}
 # no param where nothing is scaled: a new one would run the job again
+KEPT_Z = {"keep_thickness": config["zcorr"]["keep_thickness"], "made_with": ZCORR}
 SCALED = {"scaled": config["zcorr"]["scale_z"]} if config["zcorr"]["scale_z"] else {}
 
 
@@ -100,6 +101,7 @@ rule check_thickness:
         runtime=lambda wc, attempt: 10 * attempt,
     params:
         **SCALED,
+        **(KEPT_Z if GROWS else {}),
         zcorr={key: config["zcorr"][key] for key in GATE.split()},
     script:
         "../scripts/zcorr/check_thickness.py"

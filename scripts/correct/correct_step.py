@@ -6,6 +6,8 @@ Inputs
 Outputs
     ``correct/{step}.json``: step, source, stack (to be made), changes (in words), the parameters
     ``correct/{step}.npz``: what the step found for each layer or tile (may hold nothing)
+    While a volume grows, ``straighten`` leaves layers where it put them before, as far as that is
+    as good (``correct/kept/straighten.npz`` and ``.json``, no declared outputs)
 Method
     The step's module, by the registry `chain`.
 """
@@ -14,12 +16,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.correct import chain, sixteen_bit
-from scripts.correct.evidence import Evidence, save_arrays
+from scripts.correct import chain, sixteen_bit, straighten
+from scripts.correct.evidence import Evidence, Found, load_arrays, save_arrays
 from scripts.lib import files
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
+
+_PUBLISHED = Path("correct/kept/straighten")
 
 
 def main(
@@ -32,12 +36,15 @@ def main(
     render: Mapping[str, Any],
     settings: Mapping[str, Any],
     voxel_nm: Mapping[str, float],
+    keep_px: float = 0.0,
 ) -> None:
     """Read the stack, measure, write."""
     step, before, client = chain.STEPS[name], StackReceipt.read(source), RenderClient(**render)
     client.require(before)
     tiles = client.tiles(before.stack)
     found = step.load().estimate(tiles, settings, _evidence(evidence, voxel_nm))
+    if name == "straighten":
+        found = _held(found, dict(settings), keep_px)
     save_arrays(arrays, found.arrays)
     summary: dict[str, Any] = {
         "step": name,
@@ -46,6 +53,18 @@ def main(
     }
     summary |= {"changes": step.changes, "settings": dict(settings)}
     files.write_json(out, summary | {"parameters": dict(found.parameters)})
+
+
+def _held(found: Found, settings: dict[str, Any], keep_px: float) -> Found:
+    """Return what to publish: the shifts found, or those of before where they are as good."""
+    arrays, made_with = _PUBLISHED.with_suffix(".npz"), _PUBLISHED.with_suffix(".json")
+    published = arrays.is_file() and made_with.is_file()
+    # other settings are meant to change something
+    if keep_px > 0 and published and files.read_json(made_with) == settings:
+        found = straighten.held(found, load_arrays(arrays), keep_px)
+    save_arrays(arrays, found.arrays)
+    files.write_json(made_with, settings)
+    return found
 
 
 def _evidence(paths: Sequence[str], voxel_nm: Mapping[str, float]) -> Evidence:
@@ -73,4 +92,5 @@ if __name__ == "__main__":
             render=snakemake.params.render,
             settings=snakemake.params.settings,
             voxel_nm=snakemake.params.voxel_nm,
+            keep_px=snakemake.params.get("keep_px", 0),
         )

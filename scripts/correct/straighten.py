@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from scipy.linalg import solveh_banded
 
-from scripts.correct.evidence import Evidence, Found
-from scripts.lib import geometry, transforms
+from scripts.correct.evidence import Arrays, Evidence, Found
+from scripts.lib import geometry, growing, transforms
 from scripts.lib.arrays import Array
 from scripts.lib.geometry import Box
 from scripts.lib.service.records import Leaf, TileSet, TileSpec
@@ -66,6 +66,33 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
     sway = float(np.hypot(*(drift - line).T).max())
     out |= {"lean_px": tilt.tolist(), "sway_px": sway}
     return Found(out, {"z": z, "shift_px": drift[0] - drift})
+
+
+def held(found: Found, published: Arrays, tolerance_px: float) -> Found:
+    """Let layers stay where they were put before, while a volume grows.
+
+    The lean of the whole, which the newest layers tell, changes with every wave.
+
+    Parameters
+    ----------
+    found
+        Of `estimate`.
+    published
+        Its arrays of the time before; may lack layers, and have others.
+    tolerance_px
+        Most that the shifts of neighbouring layers may differ from what was found, px
+        (`growing.followed`). 0 keeps nothing.
+
+    Returns
+    -------
+    Found
+        The same parameters, with the shifts of before and new layers after them.
+    """
+    before = dict(zip(published["z"].tolist(), published["shift_px"], strict=True))
+    z, now = found.arrays["z"], found.arrays["shift_px"]
+    old = np.array([before.get(one, np.full(2, np.nan)) for one in z.tolist()])
+    drift, stays = growing.followed(now - old, tolerance_px)
+    return Found(found.parameters, {"z": z, "shift_px": np.where(stays[:, None], old, now - drift)})
 
 
 def apply(tiles: TileSet, found: Found) -> TileSet:

@@ -11,6 +11,10 @@ Fails, naming the place, when a block is missing, cannot be unpacked or holds ot
 written. ``export/damaged/{chunk}.json`` lists what is: the next run takes it as an input of
 render_slab. The good columns go back into the slab's journal, so that job writes the damaged ones
 again, and nothing else.
+
+While a volume grows, a slab that was read back before, and whose job has found since that all its
+files are there and nothing is to be drawn, is not read again. Once imaging has ended, and by
+``--forcerun check_slab``, every block is read.
 """
 
 import functools
@@ -20,8 +24,9 @@ from typing import Any
 
 from scripts.export import damage, seams, slabs
 from scripts.export.journal import Journal
-from scripts.lib import files
+from scripts.lib import files, made_by
 from scripts.lib.job import UserError, job
+from scripts.lib.kept import Kept
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
 
@@ -35,8 +40,12 @@ def main(
     coordinates: str = "",
     render: Mapping[str, Any] | None = None,
     seam: Mapping[str, Any] | None = None,
+    grows: bool = False,
 ) -> None:
     """Compare every record with what is stored; with a `receipt` compare seams as `seam` says."""
+    kept = Kept.of([out], [slab], [_last_drawn(slab), dict(seam or {})], code=made_by.CHECKED_SLABS)
+    if grows and kept.older_than(slab) and kept.restore():
+        return
     what, record = slabs.Plan.from_json(files.read_json(plan)), files.read_json(slab)
     faults = damage.faults(what, record)
     if faults:
@@ -51,6 +60,13 @@ def main(
         tiles = functools.partial(client.tiles, stack.stack)
         found["seams"] = seams.of_slab(what, record["z"], coordinates, tiles, seams.How(**seam))
     files.write_json(out, found)
+    kept.keep()
+
+
+def _last_drawn(slab: str) -> int | None:
+    """Return when a column of a slab was last drawn, ns: its journal grows by it."""
+    journal = Path(slab).parent.parent / "journals" / Path(slab).with_suffix(".jsonl").name
+    return journal.stat().st_mtime_ns if journal.exists() else None
 
 
 if __name__ == "__main__":
@@ -63,4 +79,5 @@ if __name__ == "__main__":
             coordinates=snakemake.input.get("coordinates", ""),
             render=snakemake.params.get("render"),
             seam=snakemake.params.get("seam"),
+            grows=snakemake.params.get("grows", False),
         )

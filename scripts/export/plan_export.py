@@ -3,7 +3,9 @@
 Inputs
     ``stacks/<final>.json`` (receipt of the last stack), ``ingest/chunks.tsv``
 Outputs
-    ``export/plan.json``: stack, shape, blocks, origin, levels, targets (see `slabs.Plan`)
+    ``export/plan.json``: stack, shape, blocks, origin, levels, targets (see `slabs.Plan`). While a
+    volume grows its frame stays what it was, as long as it holds all tiles
+    (``export/kept/frame.json``, no declared output)
     Side effect: ``<volume>.n5`` and ``<volume>.zarr`` with all metadata. Blocks of an earlier
     export stay when shape, block and codec are the same; every job rewrites its own.
 """
@@ -13,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.export import destination, disk, naming, planning, slabs
+from scripts.export import destination, disk, frame, naming, planning, slabs
 from scripts.lib import files
 from scripts.lib.job import job
 from scripts.lib.service.receipts import StackReceipt
@@ -34,9 +36,10 @@ def main(
     """Plan, write all metadata, then the plan."""
     stack, rows = StackReceipt.read(receipt), files.read_table(chunks)
     z_range = min(int(row["z_first"]) for row in rows), max(int(row["z_last"]) for row in rows)
+    bounds = _framed(stack.bounds, export, Path(out).parent / "kept/frame.json")
     export = {**export, "dataset": _dataset(export, stack, Path(out).with_name("times.json"))}
     plan = planning.plan(
-        stack.stack, stack.bounds, z_range, volume=volume, voxel_nm=voxel_nm, export=export
+        stack.stack, bounds, z_range, volume=volume, voxel_nm=voxel_nm, export=export
     )
     destination.refuse_promoted(plan)
     made_of = {k: getattr(stack, k) for k in ("owner", "project", "stack", "digest")}
@@ -67,6 +70,17 @@ def _create(plan: slabs.Plan, made_of: Mapping[str, Any], export: Mapping[str, A
             if each.drawn_as:
                 attributes["contrast"] = dict(export["contrast"])
             metadata.create(target, each.spec, attributes, consolidated=consolidated)
+
+
+def _framed(bounds: frame.Bounds, export: Mapping[str, Any], kept: Path) -> frame.Bounds:
+    """Return the bounds to export: those of the stack, or while it grows the frame of before."""
+    if not export.get("grows") or export.get("box") is not None:
+        return bounds
+    _, y_block, x_block = export["block_zyx_px"]
+    before = files.read_json(kept) if kept.is_file() else {}
+    found = frame.steady(bounds, (x_block, y_block), before.get("bounds"))
+    files.write_json(kept, {"bounds": found})
+    return found
 
 
 if __name__ == "__main__":

@@ -97,6 +97,22 @@ class Kept:
         names = {path: f"{i}-{Path(path).name}" for i, path in enumerate(self.outputs)}
         return {path: self._folder / name for path, name in names.items()}
 
+    def older_than(self, path: str) -> bool:
+        """Tell whether the copies were kept before a file was written.
+
+        Parameters
+        ----------
+        path
+            The file.
+
+        Returns
+        -------
+        bool
+            False where nothing is kept.
+        """
+        record = self._folder / "made_of.json"
+        return record.exists() and record.stat().st_mtime_ns < Path(path).stat().st_mtime_ns
+
     def restore(self, *, unless_changed: Sequence[str] = ()) -> bool:
         """Write the outputs if they were made of the same before.
 

@@ -51,6 +51,7 @@ MATCHED = {
     ),
 }
 SLABS = Code("slabs", ("scripts.export.render_slab",), (*_DISK, *_SERVICE))
+CHECKED_SLABS = Code("checked_slabs", ("scripts.export.check_slab",), (_KEPT,))
 # of one chunk, while its tiles, images and settings are the same
 SURVEY = Code("survey", ("scripts.review.survey_tiles",), (_KEPT, *_SERVICE))
 MISALIGNMENT = Code("misalignment", ("scripts.solve.measure_misalignment",), (_KEPT, *_SERVICE))
@@ -63,7 +64,7 @@ KINDS = {
     for each in (
         *(HEADERS, HEADER_TABLE, CACHED, NUMBERED, CHECKED, ACQUIRED, RESTART),
         *MATCHED.values(),
-        *(SLABS, PYRAMID, SURVEY, MISALIGNMENT, CORRELATIONS, OVERLAPS),
+        *(SLABS, CHECKED_SLABS, PYRAMID, SURVEY, MISALIGNMENT, CORRELATIONS, OVERLAPS),
     )
 }
 

@@ -10,9 +10,11 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from scripts.lib import files, flow, running, yaml_files
 from scripts.lib.files import read_table
@@ -41,6 +43,7 @@ class Status:
     done: str = ""
     left: str = ""
     waits: str = ""
+    imaging: Path | None = None  # the page for the person at the microscope
 
     @property
     def cells(self) -> list[str]:
@@ -76,6 +79,11 @@ def read(config: Path, now: float) -> Status:
     except (UserError, KeyError, TypeError) as error:
         text = str(error).partition("\n")[0].removeprefix(f"{config}: cannot be read ")
         return Status(config.stem, WAITS, waits=f"its config cannot be read: {text}")
+    imaging = folder / "preview/imaging.html"
+    return replace(_row(name, folder, now), imaging=imaging if imaging.is_file() else None)
+
+
+def _row(name: str, folder: Path, now: float) -> Status:
     runs = running.read(folder)
     if any(run.at_work for run in runs):
         return _at_work(name, folder, runs, now)
@@ -197,12 +205,18 @@ def page(rows: Sequence[Status], now: float, every_s: float | None) -> str:
     str
         One file that loads nothing else.
     """
-    shown: list[list[Any]] = [list(row.cells) for row in ordered(rows)]
+    shown: list[list[Any]] = [[*row.cells, _link(row.imaging)] for row in ordered(rows)]
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
-    table = Table("Volumes", HEADER, shown, most=len(shown))
+    table = Table("Volumes", [*HEADER, "imaging"], shown, most=len(shown))
     text = pages.render("Status", [Section("Volumes", [table], f"As of {at}.")], here="")
     again = "" if every_s is None else f'<meta http-equiv="refresh" content="{every_s:.0f}">'
     return text.replace("<head>", f"<head>{again}", 1)
+
+
+def _link(page: Path | None) -> Any:  # noqa: ANN401 - a cell of a table
+    if page is None:
+        return ""
+    return Markup('<a href="{}">page</a>').format(page.resolve().as_uri())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lib.commands import again
-from scripts.lib.files import read_table, write_json, write_table
+from scripts.lib.compact import Row, Texts
+from scripts.lib.files import read_cells, read_table, write_json, write_table
 from scripts.lib.job import UserError, job
 from scripts.solve import layer_order, misalignment_summary
 from scripts.solve.misalignment import COLUMNS
@@ -43,31 +44,54 @@ def limits_of(section: Mapping[str, Any]) -> Limits:
     return Limits(section["look_px"], section["stop_px"], section["unconfirmed_pct"], order)
 
 
-def read_rows(part: str | Path) -> list[dict[str, str]]:
+def read_rows(part: str | Path, texts: Texts) -> list[Row]:
     """Read the places of a chunk.
 
     Parameters
     ----------
     part
         ``solve/misalignment/{chunk}.tsv.gz``.
+    texts
+        Of the chunks before.
 
     Returns
     -------
-    list of dict
-        Rows of `COLUMNS`.
+    list of Row
+        With `COLUMNS`.
 
     Raises
     ------
     UserError
         When an older version wrote it.
     """
-    rows = read_table(part)
+    rows = texts.rows(part)
     if rows and (absent := [name for name in COLUMNS if name not in rows[0]]):
         raise UserError(
             f"{part} lacks {', '.join(absent)}, for an older version made it: make it again with"
             f" {again('measure_misalignment', 'solve')}"
         )
     return rows
+
+
+def joined(pairs: str | Path, rows: Sequence[Row]) -> frozenset[tuple[str, str]]:
+    """Read which tiles of places matches join.
+
+    Parameters
+    ----------
+    pairs
+        ``solve/pairs.tsv.gz``.
+    rows
+        The places.
+
+    Returns
+    -------
+    frozenset of tuple
+        Ids of both tiles, in text order.
+    """
+    places = {(min(ends), max(ends)) for row in rows if (ends := (row["p_id"], row["q_id"]))}
+    cells = read_cells(pairs, ("p_id", "q_id", "weight"))
+    matched = ((min(p, q), max(p, q)) for p, q, weight in cells if float(weight) > 0)
+    return frozenset(places.intersection(matched))
 
 
 def main(
@@ -81,11 +105,10 @@ def main(
     section: Mapping[str, Any],
 ) -> None:
     """Join the chunks' places and judge them."""
-    rows = [row for part in parts for row in read_rows(part)]
-    ends = ((row["p_id"], row["q_id"]) for row in read_table(pairs) if float(row["weight"]) > 0)
-    matched = frozenset((min(pair), max(pair)) for pair in ends)
+    texts = Texts()
+    rows = [row for part in parts for row in read_rows(part, texts)]
     resin = frozenset(row["tile_id"] for row in read_table(tiles) if row.get("kind", "") == "resin")
-    known = Known(matched, resin)
+    known = Known(joined(pairs, rows), resin)
     found = misalignment_summary.summarised(rows, known, limits_of(section), pixel_nm)
     write_table(places, COLUMNS, rows)
     write_json(out, found)

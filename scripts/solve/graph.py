@@ -9,7 +9,7 @@ centre.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -277,8 +277,8 @@ def graph_of(tiles: Tiles, moments: Moments, weighting: Weighting) -> Graph:
     use = np.flatnonzero(known & (weight != 0))  # NaN stays, to be named
     use = use[_first_of_each(np.minimum(p, q)[use], np.maximum(p, q)[use])]
     use = use[~_repeated(tiles, p[use], q[use])]
-    kept, p, q = moments.take(use), p[use], q[use]
-    _check_finite(kept, weight[use])
+    kept, p, q = _numbers(moments, use), p[use], q[use]
+    _check_finite(moments, kept, weight[use], use)
     square = tiles.scale**2
     return Graph(
         p=p,
@@ -349,10 +349,21 @@ def _long(matrices: Array) -> Array:
     return np.ascontiguousarray(matrices.transpose(1, 2, 0))
 
 
-def _check_finite(moments: Moments, weight: Array) -> None:
-    parts = (moments.p, moments.q, moments.pp, moments.qq, moments.pq, weight)
-    flat = np.column_stack([part.reshape(len(moments), part[:1].size or 1) for part in parts])
-    bad = np.flatnonzero(~np.isfinite(flat).all(axis=1))
+def _numbers(moments: Moments, use: Int64) -> Moments:
+    """Return some pairs without the ids of their tiles, which take most of the memory of pairs."""
+    numbers = {
+        f.name: getattr(moments, f.name)[use]
+        for f in fields(moments)
+        if f.name not in ("p_id", "q_id")
+    }
+    return replace(moments, p_id=moments.p_id[:0], q_id=moments.q_id[:0], **numbers)
+
+
+def _check_finite(moments: Moments, kept: Moments, weight: Array, use: Int64) -> None:
+    fine = np.isfinite(weight)
+    for part in (kept.p, kept.q, kept.pp, kept.qq, kept.pq):
+        fine &= np.isfinite(part).all(axis=tuple(range(1, part.ndim)))
+    bad = use[~fine]
     if len(bad):
         names = ", ".join(f"{moments.p_id[k]} - {moments.q_id[k]}" for k in bad[:NAMED])
         raise UserError(f"{len(bad)} pairs hold matches that are not finite numbers: {names}")

@@ -216,6 +216,7 @@ def _findings(
 ) -> list[Figures]:
     """Return the findings of one kind: runs of places beyond the limit, and of unknown ones."""
     off = [row for row in rows if measured(row) and size.surely(row) > limits.look_px]
+    seen = {id(row) for row in off}
     # a wrong peak of one window may lie anywhere: alone it tells that something is to be seen
     beyond = [row for row in off if int(row["used"]) >= LEAST_USED]
     alone = [row for row in off if int(row["used"]) < LEAST_USED]
@@ -223,7 +224,7 @@ def _findings(
     unseen = [
         row
         for row in rows
-        if row not in off and (not measured(row) or size.vague(row, limits.look_px))
+        if id(row) not in seen and (not measured(row) or size.vague(row, limits.look_px))
     ]
     lost = [
         row for row in (*unseen, *alone) if tiles.due(row) and not loops.close(row, limits.look_px)

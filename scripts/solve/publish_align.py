@@ -43,7 +43,7 @@ def main(
     client.require(source)
     chosen = client.tiles(source.stack, *(params["z_range"] or ()))
     bent = {name: data for path in fields for name, data in read_json(path)["tiles"].items()}
-    affines = _affines(chosen, read_json(transforms)["tiles"], _PUBLISHED, keep_px)
+    affines = _affines(chosen, read_json(transforms)["tiles"], dict(params), keep_px)
     tiles = aligned(chosen, affines, bent)
     version = client.stack_metadata(source.stack)["currentVersion"]
     receipt = client.publish_stack(
@@ -54,23 +54,29 @@ def main(
         params=params,
         mipmaps=version.get("mipmapPathBuilder"),
     )
-    write_json(_PUBLISHED, {"tiles": affines})
+    write_json(_PUBLISHED, {"tiles": affines, "params": dict(params)})
     receipt.write(out)
     log.info("stack %s: %d tiles, %d of them with a field", stack, receipt.tile_count, len(bent))
 
 
 def _affines(
-    chosen: TileSet, solved: kept_transforms.Affines, published: Path, keep_px: float
+    chosen: TileSet, solved: kept_transforms.Affines, params: dict[str, Any], keep_px: float
 ) -> kept_transforms.Affines:
     """Return the transforms to publish: solved ones, or those of before where they are as good."""
-    if not published.is_file() or keep_px <= 0:
+    found = read_json(_PUBLISHED) if keep_px > 0 and _PUBLISHED.is_file() else {}
+    if found.get("params") != params:  # other settings are meant to change something
         return solved
     sizes = {str(tile.tile_id): (float(tile.width), float(tile.height)) for tile in chosen.tiles}
     known = {tile: each for tile, each in solved.items() if tile in sizes}
-    before = read_json(published)["tiles"]
-    out = kept_transforms.kept(known, before, sizes, keep_px)
+    before = found["tiles"]
+    layers = {str(tile.tile_id): float(tile.z) for tile in chosen.tiles if tile.tile_id in known}
+    out, drift_px = kept_transforms.kept(known, before, sizes, layers, keep_px)
     same = sum(each == before.get(tile) for tile, each in out.items())
-    log.info("%d of %d tiles keep the transform they had (%g px)", same, len(out), keep_px)
+    log.info(
+        "%d of %d tiles keep the transform they had (%g px); over them a drift of %.2f px waits"
+        " until imaging has ended",
+        *(same, len(out), keep_px, drift_px),
+    )
     return out
 
 

@@ -84,12 +84,14 @@ def main(
     client, options = RenderClient(**render), solver.Options.of_config(dict(params))
     receipt = StackReceipt.read(trimmed)
     client.require(receipt)
-    pairs = gathered(parts, [CollectionReceipt.read(path) for path in matches])
     tiles = tiles_of(client.tiles(receipt.stack, *(params["z_range"] or ())))
-    graph = graph_of(tiles, pairs, options.weighting)
+    collections = [CollectionReceipt.read(path) for path in matches]
+    # the moments, with the ids of both tiles of each pair, are not in memory while it solves
+    graph = graph_of(tiles, gathered(parts, collections), options.weighting)
+    ignored = sum(one.pairs_saved for one in collections) - len(graph)
     jumps = [float(row["z"]) for row in read_table(restarts)]
     solved, affines = _solved(tiles, graph, options, jumps, taken)
-    figures = residuals.figures(tiles, graph, solved, options, ignored=len(pairs) - len(graph))
+    figures = residuals.figures(tiles, graph, solved, options, ignored=ignored)
     for name, (columns, rows) in residuals.tables(tiles, graph, solved).items():
         write_table(out[name], columns, rows)
     write_json(out["figures"], figures)

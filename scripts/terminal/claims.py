@@ -29,7 +29,10 @@ from scripts.lib import files
 from scripts.lib.job import UserError
 from scripts.lib.running import CLAIMS, alive, started
 
-_PASSED = Path("transfer/gate.json")
+_PASSED = (Path("transfer/gate.json"), Path("transfer/layers.tsv"))
+_ONCE = Path("transfer/passed_once")  # stays when the gate is looked at again
+_REMADE_S = 120.0  # Snakemake removes outputs before their job runs, which takes seconds
+_BESIDE = "VOLUME_BESIDE_TRANSFER"  # in the environment of a run, and of all its jobs
 _RUN = "VOLUME_RUN"  # in the environment of a run and of all its jobs: whose they are
 _GRACE_S = 10.0  # for jobs of a dead run to end when asked
 # part -> the targets that are it, and files of rules or single rules that make it
@@ -122,7 +125,8 @@ class Claims:
             workflow.dag_settings.allowed_rules = allowed(workflow.rules, self.elsewhere)
 
     def _beside_a_transfer(self, found: str) -> None:
-        if not (self._work / _PASSED).is_file():
+        os.environ[_BESIDE] = "1"
+        if not wait_for_transfer(self._work):
             raise UserError(
                 f"transfer: the run {found} is at work on it, and nothing has passed its gate yet."
                 " Start the same command again when it has."
@@ -232,6 +236,8 @@ def of_run(workflow: Any, work: Path, say: Callable[[str], None]) -> Claims:  # 
 
     def claim_and_plan(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         locks = kwargs.get("nolock") is False and not workflow.dryrun
+        if not workflow.is_main_process and os.environ.get(_BESIDE):
+            wait_for_transfer(work)
         if workflow.is_main_process and locks:
             claims.begin(workflow)
             kwargs["nolock"] = True
@@ -239,6 +245,31 @@ def of_run(workflow: Any, work: Path, say: Callable[[str], None]) -> Claims:  # 
 
     workflow._prepare_dag = claim_and_plan
     return claims
+
+
+def wait_for_transfer(work: Path, remade_s: float = _REMADE_S, poll_s: float = 0.2) -> bool:
+    """Wait while another run makes again what this one takes from the transfer.
+
+    Parameters
+    ----------
+    work
+        Working directory of the volume.
+    remade_s
+        Longest time that takes, s.
+    poll_s
+        Time between two looks.
+
+    Returns
+    -------
+    bool
+        Whether all of it is there; at once where nothing has ever passed the gate.
+    """
+    end = time.monotonic() + remade_s
+    while not (there := all((work / path).is_file() for path in _PASSED)):
+        if not (work / _ONCE).is_file() or time.monotonic() > end:
+            break
+        time.sleep(poll_s)
+    return there
 
 
 def allowed(rules: Iterable[Any], elsewhere: Iterable[str]) -> set[str]:

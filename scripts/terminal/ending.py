@@ -21,7 +21,7 @@ MADE = {
     "correct": ("correct", "export"),
     "export": ("export/volume.json", "report"),
     "report": ("report/index.html", "all"),
-    "preview": ("preview/metadata.html", ""),
+    "preview": ("preview/imaging.html", ""),
     "region": ("exports", "promote_region"),
     "stacks": ("exports", ""),
     "tiff": ("tiff/tiff.json", ""),

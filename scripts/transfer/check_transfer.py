@@ -2,12 +2,14 @@
 
 Inputs: `transfer/layers.tsv`, `transfer/quarantine.tsv`, `transfer/misfits.tsv` and, with a scope,
 `transfer/copy.json`. Output: `transfer/gate.json`, the counts of layers and tiles. All that could
-be done was done before: to run again tries again what failed.
+be done was done before: to run again tries again what failed. Side effect: `passed_once` beside it,
+which stays: a run beside a transfer waits for a gate that is looked at again, and for no other.
 """
 
 import logging
+from pathlib import Path
 
-from scripts.lib.files import read_json, read_table, write_json
+from scripts.lib.files import read_json, read_table, write_json, write_text
 from scripts.lib.job import UserError, job
 from scripts.transfer import gate
 from scripts.transfer.gate import Allowed
@@ -38,6 +40,7 @@ def main(
     if faults:
         raise UserError("\n".join(faults))
     write_json(passed, gate.receipt(rows))
+    write_text(Path(passed).with_name("passed_once"), "")
     log.info("%d layers passed", len(rows))
 
 

@@ -6,6 +6,8 @@ Inputs
 Outputs
     ``zcorr/gate.json``: what was found and expected; ``zcorr/Zcoords.txt``: the coordinates. A
     failing gate writes nothing and says which layers, and the lines to change in the config.
+    While a volume grows layers stay where they were released before, as far as their thickness is
+    within a tolerance of what was inferred now (``zcorr/kept/Zcoords.json``, no declared output)
 """
 
 import logging
@@ -15,9 +17,10 @@ from typing import Any
 
 from scripts.lib import files
 from scripts.lib.job import UserError, job
-from scripts.zcorr import order, qc, scaling
+from scripts.zcorr import order, qc, scaling, zcoords
 
 log = logging.getLogger(__name__)
+_RELEASED = Path("zcorr/kept/Zcoords.json")
 
 
 def main(
@@ -26,12 +29,17 @@ def main(
     out: Mapping[str, str],
     zcorr: Mapping[str, Any],
     scaled: Sequence[Mapping[str, Any]] = (),
+    keep_thickness: float = 0.0,
+    made_with: Mapping[str, Any] | None = None,
 ) -> None:
     """Judge, then release."""
     judged = {"status": "taken over"} if "taken" in inputs else _judged(inputs, zcorr)
     text = Path(inputs.get("taken") or inputs["coordinates"]).read_text()
     files.write_json(out["gate"], judged)
-    files.write_text(out["coordinates"], scaling.scaled(text, scaled) if scaled else text)
+    text = scaling.scaled(text, scaled) if scaled else text
+    if keep_thickness > 0 and "taken" not in inputs:
+        text = _held(text, {"zcorr": made_with, "scaled": list(scaled)}, keep_thickness)
+    files.write_text(out["coordinates"], text)
 
 
 def _judged(inputs: Mapping[str, str], zcorr: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,6 +57,16 @@ def _judged(inputs: Mapping[str, str], zcorr: Mapping[str, Any]) -> dict[str, An
     return judged
 
 
+def _held(text: str, made_with: Mapping[str, Any], keep_thickness: float) -> str:
+    """Return what to release: what was found, or what was released before where as good."""
+    found = files.read_json(_RELEASED) if _RELEASED.is_file() else {}
+    if found.get("made_with") == made_with:  # other settings are meant to change something
+        text, kept = zcoords.held(text, found["coordinates"], keep_thickness)
+        log.info("%d of %d layers keep their z", kept, text.count("\n"))
+    files.write_json(_RELEASED, {"coordinates": text, "made_with": made_with})
+    return text
+
+
 if __name__ == "__main__":
     with job(snakemake):
         main(
@@ -56,4 +74,6 @@ if __name__ == "__main__":
             out=dict(snakemake.output.items()),
             zcorr=snakemake.params.zcorr,
             scaled=snakemake.params.get("scaled", ()),
+            keep_thickness=snakemake.params.get("keep_thickness", 0),
+            made_with=snakemake.params.get("made_with"),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from scripts.lib import growing
 from scripts.lib.arrays import Array, Int64
 
 
@@ -37,3 +38,40 @@ def to_text(z: Int64, corrected: Array) -> str:
         )
     pairs = zip(z.tolist(), corrected.tolist(), strict=True)
     return "".join(f"{layer} {value:.6f}\n" for layer, value in pairs)
+
+
+def held(text: str, published: str, tolerance: float) -> tuple[str, int]:
+    """Return coordinates whose layers stay where they are published, as far as that is as good.
+
+    The scale of the whole is that of nominal z, so with every wave of new layers all z change, the
+    farther from the first layer the more; the thickness of a layer hardly does.
+
+    Parameters
+    ----------
+    text
+        What was inferred now, in the form of `to_text`.
+    published
+        What was released before; may lack layers, and have others.
+    tolerance
+        Most that the distance of two neighbouring layers may differ from what was inferred now,
+        layers (`growing.followed`). 0 keeps nothing.
+
+    Returns
+    -------
+    text : str
+        For each layer of `text`; new layers follow the last that stays.
+    kept : int
+        How many layers stay.
+    """
+    now, before = _values(text), _values(published)
+    z = np.array(list(now))
+    new = np.array([float(value) for value in now.values()])
+    old = np.array([float(before.get(layer, "nan")) for layer in now])
+    drift, stays = growing.followed((new - old)[:, None], tolerance)
+    if not stays.any():
+        return text, 0
+    return to_text(z, np.where(stays, old, new - drift[:, 0])), int(stays.sum())
+
+
+def _values(text: str) -> dict[int, str]:
+    return {int(z): value for z, value in map(str.split, text.splitlines())}

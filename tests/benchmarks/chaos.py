@@ -1,7 +1,11 @@
-"""Faults that a run meets by chance: kills, a shaky service, damaged files, a second run."""
+"""Faults that a run meets by chance.
+
+Kills, a shaky service, damaged files, a second run, a full disk, clocks that jump.
+"""
 
 from __future__ import annotations
 
+import functools
 import http.client
 import os
 import re
@@ -13,6 +17,9 @@ import time
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import numpy as np
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTAGE_S = 3.0  # of the service; jobs wait for it for minutes
@@ -137,7 +144,11 @@ def damage_a_file(case):
         before, status = path.read_bytes(), path.stat()
         at = len(before) // 2
         path.write_bytes(before[:at] + bytes(64) + before[at + 64 :])
-        case.mend.append((path, before, (status.st_atime_ns, status.st_mtime_ns)))
+        times = (status.st_atime_ns, status.st_mtime_ns)
+        case.mend += [
+            functools.partial(path.write_bytes, before),
+            functools.partial(os.utime, path, ns=times),
+        ]
 
 
 def second_run(case):
@@ -148,8 +159,67 @@ def second_run(case):
         assert "another run is at work on it" in second.stdout, second.stdout
 
 
+def fill_the_disk(case):
+    """Leave no byte of the volume's file system; it is free again when the run has ended."""
+    ballast = case.volume.folder / "ballast"
+    case.mend.append(functools.partial(ballast.unlink, missing_ok=True))
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12, 1):
+            with suppress(OSError):
+                while True:
+                    file.write(b"x" * size)
+
+
+def _touch_some(case, paths, seconds):
+    """Give some files the time of a clock that is off."""
+    some = case.rng.permutation(np.array(sorted(map(str, paths))))[:20].tolist()
+    for path in some:
+        with suppress(FileNotFoundError):
+            os.utime(path, (time.time() + seconds,) * 2)
+
+
+def clock_ahead(case):
+    """As after jobs on a host whose clock is an hour ahead."""
+    _touch_some(case, _made(case), 3600)
+
+
+def clock_behind(case):
+    """As after jobs on a host whose clock is a day behind."""
+    _touch_some(case, _made(case), -86400)
+
+
+def scope_ahead(case):
+    """The clock of the scope is an hour ahead: `.dat` files of the future, until the run ends."""
+    paths = [*Path(case.dat_root).rglob("*.dat")]
+    before = {path: path.stat() for path in paths}
+    _touch_some(case, paths, 3600)
+    for path, status in before.items():
+        times = (status.st_atime_ns, status.st_mtime_ns)
+        case.mend.append(functools.partial(os.utime, path, ns=times))
+
+
+def _made(case):
+    """Results and tables of a volume, without what Snakemake keeps of its own."""
+    found = case.volume.work.rglob("*")
+    return [path for path in found if path.is_file() and ".snakemake" not in path.parts]
+
+
+@contextmanager
+def small_disk(folder, size):
+    """Give a folder a file system of its own; False where that is not allowed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    argv = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    mounted = subprocess.run(argv, capture_output=True).returncode == 0
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
 FAULTS = [
     *(kill_all, kill_snakemake, kill_a_job, damage_a_file, second_run),
+    *(fill_the_disk, clock_ahead, clock_behind, scope_ahead),
     *map(_service, ("away", "slow", "hangs", "answers 500")),
 ]
 
@@ -160,16 +230,25 @@ class Case:
     def __init__(self, volume, front, url, rng, *targets):
         self.volume, self.front, self.rng, self.targets = volume, front, rng, targets
         self.environment = {"RENDER_WS_URL": url}
-        self.mend, self.process = [], None
+        self.mend, self.process, self.met = [], None, []
 
-    def run(self, fault, limit_s):
-        """Run with a fault after some jobs; give the exit status and what was said, None: hung."""
-        log = self.volume.folder / "chaos.log"
+    @property
+    def dat_root(self):
+        return yaml.safe_load(self.volume.config.read_text())["transfer"]["dat_root"]
+
+    def run(self, fault, limit_s, *again):
+        """Run with a fault after some jobs; give the exit status and what was said, None: hung.
+
+        What is asked for `again` (``--forcerun`` and rules) is there to be disturbed.
+        """
+        log = (
+            self.volume.folder.parent / f"{fault.__name__}.log"
+        )  # not on its disk, which may be full
         before = self._done()
         jobs = int(self.rng.integers(1, 8))
         with log.open("w") as stream:
             self.process = subprocess.Popen(
-                self.volume.command(*self.targets),
+                self.volume.command(*self.targets, *again),
                 cwd=ROOT,
                 env=os.environ | self.environment,
                 stdout=stream,
@@ -180,6 +259,7 @@ class Case:
         while self.process.poll() is None and len(self._done() - before) < jobs:
             time.sleep(0.05)
         if self.process.poll() is None:
+            self.met.append(fault.__name__)
             fault(self)
         try:
             self.process.wait(max(1.0, end - time.monotonic()))
@@ -187,9 +267,8 @@ class Case:
             kill_all(self)
             return None, log.read_text()
         finally:
-            for path, content, times in self.mend:
-                path.write_bytes(content)
-                os.utime(path, ns=times)
+            for step in self.mend:
+                step()
             self.mend.clear()
         return self.process.returncode, log.read_text()
 

@@ -8,15 +8,23 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import yaml
 
+from scripts.lib import files
 from tests.workflow.conftest import ROOT, make_volume
 
-FIRST, ALL = 40, 44  # layers at first, and after the wave
+FIRST, ALL = 200, 220  # layers at first, and after the wave
+SECTIONS = {
+    "chunks": {"layers": 20},
+    "transfer": {"layers_per_job": 20},
+    "export": {"block_zyx_px": [10, 64, 64]},
+    "report": {"truth": None},
+}
 LIMIT_S = 3600
 ACQUISITION = [
-    *("--layers", str(ALL), "--tile", "160", "176", "--seed", "5"),
+    *("--layers", str(ALL), "--grid", "1", "1", "--tile", "240", "256", "--seed", "5"),
     *("--resin-layers", "0", "--corrupt-layer", "0", "--restart-layer", "0"),
 ]
 
@@ -34,10 +42,14 @@ def run(volume, *argv):
     assert done.returncode == 0, done.stdout
 
 
-def imaging_ended(volume, last):
+def acquired(volume, **values):
     config = yaml.safe_load(volume.config.read_text())
-    config["acquisition"]["last_dat"] = last.name.rsplit("_", 1)[0]
+    config["acquisition"] |= values
     volume.config.write_text(yaml.safe_dump(config))
+
+
+def imaging_ended(volume, last):
+    acquired(volume, last_dat=last.name.rsplit("_", 1)[0])
 
 
 def spent(volume):
@@ -68,6 +80,15 @@ def content(volume):
     }
 
 
+def places(volume):
+    """Where layers of one tile lie: its place (n, 2), px, and corrected z (n,)."""
+    tiles = files.read_json(volume.work / "solve/kept/transforms.json.gz")["tiles"]
+    z_of = sorted((float(tile.split(".")[-2]), each[4:]) for tile, each in tiles.items())
+    lines = (volume.work / "zcorr/Zcoords.txt").read_text().splitlines()
+    z = {float(a): float(b) for a, b in map(str.split, lines)}
+    return np.array([xy for _, xy in z_of]), np.array([z[one] for one, _ in z_of])
+
+
 def of_stage(seconds):
     total = {}
     for path, s in seconds.items():
@@ -83,8 +104,8 @@ def test_a_wave_of_new_layers_costs_its_share_and_ends_with_the_same_volume(benc
     shutil.copytree(acquisition, tmp_path / "whole")
     for path in late:
         path.unlink()
-    sections = {"chunks": {"layers": 5}, "report": {"truth": None}}
-    grown = make_volume(tmp_path / "grown", acquisition, **sections)
+    grown = make_volume(tmp_path / "grown", acquisition, **SECTIONS)
+    acquired(grown, rows=1, columns=1)
     run(grown)
     before, start_ns = spent(grown), time.time_ns()
     for path in late:
@@ -92,14 +113,20 @@ def test_a_wave_of_new_layers_costs_its_share_and_ends_with_the_same_volume(benc
         shutil.copy(tmp_path / "whole" / back, acquisition / back)
     run(grown)
     wave = {path: s for path, (at, s) in spent(grown).items() if before.get(path, (0,))[0] != at}
-    wave_at_work = at_work(grown, start_ns)
-    one = make_volume(tmp_path / "one", tmp_path / "whole", **sections)
+    wave_at_work, wave_lies = at_work(grown, start_ns), places(grown)
+    one = make_volume(tmp_path / "one", tmp_path / "whole", **SECTIONS)
+    acquired(one, rows=1, columns=1)
     imaging_ended(one, late[-1])  # from the start: the work is the same, and it is run once
     run(one)
     whole = {path: s for path, (_, s) in spent(one).items()}
-    whole_at_work = at_work(one)
+    whole_at_work, whole_lies = at_work(one), places(one)
     imaging_ended(grown, late[-1])
     run(grown)
+    off = [
+        np.diff(a, axis=0) - np.diff(b, axis=0) for a, b in zip(wave_lies, whole_lies, strict=True)
+    ]
+    bench.row("growth.step_off_px", np.linalg.norm(off[0], axis=1).max(), "px", better="lower")
+    bench.row("growth.thickness_off", abs(off[1]).max(), "layers", better="lower")
     share = sum(wave.values()) / sum(whole.values())
     beside = {"without_start_of_jobs": wave_at_work / whole_at_work} | of_stage(wave)
     bench.row("growth.work_share_of_10_pct_wave", share, "of one run", better="lower", **beside)

@@ -115,3 +115,25 @@ def test_missing_layers_count_by_true_z():
 def test_one_layer_cannot_be_straightened():
     with pytest.raises(ValueError, match="two layers"):
         straighten.estimate(tilted([3]), LINEAR, FACTS)
+
+
+@pytest.mark.parametrize("settings", [LINEAR, SMOOTH])
+def test_while_a_volume_grows_layers_stay_where_they_were_put(settings):
+    first = straighten.estimate(tilted(range(200)), settings, FACTS)
+    # ten more layers, which lean a little more
+    grown = tilted(range(210), course=lambda z: (min(0.0, 0.01 * (199 - z)), 0.0))
+    found = straighten.estimate(grown, settings, FACTS)
+    held = straighten.held(found, first.arrays, 0.02)
+    shift = held.arrays["shift_px"]
+    assert np.array_equal(shift[:200], first.arrays["shift_px"])
+    new = np.diff(found.arrays["shift_px"], axis=0)[199:]
+    assert np.allclose(np.diff(shift, axis=0)[199:], new)
+    again = straighten.held(found, first.arrays, 0)
+    assert np.array_equal(again.arrays["shift_px"], found.arrays["shift_px"])
+
+
+def test_a_lean_that_can_be_seen_is_taken_out_though_the_volume_grows():
+    first = straighten.estimate(tilted(range(200)), LINEAR, FACTS)
+    found = straighten.estimate(tilted(range(210), tilt=(3.5, -2.0)), LINEAR, FACTS)
+    shift = straighten.held(found, first.arrays, 0.02).arrays["shift_px"]
+    assert np.allclose(np.diff(shift, axis=0)[10:], [-3.5, 2.0], atol=0.01)

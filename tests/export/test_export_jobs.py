@@ -330,3 +330,33 @@ def test_an_existing_export_of_another_shape_is_replaced(workdir):
     found = plan()
     assert found.spec.shape_zyx[0] == 9
     assert multiscale.count_blocks(found.targets[0], 0) == 0
+
+
+def test_while_a_volume_grows_a_slab_that_no_job_drew_since_is_not_read_back(workdir, monkeypatch):
+    publish(workdir, LAYERS)
+    coordinates(LAYERS)
+    export()
+    looked, faults = [], check_slab.damage.faults
+    monkeypatch.setattr(
+        check_slab.damage, "faults", lambda *what: looked.append(1) or faults(*what)
+    )
+
+    def checks(*, grows=True):
+        looked.clear()
+        paths = {name: f"export/{name}/0001.json" for name in ("slabs", "checked")}
+        before = Path(paths["checked"]).read_bytes()
+        Path(paths["checked"]).unlink()
+        check_slab.main(
+            plan="export/plan.json", slab=paths["slabs"], out=paths["checked"], grows=grows
+        )
+        assert Path(paths["checked"]).read_bytes() == before
+        return bool(looked)
+
+    assert checks()  # by force: no job has looked at the slab since it was read
+    slab("0001")
+    assert not checks()
+    slab("0001")
+    assert checks(grows=False)
+    Path("export/journals/0001.jsonl").unlink()
+    slab("0001")
+    assert checks()

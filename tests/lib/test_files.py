@@ -1,8 +1,10 @@
 """Files: nothing half-written, equal content gives equal bytes."""
 
+import gzip
+
 import pytest
 
-from scripts.lib import files
+from scripts.lib import files, packed
 
 
 def write_half(path):
@@ -99,3 +101,14 @@ def test_rows_of_a_first_cell_are_those_of_the_whole_table(tmp_path, odd):
     assert found == [row for row in files.read_table(path) if row["chunk"] == "0001"]
     assert [row["c"] for row in found] == ["1", "4", "7"]
     assert files.read_rows_of(path, "0009") == []
+
+
+@pytest.mark.parametrize("rows", [0, 3, 50])
+def test_a_table_written_in_parts_has_the_bytes_of_one_written_at_once(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(packed, "ROWS_AT_ONCE", 7)
+    table = [{"a": k, "b": "é" * k} for k in range(rows)]
+    for name in ("t.tsv", "t.tsv.gz"):
+        files.write_table(tmp_path / name, ("a", "b"), table)
+    text = (tmp_path / "t.tsv").read_bytes()
+    assert text.decode() == "a\tb\n" + "".join(f"{k}\t{'é' * k}\n" for k in range(rows))
+    assert (tmp_path / "t.tsv.gz").read_bytes() == gzip.compress(text, 6, mtime=0)

@@ -152,3 +152,12 @@ def test_a_volume_that_was_only_looked_at_has_not_begun(volume):
     assert status.read(path, NOW).state == status.NEW
     files.write_text(folder / "logs/plan_transfer/plan.log", "began\n")
     assert status.read(path, NOW).state == status.STOPPED
+
+
+def test_the_page_links_to_that_of_the_imaging(volume):
+    config, folder = volume("fly")
+    assert status.read(config, NOW).imaging is None
+    files.write_text(folder / "preview/imaging.html", "")
+    assert (folder / "preview/imaging.html").as_uri() in status.page(
+        [status.read(config, NOW)], NOW, None
+    )

@@ -13,8 +13,13 @@ STILL = {f"still {k}": IDENTITY for k in range(7)}
 SIZES |= dict.fromkeys(STILL, (1000.0, 800.0))
 
 
+def outcome(solved, published, keep_px=0.02, layers=None):
+    layers = layers or dict.fromkeys(solved, 1.0)
+    return kept_transforms.kept(solved, published, SIZES, layers, keep_px)[0]
+
+
 def kept(solved, published, keep_px=0.02):
-    found = kept_transforms.kept(solved | STILL, published | STILL, SIZES, keep_px)
+    found = outcome(solved | STILL, published | STILL, keep_px)
     assert all(found[tile] == IDENTITY for tile in STILL)
     return {tile: found[tile] for tile in solved}
 
@@ -40,7 +45,7 @@ def test_what_moves_at_the_far_corner_counts():
 
 def test_a_translation_of_all_is_no_move():
     solved = {tile: moved(1.25, -3.5) for tile in (*STILL, "a")} | {"new": moved(11.25, -3.5)}
-    found = kept_transforms.kept(solved, STILL | {"a": IDENTITY}, SIZES, keep_px=0.02)
+    found = outcome(solved, STILL | {"a": IDENTITY})
     assert found == STILL | {"a": IDENTITY, "new": moved(10.0, 0.0)}
 
 
@@ -54,4 +59,18 @@ def test_small_moves_do_not_add_up():
 
 def test_without_a_tolerance_everything_is_as_solved():
     solved = {"a": moved(1e-9)}
-    assert kept_transforms.kept(solved, {"a": IDENTITY}, SIZES, keep_px=0.0) == solved
+    assert outcome(solved, {"a": IDENTITY}, keep_px=0.0) == solved
+
+
+def test_a_slow_drift_over_layers_is_no_move_and_one_tile_of_a_layer_is():
+    tiles = {f"still {k}": k for k in range(7)}
+    solved = {tile: moved(0.015 * k) for tile, k in tiles.items()}  # 0.09 px at the end
+    solved |= {"new": moved(10.0), "a": moved(0.3 + 0.045), "b": moved(0.045)}
+    layers = {tile: float(k) for tile, k in tiles.items()} | {"new": 7.0, "a": 3.0, "b": 3.0}
+    published = STILL | {"a": IDENTITY, "b": IDENTITY}
+    out, drift = kept_transforms.kept(solved, published, SIZES, layers, 0.02)
+    assert drift == pytest.approx(0.09)
+    assert {tile: each for tile, each in out.items() if tile in STILL} == STILL
+    assert out["b"] == IDENTITY
+    assert out["a"][4] == pytest.approx(0.3)
+    assert out["new"][4] == pytest.approx(10 - 0.09)

@@ -5,6 +5,7 @@ import pytest
 import yaml
 from scipy import ndimage
 
+from scripts.lib.compact import Texts
 from scripts.lib.drawing import shifts
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.drawing.windows import Settings
@@ -431,7 +432,7 @@ def test_places_of_an_older_version_are_refused_in_a_line(tmp_path):
     old = [name for name in COLUMNS if name != "noise_px2"]
     write_table(tmp_path / "0000.tsv.gz", old, good())
     with pytest.raises(UserError, match=r"0000.tsv.gz lacks noise_px2.*measure_misalignment"):
-        close_misalignment.read_rows(tmp_path / "0000.tsv.gz")
+        close_misalignment.read_rows(tmp_path / "0000.tsv.gz", Texts())
 
 
 def test_a_good_alignment_passes_the_gate(tmp_path):

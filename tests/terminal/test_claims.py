@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -170,7 +171,8 @@ class Workflow:
         self.planned.append(how)
 
 
-def test_beside_a_transfer_a_run_makes_all_but_the_transfer(tmp_path, runs):
+def test_beside_a_transfer_a_run_makes_all_but_the_transfer(tmp_path, runs, monkeypatch):
+    monkeypatch.setenv("VOLUME_BESIDE_TRANSFER", "")  # set by the run: gone after the test
     runs(tmp_path, "transfer")
     told, workflow = [], Workflow()
     mine = claims.of_run(workflow, tmp_path, told.append)
@@ -179,11 +181,35 @@ def test_beside_a_transfer_a_run_makes_all_but_the_transfer(tmp_path, runs):
     assert mine.held == set()
     (tmp_path / "transfer").mkdir()
     (tmp_path / "transfer/gate.json").touch()
+    (tmp_path / "transfer/layers.tsv").touch()
     workflow._prepare_dag(nolock=False)
     assert workflow.planned == [{"nolock": True}]
     assert workflow.dag_settings.allowed_rules == {"number_layers", "all"}
     assert "this one takes what passed its gate before" in told[0]
     mine.release()
+
+
+def test_what_a_transfer_makes_again_is_waited_for_where_it_was_there_before(tmp_path):
+    folder = tmp_path / "transfer"
+    folder.mkdir()
+    (folder / "layers.tsv").touch()
+    assert not claims.wait_for_transfer(tmp_path, remade_s=60)  # nothing passed yet: at once
+    (folder / "passed_once").touch()
+    assert not claims.wait_for_transfer(tmp_path, remade_s=0.05, poll_s=0.01)
+    threading.Timer(0.2, (folder / "gate.json").touch).start()
+    assert claims.wait_for_transfer(tmp_path, remade_s=60, poll_s=0.01)
+
+
+def test_jobs_of_a_run_beside_a_transfer_wait_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("VOLUME_BESIDE_TRANSFER", "1")
+    asked = []
+    monkeypatch.setattr(claims, "wait_for_transfer", asked.append)
+    job = Workflow()
+    job.is_main_process = False
+    claims.of_run(job, tmp_path, pytest.fail)
+    job._prepare_dag()
+    assert asked == [tmp_path]
+    assert job.planned == [{}]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from tests.export.synthetic import RENDER, publish
 
 ZCORR = {
     "inference": "isotropic",
+    "keep_thickness": 0.08,
     "isotropy_error": 0.08,
     "isotropy_error_layers": 3,
     **asdict(Limits()),
@@ -121,6 +122,36 @@ def test_stage_gives_true_z_for_present_layers_and_names_the_missing_one(workdir
     part = arrays("zcorr/correlations/0000.npz")
     assert part["z"].tolist() == [3, 4, 5, 6, 7]
     assert np.isfinite(part["corr"][3]).tolist() == [False, True, True]
+
+
+def released(workdir, values, keep, **settings):
+    """The z that the gate releases of inferred ones, as text by layer."""
+    files.write_text(OUT["coordinates"], "".join(f"{z} {v:.6f}\n" for z, v in values.items()))
+    rows = [{"z": z, "cc_next": 0.9, "problem": None} for z in values]
+    files.write_json(OUT["report"], {"layers": rows, "order": []})
+    inputs = {name: OUT[name] for name in ("report", "coordinates", "proposals")}
+    inputs["layers"] = "ingest/layers.tsv"
+    out = {"gate": "zcorr/gate.json", "coordinates": "zcorr/Zcoords.txt"}
+    check_thickness.main(
+        inputs=inputs, out=out, zcorr=ZCORR, keep_thickness=keep, made_with=settings
+    )
+    lines = (workdir / out["coordinates"]).read_text().splitlines()
+    return dict(line.split() for line in lines)
+
+
+def test_while_a_volume_grows_layers_keep_the_z_they_were_exported_at(workdir):
+    files.write_table("ingest/layers.tsv", ("z", "layer_id"), [])
+    files.write_text(OUT["proposals"], "")
+    first = released(workdir, {z: 1.1 * z for z in range(100)}, 0.08)
+    # the scale of the whole has changed, and layer 60 was measured anew
+    thin = {z: 1.05 * z - 0.3 * (z > 60) for z in range(110)}
+    grown = released(workdir, thin, 0.08)
+    assert {z: grown[str(z)] for z in range(61)} == {z: first[str(z)] for z in range(61)}
+    for a, b in ((60, 61), (61, 62), (99, 100), (108, 109)):
+        assert float(grown[str(b)]) - float(grown[str(a)]) == pytest.approx(thin[b] - thin[a])
+    other = released(workdir, {z: 1.05 * z for z in range(110)}, 0.08, inference="reference")
+    assert float(other["50"]) == pytest.approx(52.5)  # other settings: nothing is kept
+    assert released(workdir, {z: 1.049 * z for z in range(110)}, 0)["50"] == "52.450000"
 
 
 def test_layers_in_the_wrong_order_stop_the_run_with_their_names(workdir):

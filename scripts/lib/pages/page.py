@@ -42,6 +42,7 @@ ON_DEMAND = {
 }
 # a preview is made before all others, and of it there are these
 PREVIEW = {
+    "preview/imaging.html": "Imaging",
     "preview/validation.html": "Preview: ingest",
     "preview/metadata.html": "Preview: header fields",
 }

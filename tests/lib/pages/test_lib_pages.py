@@ -36,6 +36,7 @@ def test_pages_on_demand_stand_in_their_own_navigation_alone():
     assert ("Report", "../../report/index.html") in page.navigation("match/trial/index.html")
     assert "Match trial" not in dict(page.navigation("report/index.html"))
     assert page.navigation("preview/metadata.html") == [
+        ("Imaging", "imaging.html"),
         ("Preview: ingest", "validation.html"),
         ("Preview: header fields", None),
     ]

@@ -1,0 +1,55 @@
+"""While a volume grows: what a new look at all layers changes, and what of it can be seen.
+
+Where layers lie, across and along z, is found from all of them at once, so a wave of new layers
+changes a little everywhere. Most of it is a slow drift: a common translation, a lean, a wave of
+hundreds of layers, which the prior of the stage and the nominal scale of z set anew. From one layer
+to the next nobody sees it. So what is published follows the drift: as long as the change of a layer
+differs by less than a tolerance from that of the last layer that stayed, the layer stays where it
+was, and what comes after it is moved by that change. Differences of neighbouring layers are those
+of the newest look, within the tolerance, at any time; the slow drift waits until imaging has ended,
+when nothing is kept.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scripts.lib.arrays import Array, Bool
+
+
+def followed(change: Array, tolerance: float) -> tuple[Array, Bool]:
+    """Return what is taken off the new values of each layer, and which layers stay.
+
+    Parameters
+    ----------
+    change
+        (n, m) new less published values of the layers, in order of z; NaN where nothing is
+        published yet.
+    tolerance
+        Largest difference of the changes of two neighbouring layers, in the unit of the values,
+        that is not worth making them again. 0 keeps nothing.
+
+    Returns
+    -------
+    drift : Array
+        (n, m) what new values are to be moved back by. Of layers that stay it is their change.
+    stays : Bool
+        (n,) layers that keep what is published.
+    """
+    known = np.asarray(np.isfinite(change).all(axis=1), dtype=bool)
+    drift, stays = np.zeros_like(change, dtype=float), np.zeros(len(change), dtype=bool)
+    if tolerance <= 0 or not known.any():
+        return drift, stays
+    now = _start(change[known], tolerance)
+    for k, one in enumerate(change):
+        stays[k] = known[k] and float(np.linalg.norm(one - now)) < tolerance
+        if stays[k]:
+            now = one
+        drift[k] = now
+    return drift, stays
+
+
+def _start(change: Array, tolerance: float) -> Array:
+    """Return the change of the first layer that the next one shares: one alone may have moved."""
+    alike = np.linalg.norm(np.diff(change, axis=0), axis=1) < tolerance
+    return np.asarray(change[int(np.argmax(alike)) if alike.any() else 0])
