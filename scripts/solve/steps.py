@@ -44,6 +44,7 @@ ROUND = 3  # layers on each side of which the median is taken: one bad layer is 
 TREND = 10  # layers on each side of which the running median is taken
 LEAST_PAIRS = 2  # of different images across a step
 SURE = 3.0  # standard errors by which a trend is told from none
+CLEAR = 3.0  # times what pairs leave beyond the usual: by so much a step has to move their points
 LEAST = 1e-4  # smaller steps are none: 0.2 px at the edge of a tile of 4,000 px
 MOST = 0.5  # share of the pairs to a layer that agree where it alone differs from those around
 DISTANCE = 2  # power of the layers between: what tissue changes grows with them (docs/solve.md)
@@ -131,8 +132,10 @@ def runs_of(
     chain, good = _chain(pairs, np.eye(2)[None].repeat(len(z), axis=0), cutoff)
     agreed = robust.crossing(good, pairs.p, pairs.q, len(z))
     told = np.isin(z, known)
-    begins = _begins(_flat(chain, told), agreed, np.isin(z, restarts), told)
+    flat, reported = _flat(chain, told), np.isin(z, restarts)
+    begins = _begins(flat, agreed, reported, told)
     begins &= told | _confirmed(pairs, good, len(z))
+    begins &= told | reported | _clear(pairs, good, flat)
     run = np.cumsum(begins, dtype=np.int64)
     found = _composed(pairs, chain, run, cutoff)
     reference = int(np.bincount(run).argmax())
@@ -251,6 +254,13 @@ class _Pairs:
         weight = graph.point_weight[cross] / np.maximum(apart, 1) ** DISTANCE
         return _Pairs(p, q, cell, own, apart, weight, pp, qq, pq)
 
+    def left(self) -> Array:
+        """(k,) rms of the points, px, after an affine of each pair's own; 0 = not known."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            rest = self.pp - self.pq @ _inverse(self.qq) @ self.pq.transpose(0, 2, 1)
+            square = np.trace(rest, axis1=1, axis2=2)
+        return np.sqrt(np.where(square > 0, square, 0.0))
+
     def steps(self, linear: Array) -> tuple[Array, Array]:
         """Logarithms (k, 4) of what takes q to p, and least spread (k,) px^2.
 
@@ -299,6 +309,29 @@ def _confirmed(pairs: _Pairs, good: Bool, layers: int) -> Bool:
     )
     several = count >= min(LEAST_PAIRS, most.max(initial=0))
     return np.asarray(several & _common(pairs, good, layers) & (np.arange(layers) > 0))
+
+
+def _clear(pairs: _Pairs, good: Bool, chain: Array) -> Bool:
+    """(L,) whether layers differ by far more than their pairs leave after an affine of their own.
+
+    A step is an affine, and leaves what other pairs leave. Behind a gap of lost slices tissue has
+    moved this way here and that way there: what of it looks like an affine is one part of many.
+    """
+    some, layers = good & pairs.own, len(chain)
+    left = pairs.left()
+    ends = pairs.p, pairs.q, layers
+    found, usual, spread = (
+        robust.crossings(some, *ends, pairs.weight * each)
+        for each in (
+            left**2,
+            robust.scales(left, pairs.apart) ** 2,
+            np.maximum(_least(pairs.qq), 0),
+        )
+    )
+    share = np.divide(found, usual, out=np.ones(layers), where=usual > 0)
+    excess = np.maximum(share - np.median(share[usual > 0]), 0.0) * usual if usual.any() else usual
+    moved = _size(np.diff(chain, axis=0, prepend=chain[:1])) ** 2 * spread
+    return np.asarray(moved >= CLEAR**2 * excess)
 
 
 def _common(pairs: _Pairs, good: Bool, layers: int) -> Bool:

@@ -7,9 +7,10 @@ import pytest
 
 from scripts.solve import robust
 from scripts.solve import steps as found_steps
-from scripts.solve.graph import graph_of
+from scripts.solve.graph import graph_of, tiles_of
+from scripts.solve.moments import of_matches
 from scripts.solve.solver import Options, solve
-from tests.solve import graphs
+from tests.solve import graphs, synthetic
 
 CORNERS = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * (graphs.SIDE - 1.0)
 NOISE = 0.5  # px
@@ -249,6 +250,30 @@ def test_tissue_that_runs_in_each_cell_another_way_behind_a_gap_is_no_step():
     graph = graph_of(tiles, case.moments, Options().weighting)
     found = found_steps.runs_of(tiles, graph, cutoff=3.0, model="affine")
     assert len(found.linear) == 1
+
+
+@pytest.mark.parametrize(("tissue_px", "runs"), [(0.0, 2), (3.0, 1)])
+def test_a_step_moves_points_by_more_than_tissue_behind_a_gap_does(tissue_px, runs):
+    """All pairs across a gap show one affine; it is a step where they leave no more than others."""
+    rng = np.random.default_rng(5)
+    tiles = synthetic.grid(range(1, 15), 1, 1)
+    matrix = np.array([[1.02, 0.02], [-0.01, 0.99]])
+
+    def seen(one):
+        low, high = sorted(float(name[8:]) for name in (one.p_id, one.q_id))
+        if not low < 9 <= high:
+            return one
+        late = "q" if float(one.q_id[8:]) == high else "p"
+        points = (getattr(one, late) - 119.5) @ matrix.T + 119.5
+        own = np.random.default_rng(int(low)).normal(0, tissue_px + 1e-9, points.shape)
+        return replace(one, **{late: points + own})
+
+    stage = synthetic.stage_of(tiles)
+    pairs = [seen(one) for one in synthetic.matches(tiles, stage, rng, reach=3, noise=0.2)]
+    arrays = tiles_of(tiles)
+    graph = graph_of(arrays, of_matches(pairs), Options().weighting)
+    found = found_steps.runs_of(arrays, graph, cutoff=3.0, model="affine")
+    assert len(found.linear) == runs
 
 
 def test_far_pairs_count_by_what_tissue_changes_over_their_distance():
