@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scripts.transfer import issue_form
 from tests.test_layers import FLOORS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,3 +104,18 @@ def test_no_command_gives_its_target_as_one_more_config_file(page):
     for words in re.findall(r"snakemake [^\n`#]*?--configfile +([^\n`#]+)", page.read_text()):
         files = re.split(r" +-", words.strip())[0].split()
         assert len(files) == 1, f"{name(page)}: --configfile {words}"
+
+
+@pytest.mark.parametrize("form", sorted(ROOT.glob(".github/ISSUE_TEMPLATE/*.yml")), ids=name)
+def test_forms_of_issues_are_forms(form):
+    found = yaml.safe_load(form.read_text())
+    assert {"name", "description", "body"} <= found.keys()
+    ids = [each["id"] for each in found["body"]]
+    assert len(ids) == len(set(ids))
+    assert all(each["attributes"]["label"] for each in found["body"])
+
+
+def test_the_form_of_an_acquisition_asks_what_the_command_reads():
+    form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/acquisition.yml").read_text())
+    asked = {each["id"]: each["attributes"]["label"] for each in form["body"]}
+    assert asked == issue_form.HEADINGS

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,10 @@ class News:
         Lines that the run ended with; nothing while it goes on.
     command
         That does all of the volume, as this run was started.
+    stages
+        Jobs done and planned of each stage, in order.
+    running
+        Jobs that run now, by rule and wildcards.
     """
 
     at: float
@@ -50,6 +54,8 @@ class News:
     left_s: float | None
     said: tuple[str, ...] = ()
     command: str = ""
+    stages: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    running: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,11 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 def _news(value: Mapping[str, Any] | None) -> News | None:
     names = [each.name for each in fields(News)]
-    needed = {each.name for each in fields(News) if each.default is MISSING}
+    needed = {
+        each.name
+        for each in fields(News)
+        if each.default is MISSING and each.default_factory is MISSING
+    }
     if value is None or not needed <= set(value):
         return None
     return News(**{name: value[name] for name in names if name in value})

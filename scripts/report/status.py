@@ -7,6 +7,7 @@ takes no lock. With ``--html FILE`` it writes a page too, with ``--every S`` aga
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -21,13 +22,15 @@ from scripts.lib.files import read_table
 from scripts.lib.gates import GATES
 from scripts.lib.job import UserError
 from scripts.lib.pages import page as pages
-from scripts.lib.pages.page import Section, Table
+from scripts.lib.pages.page import Code, Facts, Part, Section, Table, Text
 from scripts.lib.running import Run
-from scripts.report import gather, progress, volumes
+from scripts.report import gather, progress, volumes, watched
+from scripts.report.watched import Stage
 
 HEADER = ("volume", "state", "stage", "done", "left", "waits for, or last error")
 AT_WORK, STOPPED, WAITS, FINISHED, NEW = "at work", "stopped", "waits", "finished", "not begun"
 _ORDER = (WAITS, STOPPED, AT_WORK, NEW, FINISHED)
+SO_FAR = "report/so_far.html"
 _WIDEST = 100  # characters of the last column on a terminal
 _QUIET_S = 900.0  # a run that told nothing for so long is worth a look
 _LOOKS = {"examine_volume", "estimate_volume"}  # jobs that begin nothing
@@ -44,6 +47,10 @@ class Status:
     left: str = ""
     waits: str = ""
     imaging: Path | None = None  # the page for the person at the microscope
+    stages: Sequence[Stage] = ()
+    cost: str = ""
+    folder: Path | None = None
+    message: str = ""  # of what stopped it, as a whole
 
     @property
     def cells(self) -> list[str]:
@@ -98,6 +105,34 @@ def _row(name: str, folder: Path, now: float) -> Status:
     if killed:
         return Status(name, STOPPED, stage, done, waits=f"the run of {killed.part} was killed")
     return Status(name, STOPPED if stage else NEW, stage, done)
+
+
+def watched_closely(config: Path, row: Status) -> Status:
+    """Add to a row the stages of the volume and what it has cost.
+
+    Parameters
+    ----------
+    config
+        Its YAML file.
+    row
+        Of `read`.
+
+    Returns
+    -------
+    Status
+        As it was for a volume that has not begun, or whose config cannot be read.
+    """
+    if row.state == NEW or row.waits.startswith("its config"):
+        return row
+    content = yaml_files.read(config)
+    folder = Path(flow.resolved(volumes.ROOT, content["work_dir"]) or "")
+    runs = {run.part: run for run in running.read(folder)}
+    run = runs.get("volume") or next(iter(runs.values()), None)
+    stops = progress.stops(folder)
+    stages = watched.stages(run.news if run else None, stops, at_work=bool(run and run.at_work))
+    message = stops[0].message if stops and row.state in (WAITS, STOPPED) else ""
+    cost = watched.cost(folder)
+    return replace(row, stages=stages, cost=cost, folder=folder, message=message)
 
 
 def _at_work(name: str, folder: Path, runs: Sequence[Run], now: float) -> Status:
@@ -188,8 +223,10 @@ def ordered(rows: Sequence[Status]) -> list[Status]:
     return sorted(rows, key=lambda row: (_ORDER.index(row.state.partition(" (")[0]), row.name))
 
 
-def page(rows: Sequence[Status], now: float, every_s: float | None) -> str:
-    """Return the table as a page.
+def page(
+    rows: Sequence[Status], now: float, every_s: float | None, place: Path | None = None
+) -> str:
+    """Return the table as a page, and a section for each volume that has begun.
 
     Parameters
     ----------
@@ -199,16 +236,22 @@ def page(rows: Sequence[Status], now: float, every_s: float | None) -> str:
         Seconds since 1970, shown.
     every_s
         Time after which a browser loads it again; None: never.
+    place
+        Folder of the page, absolute: links start there; None: no links.
 
     Returns
     -------
     str
         One file that loads nothing else.
     """
-    shown: list[list[Any]] = [[*row.cells, _link(row.imaging)] for row in ordered(rows)]
+    shown: list[list[Any]] = [
+        [_named(row), *row.cells[1:], _link(row.imaging)] for row in ordered(rows)
+    ]
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
     table = Table("Volumes", [*HEADER, "imaging"], shown, most=len(shown))
-    text = pages.render("Status", [Section("Volumes", [table], f"As of {at}.")], here="")
+    note = f"As of {at}{f'; this page loads itself again every {every_s:g} s' if every_s else ''}."
+    each = [_section(row, place) for row in ordered(rows) if row.folder]
+    text = pages.render("Status", [Section("Volumes", [table], note), *each], here="")
     again = "" if every_s is None else f'<meta http-equiv="refresh" content="{every_s:.0f}">'
     return text.replace("<head>", f"<head>{again}", 1)
 
@@ -217,6 +260,43 @@ def _link(page: Path | None) -> Any:  # noqa: ANN401 - a cell of a table
     if page is None:
         return ""
     return Markup('<a href="{}">page</a>').format(page.resolve().as_uri())
+
+
+def _named(row: Status) -> Markup | str:
+    if row.folder is None:
+        return row.name
+    return Markup('<a href="#{}">{}</a>').format(_anchor(row), row.name)
+
+
+def _anchor(row: Status) -> str:
+    return f"volume-{row.name}"
+
+
+def _section(row: Status, place: Path | None) -> Section:
+    """Show a volume stage by stage, with what it waits for and its pages."""
+    facts: list[tuple[str, Any]] = [("state", row.state)]
+    facts += [("time left", row.left)] if row.left else []
+    facts += [("cost", row.cost)] if row.cost else []
+    facts += [("pages", links)] if (links := _links(row, place)) else []
+    parts: list[Part] = [Facts(facts)]
+    if row.message:
+        parts += [Text(row.waits, "warn"), Code(row.message)]
+    table = Table("Stages", watched.HEADER, [one.cells for one in row.stages])
+    return Section(row.name, [*parts, table], id=_anchor(row))
+
+
+def _links(row: Status, place: Path | None) -> Markup:
+    """Lead to the pages of a volume that are there."""
+    folder = row.folder
+    if folder is None or place is None:
+        return Markup()
+    known = [*pages.PAGES.items(), *pages.PREVIEW.items(), (SO_FAR, "Report so far")]
+    shown = [
+        Markup('<a href="{}">{}</a>').format(os.path.relpath(folder / path, place), name)
+        for path, name in known
+        if (folder / path).exists()
+    ]
+    return Markup(" · ").join(shown)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -236,9 +316,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     while True:
         now = time.time()
         rows = [read(path, now) for path in args.configs]
+        if args.html or len(rows) == 1:
+            both = zip(args.configs, rows, strict=True)
+            rows = [watched_closely(path, row) for path, row in both]
         print("\n".join(lines(rows)), flush=True)
+        if len(rows) == 1:
+            print(
+                "".join(f"{line}\n" for line in watched.lines(rows[0].stages)), end="", flush=True
+            )
         if args.html:
-            files.write_text(args.html, page(rows, now, args.every))
+            text = page(rows, now, args.every, args.html.resolve().parent)
+            files.write_text(args.html, text)
         if args.every is None:
             return int(any(row.waits.startswith("its config") for row in rows))
         time.sleep(args.every)

@@ -61,6 +61,7 @@ _NOISE = (
     "Job rate limit",
 )
 _NEWS_EVERY_S = 5.0
+MOST_RUNNING = 20  # jobs that the news name
 _SUBMITTED = " has been submitted with "
 _REPLANNED = "Updating checkpoint"
 _STOPPED = ("on user request", "Will exit after finishing")
@@ -117,6 +118,7 @@ class Terminal(logging.Handler):
         self._replanned = True  # until the first job ended, nothing is counted
         self._start = time.monotonic()
         self._jobs: dict[int, Failure] = {}
+        self._running: dict[int, str] = {}  # job -> its rule and wildcards
         self._failed: dict[int, Failure] = {}
         self._held: dict[int, str] = {}  # thread -> error that may belong to a job
         self._errors: list[str] = []
@@ -165,6 +167,8 @@ class Terminal(logging.Handler):
         self._jobs[record.jobid] = Failure(
             record.rule_name, dict(record.wildcards or {}), logs, dict(record.resources), times
         )
+        if record.rule_name in self._progress.stage_of:
+            self._running[record.jobid] = self._jobs[record.jobid].name
 
     def _error(self, record: logging.LogRecord) -> None:
         """Hold an error back: the record that names the job follows in the same thread."""
@@ -173,6 +177,7 @@ class Terminal(logging.Handler):
         self._errors.append(text)
 
     def _job_error(self, record: Any) -> None:  # noqa: ANN401
+        self._running.pop(record.jobid, None)
         known = self._jobs.get(record.jobid, Failure(record.rule_name))
         held = self._held.pop(record.thread, "")
         if held in self._errors:
@@ -203,6 +208,7 @@ class Terminal(logging.Handler):
 
     def _job_finished(self, record: Any) -> None:  # noqa: ANN401
         self._failed.pop(record.job_id, None)  # a later attempt went well
+        self._running.pop(record.job_id, None)
         job = self._jobs.get(record.job_id)
         if job is None or job.rule not in self._progress.stage_of:
             return
@@ -222,8 +228,9 @@ class Terminal(logging.Handler):
             left_s = progress.left_s(time.monotonic() - self._start)
             done, planned = progress.done.total(), progress.planned.total()
             news = News(
-                now, stage, done, planned, progress.share, left_s, tuple(said), commands.run()
-            )
+                now, stage, done, planned, progress.share, left_s, tuple(said), commands.run(),
+                progress.stages(), tuple(self._running.values())[:MOST_RUNNING],
+            )  # fmt: skip
             with suppress(OSError):  # a full disk stops the jobs, and they say so
                 running.write(Path.cwd(), self.part, news)
 

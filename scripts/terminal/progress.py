@@ -94,6 +94,18 @@ class Progress:
         """
         return f"{self.done[rule]} of {self.planned[rule]}" if self.planned[rule] > 1 else ""
 
+    def stages(self) -> dict[str, tuple[int, int]]:
+        """Return how many jobs of each stage are done, and planned.
+
+        Returns
+        -------
+        dict of tuple
+            In the order of the stages; others last.
+        """
+        done, planned = self._by_stage(self.done), self._by_stage(self.planned)
+        order = [*WEIGHTS, *sorted(planned.keys() - WEIGHTS.keys())]
+        return {stage: (done[stage], planned[stage]) for stage in order if planned[stage]}
+
     def left_s(self, elapsed_s: float) -> float | None:
         """Return the time that is left, if the rest goes like what this run has done.
 

@@ -9,7 +9,7 @@ import yaml
 
 from scripts.lib import files, running
 from scripts.lib.running import News
-from scripts.report import status
+from scripts.report import status, watched
 
 NOW = 1_000_000.0
 ERROR = "2026-01-01 00:00:00,000 ERROR job: {}\n"
@@ -143,6 +143,55 @@ def test_the_command_prints_a_table_and_writes_a_page(volume, tmp_path, capsys, 
     assert "fly &lt;1&gt;" in text
     assert "refresh" not in text
     assert '<meta http-equiv="refresh" content="60">' in status.page([], NOW, 60.0)
+
+
+def test_a_volume_is_shown_stage_by_stage(volume, tmp_path, capsys):
+    path, folder = volume("fly")
+    claim(folder)
+    stages = {"transfer": (4, 4), "match": (3, 40)}
+    told = News(
+        NOW, "match", 7, 44, 0.2, 60.0, (), "snakemake", stages, ("match_pairs cross 0001",)
+    )
+    running.write(folder, "volume", told)
+    files.write_text(folder / "logs/convert_layers/0000.log", ERROR.format("disk full\nmend it"))
+    files.write_table(folder / "benchmarks/match_pairs/a.tsv", ["s"], [{"s": 1800}, {"s": "-"}])
+    files.write_json(folder / "estimate/history.json", [{"jobs_done": 0, "core_hours": 2.5}])
+    files.write_text(folder / "report/so_far.html", "x")
+    page = tmp_path / "s.html"
+    assert status.main([str(path), "--html", str(page)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    told = "transfer 4 of 4 failed: convert_layers: disk full"
+    assert " ".join(lines[2].split()) == told
+    assert " ".join(lines[3].split()) == "match 3 of 40 running: match_pairs cross 0001"
+    text = page.read_text()
+    assert "0.5 h of jobs so far; estimated at first: 2.5 core-hours" in text
+    assert 'href="work of fly/report/so_far.html"' in text
+    assert '<a href="#volume-fly">fly</a>' in text
+    assert "match_pairs cross 0001" in text
+
+
+def test_a_run_that_is_over_runs_nothing_and_a_gate_shows_its_lines(volume):
+    path, folder = volume("fly")
+    files.write_text(folder / "transfer/gate.json", "{}")
+    files.write_text(
+        folder / "logs/check_gate/gate.log", ERROR.format("two parts\nreview:\n  a: 1")
+    )
+    told = News(NOW, "review", 7, 44, 0.2, 60.0, ("x",), "", {"review": (1, 2)}, ("check_gate",))
+    running.write(folder, "volume", told)
+    row = status.watched_closely(path, status.read(path, NOW))
+    assert [one.running for one in row.stages] == [""]
+    assert row.stages[0].failed == "the gate of the review (check_gate): two parts"
+    assert row.message == "two parts\nreview:\n  a: 1"
+    text = status.page([row], NOW, 30)
+    assert "<pre>two parts\nreview:\n  a: 1</pre>" in text
+    assert "loads itself again every 30 s" in text
+
+
+def test_every_rule_has_a_stage():
+    assert watched.stage_of("match_pairs") == "match"
+    assert watched.stage_of("plan_chunks") == "ingest"
+    assert watched.stage_of("promote_part") == "finish"
+    assert watched.stage_of("gone") == ""
 
 
 def test_a_volume_that_was_only_looked_at_has_not_begun(volume):

@@ -80,7 +80,9 @@ def test_an_estimate_is_shown_as_a_whole(tmp_path):
 
 def test_the_commands_that_the_readme_has_for_an_own_volume_lead_from_one_to_the_next(tmp_path):
     readme = Path(__file__).resolve().parents[2].joinpath("README.md").read_text()
-    typed = re.findall(r"^snakemake (?:(\w+) )?--profile.*?(?: #.*)$", readme, re.MULTILINE)
+    typed = re.findall(
+        r"^snakemake (?:(\w+) )?--profile profiles/local.*?(?: #.*)$", readme, re.MULTILINE
+    )
     assert typed == ["doctor", "estimate", ""]
     for target, following in pairwise(typed):
         last = ending.lines(tmp_path, [target])[-1]
