@@ -46,7 +46,7 @@ class Stop:
         return f"{gates.named(self.rule)}{f' ({self.jobs} jobs)' if self.jobs > 1 else ''}: {first}"
 
 
-def stops(root: Path = Path()) -> list[Stop]:
+def stops(root: Path = Path(), since: float = 0.0) -> list[Stop]:
     """Return the jobs whose log ends with an error, the latest first.
 
     A job that is done again writes its log anew, so an error that stands there was the last word.
@@ -55,6 +55,8 @@ def stops(root: Path = Path()) -> list[Stop]:
     ----------
     root
         Working directory of the volume.
+    since
+        Logs written before are those of earlier runs, s since 1970.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def stops(root: Path = Path()) -> list[Stop]:
     logs = sorted(_files(root, LOGS), key=lambda path: (-path.stat().st_mtime_ns, str(path)))
     found: dict[tuple[str, str], Stop] = {}
     for path in logs:
-        message = last_error(path)
+        message = last_error(path) if path.stat().st_mtime >= since else ""
         if message:
             place = path.relative_to(root)
             key = place.parts[1], message

@@ -128,7 +128,8 @@ def watched_closely(config: Path, row: Status) -> Status:
     folder = Path(flow.resolved(volumes.ROOT, content["work_dir"]) or "")
     runs = {run.part: run for run in running.read(folder)}
     run = runs.get("volume") or next(iter(runs.values()), None)
-    stops = progress.stops(folder)
+    since = _began(folder, run) if run and run.at_work else 0.0
+    stops = progress.stops(folder, since)
     stages = watched.stages(run.news if run else None, stops, at_work=bool(run and run.at_work))
     message = stops[0].message if stops and row.state in (WAITS, STOPPED) else ""
     cost = watched.cost(folder)
@@ -141,7 +142,7 @@ def _at_work(name: str, folder: Path, runs: Sequence[Run], now: float) -> Status
     first, reached = mine[0], _reached(folder)
     parts = ", ".join(run.part for run in mine)
     state = AT_WORK if parts == "volume" else f"{AT_WORK} ({parts})"
-    failed = progress.stops(folder)
+    failed = progress.stops(folder, _began(folder, first))
     error = failed[0].headline if failed else ""
     news = first.news
     if news is None or news.said:  # of the run before; this one has not ended a job yet
@@ -151,6 +152,12 @@ def _at_work(name: str, folder: Path, runs: Sequence[Run], now: float) -> Status
     done = f"{news.done} of {news.planned}, {news.share:.0%}"
     left = "" if news.left_s is None else _time(max(0.0, news.left_s - quiet_s))
     return Status(name, state, news.stage, done, left, "; ".join(filter(None, [quiet, error])))
+
+
+def _began(folder: Path, run: Run) -> float:
+    """Return when a run claimed its part, s since 1970: what failed before is none of its own."""
+    claim = folder / running.CLAIMS / f"{run.part}.json"
+    return claim.stat().st_mtime if claim.exists() else 0.0
 
 
 def _reached(folder: Path) -> tuple[str, str]:

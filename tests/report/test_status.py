@@ -187,6 +187,16 @@ def test_a_run_that_is_over_runs_nothing_and_a_gate_shows_its_lines(volume):
     assert "loads itself again every 30 s" in text
 
 
+def test_the_error_of_an_earlier_run_is_none_of_the_run_at_work(volume):
+    path, folder = volume("fly")
+    log = folder / "logs/check_gate/gate.log"
+    files.write_text(log, ERROR.format("two parts"))
+    os.utime(log, (NOW - 500, NOW - 500))
+    claim(folder)
+    news(folder)
+    assert status.read(path, NOW).waits == ""
+
+
 def test_every_rule_has_a_stage():
     assert watched.stage_of("match_pairs") == "match"
     assert watched.stage_of("plan_chunks") == "ingest"
