@@ -128,14 +128,14 @@ def revision():
 # ---- one run ---------------------------------------------------------------------------------
 
 
-def acquired(table, entry, volume, seed, *, data, folder):
+def acquired(table, entry, volume, seed, *, data, folder, clean=CLEAN):
     """Make the acquisition of a row if it is not there; give its truth."""
     path = folder / "acquisition/truth.json"
     if not path.exists():
         layout, source = table["layouts"][entry["layout"]], table["volumes"][volume]
         words = ["--stress", entry["stress"]] if "stress" in entry else []
         words += ["--layers", source["layers"], "--grid", layout["rows"], layout["columns"]]
-        words += [*layout["options"], *CLEAN, *entry.get("options", ()), "--seed", seed]
+        words += [*layout["options"], *clean, *entry.get("options", ()), "--seed", seed]
         command = [sys.executable, data / "stress.py", data / source["file"], path.parent, *words]
         subprocess.run(list(map(str, [*command, "--workers", 1])), check=True)
     return files.read_json(path)

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy import ndimage
 
 from scripts.lib import files, geometry
 from scripts.lib import truth as truths
-from tests.accuracy import judging, page, peers, run
+from tests.accuracy import judging, mixtures, page, peers, run
 
 TABLE = yaml.safe_load(run.TABLE.read_text())
 COUNT = 12
@@ -277,6 +278,41 @@ def test_a_run_that_stops_for_an_answer_gets_it_and_goes_on(tmp_path, monkeypatc
     assert second == {"a": 1, "keep_contrast": [{"first_dat": "a", "reason": "b"}]}
     ends = iter([(1, "✗ broken")])
     assert run.finished(tmp_path, {}, {})["failed"] == "✗ broken"
+
+
+MIXTURES = yaml.safe_load(mixtures.TABLE.read_text())
+
+
+def test_a_mixture_gives_the_generator_all_of_its_words(tmp_path, monkeypatch, truth):
+    """None of the defects that rows of one stress leave out is left out."""
+    commands = []
+
+    def made(command, **_):
+        commands.append(command)
+        files.write_json(tmp_path / "acquisition/truth.json", truth)
+
+    monkeypatch.setattr(run.subprocess, "run", made)
+    monkeypatch.setattr(run, "finished", lambda *_: {"stopped": None, "failed": None})
+    monkeypatch.setattr(judging, "row", lambda *_, **__: {"verdict": "good"})
+    row = mixtures.measured(MIXTURES["u5"], Path("/data"), tmp_path)
+    words = commands[0]
+    assert row["verdict"] == "good"
+    assert words[words.index("--stress") + 1] == "turn:0.5"
+    assert [words[words.index(one) + 1] for one in ("--tile", "--corrupt")] == ["140", "2"]
+    assert words[words.index("--grid") + 1 :][:2] == ["1", "3"]
+    assert "--resin-fraction" not in words
+
+
+def test_the_table_of_mixtures_is_written_between_its_marks(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text(f"before\n{mixtures.BEGIN}\nold\n{mixtures.END}\nafter\n")
+    row = fake("u6", "fib25", 1105, nominal={}, pystackreg=None)
+    mixtures.write(path, MIXTURES, {"u6": row})
+    text = path.read_text()
+    assert "old" not in text
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "| u6 | fib25, 40 layers of 1 × 1 × 140², seed 1105 | damage:2 aspect:1.01" in text
 
 
 def test_the_lock_of_a_row_that_was_killed_is_no_hindrance(tmp_path, monkeypatch):

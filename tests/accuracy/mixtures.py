@@ -1,0 +1,114 @@
+"""Mixtures of troubles that were tried once, on seeds that no choice was made with.
+
+    python -m tests.accuracy.mixtures [--data FOLDER] [--name NAME ...]
+
+Each line of `mixtures.yaml` is an acquisition, the whole workflow on it, and its score, as a row of
+`run`. Any place may be named, so that findings are not judged: what counts is whether a step that
+is wrong is named at its place. ``build/accuracy/mixtures.json`` holds the rows, each from the
+moment it is done; the table of ``docs/accuracy.md`` is written from it.
+"""
+
+import argparse
+from pathlib import Path
+
+import yaml
+
+from scripts.lib import files
+from tests.accuracy import judging, page, peers, run
+
+TABLE = Path(__file__).with_suffix(".yaml")
+BEGIN, END = "<!-- mixtures: written by `make mixtures` -->", "<!-- end of mixtures -->"
+HEAD = (
+    "", "acquisition", "troubles", "relative, px", "as acquired", "absolute, px", "seams, px",
+    "z, layers", "tiles lost", "verdict", "steps not named", "pystackreg", "the report says first",
+)  # fmt: skip
+
+
+def main(argv=None):
+    """Command line."""
+    table = yaml.safe_load(TABLE.read_text())
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=run.ROOT / "../shared/data", help="volumes")
+    parser.add_argument("--out", type=Path, default=run.OUT, help="acquisitions, runs and rows")
+    parser.add_argument("--name", nargs="*", choices=list(table), default=list(table))
+    args = parser.parse_args(argv)
+    kept = args.out / "mixtures.json"
+    for name in args.name:
+        rows = files.read_json(kept) if kept.exists() else {}
+        if name not in rows:
+            rows[name] = measured(table[name], args.data, args.out / name)
+            files.write_json(kept, rows)
+            print(" | ".join(cells(name, table[name], rows[name])), flush=True)
+    write(run.ROOT / "docs/accuracy.md", table, files.read_json(kept) if kept.exists() else {})
+
+
+def measured(entry, data, folder):
+    """Run one mixture from the acquisition to the figures, as a row of `run`."""
+    rows, columns = entry["grid"]
+    options = ["--tile", entry["tile"], entry["tile"], *entry.get("options", ())]
+    for more in entry["stress"][1:]:
+        options += ["--stress", more]
+    row_entry = {"layout": "own", "may": ["all"], "options": options} | {
+        key: entry[key] for key in ("on_stop", "config") if key in entry
+    }
+    if entry["stress"]:
+        row_entry["stress"] = entry["stress"][0]
+    volumes = yaml.safe_load(run.TABLE.read_text())["volumes"]
+    table = {
+        "layouts": {"own": {"rows": rows, "columns": columns, "options": []}},
+        "volumes": {entry["volume"]: volumes[entry["volume"]] | {"layers": entry["layers"]}},
+    }
+    where = {"data": data, "folder": folder}
+    truth = run.acquired(table, row_entry, entry["volume"], entry["seed"], clean=(), **where)
+    ended = folder / "ended.json"
+    if not ended.exists():
+        done = run.finished(folder, row_entry, run.config_of(table, row_entry, folder))
+        files.write_json(ended, done)
+    how = files.read_json(ended)
+    message = how["stopped"] or how["failed"]
+    found = how | judging.row(folder / "work", truth, row_entry, stopped=message)
+    if entry["grid"] == [1, 1]:
+        found["pystackreg"] = peers.stackreg(folder / "work", truth)
+    return found
+
+
+def cells(name, entry, row):
+    """Give the cells of a row of the table."""
+    z, nominal = row.get("z"), (row.get("nominal") or {}).get("z")
+    rows, columns = entry["grid"]
+    size = f"{entry['volume']}, {entry['layers']} layers of {rows} × {columns} × {entry['tile']}²"
+    peer = row.get("pystackreg")
+    return [
+        name,
+        f"{size}, seed {entry['seed']}",
+        page.plain(" ".join([*entry["stress"], *map(str, entry.get("options", ()))])),
+        page.pair(row, "relative"),
+        page.pair(row.get("nominal") or {}, "relative"),
+        page.pair(row, "absolute"),
+        page.pair(row, "seams"),
+        f"{z['rms_layers']:.2f} ({nominal['rms_layers']:.2f})" if z and nominal else "-",
+        str(row.get("tiles_missing", "-")),
+        ("**silent** " if row["silent"] else "") + str(row["verdict"]),
+        str(len(row["unnamed"])),
+        page.pair(peer, "relative") if peer else "-",
+        page.plain(row["findings"][0]) if row["findings"] else "",
+    ]
+
+
+def write(path, table, rows):
+    """Put the table between its marks of the page, whose other text stays."""
+    before, rest = path.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    codes = ", ".join(sorted({f"`{row['code']}`" for row in rows.values()}))
+    lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
+    lines += [
+        "| " + " | ".join(cells(name, entry, rows[name])) + " |"
+        for name, entry in table.items()
+        if name in rows
+    ]
+    text = "\n".join([f"{len(rows)} of {len(table)} have run (code {codes}).", "", *lines])
+    files.write_text(path, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()
