@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scripts.correct import overlaps, regions
-from scripts.correct.evidence import load_arrays, save_arrays
+from scripts.lib import array_files
 from scripts.lib.chunks import chunk_range
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
@@ -33,9 +33,9 @@ def main(
     before, client = StackReceipt.read(source), RenderClient(**render)
     client.require(before)
     tiles = client.tiles(before.stack, *chunk_range(chunks, chunk)).tiles
-    table = overlaps.joined(load_arrays(path) for path in measured)
-    grey = regions.Grey(*load_arrays(levels)["grey"].tolist())
-    save_arrays(out, regions.balanced(tiles, table, grey, settings))
+    table = overlaps.joined(array_files.read(path) for path in measured)
+    grey = regions.Grey(*array_files.read(levels)["grey"].tolist())
+    array_files.write(out, regions.balanced(tiles, table, grey, settings))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.correct import levels
-from scripts.correct.evidence import save_arrays
+from scripts.lib import array_files
 from scripts.lib.job import job
 
 
@@ -26,7 +26,7 @@ def main(*, layers: Sequence[str], out: str, chunk: str, settings: Mapping[str, 
         others = [path for path in layers if path != own]
         before = itertools.chain.from_iterable(map(levels.pictures, others))
         found = levels.compared(before, pictures)
-    save_arrays(out, found)
+    array_files.write(out, found)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.correct import chain, sixteen_bit, straighten
-from scripts.correct.evidence import Evidence, Found, load_arrays, save_arrays
-from scripts.lib import files
+from scripts.correct.evidence import Evidence, Found
+from scripts.lib import array_files, files
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
@@ -45,7 +45,7 @@ def main(
     found = step.load().estimate(tiles, settings, _evidence(evidence, voxel_nm))
     if name == "straighten":
         found = _held(found, dict(settings), keep_px)
-    save_arrays(arrays, found.arrays)
+    array_files.write(arrays, found.arrays)
     summary: dict[str, Any] = {
         "step": name,
         "source": before.stack,
@@ -61,8 +61,8 @@ def _held(found: Found, settings: dict[str, Any], keep_px: float) -> Found:
     published = arrays.is_file() and made_with.is_file()
     # other settings are meant to change something
     if keep_px > 0 and published and files.read_json(made_with) == settings:
-        found = straighten.held(found, load_arrays(arrays), keep_px)
-    save_arrays(arrays, found.arrays)
+        found = straighten.held(found, array_files.read(arrays), keep_px)
+    array_files.write(arrays, found.arrays)
     files.write_json(made_with, settings)
     return found
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-
-from scripts.lib import files
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -34,35 +30,3 @@ class Found:
 
     parameters: Mapping[str, Any]
     arrays: Arrays = field(default_factory=dict)
-
-
-def save_arrays(path: str | Path, arrays: Arrays) -> None:
-    """Write arrays as .npz, atomically; equal arrays give equal bytes.
-
-    Parameters
-    ----------
-    path
-        File to write.
-    arrays
-        By name.
-    """
-    out = io.BytesIO()
-    np.savez_compressed(out, **dict(arrays))  # type: ignore[arg-type]
-    files.write_bytes(path, out.getvalue())
-
-
-def load_arrays(path: str | Path) -> dict[str, NDArray[Any]]:
-    """Read what `save_arrays` wrote.
-
-    Parameters
-    ----------
-    path
-        File to read; it is closed again.
-
-    Returns
-    -------
-    dict
-        Arrays by name.
-    """
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from scripts.correct.destreak import is_sixteen_bit
-from scripts.correct.evidence import Evidence, Found, load_arrays
+from scripts.correct.evidence import Evidence, Found
+from scripts.lib import array_files
 from scripts.lib.arrays import Array
 from scripts.lib.drawing import filters
 from scripts.lib.service.records import TileSet, TileSpec
@@ -104,7 +105,7 @@ def _layers(z: Sequence[int], settings: Mapping[str, Any], evidence: Evidence) -
     """Return gain, and offset in 8-bit grey values, (n, 2); (1, 0) where nothing is known."""
     found: dict[int, list[float]] = {}
     if settings["layers"] != "none" and evidence.levels is not None:
-        stored = load_arrays(evidence.levels)
+        stored = array_files.read(evidence.levels)
         found = dict(zip(stored["z"].tolist(), stored["maps"].tolist(), strict=True))
     return np.array([found.get(value, [1.0, 0.0]) for value in z])
 
@@ -119,7 +120,7 @@ def _tiles(
     at = {(round(tile.z), *tile.cell): k for k, tile in enumerate(tiles.tiles)}
     out, squares = np.full((n, side, side, 2), np.nan), np.zeros(3)
     for path in evidence.maps:
-        part = load_arrays(path)
+        part = array_files.read(path)
         cells = zip(*(part[name].tolist() for name in ("z", "row", "column")), strict=True)
         out[[at[cell] for cell in cells]] = part["maps"]
         squares += part["squares"]
@@ -143,7 +144,7 @@ def _carried(z: Sequence[int], layer: Array, evidence: Evidence) -> Array:
     out = np.column_stack([np.ones(len(z)), np.zeros(len(z))])
     if evidence.sixteen_bit is None:
         return out
-    stored = load_arrays(evidence.sixteen_bit)
+    stored = array_files.read(evidence.sixteen_bit)
     found = {
         int(k): (black, white)
         for k, black, white in zip(*(stored[n] for n in ("z", "black", "white")), strict=True)

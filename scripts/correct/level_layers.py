@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from scripts.correct import levels
-from scripts.correct.evidence import load_arrays, save_arrays
 from scripts.correct.regions import Grey
+from scripts.lib import array_files
 from scripts.lib.job import job
 
 
@@ -22,9 +22,9 @@ def main(
     *, compared: Sequence[str], overlaps: Sequence[str], out: str, settings: Mapping[str, Any]
 ) -> None:
     """Solve for the layers, add the overlaps up, write."""
-    z, maps = levels.solved([load_arrays(path) for path in compared], settings)
-    grey = Grey.of(load_arrays(path) for path in overlaps)
-    save_arrays(out, {"z": z, "maps": maps, "grey": np.array([grey.black, grey.span])})
+    z, maps = levels.solved([array_files.read(path) for path in compared], settings)
+    grey = Grey.of(array_files.read(path) for path in overlaps)
+    array_files.write(out, {"z": z, "maps": maps, "grey": np.array([grey.black, grey.span])})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import numpy as np
 from scripts.correct import balance
 from scripts.correct.balance import LayerLinks
 from scripts.correct.chain import COMPARED_LAYERS
-from scripts.correct.evidence import Arrays, load_arrays
+from scripts.correct.evidence import Arrays
+from scripts.lib import array_files
 from scripts.lib.arrays import Array, Bytes, Int64
 from scripts.lib.numerics import robust
 
@@ -39,7 +40,7 @@ def pictures(path: str | Path) -> Iterator[tuple[int, Bytes]]:
     tuple
         z, and the thinned picture.
     """
-    stored = load_arrays(path)
+    stored = array_files.read(path)
     step = max(1, max(stored["pixels"].shape[1:]) // _PICTURE_PX)
     for value, pixels in zip(stored["z"].tolist(), stored["pixels"], strict=True):
         yield int(value), pixels[::step, ::step]

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scripts.correct import overlaps
-from scripts.correct.evidence import save_arrays
-from scripts.lib import made_by
+from scripts.lib import array_files, made_by
 from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import compose
 from scripts.lib.job import job
@@ -42,7 +41,7 @@ def main(
     top = max((tile.max_intensity for tile in tiles.tiles), default=255.0)
     grid = (settings["regions"], settings["regions"])
     layers = compose.place_layers(tiles)
-    save_arrays(out, overlaps.measure(layers, grid, settings["overlap_scale"], top))
+    array_files.write(out, overlaps.measure(layers, grid, settings["overlap_scale"], top))
     kept.keep()
 
 

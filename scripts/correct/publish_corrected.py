@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from scripts.correct import chain, publishing
-from scripts.correct.evidence import Found, load_arrays
-from scripts.lib import files
+from scripts.correct.evidence import Found
+from scripts.lib import array_files, files
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
@@ -32,7 +32,7 @@ def main(
     before, client = StackReceipt.read(source), RenderClient(**render)
     client.require(before)
     summary = files.read_json(parameters)
-    found = Found(summary["parameters"], load_arrays(arrays))
+    found = Found(summary["parameters"], array_files.read(arrays))
     step = chain.STEPS[summary["step"]].load()
     tiles = publishing.Corrected(client, before.stack, lambda part: step.apply(part, found))
     inputs, params = [source, parameters, arrays], {"step": summary["step"]}

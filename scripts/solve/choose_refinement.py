@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from scripts.lib.array_files import read_columns
 from scripts.lib.drawing import compose
 from scripts.lib.files import write_json, write_text
 from scripts.lib.geometry import Box
@@ -50,8 +51,8 @@ def sampled(paths: Sequence[str | Path], most: int = MOST_WINDOWS) -> list[Displ
     for path in paths:
         if sum(map(len, parts)) >= most:
             every = -(-len(paths) // len(parts))
-            return [displacements.read(each) for each in paths[::every]]
-        parts.append(displacements.read(path))
+            return [read_columns(each, Displacements) for each in paths[::every]]
+        parts.append(read_columns(path, Displacements))
     return [displacements.joined(parts)] if parts else []
 
 

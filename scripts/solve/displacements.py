@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 
-from scripts.lib import files
 from scripts.lib.arrays import Array, Index
 from scripts.lib.drawing import windows
 from scripts.lib.drawing.compose import Placed, matching_box
@@ -273,34 +271,3 @@ def joined(parts: Sequence[Displacements]) -> Displacements:
         if f.name != "pair"
     }
     return Displacements(pair=np.concatenate(pair), **rest)
-
-
-def write(path: str | Path, found: Displacements) -> None:
-    """Write displacements as ``.npz``, atomically; equal ones give equal bytes.
-
-    Parameters
-    ----------
-    path
-        File to write.
-    found
-        Of a chunk.
-    """
-    with files.atomic_path(path) as partial, partial.open("wb") as stream:
-        np.savez(stream, **{f.name: getattr(found, f.name) for f in fields(Displacements)})
-
-
-def read(path: str | Path) -> Displacements:
-    """Read the displacements of `write`.
-
-    Parameters
-    ----------
-    path
-        File to read; it is closed again.
-
-    Returns
-    -------
-    Displacements
-        Of a chunk.
-    """
-    with np.load(path) as stored:
-        return Displacements(*(stored[f.name] for f in fields(Displacements)))

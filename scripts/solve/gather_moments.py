@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.lib.array_files import write_columns
 from scripts.lib.chunks import chunk_range
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
@@ -48,7 +49,7 @@ def main(
             moments.gathered(client, name, first, last, reach=z_distance, cutoff=point_cutoff)
         )
     found = moments.joined(parts)
-    moments.write(out, found)
+    write_columns(out, found)
     log.info("chunk %s, z %g to %g: %d pairs", chunk, first, last, len(found))
 
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from scripts.lib.array_files import write_columns
 from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import compose, windows
 from scripts.lib.files import read_json
@@ -48,7 +49,7 @@ def main(
     layers = compose.place_layers(aligned(solved, affines))
     settings = windows.settings_of(section)
     found = displacements.measured(layers, first, last, settings, cell_px)
-    displacements.write(out, found)
+    write_columns(out, found)
     log.info("chunk %s, z %d to %d: %d windows", chunk, first, last, len(found))
 
 

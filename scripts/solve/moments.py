@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib import files
 from scripts.lib.arrays import Array, Bool, Int64
 from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
@@ -347,37 +345,6 @@ def joined(parts: Sequence[Moments]) -> Moments:
     return Moments(
         *(np.concatenate([getattr(one, f.name) for one in parts]) for f in fields(Moments))
     )
-
-
-def write(path: str | Path, moments: Moments) -> None:
-    """Write moments as ``.npz``, atomically; equal moments give equal bytes.
-
-    Parameters
-    ----------
-    path
-        File to write.
-    moments
-        Of m pairs.
-    """
-    with files.atomic_path(path) as partial, partial.open("wb") as stream:
-        np.savez(stream, **{f.name: getattr(moments, f.name) for f in fields(Moments)})
-
-
-def read(path: str | Path) -> Moments:
-    """Read the moments of `write`.
-
-    Parameters
-    ----------
-    path
-        File to read; it is closed again.
-
-    Returns
-    -------
-    Moments
-        Of m pairs.
-    """
-    with np.load(path) as stored:
-        return Moments(*(stored[f.name] for f in fields(Moments)))
 
 
 def _check(found: Points) -> None:

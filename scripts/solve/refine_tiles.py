@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lib import geometry
+from scripts.lib.array_files import read_columns
 from scripts.lib.arrays import Array
 from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import compose
@@ -53,7 +54,7 @@ def near(parts: Sequence[str | Path], chunks: str | Path, first: int, last: int)
     rows = list(read_table(chunks))
     inside = [int(row["z_last"]) >= first and int(row["z_first"]) <= last for row in rows]
     chosen = [path for path, use in zip(parts, inside, strict=True) if use]
-    return displacements.joined([displacements.read(path) for path in chosen])
+    return displacements.joined([read_columns(path, Displacements) for path in chosen])
 
 
 def bent_tiles(

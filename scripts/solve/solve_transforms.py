@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.lib import commands
+from scripts.lib.array_files import read_columns
 from scripts.lib.files import read_json, read_table, write_json, write_table
 from scripts.lib.job import UserError, job
 from scripts.lib.service.client import RenderClient
@@ -58,7 +59,7 @@ def gathered(paths: Sequence[str | Path], receipts: Sequence[CollectionReceipt])
     UserError
         When the count differs from that of the receipts.
     """
-    found = moments.joined([moments.read(path) for path in paths])
+    found = moments.joined([read_columns(path, moments.Moments) for path in paths])
     expected = sum(receipt.pairs_saved for receipt in receipts)
     if len(found) != expected:
         names = " and ".join(receipt.collection for receipt in receipts)

@@ -11,6 +11,7 @@ import numpy as np
 
 from scripts.demo import acquire
 from scripts.export import disk
+from scripts.lib.array_files import write_columns
 from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.errors import ReceiptMismatch, ServiceUnreachable
@@ -323,7 +324,7 @@ def other_place(_folder):
 def other_matches(folder):
     """The moments on disk are those of an older set of matches."""
     folder.mkdir(parents=True, exist_ok=True)
-    moments.write(folder / "m.npz", moments.of_matches([]))
+    write_columns(folder / "m.npz", moments.of_matches([]))
     receipt = CollectionReceipt("o", "m", 7, 7, 0, "d", {}, {})
     return refused(UserError, solve_transforms.gathered, [folder / "m.npz"], [receipt])
 

@@ -27,6 +27,7 @@ import pytest
 from bokeh.plotting import output_file, save
 from scipy.sparse.linalg import splu
 
+from scripts.lib.array_files import read_columns, write_columns
 from scripts.lib.pages.plots import frame
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.records import Leaf, TileSet, TileSpec
@@ -66,7 +67,7 @@ def in_two_processes(bench, work, tasks):
 def write_case(folder, case):
     arrays = {f"tiles_{f.name}": getattr(case.tiles, f.name) for f in fields(Tiles)}
     np.savez(folder / "tiles.npz", **arrays)
-    moments.write(folder / "moments.npz", case.moments)
+    write_columns(folder / "moments.npz", case.moments)
     return str(folder)
 
 
@@ -74,7 +75,7 @@ def read_case(folder):
     with np.load(f"{folder}/tiles.npz") as stored:
         values = {f.name: stored[f"tiles_{f.name}"] for f in fields(Tiles)}
     tiles = Tiles(**{**values, "scale": float(values["scale"])})
-    return tiles, moments.read(f"{folder}/moments.npz")
+    return tiles, read_columns(f"{folder}/moments.npz", moments.Moments)
 
 
 def peak_mb():
@@ -239,7 +240,7 @@ def test_gathered_solved_robustly_and_saved(bench, tmp_path_factory):
     start = time.perf_counter()
     parts = in_two_processes(bench, gather, chunks)
     gathered_s = time.perf_counter() - start
-    moments.write(f"{folder}/moments.npz", moments.joined([part for part, *_ in parts]))
+    write_columns(f"{folder}/moments.npz", moments.joined([part for part, *_ in parts]))
     cpu_s, peak, placement, iterations = own_process(bench, solve_robust, folder)
     solved_s = time.perf_counter() - start - gathered_s
     save_mb, save_cpu_s = own_process(bench, save_stack, url, dict(solution(case.tiles, placement)))

@@ -14,7 +14,8 @@ from scripts.correct import (
     overlaps,
     regions,
 )
-from scripts.correct.evidence import Evidence, Found, load_arrays, save_arrays
+from scripts.correct.evidence import Evidence, Found
+from scripts.lib import array_files
 from scripts.lib.drawing import compose, warp
 from tests.correct.worlds import World, correlation
 
@@ -36,7 +37,7 @@ def leave_evidence(world, folder, regions=4):
     """Leave what zcorr and the overlap jobs would."""
     z = np.array(list(world.clean))
     pixels = np.clip(np.rint(world.volume(world.tiles)), 1, 255).astype(np.uint8)
-    save_arrays(folder / "0000.npz", {"z": z, "pixels": pixels})
+    array_files.write(folder / "0000.npz", {"z": z, "pixels": pixels})
     leave_overlaps(world, folder, 255.0, regions)
 
 
@@ -45,7 +46,7 @@ def leave_overlaps(world, folder, top, regions=4):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(warp, "read", world.read)
         table = overlaps.measure(placed, (regions, regions), 0.5, top)
-    save_arrays(folder / "overlaps.npz", table)
+    array_files.write(folder / "overlaps.npz", table)
 
 
 def jobs(world, folder, settings):
@@ -61,9 +62,11 @@ def jobs(world, folder, settings):
     levels = folder / "levels.npz"
     level_layers.main(compared=compared, overlaps=measured, out=str(levels), settings=settings)
     if settings["tiles"]:
-        grey = regions.Grey(*load_arrays(levels)["grey"].tolist())
-        table = load_arrays(measured[0])
-        save_arrays(folder / "maps.npz", regions.balanced(world.tiles.tiles, table, grey, settings))
+        grey = regions.Grey(*array_files.read(levels)["grey"].tolist())
+        table = array_files.read(measured[0])
+        array_files.write(
+            folder / "maps.npz", regions.balanced(world.tiles.tiles, table, grey, settings)
+        )
         found["maps"] = (folder / "maps.npz",)
     return Evidence(8, 8, levels=levels, **found)
 
@@ -124,9 +127,11 @@ def test_an_empty_layer_keeps_its_values_and_harms_no_other(tmp_path, layers):
     leave_evidence(world, tmp_path)
     with np.load(tmp_path / "0000.npz") as stored:
         pixels = np.where(stored["z"][:, None, None] == 4, 0, stored["pixels"])
-    save_arrays(tmp_path / "0000.npz", {"z": np.arange(1, 9), "pixels": pixels.astype(np.uint8)})
+    array_files.write(
+        tmp_path / "0000.npz", {"z": np.arange(1, 9), "pixels": pixels.astype(np.uint8)}
+    )
     known = jobs(world, tmp_path, SETTINGS | {"layers": layers, "tiles": False})
-    found = load_arrays(known.levels)["maps"]
+    found = array_files.read(known.levels)["maps"]
     assert np.isfinite(found).all()
     assert np.abs(found[:, 0] - 1).max() < 0.05
     assert found[3, 0] == pytest.approx(1, abs=0.05)
@@ -224,7 +229,7 @@ def test_sixteen_bit_values_are_balanced_in_their_own_range(tmp_path):
         "black": np.array([black[k] for k in z]),
         "white": np.array([black[k] + 255 * step[k] for k in z]),
     }
-    save_arrays(tmp_path / "16bit.npz", ranges)
+    array_files.write(tmp_path / "16bit.npz", ranges)
     known = replace(jobs(world, tmp_path, SETTINGS), sixteen_bit=tmp_path / "16bit.npz")
     before = world.volume(world.tiles)
     found = intensity.estimate(world.tiles, SETTINGS, known)
@@ -264,17 +269,17 @@ def test_layers_compared_in_chunks_are_solved_as_in_one(tmp_path, layers):
     pixels = np.clip(rng.normal(120, 20, (12, 30, 30)) + 5 * z[:, None, None] % 7, 1, 255)
     for name, first, end in (("whole", 0, 12), ("0000", 0, 5), ("0001", 5, 9), ("0002", 9, 12)):
         stored = {"z": z[first:end], "pixels": pixels[first:end].astype(np.uint8)}
-        save_arrays(tmp_path / f"{name}.npz", stored)
+        array_files.write(tmp_path / f"{name}.npz", stored)
     paths = [str(tmp_path / f"{name}.npz") for name in ("0000", "0001", "0002")]
     parts = []
     for k, chunk in enumerate(("0000", "0001", "0002")):
         near, out = paths[max(0, k - 1) : k + 1], str(tmp_path / "out.npz")
         compare_layers.main(layers=near, out=out, chunk=chunk, settings=settings)
-        parts.append(load_arrays(out))
+        parts.append(array_files.read(out))
     out = str(tmp_path / "out.npz")
     whole = [str(tmp_path / "whole.npz")]
     compare_layers.main(layers=whole, out=out, chunk="whole", settings=settings)
-    ours, alone = levels.solved(parts, settings), levels.solved([load_arrays(out)], settings)
+    ours, alone = levels.solved(parts, settings), levels.solved([array_files.read(out)], settings)
     assert np.array_equal(ours[0], alone[0])
     assert np.array_equal(ours[1], alone[1])
 
@@ -283,7 +288,7 @@ def test_tiles_balanced_in_chunks_are_as_in_one_and_so_are_the_figures(tmp_path)
     world = World(range(1, 9), columns=3)
     world.degrade(lambda image, tile: image * (1 + 0.02 * ((tile.z * 7 + tile.column) % 5)))
     leave_evidence(world, tmp_path)
-    table = load_arrays(tmp_path / "overlaps.npz")
+    table = array_files.read(tmp_path / "overlaps.npz")
     tiles, grey = world.tiles.tiles, regions.Grey.of([table])
     alone = regions.balanced(tiles, table, grey, SETTINGS)
     ours = []
@@ -305,8 +310,8 @@ def test_a_stack_with_more_tiles_than_maps_is_refused(tmp_path):
     world = World(range(1, 4), columns=2)
     leave_evidence(world, tmp_path)
     known = jobs(world, tmp_path, SETTINGS)
-    part = load_arrays(known.maps[0])
+    part = array_files.read(known.maps[0])
     names = ("z", "row", "column", "maps")
-    save_arrays(known.maps[0], part | {name: part[name][1:] for name in names})
+    array_files.write(known.maps[0], part | {name: part[name][1:] for name in names})
     with pytest.raises(ValueError, match="a map of every tile"):
         intensity.estimate(world.tiles, SETTINGS, known)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scripts.lib import geometry
+from scripts.lib.array_files import read_columns, write_columns
 from scripts.lib.geometry import Box
 from scripts.lib.nonlinear import thin_plate_data
 from scripts.lib.transforms import parse
@@ -258,8 +259,8 @@ def test_displacements_are_written_and_read_and_joined(tmp_path):
     found, _ = world(10)
     paths = [tmp_path / "a.npz", tmp_path / "b.npz"]
     for path in paths:
-        displacements.write(path, found)
+        write_columns(path, found)
     assert paths[0].read_bytes() == paths[1].read_bytes()
-    both = displacements.joined([displacements.read(path) for path in paths])
+    both = displacements.joined([read_columns(path, Displacements) for path in paths])
     assert len(both) == 2 * len(found)
     assert both.p_id[both.pair[-1]] == found.p_id[found.pair[-1]]

@@ -5,6 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from scripts.lib.array_files import read_columns, write_columns
 from scripts.lib.service.records import CanvasMatches
 from scripts.solve import moments
 from tests.solve import synthetic
@@ -72,15 +73,17 @@ def test_chunks_together_hold_every_pair_once():
 def test_writing_and_reading_gives_the_same_and_equal_bytes(tmp_path):
     got = moments.of_matches([pair(1, 2), pair(2, 3)])
     for name in ("a.npz", "b.npz"):
-        moments.write(tmp_path / name, got)
-    again = moments.read(tmp_path / "a.npz")
+        write_columns(tmp_path / name, got)
+    again = read_columns(tmp_path / "a.npz", moments.Moments)
     assert again.p_id.tolist() == got.p_id.tolist()
     assert np.array_equal(again.pq, got.pq)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
 def test_no_pairs_at_all_make_empty_moments(tmp_path):
-    moments.write(tmp_path / "none.npz", moments.of_matches([]))
-    joined = moments.joined([moments.read(tmp_path / "none.npz"), moments.of_matches([pair(1, 2)])])
+    write_columns(tmp_path / "none.npz", moments.of_matches([]))
+    joined = moments.joined(
+        [read_columns(tmp_path / "none.npz", moments.Moments), moments.of_matches([pair(1, 2)])]
+    )
     assert len(joined) == 1
     assert len(moments.joined([])) == 0

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from scripts.lib.array_files import write_columns
 from scripts.lib.drawing import compose
 from scripts.lib.drawing.windows import Settings
 from scripts.lib.files import read_json, write_json, write_table
@@ -152,7 +153,7 @@ def test_windows_at_the_border_tell_the_shift_of_all_others(images):
 def test_a_stack_that_shows_nothing_gets_no_fields(images, tmp_path, monkeypatch):
     run(images, "flat", tmp_path, monkeypatch)
     nothing = displacements.measured({}, 1, 2, Settings(), 128)
-    displacements.write("none.npz", nothing)
+    write_columns("none.npz", nothing)
     choose_refinement.main(
         trimmed="trimmed.json", parts=["none.npz"], out="none.json", page="none.html",
         render={"owner": "o", "project": "p"}, refine=REFINE,

@@ -7,6 +7,7 @@ color alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -346,28 +347,16 @@ def share_map(title: str, y: str, cells: Values, z: Values, good: Values) -> Any
     """
     if not len(z):
         return None
-    names, row = np.unique(cells.astype(str), return_inverse=True)
-    edges = bins(z)
-    shape = (len(names), len(edges) - 1)
-    at = np.ravel_multi_index((row, np.searchsorted(edges, z, side="right") - 1), shape)
-    count = np.bincount(at, minlength=shape[0] * shape[1])
-    total = np.bincount(at, good, minlength=len(count))
+    binned = _Binned.of(cells, z)
+    count = np.bincount(binned.at, minlength=binned.size)
+    total = np.bincount(binned.at, good, minlength=binned.size)
     here = np.flatnonzero(count)
-    i, j = np.unravel_index(here, shape)
-    first, last = edges[j], edges[j + 1] - 1
-    columns = {
-        "left": first - 0.5, "right": last + 0.5, "cell": names[i], "pairs": count[here],
-        "share": np.round(100 * total[here] / count[here], 1),
-        "z": [f"{a:g}" if a == b else f"{a:g} to {b:g}" for a, b in zip(first, last, strict=True)],
+    columns = binned.columns(here) | {
+        "pairs": count[here], "share": np.round(100 * total[here] / count[here], 1)
     }  # fmt: skip
     mapper = LinearColorMapper(palette=list(SHARE), low=0, high=100)
-    tips = [("cell", "@cell"), ("z", "@z"), ("saved", "@share %"), ("pairs", "@pairs")]
-    color = {"": {"field": "share", "transform": mapper}}
-    plot = bars(title, y, names[::-1].tolist(), {"": columns}, color=color, tips=tips)
-    bar = ColorBar(color_mapper=mapper, width=10, padding=4, title="%", title_text_font=FONT,
-                   background_fill_color=None)  # fmt: skip
-    plot.add_layout(bar, "right")
-    return plot
+    tips = [("saved", "@share %"), ("pairs", "@pairs")]
+    return _map((title, y), binned, columns, ("share", mapper, "%"), tips)
 
 
 def worst_map(title: str, y: str, cells: Values, z: Values, values: Values, unit: str) -> Any:  # noqa: ANN401
@@ -393,21 +382,59 @@ def worst_map(title: str, y: str, cells: Values, z: Values, values: Values, unit
     """
     if not len(z):
         return None
-    names, row = np.unique(cells.astype(str), return_inverse=True)
-    edges = bins(z)
-    worst = np.full((len(names), len(edges) - 1), -1.0)
-    np.maximum.at(worst, (row, np.searchsorted(edges, z, side="right") - 1), values)
-    i, j = np.nonzero(worst >= 0)
-    first, last = edges[j], edges[j + 1] - 1
-    columns = {
-        "left": first - 0.5, "right": last + 0.5, "cell": names[i], "value": worst[i, j].round(3),
-        "z": [f"{a:g}" if a == b else f"{a:g} to {b:g}" for a, b in zip(first, last, strict=True)],
-    }  # fmt: skip
+    binned = _Binned.of(cells, z)
+    worst = np.full(binned.size, -1.0)
+    np.maximum.at(worst, binned.at, values)
+    here = np.flatnonzero(worst >= 0)
+    columns = binned.columns(here) | {"value": worst[here].round(3)}
     high = max(float(np.percentile(values, 99)), 1e-6)
     mapper = LinearColorMapper(palette=list(DEPTH), low=0, high=high)
-    tips = [("cell", "@cell"), ("z", "@z"), ("worst", f"@value {unit}")]
-    color = {"": {"field": "value", "transform": mapper}}
-    plot = bars(title, y, names[::-1].tolist(), {"": columns}, color=color, tips=tips)
+    return _map((title, y), binned, columns, ("value", mapper, unit), [("worst", f"@value {unit}")])
+
+
+@dataclass(frozen=True)
+class _Binned:
+    """Grid cells and bins over z: names of the cells, edges of the bins, the place of each value.
+
+    A place is a number below `size`, cell by cell.
+    """
+
+    names: Values
+    edges: Values
+    at: Values
+
+    @staticmethod
+    def of(cells: Values, z: Values) -> _Binned:
+        names, row = np.unique(cells.astype(str), return_inverse=True)
+        edges = bins(z)
+        column = np.searchsorted(edges, z, side="right") - 1
+        return _Binned(names, edges, row * (len(edges) - 1) + column)
+
+    @property
+    def size(self) -> int:
+        return len(self.names) * (len(self.edges) - 1)
+
+    def columns(self, here: Values) -> dict[str, Any]:
+        """Return the bars of some places."""
+        i, j = np.divmod(here, len(self.edges) - 1)
+        first, last = self.edges[j], self.edges[j + 1] - 1
+        spans = zip(first, last, strict=True)
+        z = [f"{a:g}" if a == b else f"{a:g} to {b:g}" for a, b in spans]
+        return {"left": first - 0.5, "right": last + 0.5, "cell": self.names[i], "z": z}
+
+
+def _map(
+    texts: tuple[str, str],
+    binned: _Binned,
+    columns: Mapping[str, Any],
+    shown: tuple[str, LinearColorMapper, str],
+    tips: Sequence[tuple[str, str]],
+) -> Any:  # noqa: ANN401 - a Bokeh figure
+    """Draw a map of cells over z: title and rows, the column that is shown, its colors and unit."""
+    name, mapper, unit = shown
+    color = {"": {"field": name, "transform": mapper}}
+    rows, every = binned.names[::-1].tolist(), [("cell", "@cell"), ("z", "@z"), *tips]
+    plot = bars(*texts, rows, {"": columns}, color=color, tips=every)
     bar = ColorBar(color_mapper=mapper, width=10, padding=4, title=unit, title_text_font=FONT,
                    background_fill_color=None)  # fmt: skip
     plot.add_layout(bar, "right")
