@@ -8,6 +8,8 @@ DTYPE = "uint16" if "16bit" in STEPS else "uint8"
 WINDOWS = ("window_px", "reach_px", "windows")  # seams are compared as the solve does
 PLANNED = exports.planned(EXPORT, DTYPE) | ({"grows": True} if GROWS else {})
 CONTRAST = EXPORT["contrast"]
+# what layers share is asked of their tiles
+CROPPING = {"render": RENDER} if (EXPORT["crop"] or {}).get("shared_by") else {}
 MEASURED = ("every_layers", "cell_px")
 
 
@@ -34,6 +36,7 @@ rule plan_export:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=lambda wc, attempt: 10 * attempt,
     params:
+        **CROPPING,
         volume=config["volume"],
         voxel_nm={key: config["acquisition"][key] for key in ("pixel_nm", "z_nm")},
         export=verbatim(PLANNED),

@@ -17,7 +17,9 @@ from typing import Any
 
 from scripts.export import destination, disk, frame, naming, planning, slabs
 from scripts.lib import files
+from scripts.lib.drawing import compose, coverage
 from scripts.lib.job import job
+from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
 from scripts.lib.volumes import metadata
 
@@ -32,12 +34,14 @@ def main(
     volume: str,
     voxel_nm: Mapping[str, float],
     export: Mapping[str, Any],
+    render: Mapping[str, Any] | None = None,
 ) -> None:
     """Plan, write all metadata, then the plan."""
     stack, rows = StackReceipt.read(receipt), files.read_table(chunks)
     z_range = min(int(row["z_first"]) for row in rows), max(int(row["z_last"]) for row in rows)
     bounds = _framed(stack.bounds, export, Path(out).parent / "kept/frame.json")
     export = {**export, "dataset": _dataset(export, stack, Path(out).with_name("times.json"))}
+    export = {**export, "crop": _crop(export.get("crop"), stack, render)}
     plan = planning.plan(
         stack.stack, bounds, z_range, volume=volume, voxel_nm=voxel_nm, export=export
     )
@@ -47,6 +51,23 @@ def main(
         _create(plan, made_of, export)
     log.info("%s: %s voxels in %d levels", volume, plan.spec.shape_zyx, plan.spec.levels)
     files.write_json(out, plan.to_json())
+
+
+def _crop(
+    crop: Mapping[str, Any] | None, stack: StackReceipt, render: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """Return the box to export: that of the config; where asked, what layers share of it."""
+    if not crop:
+        return None
+    box = {name: crop[name] for name in ("x_px", "y_px", "z_px")}
+    if crop["shared_by"] is None or render is None:
+        return box
+    client = RenderClient(**render)
+    client.require(stack)
+    z0, z1 = crop["z_px"] or (None, None)
+    tiles = client.tiles(stack.stack, z0, None if z1 is None else z1 - 1)
+    seen = coverage.measure(compose.place_layers(tiles), stack.bounds)
+    return planning.shared(seen, crop["shared_by"], box)
 
 
 def _dataset(export: Mapping[str, Any], stack: StackReceipt, times: Path) -> str | None:
@@ -92,4 +113,5 @@ if __name__ == "__main__":
             volume=snakemake.params.volume,
             voxel_nm=snakemake.params.voxel_nm,
             export=snakemake.params.export,
+            render=snakemake.params.get("render"),
         )

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from scripts.export.slabs import Plan, sensible_levels
+from scripts.lib.drawing.coverage import Coverage
 from scripts.lib.job import UserError
 from scripts.lib.volumes import multiscale
 from scripts.lib.volumes.formats import FORMATS
@@ -58,8 +59,9 @@ def plan(
     z_block, y_block, x_block = export["block_zyx_px"]
     block = (z_block, y_block, x_block)
     step, box = export.get("step_px", 1), export.get("box")
-    if box is not None:
-        bounds, z_range = _cut(bounds, z_range, box)
+    for name in ("crop", "box"):
+        if export.get(name) is not None:
+            bounds, z_range = _cut(bounds, z_range, export[name], f"export.{name}")
     grid = (x_block, y_block) if step > 1 and box is None else (1, 1)
     x0, x1 = _rounded(bounds[0], bounds[2], step, grid[0])
     y0, y1 = _rounded(bounds[1], bounds[3], step, grid[1])
@@ -121,6 +123,7 @@ def _cut(
     bounds: tuple[float, float, float, float],
     z_range: tuple[int, int],
     box: Mapping[str, Sequence[int] | None],
+    key: str,
 ) -> tuple[tuple[float, float, float, float], tuple[int, int]]:
     """Cut bounds and inclusive z range to a box of half-open ranges; None is all."""
     stack = {
@@ -134,11 +137,48 @@ def _cut(
         part[name] = max(low, first), min(high, end)
         if part[name][0] >= part[name][1]:
             raise UserError(
-                f"export.box.{name}: found [{first}, {end}], but the stack goes from {low:g} to"
+                f"{key}.{name}: found [{first}, {end}], but the stack goes from {low:g} to"
                 f" {high:g}; expected a range (first, end) that holds part of it"
             )
     (x0, x1), (y0, y1), (z0, z1) = part.values()
     return (x0, y0, x1, y1), (int(z0), int(z1) - 1)
+
+
+def shared(
+    seen: Coverage, share: float, box: Mapping[str, Sequence[int] | None]
+) -> dict[str, Sequence[int] | None]:
+    """Return what a share of the layers shows of a box.
+
+    Parameters
+    ----------
+    seen
+        Coverage of the stack.
+    share
+        Of the layers.
+    box
+        Half-open ranges; None is all.
+
+    Returns
+    -------
+    dict
+        Half-open ranges.
+
+    Raises
+    ------
+    UserError
+        When so many layers share no place, or none of the box.
+    """
+    found = seen.shared(share)
+    if found is None:
+        raise UserError(
+            f"export.crop.shared_by: no place is shown by {share:g} of the {seen.layers} layers;"
+            " give a smaller share, or ranges x_px and y_px (the report shows what layers share)"
+        )
+    out = dict(box)
+    for name, (low, high) in {"x_px": found[::2], "y_px": found[1::2]}.items():
+        first, end = box[name] or (low, high)
+        out[name] = [max(low, first), min(high, end)]
+    return out
 
 
 def _rounded(low: float, high: float, step: int, block: int) -> tuple[int, int]:

@@ -10,8 +10,8 @@ from scripts.lib.job import UserError
 Config = Mapping[str, Any]
 
 PLANNED = (
-    *("formats", "block_zyx_px", "shard_blocks_zyx", "levels", "task_px", "review"),
-    *("n5_codec", "n5_codec_level", "zarr_codec", "zarr_codec_level"),
+    *("formats", "block_zyx_px", "shard_blocks_zyx", "levels", "task_px"),
+    *("n5_codec", "n5_codec_level", "zarr_codec", "zarr_codec_level", "review"),
 )
 # later keys: a volume that has them as they are by default is planned as before, and an upgrade
 # alone plans none again
@@ -20,6 +20,7 @@ _UNLESS_DEFAULT = {
     "pyramid": "uniform",
     "consolidated": False,
     "dataset": None,
+    "crop": None,
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from scripts.lib import geometry
-from scripts.lib.drawing import boxes, compose
+from scripts.lib.drawing import boxes, compose, coverage
 from scripts.lib.drawing.compose import Picture, Placed
 from scripts.lib.geometry import Box
 from scripts.lib.pages import pictures as shapes
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 Album = dict[str, list[Shown]]
 CONTACT_PX = 380  # width of a picture of a contact sheet
+COVERAGE_PX = 600  # longer side of the picture of what layers share
+MOST_COVERED = 200  # layers that are looked at for it
 WITHIN_PX = 400  # width of a layer before or after a correction
 ENLARGED = 4  # of a seam
 MOST_PROPOSALS = 12
@@ -100,7 +102,8 @@ def draw(
             for shown in correction(service, step, middle, across, names.z_per_px)
         ]
     if volume is not None:
-        album["export"] = volume_pictures(*volume, names.z_per_px)
+        cut = volume_pictures(*volume, names.z_per_px)
+        album["export"] = [*cut, shared_places(service, names, solved)]
     return album
 
 
@@ -161,6 +164,17 @@ def _layers(service: Stacks, stack: str, z: Sequence[int]) -> Callable[[int], Ti
 
 def _box(tiles: TileSet) -> Box:
     return Box.around(tile.box for tile in tiles.with_bounds().tiles)
+
+
+def shared_places(service: Stacks, names: Names, z: Sequence[int]) -> Shown:
+    """Show how many layers of the last stack show each place, and what they share."""
+    chosen = z[:: -(-len(z) // MOST_COVERED)]
+    found = {k: _layer(service, names.final, k) for k in chosen}
+    box = Box.around(map(_box, found.values()))
+    of_layer = {k: compose.place(tiles) for k, tiles in found.items()}
+    seen = coverage.measure(of_layer, (box.x0, box.y0, box.x1, box.y1), most_cells=COVERAGE_PX)
+    canvas, words = pictures.covered(seen)
+    return shapes.shown(canvas, "What layers share", words, wide=True)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from scripts.lib import geometry
 from scripts.lib.arrays import Bytes
 from scripts.lib.drawing import boxes, compose
 from scripts.lib.drawing.compose import Picture, Placed
+from scripts.lib.drawing.coverage import Coverage
 from scripts.lib.geometry import Box
 from scripts.lib.pages import pictures
 from scripts.lib.service.records import TileSet
@@ -217,6 +218,38 @@ def outlined(picture: Bytes, placed: Sequence[Placed], box: Box, scale: float) -
         polygon = np.rint(world * 8).astype(np.int32)
         cv2.polylines(canvas, [polygon], True, pictures.INK, 1, cv2.LINE_AA, shift=3)
     return canvas
+
+
+def covered(seen: Coverage) -> tuple[Bytes, str]:
+    """Draw how many layers show each place, and the rectangles that they share.
+
+    Parameters
+    ----------
+    seen
+        Coverage of a stack.
+
+    Returns
+    -------
+    tuple
+        (h, w, 3) uint8, a pixel for each cell, black where no layer shows it; and what it shows,
+        with the keys of the config.
+    """
+    canvas = pictures.colors((255 * seen.count / seen.layers).astype(np.uint8))
+    words = [f"Bright: shown by all of {seen.layers} layers looked at, black: by none."]
+    for share, color, name in ((0.95, pictures.LINE, "blue"), (1.0, pictures.INK, "red")):
+        found = seen.shared(share)
+        if found is None:
+            words.append(f"{share:.0%} of them share no place.")
+            continue
+        x0, y0, x1, y1 = found
+        corners = (np.array([[x0, y0], [x1, y1]]) - (seen.x0, seen.y0)) // seen.cell_px - [[0], [1]]
+        first, last = corners.tolist()
+        cv2.rectangle(canvas, first, last, color, 1)
+        words.append(
+            f"{share:.0%} share ({name}) x_px: [{x0}, {x1}], y_px: [{y0}, {y1}], of {x1 - x0} x"
+            f" {y1 - y0} px (export.crop: {{shared_by: {share:g}}})."
+        )
+    return canvas, " ".join(words)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from scripts.export import (
 from scripts.lib import files
 from scripts.lib.job import UserError
 from scripts.lib.volumes import multiscale
-from tests.export.synthetic import RENDER, publish, smooth
+from tests.export.synthetic import RENDER, H, W, publish, smooth
 from tests.export.test_export_jobs import EXPORT, LAYERS, VIEWER, coordinates
 from tests.export.test_slabs import EXPORT as PLANNED
 from tests.export.test_slabs import VOXEL
@@ -121,6 +121,50 @@ def test_a_region_is_that_part_of_the_whole_voxel_by_voxel(whole, monkeypatch, b
         assert part.spec.shape_zyx[axis] == min(end, start + plan.spec.shape_zyx[axis]) - first
     inside = tuple(slice(c, c + n) for c, n in zip(corner, part.spec.shape_zyx, strict=True))
     assert np.array_equal(voxels(part), voxels(plan)[inside])
+
+
+UNCUT = {"shared_by": None, "x_px": None, "y_px": None, "z_px": None}
+
+
+def test_a_cropped_volume_is_that_part_and_chunks_outside_write_nothing(whole, monkeypatch):
+    folder, plan = whole
+    monkeypatch.chdir(folder)
+    part = export("cropped", crop=UNCUT | BOX | {"z_px": [14, 17]})
+    corner = np.subtract(part.spec.origin_px_zyx, plan.spec.origin_px_zyx)
+    assert part.spec.shape_zyx == (3, 46, 78)
+    inside = tuple(slice(c, c + n) for c, n in zip(corner, part.spec.shape_zyx, strict=True))
+    assert np.array_equal(voxels(part), voxels(plan)[inside])
+    with pytest.raises(UserError, match=r"export\.crop\.z_px: found \[90, 95\], but the stack"):
+        export("none", crop=UNCUT | {"z_px": [90, 95]})
+
+
+def planned(crop):
+    """Plan an export that asks the service what layers share."""
+    plan_export.main(
+        receipt="stacks/s.json",
+        chunks="ingest/chunks.tsv",
+        out="shared/plan.json",
+        volume="shared/v",
+        voxel_nm=VOXEL,
+        export=PLANNED | {"crop": UNCUT | crop},
+        render=RENDER,
+    )
+    return slabs.Plan.from_json(files.read_json("shared/plan.json")).spec
+
+
+def test_what_all_layers_share_has_no_empty_margin(whole, monkeypatch):
+    folder, plan = whole
+    monkeypatch.chdir(folder)
+    shared = planned({"shared_by": 1})
+    corner = np.subtract(shared.origin_px_zyx, plan.spec.origin_px_zyx)
+    inside = tuple(slice(c, c + n) for c, n in zip(corner, shared.shape_zyx, strict=True))
+    margin = voxels(plan)[inside] == 0
+    assert margin[:, 1:-1, 1:-1].sum() == 0
+    assert (voxels(plan) == 0).any()
+    assert np.prod(shared.shape_zyx[1:]) > 0.8 * (60 + W) * H  # of one layer
+    both = planned({"shared_by": 1, "x_px": [20, 60], "z_px": [6, 17]})
+    assert (both.origin_px_zyx[0], both.origin_px_zyx[2]) == (6, 20)
+    assert (both.shape_zyx[0], both.shape_zyx[2]) == (11, 40)
 
 
 @pytest.mark.parametrize("step", [4])

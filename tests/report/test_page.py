@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from scripts.lib import files
+from scripts.lib.drawing import coverage
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.job import UserError
 from scripts.lib.pages import embedded
@@ -42,6 +43,20 @@ def html(run, drawn):
     figures, found = judge(run[2])
     plotted = plots.all_plots(run[2])
     return page.page(figures, findings=found, album=drawn, plots=plotted, where=WHERE)
+
+
+def test_what_layers_share_is_drawn_with_the_lines_for_the_config():
+    count = np.zeros((40, 60), np.int64)
+    count[5:30, 10:50], count[10:25, 20:45] = 19, 20
+    seen = coverage.Coverage(count, layers=20, x0=-8, y0=100, cell_px=4)
+    canvas, words = pictures.covered(seen)
+    assert "100% share (red) x_px: [72, 172], y_px: [140, 200], of 100 x 60 px" in words
+    assert "95% share (blue) x_px: [32, 192], y_px: [120, 220]" in words
+    assert canvas.shape == (40, 60, 3)
+    assert canvas[10, 20].tolist() == canvas[24, 44].tolist() == list(shapes.INK)
+    assert canvas[5, 10].tolist() == list(shapes.LINE)
+    none = coverage.Coverage(np.ones((4, 4), np.int64), 30, 0, 0, 1)
+    assert "100% of them share no place." in pictures.covered(none)[1]
 
 
 def test_a_z_that_a_declared_gap_reserves_has_no_empty_name():
