@@ -20,8 +20,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from scripts.export import contrast, destination, disk, interpolation, pyramid, slabs
+from scripts.export import destination, disk, interpolation, pyramid, slabs
 from scripts.export.journal import Journal
+from scripts.export.shown import Limits, Shown
 from scripts.lib import files, made_by
 from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import compose
@@ -77,7 +78,7 @@ def main(
 
 def _shown(
     plan: slabs.Plan, z_range: tuple[int, int], mixed: Mixtures, limits: str | None
-) -> contrast.Shown | None:
+) -> Shown | None:
     """Look up how each layer of the slab is shown in 8 bit; what shows nothing as its z."""
     if limits is None or not plan.in_8_bit:
         return None
@@ -86,7 +87,7 @@ def _shown(
         one.a + (1 - one.share) * (one.b - one.a) if one else float(first + i)
         for i, one in enumerate(mixed)
     ]
-    return contrast.Shown.of(contrast.Limits.load(limits), layers)
+    return Shown.of(Limits.load(limits), layers)
 
 
 def _render(
@@ -96,7 +97,7 @@ def _render(
     placed: Layers,
     export: Mapping[str, Any],
     journal: Journal,
-    shown: contrast.Shown | None,
+    shown: Shown | None,
 ) -> pyramid.Rows:
     """Render and write every column of the slab that is not finished; gives its records."""
     out: pyramid.Rows = {
@@ -121,7 +122,7 @@ def _column(
     mixed: Mixtures,
     placed: Layers,
     export: Mapping[str, Any],
-    shown: contrast.Shown | None,
+    shown: Shown | None,
 ) -> pyramid.Rows:
     column = pyramid.Column(plan, z_range, area)
     for depth in slabs.depths(plan, z_range):

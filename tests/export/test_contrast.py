@@ -1,13 +1,15 @@
 """16 bit shown in 8: what the three rules make black and white, and both depths in one pass."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from scripts.export import contrast, measure_grey_values, set_contrast
-from scripts.lib import files
+from scripts.export import contrast, measure_grey_values, pyramid, set_contrast
+from scripts.export import shown as shown_module
+from scripts.lib import files, made_by
 from scripts.lib.geometry import Box
 from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
@@ -56,7 +58,7 @@ def measured(images, z0=1):
 def shown(pixels, found, z, x0=0, y0=0):
     """One layer of an area as it is shown."""
     box = Box(x0, y0, x0 + pixels.shape[1], y0 + pixels.shape[0])
-    how = contrast.Shown.of(found, [z])
+    how = shown_module.Shown.of(found, [z])
     return how.in_8_bit(pixels[None], slice(0, 1), box, 1)[0]
 
 
@@ -72,7 +74,7 @@ def test_percentiles_of_a_histogram_are_those_of_the_pixels():
 
 def test_no_data_stays_no_data_and_grey_values_end_at_1_and_255():
     pixels = np.array([[0, 1, 1000, 2000, 3000, 65535]], np.uint16)
-    found = contrast.Limits(
+    found = shown_module.Limits(
         *map(np.zeros, (1, 1, 1)), *np.full((2, 1, 1, 1), [[[[1000]]], [[[3000]]]])
     )
     assert shown(pixels, found, 0).tolist() == [[0, 1, 1, 128, 255, 255]]
@@ -134,10 +136,10 @@ def test_few_layers_and_empty_ones_have_limits(rule, count):
 
 
 def test_limits_are_linear_between_cells_and_layers():
-    weights = contrast.linear(np.array([10.0, 20.0]), np.array([0.0, 10, 15, 20, 30]))
+    weights = shown_module.linear(np.array([10.0, 20.0]), np.array([0.0, 10, 15, 20, 30]))
     assert weights.tolist() == [[1, 0], [1, 0], [0.5, 0.5], [0, 1], [0, 1]]
     cells = np.arange(8.0).reshape(2, 2, 2)
-    found = contrast.Limits(np.array([1.0, 3.0]), *np.zeros((2, 2)), cells, cells + 1)
+    found = shown_module.Limits(np.array([1.0, 3.0]), *np.zeros((2, 2)), cells, cells + 1)
     assert np.array_equal(found.at(2)[0], cells.mean(axis=0))
     assert np.array_equal(found.at(9)[1], cells[1] + 1)
 
@@ -147,16 +149,24 @@ def test_limits_are_linear_between_cells_and_layers():
 # ---------------------------------------------------------------------------------------------
 
 
+def test_the_code_that_measures_is_no_code_of_the_slabs():
+    """A change of it makes other limits, and these alone draw slabs again."""
+    made = made_by.SLABS.made().modules
+    assert any("export/shown" in name for name in made)
+    assert not any("export/contrast" in name for name in made)
+
+
 def specimen(x, y, z):
     return 34000 + 600 * np.sin(x / 9 + z / 7) + 300 * np.cos(y / 11)
 
 
 @pytest.fixture
-def stack(workdir):
+def stack(workdir, request):
     """A 16-bit stack of 2 tiles a layer, and its contrast by the rule of cells."""
+    layers = getattr(request, "param", LAYERS)
     tiles = [
         tile(workdir, z, c, m, lambda x, y, z=z: specimen(x, y, z), (Leaf(AFFINE, affine_data(m)),))
-        for z in LAYERS
+        for z in layers
         for c in (0, 1)
         for m in [np.array([[1.01, 0.02, 60.0 * c], [-0.02, 0.99, 5.0 * c]])]
     ]
@@ -164,13 +174,17 @@ def stack(workdir):
         "s", TileSet(tuple(tiles)), resolution_nm=(5, 5, 8), inputs=[], params={}
     )
     receipt.write(workdir / "stacks/s.json")
+    first, last = layers[0], layers[-1]
     rows = [
-        {"chunk": "0000", "z_first": 4, "z_last": 11},
-        {"chunk": "0001", "z_first": 12, "z_last": 20},
+        {"chunk": f"{i:04d}", "z_first": z, "z_last": min(z + 7, last)}
+        for i, z in enumerate(range(first, last + 1, 8))
     ]
     files.write_table("ingest/chunks.tsv", ["chunk", "z_first", "z_last"], rows)
-    corrected = np.interp(LAYERS, [4, 12, 20], [4, 12.4, 20])
-    lines = [f"{z} {at:.3f}\n" for z, at in zip(LAYERS, corrected, strict=True)]
+    middle = (first + last) / 2
+    corrected = np.interp(layers, [first, middle, last], [first, middle + 0.4, last])
+    if len(layers) < 3:
+        corrected = np.array(layers, float)
+    lines = [f"{z} {at:.3f}\n" for z, at in zip(layers, corrected, strict=True)]
     files.write_text("zcorr/Zcoords.txt", "".join(lines))
     for row in rows:
         measure_grey_values.main(
@@ -187,6 +201,7 @@ def stack(workdir):
         shown="export/contrast.json",
         settings=SETTINGS | {"rule": "local", "smooth_layers": 3},
     )
+    return workdir
 
 
 HOW = {
@@ -226,6 +241,17 @@ def test_both_depths_are_written_in_one_pass_and_hold_the_same_specimen(stack):
     assert attributes["contrast"]["rule"] == "volume"
 
 
+@pytest.mark.parametrize("stack", [range(4, 5), range(4, 6), range(4, 13)], indirect=True)
+def test_few_layers_are_written_in_both_depths_too(stack):
+    plan = test_parts.export("both", **BOTH | {"levels": 0}, task_px=64)
+    for each in plan.kinds.values():
+        assert each.spec.shape_zyx[0] == files.read_json("both/volume.json")["shape_zyx"][0]
+        for level in range(each.spec.levels):
+            first, *others = (read(target, level) for target in each.targets)
+            assert first.any()
+            assert all(np.array_equal(first, other) for other in others)
+
+
 def test_8_bit_alone_holds_the_same_voxels_and_no_16_bit(stack):
     both = test_parts.export("both", **BOTH, task_px=64)
     plan = test_parts.export("alone", **ALONE, task_px=64)
@@ -235,12 +261,34 @@ def test_8_bit_alone_holds_the_same_voxels_and_no_16_bit(stack):
     assert not list(Path("alone").glob("*/**/*uint16*"))
 
 
+@pytest.mark.parametrize("finished", [0, 1, 3])
+def test_a_slab_that_was_killed_goes_on_and_has_the_same_bytes(stack, monkeypatch, finished):
+    test_parts.export("out", **BOTH, task_px=64)
+    whole = kills.content()
+    shutil.rmtree("out")
+    put, left = pyramid.Column.put, [4 * finished + 1]
+
+    def until(self, region, *voxels):
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+        put(self, region, *voxels)
+
+    monkeypatch.setattr(pyramid.Column, "put", until)
+    with pytest.raises(KeyboardInterrupt):
+        test_parts.export("out", **BOTH, task_px=64)
+    monkeypatch.undo()
+    monkeypatch.chdir(stack)
+    test_parts.export("out", again=True, **BOTH, task_px=64)
+    assert kills.content() == whole
+
+
 def test_a_lost_block_in_8_bit_is_found_and_written_again(stack):
     plan = test_parts.export("out", **BOTH, task_px=64)
     whole = kills.content()
     folder = plan.eight.targets[1].folder(0)
     next(path for path in folder.rglob("*") if path.is_file() and path.name.isdigit()).unlink()
-    for record in [*Path("out/checked").glob("*"), Path("out/volume.json")]:
+    for record in [*Path("out/checked").glob("*.json"), Path("out/volume.json")]:
         record.unlink()
     with pytest.raises(UserError, match=r"v\.zarr.*fibsem-uint8/s0"):
         test_parts.export("out", again=True, **BOTH, task_px=64)
