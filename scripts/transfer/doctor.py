@@ -18,6 +18,7 @@ from scripts.transfer import (
     doctor_foreign,
     doctor_surroundings,
     name_pattern,
+    origin,
     space,
 )
 from scripts.transfer.finding import ERROR, FACT, NOTE, Case, Finding
@@ -73,9 +74,9 @@ def examine(
         case, found = _files(case)
     else:
         found = list(_no_folder(case))
-    return sorted(
-        [*findings, *found, *_space(case)], key=lambda each: (each.severity, each.key, each.file)
-    )
+    findings += [*found, *_space(case)]
+    case.close()
+    return sorted(findings, key=lambda each: (each.severity, each.key, each.file))
 
 
 def _files(case: Case) -> tuple[Case, list[Finding]]:
@@ -103,9 +104,7 @@ def _of_tiles(case: Case) -> list[Finding]:
     """Look at names and headers of the tiles, if there are any."""
     if not case.layers:
         return []
-    found = [*doctor_files.grid(case), *doctor_files.headers(case)]
-    case.files.close()
-    return found
+    return [*doctor_files.grid(case), *doctor_files.headers(case)]
 
 
 def records(findings: Iterable[Finding]) -> list[dict[str, str]]:
@@ -232,16 +231,18 @@ def _misnamed(paths: Sequence[str]) -> Finding:
 
 def _space(case: Case) -> Iterator[Finding]:
     """Tell what the volume needs, and compare the least and the most of it with what is free."""
-    if not case.dat_bytes:
+    counts = case.counts_bytes
+    if not counts:
         return
-    need, transfer = space.need(case.config, case.dat_bytes), case.config["transfer"]
+    need, transfer = space.need(case.config, counts), case.config["transfer"]
     expected = f"room for {need.text()}"
     change = "Change work_dir to a larger disk, or free some space"
     free = space.free_bytes(case.work_dir)
     yield Finding(FACT, NEEDS, need.text(), f"{free / space.GB:.1f} GB are free", "")
     if case.converted or transfer["remove_dats"]:
         return
-    least = int(case.dat_bytes * LEAST_RAW_SHARE)
+    # without raw files 8 bits of 16 are written
+    least = int(counts * LEAST_RAW_SHARE / (1 if origin.keeps_raw(case.config) else 2))
     if words := space.shortage(case.work_dir, least, transfer["free_space_gb"]):
         yield Finding(ERROR, "work_dir", words, expected, change)
     elif need.most_bytes > free - transfer["free_space_gb"] * space.GB:

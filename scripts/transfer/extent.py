@@ -80,7 +80,9 @@ def measure(config: Mapping[str, Any], dat_root: Path, work_dir: Path) -> Extent
     extent = Extent(
         layers, tiles, tile_mpx, tile_mpx * tiles / layers, case.dat_bytes / 1e6, source
     )
-    return replace(extent, layer_mpx=_layer_mpx(case, extent))
+    extent = replace(extent, layer_mpx=_layer_mpx(case, extent))
+    case.close()
+    return extent
 
 
 def _found(config: Mapping[str, Any], dat_root: Path) -> Layers:

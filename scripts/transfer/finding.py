@@ -11,7 +11,7 @@ from typing import Any
 from scripts.lib.files import read_table
 from scripts.lib.names import LayerName
 from scripts.transfer import origin
-from scripts.transfer.dat import Header
+from scripts.transfer.dat import DatError, Header
 from scripts.transfer.layers import DatFile
 from scripts.transfer.original import Files
 
@@ -64,6 +64,11 @@ class Case:
         """
         return origin.of(self.config, self.dat_root)
 
+    def close(self) -> None:
+        """Close the files that headers were read from."""
+        if "files" in vars(self):
+            self.files.close()
+
     def inspect(self, file: DatFile) -> tuple[Header, int]:
         """Return header and size in bytes of a tile; reads no pixel.
 
@@ -98,6 +103,26 @@ class Case:
         if there or not plan.exists():
             return there
         return sum(int(row["bytes"] or 0) for row in read_table(plan))
+
+    @property
+    def counts_bytes(self) -> int:
+        """Return the size of the volume's tiles as ``.dat`` files of 16 bits.
+
+        Returns
+        -------
+        int
+            That of the files themselves where they are such files; of others, which may be packed,
+            by the header of the first.
+        """
+        first = next((each for files in self.layers.values() for each in files), None)
+        if self.config["transfer"]["source"] is None or first is None:
+            return self.dat_bytes
+        try:
+            header = self.inspect(first)[0]
+        except DatError:
+            return self.dat_bytes  # told with the headers
+        pixels = int(header["XResolution"] * header["YResolution"] * header["ChanNum"])
+        return sum(map(len, self.layers.values())) * pixels * 2
 
     @property
     def filled_later(self) -> bool:

@@ -173,7 +173,8 @@ def text(found: ForeignVolume, choices: Choices) -> str:
 def _acquisition(found: ForeignVolume) -> Iterator[str]:
     pixel, z = found.facts.pixel_nm, found.facts.z_nm
     said = "in the tags of the first file" if pixel else "NOT in the tags: write it here"
-    thick = "in the tags of the first file" if z else "as pixel_nm; not in the tags"
+    thick = "as pixel_nm; not in the tags" if pixel else "NOT in the tags: write it here"
+    thick = "in the tags of the first file" if z else thick
     z = z or pixel
     yield line("  rows", found.rows, "of tiles in a layer, from the names")
     yield line("  columns", found.columns, "of tiles in a layer, from the names")

@@ -57,6 +57,23 @@ def section(config: Mapping[str, Any]) -> Source | None:
     return None if source is None else {**source, "pixel_nm": config["acquisition"]["pixel_nm"]}
 
 
+def keeps_raw(config: Mapping[str, Any]) -> bool:
+    """Tell whether a volume has raw HDF5 files.
+
+    Parameters
+    ----------
+    config
+        Config of the volume, with defaults.
+
+    Returns
+    -------
+    bool
+        True for ``.dat`` files; of other sources as ``transfer.source.keep_raw`` says.
+    """
+    source = config["transfer"].get("source")
+    return source is None or bool(source["keep_raw"])
+
+
 def of(config: Mapping[str, Any], root: Path) -> Files:
     """Return the files of a volume by its config.
 

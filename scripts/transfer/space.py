@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.transfer import origin
+
 GB = 10**9
 # FIB-SEM images of 16 bit compress to 0.5 to 0.9 of their size; of 8 bit nothing is sure
 MOST_RAW_SHARE = 0.9
@@ -70,7 +72,8 @@ def need(config: Mapping[str, Any], dat_bytes: int) -> Need:
     pixels = dat_bytes / BYTES_16_BIT
     voxel = (BYTES_16_BIT if deep else 1) * len(export["formats"])
     levels = PYRAMID + (REVIEW if export["review"] else 0)
-    return Need(dat_bytes * MOST_RAW_SHARE + pixels * MIPMAPS, pixels * voxel * levels)
+    raw = dat_bytes * MOST_RAW_SHARE if origin.keeps_raw(config) else 0
+    return Need(raw + pixels * MIPMAPS, pixels * voxel * levels)
 
 
 def free_bytes(path: Path) -> int:

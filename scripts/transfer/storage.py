@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.transfer import origin
 from scripts.transfer.extent import Extent
 from scripts.transfer.rates import Rate
 
@@ -58,7 +59,8 @@ def kinds(
     transfer, formats = config["transfer"], config["export"]["formats"]
     dat_gb = extent.dat_mb / GB_MB
     found = [Kept("dat", dat_gb, dat_gb, not transfer["remove_dats"])]
-    for kind, folder in FOLDERS.items():
+    folders = {k: f for k, f in FOLDERS.items() if k != "raw_h5" or origin.keeps_raw(config)}
+    for kind, folder in folders.items():
         files, now_mb = _size(work_dir / folder)
         rate = rates[kind]
         whole_mb = rate.start_mb * extent.layers + rate.mb_per_unit * amounts[rate.unit][0]

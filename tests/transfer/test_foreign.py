@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from scripts.lib.job import UserError
-from scripts.transfer import images, origin, tiff_images
+from scripts.transfer import images, origin, space, tiff_images
 from scripts.transfer.dat import DatError
+from scripts.transfer.finding import Case
 from scripts.transfer.foreign import layer_of, z_of
 from tests.transfer import foreign_files as ff
 
@@ -408,6 +409,20 @@ def test_keys_that_need_raw_files_are_refused_without_them(tmp_path):
     made = ff.config(None, transfer=section, correct={"steps": ["16bit"]})
     keys = {each.key for each in ff.findings(tmp_path, made) if each.severity == "error"}
     assert keys == {"transfer.archive_root", "transfer.remove_dats", "correct.steps"}
+
+
+def test_space_counts_pixels_not_packed_files_and_no_raw_files_unless_kept(tmp_path):
+    source = ff.lzw_slices(tmp_path, np.zeros((4, 400, 500), np.uint16))
+    needs = []
+    for keep in (False, True):
+        made = ff.config(source | {"keep_raw": keep})
+        case = Case(made, tmp_path, tmp_path, False, ff.layers(tmp_path, made))
+        needs.append(space.need(made, case.counts_bytes).hdf5_bytes)
+        case.close()
+    small, large = needs
+    pixels = 4 * 400 * 500
+    assert small == pytest.approx(pixels * 4 / 3)
+    assert large == pytest.approx(pixels * 4 / 3 + 2 * pixels * space.MOST_RAW_SHARE)
 
 
 # ---------------------------------------------------------------------------------------------
