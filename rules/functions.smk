@@ -318,7 +318,11 @@ def channel_files(name):
 
 try:
     STAGE_TABLES = flow.stage_tables(
-        config["match"]["preset"], ROOT, stage_files.read_table, **GRID
+        config["match"]["preset"],
+        ROOT,
+        stage_files.read_table,
+        **GRID,
+        project=RENDER["project"],
     )
 except UserError as error:
     raise WorkflowError(str(error)) from None

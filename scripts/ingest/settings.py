@@ -11,6 +11,7 @@ from scripts.lib import transforms
 from scripts.lib.service.records import Leaf
 
 CORRECTION = "FIBSEM_correct"
+STRIPS = ("left_px", "top_px", "right_px", "bottom_px")
 Ranges = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None  # one value, or one per range of z
 
 
@@ -32,12 +33,14 @@ class Correction:
 
 @dataclass(frozen=True)
 class Mask:
-    """The strips (px) at the left and top of the tiles of z_first to z_last that are not used."""
+    """The strips (px) at the edges of the tiles of z_first to z_last that are not used."""
 
     z_first: float
     z_last: float
     left_px: int
     top_px: int
+    right_px: int = 0
+    bottom_px: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,10 @@ class Settings:
             for index, value in enumerate(_listed(scan_correction))
         )
         masks = tuple(
-            Mask(*_range(value), value.get("left_px") or 0, value.get("top_px") or 0)
+            Mask(*_range(value), *(value.get(strip) or 0 for strip in STRIPS))
             for value in _listed(mask)
             # a strip of width 0 is stated, an absent one is none
-            if (value.get("left_px"), value.get("top_px")) != (None, None)
+            if any(value.get(strip) is not None for strip in STRIPS)
         )
         offsets = tuple(
             Offset(*_range(value), value.get("x_px") or 0, value.get("y_px") or 0)

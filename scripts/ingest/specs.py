@@ -17,7 +17,7 @@ from scripts.ingest import restarts
 from scripts.ingest.align import tile_keys
 from scripts.ingest.headers import Part, Prior, parts, with_prior
 from scripts.ingest.positions import placed
-from scripts.ingest.settings import Mask, Settings
+from scripts.ingest.settings import STRIPS, Mask, Settings
 from scripts.lib import transforms
 from scripts.lib.arrays import Array, Int64
 from scripts.lib.files import digest, file_url, read_table
@@ -101,14 +101,16 @@ def scales(tiles: NDArray[np.void], pixel_nm: float) -> Array:
 
 
 @functools.cache
-def mask_url(width: int, height: int, left_px: int, top_px: int) -> str:
-    """Return the URL of the mask that hides the left and top strips of a tile.
+def mask_url(
+    width: int, height: int, left_px: int, top_px: int, right_px: int = 0, bottom_px: int = 0
+) -> str:
+    """Return the URL of the mask that hides strips at the edges of a tile.
 
     Parameters
     ----------
     width, height
         Size of the tile, px.
-    left_px, top_px
+    left_px, top_px, right_px, bottom_px
         Widths of the strips.
 
     Returns
@@ -116,7 +118,7 @@ def mask_url(width: int, height: int, left_px: int, top_px: int) -> str:
     str
         ``mask://outside-box?minX=…``, which render draws without a file.
     """
-    box = f"minX={left_px}&minY={top_px}&maxX={width}&maxY={height}"
+    box = f"minX={left_px}&minY={top_px}&maxX={width - right_px}&maxY={height - bottom_px}"
     return f"mask://outside-box?{box}&width={width}&height={height}"
 
 
@@ -308,7 +310,7 @@ def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
             height=h,
             image_url=f"{image}{key}/mipmap.0&z=0",
             transforms=(*first, _stage(x, y, s)),
-            mask_url=mask_url(w, h, mask.left_px, mask.top_px) if mask else None,
+            mask_url=mask_url(w, h, *(getattr(mask, each) for each in STRIPS)) if mask else None,
             mask_loader="DYNAMIC_MASK" if mask else None,
             row=row,
             column=column,

@@ -20,7 +20,7 @@ from scripts.ingest.align import tile_keys
 from scripts.ingest.declarations import MOVED
 from scripts.ingest.headers import Part, Prior
 from scripts.ingest.positions import Pattern, placed
-from scripts.ingest.settings import Settings
+from scripts.ingest.settings import Mask, Settings
 from scripts.lib import commands
 from scripts.lib.arrays import Bool, Int64
 from scripts.lib.job import UserError
@@ -439,15 +439,18 @@ def _places(part: Part, expected: Expected) -> Iterator[Problem]:
         yield from _each(part, np.abs(along) > FARTHEST_PX, "bounds", text, at=along)
 
 
+def _strips(mask: Mask) -> str:
+    names = ("left", "top", *(name for name in ("right", "bottom") if getattr(mask, f"{name}_px")))
+    return ", ".join(f"{name} {getattr(mask, f'{name}_px')} px" for name in names)
+
+
 def _masks(part: Part, settings: Settings) -> Iterator[Problem]:
     width, height = part.tiles["width"], part.tiles["height"]
     for mask in settings.masks:
         inside = (part.z >= mask.z_first) & (part.z <= mask.z_last)
-        hidden = inside & ((width <= mask.left_px) | (height <= mask.top_px))
-        text = (
-            f"ingest.mask (left {mask.left_px} px, top {mask.top_px} px) hides all of an image of "
-            f"{{width}} x {{height}} px"
-        )
+        across, down = mask.left_px + mask.right_px, mask.top_px + mask.bottom_px
+        hidden = inside & ((width <= across) | (height <= down))
+        text = f"ingest.mask ({_strips(mask)}) hides all of an image of {{width}} x {{height}} px"
         yield from _each(part, hidden, "mask", text, width=width, height=height)
 
 

@@ -181,7 +181,13 @@ def quiet_time_s(transfer: Config) -> float:
 
 
 def stage_tables(
-    preset: str, root: Path, read: Callable[[Path], Any], *, rows: int, columns: int
+    preset: str,
+    root: Path,
+    read: Callable[[Path], Any],
+    *,
+    rows: int,
+    columns: int,
+    project: str = "",
 ) -> list[Any]:
     """Return the content of the match stage tables to choose from by the size of tiles.
 
@@ -195,6 +201,9 @@ def stage_tables(
         Reads and checks one table.
     rows, columns
         Tiles of a layer.
+    project
+        ``render.project``: of one tile a layer, ``reference`` takes the table of leaves for a
+        project whose name holds ``leaf``.
 
     Returns
     -------
@@ -207,7 +216,8 @@ def stage_tables(
         When there is no such table.
     """
     grid = layout(rows, columns)
-    reference = "small_cell" if grid == "single_tile" else grid
+    of_one = "leaf" if "leaf" in project.lower() else "small_cell"
+    reference = of_one if grid == "single_tile" else grid
     chosen = {"auto": ["small_tiles", "block"], "reference": [reference]}.get(preset, [preset])
     return [read(_stage_table(name, root)) for name in chosen]
 

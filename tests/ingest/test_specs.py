@@ -121,6 +121,8 @@ def test_the_mask_is_of_the_size_of_its_own_tile_and_of_its_range():
     some = tile_set(volume, how=settings(mask=ranges)).tiles
     assert [t.mask_url is None for t in some] == [True, False, True]
     assert "minY=3" in some[1].mask_url
+    box = tile_set(volume, how=settings(mask={"right_px": 3, "bottom_px": 5})).tiles[0]
+    assert f"minX=0&minY=0&maxX={box.width - 3}&maxY={box.height - 5}&" in box.mask_url
     none = tile_set(volume, how=settings(mask={"left_px": None, "top_px": None})).tiles
     assert {t.mask_url for t in none} == {None}
 

@@ -61,14 +61,17 @@ def test_layers_rest_an_hour_where_a_microscope_sends(configured, scope, seconds
 
 
 def test_stage_tables_are_found_by_name_grid_and_path(tmp_path):
-    def found(preset, rows=1, columns=1):
-        return flow.stage_tables(
-            preset, ROOT, lambda path: yaml.safe_load(path.read_text()), rows=rows, columns=columns
-        )
+    def found(preset, rows=1, columns=1, project=""):
+        def read(path):
+            return yaml.safe_load(path.read_text())
+
+        grid = {"rows": rows, "columns": columns}
+        return flow.stage_tables(preset, ROOT, read, **grid, project=project)
 
     (row,) = found("single_row")
     assert found("reference", columns=2) == [row]
     assert found("reference") == found("small_cell")
+    assert found("reference", project="jrc_leaf_3") == found("leaf")
     assert found("auto") == [*found("small_tiles"), *found("block")]
     (tmp_path / "mine.yaml").write_text("a: 1\n")
     assert found(str(tmp_path / "mine.yaml")) == [{"a": 1}]

@@ -91,6 +91,11 @@ WAYS = [
     (r"python -m scripts\.transfer\.volume_transfer_info( .*)?", FORTH),
     (r"python -m scripts\.lib\.yaml_files CONFIG", "python -m scripts.lib.yaml_files {config}"),
     (r"python -m scripts\.lib\.schema_doc", SHOWN_AS_IT_IS),
+    (
+        r"python -m scripts\.correct\.imported FILE\.json .*",
+        'printf \'[{"z": 1, "modelType": "none"}]\' > out/shading.json;'
+        " python -m scripts.correct.imported out/shading.json --pixel-nm 8",
+    ),
 ]
 SHOWN = shown.shown()
 
