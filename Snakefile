@@ -177,6 +177,9 @@ rule cleanup:
 CLAIMS = claims.of_run(workflow, Path(WORK_DIR), logger.warning)
 
 
+bill()
+
+
 onstart:
     refuse_embedded_on_cluster()
     refuse_loopback_on_cluster()

@@ -60,6 +60,13 @@ def sent_to():
     ]
 
 
+def bill():
+    """Let the volume's project pay for its jobs, whatever the profile says."""
+    payer = config["cluster"]["billing_project"]
+    for made in workflow.rules if payer else ():
+        made.resources["lsf_project"] = made.resources["slurm_account"] = payer
+
+
 def refuse_paths_that_lsf_takes_apart():
     """Stop before the first job when a shell would take a path apart that the LSF plugin gives it."""
     if not workflow.non_local_exec or workflow.executor_plugin.name != "lsf":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from scripts.lib.schema import known_keys
@@ -62,7 +63,12 @@ _FILL = {
 
 
 def to_config(
-    info: Mapping[str, Any], schema: Mapping[str, Any], *, volume: str, work_dir: str | None
+    info: Mapping[str, Any],
+    schema: Mapping[str, Any],
+    *,
+    volume: str,
+    work_dir: str | None,
+    takeover: bool = False,
 ) -> Json:
     """Return the YAML of a volume; facts that the JSON lacks are left out.
 
@@ -74,6 +80,8 @@ def to_config(
         That of the JSON: config/volume_transfer_info.schema.yaml.
     volume, work_dir
         As in the YAML; the JSON has no key of its own for either.
+    takeover
+        Whether the HDF5 files that the JSON names are there, and are gone on from.
 
     Returns
     -------
@@ -83,9 +91,29 @@ def to_config(
     config: Json = {"volume": volume} | ({"work_dir": work_dir} if work_dir else {})
     config |= {"render": _render(info), "acquisition": _acquisition(info)}
     config |= {"transfer": _transfer(info), "ingest": _ingest(info)}
+    config |= {"takeover": _takeover(info)} if takeover else {}
+    if payer := info["cluster_job_project_for_billing"]:
+        config["cluster"] = {"billing_project": payer}
+    if root := _finished(info, volume, work_dir):
+        config["export"] = {"promote_root": root}
     config[KEY] = _residue(info, _known(config, _dat_root_is_archive(info)), schema)
     config[KEY]["transfer_tasks"] = [t for t in info["transfer_tasks"] if t not in _tasks(config)]
     return copy.deepcopy(config)
+
+
+def _takeover(info: Mapping[str, Any]) -> Json:
+    """Return the folders of HDF5 files that another pipeline made; raw ones end in the archive."""
+    cluster, archive = info["cluster_root_paths"] or {}, info["archive_root_paths"] or {}
+    raw = archive.get("raw_h5") or cluster.get("raw_h5")
+    found = {"align_h5": cluster.get("align_h5"), "raw_h5": raw}
+    return {key: path for key, path in found.items() if path}
+
+
+def _finished(info: Mapping[str, Any], volume: str, work_dir: str | None) -> str | None:
+    """Return the folder of ``export_n5``, of a volume that ends elsewhere."""
+    path = PurePosixPath((info["cluster_root_paths"] or {}).get("export_n5") or "")
+    folder = str(path.parent)
+    return folder if path.name == f"{volume}.n5" and folder not in (work_dir, ".") else None
 
 
 def _render(info: Mapping[str, Any]) -> Json:
@@ -242,6 +270,8 @@ def _known(config: Mapping[str, Any], dat_root_is_archive: bool) -> Json:
         out["max_mipmap_level"] = transfer["mipmap_levels"] or None
     if fill := transfer.get("fill"):
         out["fill_info"] = _fill_info(fill[0], config["acquisition"].get("columns", 1))
+    if payer := config.get("cluster", {}).get("billing_project"):
+        out["cluster_job_project_for_billing"] = payer
     if found := _render_data_set(config.get("render", {}), ingest):
         out["render_data_set"] = found
     return out
@@ -323,6 +353,8 @@ def not_in_json(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[st
         out.append(f"ingest.scan_correction: always {CORRECTION['data']} there")
     # the last two have a task in place of a field
     mapped = {"volume", "work_dir", KEY, "transfer.remove_dats", "ingest.scan_correction"}
+    # what these say stays where the JSON has it, in the residue
+    mapped |= {"takeover.align_h5", "takeover.raw_h5", "export.promote_root"}
     mapped |= {sub["yaml"].partition("[]")[0] for _, sub in known_keys(schema) if "yaml" in sub}
     return out + [
         f"{path}: no field there" for path in _leaves(config, "", mapped) if path not in mapped

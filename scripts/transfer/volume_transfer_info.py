@@ -54,7 +54,12 @@ class Conversion:
 
 
 def convert(
-    paths: Sequence[Path], out: Path, *, work_root: str | None, now: datetime
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    work_root: str | None,
+    now: datetime,
+    takeover: bool = False,
 ) -> list[Conversion]:
     """Convert JSON files to the text of YAML files; nothing is written.
 
@@ -68,6 +73,8 @@ def convert(
         Folder of the working directories; None: where the align HDF5 of each lie.
     now
         Local time.
+    takeover
+        Whether the HDF5 files that they name are there, and are gone on from.
 
     Returns
     -------
@@ -83,7 +90,7 @@ def convert(
         if one.info is not None:
             one.remarks += transfer_info_checks.remarks(one.info, now)
             one.remarks += together.get(str(one.source), [])
-            _to_yaml(one, schemas, work_root)
+            _to_yaml(one, schemas, work_root, takeover=takeover)
     _refuse_same_target(done)
     return done
 
@@ -151,14 +158,22 @@ def _faults(value: dict[str, Any], schema: Mapping[str, Any]) -> list[Remark]:
 
 
 def _to_yaml(
-    one: Conversion, schemas: tuple[dict[str, Any], dict[str, Any]], work_root: str | None
+    one: Conversion,
+    schemas: tuple[dict[str, Any], dict[str, Any]],
+    work_root: str | None,
+    *,
+    takeover: bool = False,
 ) -> None:
     info = one.info or {}
     volume = _volume(one, info)
     work_dir = _work_dir(one, info, volume, work_root)
-    config = transfer_info.to_config(info, schemas[0], volume=volume, work_dir=work_dir)
+    config = transfer_info.to_config(
+        info, schemas[0], volume=volume, work_dir=work_dir, takeover=takeover
+    )
     said = {remark.text.partition(":")[0] for remark in one.remarks if remark.person}
     faults = _faults(copy.deepcopy(config), schemas[1])
+    if not (config["transfer"].get("dat_root") or config.get("takeover", {}).get("align_h5")):
+        faults.append(Remark("config: transfer.dat_root: missing, no raw_dat is named"))
     # what the JSON lacks was said in its own words already
     one.remarks += [fault for fault in faults if not (said and ": missing" in fault.text)]
     one.text = _yaml_text(one, config)
@@ -273,7 +288,8 @@ def main(argv: Sequence[str] | None = None, *, now: datetime | None = None) -> i
         done = reverse(args.files, args.out)
     else:
         moment = now or datetime.now()
-        done = convert(args.files, args.out, work_root=args.work_root, now=moment)
+        roots = {"work_root": args.work_root, "takeover": args.takeover}
+        done = convert(args.files, args.out, now=moment, **roots)
     for one in done:
         print(_save(one, draft=args.draft, replace=args.replace))
         for remark in sorted(one.remarks, key=lambda remark: not remark.person):
@@ -293,6 +309,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--out", type=Path, required=True, help="folder for the new files")
     add("--reverse", action="store_true", help="from YAML to JSON")
     add("--work-root", help="folder of the working directories (default: where align_h5 lies)")
+    add("--takeover", action="store_true", help="go on from the HDF5 files that the JSON names")
     add("--draft", action="store_true", help="also write files that need a person, as drafts")
     add("--replace", action="store_true", help="replace files that are there and differ")
     return parser.parse_args(argv)

@@ -154,7 +154,7 @@ def test_what_the_workflow_has_no_key_for_is_kept_in_the_yaml(tmp_path):
     kept = yaml.safe_load((tmp_path / "vol_demo-1.yaml").read_text())["volume_transfer_info"]
     assert kept["cluster_root_paths"]["export_n5"].endswith("vol_demo-1.n5")
     assert kept["render_data_set"]["connect"]["memGB"] == "1G"
-    assert kept["cluster_job_project_for_billing"] == "mylab"
+    assert kept["number_of_preview_workers"] == 10
     assert "EXPORT_PREVIEW_VOLUME" in kept["transfer_tasks"]
     assert "ARCHIVE_H5_RAW" not in kept["transfer_tasks"]
 
@@ -433,3 +433,23 @@ def test_every_mapped_key_of_the_json_is_a_key_of_the_yaml():
 def test_the_nearest_task_is_offered():
     known = INFO_SCHEMA["properties"]["transfer_tasks"]["items"]["enum"]
     assert transfer_info_checks.nearest_task("ARCHIVE_H5", known) == "ARCHIVE_H5_RAW"
+
+
+def test_folders_and_payer_of_the_json_are_honoured(tmp_path):
+    roots = {**SAMPLE["cluster_root_paths"], "export_n5": "/done/mylab/vol_demo-1.n5"}
+    path = write(tmp_path, changed(cluster_root_paths=roots))
+    assert run(path, out=tmp_path, options=("--takeover",)) == 0
+    config = yaml.safe_load((tmp_path / "vol_demo-1.yaml").read_text())
+    archive = SAMPLE["archive_root_paths"]["raw_h5"]
+    assert config["takeover"] == {"align_h5": roots["align_h5"], "raw_h5": archive}
+    assert config["export"] == {"promote_root": "/done/mylab"}
+    assert config["cluster"] == {"billing_project": SAMPLE["cluster_job_project_for_billing"]}
+    assert run(tmp_path / "vol_demo-1.yaml", out=tmp_path / "back", options=("--reverse",)) == 0
+    back = json.loads((tmp_path / "back/volume_transfer_info.vol_demo-1.json").read_text())
+    assert back["cluster_root_paths"] == roots
+
+
+def test_a_volume_that_ends_in_its_working_directory_needs_no_other_place(tmp_path):
+    assert run(write(tmp_path, SAMPLE), out=tmp_path) == 0
+    config = yaml.safe_load((tmp_path / "vol_demo-1.yaml").read_text())
+    assert not {"takeover", "export"} & set(config)

@@ -229,6 +229,14 @@ def test_a_dry_run_says_what_would_stop_the_run_at_once(new_volume):
     assert not volume.work.exists()
 
 
+def test_the_project_of_the_volume_pays_for_its_jobs(new_volume):
+    volume = new_volume("paid")
+    dry = volume.snakemake("transfer", "-n", "--config", "cluster={billing_project: payer}")
+    assert dry.returncode == 0, dry.stdout
+    assert "lsf_project=payer, slurm_account=payer" in dry.stdout
+    assert "payer" not in volume.snakemake("transfer", "-n").stdout
+
+
 def test_moving_the_service_reruns_nothing(history):
     dry = history.volume.snakemake("--dry-run", "--config", "render={url: 'http://127.0.0.1:9'}")
     assert "Nothing to be done" in dry.stdout
