@@ -55,7 +55,7 @@ from scripts.solve.forces import Forces, Sums, couplings, forces, residuals
 from scripts.solve.graph import NAMED, Graph, Tiles, Weighting, require_connected
 from scripts.solve.models import MODELS, Normal, SolveModel
 from scripts.solve.reference import Reference
-from scripts.solve.steps import Runs, runs_of, unbent
+from scripts.solve.steps import LEAST_PAIRS, Runs, runs_of, unbent
 from scripts.solve.system import Layout, factorise, layout_of
 
 log = logging.getLogger(__name__)
@@ -349,7 +349,11 @@ def _wrong(terms: _Terms, kind: str, residual: Array) -> tuple[Bool, list[float]
         return np.zeros(len(graph), bool), []
     wrong = robust.wrong(residual, graph.apart, cutoff=terms.options.robust_cutoff)
     z, layer = np.unique(tiles.z, return_inverse=True)
-    torn = robust.torn(wrong, layer[graph.p], layer[graph.q], len(z))
+    ends = layer[graph.p], layer[graph.q], len(z)
+    across = robust.crossings(np.ones(len(graph), bool), *ends)
+    torn = robust.torn(wrong, *ends)
+    # a single pair that is wrong tells of no step, it is wrong
+    torn = torn[across[torn] >= min(LEAST_PAIRS, across.max())]
     leave = wrong & ~robust.bridges(~wrong, len(tiles), graph.p, graph.q)
     return leave, z[torn].tolist()
 

@@ -98,25 +98,38 @@ def test_bridges_join_what_good_pairs_do_not_whatever_way_the_pairs_point():
     np.testing.assert_array_equal(robust.bridges(good, 5, p, q), [False] * 4 + [True])
 
 
-def test_a_pair_that_alone_joins_two_parts_and_misses_by_far_is_named():
-    rng = np.random.default_rng(3)
+def parted(seed=3):
+    """Twelve layers and their pairs; of those from z 6 to 7 the nearest alone, as it is given."""
     tiles = synthetic.grid(range(1, 13), 1, 1)
-    pairs = synthetic.matches(tiles, synthetic.stage_of(tiles), rng, reach=3, noise=0.3)
-    layers = {id(one): sorted(float(name[8:]) for name in (one.p_id, one.q_id)) for one in pairs}
-    across = [one for one in pairs if layers[id(one)][0] < 7 <= layers[id(one)][1]]
-    (bridge,) = [one for one in across if layers[id(one)] == [6, 7]]
-    loud = dataclasses.replace(bridge, q=bridge.q + rng.normal(0, 6, bridge.q.shape))
+    stage, rng = synthetic.stage_of(tiles), np.random.default_rng(seed)
+    pairs = synthetic.matches(tiles, stage, rng, reach=3, noise=0.3)
+    ends = {id(one): sorted(float(name[8:]) for name in (one.p_id, one.q_id)) for one in pairs}
+    (bridge,) = [one for one in pairs if ends[id(one)] == [6, 7]]
+    kept = [one for one in pairs if not ends[id(one)][0] < 7 <= ends[id(one)][1]]
+    arrays = tiles_of(tiles)
 
-    def named(alone):
-        graph_pairs = [one for one in pairs if one not in across] + [alone]
-        arrays = tiles_of(tiles)
-        graph = graph_of(arrays, of_matches(graph_pairs), Weighting())
-        options = Options()
-        return residuals.strained(
-            arrays, graph, solve(arrays, graph, options), options.robust_cutoff
-        )
+    def solved(alone):
+        graph = graph_of(arrays, of_matches([*kept, alone]), Weighting())
+        return arrays, graph, solve(arrays, graph, Options())
 
-    assert named(bridge) == []
-    (row,) = named(loud)
+    return bridge, solved
+
+
+def test_a_pair_that_alone_joins_two_parts_and_misses_by_far_is_named():
+    bridge, solved = parted()
+    off = np.random.default_rng(4).normal(0, 6, bridge.q.shape)
+    assert residuals.strained(*solved(bridge), Options().robust_cutoff) == []
+    (row,) = residuals.strained(
+        *solved(dataclasses.replace(bridge, q=bridge.q + off)), Options().robust_cutoff
+    )
     assert (row["p_z"], row["q_z"]) == (6, 7)
     assert row["rms_px"] > 5 > 1 > row["typical_px"]
+
+
+def test_a_single_wrong_pair_between_two_parts_is_no_step():
+    bridge, solved = parted()
+    off = np.random.default_rng(4).normal(0, 3, bridge.q.shape)
+    bent = (bridge.q - 119.5) @ np.array([[1.05, -0.07], [-0.02, 1.02]]).T + 119.5 + off
+    found = solved(dataclasses.replace(bridge, q=bent))[2]
+    assert len(found.reference.linear) == 1
+    assert np.abs(found.placement[:, :, :2] / 119.5 - np.eye(2)).max() < 0.01
