@@ -7,6 +7,7 @@ rule plot_metadata:
     output:
         page=in_report("ingest/metadata.html", "metadata"),
         summary="ingest/metadata.json",
+        rows="ingest/metadata.csv",
         cache=update("ingest/metadata.npz"),  # read first: only new files are opened
     log:
         "logs/plot_metadata/page.log",

@@ -176,6 +176,7 @@ use rule plot_metadata as plot_preview_metadata with:
     output:
         page="preview/metadata.html",
         summary="preview/metadata.json",
+        rows="preview/metadata.csv",
         cache=update("preview/metadata.npz"),
     log:
         "logs/plot_preview_metadata/page.log",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from scripts.ingest import metadata
-from scripts.ingest.header_fields import CONSTANTS, PLOTS, TEXTS, UNITS, Plotted
-from scripts.ingest.header_table import HeaderTable
+from scripts.ingest.header_fields import CONSTANTS, NUMBERS, PLOTS, TEXTS, UNITS, Plotted
+from scripts.ingest.header_table import TEXT_FIELDS, HeaderTable
 from scripts.lib.pages import page as pages
 from scripts.lib.pages import plots
 from scripts.lib.pages.page import Items, Part, Plots, Section, Table, Text
 
 Summary = Mapping[str, Any]
+FILES = "All figures are in metadata.json, those of each tile in metadata.csv."
+CLICK = " A click on a point opens its layer in the report."
 
 
 def page(table: HeaderTable, summary: Summary, *, volume: str, here: str) -> str:
@@ -36,7 +40,8 @@ def page(table: HeaderTable, summary: Summary, *, volume: str, here: str) -> str
     str
         HTML.
     """
-    figures = {plot.title: _figure(table, plot) for plot in _plots(table, summary)}
+    opens = f"{report}#find=z @x" if (report := pages.report_of(here)) else ""
+    figures = {plot.title: _figure(table, plot, opens) for plot in _plots(table, summary)}
     z = summary["z"]
     lead = f"{summary['tiles']:,} tiles of {summary['layers']:,} layers"
     lead += f", z {z[0]} to {z[1]}" if z else ""
@@ -50,7 +55,7 @@ def page(table: HeaderTable, summary: Summary, *, volume: str, here: str) -> str
         ],
         here=here,
         volume=volume,
-        lead=[Text(f"{lead}. All figures are in metadata.json.", "lead")],
+        lead=[Text(f"{lead}. {FILES}{CLICK if opens else ''}", "lead")],
         figures=figures,
     )
 
@@ -96,14 +101,47 @@ def _plots(table: HeaderTable, summary: Summary) -> list[Plotted]:
     return out
 
 
-def _figure(table: HeaderTable, plot: Plotted) -> Any:  # noqa: ANN401 - a Bokeh figure or None
+def _figure(table: HeaderTable, plot: Plotted, opens: str) -> Any:  # noqa: ANN401 - a Bokeh figure or None
     """Plot fields over z: one line per field, and per tile where tiles of a layer differ."""
     series = {
         label: (table.z[mask], table.number(name)[mask])
         for name in plot.fields
         for label, mask in _lines(table, name)
     }
-    return plots.lines(plot.title, "z", plot.unit or plot.title, series, dots=3, tip="0.[000000]")
+    return plots.lines(
+        plot.title, "z", plot.unit or plot.title, series, dots=3, tip="0.[000000]", opens=opens
+    )
+
+
+def rows(table: HeaderTable, summary: Summary) -> str:
+    """Return the fields that vary as CSV, a line for each tile.
+
+    Parameters
+    ----------
+    table
+        Headers of all tiles.
+    summary
+        As `metadata.summarise` gives it.
+
+    Returns
+    -------
+    str
+        Columns z, tile (row-column) and fields; empty where a header has none.
+    """
+    varying = {one["field"] for one in (*summary["varying"], *summary["changed"])}
+    names = [name for name in (*NUMBERS, *TEXT_FIELDS) if name in varying]
+    columns = [[_cell(table, name, value) for value in table.codes(name)] for name in names]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["z", "tile", *names])
+    writer.writerows(zip(table.z.tolist(), table.cell.tolist(), *columns, strict=True))
+    return out.getvalue()
+
+
+def _cell(table: HeaderTable, name: str, value: float) -> str:
+    if np.isnan(value):
+        return ""
+    return table.words[int(value)] if name in TEXTS else f"{value:.9g}"
 
 
 def _lines(table: HeaderTable, name: str) -> list[tuple[str, Any]]:

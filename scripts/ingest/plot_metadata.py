@@ -5,6 +5,7 @@ Inputs
 Outputs
     ``ingest/metadata.json``: constants with their values, changes with z and tiles, ranges
     ``ingest/metadata.html``: the same as a page with plots, needs no network
+    ``ingest/metadata.csv``: the fields that vary, a line for each tile
     ``ingest/metadata.npz``: the header fields as read, so that the next run reads new files alone
 """
 
@@ -18,13 +19,14 @@ from scripts.lib.job import job
 log = logging.getLogger(__name__)
 
 
-def main(*, layers: str, volume: str, page: str, summary: str, cache: str) -> None:
+def main(*, layers: str, volume: str, page: str, summary: str, rows: str, cache: str) -> None:
     """Read what is new, summarise, draw."""
     table = header_table.read(read_table(layers), Path(cache))
     figures = metadata.summarise(table)
     for line in (*metadata.warnings(figures), *figures["unreadable"]):
         log.warning("%s", line)
     write_json(summary, figures)
+    write_text(rows, metadata_page.rows(table, figures))
     write_text(page, metadata_page.page(table, figures, volume=volume, here=page))
 
 
@@ -35,5 +37,6 @@ if __name__ == "__main__":
             volume=snakemake.params.volume,
             page=snakemake.output.page,
             summary=snakemake.output.summary,
+            rows=snakemake.output.rows,
             cache=snakemake.output.cache,
         )

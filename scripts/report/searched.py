@@ -30,7 +30,8 @@ def index(evidence: Evidence) -> dict[str, Any]:
     dict
         ``z`` and ``stamp`` (time of the layer), ``cells``, ``states``; base64 of (layer, cell)
         arrays: ``state`` (uint8, `NO_TILE` = none), and as little-endian uint16 (`NONE` = not
-        known) ``pairs``, ``residual`` and ``left`` in thousandths of a px. Without tiles: empty.
+        known) ``pairs``, ``residual`` and ``left`` in thousandths of a px; ``viewer``, the link
+        that opens the volume. Without tiles: empty.
     """
     tiles = evidence["review"] if evidence["review"].found else evidence["solved"]
     if not len(tiles):
@@ -50,6 +51,9 @@ def index(evidence: Evidence) -> dict[str, Any]:
         "states": [name.replace("_", " ") for name in known.tolist()],
         "state": _text(_spread(size, at, state, NO_TILE, np.uint8)),
     }
+    targets = (evidence.documents["volume"] or {}).get("targets", [])
+    if targets:
+        out["viewer"] = targets[0]["neuroglancer"]["link"]
     solved = evidence["solved"]
     if solved.found:
         own = np.array([of_tile.get(name, -1) for name in solved["tile_id"].tolist()], int)

@@ -88,7 +88,12 @@ def night(tmp_path, monkeypatch):
         row |= {"missing": "", "gap_before_s": 60}
     write_table("layers.tsv", columns, rows)
     plot_metadata.main(
-        layers="layers.tsv", volume="v", page="m.html", summary="m.json", cache="m.npz"
+        layers="layers.tsv",
+        volume="v",
+        page="m.html",
+        summary="m.json",
+        rows="m.csv",
+        cache="m.npz",
     )
     both = [{"raw_h5": "-", "align_h5": row["align_h5"]} for row in rows]
     write_table("transferred.tsv", ("raw_h5", "align_h5"), both)

@@ -1,5 +1,7 @@
 """Header fields over z: read once, constants that changed named with z, one page."""
 
+import csv
+import io
 import re
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from scripts.ingest import header_fields, header_table, metadata, plot_metadata
+from scripts.ingest import header_fields, header_table, metadata, metadata_page, plot_metadata
 from scripts.lib.files import read_json, read_table, write_table
 from scripts.transfer import dat  # the published list of fields
 from tests.transfer.synthetic_dat import make_dat
@@ -56,10 +58,41 @@ def html(tmp_path_factory):
         volume(5, lambda z, c: {"Notes": "<script>x</script>", **changed[z > 3]})
         Path("h5/002.uint8.h5").write_bytes(b"no hdf5")
         plot_metadata.main(
-            layers="layers.tsv", volume="v<1>", page="m.html", summary="m.json", cache="m.npz"
+            layers="layers.tsv",
+            volume="v<1>",
+            page="m.html",
+            summary="m.json",
+            rows="m.csv",
+            cache="m.npz",
         )
         assert read_json("m.json")["layers"] == 4
         return Path("m.html").read_text()
+
+
+def test_fields_that_vary_are_a_csv_with_a_line_for_each_tile(workdir):
+    volume(3, lambda z, c: {"WD": 3.0 + z / 8, "DetA": "E,S" if z > 2 else "In"})
+    table = header_table.read(read_table("layers.tsv"), Path("m.npz"))
+    lines = list(csv.reader(io.StringIO(metadata_page.rows(table, metadata.summarise(table)))))
+    assert lines[0][:2] == ["z", "tile"]
+    rows = [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
+    assert [(row["z"], row["tile"]) for row in rows[:3]] == [
+        ("1", "0-0"),
+        ("1", "0-1"),
+        ("2", "0-0"),
+    ]
+    assert (rows[0]["WD"], rows[-1]["WD"], rows[-1]["DetA"]) == ("3.125", "3.375", "E,S")
+    assert "EHT" not in rows[0]
+
+
+def test_a_click_on_a_point_opens_its_layer_in_the_report(workdir):
+    volume(3, lambda z, c: {"WD": 3.0 + z / 8})
+    table = header_table.read(read_table("layers.tsv"), Path("m.npz"))
+    found = metadata.summarise(table)
+    shown = metadata_page.page(table, found, volume="v", here="ingest/metadata.html")
+    assert "../report/index.html#find=z @x" in shown
+    assert "#find=z @x" not in metadata_page.page(
+        table, found, volume="v", here="preview/metadata.html"
+    )
 
 
 def test_every_field_of_every_header_version_has_its_place():

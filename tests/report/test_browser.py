@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from scripts.lib.pages import page as pages
 from scripts.lib.verdicts import LOOK
 from scripts.report import album, compared, page, places, plots, searched
 from scripts.report.finding import Finding
@@ -111,6 +112,43 @@ def test_buttons_sliders_tables_and_search_work(good, drawn, tmp_path):
     assert f"z {good['solved']['z'][3]}, " in found["found"]
     assert "residual" in found["found"]
     assert (found["hit"], found["target"], found["asked"], found["faults"]) == (1, True, True, [])
+
+
+FOUND = """
+location.hash = "#find=" + encodeURIComponent("z 5");
+await new Promise((done) => setTimeout(done, 200));
+const go = [...document.querySelectorAll("#found a")].find((e) => e.textContent.includes("neuro"));
+const said = document.getElementById("found").textContent, faults = window.faults;
+return { said, faults, at: go && JSON.parse(decodeURIComponent(go.href.split("#!")[1])).position };
+"""
+VIEWER = "https://viewer/#!%7B%22position%22%3A%5B1%2C2%2C3%5D%7D"
+
+
+def test_another_page_can_ask_for_a_layer_which_the_viewer_then_shows(good, drawn, tmp_path):
+    volume = dict(good.documents["volume"])
+    volume["targets"] = [{**one, "neuroglancer": {"link": VIEWER}} for one in volume["targets"]]
+    documents = {**good.documents, "volume": volume}
+    text = written(dataclasses.replace(good, documents=documents), drawn)
+    found = browser.run(text, FOUND, tmp_path)
+    assert found["said"].startswith("z 5, ")
+    assert (found["at"], found["faults"]) == ([1, 2, 5.5], [])
+
+
+def test_the_search_of_a_page_without_tiles_finds_words(tmp_path):
+    parts = [pages.Table("c", ["h"], [["a word"], ["24-03-07_101112_0-0-1.6.0"]])]
+    text = pages.render("t", [pages.Section("s", parts)], here="solve/solve.html")
+    script = """
+const query = document.getElementById("query"), out = [];
+for (const each of ["word", "24-03-07_101112_0-0-1.6.0", "none of it"]) {
+  query.value = each;
+  query.dispatchEvent(new Event("input"));
+  out.push(document.getElementById("found").textContent);
+}
+return { out, faults: window.faults };"""
+    found = browser.run(text, script, tmp_path)
+    on = "look in the report"
+    words = [f"a word{on}", f"24-03-07_101112_0-0-1.6.0{on}", f"nothing found{on}"]
+    assert found == {"out": words, "faults": []}
 
 
 def test_a_fault_of_a_page_is_seen(tmp_path):

@@ -264,7 +264,7 @@ def render(
     footer
         Last line.
     tiles
-        What the search knows of tiles, see `search.js`; None = the page has no search.
+        What the search knows of tiles, see `search.js`; None = it finds what stands on the page.
 
     Returns
     -------
@@ -285,13 +285,33 @@ def render(
             script=Markup(script),  # noqa: S704 - Bokeh's
             plots={name: Markup(one) for name, one in elements.items()},  # noqa: S704 - Bokeh's
             style=_file("style.css"),
-            tiles=None if tiles is None else _json(tiles),
+            tiles=_json(tiles or {}),
+            searched=tiles is not None,
+            report=report_of(here) if tiles is None else "",
             tools=_file("sort.js") + _file("tools.js"),
             search=_file("search.js"),
             marks=MARKS,
             words=WORDS,
         )
     )
+
+
+def report_of(here: str) -> str:
+    """Return the link to the report, which knows all tiles.
+
+    Parameters
+    ----------
+    here
+        Path of the page in the working directory.
+
+    Returns
+    -------
+    str
+        Empty of pages that are there before a report, or of no volume.
+    """
+    if here not in PAGES and here not in ON_DEMAND:
+        return ""
+    return Path(os.path.relpath(next(iter(PAGES)), Path(here).parent)).as_posix()
 
 
 def fragment(parts: Sequence[Part]) -> str:

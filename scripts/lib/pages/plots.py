@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper
+from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper, OpenURL, TapTool
 from bokeh.models.annotations import ColorBar, Span, Title
 from bokeh.plotting import figure
 from numpy.typing import NDArray
@@ -136,6 +136,7 @@ def lines(
     tip: str = "0.000",
     start: float | None = None,
     legend: bool | None = None,
+    opens: str = "",
     **options: Any,  # noqa: ANN401 - as `frame`
 ) -> Any:  # noqa: ANN401 - a Bokeh figure or None
     """Draw series over one axis.
@@ -158,6 +159,8 @@ def lines(
         Where the axis of values begins.
     legend
         Show the labels; by default of two and more.
+    opens
+        Address that a click on a point opens, ``@x`` for its place; empty: none.
     **options
         Of `frame`.
 
@@ -185,6 +188,8 @@ def lines(
         plot.y_range.start = start
     tips = [("", "@name")] if named else []
     plot.add_tools(HoverTool(tooltips=[*tips, (x, "@x"), (y, f"@y{{{tip}}}")]))
+    if opens:
+        plot.add_tools(TapTool(callback=OpenURL(url=opens, same_tab=True)))
     if named:
         legend_above(plot)
     return plot

@@ -17,7 +17,7 @@
     const id = text.match(/(\d\d-\d\d-\d\d_\d{6})(?:_\d+-(\d+)-(\d+))?(?:\.patch)?(?:\.(\d+)(?:\.0)?)?/);
     const words = text.match(/^(?:z\s*)?(\d+)?\s*(?:(\d+)-(\d+))?$/i);
     const cell = id && id[2] ? `${id[2]}-${id[3]}` : words && words[2] ? `${words[2]}-${words[3]}` : null;
-    const at = id ? [id[4] ? layers.indexOf(Number(id[4])) : known.stamp.indexOf(id[1])]
+    const at = id ? [id[4] ? layers.indexOf(Number(id[4])) : (known.stamp || []).indexOf(id[1])]
       : words && words[1] ? [layers.indexOf(Number(words[1]))] : cell ? layers.keys() : [];
     const out = [];
     for (const k of at) for (const [c, name] of cells.entries()) {
@@ -41,7 +41,26 @@
     const button = copyButton("the lines that take this tile out", lines);
     button.title = "Copies the lines that take this tile out";
     box.append(button);
+    if (known.viewer) {
+      const go = document.createElement("a");
+      go.href = at(z);
+      go.target = "_blank";
+      go.rel = "noopener";
+      go.textContent = "open in neuroglancer";
+      box.append(" ", go);
+    }
     return box;
+  }
+  // the viewer's link with its position at a layer
+  function at(z) {
+    const [base, state] = known.viewer.split("#!");
+    try {
+      const shown = JSON.parse(decodeURIComponent(state));
+      shown.position = [...shown.position.slice(0, 2), z + 0.5];
+      return `${base}#!${encodeURIComponent(JSON.stringify(shown))}`;
+    } catch {
+      return known.viewer; // of another viewer, whose state is not known
+    }
   }
   function places(words) {
     const hits = [];
@@ -73,12 +92,30 @@
     const tiles = tilesOf(text), hits = text.length > 1 ? places(text.toLowerCase()) : [];
     found.append(...tiles.map(tile), ...hits.map(link));
     if (!tiles.length && !hits.length) found.append("nothing found");
+    const report = document.getElementById("search").dataset.report;
+    if (report) {
+      const box = document.createElement("div"), go = document.createElement("a");
+      go.href = `${report}#find=${encodeURIComponent(text)}`;
+      go.textContent = "look in the report";
+      box.append(go);
+      found.append(box);
+    }
   }
   query.addEventListener("input", look);
+  // another page may ask: report/index.html#find=z 26
+  function asked() {
+    const words = location.hash.match(/^#find=(.*)$/);
+    if (!words) return;
+    query.value = decodeURIComponent(words[1]);
+    look();
+    query.scrollIntoView({ block: "nearest" });
+  }
+  addEventListener("hashchange", asked);
+  asked();
   document.getElementById("search").addEventListener("submit", (event) => {
     event.preventDefault();
     look();
-    const first = found.querySelector("a");
+    const first = found.querySelector("a:not([target])");
     if (first) first.click();
   });
 })();

@@ -31,6 +31,18 @@ def test_the_navigation_does_not_depend_on_what_has_been_made(folder):
     assert page.render("t", [], here="solve/solve.html") == html
 
 
+def test_every_page_has_a_search_that_leads_on_to_the_report():
+    here = page.render("t", [], here="solve/solve.html")
+    assert '<form id="search" role="search" data-report="../report/index.html">' in here
+    assert "Find on this page" in here
+    for html in (
+        page.render("t", [], here="report/index.html", tiles={}),
+        page.render("t", [], here="preview/metadata.html"),
+        page.render("t", [], here=""),
+    ):
+        assert '<form id="search" role="search">' in html
+
+
 def test_pages_on_demand_stand_in_their_own_navigation_alone():
     assert page.navigation("match/trial/index.html")[-1] == ("Match trial", None)
     assert ("Report", "../../report/index.html") in page.navigation("match/trial/index.html")
