@@ -132,6 +132,10 @@ def rows(document: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         if figures.get("alike") is not None:
             grey = f"{figures['alike']:.3f} · 5 % of the places below {figures['alike_p05']:.3f}"
             out.append((f"correlation of grey levels {words}", grey))
+        if figures.get("corners_px") is not None:
+            low, high = figures["corners_px"], figures["corners_p95_px"]
+            unseen = f"{low:.2f} px · more than {high:.2f} px at 5 % of the places"
+            out.append((f"corners {words} may be off unseen by", unseen))
     return out
 
 

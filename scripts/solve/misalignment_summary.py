@@ -105,7 +105,9 @@ def summarised(rows: Sequence[Row], tiles: Known, limits: Limits, pixel_nm: floa
     dict
         ``state`` and ``reasons``; ``steps`` and ``seams`` with ``places``, ``measured``,
         ``rms_px``, ``error_px`` (of the rms), ``rms_nm``, ``p95_px``, ``max_px``, ``alike`` and
-        ``alike_p05`` (median and 5th percentile of the correlation of grey levels, -1 to 1);
+        ``alike_p05`` (median and 5th percentile of the correlation of grey levels, -1 to 1),
+        ``corners_px`` and ``corners_p95_px`` (what a corner may be off and not be told: two
+        standard errors, median and 95th percentile);
         ``findings``, worst first.
     """
     kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in KINDS}
@@ -163,6 +165,7 @@ def _figures(rows: Sequence[Row], pixel_nm: float) -> Figures:
             "max_px": float(px.max()),
         }
         | _likeness(known)
+        | _unseen(known)
     )
 
 
@@ -173,6 +176,16 @@ def _likeness(rows: Sequence[Row]) -> Figures:
     if not len(alike):
         return {}
     return {"alike": float(np.median(alike)), "alike_p05": float(np.percentile(alike, 5))}
+
+
+def _unseen(rows: Sequence[Row]) -> Figures:
+    """Return by how much corners of the places may be off and not be told, px."""
+    error = SURE * _column(rows, "corner_error_px")
+    error = error[np.isfinite(error)]
+    if not len(error):
+        return {}
+    p95 = float(np.percentile(error, 95))
+    return {"corners_px": float(np.median(error)), "corners_p95_px": p95}
 
 
 def root(square: Array, noise: Array) -> tuple[float, float | None]:

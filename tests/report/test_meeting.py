@@ -36,6 +36,13 @@ def test_the_correlation_of_grey_levels_across_seams_stands_beside_the_shifts(go
     assert found == "0.912 · 5 % of the places below 0.800"
 
 
+def test_what_corners_may_be_off_unseen_stands_beside_the_shifts(good):
+    steps = good.documents["misalignment"]["steps"] | {"corners_px": 0.31, "corners_p95_px": 2.0}
+    rows = dict(meeting.rows(good.documents["misalignment"] | {"steps": steps}))
+    found = rows["corners between neighbouring layers may be off unseen by"]
+    assert found == "0.31 px · more than 2.00 px at 5 % of the places"
+
+
 @pytest.mark.parametrize("state", [LOOK, NOT_GOOD])
 def test_the_state_of_the_measure_is_the_state_of_the_solve(good, state):
     reasons = ["z 3: layers do not meet, 5.0 px", "z 9: tiles of a layer do not meet, 1.0 px"]

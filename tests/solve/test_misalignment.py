@@ -214,6 +214,17 @@ def test_a_good_alignment_is_good():
     assert (found["steps"]["alike"], found["seams"]["alike_p05"]) == (0.9, 0.9)
 
 
+def test_what_corners_may_be_off_unseen_is_told_beside_a_good_verdict():
+    """Tissue on a small part of a tile says little of its turn: that is no fault, and no secret."""
+    rows = [row(z=z, px=0.1, corner_error=0.1 if z % 10 else 1.2) for z in range(1, 40)]
+    found = verdict(rows)
+    assert found["state"] == "good"
+    assert found["steps"]["corners_px"] == pytest.approx(0.2)
+    assert found["steps"]["corners_p95_px"] == pytest.approx(2.4, abs=0.3)
+    alone = [row(z=z, px=0.1, corner_error=float("nan")) for z in range(1, 9)]
+    assert "corners_px" not in verdict(alone)["steps"]
+
+
 SHIFTS = [(0.8, "good"), (1.0, "look"), (3.9, "look"), (4.1, "not good")]
 
 
