@@ -119,3 +119,13 @@ def test_the_form_of_an_acquisition_asks_what_the_command_reads():
     form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/acquisition.yml").read_text())
     asked = {each["id"]: each["attributes"]["label"] for each in form["body"]}
     assert asked == issue_form.HEADINGS
+
+
+def test_the_changelog_begins_with_this_version():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    releases = re.findall(r"^## \[(.+?)\]", text, re.MULTILINE)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] in releases[:2]
+    assert releases == sorted(releases, reverse=True)
+    assert f'VERSION = "{project["version"]}"' in (ROOT / "scripts/report/summary.py").read_text()
+    assert not re.search("^[<=>]{7}", text, re.MULTILINE), "a conflict was not resolved"

@@ -24,7 +24,7 @@ from scripts.report.finding import Finding, ordered, state_of
 from scripts.report.gather import Evidence, Table
 
 Figures = dict[str, Any]
-VERSION = "0.1.0"  # of the project, as in CITATION.cff
+VERSION = "0.2.0"  # of the project, as in CITATION.cff
 STAGES = ("transfer", "ingest", "match", "review", "solve", "zcorr", "correct", "export")
 QUANTILES = {"p05": 5, "p25": 25, "p50": 50, "p75": 75, "p95": 95}
 _FAILURE = re.compile(r"([A-Za-z0-9_.-]+):([A-Za-z_]+)")  # "crossPass1:few_inliers(7<20)"
