@@ -115,9 +115,10 @@ def of_slab(
     Returns
     -------
     list of dict
-        As of `measured`; none of a volume whose voxels are larger than pixels.
+        As of `measured`; none of a volume whose voxels are larger than pixels, or show grey values
+        of 16 bit in 8 alone: they cannot be compared with what tiles show.
     """
-    if plan.step_px > 1:
+    if plan.step_px > 1 or plan.drawn_as:
         return []
     wanted = slabs.output_z(plan, z_range)
     made_of = interpolation.of_slab(

@@ -2,12 +2,13 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from scripts.export import contrast, measure_grey_values, pyramid, set_contrast
+from scripts.export import contrast, measure_grey_values, pyramid, seams, set_contrast
 from scripts.export import shown as shown_module
 from scripts.lib import files, made_by
 from scripts.lib.geometry import Box
@@ -250,6 +251,15 @@ def test_few_layers_are_written_in_both_depths_too(stack):
             first, *others = (read(target, level) for target in each.targets)
             assert first.any()
             assert all(np.array_equal(first, other) for other in others)
+
+
+def test_seams_are_compared_where_voxels_are_those_that_are_drawn(stack):
+    how = seams.How(2, 24, 4, 6, "feather", "linear", z_correction=True, fill_gaps="interpolate")
+    tiles = partial(RenderClient(**RENDER).tiles, "s")
+    both = test_parts.export("both", **BOTH, task_px=64)
+    assert seams.of_slab(both, (2, 6), "zcorr/Zcoords.txt", tiles, how)
+    alone = test_parts.export("alone", **ALONE, task_px=64)
+    assert seams.of_slab(alone, (2, 6), "zcorr/Zcoords.txt", tiles, how) == []
 
 
 def test_8_bit_alone_holds_the_same_voxels_and_no_16_bit(stack):

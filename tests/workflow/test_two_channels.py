@@ -20,11 +20,11 @@ ACQUISITION = [
 SIGNED = 32768  # counts are signed, voxels are not
 
 
-def voxels(folder, channel):
+def voxels(folder, channel, dtype="uint16"):
     """Level 0 of the volume of a channel."""
     end = "" if channel == 0 else f".channel-{channel}"
     target = multiscale.Target(
-        "n5", str(folder / f"demo{end}.n5"), "em/fibsem-uint16", "gzip", codec_level=5
+        "n5", str(folder / f"demo{end}.n5"), f"em/fibsem-{dtype}", "gzip", codec_level=5
     )
     level = multiscale.open_level(target, 0)
     return level.read(tuple(slice(0, n) for n in level.shape_zyx))
@@ -60,7 +60,12 @@ def volume(tmp_path_factory):
             "steps": ["straighten", "16bit", "destreak", "intensity"],
             "16bit": {"channels": [0, 1]},
         },
-        export={"block_zyx_px": [4, 32, 32], "promote_root": str(folder / "finished")},
+        export={
+            "block_zyx_px": [4, 32, 32],
+            "dtype": "both",
+            "contrast": {"cell_px": 64},
+            "promote_root": str(folder / "finished"),
+        },
     )
     done = made.snakemake("promote", "cleanup_listing")
     assert done.returncode == 0, done.stdout
@@ -78,6 +83,10 @@ def test_both_channels_are_promoted_in_16_bit_with_their_own_counts(volume):
     for channel, each in enumerate(shown):
         wanted = counts(volume.folder / "archive", channel)
         assert abs(each[inside].mean() - SIGNED - wanted) < 0.05 * wanted, channel
+        eight = voxels(finished, channel, "uint8")
+        assert np.array_equal(eight == 0, each == 0)
+        assert np.corrcoef(eight[inside], each[inside])[0, 1] > 0.99
+        assert 64 < eight[inside].mean() < 192
     # one specimen, seen by a detector of 0.6 of the sensitivity
     first, second = (each[inside].astype(float) - SIGNED for each in shown)
     assert np.corrcoef(first, second)[0, 1] > 0.5
