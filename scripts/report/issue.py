@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import jinja2
 
@@ -149,8 +150,13 @@ def links(facts: Facts) -> dict[str, str]:
     owner, project = facts.render["owner"], facts.render["project"]
     stacks = f"{base}/owner/{owner}/project/{project}/stack"
     acquire, collection = facts.render["acquireStack"], facts.render["matchCollection"]
+    # a page of the site's service; the parameters are those that it writes into its own address
+    seen = {"matchCollection": collection, "matchOwner": owner, "renderStack": acquire}
+    seen |= {"renderStackOwner": owner, "renderStackProject": project}
+    explorer = f"{base.removesuffix('/v1')}/view/point-match-explorer.html?{urlencode(seen)}"
     return {
         "stacks of the project": f"{base}/owner/{owner}/stacks",
         "restart tiles": f"{stacks}/{acquire}/resolvedTiles?groupId=restart",
         "match collection": f"{base}/owner/{owner}/matchCollection/{collection}/pGroupIds",
+        "point match explorer": explorer,
     }

@@ -235,6 +235,9 @@ def test_the_issue_links_a_configured_service(run, monkeypatch):
     monkeypatch.setenv("RENDER_WS_URL", "http://render.invalid/render-ws/v1")
     facts = places.facts(run[2], RENDER, NAMES)
     restart = issue.links(facts)["restart tiles"]
+    explorer = issue.links(facts)["point match explorer"]
+    assert "/view/point-match-explorer.html?matchCollection=" in explorer
+    assert "/v1/" not in explorer
     assert restart.endswith("project/small/stack/v1_acquire/resolvedTiles?groupId=restart")
 
 

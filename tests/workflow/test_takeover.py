@@ -1,10 +1,8 @@
 """Two volumes that are half done elsewhere, gone on from: the same as made from scratch."""
 
-import hashlib
 import json
 import re
 import shutil
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +10,8 @@ import pytest
 import yaml
 
 from scripts.lib import files
+from scripts.lib.service.client import RenderClient
+from scripts.lib.service.receipts import digest_tiles
 from tests.workflow.conftest import Volume, executed
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
@@ -25,15 +25,19 @@ def state(folder):
     return {p: (p.lstat().st_size, p.lstat().st_mtime_ns) for p in found}
 
 
-def content(database, project):
-    """All rows of a database that name a project, or lie in a collection of its name."""
-    with sqlite3.connect(database) as db:
-        tables = [
-            name for (name,) in db.execute("select name from sqlite_master where type='table'")
-        ]
-        rows = [repr(row) for table in tables for row in db.execute(f'select * from "{table}"')]
-    mine = [row for row in rows if re.search(rf"\b{project}\b|\b{project}_v1", row)]
-    return len(mine), hashlib.sha256("\n".join(sorted(mine)).encode()).hexdigest()
+def content(database):
+    """All that the service holds of the other's project: versions and tiles of stacks, matches."""
+    client = RenderClient("demo", "demo", base_url=f"sqlite:///{database}")
+    stacks = {
+        name: (client.stack_metadata(name), digest_tiles(client.tiles(name)))
+        for name in client.stacks()
+    }
+    matches = {
+        name: list(client.match_lists(name, client.p_groups(name)))
+        for name in ("demo_v1", "demo_v1_review")
+    }
+    client.close()
+    return stacks, matches
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,13 @@ class Gone:
         return (self.volume.work / name).read_bytes() == (self.source / name).read_bytes()
 
     def voxels(self):
-        """Relative path -> bytes of all blocks of both volumes, in either folder."""
+        """Relative path -> bytes of the blocks of full resolution, in either folder.
+
+        Lower levels are made slab by slab, and this volume is one slab.
+        """
         out = []
         for work in (self.source, self.volume.work):
-            each = [*work.glob("*.n5/em/*/s*/**/*"), *work.glob("*.zarr/*/em/*/s*/**/*")]
+            each = [*work.glob("*.n5/em/*/s0/**/*"), *work.glob("*.zarr/*/em/*/s0/**/*")]
             blocks = [p for p in each if p.is_file() and re.fullmatch(r"\d+", p.name)]
             out.append({p.relative_to(work).as_posix(): p.read_bytes() for p in blocks})
         return out
@@ -125,7 +132,7 @@ def of_service(history, tmp_path_factory):
         "render": theirs,
     }
     volume = go_on(history, folder, takeover, render=render, review={})
-    before, rows = state(source), content(database, "demo")
+    before, rows = state(source), content(database)
     refused = volume.snakemake("solve")
     config = yaml.safe_load(volume.config.read_text())
     line = re.search(r"review\.patch, add: (\{.*\})", refused.stdout)
@@ -135,7 +142,7 @@ def of_service(history, tmp_path_factory):
     run = volume.snakemake()
     assert run.returncode == 0, run.stdout
     assert state(source) == before
-    assert content(database, "demo") == rows
+    assert content(database) == rows
     return Gone(volume, run, source), refused, dry
 
 
