@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scripts.lib.files import digest, grouped, read_table
@@ -51,6 +51,27 @@ class PreviousRun:
         """
         names = ("plan", "misfits", "layers", "quarantine")
         return PreviousRun(*(_table(folder / f"{name}.tsv") for name in names))
+
+    def without(self, layer_ids: Collection[str]) -> PreviousRun:
+        """Leave out layers that are not this transfer's to make.
+
+        Parameters
+        ----------
+        layer_ids
+            Those that are taken over.
+
+        Returns
+        -------
+        PreviousRun
+            The tables without their rows.
+        """
+        if not layer_ids:
+            return self
+        plan, layers = (
+            tuple(row for row in rows if row["layer_id"] not in layer_ids)
+            for rows in (self.plan, self.layers)
+        )
+        return replace(self, plan=plan, layers=layers)
 
 
 def _table(path: Path) -> tuple[Row, ...]:

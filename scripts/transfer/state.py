@@ -104,7 +104,7 @@ def look(
     mine = {layer: files for layer, files in group(named).items() if limits.hold(layer)}
     mine = without(mine, taken)
     kept, others = fit(mine, grid, origins.same)
-    previous = PreviousRun.read(work_dir / FOLDER)
+    previous = PreviousRun.read(work_dir / FOLDER).without(taken)
     settled = planning.without_growing(
         kept,
         grid,

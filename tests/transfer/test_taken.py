@@ -7,9 +7,10 @@ import h5py
 import numpy as np
 import pytest
 
+from scripts.lib.files import write_json, write_table
 from scripts.lib.job import UserError
 from scripts.lib.names import parse_layer
-from scripts.transfer import take_layers, taken
+from scripts.transfer import state, summary, take_layers, taken
 from scripts.transfer.layers import Grid
 
 ACQUISITION = {"rows": 1, "columns": 2, "first_dat": None, "last_dat": None, "scope": None}
@@ -148,3 +149,21 @@ def test_the_fingerprint_changes_when_a_file_comes_or_is_written(align):
     assert len(seen) == 3
     assert taken.names(align) == {LAYERS[0], *LAYERS[2:]}
     assert taken.names(None) == frozenset()
+
+
+def test_layers_that_are_taken_over_are_not_lost_in_the_next_run(align, tmp_path):
+    """Nothing is due after a run: their align HDF5 lie elsewhere."""
+    work, dats = tmp_path / "work", tmp_path / "dat"
+    dats.mkdir()
+    known, found = taken.names(align), rows(align)
+    for folder in (work / "transfer", work / "takeover"):
+        folder.mkdir(parents=True)
+    table = work / "transfer/layers.tsv"
+    write_table(table, summary.LAYER_COLUMNS, taken.layer_rows(found, Grid(1, 2)))
+    write_json(work / "transfer/plan.json", {"ticket": "nothing there yet"})
+
+    def asked(taken_over):
+        return state.plan_fingerprint(dats, ACQUISITION, 0, work, taken=taken_over)
+
+    assert asked(known) == "nothing there yet"
+    assert "align HDF5 lost: 4" in asked(())

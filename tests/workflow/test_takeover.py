@@ -112,6 +112,7 @@ def test_promotion_and_cleaning_leave_the_other_s_files_alone(of_files, tmp_path
         "promote", "--config", f"export={{promote_root: '{tmp_path}'}}"
     )
     assert moved.returncode == 0, moved.stdout
+    assert executed(moved) == ["promote_volume"]
     listed = of_files.volume.snakemake("cleanup_listing")
     assert listed.returncode != 0
     assert "nothing is removed" in listed.stdout
