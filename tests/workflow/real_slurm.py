@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,7 +23,8 @@ PROGRAMS = ("munged", "slurmctld", "slurmd")
 # where the plugin is when it is not in the environment: it brings packages that nothing else needs
 PLUGIN = "SLURM_PLUGIN_PATH"
 NODE = "node1"
-LIMIT_S = 30
+LIMIT_S = 120
+COMMAND_S = 20  # of one of Slurm's commands, which wait for a controller that is away
 _SBIN = "/usr/sbin"
 CONFIG = """
 ClusterName=test
@@ -54,6 +56,7 @@ SchedulerParameters=sched_interval=1
 KillWait=2
 MessageTimeout=5
 OverTimeLimit=0
+UnkillableStepTimeout=300
 NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb}
 PartitionName=normal Nodes={name} Default=YES MaxTime=INFINITE State=UP
 """
@@ -88,6 +91,8 @@ class Slurm:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._drained, self._ended = threading.Event(), threading.Event()
+        self._keeper = threading.Thread(target=self._keep_node_up, daemon=True)
         self.environment = {
             "SLURM_CONF": str(folder / "slurm.conf"),
             "PATH": os.pathsep.join([str(folder / "bin"), os.environ["PATH"], _SBIN]),
@@ -111,6 +116,32 @@ class Slurm:
         self.start_controller()
         self._run("slurmd", "-D", "-N", NODE)
         wait(lambda: self.ask("sinfo", "-h", "-o", "%T") == "idle")
+        self._keeper.start()
+
+    def drain(self) -> None:
+        """Let the node take no more jobs, until `resume`."""
+        self._drained.set()
+        self._set_node("drain")
+
+    def resume(self) -> None:
+        """Let the node take jobs again."""
+        self._drained.clear()
+        wait(lambda: self._set_node("resume") is not None)
+
+    def _set_node(self, state: str) -> str | None:
+        update = ("scontrol", "update", f"nodename={NODE}", f"state={state}")
+        return self.ask(*update, *(["reason=test"] if state == "drain" else []))
+
+    def _keep_node_up(self) -> None:
+        """Resume the node whenever Slurm has drained it by itself, as it does on a busy host.
+
+        A job whose processes do not end in time, or a daemon that does not answer, is enough for
+        that, and then no job would ever start again.
+        """
+        while not self._ended.wait(2):
+            state = self.ask("sinfo", "-h", "-o", "%T") or ""
+            if state.startswith(("drain", "down", "fail")) and not self._drained.is_set():
+                self._set_node("resume")
 
     def _configure(self) -> None:
         memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
@@ -147,6 +178,7 @@ class Slurm:
 
     def stop(self) -> None:
         """End the jobs, then the daemons."""
+        self._ended.set()
         if "slurmctld" in self._processes:
             self.ask("scancel", "-u", "root")
             with suppress(TimeoutError):
@@ -161,10 +193,14 @@ class Slurm:
                 process.wait()
 
     def ask(self, *argv: str) -> str | None:
-        """What one of Slurm's commands prints; None where it fails."""
-        done = subprocess.run(
-            argv, env=os.environ | self.environment, capture_output=True, text=True, check=False
-        )
+        """What one of Slurm's commands prints; None where it fails, or nobody answers."""
+        env = os.environ | self.environment
+        try:
+            done = subprocess.run(
+                argv, env=env, capture_output=True, text=True, check=False, timeout=COMMAND_S
+            )
+        except subprocess.TimeoutExpired:
+            return None
         return None if done.returncode else done.stdout.strip()
 
     def _run(self, program: str, *argv: str) -> None:

@@ -109,12 +109,12 @@ def test_jobs_fail_and_the_controller_goes_away_and_the_run_ends_well(tmp_path, 
     process = Run(tmp_path, slurm).start()
     try:
         wait(lambda: (tmp_path / "long.begun").exists(), 90)
-        slurm.ask("scontrol", "update", "nodename=node1", "state=drain", "reason=test")
+        slurm.drain()
         slurm.stop_controller()
         time.sleep(AWAY_S)  # `long` ends meanwhile, and `after` is handed in
         slurm.start_controller()
         time.sleep(5)
-        slurm.ask("scontrol", "update", "nodename=node1", "state=resume")
+        slurm.resume()
         said = end(process)
     finally:
         if process.poll() is None:
