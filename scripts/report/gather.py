@@ -6,6 +6,7 @@ A file that is not there gives an empty table or None: the report tells how far 
 from __future__ import annotations
 
 import csv
+import itertools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -114,6 +115,7 @@ LAST = {
 }
 Z_COORDS = "zcorr/Zcoords.txt"
 TRANSFORMS = "solve/transforms.json.gz"
+ROWS_AT_ONCE = 50_000
 ABSENT = -1  # an integer cell that is empty
 
 
@@ -214,13 +216,16 @@ def gather(
     ValueError
         When a table lacks a column or a cell is no number.
     """
-    tables = {name: read_columns(root / path, kinds) for name, (path, kinds) in TABLES.items()}
+    texts: dict[str, str] = {}  # ids of tiles and stages are the same in all tables
+    tables = {
+        name: read_columns(root / path, kinds, texts) for name, (path, kinds) in TABLES.items()
+    }
     z_coords = root / Z_COORDS
     corrected = truth.read_z_coords(z_coords) if z_coords.exists() else {}
     return Evidence(
         tables=tables,
         documents={name: _document(root / path) for name, path in DOCUMENTS.items()},
-        results=_joined([read_columns(root / path, RESULTS) for path in results]),
+        results=_joined([read_columns(root / path, RESULTS, texts) for path in results]),
         stacks=_named(root, stacks),
         corrections=_named(root, corrections),
         z_coords=corrected,
@@ -231,7 +236,7 @@ def gather(
     )
 
 
-def read_columns(path: Path, kinds: Kinds) -> Table:
+def read_columns(path: Path, kinds: Kinds, texts: dict[str, str] | None = None) -> Table:
     """Read columns of a table.
 
     Parameters
@@ -240,6 +245,8 @@ def read_columns(path: Path, kinds: Kinds) -> Table:
         TSV, unpacked when the name ends in ``.gz``.
     kinds
         Type by name of the column.
+    texts
+        Texts of other tables, each of which is kept once; those of this one are added.
 
     Returns
     -------
@@ -251,31 +258,31 @@ def read_columns(path: Path, kinds: Kinds) -> Table:
     ValueError
         When a column is missing or a cell is no number; the message names file and column.
     """
+    once = {} if texts is None else texts
     if not path.exists():
-        return Table({name: _column([], kind) for name, kind in kinds.items()}, found=False)
+        return Table({name: _column([], kind, once) for name, kind in kinds.items()}, found=False)
     with files.open_table(path) as stream:
         reader = csv.reader(stream, delimiter="\t")
         header = next(reader, [])
         missing = sorted(set(kinds) - set(header) - OPTIONAL)
         if missing:
             raise ValueError(f"{path}: no column {', '.join(missing)}; found {', '.join(header)}")
-        rows = list(reader)
-    columns = {}
-    for name, kind in kinds.items():
-        if name not in header:
-            columns[name] = _column([""] * len(rows), kind)
-            continue
-        at = header.index(name)
-        try:
-            columns[name] = _column([row[at] for row in rows], kind)
-        except ValueError as error:
-            raise ValueError(f"{path}: column {name}: {error}") from error
-    return Table(columns)
+        parts: dict[str, list[Column]] = {name: [] for name in kinds}
+        while True:  # the texts of two million rows are not in memory at a time
+            rows = list(itertools.islice(reader, ROWS_AT_ONCE))
+            for name, kind in kinds.items():
+                at = header.index(name) if name in header else None
+                cells = [""] * len(rows) if at is None else [row[at] for row in rows]
+                try:
+                    parts[name].append(_column(cells, kind, once))
+                except ValueError as error:
+                    raise ValueError(f"{path}: column {name}: {error}") from error
+            if len(rows) < ROWS_AT_ONCE:
+                return Table({name: np.concatenate(some) for name, some in parts.items()})
 
 
-def _column(cells: Sequence[str], kind: type) -> Column:
-    if kind is str:
-        once: dict[str, str] = {}  # millions of rows have few different texts, and keep each once
+def _column(cells: Sequence[str], kind: type, once: dict[str, str]) -> Column:
+    if kind is str:  # millions of rows have few different texts
         return np.array([once.setdefault(cell, cell) for cell in cells], dtype=object)
     number = np.array([float(cell) if cell else np.nan for cell in cells], float)
     if kind is float:
@@ -287,7 +294,7 @@ def _joined(parts: Iterable[Table]) -> Table:
     """Join result tables (equal columns)."""
     found = [part for part in parts if part.found]
     if not found:
-        return Table({name: _column([], kind) for name, kind in RESULTS.items()}, found=False)
+        return Table({name: _column([], kind, {}) for name, kind in RESULTS.items()}, found=False)
     return Table({name: np.concatenate([part[name] for part in found]) for name in RESULTS})
 
 

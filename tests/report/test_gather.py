@@ -59,3 +59,15 @@ def test_a_truth_of_other_tiles_gives_no_score(run, acquisition, tmp_path, caplo
     evidence = gather.gather(root, results=[], truth_path=tmp_path / "truth.json")
     assert evidence.score is None
     assert "no score" in caplog.text
+
+
+@pytest.mark.parametrize("rows", [0, 7, 14, 20])
+def test_a_long_table_is_read_in_parts_and_keeps_each_text_once(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(gather, "ROWS_AT_ONCE", 7)
+    table = [{"a": k, "b": k / 8, "c": f"tile {k % 3}"} for k in range(rows)]
+    files.write_table(tmp_path / "t.tsv.gz", ("a", "b", "c"), table)
+    texts = {}
+    kinds = {"a": int, "b": float, "c": str}
+    found = gather.read_columns(tmp_path / "t.tsv.gz", kinds, texts)
+    assert found.rows() == table
+    assert {id(each) for each in found["c"]} == {id(each) for each in texts.values()}
