@@ -12,9 +12,17 @@ when nothing is kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
+from scripts.lib import files
 from scripts.lib.arrays import Array, Bool
+
+Bounds = tuple[float, float, float, float]
+BOX = Path("solve/kept/box.json")  # written with the align stack; no declared output
+OUTSIDE = 0.05  # share of a side that newer layers may reach beyond the box that pictures show
 
 
 def followed(change: Array, tolerance: float) -> tuple[Array, Bool]:
@@ -47,6 +55,60 @@ def followed(change: Array, tolerance: float) -> tuple[Array, Bool]:
             now = one
         drift[k] = now
     return drift, stays
+
+
+def box_of_pictures(bounds: Sequence[float], before: Sequence[float] | None) -> Bounds:
+    """Return the box in which layers are compared: that of before, while it shows nearly all.
+
+    What is measured in pictures of a box is made again when the box changes, and before it is
+    straightened a stack drifts with every layer. Pictures may lack a border that a volume must not.
+
+    Parameters
+    ----------
+    bounds
+        x0, y0, x1, y1 of all tiles, world px.
+    before
+        The box of before, if there is one.
+
+    Returns
+    -------
+    tuple of float
+        x0, y0, x1, y1, world px.
+    """
+    x0, y0, x1, y1 = bounds
+    if before is not None:
+        most = OUTSIDE * np.array([x1 - x0, y1 - y0] * 2)
+        if (np.abs(np.array(bounds) - np.array(before)) <= most).all():
+            x0, y0, x1, y1 = before
+    return x0, y0, x1, y1
+
+
+def publish_box(bounds: Bounds | None) -> None:
+    """Write the box in which layers are compared.
+
+    Parameters
+    ----------
+    bounds
+        Of all tiles, world px; None = nothing is kept, and pictures show all.
+    """
+    if bounds is None:
+        BOX.unlink(missing_ok=True)
+    else:
+        files.write_json(BOX, {"bounds": box_of_pictures(bounds, published_box())})
+
+
+def published_box() -> Bounds | None:
+    """Read the box in which layers are compared.
+
+    Returns
+    -------
+    tuple of float, or None
+        x0, y0, x1, y1, world px; None where pictures show all.
+    """
+    if not BOX.is_file():
+        return None
+    x0, y0, x1, y1 = files.read_json(BOX)["bounds"]
+    return x0, y0, x1, y1
 
 
 def _start(change: Array, tolerance: float) -> Array:

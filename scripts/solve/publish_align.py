@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.lib import growing
 from scripts.lib.files import read_json, write_json
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
@@ -55,6 +56,7 @@ def main(
         mipmaps=version.get("mipmapPathBuilder"),
     )
     write_json(_PUBLISHED, {"tiles": affines, "params": dict(params)})
+    growing.publish_box(receipt.bounds if keep_px > 0 else None)
     receipt.write(out)
     log.info("stack %s: %d tiles, %d of them with a field", stack, receipt.tile_count, len(bent))
 

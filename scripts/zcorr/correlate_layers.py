@@ -12,7 +12,8 @@ Outputs
     ``zcorr/layers/{chunk}.npz``: ``z`` (n,), ``pixels`` (n, h, w) uint8 low-resolution layers
     (0 = no data), ``scale``, ``x0``, ``y0`` world px of pixel (0, 0)
 Method
-    All layers are rendered over the stack's bounds at one scale, pixels without texture are left
+    All layers are rendered over the stack's bounds (while it grows a box that hardly changes,
+    `growing.box_of_pictures`) at one scale, pixels without texture are left
     out (as in render's LayerDistancePlanner). So are patches: a copy of a neighbor says nothing
     about distance. Band-passed texture is measured where a pixel is about a layer, in the whole
     layer or in windows spread over it. A chunk also renders the R layers behind it, so that all
@@ -25,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.lib import files, made_by
+from scripts.lib import files, growing, made_by
 from scripts.lib.arrays import Bytes
 from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import boxes, compose
@@ -90,12 +91,13 @@ def main(
     stack, client = StackReceipt.read(receipt), RenderClient(**render)
     client.require(stack)
     first, last = chunk_range(chunks, chunk)
-    reach, box = zcorr["comparison_range"], Box(*stack.bounds)
+    bounds = growing.published_box() or stack.bounds
+    reach, box = zcorr["comparison_range"], Box(*bounds)
     version = client.stack_metadata(stack.stack)["currentVersion"]
     pixel = windows.pixel_layers(version)
     view = View.of(box, zcorr, float(np.sqrt(pixel[0] * pixel[1])))
     tiles = client.tiles(stack.stack, first, last + reach)
-    settings = [first, last, stack.bounds, pixel, dict(zcorr)]
+    settings = [first, last, bounds, pixel, dict(zcorr)]
     outputs = [correlations, layers]
     reuse = Kept.of_tiles(outputs, digest_seen(tiles), settings, code=made_by.CORRELATIONS)
     if reuse.restore():

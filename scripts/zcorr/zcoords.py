@@ -59,7 +59,8 @@ def held(text: str, published: str, tolerance: float) -> tuple[str, int]:
     Returns
     -------
     text : str
-        For each layer of `text`; new layers follow the last that stays.
+        For each layer of `text`; new layers follow the last that stays, and the last of them is
+        where it was found now. Where that would take more than the tolerance, nothing is kept.
     kept : int
         How many layers stay.
     """
@@ -70,7 +71,15 @@ def held(text: str, published: str, tolerance: float) -> tuple[str, int]:
     drift, stays = growing.followed((new - old)[:, None], tolerance)
     if not stays.any():
         return text, 0
-    return to_text(z, np.where(stays, old, new - drift[:, 0])), int(stays.sum())
+    out = np.where(stays, old, new - drift[:, 0])
+    # the volume ends with the last layer: what is not followed is spread over those that are new
+    last = int(np.flatnonzero(stays)[-1])
+    length, off = new[-1] - new[last], new[-1] - out[-1]
+    if abs(off) > tolerance * length:
+        return text, 0
+    if length > 0:
+        out[last:] += off * (new[last:] - new[last]) / length
+    return to_text(z, out), int(stays.sum())
 
 
 def _values(text: str) -> dict[int, str]:

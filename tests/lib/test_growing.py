@@ -65,3 +65,16 @@ def test_without_tolerance_or_anything_published_all_is_new(published):
     drift, stays = growing.followed(np.full((3, 2), 1e-9), 0)
     assert not stays.any()
     assert not drift.any()
+
+
+def test_the_box_of_pictures_stays_while_it_shows_nearly_all(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert growing.published_box() is None
+    growing.publish_box((0.0, 0.0, 1000.0, 400.0))
+    for bounds in ((-30.0, 0.0, 1000.0, 415.0), (20.0, 0.0, 1049.0, 400.0)):
+        growing.publish_box(bounds)
+        assert growing.published_box() == (0, 0, 1000, 400)
+    growing.publish_box((0.0, 0.0, 1000.0, 425.0))
+    assert growing.published_box() == (0, 0, 1000, 425)
+    growing.publish_box(None)  # imaging has ended
+    assert growing.published_box() is None

@@ -23,6 +23,7 @@ PROGRAMS = ("munged", "slurmctld", "slurmd")
 # where the plugin is when it is not in the environment: it brings packages that nothing else needs
 PLUGIN = "SLURM_PLUGIN_PATH"
 NODE = "node1"
+AWAY = ("drain", "down", "fail")  # beginnings of states in which a node takes no jobs
 LIMIT_S = 120
 COMMAND_S = 20  # of one of Slurm's commands, which wait for a controller that is away
 _SBIN = "/usr/sbin"
@@ -115,7 +116,7 @@ class Slurm:
         wait(lambda: own["socket"].exists())
         self.start_controller()
         self._run("slurmd", "-D", "-N", NODE)
-        wait(lambda: self.ask("sinfo", "-h", "-o", "%T") == "idle")
+        wait(lambda: self._state() == "idle")
         self._keeper.start()
 
     def drain(self) -> None:
@@ -126,7 +127,14 @@ class Slurm:
     def resume(self) -> None:
         """Let the node take jobs again."""
         self._drained.clear()
-        wait(lambda: self._set_node("resume") is not None)
+        wait(self._resumed)
+
+    def _resumed(self) -> bool:
+        self._set_node("resume")  # refused where the node is up already
+        return bool(state := self._state()) and not state.startswith(AWAY)
+
+    def _state(self) -> str:
+        return self.ask("sinfo", "-h", "-o", "%T") or ""
 
     def _set_node(self, state: str) -> str | None:
         update = ("scontrol", "update", f"nodename={NODE}", f"state={state}")
@@ -139,8 +147,7 @@ class Slurm:
         that, and then no job would ever start again.
         """
         while not self._ended.wait(2):
-            state = self.ask("sinfo", "-h", "-o", "%T") or ""
-            if state.startswith(("drain", "down", "fail")) and not self._drained.is_set():
+            if self._state().startswith(AWAY) and not self._drained.is_set():
                 self._set_node("resume")
 
     def _configure(self) -> None:

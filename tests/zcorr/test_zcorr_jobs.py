@@ -143,12 +143,17 @@ def test_while_a_volume_grows_layers_keep_the_z_they_were_exported_at(workdir):
     files.write_table("ingest/layers.tsv", ("z", "layer_id"), [])
     files.write_text(OUT["proposals"], "")
     first = released(workdir, {z: 1.1 * z for z in range(100)}, 0.08)
-    # the scale of the whole has changed, and layer 60 was measured anew
-    thin = {z: 1.05 * z - 0.3 * (z > 60) for z in range(110)}
+    # the scale of the whole has changed, and layer 90 was measured anew
+    thin = {z: 1.098 * z - 0.3 * (z > 90) for z in range(110)}
     grown = released(workdir, thin, 0.08)
-    assert {z: grown[str(z)] for z in range(61)} == {z: first[str(z)] for z in range(61)}
-    for a, b in ((60, 61), (61, 62), (99, 100), (108, 109)):
-        assert float(grown[str(b)]) - float(grown[str(a)]) == pytest.approx(thin[b] - thin[a])
+    assert {z: grown[str(z)] for z in range(91)} == {z: first[str(z)] for z in range(91)}
+    assert float(grown["109"]) == pytest.approx(thin[109])  # where the volume ends
+    for a, b in ((90, 91), (91, 92), (99, 100), (108, 109)):
+        step = float(grown[str(b)]) - float(grown[str(a)])
+        assert step == pytest.approx(thin[b] - thin[a], rel=0.01)
+    # too much to spread over the new layers: all move
+    short = {z: 1.05 * z for z in range(110)}
+    assert float(released(workdir, short, 0.08)["50"]) == pytest.approx(52.5)
     other = released(workdir, {z: 1.05 * z for z in range(110)}, 0.08, inference="reference")
     assert float(other["50"]) == pytest.approx(52.5)  # other settings: nothing is kept
     assert released(workdir, {z: 1.049 * z for z in range(110)}, 0)["50"] == "52.450000"
