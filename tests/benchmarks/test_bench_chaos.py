@@ -34,7 +34,8 @@ def test_faults_by_chance_change_no_byte_and_hang_nothing(bench, acquisition, tm
     faults = list(rng.permutation(chaos.FAULTS)) if bench.measuring else SHORT
     disk = chaos.small_disk(tmp_path / "shaken", DISK)
     with chaos.shaky_service(tmp_path) as (front, url), disk as full_at_last:
-        volume = make_volume(tmp_path / "shaken", acquisition)
+        room = {"layers_per_job": 5, "free_space_gb": 0}  # none is kept free: the disk gets full
+        volume = make_volume(tmp_path / "shaken", acquisition, transfer=room)
         case = chaos.Case(volume, front, url, rng, *targets)
         hangs, unnamed = [], []
         for fault in faults:
@@ -50,7 +51,7 @@ def test_faults_by_chance_change_no_byte_and_hang_nothing(bench, acquisition, tm
         done = volume.snakemake(*targets, environment=case.environment)
         assert done.returncode == 0, done.stdout
         two = content(volume)
-    still = make_volume(tmp_path / "still", acquisition)
+    still = make_volume(tmp_path / "still", acquisition, transfer=room)
     assert still.snakemake(*targets).returncode == 0
     one = content(still)
     differ = [path for path in one.keys() | two.keys() if one.get(path) != two.get(path)]
