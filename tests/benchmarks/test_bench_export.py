@@ -43,7 +43,12 @@ TOP = {"uint8": 255, "uint16": 60000}
 CHUNK = 512
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())["properties"]["export"]
 EXPORT = {key: value["default"] for key, value in SCHEMA["properties"].items()}
-EXPORT |= {"formats": ["n5"], "n5_codec": "zstd", "n5_codec_level": EXPORT["zarr_codec_level"]}
+EXPORT |= {
+    "dtype": "uint8",
+    "formats": ["n5"],
+    "n5_codec": "zstd",
+    "n5_codec_level": EXPORT["zarr_codec_level"],
+}
 
 
 class Size:

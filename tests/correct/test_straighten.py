@@ -121,7 +121,7 @@ def test_one_layer_cannot_be_straightened():
 def test_while_a_volume_grows_layers_stay_where_they_were_put(settings):
     first = straighten.estimate(tilted(range(200)), settings, FACTS)
     # ten more layers, which lean a little more
-    grown = tilted(range(210), course=lambda z: (min(0.0, 0.01 * (199 - z)), 0.0))
+    grown = tilted(range(210), course=lambda z: (min(0.0, 0.008 * (199 - z)), 0.0))
     found = straighten.estimate(grown, settings, FACTS)
     held = straighten.held(found, first.arrays, 0.02)
     shift = held.arrays["shift_px"]

@@ -14,7 +14,7 @@ TABLES = [yaml_files.read(STAGES / f"{name}.yaml") for name in ("small_tiles", "
 
 EXPORT = {
     "formats": ["n5", "zarr"], "block_zyx_px": [64, 64, 64], "shard_blocks_zyx": [2, 8, 8],
-    "task_px": 2000, "review": False,
+    "task_px": 2000, "review": False, "dtype": "auto",
 }  # fmt: skip
 
 
