@@ -120,12 +120,15 @@ def test_one_layer_cannot_be_straightened():
 @pytest.mark.parametrize("settings", [LINEAR, SMOOTH])
 def test_while_a_volume_grows_layers_stay_where_they_were_put(settings):
     first = straighten.estimate(tilted(range(200)), settings, FACTS)
-    # ten more layers, which lean a little more
-    grown = tilted(range(210), course=lambda z: (min(0.0, 0.008 * (199 - z)), 0.0))
+    # ten more layers, the last of which lie a pixel off: boxes are of whole pixels
+    grown = tilted(range(210), course=lambda z: (min(0.0, 0.01 * (199 - z)), 0.0))
     found = straighten.estimate(grown, settings, FACTS)
     held = straighten.held(found, first.arrays, 0.02)
     shift = held.arrays["shift_px"]
-    assert np.array_equal(shift[:200], first.arrays["shift_px"])
+    # a smooth curve bends near its old end, beyond the tolerance in the last layers
+    assert np.array_equal(shift[:190], first.arrays["shift_px"][:190])
+    steps = np.diff(shift, axis=0) - np.diff(found.arrays["shift_px"], axis=0)
+    assert np.abs(steps).max() < 0.02
     new = np.diff(found.arrays["shift_px"], axis=0)[199:]
     assert np.allclose(np.diff(shift, axis=0)[199:], new)
     again = straighten.held(found, first.arrays, 0)

@@ -108,13 +108,16 @@ def _surer(found: Shift, first: Draw, second: Draw, place: Box, settings: Settin
     """Look with smaller windows too where few fit, and return what is known better.
 
     The scatter of four windows says little of the place and of its own error. So the errors at the
-    corners are compared, which regard how few they are.
+    corners are compared, which regard how few they are. How alike the layers are is told by the
+    usual windows: each small one finds a place of its own that fits, and tells less.
     """
     if found.tried >= LEAST_AFFINE or settings.window_px <= SMALLER_PX:
         return found
     more = _compare_at(first, second, place, 1.0, replace(settings, window_px=SMALLER_PX))
     better = more.used >= LEAST_AFFINE and not more.corner_error_px >= found.corner_error_px
-    return more if more.measured and better else found
+    if not (more.measured and better):
+        return found
+    return replace(more, alike=found.alike, window_px=found.window_px)
 
 
 def _compare_at(first: Draw, second: Draw, place: Box, scale: float, settings: Settings) -> Shift:
