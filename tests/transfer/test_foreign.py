@@ -446,3 +446,66 @@ def test_a_page_is_read_into_one_copy(tmp_path, how, monkeypatch):
     tracemalloc.stop()
     files.close()
     assert image.nbytes < peak < 1.5 * image.nbytes
+
+
+# ---------------------------------------------------------------------------------------------
+# tags of vendors, words of IMOD
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        (34682, "s", 0, "[User]\r\nUser=x\r\n[Scan]\r\nPixelWidth=8.0e-009\r\n", True),
+        (
+            34118,
+            "s",
+            0,
+            "0\r\nAP_PIXEL_SIZE\r\nPixel Size = 8.000 nm\r\nAP_WD\r\nWD = 5 mm\r\n",
+            True,
+        ),
+    ],
+    ids=["thermo fisher", "zeiss"],
+)
+def test_pixel_sizes_of_vendors_are_read(tmp_path, tag):
+    tifffile.imwrite(tmp_path / "s0.tif", SIXTEEN[0], extratags=[tag])
+    opened = images.open_images("tiff", tmp_path / "s0.tif", None)
+    opened.close()
+    assert opened.facts.pixel_nm == pytest.approx(8)
+
+
+@pytest.mark.parametrize("flags", [0, 1])
+def test_mode_0_has_a_sign_unless_imod_says_that_it_has_none(tmp_path, flags):
+    bytes_of = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    with mrcfile.new(tmp_path / "v.mrc") as file:
+        file.set_data(bytes_of.view(np.int8))
+        extra = bytearray(file.header["extra2"].tobytes())
+        extra[40:48] = np.array([1146047817, flags], "<i4").tobytes()
+        file.header["extra2"] = bytes(extra)
+    opened = images.open_images("mrc", tmp_path / "v.mrc", None)
+    got = images.counts(opened.plane(0))[:, :, 0]
+    opened.close()
+    expected = bytes_of[0] ^ np.uint8(0x80) if flags else bytes_of[0]
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_an_mrc_volume_with_other_axes_is_refused(tmp_path):
+    with mrcfile.new(tmp_path / "v.mrc") as file:
+        file.set_data(SIXTEEN)
+        file.header["mapc"], file.header["maps"] = 3, 1
+    with pytest.raises(DatError, match=r"found \(3, 2, 1\)"):
+        images.open_images("mrc", tmp_path / "v.mrc", None)
+
+
+def test_damaged_blocks_are_told(tmp_path):
+    source = ff.ome_zarr(tmp_path, SIXTEEN)
+    block = next(p for p in (tmp_path / "volume.zarr/s0").rglob("0.0.0"))
+    block.write_bytes(b"no block")
+    files = origin.of(ff.config(source), tmp_path)
+    tiles = files.files()[0]
+    with pytest.raises(DatError, match=r"volume.zarr: slice 0: "):
+        files.original(tiles[0].name, tiles[0].found.path).tile()
+    np.testing.assert_array_equal(
+        files.original(tiles[3].name, tiles[3].found.path).tile().pixels[:, :, 0], SIXTEEN[3]
+    )
+    files.close()
