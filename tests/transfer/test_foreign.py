@@ -269,6 +269,18 @@ def test_a_torn_page_is_never_read_as_black(tmp_path, how):
         opened.close()
 
 
+def test_a_strip_that_was_never_written_is_told(tmp_path):
+    ff.stack(tmp_path, SIXTEEN, metadata=None, compression="zlib", rowsperstrip=8)
+    with tifffile.TiffFile(tmp_path / "stack.tif", mode="r+") as file:
+        tag = file.pages[1].tags["StripByteCounts"]
+        tag.overwrite([*tag.value[:2], 0, *tag.value[3:]])
+    opened = images.open_images("tiff", tmp_path / "stack.tif", None)
+    np.testing.assert_array_equal(opened.plane(0)[:, :, 0], SIXTEEN[0])
+    with pytest.raises(DatError, match="page 1 has strips without data"):
+        opened.plane(1)
+    opened.close()
+
+
 def wrong_pattern(root):
     ff.slices(root, SIXTEEN)
     return {"kind": "tiff", "pattern": "image_{z}.tif"}
