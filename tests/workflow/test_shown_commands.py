@@ -32,6 +32,7 @@ DRY, PARSED, SHOWN_AS_IT_IS = "dry run", "parsed by make", "as shown"
 PLANNED = r"--profile lsf|--forcerun|snakemake (?:preview|region|promote|promote_region|cleanup"
 PLANNED += r"|stacks|tiff"
 PLANNED += r"|cleanup_listing|correct|destreak_proposal|match_trial|solve_compare|publish_issue)\b"
+NAMED = "no command: the name of a program, which is there"
 SERVED = "timeout 3 python -m scripts.render_ws serve --port 0 --db {database}; test $? = 124"
 COPIED = (
     "rm -f out/*.db* && python -m scripts.render_ws backup --db {database} --to out/copy.db"
@@ -70,7 +71,7 @@ WAYS = [
         "printf '### Scope host\\nnone\\n' > out/form.md; "
         "python -m scripts.form out/form.md --name form --out out/new; test $? = 1",
     ),
-    (r"python -m scripts\.new DAT_ROOT.*", "python -m scripts.new {dats} --out out/new"),
+    (r"python -m scripts\.new (DAT_ROOT|FOLDER).*", "python -m scripts.new {dats} --out out/new"),
     (r"python -m scripts\.render_ws serve( .*)?", SERVED),
     (r"python -m scripts\.render_ws (serve\|)?(backup|restore)\b.*", COPIED),
     (r"python -m scripts\.render_ws copy FROM TO .*", MOVED),
@@ -96,6 +97,7 @@ WAYS = [
         'printf \'[{"z": 1, "modelType": "none"}]\' > out/shading.json;'
         " python -m scripts.correct.imported out/shading.json --pixel-nm 8",
     ),
+    (r"python -m scripts\.[\w.]+", NAMED),
 ]
 SHOWN = shown.shown()
 
@@ -161,6 +163,9 @@ def line_of(clone, history, acquisition):
         how = way(command)
         if how == SHOWN_AS_IT_IS:
             return command
+        if how == NAMED:
+            path = command.split()[-1].replace(".", "/")
+            return f"test -e {path}.py || test -e {path}/__main__.py"
         if how in {DRY, PARSED}:
             return command if command.endswith(" -n") else f"{command} -n"
         return how.format(**quoted) if "python -m" in how else f"# {how}"
