@@ -41,7 +41,7 @@ def slab_mb(export: Mapping[str, Any], dtype: str, attempt: int) -> int:
     int
         MB.
     """
-    shown = 1 if dtype == "uint16" and export["dtype"] != "auto" else 0  # in 8 bit, too
+    shown = 1 if dtype == "uint16" and export.get("dtype", "auto") != "auto" else 0  # in 8 bit, too
     voxels = (VOXEL_BYTES[dtype] + shown) * _depth_px(export) * (8 / 7 + export["review"] / 3)
     return int((PROGRAM_MB + _task_mpx(export) * (voxels + 16 + 16 * shown)) * attempt)
 
