@@ -71,6 +71,7 @@ WAYS = [
         "printf '### Scope host\\nnone\\n' > out/form.md; "
         "python -m scripts.form out/form.md --name form --out out/new; test $? = 1",
     ),
+    (r"python -m scripts\.match\.posted_trial", "starts from a request on its standard input"),
     (r"python -m scripts\.new (DAT_ROOT|FOLDER).*", "python -m scripts.new {dats} --out out/new"),
     (r"python -m scripts\.render_ws serve( .*)?", SERVED),
     (r"python -m scripts\.render_ws (serve\|)?(backup|restore)\b.*", COPIED),
