@@ -1,6 +1,6 @@
 """A match trial that somebody asked the service for: one stage on one pair, JSON in and JSON out.
 
-``render_ws`` starts it as a process of its own (``python -m scripts.match.posted_trial``) for
+``render_ws`` starts this module as a process of its own for
 ``POST …/matchTrial``: what is tried is the stage that jobs run, and a process can be stopped.
 
 Standard input: ``tiles`` (render's ResolvedTileSpecCollection with the two tiles), ``p`` and ``q``
