@@ -90,7 +90,7 @@ def _command(config: Mapping[str, Any], path: Path) -> str:
     news = [run.news for run in runs if run.news and run.news.command]
     if news:
         return max(news, key=lambda each: each.at).command
-    return f"snakemake --profile PROFILE --configfile {shlex.quote(str(path))}"
+    return shlex.join(["snakemake", "--profile", "profiles/local", "--configfile", str(path)])
 
 
 def _evidence(config: Mapping[str, Any]) -> Evidence:

@@ -121,7 +121,7 @@ def test_the_change_is_shown_and_made_only_when_asked_for(volume, capsys):
     after = volume.read_text()
     assert after.startswith(before)
     assert (
-        f"now start:\n  snakemake --profile PROFILE --configfile {volume}\n"
+        f"now start:\n  snakemake --profile profiles/local --configfile {volume}\n"
         in capsys.readouterr().out
     )
     assert yaml.safe_load(after)["review"]["exclude"][0]["reason"] == "resin"
