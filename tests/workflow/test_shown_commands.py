@@ -95,7 +95,7 @@ WAYS = [
     (r"python -m scripts\.lib\.schema_doc", SHOWN_AS_IT_IS),
     (
         r"python -m scripts\.correct\.imported FILE\.json .*",
-        'printf \'[{"z": 1, "modelType": "none"}]\' > out/shading.json;'
+        'printf \'[{{"z": 1, "modelType": "none"}}]\' > out/shading.json;'
         " python -m scripts.correct.imported out/shading.json --pixel-nm 8",
     ),
     (r"python -m scripts\.[\w.]+", NAMED),
