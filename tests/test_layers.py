@@ -391,3 +391,9 @@ def test_functions_are_short():
     }
     assert {where: size for where, size in sizes.items() if size > MAX_FUNCTION} == {}
     assert statistics.median(sizes.values()) <= MAX_MEDIAN
+
+
+def test_test_files_have_names_of_their_own():
+    """Two of one name in different folders: pytest imports the first and refuses the other."""
+    names = [path.name for path in ROOT.glob("tests/**/test_*.py")]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
