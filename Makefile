@@ -72,7 +72,7 @@ mixtures: $(STAMP)
 # ---- check -----------------------------------------------------------------------------------
 
 test: $(STAMP)
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto --dist loadfile
 
 # the viewer at the version of tests/neuroglancer, made into one page; its test skips without it
 VIEWER := build/neuroglancer
