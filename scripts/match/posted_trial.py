@@ -11,6 +11,7 @@ request goes to standard error in a line, with exit code 2.
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -83,12 +84,10 @@ def _check_size(canvases: Canvases, tile_id: str, stage: Stage, position: str) -
 
 def _answer(pair: Pair, stage: Stage, canvases: Canvases) -> dict[str, Any]:
     stats: dict[str, Any] = {}
-    if stage.method == "sift":
-        for side, tile in (("p", pair.p_id), ("q", pair.q_id)):
-            position = pair.p_position if side == "p" else pair.q_position
-            canvas, spent = _timed(lambda t=tile, at=position: canvases.get(t, stage, at))  # type: ignore[misc]
-            stats[f"{side}FeatureCount"] = len(canvas.features.xy)
-            stats[f"{side}FeatureDerivationMilliseconds"] = spent
+    for side, tile, at in (("p", pair.p_id, pair.p_position), ("q", pair.q_id, pair.q_position)):
+        canvas, spent = _timed(functools.partial(canvases.get, tile, stage, at))
+        stats[f"{side}FeatureCount"] = len(canvas.features.xy)
+        stats[f"{side}FeatureDerivationMilliseconds"] = spent
     attempt, spent = _timed(lambda: stages.match_pair(pair, [stage], canvases))
     found, stats["matchDerivationMilliseconds"] = attempt.matches, spent
     if found is None:
@@ -102,7 +101,8 @@ def _answer(pair: Pair, stage: Stage, canvases: Canvases) -> dict[str, Any]:
         stats[f"consensusSetDelta{axis}StandardDeviations"] = [float(spread)]
         stats[f"aggregateDelta{axis}StandardDeviation"] = float(spread)
     stats["coveragePercentage"] = attempt.outcome.coverage_pct
-    matches = {"p": found.p.T, "q": found.q.T, "w": np.asarray(found.w)}
+    # contiguous, as orjson takes them
+    matches = {"p": found.p.T.copy(), "q": found.q.T.copy(), "w": np.ascontiguousarray(found.w)}
     return {"matches": [matches], "stats": stats}
 
 
@@ -126,18 +126,8 @@ def main() -> int:
     except (UserError, ValueError, OSError) as error:
         sys.stderr.write(" ".join(str(error).split()))
         return _REFUSED
-    how = orjson.OPT_SERIALIZE_NUMPY
-    sys.stdout.buffer.write(orjson.dumps(_plain(out), option=how))
+    sys.stdout.buffer.write(orjson.dumps(out, option=orjson.OPT_SERIALIZE_NUMPY))
     return 0
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Return arrays as contiguous ones, which is what orjson takes."""
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value
 
 
 if __name__ == "__main__":
