@@ -22,6 +22,16 @@ def no_service_of_the_shell():
     os.environ.pop("SNAKEMAKE_PROFILE", None)
 
 
+@pytest.fixture(autouse=True)
+def comes_home():
+    """Take a test's folder back: the next test, whichever it is, begins where this one did."""
+    before = Path.cwd()
+    yield
+    after = Path.cwd()
+    os.chdir(before)
+    assert after == before, f"this test leaves its worker in {after}"
+
+
 @pytest.fixture
 def few_files():
     """Return a context in which this process may open forty files more than it has open."""

@@ -11,7 +11,7 @@ nowhere else it is decided what makes results anew, so keep it narrow where that
 from __future__ import annotations
 
 import argparse
-import os
+import contextlib
 from collections.abc import Iterator, Sequence
 
 from scripts.lib.job import UserError
@@ -116,12 +116,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--accept", nargs=2, metavar=("KIND", "DIGEST"), help="keep these results")
     given = parser.parse_args(arguments)
     try:
-        os.chdir(given.work_dir)
-        if given.accept:
-            _accept(*given.accept)
+        with contextlib.chdir(given.work_dir):
+            if given.accept:
+                _accept(*given.accept)
+            said = list(lines())
     except (OSError, UserError) as error:
         parser.error(str(error))
-    print("\n".join(lines()) or "Nothing on record here was made by other code.")  # noqa: T201
+    print("\n".join(said) or "Nothing on record here was made by other code.")  # noqa: T201
 
 
 def _accept(kind: str, digest: str) -> None:

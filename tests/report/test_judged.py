@@ -230,13 +230,31 @@ def test_many_single_pairs_of_an_edge_are_told_too(good):
     assert "report.limits.left_out_pct" in one.what
 
 
-def test_parts_that_one_bad_pair_alone_joins_are_named_with_their_place(good):
-    row = {"p_id": "a.7.0", "q_id": "b.8.0", "p_z": 7, "q_z": 8, "count": 15, "rms_px": 2.6}
-    solved = good.documents["solve"] | {"strained_pairs": [row | {"typical_px": 0.4}]}
-    made = dataclasses.replace(good, documents=good.documents | {"solve": solved})
-    state, (one,) = told(made, "solve", "joined by one pair alone")
-    assert (state, one.where) == (LOOK, "z 7-8")
-    assert "its 15 matches miss by 2.6 px, those of others by 0.4 px" in one.what
+@pytest.mark.parametrize(
+    ("count", "rms_px", "state"), [(11, 1.0, GOOD), (15, 2.6, LOOK), (4, 12.0, NOT_GOOD)]
+)
+def test_parts_that_one_bad_pair_alone_joins_are_told_by_what_it_leaves_unknown(
+    good, count, rms_px, state
+):
+    _, reasons = told(strained(good, count=count, rms_px=rms_px), "solve", "by one pair alone")
+    assert [(one.state, one.where) for one in reasons] == [(state, "z 7-8")] * (state != GOOD)
+    for one in reasons:
+        assert f"its {count} matches miss by {rms_px} px, those of others by 0.4 px" in one.what
+        assert f"known to {rms_px / count**0.5:.3g} px" in one.what
+
+
+def test_a_bad_pair_whose_tiles_meet_on_their_pixels_is_no_finding(good):
+    table = good["misalignment"]
+    met = table.where(np.isfinite(table["px"]) & (table["kind"] == "step"))
+    ids = {"p_id": str(met["p_id"][0]), "q_id": str(met["q_id"][0])}
+    assert told(strained(good, count=15, rms_px=2.6, **ids), "solve", "by one pair alone")[1] == []
+
+
+def strained(good, **row):
+    """Return the good run with a pair that alone joins z 7 and 8."""
+    row = {"p_id": "a.7.0", "q_id": "b.8.0", "p_z": 7, "q_z": 8, "typical_px": 0.4} | row
+    solved = good.documents["solve"] | {"strained_pairs": [row]}
+    return dataclasses.replace(good, documents=good.documents | {"solve": solved})
 
 
 @pytest.mark.parametrize(("loose", "state"), [(0, GOOD), (1, LOOK), (8, NOT_GOOD)])
@@ -354,6 +372,7 @@ def test_every_limit_of_the_schema_is_used(good):
             with_qc(good, measured_thickness=0.1, significance=1.0, distance_deviation_layers=0.4),
             with_seams(good, px=6.0, correlation=0.2),
             with_seams(good, used=0),
+            strained(good, count=15, rms_px=2.6),
         )
         for one in judge(made)[1]
     )  # fmt: skip
