@@ -19,6 +19,7 @@ from scripts.lib import files
 from scripts.lib.arrays import Voxels
 from scripts.lib.job import UserError
 from scripts.lib.volumes import multiscale
+from scripts.lib.volumes.formats import fields_of
 from scripts.lib.volumes.multiscale import Target
 
 _CLASSIC_BYTES = 2**32 - 2**25  # what fits into a TIFF of 32-bit offsets, with its headers
@@ -75,8 +76,7 @@ class TiffPlan:
         TiffPlan
             As it was.
         """
-        plain: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-        return TiffPlan(**plain | {"target": Target.from_json(value["target"])})
+        return TiffPlan(**fields_of(value) | {"target": Target.from_json(value["target"])})
 
     def name(self, z: int) -> str:
         """Return the name of a slice.

@@ -84,8 +84,7 @@ class ChunkedImages:
         ndarray
             (y, x, channel), type of the file.
         """
-        if not 0 <= index < self.facts.planes:
-            raise DatError(f"{self._name}: slice {index} is asked for, found {self.facts.planes}")
+        self.facts.require_plane(index, self._name)
         chosen = {"z": index, "t": 0}
         place = tuple(chosen.get(axis, slice(None)) for axis in self._axes)
         left = [axis for axis in self._axes if axis not in chosen]

@@ -33,6 +33,24 @@ class Facts:
     z_nm: float | None = None
     position_nm: tuple[float, float] | None = None
 
+    def require_plane(self, index: int, name: str) -> None:
+        """Refuse a slice that the file `name` does not have, by a `DatError`.
+
+        Parameters
+        ----------
+        index
+            Number of the slice, from 0.
+        name
+            The file's, for the message.
+
+        Raises
+        ------
+        DatError
+            Says how many there are.
+        """
+        if not 0 <= index < self.planes:
+            raise DatError(f"{name}: slice {index} is asked for, found {self.planes}")
+
 
 class Images(Protocol):
     """An opened file of slices."""

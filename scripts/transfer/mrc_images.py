@@ -64,10 +64,7 @@ class MrcImages:
         ndarray
             (y, x, channel), type of the file.
         """
-        if not 0 <= index < self.facts.planes:
-            raise DatError(
-                f"{self._path.name}: slice {index} is asked for, found {self.facts.planes}"
-            )
+        self.facts.require_plane(index, self._path.name)
         data = self._file.data
         image = np.array(data if data.ndim == 2 else data[index])
         return image.view(self.facts.dtype)[:, :, np.newaxis]

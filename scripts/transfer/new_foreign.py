@@ -16,7 +16,7 @@ from scripts.transfer.foreign import ForeignFiles, ForeignSettings
 from scripts.transfer.images import Facts
 from scripts.transfer.layers import Found, group
 from scripts.transfer.name_pattern import NamePattern
-from scripts.transfer.new_volume_text import Choices, identifier, line, plain, short
+from scripts.transfer.new_volume_text import Choices, line, names, plain, short
 from scripts.transfer.original import file_of
 
 _ANY_NM = 1.0  # of the volume while the files are counted: no tile is written
@@ -145,7 +145,6 @@ def text(found: ForeignVolume, choices: Choices) -> str:
         Some ten keys, each with a comment.
     """
     facts = found.facts
-    size = f"{found.bytes / 1e9:.3g} GB of files"
     lines = [
         f"# {found.files:,} {found.source['kind']} file(s), {found.layers:,} layers, tiles of"
         f" {facts.width} x {facts.height} px, {facts.dtype.name}.",
@@ -153,13 +152,7 @@ def text(found: ForeignVolume, choices: Choices) -> str:
         " (config/README.md).",
         *(f"# LOOK: {one}" for one in doubts(found)),
         "",
-        line("volume", choices.volume, "names the result"),
-        line("work_dir", choices.work_dir, f"needs several times {size}"),
-        "",
-        "render:",
-        line("  owner", choices.owner, "who the stacks belong to"),
-        line("  project", identifier(choices.volume), "names the matches"),
-        "",
+        *names(choices, f"{found.bytes / 1e9:.3g} GB of files"),
         "acquisition:",
         *_acquisition(found),
         "",

@@ -66,13 +66,7 @@ def text(found: Acquired, chosen: Microscope | None, choices: Choices, now: date
     """
     lines = [
         *_head(found),
-        line("volume", choices.volume, "names the result"),
-        line("work_dir", choices.work_dir, f"needs several times {_size(found)} of .dat files"),
-        "",
-        "render:",
-        line("  owner", choices.owner, "who the stacks belong to"),
-        line("  project", identifier(choices.volume), "names the matches"),
-        "",
+        *names(choices, f"{_size(found)} of .dat files"),
         "acquisition:",
         *_acquisition(found, now),
         "",
@@ -96,6 +90,32 @@ def _head(found: Acquired) -> list[str]:
         f"# Written from all file names and {found.read} headers; every other key has its default"
         " (config/README.md).",
         *(f"# LOOK: {one}" for one in doubts(found)),
+        "",
+    ]
+
+
+def names(choices: Choices, size: str) -> list[str]:
+    """Return the lines that name a volume, its folder and its place in the service.
+
+    Parameters
+    ----------
+    choices
+        What a person chose.
+    size
+        What there is to process, in words.
+
+    Returns
+    -------
+    list of str
+        An empty line after each section.
+    """
+    return [
+        line("volume", choices.volume, "names the result"),
+        line("work_dir", choices.work_dir, f"needs several times {size}"),
+        "",
+        "render:",
+        line("  owner", choices.owner, "who the stacks belong to"),
+        line("  project", identifier(choices.volume), "names the matches"),
         "",
     ]
 

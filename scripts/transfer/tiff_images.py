@@ -74,9 +74,7 @@ class TiffImages:
         ndarray
             (y, x, channel), type of the file.
         """
-        if not 0 <= index < self.facts.planes:
-            found = f"slice {index} is asked for, found {self.facts.planes}"
-            raise DatError(f"{self._path.name}: {found}")
+        self.facts.require_plane(index, self._path.name)
         try:
             at, inner = divmod(index, self._slices)
             series = [self._series, *self._more][at]

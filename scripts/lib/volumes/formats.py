@@ -120,3 +120,19 @@ FORMATS = {
         folder="c",
     ),
 }
+
+
+def fields_of(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a record as JSON kept them: its lists were tuples.
+
+    Parameters
+    ----------
+    value
+        The fields, by name.
+
+    Returns
+    -------
+    dict
+        Arguments of the record's class.
+    """
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}

@@ -27,7 +27,7 @@ import numpy as np
 from scripts.lib import files
 from scripts.lib.arrays import Voxels
 from scripts.lib.volumes import blocks
-from scripts.lib.volumes.formats import FORMATS, Format
+from scripts.lib.volumes.formats import FORMATS, Format, fields_of
 
 Zyx = tuple[int, int, int]
 Region = tuple[slice, slice, slice]  # z, y, x; explicit starts and stops
@@ -140,8 +140,7 @@ class VolumeSpec:
         VolumeSpec
             As it was.
         """
-        plain: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-        return VolumeSpec(**plain)
+        return VolumeSpec(**fields_of(value))
 
 
 @dataclass(frozen=True)
@@ -175,8 +174,7 @@ class Target:
         Target
             As it was.
         """
-        plain: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-        return Target(**plain)
+        return Target(**fields_of(value))
 
     @property
     def layout(self) -> Format:
