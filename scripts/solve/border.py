@@ -22,7 +22,7 @@ import numpy as np
 from scripts.lib.arrays import Array, Int64
 from scripts.solve.system import Solve
 
-AT_ONCE = 16  # unknowns whose responses are in memory together
+AT_ONCE = 4  # unknowns whose responses are in memory together
 
 
 @dataclass(frozen=True, eq=False)

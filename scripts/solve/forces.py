@@ -11,8 +11,8 @@ times faster than array after array.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -21,22 +21,14 @@ from scripts.lib.arrays import Array
 from scripts.solve.graph import Graph
 
 BLOCK = 8192  # pairs
-
-
-@dataclass(frozen=True, eq=False)
-class Forces:
-    """What the pairs do at some placement.
-
-    ``pull`` (2 m, 6) gradients of p, then of q, at unit weight, each (x: u, v, 1; y: u, v, 1);
-    ``residual`` (m,) root-mean-square distance of the points of each pair, px.
-    """
-
-    pull: Array
-    residual: Array
+Blocks = Callable[[slice], Array]  # of the k pairs of a slice (·, ·, k) blocks, made when asked for
 
 
 class Sums:
     """Sums over the pairs at each tile, for pairs that never change and weights that do.
+
+    Of 1.7 million pairs each array of theirs is large. Second moments are made column by column
+    when they are summed, and of the pulls there is one array, of the placement last asked for.
 
     Parameters
     ----------
@@ -49,27 +41,40 @@ class Sums:
     def __init__(self, n: int, graph: Graph) -> None:
         m = len(graph)
         ends = np.concatenate([graph.p, graph.q])
-        self._order = np.argsort(ends, kind="stable")
-        start = np.searchsorted(ends[self._order], np.arange(n + 1))
-        self._incidence = csr_array((np.ones(2 * m), self._order, start), shape=(n, 2 * m))
-        self._pair = self._order % max(m, 1)
-        self._second = np.empty((2 * m, 6))
-        sides = ((graph.spp, graph.mp, slice(0, m)), (graph.sqq, graph.mq, slice(m, 2 * m)))
-        for s, mean, rows in sides:
-            for column, (i, j) in enumerate(((0, 0), (0, 1), (1, 1))):
-                self._second[rows, column] = s[i, j] + mean[i] * mean[j]
-            self._second[rows, 3:5] = mean.T
-            self._second[rows, 5] = 1
+        order = np.argsort(ends, kind="stable")
+        start = np.searchsorted(ends[order], np.arange(n + 1))
+        self._incidence = csr_array((np.ones(2 * m), order, start), shape=(n, 2 * m))
+        self._pair = (order % max(m, 1)).astype(np.int32)
+        self._graph = graph
+        # gradients of p, then of q, at unit weight, each (x: u, v, 1; y: u, v, 1)
+        self._pull, self._square = np.empty((2 * m, 6)), np.empty(m)
+        self._at: Array | None = None  # the placement that these are of
 
-    def of(self, weight: Array, pull: Array) -> tuple[Array, Array]:
+    def residual(self, placement: Array) -> Array:
+        """Compute the residual of each pair.
+
+        Parameters
+        ----------
+        placement
+            (n, 2, 3) placements.
+
+        Returns
+        -------
+        Array
+            (m,) root-mean-square distance of the points, px.
+        """
+        self._pull_at(placement)
+        return np.sqrt(np.maximum(self._square, 0))
+
+    def of(self, weight: Array, placement: Array) -> tuple[Array, Array]:
         """Sum over the pairs of each tile.
 
         Parameters
         ----------
         weight
             (m,) weight of each pair.
-        pull
-            (2 m, 6) gradients of `Forces`.
+        placement
+            (n, 2, 3) placements.
 
         Returns
         -------
@@ -78,34 +83,32 @@ class Sums:
         gradient : Array
             (n, 2, 3) of half the weighted sum of squares, px.
         """
+        self._pull_at(placement)
         self._incidence.data[:] = weight[self._pair]
-        flat = self._incidence @ self._second
-        moments = flat[:, [[0, 1, 3], [1, 2, 4], [3, 4, 5]]]
-        return moments, (self._incidence @ pull).reshape(-1, 2, 3)
+        moments = np.empty((len(placement), 3, 3))
+        for i, j, column in self._second():
+            moments[:, i, j] = moments[:, j, i] = self._incidence @ column
+        return moments, (self._incidence @ self._pull).reshape(-1, 2, 3)
 
+    def _second(self) -> Iterator[tuple[int, int, Array]]:
+        """Yield row, column and (2 m,) second moments of (u, v, 1) of p, then of q."""
+        graph = self._graph
+        for i, j in ((0, 0), (0, 1), (1, 1)):
+            sides = (graph.spp, graph.mp), (graph.sqq, graph.mq)
+            yield i, j, np.concatenate([s[i, j] + mean[i] * mean[j] for s, mean in sides])
+        for i in (0, 1):
+            yield i, 2, np.concatenate([graph.mp[i], graph.mq[i]])
+        yield 2, 2, np.ones(2 * len(graph))
 
-def forces(graph: Graph, placement: Array) -> Forces:
-    """Compute gradients and residuals of all pairs.
-
-    Parameters
-    ----------
-    graph
-        The m pairs.
-    placement
-        (n, 2, 3) placements.
-
-    Returns
-    -------
-    Forces
-        At these placements.
-    """
-    m = len(graph)
-    pull, square = np.empty((2 * m, 6)), np.empty(m)
-    flat = np.ascontiguousarray(placement.reshape(-1, 6).T)
-    for some in blocks(m):
-        rows = slice(m + some.start, m + some.stop)
-        pull[some].T[:], pull[rows].T[:], square[some] = _block(graph, flat, some)
-    return Forces(pull, np.sqrt(np.maximum(square, 0)))
+    def _pull_at(self, placement: Array) -> None:
+        if self._at is placement:
+            return
+        m, pull = len(self._graph), self._pull
+        self._at = None
+        for some, at_p, at_q, square in _pulls(self._graph, placement):
+            pull[some].T[:], pull[m + some.start : m + some.stop].T[:] = at_p, at_q
+            self._square[some] = square
+        self._at = placement
 
 
 def residuals(graph: Graph, placement: Array) -> Array:
@@ -123,7 +126,15 @@ def residuals(graph: Graph, placement: Array) -> Array:
     Array
         (m,) root-mean-square distance of the matched points, px.
     """
-    return forces(graph, placement).residual
+    square = [np.zeros(0), *(one for *_, one in _pulls(graph, placement))]
+    return np.sqrt(np.maximum(np.concatenate(square), 0))
+
+
+def _pulls(graph: Graph, placement: Array) -> Iterator[tuple[slice, Array, Array, Array]]:
+    """Yield the blocks of pairs, each with what `_block` has of it."""
+    flat = np.ascontiguousarray(placement.reshape(-1, 6).T)
+    for some in blocks(len(graph)):
+        yield some, *_block(graph, flat, some)
 
 
 def blocks(m: int) -> Iterator[slice]:
@@ -171,8 +182,8 @@ def _times(placement: Array, vector: Array) -> Array:
     return np.asarray(placement[:, 0] * vector[0] + placement[:, 1] * vector[1])
 
 
-def couplings(graph: Graph, weight: Array) -> Array:
-    """Compute the off-diagonal blocks of the normal equations.
+def couplings(graph: Graph, weight: Array) -> Blocks:
+    """Return the off-diagonal blocks of the normal equations.
 
     Parameters
     ----------
@@ -183,11 +194,16 @@ def couplings(graph: Graph, weight: Array) -> Array:
 
     Returns
     -------
-    Array
-        (3, 3, m), rows of p, columns of q.
+    Blocks
+        (3, 3, k), rows of p, columns of q.
     """
-    out = np.empty((3, 3, len(graph)))
-    out[:2, :2] = graph.spq + graph.mp[:, None] * graph.mq[None]
-    out[:2, 2], out[2, :2], out[2, 2] = graph.mp, graph.mq, 1
-    out *= -weight
+    return partial(_couplings, graph, weight)
+
+
+def _couplings(graph: Graph, weight: Array, some: slice) -> Array:
+    mp, mq = graph.mp[:, some], graph.mq[:, some]
+    out = np.empty((3, 3, mp.shape[1]))
+    out[:2, :2] = graph.spq[:, :, some] + mp[:, None] * mq[None]
+    out[:2, 2], out[2, :2], out[2, 2] = mp, mq, 1
+    out *= -weight[some]
     return out

@@ -13,30 +13,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from scripts.lib.arrays import Array, Int64
-from scripts.solve.forces import blocks
+from scripts.solve.forces import Blocks
 
 TURN = np.array([[0.0, -1.0], [1.0, 0.0]])
 
 
 @dataclass(frozen=True)
 class Normal:
-    """Normal equations of placements, per axis: what the data and the priors pull.
+    """Normal equations of f numbers of each tile: what the data and the priors hold.
 
-    ``diagonal`` (n, 3, 3), ``off`` (3, 3, m) rows of p and columns of q, ``gradient`` (n, 2, 3).
+    ``diagonal`` (n, f, f), and of pairs ``off`` (f, f, k), rows of p and columns of q. f is 3 for
+    placements, the same for x and y, and `unknowns` for what a model leaves free.
     """
 
     diagonal: Array
-    off: Array
-    gradient: Array
-
-
-@dataclass(frozen=True)
-class Reduced:
-    """The same in the free numbers: (n, k, k), (k, k, m) and right-hand sides (n, k, r)."""
-
-    diagonal: Array
-    off: Array
-    rhs: Array
+    off: Blocks
 
 
 @dataclass(frozen=True)
@@ -47,7 +38,7 @@ class SolveModel:
     unknowns: int
     tied: bool  # x and y in one system, with one right-hand side
     right_side: Callable[[Array, Array], Array]  # (placement, gradient) -> (n, k, r)
-    reduce: Callable[[Normal, Array, Int64, Int64], Reduced]
+    reduce: Callable[[Normal, Array, Int64, Int64], Normal]
     step: Callable[[Array, Array], Array]  # (placement, (n, k, r) solution) -> placement
     shapes: bool = False  # all of the linear part is free
 
@@ -74,18 +65,17 @@ def rotation_of(cross: Array) -> Array:
     return np.stack([np.stack([c, -s], 1), np.stack([s, c], 1)], 1) / norm[:, None, None]
 
 
-def _split(first: int) -> tuple[Callable[..., Array], Callable[..., Reduced]]:
+def _split(first: int) -> tuple[Callable[..., Array], Callable[..., Normal]]:
     """Right side and reduction of models whose columns `first`.. of the placement are free."""
 
     def right_side(_placement: Array, gradient: Array) -> Array:
         return -gradient[:, :, first:].transpose(0, 2, 1)
 
-    def reduce(normal: Normal, placement: Array, _p: Int64, _q: Int64) -> Reduced:
-        return Reduced(
-            normal.diagonal[:, first:, first:],
-            normal.off[first:, first:],
-            right_side(placement, normal.gradient),
-        )
+    def reduce(normal: Normal, _placement: Array, _p: Int64, _q: Int64) -> Normal:
+        def off(some: slice) -> Array:
+            return normal.off(some)[first:, first:]
+
+        return Normal(normal.diagonal[:, first:, first:], off)
 
     return right_side, reduce
 
@@ -106,7 +96,7 @@ def _turns(placement: Array, *, scaled: bool) -> Array:
     return np.stack([turned, linear]) if scaled else turned[None]
 
 
-def _joint(*, scaled: bool) -> tuple[Callable[..., Array], Callable[..., Reduced]]:
+def _joint(*, scaled: bool) -> tuple[Callable[..., Array], Callable[..., Normal]]:
     """Right side and reduction of models that turn [and grow] as a whole."""
 
     def right_side(placement: Array, gradient: Array) -> Array:
@@ -114,15 +104,15 @@ def _joint(*, scaled: bool) -> tuple[Callable[..., Array], Callable[..., Reduced
         turning = np.einsum("kijn,nij->nk", turns, gradient[:, :, :2])
         return -np.concatenate([turning, gradient[:, :, 2]], axis=1)[:, :, None]
 
-    def reduce(normal: Normal, placement: Array, p: Int64, q: Int64) -> Reduced:
+    def reduce(normal: Normal, placement: Array, p: Int64, q: Int64) -> Normal:
         turns = _turns(placement, scaled=scaled)
         diagonal = _in_turns(turns, turns, normal.diagonal.transpose(1, 2, 0))
-        off = np.empty((*diagonal.shape[:2], len(p)))
-        for some in blocks(len(p)):
+
+        def off(some: slice) -> Array:
             at_p, at_q = (turns.take(side[some], axis=3) for side in (p, q))
-            off[:, :, some] = _in_turns(at_p, at_q, normal.off[:, :, some])
-        diagonal = np.ascontiguousarray(diagonal.transpose(2, 0, 1))
-        return Reduced(diagonal, off, right_side(placement, normal.gradient))
+            return _in_turns(at_p, at_q, normal.off(some))
+
+        return Normal(np.ascontiguousarray(diagonal.transpose(2, 0, 1)), off)
 
     return right_side, reduce
 

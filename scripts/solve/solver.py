@@ -42,6 +42,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import LinAlgError
@@ -51,7 +52,7 @@ from scripts.lib.arrays import Array, Bool, Int64
 from scripts.lib.job import UserError
 from scripts.solve import restraints, robust
 from scripts.solve.border import Border
-from scripts.solve.forces import Forces, Sums, couplings, forces, residuals
+from scripts.solve.forces import Sums, couplings, residuals
 from scripts.solve.graph import NAMED, Graph, Tiles, Weighting, require_connected
 from scripts.solve.models import MODELS, Normal, SolveModel
 from scripts.solve.reference import Reference
@@ -132,11 +133,19 @@ class _Terms:
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """Placements, what the priors tie them to, and what the pairs pull there."""
+    """Placements, what the priors tie them to, and what the pairs miss by there."""
 
     reference: Reference
     placement: Array
-    forces: Forces
+    residual: Array  # (m,) px
+
+
+class _Sums(NamedTuple):
+    """At a placement diagonal blocks (n, 3, 3), gradients (n, 2, 3), and the ties in them."""
+
+    diagonal: Array
+    gradient: Array
+    ties: restraints.Ties
 
 
 def solve(tiles: Tiles, graph: Graph, options: Options, restarts: Sequence[float] = ()) -> Solved:
@@ -215,14 +224,12 @@ def _attempt(
             len(tiles), graph.p, graph.q, unknowns=model.unknowns, max_band_gb=options.max_band_gb
         )
         if judged:
-            out, torn = _wrong(terms, kind, at.forces.residual)
+            out, torn = _wrong(terms, kind, at.residual)
             log.info("%d of %d pairs are wrong", out.sum(), len(out))
         weight = np.where(out, 0.0, graph.weight) if judged else _votes(graph, at, bool(iterations))
         used = replace(terms, weight=weight)
         if iterations:
-            factor = robust.weights(
-                kind, at.forces.residual, graph.apart, cutoff=options.robust_cutoff
-            )
+            factor = robust.weights(kind, at.residual, graph.apart, cutoff=options.robust_cutoff)
         at, factor, count = _phase(used, layout, model, kind, at, factor)
         iterations[f"{model.name} {kind}" + (", the rest" if judged else "")] = count
         if model.name == "translation":
@@ -265,7 +272,11 @@ def linear(tiles: Tiles, graph: Graph, options: Options) -> Array:
 
 def _start(terms: _Terms, runs: Runs) -> _State:
     reference = Reference.of(terms.tiles, runs)
-    return _State(reference, reference.placement, forces(terms.graph, reference.placement))
+    return _state(terms, reference, reference.placement)
+
+
+def _state(terms: _Terms, reference: Reference, placement: Array) -> _State:
+    return _State(reference, placement, terms.sums.residual(placement))
 
 
 def _groups(tiles: Tiles, placement: Array, restarts: Sequence[float], runs: Runs) -> Int64:
@@ -312,7 +323,7 @@ def _phase(
     while count < terms.options.max_iterations:
         count += 1
         at = _step(terms, layout, model, at, factor)
-        residual, weight = at.forces.residual, factor * terms.weight
+        residual, weight = at.residual, factor * terms.weight
         now = math.sqrt(2 * restraints.noise(weight, residual))
         previous = factor
         factor = robust.weights(kind, residual, terms.graph.apart, cutoff=cutoff)
@@ -335,7 +346,7 @@ def _votes(graph: Graph, at: _State, solved: bool) -> Array:
     """
     if not solved or not len(graph):
         return graph.point_weight
-    typical = robust.scales(at.forces.residual, graph.apart)
+    typical = robust.scales(at.residual, graph.apart)
     return np.asarray(graph.point_weight * (np.median(typical) / typical) ** 2)
 
 
@@ -360,34 +371,36 @@ def _wrong(terms: _Terms, kind: str, residual: Array) -> tuple[Bool, list[float]
 
 def _step(terms: _Terms, layout: Layout, model: SolveModel, at: _State, factor: Array) -> _State:
     """Return the state after one solve."""
-    moved = _moved(terms, model, _border(terms, layout, model, at, factor), at, factor)
-    if not np.isfinite(moved.placement).all():
+    sums = _sums(terms, at, factor)
+    border = _border(terms, layout, model, at, factor, sums)
+    reference, placement = _moved(model, border, at, sums)
+    del border  # the factors are the largest of all arrays
+    if not np.isfinite(placement).all():
         raise UserError(_undetermined(terms, factor))
-    return moved
+    return _state(terms, reference, placement)
 
 
-def _moved(terms: _Terms, model: SolveModel, border: Border, at: _State, factor: Array) -> _State:
-    """Return the state after one step with a factorised system."""
-    _, gradient, ties = _sums(terms, at, factor)
-    rhs = model.right_side(at.placement, gradient)
-    change, shift = border.solve(rhs, ties.pull, at.reference.excess(shapes=model.shapes))
+def _moved(model: SolveModel, border: Border, at: _State, sums: _Sums) -> tuple[Reference, Array]:
+    """Return reference and placement after one step with a factorised system."""
+    rhs = model.right_side(at.placement, sums.gradient)
+    excess = at.reference.excess(shapes=model.shapes)
+    change, shift = border.solve(rhs, sums.ties.pull, excess)
     placement = model.step(at.placement, change)
-    reference = at.reference.moved(shift).seated(placement)
-    return _State(reference, placement, forces(terms.graph, placement))
+    return at.reference.moved(shift).seated(placement), placement
 
 
-def _border(terms: _Terms, layout: Layout, model: SolveModel, at: _State, factor: Array) -> Border:
+def _border(
+    terms: _Terms, layout: Layout, model: SolveModel, at: _State, factor: Array, sums: _Sums
+) -> Border:
     """Factorise the system, bordered by what the stage did not report at restarts."""
     graph, placement, weight = terms.graph, at.placement, terms.weight * factor
-    diagonal, gradient, ties = _sums(terms, at, factor)
-    normal = Normal(diagonal, couplings(graph, weight), gradient)
+    normal = Normal(sums.diagonal, couplings(graph, weight))
     reduced = model.reduce(normal, placement, graph.p, graph.q)
-    del diagonal, normal
     try:
         solver = factorise(layout, reduced.diagonal, reduced.off)
     except LinAlgError as error:
         raise UserError(_undetermined(terms, factor)) from error
-    prior = _noise(terms, at, weight) / terms.options.step_sd**2
+    prior, ties = _noise(terms, at, weight) / terms.options.step_sd**2, sums.ties
     fields = at.reference.fields(ties.weight, prior=prior, shapes=model.shapes)
     return Border.of(solver, fields, ties.weight, unknowns=model.unknowns, tied=model.tied)
 
@@ -409,23 +422,24 @@ def _polish(
 ) -> tuple[_State, _Terms]:
     """Let the rigid fits catch up with the weights fixed: the factors are used again."""
     terms = replace(terms, noise=_noise(terms, at, terms.weight * factor))  # else factors age
-    border = _border(terms, layout, model, at, factor)
+    sums = _sums(terms, at, factor)
+    border = _border(terms, layout, model, at, factor, sums)
     for _ in range(1 + POLISH_PASSES):
         before = at.placement
-        at = _moved(terms, model, border, at, factor)
+        at = _state(terms, *_moved(model, border, at, sums))
         if float(np.abs(at.placement - before).max()) < SETTLED_PX:
             break
+        sums = _sums(terms, at, factor)
     return at, terms
 
 
 def _precision(terms: _Terms, model: SolveModel, at: _State, factor: Array) -> float:
     def size(at: _State) -> float:
-        rhs = model.right_side(at.placement, _sums(terms, at, factor)[1])
+        rhs = model.right_side(at.placement, _sums(terms, at, factor).gradient)
         return float(np.linalg.norm(rhs))
 
-    stage = terms.tiles.stage
-    start = _State(at.reference, stage, forces(terms.graph, stage))
-    return size(at) / max(size(start), 1e-300)
+    found = size(at)
+    return found / max(size(_state(terms, at.reference, terms.tiles.stage)), 1e-300)
 
 
 def _noise(terms: _Terms, at: _State, weight: Array) -> float:
@@ -433,13 +447,13 @@ def _noise(terms: _Terms, at: _State, weight: Array) -> float:
         return terms.noise
     # one image twice matches without noise: it would say that all matches do
     measured = np.where(terms.graph.copied, 0.0, weight)
-    return restraints.noise(measured, at.forces.residual)
+    return restraints.noise(measured, at.residual)
 
 
-def _sums(terms: _Terms, at: _State, factor: Array) -> tuple[Array, Array, restraints.Ties]:
-    """Return diagonal blocks (n, 3, 3) and gradients (n, 2, 3) at a placement, with the ties."""
+def _sums(terms: _Terms, at: _State, factor: Array) -> _Sums:
+    """Return the sums of pairs and ties at each tile."""
     options, weight = terms.options, terms.weight * factor
-    diagonal, gradient = terms.sums.of(weight, at.forces.pull)
+    diagonal, gradient = terms.sums.of(weight, at.placement)
     noise = _noise(terms, at, weight)
     strength = restraints.Strength(
         mu=options.rigid_lambda / (1 - options.rigid_lambda),
@@ -452,8 +466,6 @@ def _sums(terms: _Terms, at: _State, factor: Array) -> tuple[Array, Array, restr
     )
     gradient += ties.pull
     if len(at.reference.linear) > 1:
-        gradient[:, :, :2] -= restraints.swelling(
-            terms.graph, at.placement, weight, at.forces.residual
-        )
+        gradient[:, :, :2] -= restraints.swelling(terms.graph, at.placement, weight, at.residual)
     diagonal[:, range(3), range(3)] += ties.weight
-    return diagonal, gradient, ties
+    return _Sums(diagonal, gradient, ties)

@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import reverse_cuthill_mckee
 from scipy.sparse.linalg import splu
 
 from scripts.lib.arrays import Array, Int64
+from scripts.solve.forces import Blocks, blocks
 
 log = logging.getLogger(__name__)
 Solve = Callable[[Array], Array]
@@ -86,7 +87,7 @@ def _cuthill_mckee(n: int, p: Int64, q: Int64) -> Int64:
     return place
 
 
-def factorise(layout: Layout, diagonal: Array, off: Array) -> Solve:
+def factorise(layout: Layout, diagonal: Array, off: Blocks) -> Solve:
     """Factorise a block system.
 
     Parameters
@@ -96,7 +97,7 @@ def factorise(layout: Layout, diagonal: Array, off: Array) -> Solve:
     diagonal
         (n, k, k) symmetric blocks of the tiles.
     off
-        (k, k, m) blocks, rows of tile p, columns of tile q; no pair occurs twice.
+        Of pairs (k, k, ·) blocks, rows of tile p, columns of tile q; no pair occurs twice.
 
     Returns
     -------
@@ -119,25 +120,27 @@ def factorise(layout: Layout, diagonal: Array, off: Array) -> Solve:
     return _placed
 
 
-def _factorise_banded(layout: Layout, diagonal: Array, off: Array) -> Solve:
+def _factorise_banded(layout: Layout, diagonal: Array, off: Blocks) -> Solve:
     n, k = diagonal.shape[:2]
     rows = k * (layout.width + 1)
     band = np.zeros(rows * n * k)  # column after column, the order LAPACK wants: no copy is made
-    place_p, place_q = layout.place[layout.p], layout.place[layout.q]
-    low, apart = np.minimum(place_p, place_q), np.abs(place_p - place_q)
-    corner = (low * rows + apart) * k  # of the block in the first column of the band's storage
-    flip = place_p < place_q
     for a in range(k):
-        for b in range(k):
-            if a >= b:
-                band[(layout.place * k + b) * rows + a - b] = diagonal[:, a, b]
-            band[corner + b * (rows - 1) + a] = np.where(flip, off[b, a], off[a, b])
+        for b in range(a + 1):
+            band[(layout.place * k + b) * rows + a - b] = diagonal[:, a, b]
+    for some in blocks(len(layout.p)):
+        block, p, q = off(some), layout.place[layout.p[some]], layout.place[layout.q[some]]
+        # of the block in the first column of the band's storage
+        corner = (np.minimum(p, q) * rows + np.abs(p - q)) * k
+        for a in range(k):
+            for b in range(k):
+                value = np.where(p < q, block[b, a], block[a, b])
+                band[corner + b * (rows - 1) + a] = value
     lower = band.reshape(n * k, rows).T
     factor = cholesky_banded(lower, overwrite_ab=True, lower=True, check_finite=False)
     return lambda rhs: np.asarray(cho_solve_banded((factor, True), rhs, check_finite=False))
 
 
-def _factorise_sparse(layout: Layout, diagonal: Array, off: Array) -> Solve:
+def _factorise_sparse(layout: Layout, diagonal: Array, off: Blocks) -> Solve:
     try:
         factor = splu(
             matrix_of(layout, diagonal, off),
@@ -150,7 +153,7 @@ def _factorise_sparse(layout: Layout, diagonal: Array, off: Array) -> Solve:
     return lambda rhs: np.asarray(factor.solve(rhs))
 
 
-def matrix_of(layout: Layout, diagonal: Array, off: Array) -> csc_array:
+def matrix_of(layout: Layout, diagonal: Array, off: Blocks) -> csc_array:
     """Assemble the whole matrix.
 
     Parameters
@@ -168,8 +171,8 @@ def matrix_of(layout: Layout, diagonal: Array, off: Array) -> csc_array:
     p, q = layout.place[layout.p], layout.place[layout.q]
     i = np.concatenate([_entries(tile, k, 0), _entries(p, k, 0), _entries(q, k, 1)])
     j = np.concatenate([_entries(tile, k, 1), _entries(q, k, 1), _entries(p, k, 0)])
-    pairs = off.transpose(2, 0, 1).reshape(-1)
-    value = np.concatenate([diagonal.reshape(-1), pairs, pairs])
+    pairs = [off(some).transpose(2, 0, 1).reshape(-1) for some in blocks(len(p))]
+    value = np.concatenate([diagonal.reshape(-1), *pairs, *pairs])
     return csc_array(coo_array((value, (i, j)), shape=(n * k, n * k)))
 
 
