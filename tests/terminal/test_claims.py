@@ -49,6 +49,8 @@ def runs(monkeypatch):
         )
         started.append(process)
         child = int(process.stdout.readline().split()[1])
+        while not Path(f"/proc/{child}/environ").read_bytes():  # the kernel is still starting it
+            time.sleep(0.01)
         return process, child
 
     yield start
