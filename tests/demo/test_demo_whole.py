@@ -22,7 +22,7 @@ def demo(tmp_path_factory):
     text = (ROOT / "config/config.yaml").read_text()
     assert text.count("build/demo") == 2
     config.write_text(text.replace("build/demo", str(folder)))
-    acquire = ["-m", "scripts.demo.acquire", str(folder)]
+    acquire = ["-m", "scripts.demo.acquire", str(folder / "acquisition")]
     workflow = ["-m", "snakemake", "--profile", "profiles/local", "--configfile", str(config)]
     for command in (acquire, workflow):
         done = subprocess.run(
