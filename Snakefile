@@ -184,7 +184,7 @@ onstart:
     refuse_embedded_on_cluster()
     refuse_loopback_on_cluster()
     refuse_paths_that_lsf_takes_apart()
-    CONSOLE.start()
+    CONSOLE.start(expected, side_by_side(None)["parallel"])
     examine_before_start()
     stand_by_the_cluster()
 

@@ -28,7 +28,7 @@ rule estimate_volume:
     params:
         sections=verbatim({key: config[key] for key in ESTIMATED}),
         dat_root=verbatim(DAT_ROOT),
-        table=verbatim(str(ROOT / "config" / "rates.tsv")),
+        table=verbatim(str(RATES)),
         asked=asked,
         limits=side_by_side,
         # not read by the script: what there is changes with every job and file

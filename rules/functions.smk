@@ -4,15 +4,17 @@ import shlex
 
 from snakemake.logging import logger
 
-from scripts.lib import commands
+from scripts.lib import commands, costs
 from scripts.lib.files import digest_of_file
 from scripts.lib.job import remember_needs
 from scripts.lib.service import session
 from scripts.match import stage_files
 from scripts.terminal import claims, earlier_jobs, patience
+from scripts.terminal.pace import Expected
 from scripts.transfer import doctor as examination
 from scripts.transfer import extent, fan_out, origin, rates, state, taken
 
+RATES = ROOT / "config" / "rates.tsv"
 CATEGORIES = {
     "The volume": ["volume", "section"],
     "Stages": ["ingest", "metadata", "review", "solve", "thickness"],
@@ -101,13 +103,24 @@ def stand_by_the_cluster():
         patience.of_run(workflow, logger.warning)
 
 
+def expected():
+    """What the jobs of each rule take in the whole volume, as is known now; nothing before there are files."""
+    try:
+        size = extent.measure(config, Path(DAT_ROOT), Path(WORK_DIR))
+    except UserError:
+        return {}
+    known, done = rates.read(RATES), costs.read(Path(WORK_DIR) / "benchmarks")
+    found = fan_out.expected(fan_out.items(known, size, config, done))
+    return {name: Expected(*each) for name, each in found.items()}
+
+
 def say_what_is_hidden():
     """Tell what a dry run does not know before there are chunks: how many jobs the whole has."""
     if (Path(WORK_DIR) / "ingest" / "chunks.tsv").exists():
         return
     try:
         size = extent.measure(config, Path(DAT_ROOT), Path(WORK_DIR))
-        known = rates.read(ROOT / "config" / "rates.tsv")
+        known = rates.read(RATES)
         planned = f" Planned: {fan_out.words(fan_out.items(known, size, config))}."
     except UserError:  # nothing to count yet, which the examination has told
         planned = ""

@@ -35,7 +35,7 @@ class News:
     share
         Of the whole work, 0 to 1.
     left_s
-        Time left, if the rest goes like what is done; None while too little is done to tell.
+        Time left at the pace of what is done; None while too little is done to tell.
     said
         Lines that the run ended with; nothing while it goes on.
     command

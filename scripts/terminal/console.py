@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from scripts.lib import commands
 from scripts.terminal import claims, dry_run, ending, notify
 from scripts.terminal.failures import without_header
 from scripts.terminal.handler import Planned, Terminal
-from scripts.terminal.progress import WEIGHTS, Progress
+from scripts.terminal.pace import Expected
+from scripts.terminal.progress import WEIGHTS, Progress, name_of
 
 STAGES = list(WEIGHTS)
 _LOGGER = "snakemake.logging"
@@ -37,6 +38,7 @@ class Console:
     def __init__(self, workflow: Any) -> None:  # noqa: ANN401 - no public type
         self._workflow = workflow
         self._terminal: Terminal | None = None
+        self._expected: Callable[[], Mapping[str, Expected]] = dict
         if workflow.is_main_process:  # the jobs of a run inherit what it remembers
             commands.remember(sys.argv[1:])
         logger = logging.getLogger(_LOGGER)
@@ -51,10 +53,22 @@ class Console:
         elif own and dry_run.is_one(workflow) and not workflow.output_settings.verbose:
             own.addFilter(_in_words)
 
-    def start(self) -> None:
-        """Learn the stage of each rule, which is the name of its file, and the last stage."""
+    def start(
+        self, expected: Callable[[], Mapping[str, Expected]] = dict, parallel: int = 1
+    ) -> None:
+        """Learn the stage of each rule, which is the name of its file, and the last stage.
+
+        Parameters
+        ----------
+        expected
+            Gives what the jobs of each name take in the whole volume, as is known now.
+        parallel
+            How many jobs run side by side.
+        """
         if self._terminal is None:
             return
+        self._expected = expected
+        self._progress.pace.parallel = max(1, parallel)
         settings = self._workflow.execution_settings  # unknown while the rules are read
         self._terminal.attempts = 1 + settings.retries
         self._terminal.keep_going = settings.keep_going
@@ -117,8 +131,11 @@ class Console:
 
     def _planned(self) -> Planned:
         dag = self._workflow.dag
-        jobs = Counter(job.rule.name for job in dag.jobs)
-        return Planned(jobs, jobs - Counter(job.rule.name for job in dag.needrun_jobs()))
+        jobs, to_do = (
+            Counter(name_of(job.rule.name, job.wildcards_dict) for job in some)
+            for some in (dag.jobs, dag.needrun_jobs())
+        )
+        return Planned(jobs, jobs - to_do, self._expected())
 
 
 def _is_plain(workflow: Any) -> bool:  # noqa: ANN401

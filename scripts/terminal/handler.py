@@ -19,7 +19,8 @@ from typing import Any, NamedTuple, TextIO
 from scripts.lib import commands, running
 from scripts.lib.running import News
 from scripts.terminal.failures import Failure, reason, told, without_header, written
-from scripts.terminal.progress import Progress, duration
+from scripts.terminal.pace import Expected
+from scripts.terminal.progress import Progress, duration, name_of
 
 # what Snakemake says of itself in every run; unknown lines are shown
 _NOISE = (
@@ -69,10 +70,11 @@ _GREEN, _YELLOW, _RED = 32, 33, 31
 
 
 class Planned(NamedTuple):
-    """Jobs of each rule of the whole workflow, and how many of them are done."""
+    """Jobs of each name of the whole workflow, how many of them are done, and what they take."""
 
     jobs: Mapping[str, int]
     done: Mapping[str, int]
+    expected: Mapping[str, Expected]
 
 
 class Terminal(logging.Handler):
@@ -169,6 +171,8 @@ class Terminal(logging.Handler):
         )
         if record.rule_name in self._progress.stage_of:
             self._running[record.jobid] = self._jobs[record.jobid].name
+            name = name_of(record.rule_name, record.wildcards or {})
+            self._progress.pace.begin(record.jobid, name, self._elapsed_s())
 
     def _error(self, record: logging.LogRecord) -> None:
         """Hold an error back: the record that names the job follows in the same thread."""
@@ -178,6 +182,7 @@ class Terminal(logging.Handler):
 
     def _job_error(self, record: Any) -> None:  # noqa: ANN401
         self._running.pop(record.jobid, None)
+        self._progress.pace.end(record.jobid, self._elapsed_s(), well=False)
         known = self._jobs.get(record.jobid, Failure(record.rule_name))
         held = self._held.pop(record.thread, "")
         if held in self._errors:
@@ -209,13 +214,15 @@ class Terminal(logging.Handler):
     def _job_finished(self, record: Any) -> None:  # noqa: ANN401
         self._failed.pop(record.job_id, None)  # a later attempt went well
         self._running.pop(record.job_id, None)
+        self._progress.pace.end(record.job_id, self._elapsed_s())
         job = self._jobs.get(record.job_id)
         if job is None or job.rule not in self._progress.stage_of:
             return
         if self._replanned:
             self._replanned = False
-            self._progress.plan(*self._planned())
-        self._progress.finish(job.rule)
+            jobs, done, self._progress.expected = self._planned()
+            self._progress.plan(jobs, done)
+        self._progress.finish(name_of(job.rule, job.wildcards))
         self._write(self._line(job), None)
         self._report(self._progress.stage_of[job.rule])
 
@@ -225,7 +232,7 @@ class Terminal(logging.Handler):
         if self.part and (said or now - self._last_news >= _NEWS_EVERY_S):
             self._last_news = now
             progress = self._progress
-            left_s = progress.left_s(time.monotonic() - self._start)
+            left_s = progress.left_s(self._elapsed_s())
             done, planned = progress.done.total(), progress.planned.total()
             news = News(
                 now, stage, done, planned, progress.share, left_s, tuple(said), commands.run(),
@@ -234,8 +241,11 @@ class Terminal(logging.Handler):
             with suppress(OSError):  # a full disk stops the jobs, and they say so
                 running.write(Path.cwd(), self.part, news)
 
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self._start
+
     def _line(self, job: Failure) -> str:
-        left_s = self._progress.left_s(time.monotonic() - self._start)
+        left_s = self._progress.left_s(self._elapsed_s())
         left = "" if left_s is None else f"about {duration(left_s)} left"
         stage = self._progress.stage_of[job.rule]
         share = f"{min(99, int(100 * self._progress.share)):3d} %"

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-# shares of a volume's time, in per cent, as the demo and the volumes of the benchmarks spend it; a
-# stage counts in proportion to its own jobs, so jobs that a checkpoint adds move no other stage
+from scripts.terminal.pace import UNKNOWN_S, Expected, Pace
+
+# where no estimate is there: shares of a volume's time, in per cent, as the demo and the volumes
+# of the benchmarks spend it; a stage counts in proportion to its own jobs, so that jobs which a
+# checkpoint adds move no other stage
 WEIGHTS = {
     "transfer": 10,
     "ingest": 3,
@@ -26,7 +29,7 @@ _EARLIEST_SHARE = 0.03  # below it an estimate of the time left means nothing
 
 
 class Progress:
-    """Jobs done and planned of each rule.
+    """Jobs done and planned of each name: a rule, and where there is one the run of the matching.
 
     Parameters
     ----------
@@ -35,6 +38,13 @@ class Progress:
     until
         The last stage that the run is to reach: the stages before it count although checkpoints
         hide their jobs at first. None: only what is planned counts.
+
+    Attributes
+    ----------
+    expected
+        Name -> what its jobs take, as estimated; nothing where no estimate can be made.
+    pace
+        Of the jobs of this run.
     """
 
     def __init__(self, stage_of: Mapping[str, str], until: str | None = None) -> None:
@@ -42,18 +52,20 @@ class Progress:
         self.until = until
         self.done: Counter[str] = Counter()
         self.planned: Counter[str] = Counter()
+        self.expected: Mapping[str, Expected] = {}
+        self.pace = Pace()
         self.share = 0.0
         self.before = 0.0  # of the share: what earlier runs have done
 
     def plan(self, jobs: Mapping[str, int], done: Mapping[str, int] | None = None) -> None:
-        """Take the jobs of each rule of the whole workflow.
+        """Take the jobs of each name of the whole workflow.
 
         Parameters
         ----------
         jobs
-            Rule -> number of jobs, done or not.
+            Name -> number of jobs, done or not.
         done
-            Rule -> how many of them are done, by this run or by earlier ones.
+            Name -> how many of them are done, by this run or by earlier ones.
         """
         was = self._share()
         # a checkpoint's done jobs may be gone
@@ -63,20 +75,20 @@ class Progress:
         self.share = max(self.share, self._share())
 
     def _known(self, jobs: Mapping[str, int]) -> Counter[str]:
-        return Counter({rule: n for rule, n in jobs.items() if rule in self.stage_of})
+        return Counter({name: n for name, n in jobs.items() if rule_of(name) in self.stage_of})
 
-    def finish(self, rule: str) -> None:
+    def finish(self, name: str) -> None:
         """Count a job that ended well.
 
         Parameters
         ----------
-        rule
-            Its rule.
+        name
+            Its rule, and its run of the matching.
         """
-        if rule not in self.stage_of:
+        if rule_of(name) not in self.stage_of:
             return
-        self.done[rule] += 1
-        self.planned[rule] = max(self.planned[rule], self.done[rule])
+        self.done[name] += 1
+        self.planned[name] = max(self.planned[name], self.done[name])
         self.share = max(self.share, self._share())
 
     def count(self, rule: str) -> str:
@@ -92,7 +104,11 @@ class Progress:
         str
             Like ``3 of 40``; nothing for a rule with one job.
         """
-        return f"{self.done[rule]} of {self.planned[rule]}" if self.planned[rule] > 1 else ""
+        done, planned = (
+            sum(n for name, n in jobs.items() if rule_of(name) == rule)
+            for jobs in (self.done, self.planned)
+        )
+        return f"{done} of {planned}" if planned > 1 else ""
 
     def stages(self) -> dict[str, tuple[int, int]]:
         """Return how many jobs of each stage are done, and planned.
@@ -107,7 +123,7 @@ class Progress:
         return {stage: (done[stage], planned[stage]) for stage in order if planned[stage]}
 
     def left_s(self, elapsed_s: float) -> float | None:
-        """Return the time that is left, if the rest goes like what this run has done.
+        """Return the time that is left, if the rest goes at the pace of what this run has done.
 
         Parameters
         ----------
@@ -122,9 +138,30 @@ class Progress:
         own, rest = self.share - self.before, 1 - self.share
         if own < _EARLIEST_SHARE * (own + rest):
             return None
+        if self.expected:
+            whole = self._whole()
+            left = {name: n - self.done[name] for name, n in whole.items() if n > self.done[name]}
+            return self.pace.left_s(elapsed_s, left, self.expected)
         return elapsed_s * rest / own if own > 0 else 0.0
 
     def _share(self) -> float:
+        return self._share_of_time() if self.expected else self._share_of_stages()
+
+    def _share_of_time(self) -> float:
+        parts = {name: n * self._each_s(name) for name, n in self._whole().items()}
+        done = sum(min(n * self._each_s(name), parts[name]) for name, n in self.done.items())
+        return min(1.0, done / sum(parts.values())) if parts else 0.0
+
+    def _each_s(self, name: str) -> float:
+        return self.expected[name].each_s if name in self.expected else UNKNOWN_S
+
+    def _whole(self) -> Counter[str]:
+        """Return the jobs of each name, those too that checkpoints still hide."""
+        ahead, unseen = set(self._ahead()), self.expected.keys() - self.planned.keys()
+        hidden = [name for name in unseen if self.stage_of.get(rule_of(name)) in ahead]
+        return self.planned + Counter({name: self.expected[name].jobs for name in sorted(hidden)})
+
+    def _share_of_stages(self) -> float:
         done, planned = self._by_stage(self.done), self._by_stage(self.planned)
         weights = {stage: WEIGHTS.get(stage, _OTHER_WEIGHT) for stage in planned}
         parts = (weights[stage] * done[stage] / planned[stage] for stage in planned)
@@ -132,18 +169,57 @@ class Progress:
         return sum(parts) / whole if whole else 0.0
 
     def _hidden(self, planned: set[str]) -> int:
-        """Weight of the stages not yet planned, after those that are at work and up to the last."""
+        """Weight of the stages not yet planned."""
+        return sum(WEIGHTS[each] for each in self._ahead() if each not in planned)
+
+    def _ahead(self) -> list[str]:
+        """Return the stages from the furthest that is at work to the last."""
         order = list(WEIGHTS)
         last = order.index(self.until) if self.until in WEIGHTS else -1
-        worked = {self.stage_of[rule] for rule in self.done} or planned
+        worked = {self.stage_of[rule_of(name)] for name in self.done or self.planned}
         first = max((order.index(each) for each in worked if each in WEIGHTS), default=last)
-        return sum(WEIGHTS[each] for each in order[first : last + 1] if each not in planned)
+        return order[first : last + 1]
 
     def _by_stage(self, jobs: Mapping[str, int]) -> Counter[str]:
         stages: Counter[str] = Counter()
-        for rule, n in jobs.items():
-            stages[self.stage_of[rule]] += n
+        for name, n in jobs.items():
+            stages[self.stage_of[rule_of(name)]] += n
         return stages
+
+
+def name_of(rule: str, wildcards: Mapping[str, str]) -> str:
+    """Return the name under which jobs of one kind are counted.
+
+    Parameters
+    ----------
+    rule
+        Their rule.
+    wildcards
+        Of a job.
+
+    Returns
+    -------
+    str
+        The rule, with the run of the matching where there is one: a job within layers and one
+        between layers are not alike.
+    """
+    return f"{rule} {wildcards['run']}" if wildcards.get("run") else rule
+
+
+def rule_of(name: str) -> str:
+    """Return the rule of a name.
+
+    Parameters
+    ----------
+    name
+        Of `name_of`.
+
+    Returns
+    -------
+    str
+        Without the run.
+    """
+    return name.partition(" ")[0]
 
 
 def duration(seconds: float) -> str:

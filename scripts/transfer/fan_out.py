@@ -107,6 +107,28 @@ def words(found: Sequence[Item]) -> str:
     return f"{sum(counts.values()):,} jobs" + (f" ({each})" if each else "")
 
 
+def expected(found: Sequence[Item]) -> dict[str, tuple[int, float]]:
+    """Return what a run expects of the jobs of each rule, and of each run of the matching.
+
+    Parameters
+    ----------
+    found
+        Of `items`.
+
+    Returns
+    -------
+    dict of tuple
+        Rule, and run where there is one -> number of jobs, seconds of one on average.
+    """
+    return {
+        f"{item.rule} {item.run}".strip(): (
+            len(item.shares),
+            math.fsum(map(item.job_s, item.shares)) / len(item.shares),
+        )
+        for item in found
+    }
+
+
 def _unit(rate: Rate, run: str) -> str:
     return f"pair of {run}" if run and rate.unit == "pair" else rate.unit
 

@@ -103,6 +103,17 @@ def test_the_pairs_are_those_that_matching_derives(rows, columns):
     assert extent.pairs(volume, made) == pytest.approx(found)
 
 
+def test_a_run_expects_of_each_rule_and_run_its_jobs_and_their_mean_seconds():
+    found = whole(size(), chunks={"layers": 10})
+    expected = fan_out.expected(found)
+    for item in found:
+        jobs, each_s = expected[f"{item.rule} {item.run}".strip()]
+        assert jobs == len(item.shares)
+        assert jobs * each_s == pytest.approx(item.total_s)
+    assert len(expected) == len(found)
+    assert {name for name in expected if name.startswith("match_pairs ")} > {"match_pairs cross"}
+
+
 def test_the_planned_fan_out_is_said_in_words_with_the_largest_rule_first():
     found = whole(size(), chunks={"layers": 10})
     said = fan_out.words(found)
