@@ -190,6 +190,14 @@ def layers_to_take(wildcards):
     return taken.fingerprint(Path(root), config["acquisition"]) if root else ""
 
 
+def mask_contents(wildcards):
+    """Masks that are pictures, by path, each with a digest of its file: a new one is copied again."""
+    return {
+        image: digest_of_file(image) if Path(image).is_file() else ""
+        for image in MASK_IMAGES
+    }
+
+
 def content_to_take(wildcards):
     """Fingerprint for take_thickness: what the file says."""
     path = TAKEOVER["zcoords"]

@@ -1,9 +1,13 @@
 # ingest: layers get numbers, tiles get specs: stack v1_acquire in render-ws.
 
 INGEST = config["ingest"]
+INGEST["mask"] = flow.resolved_masks(ROOT, INGEST["mask"])
+MASK_IMAGES = flow.mask_images(INGEST["mask"])
+MASKS = "ingest/masks.tsv" if MASK_IMAGES else []
 
 
 localrules:
+    copy_masks,
     number_layers,
     check_layers,
     publish_restart,
@@ -82,8 +86,29 @@ rule number_layers:
         "../scripts/ingest/number_layers.py"
 
 
+# the copies lie beside the table, in ingest/masks/, each named by its content
+rule copy_masks:
+    output:
+        "ingest/masks.tsv",
+    log:
+        "logs/copy_masks/masks.log",
+    benchmark:
+        "benchmarks/copy_masks/masks.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=lambda wc, attempt: 10 * attempt,
+    params:
+        images=mask_contents,
+    script:
+        "../scripts/ingest/copy_masks.py"
+
+
 rule check_layers:
     input:
+        masks=MASKS,
         layers="ingest/layers.tsv",
         numbering="ingest/numbering.json",
         headers="ingest/headers.tsv",
@@ -103,7 +128,7 @@ rule check_layers:
         runtime=lambda wc, attempt: 30 * attempt,
     params:
         scan_correction=INGEST["scan_correction"],
-        mask=INGEST["mask"],
+        mask=verbatim(INGEST["mask"]),
         tile_overlap_um=INGEST["tile_overlap_um"],
         stage_offsets=INGEST["stage_offsets"],
         restart=INGEST["restart"],
@@ -118,6 +143,7 @@ rule check_layers:
 
 rule publish_acquire:
     input:
+        masks=MASKS,
         layers="ingest/layers.tsv",
         headers="ingest/headers.tsv",
         restarts="ingest/restarts.tsv",
@@ -139,7 +165,7 @@ rule publish_acquire:
     params:
         render=RENDER,
         scan_correction=INGEST["scan_correction"],
-        mask=INGEST["mask"],
+        mask=verbatim(INGEST["mask"]),
         tile_overlap_um=INGEST["tile_overlap_um"],
         stage_offsets=INGEST["stage_offsets"],
         pixel_nm=config["acquisition"]["pixel_nm"],

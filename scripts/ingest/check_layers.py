@@ -1,17 +1,18 @@
 """Check all layers and tiles, and find the restarts of the microscope.
 
-Inputs: `ingest/layers.tsv`, `ingest/headers.tsv` and the cached headers beside it. Outputs:
-`ingest/problems.tsv` (severity error or note, check, z, layer_id, tile, problem), the same as a
-page, `ingest/validation.html`, and `ingest/restarts.tsv` (z, reason). This job succeeds whatever it
-finds, so that the page is there to be read; `publish_acquire` stops at an error.
+Inputs: `ingest/layers.tsv`, `ingest/headers.tsv` and the cached headers beside it,
+`ingest/masks.tsv` where masks are pictures. Outputs: `ingest/problems.tsv` (severity error or note,
+check, z, layer_id, tile, problem), the same as a page, `ingest/validation.html`, and
+`ingest/restarts.tsv` (z, reason). This job succeeds whatever it finds, so that the page is there to
+be read; `publish_acquire` stops at an error.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from scripts.ingest import mask_files, restarts, validation
 from scripts.ingest import page as pages
-from scripts.ingest import restarts, validation
 from scripts.ingest.headers import parts, with_prior
 from scripts.ingest.settings import Ranges, Settings
 from scripts.lib import made_by
@@ -39,16 +40,19 @@ def main(
     pixel_deviation_pct: float = 10.0,
     sample_ids: Sequence[str] = (),
     stage_offsets: Ranges = None,
+    masks: str | None = None,
 ) -> None:
     """Write all problems as a table and as a page, and the table of restarts."""
     table, cached = read_table(layers), read_table(headers)
     absent = validation.absent_files(table)
-    settings = Settings.of(scan_correction, mask, tile_overlap_um, stage_offsets)
+    pictures = mask_files.read(masks)
+    settings = Settings.of(scan_correction, mask, tile_overlap_um, stage_offsets, pictures)
     wanted = validation.Expected(rows, columns, pixel_nm, settings, pixel_deviation_pct, sample_ids)
     params: list[object] = [scan_correction, mask, tile_overlap_um, restart, absent]
     params += [rows, columns, pixel_nm, pixel_deviation_pct, list(sample_ids), stage_offsets]
     outputs = [problems, page, restart_table]
-    kept = Kept.of(outputs, [layers, headers], params, code=made_by.CHECKED)
+    inputs = [layers, headers, *([masks] if masks else [])]
+    kept = Kept.of(outputs, inputs, params, code=made_by.CHECKED)
     if kept.restore():
         return
     volume = parts(validation.usable(table, cached), Path(headers).with_suffix(""))
@@ -68,6 +72,7 @@ if __name__ == "__main__":
         main(
             layers=snakemake.input.layers,
             headers=snakemake.input.headers,
+            masks=snakemake.input.masks or None,
             scan_correction=snakemake.params.scan_correction,
             mask=snakemake.params.mask,
             tile_overlap_um=snakemake.params.tile_overlap_um,

@@ -1,7 +1,8 @@
 """Publish stack v1_acquire: one tile spec per readable tile, at its stage position.
 
 Inputs: `ingest/layers.tsv`, `ingest/headers.tsv` and the cached headers beside it,
-`ingest/restarts.tsv`, `ingest/problems.tsv`. Outputs: the stack, COMPLETE; last, the receipt
+`ingest/restarts.tsv`, `ingest/problems.tsv`, `ingest/masks.tsv` where masks are
+pictures. Outputs: the stack, COMPLETE; last, the receipt
 `stacks/v1_acquire.json`. Nothing is published while there is an error among the problems, and
 nothing is written anew when the same code made the stack of the same inputs.
 """
@@ -9,7 +10,7 @@ nothing is written anew when the same code made the stack of the same inputs.
 from pathlib import Path
 from typing import Any
 
-from scripts.ingest import restarts, specs, validation
+from scripts.ingest import mask_files, restarts, specs, validation
 from scripts.ingest.settings import Ranges, Settings
 from scripts.lib import made_by
 from scripts.lib.files import read_table
@@ -34,6 +35,7 @@ def main(
     z_nm: float,
     receipt: str,
     stage_offsets: Ranges = None,
+    masks: str | None = None,
 ) -> None:
     """Stop at an error; otherwise publish the stack, unless it is there, and write its receipt."""
     validation.require(read_table(problems), page)
@@ -44,13 +46,14 @@ def main(
         "acquisition": {"pixel_nm": pixel_nm, "z_nm": z_nm},
         "folder": specs.folder_digest(),
     }
-    inputs = [layers, headers, restart_table]
+    inputs = [layers, headers, restart_table, *([masks] if masks else [])]
     made_of: dict[str, Any] = {"inputs": inputs, "params": params, "code": made_by.ACQUIRED}
     stack = Path(receipt).stem
     published = client.published(stack, **made_of)
     if published is None:
         found = restarts.read(restart_table)
-        tiles = specs.Acquired.of(layers, headers, found, Settings.of(*values), pixel_nm)
+        settings = Settings.of(*values, mask_files.read(masks))
+        tiles = specs.Acquired.of(layers, headers, found, settings, pixel_nm)
         published = client.publish_stack(
             stack,
             tiles,
@@ -70,6 +73,7 @@ if __name__ == "__main__":
             restart_table=snakemake.input.restarts,
             problems=snakemake.input.problems,
             page=snakemake.input.page,
+            masks=snakemake.input.masks or None,
             scan_correction=snakemake.params.scan_correction,
             mask=snakemake.params.mask,
             tile_overlap_um=snakemake.params.tile_overlap_um,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,15 +33,68 @@ class Correction:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A mask picture of the config: where its copy lies, and what is known of it."""
+
+    file: str  # relative to the working directory, named by its content
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class Mask:
-    """The strips (px) at the edges of the tiles of z_first to z_last that are not used."""
+    """What of the tiles of z_first to z_last is not used: strips (px) at the edges, or a picture.
+
+    ``row`` and ``column`` narrow it to cells; None: all.
+    """
 
     z_first: float
     z_last: float
-    left_px: int
-    top_px: int
+    left_px: int = 0
+    top_px: int = 0
     right_px: int = 0
     bottom_px: int = 0
+    row: int | None = None
+    column: int | None = None
+    image: str | None = None  # as the config names it
+    picture: Picture | None = None
+
+    @property
+    def narrow(self) -> int:
+        """Return how many of row and column are named; the entry with more of them counts.
+
+        Returns
+        -------
+        int
+            0 to 2.
+        """
+        return (self.row is not None) + (self.column is not None)
+
+    def meets(self, other: Mask) -> bool:
+        """Tell whether there are cells that both are of, in z that both hold.
+
+        Parameters
+        ----------
+        other
+            Another entry.
+
+        Returns
+        -------
+        bool
+            True when a tile could have either.
+        """
+        apart = self.z_last < other.z_first or other.z_last < self.z_first
+        sides = ((self.row, other.row), (self.column, other.column))
+        return not apart and all(None in side or side[0] == side[1] for side in sides)
+
+    def __str__(self) -> str:
+        """Name what it hides, and where."""
+        strips = ((name, getattr(self, name)) for name in STRIPS)
+        shown = [f"{name.removesuffix('_px')} {px} px" for name, px in strips if px]
+        cell = [
+            f"{n} {v}" for n, v in (("row", self.row), ("column", self.column)) if v is not None
+        ]
+        return ", ".join([*cell, *([self.image] if self.image else shown)])
 
 
 @dataclass(frozen=True)
@@ -64,7 +118,11 @@ class Settings:
 
     @staticmethod
     def of(
-        scan_correction: Ranges, mask: Ranges, tile_overlap_um: float, stage_offsets: Ranges = None
+        scan_correction: Ranges,
+        mask: Ranges,
+        tile_overlap_um: float,
+        stage_offsets: Ranges = None,
+        pictures: Mapping[str, Picture] | None = None,
     ) -> Settings:
         """Read four keys of section `ingest` of the config.
 
@@ -73,11 +131,13 @@ class Settings:
         scan_correction
             One transform, or one for each range of z; None: none.
         mask
-            Strips in px, or some for each range of z; None: none.
+            Strips in px or a picture, or some for each range of z and cell; None: none.
         tile_overlap_um
             Overlap of neighbouring tiles, µm.
         stage_offsets
             What is added to stage positions, px, for each range of z; None: nothing.
+        pictures
+            Masks that are pictures, by the name in `mask`.
 
         Returns
         -------
@@ -89,10 +149,10 @@ class Settings:
             for index, value in enumerate(_listed(scan_correction))
         )
         masks = tuple(
-            Mask(*_range(value), *(value.get(strip) or 0 for strip in STRIPS))
+            _mask(value, pictures or {})
             for value in _listed(mask)
             # a strip of width 0 is stated, an absent one is none
-            if any(value.get(strip) is not None for strip in STRIPS)
+            if any(value.get(name) is not None for name in (*STRIPS, "image"))
         )
         offsets = tuple(
             Offset(*_range(value), value.get("x_px") or 0, value.get("y_px") or 0)
@@ -116,8 +176,8 @@ class Settings:
         found = _at(self.corrections, z)
         return found.leaf if isinstance(found, Correction) else None
 
-    def mask_at(self, z: float) -> Mask | None:
-        """Return the mask of a layer.
+    def masks_at(self, z: float) -> tuple[Mask, ...]:
+        """Return the masks of a layer.
 
         Parameters
         ----------
@@ -126,11 +186,11 @@ class Settings:
 
         Returns
         -------
-        Mask or None
-            The first whose range holds z; None where there is none.
+        tuple of Mask
+            Of one cell, of a row or column, of all: the first that holds for a cell is its mask.
         """
-        found = _at(self.masks, z)
-        return found if isinstance(found, Mask) else None
+        found = [each for each in self.masks if each.z_first <= z <= each.z_last]
+        return tuple(sorted(found, key=lambda each: -each.narrow))
 
     def problems(self) -> Iterator[str]:
         """Say what is wrong with the ranges and the transforms.
@@ -141,7 +201,7 @@ class Settings:
             A line for each.
         """
         yield from _overlaps("ingest.scan_correction", self.corrections)
-        yield from _overlaps("ingest.mask", self.masks)
+        yield from _mask_problems(self.masks)
         yield from _overlaps("ingest.stage_offsets", self.offsets)
         for correction in self.corrections:
             try:
@@ -165,6 +225,55 @@ def _leaf(index: int, value: Mapping[str, Any]) -> Leaf:
     """Name the transform FIBSEM_correct, FIBSEM_correct_b … FIBSEM_correct_z, FIBSEM_correct_27."""
     suffix = "" if index == 0 else f"_{chr(97 + index)}" if index < 26 else f"_{index + 1}"
     return Leaf(value["class_name"], value["data"], f"{CORRECTION}{suffix}")
+
+
+def _mask(value: Mapping[str, Any], pictures: Mapping[str, Picture]) -> Mask:
+    image = value.get("image")
+    return Mask(
+        *_range(value),
+        **{strip: value.get(strip) or 0 for strip in STRIPS},
+        row=value.get("row"),
+        column=value.get("column"),
+        image=image,
+        picture=None if image is None else pictures.get(image),
+    )
+
+
+def _mask_problems(masks: Sequence[Mask]) -> Iterator[str]:
+    for each in masks:
+        if each.image and any(getattr(each, strip) for strip in STRIPS):
+            yield (
+                f"ingest.mask: expected either image or strips in an entry, found {each.image} and"
+                " strips: paint them black in the image"
+            )
+        if each.z_first > each.z_last:
+            yield f"ingest.mask: z_first {each.z_first:g} is above z_last {each.z_last:g}"
+    for a, b in itertools.combinations(masks, 2):
+        if a.narrow == b.narrow and a.meets(b):
+            yield (
+                f"ingest.mask: the entries ({a}) of z {a.z_first:g} to {a.z_last:g} and ({b}) of z"
+                f" {b.z_first:g} to {b.z_last:g} overlap; each tile has one or none (an entry with"
+                " row and column counts before one with less)"
+            )
+
+
+def mask_of(masks: Sequence[Mask], row: int, column: int) -> Mask | None:
+    """Return the mask of a cell.
+
+    Parameters
+    ----------
+    masks
+        Of `Settings.masks_at`.
+    row, column
+        The cell.
+
+    Returns
+    -------
+    Mask or None
+        None where there is none.
+    """
+    fits = (m for m in masks if m.row in (None, row) and m.column in (None, column))
+    return next(fits, None)
 
 
 def _at(ranges: Sequence[_Ranged], z: float) -> _Ranged | None:

@@ -17,7 +17,7 @@ from scripts.ingest import restarts
 from scripts.ingest.align import tile_keys
 from scripts.ingest.headers import Part, Prior, parts, with_prior
 from scripts.ingest.positions import placed
-from scripts.ingest.settings import STRIPS, Mask, Settings
+from scripts.ingest.settings import STRIPS, Mask, Settings, mask_of
 from scripts.lib import transforms
 from scripts.lib.arrays import Array, Int64
 from scripts.lib.files import digest, file_url, read_table
@@ -270,13 +270,13 @@ class _Layers:
     def shared(self) -> dict[str, Leaf]:
         return {str(each.leaf.id): each.leaf for each in self.settings.corrections}
 
-    def common(self, z: int) -> tuple[tuple[Spec, ...], Mask | None, dict[str, Any]]:
-        """Return the transforms before the stage, the mask, and group and labels of a layer."""
+    def common(self, z: int) -> tuple[tuple[Spec, ...], tuple[Mask, ...], dict[str, Any]]:
+        """Return the transforms before the stage, the masks, and group and labels of a layer."""
         leaf = self.settings.correction_at(z)
         first: tuple[Spec, ...] = (Ref(str(leaf.id)),) if leaf else ()
         labels = (restarts.GROUP, self.found[z]) if z in self.found else ()
         group = restarts.GROUP if z in self.grouped else None
-        return first, self.settings.mask_at(z), {"group_id": group, "labels": labels}
+        return first, self.settings.masks_at(z), {"group_id": group, "labels": labels}
 
 
 def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
@@ -302,7 +302,8 @@ def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
             z_before, common = z, layers.common(z)
             path = os.path.join(root, part.paths[layer])  # noqa: PTH118 - a tenth of the time of Path
             image = f"{file_url(path)}?dataSet=/"
-        first, mask, restart = common
+        first, masks, restart = common
+        mask, loader = _mask(mask_of(masks, row, column) if masks else None, w, h, root)
         yield TileSpec(
             tile_id=TileId(tile_id),
             z=float(z),
@@ -310,8 +311,8 @@ def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
             height=h,
             image_url=f"{image}{key}/mipmap.0&z=0",
             transforms=(*first, _stage(x, y, s)),
-            mask_url=mask_url(w, h, *(getattr(mask, each) for each in STRIPS)) if mask else None,
-            mask_loader="DYNAMIC_MASK" if mask else None,
+            mask_url=mask,
+            mask_loader=loader,
             row=row,
             column=column,
             stage_x=x,
@@ -321,6 +322,17 @@ def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
             **restart,
             extra={"layout": {"workingDistance": wd}} if wd == wd else {},  # noqa: PLR0124 - not NaN
         )
+
+
+def _mask(mask: Mask | None, w: int, h: int, root: str) -> tuple[str | None, str | None]:
+    """Return URL and loader of a tile's mask."""
+    if mask is None:
+        return None, None
+    if mask.image is None:
+        return mask_url(w, h, *(getattr(mask, each) for each in STRIPS)), "DYNAMIC_MASK"
+    if mask.picture is None:
+        raise ValueError(f"ingest.mask: {mask.image} is not in the table of masks")
+    return file_url(f"{root}/{mask.picture.file}"), "IMAGEJ_DEFAULT"
 
 
 def _stage(x: int, y: int, scale: float) -> Leaf:

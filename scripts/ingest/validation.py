@@ -19,8 +19,9 @@ from scripts.ingest import order
 from scripts.ingest.align import tile_keys
 from scripts.ingest.declarations import MOVED
 from scripts.ingest.headers import Part, Prior
+from scripts.ingest.mask_files import misfits
 from scripts.ingest.positions import Pattern, placed
-from scripts.ingest.settings import Mask, Settings
+from scripts.ingest.settings import Settings
 from scripts.lib import commands
 from scripts.lib.arrays import Bool, Int64
 from scripts.lib.job import UserError
@@ -55,7 +56,10 @@ CHECKS = {
         "Look at FirstX and FirstY of the header; a layer with a wrong header can be left out with "
         "an entry {drop: …} in ingest.layers.",
     ),
-    "mask": ("Masks that hide a whole image", "Mend ingest.mask (px)."),
+    "mask": (
+        "Masks that hide a whole image, or are of another size than their tiles",
+        "Mend ingest.mask (px); an entry of its own for each size of tiles.",
+    ),
     "sample": (
         "Tiles of another sample",
         "Files of another sample lie in the same folder: narrow acquisition.first_dat, last_dat "
@@ -439,19 +443,10 @@ def _places(part: Part, expected: Expected) -> Iterator[Problem]:
         yield from _each(part, np.abs(along) > FARTHEST_PX, "bounds", text, at=along)
 
 
-def _strips(mask: Mask) -> str:
-    names = ("left", "top", *(name for name in ("right", "bottom") if getattr(mask, f"{name}_px")))
-    return ", ".join(f"{name} {getattr(mask, f'{name}_px')} px" for name in names)
-
-
 def _masks(part: Part, settings: Settings) -> Iterator[Problem]:
-    width, height = part.tiles["width"], part.tiles["height"]
-    for mask in settings.masks:
-        inside = (part.z >= mask.z_first) & (part.z <= mask.z_last)
-        across, down = mask.left_px + mask.right_px, mask.top_px + mask.bottom_px
-        hidden = inside & ((width <= across) | (height <= down))
-        text = f"ingest.mask ({_strips(mask)}) hides all of an image of {{width}} x {{height}} px"
-        yield from _each(part, hidden, "mask", text, width=width, height=height)
+    tiles = part.tiles
+    for wrong, text in misfits(part, settings.masks):
+        yield from _each(part, wrong, "mask", text, width=tiles["width"], height=tiles["height"])
 
 
 # ---------------------------------------------------------------------------------------------

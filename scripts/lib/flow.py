@@ -12,6 +12,7 @@ from scripts.lib.files import read_cells
 from scripts.lib.job import UserError
 
 Config = Mapping[str, Any]
+Masks = Config | Sequence[Config] | None  # one entry, or some for ranges of z and cells
 # the pyramid of so many layers is one job: 10 to 20 CPU minutes of a volume 10,000 px wide
 SPAN_LAYERS = 1024
 QUIET_TIME_S = 3600  # of the newest layer, where a microscope still sends
@@ -103,6 +104,48 @@ def resolved_scope(root: Path, scope: Config | None) -> Config | None:
         return scope
     names = ("root_dat_path", "keep_path", "lock")
     return {**scope, **{name: resolved(root, scope[name]) for name in names}}
+
+
+def resolved_masks(root: Path, masks: Masks) -> Masks:
+    """Return ``ingest.mask`` with absolute paths of pictures.
+
+    Parameters
+    ----------
+    root
+        Folder at which relative paths start.
+    masks
+        One entry, a list of them, or None.
+
+    Returns
+    -------
+    mapping, list of mapping, or None
+        Unchanged where there is no picture.
+    """
+    if masks is None or isinstance(masks, Mapping):
+        return masks and _resolved_mask(root, masks)
+    return [_resolved_mask(root, each) for each in masks]
+
+
+def _resolved_mask(root: Path, entry: Config) -> Config:
+    image = entry.get("image")
+    return entry if image is None else {**entry, "image": resolved(root, image)}
+
+
+def mask_images(masks: Masks) -> list[str]:
+    """Return the pictures that ``ingest.mask`` names.
+
+    Parameters
+    ----------
+    masks
+        One entry, a list of them, or None.
+
+    Returns
+    -------
+    list of str
+        Each once, in order.
+    """
+    entries = [masks] if isinstance(masks, Mapping) else masks or []
+    return sorted({str(each["image"]) for each in entries if each.get("image") is not None})
 
 
 def takeover(root: Path, config: Config) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scripts.lib.arrays import Array, Bool, Bytes, Image
-from scripts.lib.drawing import compose, pixels
+from scripts.lib.drawing import compose, masks, pixels
 from scripts.lib.drawing.compose import Source
 from scripts.lib.geometry import Box
 from scripts.lib.service.records import TileSet, TileSpec
@@ -334,14 +334,18 @@ def _prepared(source: Source, how: Rendering) -> Source:
 
 
 def _stage_mask(tile: TileSpec, level: int, mask: Image | None, how: Rendering) -> Image | None:
-    """Move the mask's left and top limit to those of the stage, if it has its own."""
+    """Move a box's left and top limit to those of the stage, if it has its own.
+
+    Of a picture the stage's limits hide what lies beyond them, too.
+    """
     if how.mask_min_x is None and how.mask_min_y is None:
         return mask
-    shape = (tile.height, tile.width)
+    shape, picture = (tile.height, tile.width), masks.is_picture(tile.mask_url)
     x0, y0, x1, y1 = 0.0, 0.0, float(tile.width), float(tile.height)
-    if tile.mask_url is not None:
-        x0, y0, x1, y1 = pixels.mask_box(tile.mask_url, shape)
+    if tile.mask_url is not None and not picture:
+        x0, y0, x1, y1 = masks.box(tile.mask_url, shape)
     x0 = x0 if how.mask_min_x is None else how.mask_min_x
     y0 = y0 if how.mask_min_y is None else how.mask_min_y
-    url = f"mask://outside-box?minX={x0}&minY={y0}&maxX={x1}&maxY={y1}"
-    return pixels.read_mask(url, shape, level)
+    limits = masks.read(f"{masks.BOX}?minX={x0}&minY={y0}&maxX={x1}&maxY={y1}", shape, level)
+    both = [each for each in (mask if picture else None, limits) if each is not None]
+    return np.asarray(np.minimum.reduce(both))

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image as Pictures
 
 from scripts.lib.arrays import Float32, Image
-from scripts.lib.drawing import filters, pixels
+from scripts.lib.drawing import filters, masks, pixels
 from scripts.lib.numerics.reduction import halved
 from scripts.lib.service.records import TileSpec
 from scripts.render_ws import image_urls
@@ -69,7 +69,7 @@ class Sources:
         """Read the mask of a tile; one of another size than its image is left out."""
         url = tile.mask_url
         if url is None or url.startswith(DYNAMIC_MASK):
-            return pixels.read_mask(url, (tile.height, tile.width), level)
+            return masks.read(url, (tile.height, tile.width), level)
         mask = _level(self.specs[id(tile)]["mipmapLevels"], level, "mask", self._derived)
         return mask if mask.shape == (tile.height >> level, tile.width >> level) else None
 

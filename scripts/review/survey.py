@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib.arrays import Bool, Image
-from scripts.lib.drawing.pixels import read_image, read_mask
+from scripts.lib.drawing import masks
+from scripts.lib.drawing.pixels import read_image
 from scripts.lib.service.records import TileSpec
 from scripts.review import condition, likeness, texture
 from scripts.review.likeness import Likeness, Look
@@ -45,7 +46,7 @@ def read_pixels(tile: TileSpec) -> Pixels:
     """
     level = texture.level_of(tile.width, tile.height, condition.SIDE_PX)
     image = read_image(tile.image_url, level)
-    mask = read_mask(tile.mask_url, (tile.height, tile.width), level)
+    mask = masks.read(tile.mask_url, (tile.height, tile.width), level)
     valid = np.ones(image.shape, bool) if mask is None else np.asarray(mask > 254)
     return image, valid
 

@@ -16,6 +16,7 @@ from scripts.lib.job import UserError
 from scripts.transfer import (
     doctor_files,
     doctor_foreign,
+    doctor_masks,
     doctor_surroundings,
     name_pattern,
     origin,
@@ -65,6 +66,7 @@ def examine(
         *_work_dir(case),
         *_takeover(config),
         *_decisions(config),
+        *doctor_masks.examine(case),
         *doctor_surroundings.programs(case),
     ]
     findings += doctor_surroundings.queues(resources)
@@ -104,7 +106,8 @@ def _of_tiles(case: Case) -> list[Finding]:
     """Look at names and headers of the tiles, if there are any."""
     if not case.layers:
         return []
-    return [*doctor_files.grid(case), *doctor_files.headers(case)]
+    sizes = doctor_masks.sizes(case)
+    return [*doctor_files.grid(case), *doctor_files.headers(case), *sizes]
 
 
 def records(findings: Iterable[Finding]) -> list[dict[str, str]]:

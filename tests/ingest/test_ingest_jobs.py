@@ -11,17 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from scripts.ingest import (
     cache_headers,
     check_layers,
+    copy_masks,
     number_layers,
     plan_chunks,
     publish_acquire,
     publish_restart,
 )
 from scripts.lib import made_by
-from scripts.lib.drawing import pixels
+from scripts.lib.drawing import compose, pixels
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
@@ -482,3 +484,24 @@ def test_a_real_acquisition_is_placed_at_its_stage_positions(service, tmp_path):
     # the images behind the specs are those that were converted
     image = pixels.read_image(next(iter(tiles.values())).image_url)
     assert image.shape == (48, 48)
+
+
+def test_a_mask_picture_is_served_and_a_repainted_one_changes_the_specs(service, volume, tmp_path):
+    def masked(rows_hidden):
+        values = np.full((40, 50), 255, np.uint8)
+        values[:rows_hidden] = 0
+        Image.fromarray(values).save("mask.png")
+        copy_masks.main(images={"mask.png": ""}, table="ingest/masks.tsv")
+        specs = SPECS | {"mask": {"image": "mask.png"}, "masks": "ingest/masks.tsv"}
+        return ingest(volume, specs=specs), service.tiles("v1_acquire").tiles[0]
+
+    first, tile = masked(3)
+    again, _ = masked(3)
+    assert again == first
+    assert tile.mask_url.startswith(f"file://{tmp_path}/ingest/masks/")
+    shown = compose.file_source(tile, 0)[1]
+    assert (shown[:3] == 0).all()
+    assert (shown[3:] == 255).all()
+    other, changed = masked(4)
+    assert other != first
+    assert changed.mask_url != tile.mask_url

@@ -75,7 +75,7 @@ def test_all_problems_are_listed_at_once_tile_by_tile():
         ("shape", 8, "0-0-0", "expected 8-bit pixels"),
         ("pixel", 4, "0-0-0", "PixelSize of the header is 0 nm, acquisition.pixel_nm is 8 nm"),
         ("bounds", 6, "0-0-0", "stage position x = 2000000 px: expected at most 999999 from 0"),
-        ("mask", 1, "0-0-0", "(left 100 px, top 0 px) hides all of an image of 100 x 80 px"),
+        ("mask", 1, "0-0-0", "(left 100 px) hides all of an image of 100 x 80 px"),
         ("mask", 1, "0-0-1", "hides all of an image"),
         ("sample", 5, "0-0-1", "SampleID is 'mouse', expected 'fly'"),
         ("time", 9, "", "expected a time after that of M-1_21-05-20_120440, found 0 s"),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from scripts.lib import geometry
-from scripts.lib.drawing import pixels
+from scripts.lib.drawing import masks
 from scripts.lib.numerics.reduction import halved
 from scripts.lib.service.records import Leaf, TileSet, TileSpec
 from scripts.lib.transforms import AFFINE
@@ -63,7 +63,7 @@ class Specimen:
         image = self.images[tile.tile_id].astype(np.float32)
         for _ in range(level):
             image = halved(image)
-        return image, pixels.read_mask(tile.mask_url, (self.h, self.w), level)
+        return image, masks.read(tile.mask_url, (self.h, self.w), level)
 
     def map(self, p_id, q_id):
         """True affine from p's pixels to q's."""

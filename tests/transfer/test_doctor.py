@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from werkzeug.serving import make_server
 
 from scripts.lib import flow
@@ -410,3 +411,23 @@ def test_what_asks_for_a_queue_is_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor_surroundings, "QUEUE_S", 0.2)
     (found,) = doctor_surroundings.queues([{"lsf_queue": "normal"}])
     assert "no answer of bqueues" in found.found
+
+
+def test_masks_that_are_pictures_are_opened_and_compared_with_the_headers(dats, tmp_path):
+    def said(name, **narrowed):
+        mask = [{"image": str(tmp_path / name), **narrowed}]
+        found = [each for each in examined(dats, ingest={"mask": mask}) if "mask" in each.key]
+        return [each.text() for each in found]
+
+    for name, shape, grey in (("good", (8, 9), 255), ("small", (8, 8), 255), ("grey", (8, 9), 254)):
+        Image.fromarray(np.full(shape, grey, np.uint8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "text.png").write_text("white")
+    assert said("good.png") == []
+    (wrong,) = said("small.png")
+    assert "error: ingest.mask: expected 9 x 8 px, as in the headers, found 8 x 8 px" in wrong
+    assert said("small.png", row=0)[0].startswith("note: ")
+    for name, words in (("grey", "no white pixel"), ("text", "a PNG or TIFF"), ("gone", "no such")):
+        (wrong,) = said(f"{name}.png")
+        assert wrong.startswith("error: ingest.mask: expected ")
+        assert words in wrong
+        assert f"({tmp_path}/{name}.png)" in wrong

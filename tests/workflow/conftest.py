@@ -10,8 +10,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 900
@@ -23,6 +25,7 @@ ACQUISITION = [
     *("--resin-layers", "2", "--corrupt-layer", "4", "--restart-layer", "7"),
 ]
 MASKED_PX = 3  # at the left of every tile of the volume with a history
+HOLE = slice(40, 52)  # rows and columns that a picture hides in one tile of it, at z = 3
 # small chunks, so that every stage fans out into several jobs
 SMALL = {
     "correct": {"steps": ["straighten"]},  # other steps have their own tests
@@ -51,6 +54,12 @@ class Volume:
     @property
     def work(self) -> Path:
         return self.folder / "work"
+
+    def change(self, section, **values) -> None:
+        """Change keys of a section of the config."""
+        config = yaml.safe_load(self.config.read_text())
+        config[section] = config.get(section, {}) | values
+        self.config.write_text(yaml.safe_dump(config))
 
     def command(self, *argv, profile="profiles/local", starter=("-m", "snakemake")):
         shared = ("--profile", profile, "--configfile", str(self.config))
@@ -155,10 +164,19 @@ class History:
     again: subprocess.CompletedProcess
 
 
+def hole(path):
+    """Paint a mask; give the entry of the config that hides it in one tile."""
+    values = np.full((160, 176), 255, np.uint8)
+    values[HOLE, HOLE] = 0
+    Image.fromarray(values).save(path)
+    return {"row": 0, "column": 0, "z_first": 3, "z_last": 3, "image": str(path)}
+
+
 @pytest.fixture(scope="session")
 def history(new_volume):
     """One volume: listed, run up to a stage, run and killed, resumed, run again."""
-    volume = new_volume("history", ingest={"mask": {"left_px": MASKED_PX}})
+    volume = new_volume("history")
+    volume.change("ingest", mask=[{"left_px": MASKED_PX}, hole(volume.folder / "hole.png")])
     dry = volume.snakemake("--dry-run")
     ingest = volume.snakemake("ingest")
     after_ingest = volume.files()

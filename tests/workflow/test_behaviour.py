@@ -15,9 +15,10 @@ import yaml
 from werkzeug.test import Client
 
 from scripts.render_ws.app import create_app
-from tests.workflow.conftest import MASKED_PX, NASTY, executed
+from tests.workflow.conftest import HOLE, MASKED_PX, NASTY, executed
 
 ROOT = Path(__file__).resolve().parents[2]
+INNER = slice(HOLE.start + 4, HOLE.stop - 4)  # the scan correction moves its sides
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 BEFORE_SOLVE = {
@@ -98,6 +99,10 @@ def test_tiles_layers_and_volumes_come_over_the_service_from_a_folder_of_any_nam
     inside = tile[8:-8, 8:-8]  # the scan correction bends the edges
     assert inside[..., 3].all()
     assert np.ptp(inside[..., 0]) > 50
+    spec = service.get(f"{stack}/z/3/tile-specs").json[0]
+    hole = picture(service.get(f"{stack}/tile/{spec['tileId']}/png-image"))[..., 3]
+    assert not hole[INNER, INNER].any()
+    assert hole[60:100, :].all()
     layer = picture(service.get(f"{stack}/z/2/box/0,0,300,300,1/png-image"))
     assert layer[..., 3].mean() > 200
     level = service.get("/files/demo.n5/em/fibsem-uint8/s0/attributes.json", buffered=True)

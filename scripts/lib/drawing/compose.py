@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from scripts.lib.arrays import Bool, Float32, Image
-from scripts.lib.drawing import filters, maps, mosaic, pixels, warp
+from scripts.lib.drawing import filters, maps, masks, mosaic, pixels, warp
 from scripts.lib.drawing.maps import FUZZ_DOUBLE_PX, Grid, Placed, Window
 from scripts.lib.drawing.mosaic import Drawn
 from scripts.lib.drawing.warp import Source, Warped
@@ -128,7 +128,7 @@ def file_source(tile: TileSpec, level: int) -> tuple[Image, Image | None]:
     """
     shape = (tile.height, tile.width)
     image = filters.unrounded(pixels.read_image(tile.image_url, level), tile, level)
-    return image, pixels.read_mask(tile.mask_url, shape, level)
+    return image, masks.read(tile.mask_url, shape, level)
 
 
 def render(

@@ -26,7 +26,7 @@ import numpy as np
 
 from scripts.lib import geometry
 from scripts.lib.arrays import Array, Bool, Image, Int32, Int64
-from scripts.lib.drawing import filters, pixels, warp
+from scripts.lib.drawing import filters, masks, pixels, warp
 from scripts.lib.drawing.maps import BITS, FUZZ_PX, ONE, Grid, Placed, Window
 from scripts.lib.service.records import TileSpec
 from scripts.lib.transforms import AxisOffset, Chain
@@ -118,7 +118,8 @@ def _split(chain: Chain) -> tuple[AxisOffset | None, Array] | None:
 def suits(placed: Sequence[Placed], level: int) -> bool:
     """Tell whether a `Layer` can show the tiles.
 
-    They must be moved by an affine, before which a scan correction may move one axis.
+    They must be moved by an affine, before which a scan correction may move one axis, and must have
+    no masks but boxes.
 
     Parameters
     ----------
@@ -133,7 +134,9 @@ def suits(placed: Sequence[Placed], level: int) -> bool:
         Whether all can be shown.
     """
     return all(
-        _split(one.chain) is not None and min(one.tile.width, one.tile.height) >> level > 0
+        _split(one.chain) is not None
+        and min(one.tile.width, one.tile.height) >> level > 0
+        and not masks.is_picture(one.tile.mask_url)
         for one in placed
     )
 

@@ -1,4 +1,4 @@
-"""Pixels: the image and the mask of one tile at a mipmap level.
+"""Pixels: the image of one tile at a mipmap level.
 
 An image URL is ``file://PATH.h5?dataSet=/0-0-1/mipmap.0&z=0``; PATH may be relative (to the working
 directory). Level k lies in data set ``mipmap.k`` beside ``mipmap.0``; a level that was not written
@@ -16,7 +16,7 @@ import deflate
 import h5py
 import numpy as np
 
-from scripts.lib.arrays import Array, Bytes, Image
+from scripts.lib.arrays import Image
 from scripts.lib.files import path_of_url
 from scripts.lib.numerics.reduction import halved
 
@@ -231,74 +231,3 @@ def _deepest(file: h5py.File, dataset: str, level: int) -> tuple[str, int]:
         if f"{pattern[1]}{stored}" in file:
             return f"{pattern[1]}{stored}", stored
     return f"{pattern[1]}0", 0
-
-
-def read_mask(url: str | None, shape: tuple[int, int], level: int = 0) -> Bytes | None:
-    """Return the mask of a tile at a mipmap level.
-
-    Parameters
-    ----------
-    url
-        ``mask://outside-box?minX=&minY=&maxX=&maxY=&width=&height=``; None: no mask.
-    shape
-        (h, w) of the tile, full-scale px.
-    level
-        Mipmap level.
-
-    Returns
-    -------
-    Bytes or None
-        ``(h >> level, w >> level)``: 255 inside the half-open box, 0 outside, the share of its area
-        between at deeper levels; None when there is no mask.
-
-    Raises
-    ------
-    ValueError
-        When the URL has another form.
-    """
-    if url is None:
-        return None
-    min_x, min_y, max_x, max_y = mask_box(url, shape)
-    across = _covered(min_x, max_x, shape[1], level)
-    down = _covered(min_y, max_y, shape[0], level)
-    return np.rint(255 * np.outer(down, across)).astype(np.uint8)
-
-
-def mask_box(url: str, shape: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Return the unmasked box of a mask URL.
-
-    Parameters
-    ----------
-    url
-        As of `read_mask`.
-    shape
-        (h, w) of the tile, full-scale px: for sides that the URL does not name.
-
-    Returns
-    -------
-    tuple of float
-        min x, min y, max x, max y; half open, full-scale px.
-
-    Raises
-    ------
-    ValueError
-        When the URL is no ``mask://outside-box`` URL.
-    """
-    place, _, query = url.partition("?")
-    if place != "mask://outside-box":
-        raise ValueError(f"mask URL {url!r}: expected mask://outside-box?minX=..&minY=..&maxX=..")
-    fields = {key: float(values[0]) for key, values in parse_qs(query).items() if key != "level"}
-    return (
-        fields.get("minX", 0.0),
-        fields.get("minY", 0.0),
-        fields.get("maxX", float(shape[1])),
-        fields.get("maxY", float(shape[0])),
-    )
-
-
-def _covered(low: float, high: float, size: int, level: int) -> Array:
-    """Return the share of each level pixel that lies in [low, high), both in full-scale px."""
-    edges = np.arange(size >> level, dtype=float) * (1 << level)
-    inside = np.minimum(edges + (1 << level), high) - np.maximum(edges, low)
-    share: Array = np.maximum(inside, 0.0) / (1 << level)
-    return share

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from scripts.lib.arrays import Array, Bytes, Float32, Image
-from scripts.lib.drawing import filters, maps, pixels
+from scripts.lib.arrays import Array, Bool, Float32, Image
+from scripts.lib.drawing import filters, maps, masks, pixels
 from scripts.lib.drawing.maps import EDGE_WEIGHT, FUZZ_PX, Grid, Locator, Placed, Window
 from scripts.lib.service.records import TileSpec
 from scripts.lib.transforms import Affine, AxisOffset
@@ -109,10 +109,13 @@ def warp(
     locator = maps.locator(one, grid, window, level)
     if source is not None:
         return _from_arrays(one, grid, window, level, locator, *source(tile, level), how)
-    data = data_of(tile, level, masked=tile.mask_url)
     crop = _needed(locator, window, tile, level, INTERPOLATIONS[how])
     image = read(tile, level, crop)
     values = _values(locator, image, (crop[1].start, crop[0].start), window, how)
+    if tile.mask_url is not None and masks.is_picture(tile.mask_url):
+        field = masks.border_distance(tile.mask_url, (tile.height, tile.width), level)
+        return _masked(one, window, values, locator, field[crop], crop, level)
+    data = data_of(tile, level, masked=tile.mask_url)
     return Warped(window, _inner(one, grid, window, data), values, locator, data)
 
 
@@ -155,10 +158,25 @@ def _from_arrays(
     """Resample an image that somebody else read, with a mask of any form."""
     crop = _needed(locator, window, one.tile, level, INTERPOLATIONS[how])
     values = _values(locator, image[crop], (crop[1].start, crop[0].start), window, how)
-    data = data_of(one.tile, level, masked=None)
     if mask is None:
+        data = data_of(one.tile, level, masked=None)
         return Warped(window, _inner(one, grid, window, data), values, locator, data)
-    distance = _masked_weights(locator, mask, crop, window, data, level)
+    field = masks.distance_field(_unmasked(mask))[crop]
+    return _masked(one, window, values, locator, field, crop, level)
+
+
+def _masked(
+    one: Placed,
+    window: Window,
+    values: Float32,
+    locator: Locator,
+    field: Float32,
+    crop: Window,
+    level: int,
+) -> Warped:
+    """Put together what a tile with a mask of any form gives; `field` is that of the crop."""
+    data = data_of(one.tile, level, masked=None)
+    distance = _masked_weights(locator, field, crop, window, data, level)
     nothing = (slice(window[0].start, window[0].start),) * 2
     return Warped(window, nothing, values, locator, data, distance)
 
@@ -240,7 +258,7 @@ def data_of(tile: TileSpec, level: int, *, masked: str | None) -> Data:
     low, high = np.zeros(2), np.asarray((size << level) - 1, float)
     if masked is None:
         return Data(low, high)
-    box = np.reshape(pixels.mask_box(masked, (tile.height, tile.width)), (2, 2))
+    box = np.reshape(masks.box(masked, (tile.height, tile.width)), (2, 2))
     half = ((1 << level) - 1) / 2
     first, last = np.ceil(box[0] / (1 << level)), np.floor(box[1] / (1 << level)) - 1
     low = np.where(box[0] > 0, first * (1 << level) + half, low)
@@ -302,25 +320,20 @@ def _weights(at_x: Float32, at_y: Float32, data: Data) -> Float32:
 
 
 def _masked_weights(
-    locator: Locator, mask: Image, crop: Window, window: Window, data: Data, level: int
+    locator: Locator, field: Float32, crop: Window, window: Window, data: Data, level: int
 ) -> Float32:
-    """Return weights inside a mask of any form: 0 wherever a masked pixel would take part."""
+    """Return weights inside a mask of any form: 0 wherever a masked pixel would take part.
+
+    `field` is the distance of the crop's pixels to the border of the mask, 0 where masked.
+    """
     origin = (crop[1].start, crop[0].start)
-    unmasked = _unmasked_pixels(mask)
-    share = locator.sample(unmasked[crop].astype(np.float32), origin, window, cv2.INTER_LINEAR)
-    field = locator.sample(_border_distance(unmasked)[crop], origin, window, cv2.INTER_LINEAR)
+    share = locator.sample((field > 0).astype(np.float32), origin, window, cv2.INTER_LINEAR)
+    near = locator.sample(field, origin, window, cv2.INTER_LINEAR)
     inside = (_weights(*locator.at(window), data) > 0) & (share > 1 - 1e-4)
-    distance = np.maximum((field - 1) * np.float32(1 << level), 0) + np.float32(EDGE_WEIGHT)
+    distance = np.maximum((near - 1) * np.float32(1 << level), 0) + np.float32(EDGE_WEIGHT)
     return np.asarray(inside * distance, np.float32)
 
 
-def _unmasked_pixels(mask: Image) -> Bytes:
-    """Return 1 where the whole level pixel is unmasked (True, or 255 of 255), else 0."""
-    return np.equal(mask, True if mask.dtype == bool else 255).astype(np.uint8)
-
-
-def _border_distance(unmasked: Bytes) -> Float32:
-    """Return the distance of each unmasked pixel to the nearest other one, level px."""
-    ring = cv2.copyMakeBorder(unmasked, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    field = cv2.distanceTransform(ring, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.ascontiguousarray(field[1:-1, 1:-1], np.float32)
+def _unmasked(mask: Image) -> Bool:
+    """Tell where the whole level pixel is unmasked (True, or 255 of 255)."""
+    return np.equal(mask, True if mask.dtype == bool else masks.WHITE)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scripts.lib import geometry
-from scripts.lib.drawing import compose, filters, maps, mosaic, pixels
+from scripts.lib.drawing import compose, filters, maps, masks, mosaic, pixels
 from scripts.lib.drawing.compose import Placed
 from scripts.lib.geometry import Box
 from scripts.lib.numerics.reduction import halved
@@ -36,7 +36,7 @@ def ramp(axis):
         full = np.indices((spec.height, spec.width), dtype=np.float32)[1 - axis]
         for _ in range(level):
             full = halved(full)
-        mask = pixels.read_mask(spec.mask_url, (spec.height, spec.width), level)
+        mask = masks.read(spec.mask_url, (spec.height, spec.width), level)
         return full, mask
 
     return read
@@ -119,7 +119,7 @@ def test_two_overlapping_tiles_leave_no_gap_and_feather_without_a_seam(masked, s
 
     def flat(spec, level):
         value = np.full((H >> level, W >> level), 100.0 if spec.tile_id == "a" else 160.0)
-        return value.astype(np.float32), pixels.read_mask(spec.mask_url, (H, W), level)
+        return value.astype(np.float32), masks.read(spec.mask_url, (H, W), level)
 
     box = Box(0, 0, 420, H)
     placed = compose.place(tile_set(left, right))

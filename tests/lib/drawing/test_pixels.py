@@ -90,25 +90,6 @@ def test_a_scale_that_is_not_positive_is_refused(scale):
         pixels.level_for(scale)
 
 
-def test_box_mask_is_half_open_and_averaged_at_levels():
-    url = "mask://outside-box?minX=10&minY=3&maxX=34&maxY=21&width=34&height=21"
-    mask = pixels.read_mask(url, (21, 34))
-    assert mask.shape == (21, 34)
-    assert np.all(mask[3:, 10:] == 255)
-    assert not mask[:3].any()
-    assert not mask[:, :10].any()
-    low = pixels.read_mask(url, (21, 34), 2)
-    assert low.shape == (5, 8)
-    assert low[2, 2] == 128  # px 8..11: half inside
-    assert low[0, 4] == 64  # rows 0..3: one of four
-
-
-def test_no_mask_url_means_no_mask_and_another_form_is_refused():
-    assert pixels.read_mask(None, (2, 2)) is None
-    with pytest.raises(ValueError, match="outside-box"):
-        pixels.read_mask("file://mask.tif", (2, 2))
-
-
 @pytest.mark.parametrize("options", [{"compression": "gzip"}, {"compression": "lzf"}, {}])
 @pytest.mark.parametrize("shape", [(70, 101), (3, 70, 101)])
 def test_a_window_is_the_same_part_of_the_whole_image(tmp_path, options, shape):
