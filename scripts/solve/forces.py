@@ -47,7 +47,7 @@ class Sums:
         self._pair = (order % max(m, 1)).astype(np.int32)
         self._graph = graph
         # gradients of p, then of q, at unit weight, each (x: u, v, 1; y: u, v, 1)
-        self._pull, self._square = np.empty((2 * m, 6)), np.empty(m)
+        self._pull, self._residual = np.empty((2 * m, 6)), np.zeros(0)
         self._at: Array | None = None  # the placement that these are of
 
     def residual(self, placement: Array) -> Array:
@@ -64,7 +64,7 @@ class Sums:
             (m,) root-mean-square distance of the points, px.
         """
         self._pull_at(placement)
-        return np.sqrt(np.maximum(self._square, 0))
+        return self._residual
 
     def of(self, weight: Array, placement: Array) -> tuple[Array, Array]:
         """Sum over the pairs of each tile.
@@ -104,10 +104,10 @@ class Sums:
         if self._at is placement:
             return
         m, pull = len(self._graph), self._pull
-        self._at = None
+        self._at, self._residual = None, np.empty(m)
         for some, at_p, at_q, square in _pulls(self._graph, placement):
             pull[some].T[:], pull[m + some.start : m + some.stop].T[:] = at_p, at_q
-            self._square[some] = square
+            self._residual[some] = np.sqrt(np.maximum(square, 0))
         self._at = placement
 
 

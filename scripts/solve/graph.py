@@ -8,8 +8,9 @@ centre.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,13 +174,13 @@ class Weighting:
         return np.asarray(points * moments.weight / np.maximum(moments.count, 1))
 
 
-def tiles_of(tile_set: TileSet) -> Tiles:
+def tiles_of(parts: Iterable[TileSet]) -> Tiles:
     """Lay tiles out as arrays.
 
     Parameters
     ----------
-    tile_set
-        Tiles whose last transforms are the stage positions.
+    parts
+        Tiles whose last transforms are the stage positions, some layers at a time, z ascending.
 
     Returns
     -------
@@ -191,32 +192,53 @@ def tiles_of(tile_set: TileSet) -> Tiles:
     UserError
         When there is no tile, or the last transform of a tile is no finite affine.
     """
-    specs = sorted(tile_set.tiles, key=lambda t: (t.z, t.row, t.column, t.tile_id))
-    if not specs:
+    found = [_laid_out(part) for part in parts if part.tiles]
+    if not found:
         raise UserError("the trimmed stack holds no tile: review.exclude took out everything")
-    boxes = np.array([_matching_box(tile_set, spec) for spec in specs])
-    centre, extent = boxes.mean(axis=1), np.diff(boxes, axis=1)[:, 0]
+    one = _LaidOut(*map(np.concatenate, zip(*found, strict=True)))
+    centre, extent = one.boxes.mean(axis=1), np.diff(one.boxes, axis=1)[:, 0]
     scale = float(np.median(extent)) / 2
-    tiles = Tiles(
+    image_z, stage = _image_z(one), np.zeros((len(one.ids), 2, 3))
+    tiles = Tiles(one.ids, one.z, one.row, one.column, centre, extent, scale, stage, image_z)
+    stage[:] = tiles.placements(one.affines)
+    return tiles
+
+
+class _LaidOut(NamedTuple):
+    """Tiles as arrays: boxes (k, 2, 2) and affines (k, 2, 3) px, the images, which are copies."""
+
+    ids: NDArray[np.str_]
+    z: Array
+    row: Int64
+    column: Int64
+    boxes: Array
+    affines: Array
+    image: NDArray[np.bytes_]  # a quarter of the memory of text
+    is_copy: Bool
+
+
+def _laid_out(tile_set: TileSet) -> _LaidOut:
+    specs = sorted(tile_set.tiles, key=lambda t: (t.z, t.row, t.column, t.tile_id))
+    return _LaidOut(
         ids=np.array([spec.tile_id for spec in specs], dtype=np.str_),
         z=np.array([spec.z for spec in specs]),
         row=np.array([spec.row for spec in specs], np.int64),
         column=np.array([spec.column for spec in specs], np.int64),
-        centre=centre,
-        extent=extent,
-        scale=scale,
-        stage=np.zeros((len(specs), 2, 3)),
-        image_z=_image_z(specs),
+        boxes=np.array([_matching_box(tile_set, spec) for spec in specs]),
+        affines=np.array([_last_affine(tile_set, spec) for spec in specs]),
+        image=np.array([spec.image_url.encode() for spec in specs], dtype=np.bytes_),
+        is_copy=np.array([spec.is_copy for spec in specs], bool),
     )
-    stage = tiles.placements(np.array([_last_affine(tile_set, spec) for spec in specs]))
-    tiles.stage[:] = stage
-    return tiles
 
 
-def _image_z(specs: Sequence[TileSpec]) -> Array:
+def _image_z(tiles: _LaidOut) -> Array:
     """(n,) z of the tile whose image each tile shows; its own where that tile is not there."""
-    at = {spec.image_url: spec.z for spec in specs if not spec.is_copy}
-    return np.array([at.get(spec.image_url, spec.z) if spec.is_copy else spec.z for spec in specs])
+    out, copies = tiles.z.copy(), np.flatnonzero(tiles.is_copy)
+    sources = np.flatnonzero(~tiles.is_copy & np.isin(tiles.image, tiles.image[copies]))
+    at = dict(zip(tiles.image[sources].tolist(), tiles.z[sources].tolist(), strict=True))
+    for i in copies.tolist():
+        out[i] = at.get(tiles.image[i], tiles.z[i])
+    return out
 
 
 def _matching_box(tile_set: TileSet, spec: TileSpec) -> Array:

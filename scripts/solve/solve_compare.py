@@ -35,7 +35,7 @@ def main(
     client, receipt = RenderClient(**render), StackReceipt.read(trimmed)
     client.require(receipt)
     pairs = gathered(parts, [CollectionReceipt.read(path) for path in matches])
-    tiles = tiles_of(client.tiles(receipt.stack, *(params["z_range"] or ())))
+    tiles = tiles_of(client.parts(receipt.stack, *(params["z_range"] or ())))
     jumps = [float(row["z"]) for row in read_table(restarts)]
     write_text(out, comparison.page_of(tiles, pairs, jumps, sets))
 

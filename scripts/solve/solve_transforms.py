@@ -85,7 +85,7 @@ def main(
     client, options = RenderClient(**render), solver.Options.of_config(dict(params))
     receipt = StackReceipt.read(trimmed)
     client.require(receipt)
-    tiles = tiles_of(client.tiles(receipt.stack, *(params["z_range"] or ())))
+    tiles = tiles_of(client.parts(receipt.stack, *(params["z_range"] or ())))
     collections = [CollectionReceipt.read(path) for path in matches]
     # the moments, with the ids of both tiles of each pair, are not in memory while it solves
     graph = graph_of(tiles, gathered(parts, collections), options.weighting)

@@ -323,11 +323,9 @@ def _phase(
     while count < terms.options.max_iterations:
         count += 1
         at = _step(terms, layout, model, at, factor)
-        residual, weight = at.residual, factor * terms.weight
-        now = math.sqrt(2 * restraints.noise(weight, residual))
-        previous = factor
-        factor = robust.weights(kind, residual, terms.graph.apart, cutoff=cutoff)
-        moved = np.count_nonzero(np.abs(factor - previous) > SETTLED)
+        now = math.sqrt(2 * restraints.noise(factor * terms.weight, at.residual))
+        found = robust.weights(kind, at.residual, terms.graph.apart, cutoff=cutoff)
+        moved, factor = np.count_nonzero(np.abs(found - factor) > SETTLED), found
         if abs(before - now) <= 1e-3 * now + 1e-6 and moved <= 1e-4 * len(factor):
             break
         before = now

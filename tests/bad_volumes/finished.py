@@ -116,7 +116,7 @@ class Finished:
 
     def solve(self, pairs):
         """Solve the volume with some matches, as `solve_transforms` does."""
-        tiles = tiles_of(self.nominal)
+        tiles = tiles_of([self.nominal])
         graph = graph_of(tiles, moments.of_matches(pairs), OPTIONS.weighting)
         solved = solver.solve(tiles, graph, OPTIONS, [float(self.settings.restart_layer + 1)])
         tables = residuals.tables(tiles, graph, solved)

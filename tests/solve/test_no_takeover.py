@@ -13,7 +13,7 @@ def test_without_a_stack_that_is_taken_over_the_volume_is_solved():
     options, rng = Options(), np.random.default_rng(3)
     specs = synthetic.grid(range(1, 5), 1, 2)
     pairs = synthetic.matches(specs, synthetic.shaken(specs, rng), rng)
-    tiles = tiles_of(specs)
+    tiles = tiles_of([specs])
     graph = graph_of(tiles, of_matches(pairs), options.weighting)
     found = [solve_transforms._solved(tiles, graph, options, [], none)[1] for none in (None, [])]
     assert found[0] == found[1]

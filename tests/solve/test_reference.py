@@ -77,7 +77,7 @@ def test_lambda_means_what_it_means_to_the_block_solver(share):
         robust="none",
         weighting=free,
     )
-    arrays = tiles_of(tiles)
+    arrays = tiles_of([tiles])
     placement = solve(arrays, graph_of(arrays, of_matches(pairs, 1e9), free), options).placement
     ours = dict(zip(arrays.ids.tolist(), arrays.affines(placement), strict=True))
     assert error(pairs, ours) == pytest.approx(error(pairs, theirs), rel=0.01)

@@ -12,7 +12,7 @@ from tests.solve import synthetic
 
 
 def solved(tile_set, pairs, options):
-    tiles = tiles_of(tile_set)
+    tiles = tiles_of([tile_set])
     return tiles, solve(tiles, graph_of(tiles, of_matches(pairs), options.weighting), options)
 
 

@@ -106,7 +106,7 @@ def parted(seed=3):
     ends = {id(one): sorted(float(name[8:]) for name in (one.p_id, one.q_id)) for one in pairs}
     (bridge,) = [one for one in pairs if ends[id(one)] == [6, 7]]
     kept = [one for one in pairs if not ends[id(one)][0] < 7 <= ends[id(one)][1]]
-    arrays = tiles_of(tiles)
+    arrays = tiles_of([tiles])
 
     def solved(alone):
         graph = graph_of(arrays, of_matches([*kept, alone]), Weighting())

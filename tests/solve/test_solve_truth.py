@@ -55,7 +55,7 @@ def test_matches_with_noise_give_a_fifth_of_the_error_of_the_stage(seed):
     truth, tiles, affines = acquisition(seed)
     rng = np.random.default_rng(seed)
     pairs = synthetic.matches(tiles, affines, rng, points=30, noise=0.4, wrong=0.03)
-    arrays = tiles_of(tiles)
+    arrays = tiles_of([tiles])
     options = Options()
     graph = graph_of(arrays, of_matches(pairs), options.weighting)
     got = score(truth, {"tiles": solution(arrays, solve(arrays, graph, options).placement)})
@@ -72,7 +72,7 @@ def outvoted():
     """Truth, tiles and pairs of a volume whose far pairs pull two rows of tiles apart."""
     parts = ("truth", "resolved_tiles", "matches")
     truth, tiles, pairs = (read_json(CASE / f"{part}.json.gz") for part in parts)
-    arrays = tiles_of(TileSet.from_json(tiles))
+    arrays = tiles_of([TileSet.from_json(tiles)])
     return truth, arrays, of_matches([CanvasMatches.from_json(pair) for pair in pairs])
 
 

@@ -1,5 +1,7 @@
 """The global solve against known truth."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ WALK = Options(stage_wavelength_layers=1e5)  # drift of the truth is real: the s
 
 
 def run(tile_set, pairs, options=WALK):
-    tiles = tiles_of(tile_set)
+    tiles = tiles_of([tile_set])
     graph = graph_of(tiles, of_matches(pairs), options.weighting)
     solved = solve(tiles, graph, options)
     return solution(tiles, solved.placement), solved, tiles, graph
@@ -177,12 +179,12 @@ def test_matches_that_are_no_numbers_are_refused_by_name():
 def test_a_stage_position_that_is_no_number_is_refused_by_name():
     tiles = TileSet((synthetic.tile(1, 0, 0, stage=(float("nan"), 0.0)),))
     with pytest.raises(UserError, match=r"t_0-0-0\.1\.0"):
-        tiles_of(tiles)
+        tiles_of([tiles])
 
 
 def test_an_empty_stack_is_refused():
     with pytest.raises(UserError, match="no tile"):
-        tiles_of(TileSet(()))
+        tiles_of([TileSet(())])
 
 
 def test_closer_layers_weigh_more():
@@ -213,7 +215,7 @@ def patched():
 
 def graph_and_ends(tiles, pairs):
     """The graph, and where the pairs of two layers are in it."""
-    graph = graph_of(tiles_of(tiles), of_matches(pairs), Weighting(dz_exponent=2))
+    graph = graph_of(tiles_of([tiles]), of_matches(pairs), Weighting(dz_exponent=2))
     ends = zip((graph.p + 1).tolist(), (graph.q + 1).tolist(), strict=True)  # one tile a layer
     return graph, {frozenset(pair): k for k, pair in enumerate(ends)}
 
@@ -268,7 +270,22 @@ def test_patches_do_not_make_the_matches_of_others_look_free_of_noise():
 
 def test_a_patch_whose_source_is_not_there_counts_where_it_stands():
     (tile,) = synthetic.grid([3], 1, 1).tiles
-    assert tiles_of(TileSet((tile.changed(labels=("patch",)),))).image_z.tolist() == [3.0]
+    assert tiles_of([TileSet((tile.changed(labels=("patch",)),))]).image_z.tolist() == [3.0]
+
+
+def test_tiles_read_some_layers_at_a_time_are_those_read_at_once():
+    specs = synthetic.grid(range(1, 7), 2, 2).tiles
+    seen = [one.changed(image_url=f"file:///{one.z}-{one.row}-{one.column}") for one in specs]
+    shown = seen[3].changed(z=5.0, tile_id="a.patch.5.0", labels=("patch",))  # of the first part
+    ahead = seen[-1].changed(z=1.0, tile_id="b.patch.1.0", labels=("patch",))  # of the last one
+    tiles = [*seen, shown, ahead]
+    whole = tiles_of([TileSet(tuple(tiles))])
+    spans = [TileSet(tuple(t for t in tiles if low < t.z <= low + 2)) for low in (0, 2, 4, 6)]
+    parts = tiles_of(iter(spans))
+    for each in fields(whole):
+        np.testing.assert_array_equal(getattr(parts, each.name), getattr(whole, each.name))
+    of_patch = dict(zip(whole.ids.tolist(), whole.image_z.tolist(), strict=True))
+    assert (of_patch["a.patch.5.0"], of_patch["b.patch.1.0"]) == (1.0, 6.0)
 
 
 def test_rigid_tiles_are_rigid_and_translated_tiles_keep_their_shape():
@@ -293,6 +310,6 @@ def test_residuals_far_from_the_origin_keep_their_precision():
     )
     truth = synthetic.stage_of(tiles)
     pairs = synthetic.matches(tiles, truth, np.random.default_rng(0), noise=0.0)
-    arrays = tiles_of(tiles)
+    arrays = tiles_of([tiles])
     graph = graph_of(arrays, of_matches(pairs), Weighting())
     assert residuals(graph, arrays.stage).max() < 1e-4

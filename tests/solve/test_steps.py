@@ -270,7 +270,7 @@ def test_a_step_moves_points_by_more_than_tissue_behind_a_gap_does(tissue_px, ru
 
     stage = synthetic.stage_of(tiles)
     pairs = [seen(one) for one in synthetic.matches(tiles, stage, rng, reach=3, noise=0.2)]
-    arrays = tiles_of(tiles)
+    arrays = tiles_of([tiles])
     graph = graph_of(arrays, of_matches(pairs), Options().weighting)
     found = found_steps.runs_of(arrays, graph, cutoff=3.0, model="affine")
     assert len(found.linear) == runs

@@ -116,7 +116,7 @@ def test_what_a_solve_found_has_the_same_residuals_when_it_is_taken_over():
     options, rng = Options(), np.random.default_rng(3)
     specs = synthetic.grid(range(1, 9), 1, 2)
     pairs = synthetic.matches(specs, synthetic.shaken(specs, rng), rng)
-    tiles = tiles_of(specs)
+    tiles = tiles_of([specs])
     graph = graph_of(tiles, of_matches(pairs), options.weighting)
     whole = solver.solve(tiles, graph, options)
     affines = {

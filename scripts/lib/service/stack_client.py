@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -253,16 +253,19 @@ class StackClient(Session):
         StackNotFound
             When there is no such stack.
         """
-        values = self.z_values(stack, z_min, z_max)
-        return TileSet.merged(self._spans(stack, values))
+        return TileSet.merged(self.parts(stack, z_min, z_max))
 
-    def parts(self, stack: str) -> Iterator[TileSet]:
-        """Return all tiles of a stack, some layers at a time.
+    def parts(
+        self, stack: str, z_min: float | None = None, z_max: float | None = None
+    ) -> Iterator[TileSet]:
+        """Return the tiles of a stack in a z range, some layers at a time.
 
         Parameters
         ----------
         stack
             Name of the stack.
+        z_min, z_max
+            Inclusive limits; None: no limit.
 
         Returns
         -------
@@ -274,11 +277,7 @@ class StackClient(Session):
         StackNotFound
             When there is no such stack.
         """
-        return self._spans(stack, self.z_values(stack))
-
-    def _spans(self, stack: str, values: Sequence[float]) -> Iterator[TileSet]:
-        """Return the tiles of spans of layers, as many at once as the service gives."""
-        path = self._stack(stack, "resolvedTiles")
+        values, path = self.z_values(stack, z_min, z_max), self._stack(stack, "resolvedTiles")
         start, layers = 0, _LAYERS_PER_GET
         while start < len(values):
             span = values[start : start + layers]
