@@ -6,6 +6,7 @@ import errno
 import gc
 import logging
 import os
+import re
 import shutil
 import sys
 import time
@@ -23,6 +24,13 @@ _DISK = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _CLOSED),
 }
+# a full disk in the words of libraries that keep the number to themselves: HDF5, tensorstore,
+# SQLite, numpy, and Snakemake where it prints an error of its own
+_WORDS_OF_FULL = re.compile(
+    r"No space left on device|Disk quota exceeded|errno = (?:28|122)\b|os_error_code='(?:28|122)'"
+    r"|database or disk is full|\d+ requested and \d+ written"
+)
+_LOG_NEEDS = 1 << 20  # bytes; with less the last words of a job may not reach its log
 _NEEDS = "VOLUME_NEEDS"  # in the environment, which jobs inherit: how much space the volume takes
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -58,14 +66,58 @@ def job(snakemake: Any) -> Iterator[None]:  # noqa: ANN401 - Snakemake's injecte
         _stop(_memory(snakemake, error))
     except KeyboardInterrupt:
         _stop("stopped as asked")
-    except OSError as error:
-        if error.errno not in _DISK:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the log has it whole
+        of_disk = blamed_on_disk(error)
+        if of_disk is None:
             _fault(snakemake)
         log.info("disk", exc_info=True)
-        _stop(disk(error))
-    except Exception:  # noqa: BLE001 - whatever it is, the log has it whole
-        _fault(snakemake)
+        _stop(disk(of_disk))
     log.info("done in %.1f s", time.perf_counter() - start)
+
+
+def blamed_on_disk(error: BaseException) -> OSError | None:
+    """Return the fault of a disk that an error is, or came of.
+
+    Parameters
+    ----------
+    error
+        Any error.
+
+    Returns
+    -------
+    OSError or None
+        With a number that `disk` has words for; None for faults of any other kind.
+    """
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return error
+    seen: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and one not in seen:  # another error may be what a full disk led to
+        if isinstance(one, OSError) and _DISK.get(one.errno or 0) == _FULL:
+            return one
+        if _WORDS_OF_FULL.search(str(one)):
+            return OSError(errno.ENOSPC, str(one))
+        seen.append(one)
+        one = one.__cause__ or one.__context__
+    return None
+
+
+def full_disk(place: str | Path) -> str:
+    """Return that a disk is full, for a job that had no room left to say so.
+
+    Parameters
+    ----------
+    place
+        A file or folder on it; need not be there.
+
+    Returns
+    -------
+    str
+        As `disk`; nothing where there is room for a log.
+    """
+    if _free_gb(Path(place)) * 1e9 >= _LOG_NEEDS:
+        return ""
+    return disk(OSError(errno.ENOSPC, "", str(place)))
 
 
 def disk(error: OSError) -> str:

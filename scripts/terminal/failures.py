@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scripts.lib import commands
 from scripts.lib.gates import GATES
-from scripts.lib.job import needs
+from scripts.lib.job import full_disk, needs
 from scripts.terminal.ending import MADE
 
 _RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ([A-Z]+) ([\w.]+): ", re.MULTILINE)
@@ -39,6 +39,7 @@ _RECORDED = re.compile(r"^[\d-]+ [\d:,]+ [A-Z]+ [\w.]+: ")
 _FOR_MORE = "For further error details see the cluster/cloud log and the log files"
 _HEADER = re.compile(r"^(?:\w+(?:Error|Exception))(?: in [^\n]*)?(?:, line \d+)?:\n", re.MULTILINE)
 _SYSTEM = re.compile(r"^\[Errno \d+\] ([^:\n]+): (.+)$")
+_FULL = re.compile(r"\[Errno (?:28|122)\] ([^:\n]+)$", re.MULTILINE)  # of a file that was open
 _NO_OUTPUT = re.compile(
     r"MissingOutputException in rule (\w+).*some output files are missing\. ([^.]*)\..*?:\n(.*)",
     re.DOTALL,
@@ -147,6 +148,11 @@ def without_header(text: str) -> str:
         return (
             f"work_dir: cannot write {system[2]}: {system[1]}{needs()}. Set work_dir to a folder"
             " that can be made and written by whoever runs the workflow, with room for the volumes."
+        )
+    if full := _FULL.search(text):
+        return (
+            f"work_dir: cannot be written: {full[1]}{needs()}. Free some space there, or set"
+            " work_dir to a folder on a larger disk; then start the same command again."
         )
     return text
 
@@ -343,6 +349,8 @@ def _how_it_ended(failure: Failure, told: str) -> str:
         return "It was ended from outside (a person, or the cluster). Start the same command again."
     if refused := _REFUSED.search(failure.said):
         return f"The scheduler did not take the job: {refused[1].strip()}"
+    if full := full_disk(failure.logs[0] if failure.logs else Path.cwd()):
+        return f"It had no room left for its log. {full}"
     if _CRASH.search(told):
         return (
             "It crashed in a compiled library, as happens on a full disk or with too little memory."

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import sqlite3
 from types import SimpleNamespace
 
 import pytest
@@ -47,6 +48,33 @@ def test_a_full_disk_is_named_with_what_the_volume_needs(tmp_path, monkeypatch):
     remember_needs("up to 9.0 GB")
     said = ended_by(tmp_path, OSError(errno.ENOSPC, "No space", str(tmp_path / "a.h5")))
     assert "GB are free there; the volume needs up to 9.0 GB). Free some space" in said
+
+
+def caused(error, cause):
+    try:
+        raise error from cause
+    except type(error) as raised:
+        return raised
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        OSError("4096 requested and 1024 written"),  # numpy
+        RuntimeError("Unable to sync file (file write failed: errno = 28, error message = '…')"),
+        OSError("[Errno 28] Unable to write: errno = 122"),
+        ValueError("Error writing 's0/0': [source locations='…'] os_error_code='28'"),
+        sqlite3.OperationalError("database or disk is full"),
+        caused(ValueError("I/O operation on closed file"), OSError(errno.ENOSPC, "No space")),
+    ],
+    ids=lambda error: str(error)[:20],
+)
+def test_a_full_disk_is_told_in_whatever_words_a_library_has_for_it(tmp_path, error):
+    said = ended_by(tmp_path, error)
+    assert "GB are free there" in said
+    assert "fault of the workflow" not in said
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])

@@ -1,6 +1,7 @@
 """Failures: the last message of a job's log, or how the job was ended, in words."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,26 @@ def test_a_full_disk_names_the_size_that_the_volume_needs(monkeypatch):
     assert "needs" not in failures.without_header(text)
     job.remember_needs("up to 9.0 GB")
     assert "device; the volume needs up to 9.0 GB" in failures.without_header(text).replace("'", "")
+
+
+def test_a_job_that_had_no_room_for_its_log_says_so(tmp_path, monkeypatch):
+    failure = Failure("number_layers", logs=(log(tmp_path, ""),), said="exit status 1.")
+    assert "disk" not in failures.message(failure)
+    full = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: full)
+    for said in (failures.message(failure), failures.reason(failure)):
+        assert "No space left on device (0.0 GB are free there" in said
+        assert str(tmp_path) in said
+    told = Failure("x", logs=failure.logs, said="SLURM status is: 'TIMEOUT'")
+    assert "its time was over" in failures.message(told).lower()
+
+
+def test_a_full_disk_that_names_no_file_is_no_fault_of_the_workflow():
+    said = failures.without_header(
+        "OSError in file x.smk, line 3:\n[Errno 28] No space left on device"
+    )
+    assert said.startswith("work_dir: cannot be written: No space left on device.")
+    traced = (
+        "Traceback (most recent call last):\n  File\nOSError: [Errno 28] No space left on device"
+    )
+    assert "work_dir" in failures.without_header(traced)
