@@ -162,6 +162,8 @@ rule build_span:
     resources:
         mem_mb=lambda wc, attempt: resources.pyramid_mb(EXPORT, DTYPE, attempt),
         runtime=lambda wc, attempt: 120 * attempt,
+    params:
+        **({"grows": True} if GROWS else {}),
     script:
         "../scripts/export/build_span.py"
 
@@ -183,6 +185,8 @@ rule build_pyramid:
     resources:
         mem_mb=lambda wc, attempt: resources.pyramid_mb(EXPORT, DTYPE, attempt),
         runtime=lambda wc, attempt: 240 * attempt,
+    params:
+        **({"grows": True} if GROWS else {}),
     script:
         "../scripts/export/build_pyramid.py"
 
@@ -208,6 +212,7 @@ rule close_export:
         mem_mb=lambda wc, attempt: resources.pyramid_mb(EXPORT, DTYPE, attempt),
         runtime=lambda wc, attempt: 240 * attempt,
     params:
+        **({"grows": True} if GROWS else {}),
         volume=config["volume"],
         export={key: EXPORT[key] for key in ("data_url", "neuroglancer_url")},
     script:

@@ -7,7 +7,7 @@ Inputs
 Outputs
     ``export/pyramid.json``: records of the tasks of level 1, 2 … that were made here (as in
     export/slabs, and what each was made of). When it is there already (a preview, which grows),
-    only what changed is made.
+    only what changed is made; so it is of a volume that grows (`kept_pyramid`).
     With review levels also ``review``, the same of the pyramid that keeps every layer.
     Side effect: the blocks, in every target. Of a preview also ``preview/pyramid.made.json``, the
     digest of the former, which is gone while the former is not up to date.
@@ -16,17 +16,27 @@ Outputs
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.export import destination, disk, pyramid, slabs
+from scripts.export import destination, disk, kept_pyramid, pyramid, slabs
 from scripts.lib import files, made_by
 from scripts.lib.job import job
 
 
-def main(*, plan: str, slab_records: Sequence[str], out: str, made: str | None = None) -> None:
+def main(
+    *,
+    plan: str,
+    slab_records: Sequence[str],
+    out: str,
+    made: str | None = None,
+    grows: bool = False,
+) -> None:
     """Build level after level."""
     what = slabs.Plan.from_json(files.read_json(plan))
     destination.refuse_promoted(what)
     records = [files.read_json(path) for path in slab_records]
-    known = files.read_json(out) if Path(out).exists() else {}
+    before = kept_pyramid.take(out, what) if made is None else {}
+    known = kept_pyramid.unnamed(before) if grows else {}
+    if Path(out).exists():
+        known = files.read_json(out)
     with disk.reported():
         built = {
             kind: pyramid.levels(each, kind, records, known.get(kind, []))
@@ -35,6 +45,8 @@ def main(*, plan: str, slab_records: Sequence[str], out: str, made: str | None =
     disk.flush(what)
     files.write_json(out, built)
     made_by.PYRAMID.record()
+    if grows and made is None:
+        kept_pyramid.put(out, built, before)
     if made is not None:
         files.write_json(made, {"digest": files.digest_of_file(out)})
 
@@ -46,4 +58,5 @@ if __name__ == "__main__":
             slab_records=[*snakemake.input.slabs, *snakemake.input.get("spans", [])],
             out=snakemake.output[0],
             made=snakemake.output.get("made"),
+            grows=snakemake.params.get("grows", False),
         )

@@ -10,15 +10,16 @@ Outputs
     levels correlate across them (`scripts.export.seams`); parts have none
 
 Fails, naming the place, when a level is not complete, or a block of the pyramid is missing,
-cannot be unpacked or holds other voxels than were written.
+cannot be unpacked or holds other voxels than were written. While a volume grows, blocks of the
+pyramid that were read back and not written since are not read again.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scripts.export import completeness, disk, seams, slabs
+from scripts.export import completeness, disk, kept_pyramid, seams, slabs
 from scripts.lib import files
-from scripts.lib.job import job
+from scripts.lib.job import UserError, job
 
 
 def main(
@@ -32,6 +33,7 @@ def main(
     span_records: Sequence[str] = (),
     checked: Sequence[str] = (),
     seam_table: str | None = None,
+    grows: bool = False,
 ) -> None:
     """Check all levels of all targets, then describe them."""
     what = slabs.Plan.from_json(files.read_json(plan))
@@ -46,15 +48,33 @@ def main(
         kind: completeness.levels(each, records, built[kind], kind)
         for kind, each in what.kinds.items()
     }
-    counts = disk.sweep(what)
-    for kind, each in what.kinds.items():
-        completeness.check(each, found[kind], built[kind], counts[kind])
+    _check(what, found, built, [pyramid, *span_records], out if grows else None)
     files.write_json(
         out, completeness.description(what, found["levels"], volume=volume, export=export)
     )
     if seam_table is not None:
         rows = [row for path in checked for row in files.read_json(path).get("seams", ())]
         files.write_table(seam_table, seams.COLUMNS, rows)
+
+
+def _check(
+    plan: slabs.Plan,
+    found: Mapping[str, Sequence[completeness.Rows]],
+    built: kept_pyramid.Levels,
+    records: Sequence[str],
+    volume: str | None,
+) -> None:
+    """Read back what the pyramid's jobs wrote: with `volume` only what they wrote since."""
+    to_read = kept_pyramid.unread(built, records, volume) if volume else built
+    counts = disk.sweep(plan)
+    try:
+        for kind, each in plan.kinds.items():
+            completeness.check(each, found[kind], to_read[kind], counts[kind])
+    except UserError:
+        kept_pyramid.forget(records)
+        raise
+    if volume:
+        kept_pyramid.closed(records, volume)
 
 
 if __name__ == "__main__":
@@ -69,4 +89,5 @@ if __name__ == "__main__":
             seam_table=snakemake.output.get("seams"),
             volume=snakemake.params.volume,
             export=snakemake.params.export,
+            grows=snakemake.params.get("grows", False),
         )
