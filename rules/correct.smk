@@ -5,6 +5,8 @@ BEFORE = dict(zip(STEPS, [STACK["align"], *CORRECTED.values()]))
 MAKER = {stack: step for step, stack in CORRECTED.items()}
 CORRECT = config["correct"]
 INTENSITY = CORRECT["intensity"]
+# while layers still come, tiles whose map hardly changes keep it
+HELD_GREY = GROWS and "intensity" in STEPS
 VOXEL_NM = {key: config["acquisition"][key] for key in ("pixel_nm", "z_nm")}
 
 
@@ -175,6 +177,7 @@ rule correct_step:
         runtime=lambda wc, attempt: 120 * attempt,
     params:
         **({"keep_px": KEEP_PX} if KEEP_PX else {}),
+        **({"keep_grey": INTENSITY["keep_grey"]} if HELD_GREY else {}),
         render=RENDER,
         settings=step_settings,
         voxel_nm=VOXEL_NM,

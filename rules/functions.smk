@@ -283,9 +283,9 @@ def last_patches(wildcards):
 
 
 def step_settings(wildcards):
-    """Section of a step, without what only the proposal reads."""
-    section = config["correct"][wildcards.step]
-    return {key: value for key, value in section.items() if key != "sample_tiles"}
+    """Section of a step, without what only the proposal reads, or only a volume that grows."""
+    section, others = config["correct"][wildcards.step], ("sample_tiles", "keep_grey")
+    return {key: value for key, value in section.items() if key not in others}
 
 
 def step_evidence(wildcards):

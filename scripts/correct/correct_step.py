@@ -6,24 +6,26 @@ Inputs
 Outputs
     ``correct/{step}.json``: step, source, stack (to be made), changes (in words), the parameters
     ``correct/{step}.npz``: what the step found for each layer or tile (may hold nothing)
-    While a volume grows, ``straighten`` leaves layers where it put them before, as far as that is
-    as good (``correct/kept/straighten.npz`` and ``.json``, no declared outputs)
+    While a volume grows, ``straighten`` leaves layers where it put them before, and ``intensity``
+    the maps of tiles, as far as that is as good (``correct/kept/<step>.npz`` and ``.json``, no
+    declared outputs)
 Method
     The step's module, by the registry `chain`.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.correct import chain, sixteen_bit, straighten
-from scripts.correct.evidence import Evidence, Found
+from scripts.correct import chain, intensity, sixteen_bit, straighten
+from scripts.correct.evidence import Arrays, Evidence, Found
 from scripts.lib import array_files, files
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
 
-_PUBLISHED = Path("correct/kept/straighten")
+_PUBLISHED = Path("correct/kept")
 
 
 def main(
@@ -37,14 +39,19 @@ def main(
     settings: Mapping[str, Any],
     voxel_nm: Mapping[str, float],
     keep_px: float = 0.0,
+    keep_grey: float = 0.0,
 ) -> None:
     """Read the stack, measure, write."""
     step, before, client = chain.STEPS[name], StackReceipt.read(source), RenderClient(**render)
     client.require(before)
     tiles = client.tiles(before.stack)
-    found = step.load().estimate(tiles, settings, _evidence(evidence, voxel_nm))
+    known = _evidence(evidence, voxel_nm)
+    found = step.load().estimate(tiles, settings, known)
     if name == "straighten":
-        found = _held(found, dict(settings), keep_px)
+        found = _held(name, found, dict(settings), straighten.held, keep_px)
+    elif name == "intensity" and keep_grey > 0:
+        hold = functools.partial(intensity.held, seen=intensity.seen_range(found, known))
+        found = _held(name, found, dict(settings), hold, keep_grey)
     array_files.write(arrays, found.arrays)
     summary: dict[str, Any] = {
         "step": name,
@@ -55,13 +62,19 @@ def main(
     files.write_json(out, summary | {"parameters": dict(found.parameters)})
 
 
-def _held(found: Found, settings: dict[str, Any], keep_px: float) -> Found:
-    """Return what to publish: the shifts found, or those of before where they are as good."""
-    arrays, made_with = _PUBLISHED.with_suffix(".npz"), _PUBLISHED.with_suffix(".json")
+def _held(
+    name: str,
+    found: Found,
+    settings: dict[str, Any],
+    hold: Callable[[Found, Arrays, float], Found],
+    tolerance: float,
+) -> Found:
+    """Return what to publish: what was found, or what it was before where that is as good."""
+    arrays, made_with = (_PUBLISHED / f"{name}{ending}" for ending in (".npz", ".json"))
     published = arrays.is_file() and made_with.is_file()
     # other settings are meant to change something
-    if keep_px > 0 and published and files.read_json(made_with) == settings:
-        found = straighten.held(found, array_files.read(arrays), keep_px)
+    if tolerance > 0 and published and files.read_json(made_with) == settings:
+        found = hold(found, array_files.read(arrays), tolerance)
     array_files.write(arrays, found.arrays)
     files.write_json(made_with, settings)
     return found
@@ -93,4 +106,5 @@ if __name__ == "__main__":
             settings=snakemake.params.settings,
             voxel_nm=snakemake.params.voxel_nm,
             keep_px=snakemake.params.get("keep_px", 0),
+            keep_grey=snakemake.params.get("keep_grey", 0),
         )

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from scripts.correct.destreak import is_sixteen_bit
-from scripts.correct.evidence import Evidence, Found
+from scripts.correct.evidence import Arrays, Evidence, Found
 from scripts.lib import array_files
 from scripts.lib.arrays import Array
 from scripts.lib.drawing import filters
@@ -70,6 +70,69 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
     for name in ("layer_gain", "layer_offset_grey"):
         figures[name] = [float(arrays[name].min()), float(arrays[name].max())]
     return Found(figures, arrays)
+
+
+def held(
+    found: Found, published: Arrays, tolerance_grey: float, seen: tuple[float, float] = (0.0, 1.0)
+) -> Found:
+    """Let tiles keep the map of before, while a volume grows, where nobody sees the difference.
+
+    What all layers share, the usual range of grey values, changes with every wave, and with it a
+    little every map. The comparison is with what was found now each time: nothing adds up.
+
+    Parameters
+    ----------
+    found
+        Of `estimate`.
+    published
+        Its arrays of the time before; may lack tiles, and have others.
+    tolerance_grey
+        Most that a grey value may differ from what was found, of 255 from one end of `seen` to the
+        other. 0 keeps nothing.
+    seen
+        The darkest and brightest value that counts, shares of the brightest there is.
+
+    Returns
+    -------
+    Found
+        The same, with the maps of before.
+    """
+    now, old = found.arrays["maps"].copy(), published["maps"]
+    if tolerance_grey > 0 and now.shape[1:] == old.shape[1:]:
+        cells = [
+            list(zip(*(each[name].tolist() for name in ("z", "row", "column")), strict=True))
+            for each in (found.arrays, published)
+        ]
+        at = {cell: k for k, cell in enumerate(cells[1])}
+        here = [k for k, cell in enumerate(cells[0]) if cell in at]
+        before = old[[at[cells[0][k]] for k in here]]
+        change = now[here] - before
+        off = np.abs(np.stack([change[..., 0] * value + change[..., 1] for value in seen]))
+        alike = off.max(axis=(0, 2, 3)) < tolerance_grey / 255 * (seen[1] - seen[0])
+        now[np.array(here, np.int64)[alike]] = before[alike]
+    return Found(found.parameters, {**found.arrays, "maps": now})
+
+
+def seen_range(found: Found, evidence: Evidence) -> tuple[float, float]:
+    """Return the usual range of grey values after the step.
+
+    Parameters
+    ----------
+    found
+        Of `estimate`.
+    evidence
+        Contrast ranges, of a 16-bit stack.
+
+    Returns
+    -------
+    tuple of float
+        Darkest and brightest, shares of the brightest there is; of 8 bit all.
+    """
+    if found.parameters["top"] == 255.0 or evidence.sixteen_bit is None:
+        return 0.0, 1.0
+    stored = array_files.read(evidence.sixteen_bit)
+    ends = np.sort([np.nanmedian(stored[name]) for name in ("black", "white")]) / 65535
+    return (float(ends[0]), float(ends[1])) if ends[0] < ends[1] else (0.0, 1.0)
 
 
 def apply(tiles: TileSet, found: Found) -> TileSet:

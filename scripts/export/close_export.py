@@ -14,12 +14,15 @@ cannot be unpacked or holds other voxels than were written. While a volume grows
 pyramid that were read back and not written since are not read again.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scripts.export import completeness, disk, kept_pyramid, seams, slabs
 from scripts.lib import files
 from scripts.lib.job import UserError, job
+
+log = logging.getLogger(__name__)
 
 
 def main(
@@ -66,6 +69,10 @@ def _check(
 ) -> None:
     """Read back what the pyramid's jobs wrote: with `volume` only what they wrote since."""
     to_read = kept_pyramid.unread(built, records, volume) if volume else built
+    read, there = (
+        sum(len(rows) for levels in each.values() for rows in levels) for each in (to_read, built)
+    )
+    log.info("pyramid: %d records, %d of them read back", there, read)
     counts = disk.sweep(plan)
     try:
         for kind, each in plan.kinds.items():

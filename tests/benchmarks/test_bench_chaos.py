@@ -12,8 +12,9 @@ pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 SEED = 11
 LIMIT_S = 1200
 DISK = "400m"  # of the volume: what it needs, and as much again
-# made once more in each run, so that there is something to disturb: from here on, 30 jobs and more
-AGAIN = ("convert_layers", "publish_acquire", "match_pairs", "review_connectivity")
+# made once more in each run, so that there is something to disturb: from here on, 15 jobs and more
+AGAIN = ("convert_layers", "match_pairs", "review_connectivity", "correlate_layers")
+ONE_CHUNK = {"layers": 10}  # of all layers: thirteen runs take minutes
 SHORT = [chaos.kill_snakemake, chaos.second_run]  # what a test of every day has time for
 RESULTS = ("h5/**/*.h5", "ingest/*.tsv", "match/results/**/*.gz", "demo.*/**/*")
 WORKFLOW_FAULT = "A fault of the workflow itself"
@@ -35,7 +36,8 @@ def test_faults_by_chance_change_no_byte_and_hang_nothing(bench, acquisition, tm
     disk = chaos.small_disk(tmp_path / "shaken", DISK)
     with chaos.shaky_service(tmp_path) as (front, url), disk as full_at_last:
         room = {"layers_per_job": 5, "free_space_gb": 0}  # none is kept free: the disk gets full
-        volume = make_volume(tmp_path / "shaken", acquisition, transfer=room)
+        sections = {"transfer": room} | ({"chunks": ONE_CHUNK} if bench.measuring else {})
+        volume = make_volume(tmp_path / "shaken", acquisition, **sections)
         case = chaos.Case(volume, front, url, rng, *targets)
         hangs, unnamed = [], []
         for fault in faults:
@@ -51,7 +53,7 @@ def test_faults_by_chance_change_no_byte_and_hang_nothing(bench, acquisition, tm
         done = volume.snakemake(*targets, environment=case.environment)
         assert done.returncode == 0, done.stdout
         two = content(volume)
-    still = make_volume(tmp_path / "still", acquisition, transfer=room)
+    still = make_volume(tmp_path / "still", acquisition, **sections)
     assert still.snakemake(*targets).returncode == 0
     one = content(still)
     differ = [path for path in one.keys() | two.keys() if one.get(path) != two.get(path)]

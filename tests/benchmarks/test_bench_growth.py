@@ -13,14 +13,15 @@ import pytest
 import yaml
 
 from scripts.lib import files
+from tests.benchmarks import growing_work
 from tests.workflow import conftest
 from tests.workflow.conftest import ROOT, make_volume
 
-FIRST, ALL = 200, 220  # layers at first, and after the wave
+FIRST, ALL, CHUNK = 100, 110, 10  # layers at first, and after the wave; of a chunk
 SECTIONS = {
-    "chunks": {"layers": 20},
-    "transfer": {"layers_per_job": 20},
-    "export": {"block_zyx_px": [10, 64, 64]},
+    "chunks": {"layers": CHUNK},
+    "transfer": {"layers_per_job": CHUNK},
+    "export": {"block_zyx_px": [CHUNK, 64, 64]},  # as deep as a chunk, as the defaults are
     "report": {"truth": None},
 }
 LIMIT_S = 3600
@@ -65,6 +66,11 @@ def spent(volume):
             float(cpu) if cpu not in ("NA", "-") else 0.0,
         )
     return found
+
+
+def made_since(before, volume):
+    """CPU seconds of the jobs that have run since `before` was taken."""
+    return {p: s for p, (at, s) in spent(volume).items() if before.get(p, (0,))[0] != at}
 
 
 def at_work(volume, written_after_ns=0):
@@ -120,8 +126,9 @@ def test_a_wave_of_new_layers_costs_its_share_and_ends_with_the_same_volume(
         back = path.relative_to(acquisition)
         shutil.copy(tmp_path / "whole" / back, acquisition / back)
     run(grown)
-    wave = {path: s for path, (at, s) in spent(grown).items() if before.get(path, (0,))[0] != at}
+    wave = made_since(before, grown)
     wave_at_work, wave_lies = at_work(grown, start_ns), places(grown)
+    remade = growing_work.remade(grown, start_ns)
     one = make_volume(tmp_path / "one", tmp_path / "whole", **SECTIONS)
     acquired(one, rows=1, columns=1)
     imaging_ended(one, late[-1])  # from the start: the work is the same, and it is run once
@@ -138,6 +145,10 @@ def test_a_wave_of_new_layers_costs_its_share_and_ends_with_the_same_volume(
     share = sum(wave.values()) / sum(whole.values())
     beside = {"without_start_of_jobs": wave_at_work / whole_at_work} | of_stage(wave)
     bench.row("growth.work_share_of_10_pct_wave", share, "of one run", better="lower", **beside)
+    of_all = {rule: f"{one.worked:g} of {one.jobs}" for rule, one in remade.items() if one.jobs > 1}
+    real, most = growing_work.of_real_size(remade, CHUNK)
+    name = "growth.work_share_extrapolated_to_real_size"
+    bench.row(name, real, "of one run", better="lower", remade=of_all, cpu_s_of_wave=most)
     equal = int(content(one) == content(grown))
     bench.row("growth.equal", equal, "1 = same bytes", better="higher")
     assert equal

@@ -1,0 +1,112 @@
+"""What a wave of new layers makes again, rule by rule, and what share of the work that is.
+
+Measured on a small volume, where every job starts anew and the layers within reach of the wave are
+a large part of all; and extrapolated to one of real size by `config/rates.tsv`: the share of the
+chunks that each rule made again there, without those of the reach, which does not grow.
+"""
+
+import re
+from dataclasses import dataclass
+
+from scripts.transfer import fan_out, rates
+from scripts.transfer.extent import Extent
+from tests.benchmarks.conftest import ROOT
+from tests.transfer.test_doctor import config
+
+LAYERS, WAVE = 11_000, 1_000  # of the volume of real size, the wave with them
+GRID = {"rows": 1, "columns": 2, "pixel_nm": 8, "z_nm": 8}
+TILE_MPX = 31.06  # 8875 x 3500
+CUT = 128  # layers of two blocks, of which one of the pyramid is made
+PUT_BACK = "made of the same before, and put back"
+ANEW = re.compile(r"(\d+) pairs, (\d+) matched anew")
+TASKS = re.compile(r"(\d+) here, (\d+) of them made now")
+READ = re.compile(r"(\d+) records, (\d+) of them read back")
+PYRAMID = {
+    "build_span": "build_pyramid",
+    "close_export": "close_export",
+}  # a small one has no spans
+
+
+@dataclass
+class Remade:
+    """Of one rule: jobs in all, those that started in a wave, and how many of them did the work."""
+
+    jobs: int = 0
+    started: int = 0
+    worked: float = 0.0
+
+
+def remade(volume, since_ns):
+    """What each rule did after a moment, by the logs of its jobs."""
+    found = {}
+    for path in sorted(volume.work.glob("logs/**/*.log")):
+        one = found.setdefault(path.relative_to(volume.work / "logs").parts[0], Remade())
+        one.jobs += 1
+        if path.stat().st_mtime_ns > since_ns:
+            one.started += 1
+            one.worked += _worked(volume, path, since_ns)
+    return found
+
+
+def _worked(volume, path, since_ns):
+    """The share of its work that a job really did."""
+    said = path.read_text()
+    if PUT_BACK in said:
+        return 0.0
+    if path.parent.name == "render_slab":
+        journal = volume.work / f"export/journals/{path.stem}.jsonl"
+        return float(journal.exists() and journal.stat().st_mtime_ns > since_ns)
+    for pattern in (ANEW, TASKS, READ):
+        if counts := [(int(one[1]), int(one[2])) for one in pattern.finditer(said)]:
+            return sum(n for _, n in counts) / max(1, sum(n for n, _ in counts))
+    return 1.0
+
+
+def of_real_size(found, layers_of_chunk):
+    """Share of the work of a run that a tenth of new layers takes at real size, and its parts.
+
+    Parameters
+    ----------
+    found
+        Of `remade`.
+    layers_of_chunk
+        Of the small volume.
+
+    Returns
+    -------
+    share : float
+        Without and with the wave's chunks cut from others, all jobs started where they started.
+    by_rule : dict
+        CPU seconds of the wave, of the rules that take most.
+    """
+    mpx = TILE_MPX * GRID["columns"]
+    extent = Extent(LAYERS, LAYERS * GRID["columns"], TILE_MPX, 0.95 * mpx, 4 * mpx, "extrapolated")
+    table = rates.read(ROOT / "config/rates.tsv")
+    wave, whole = {}, 0.0
+    for item in fan_out.items(table, extent, config(acquisition=GRID)):
+        jobs = len(item.shares)
+        start, work = jobs * item.start_s, item.units * item.unit_s
+        whole += start + work
+        size = CUT if item.rule in PYRAMID else LAYERS / jobs
+        share, started = _shares(_like(found, item.rule), layers_of_chunk, size)
+        wave[item.rule] = wave.get(item.rule, 0.0) + started * start + share * work
+    most = dict(sorted(wave.items(), key=lambda each: -each[1])[:8])
+    return sum(wave.values()) / whole, most
+
+
+def _like(found, rule):
+    """What a rule made again; of the pyramid by the share of its blocks, as if one job a chunk."""
+    if rule not in PYRAMID:
+        one = found.get(rule)
+        return one if one and one.jobs > 1 else None
+    chunks, share = found["render_slab"].jobs, found[PYRAMID[rule]].worked
+    return Remade(chunks, chunks, share * chunks)
+
+
+def _shares(one, layers_of_chunk, size):
+    """Shares of a rule's work, and of its starts, at real size, cut into `size` layers."""
+    if one is None or one.worked >= one.jobs:
+        return 1.0, 1.0
+    reach = max(0.0, one.worked - 1) * layers_of_chunk  # beyond the chunk that is new
+    # one more chunk is cut by the end of what was there
+    return min(1.0, (WAVE + reach + size) / LAYERS), one.started / one.jobs
