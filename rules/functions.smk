@@ -12,7 +12,7 @@ from scripts.match import stage_files
 from scripts.terminal import claims, earlier_jobs, patience
 from scripts.terminal.pace import Expected
 from scripts.transfer import doctor as examination
-from scripts.transfer import extent, fan_out, origin, rates, state, taken
+from scripts.transfer import extent, fan_out, origin, rates, roots, state, taken
 
 RATES = ROOT / "config" / "rates.tsv"
 CATEGORIES = {
@@ -47,6 +47,12 @@ def examine_before_start():
     remember_needs(examination.needs(found))
     for each in examination.worth_a_look(found, Path(WORK_DIR)):
         logger.warning(each.text())
+
+
+def make_folders_elsewhere():
+    """Link folders of HDF5 files that lie outside of the working directory."""
+    if not set(workflow.dag_settings.targets) <= {"doctor", "estimate"}:
+        roots.place(config["transfer"], Path(WORK_DIR))
 
 
 def sent_to():

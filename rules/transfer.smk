@@ -4,6 +4,7 @@
 # resolved to absolute paths once, in common.smk and here: where they lie is a param, since no rule makes them.
 
 TRANSFER = config["transfer"]
+TRANSFER |= {k: flow.resolved(ROOT, TRANSFER[k]) for k in ("raw_h5", "align_h5")}
 ARCHIVE_ROOT = flow.resolved(ROOT, TRANSFER["archive_root"])
 SCOPE = flow.resolved_scope(ROOT, TRANSFER["scope"])
 QUIET_TIME_S = flow.quiet_time_s(TRANSFER)

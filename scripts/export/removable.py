@@ -150,4 +150,13 @@ def remove(rows: Sequence[Mapping[str, Any]], work_dir: Path) -> None:
             )
     for row in rows:
         if row["path"] in now:
-            shutil.rmtree(work_dir / row["path"])
+            _remove(work_dir / row["path"])
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder; of a link the folder first, so that what is left can be found."""
+    if folder.is_symlink():
+        shutil.rmtree(folder.resolve())
+        folder.unlink()
+    else:
+        shutil.rmtree(folder)

@@ -27,7 +27,7 @@ TEMPLATE = """\
 ```
 working directory   {{ facts.work_dir }}
 raw 16-bit HDF5     {{ facts.raw }}
-align 8-bit HDF5    {{ facts.work_dir }}/h5/align
+align 8-bit HDF5    {{ facts.align }}
 {%- for path in facts.volumes %}
 volume              -i {{ path }} -o {{ facts.origin_xyz }}
 {%- endfor %}
@@ -89,6 +89,7 @@ class Facts:
 
     work_dir: str  # absolute
     raw: str  # folder of the raw HDF5 files, where they stay
+    align: str  # of the align HDF5 files
     render: Mapping[str, str]  # owner, project, stack, matchCollection
     volumes: Sequence[str]  # exported containers with their dataset
     origin_xyz: str  # px, "x,y,z"

@@ -124,7 +124,8 @@ def facts(evidence: Evidence, render: Mapping[str, str], names: Mapping[str, Any
     folder = str(Path.cwd())
     return Facts(
         work_dir=folder,
-        raw=names.get("archive_root") or f"{folder}/h5/raw",
+        raw=names.get("archive_root") or _made_in("h5/raw"),
+        align=_made_in("h5/align"),
         imaging=names.get("imaging", False),
         hidden=bool(links) and not shared,
         render={
@@ -200,3 +201,9 @@ def _container(path: str) -> str:
     ends = (i for i, part in enumerate(parts) if part.endswith((".n5", ".zarr")))
     at = next(ends, len(parts) - 1)
     return f"{Path(*parts[: at + 1]).as_posix()} -d /{'/'.join(parts[at + 1 :])}"
+
+
+def _made_in(folder: str) -> str:
+    """Return the absolute path of a folder of the working directory; of a link where it leads."""
+    path = Path.cwd() / folder
+    return str(path.readlink() if path.is_symlink() else path)

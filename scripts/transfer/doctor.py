@@ -20,6 +20,7 @@ from scripts.transfer import (
     doctor_surroundings,
     name_pattern,
     origin,
+    roots,
     space,
 )
 from scripts.transfer.finding import ERROR, FACT, NOTE, Case, Finding
@@ -65,6 +66,7 @@ def examine(
     findings = [
         *_work_dir(case),
         *_takeover(config),
+        *_roots(case),
         *_decisions(config),
         *doctor_masks.examine(case),
         *doctor_surroundings.programs(case),
@@ -189,6 +191,13 @@ def _takeover(config: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(ERROR, name, "none", f"the {kind} {path}", f"Mend {name}")
 
 
+def _roots(case: Case) -> Iterator[Finding]:
+    """Tell of HDF5 files that would be made in two places, or among those of others."""
+    expected = "the place of this volume's files alone"
+    for key, found, change in roots.faults(case.config["transfer"], case.work_dir):
+        yield Finding(ERROR, key, found, expected, change)
+
+
 def _no_folder(case: Case) -> Iterator[Finding]:
     if case.filled_later and not case.dat_root.exists():
         return
@@ -246,7 +255,8 @@ def _space(case: Case) -> Iterator[Finding]:
         return
     # without raw files 8 bits of 16 are written
     least = int(counts * LEAST_RAW_SHARE / (1 if origin.keeps_raw(case.config) else 2))
-    if words := space.shortage(case.work_dir, least, transfer["free_space_gb"]):
+    made = Path(transfer["raw_h5"] or case.work_dir)  # where the largest of the files are made
+    if words := space.shortage(made, least, transfer["free_space_gb"]):
         yield Finding(ERROR, "work_dir", words, expected, change)
     elif need.most_bytes > free - transfer["free_space_gb"] * space.GB:
         yield Finding(NOTE, "work_dir", f"{free / space.GB:.1f} GB free", expected, change)

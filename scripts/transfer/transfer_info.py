@@ -47,6 +47,7 @@ _SCOPE = {
     "keep_path": "root_keep_path",
     "data_set_id": "data_set_id",
 }
+_MADE = ("raw_h5", "align_h5")
 _FILL = {
     "x_px": "x",
     "y_px": "y",
@@ -91,7 +92,10 @@ def to_config(
     config: Json = {"volume": volume} | ({"work_dir": work_dir} if work_dir else {})
     config |= {"render": _render(info), "acquisition": _acquisition(info)}
     config |= {"transfer": _transfer(info), "ingest": _ingest(info)}
-    config |= {"takeover": _takeover(info)} if takeover else {}
+    if takeover:
+        config["takeover"] = _takeover(info)
+    else:
+        config["transfer"] |= _made(info)
     if payer := info["cluster_job_project_for_billing"]:
         config["cluster"] = {"billing_project": payer}
     if root := _finished(info, volume, work_dir):
@@ -107,6 +111,12 @@ def _takeover(info: Mapping[str, Any]) -> Json:
     raw = archive.get("raw_h5") or cluster.get("raw_h5")
     found = {"align_h5": cluster.get("align_h5"), "raw_h5": raw}
     return {key: path for key, path in found.items() if path}
+
+
+def _made(info: Mapping[str, Any]) -> Json:
+    """Return the folders where HDF5 files are made."""
+    cluster = info["cluster_root_paths"] or {}
+    return {key: cluster[key] for key in _MADE if cluster.get(key)}
 
 
 def _finished(info: Mapping[str, Any], volume: str, work_dir: str | None) -> str | None:
@@ -262,8 +272,8 @@ def _known(config: Mapping[str, Any], dat_root_is_archive: bool) -> Json:
         scope["dat_tile_overlap_microns"] = ingest["tile_overlap_um"]
     if scope:
         out["scope_data_set"] = scope
-    if "dat_root" in transfer and not dat_root_is_archive:
-        out["cluster_root_paths"] = {"raw_dat": transfer["dat_root"]}
+    if roots := _cluster_roots(config, dat_root_is_archive):
+        out["cluster_root_paths"] = roots
     if transfer.get("archive_root"):
         out["archive_root_paths"] = {"raw_h5": transfer["archive_root"]}
     if "mipmap_levels" in transfer:
@@ -274,6 +284,16 @@ def _known(config: Mapping[str, Any], dat_root_is_archive: bool) -> Json:
         out["cluster_job_project_for_billing"] = payer
     if found := _render_data_set(config.get("render", {}), ingest):
         out["render_data_set"] = found
+    return out
+
+
+def _cluster_roots(config: Mapping[str, Any], dat_root_is_archive: bool) -> Json:
+    transfer = config.get("transfer", {})
+    out = {key: transfer[key] for key in _MADE if transfer.get(key)}
+    if "dat_root" in transfer and not dat_root_is_archive:
+        out["raw_dat"] = transfer["dat_root"]
+    if root := config.get("export", {}).get("promote_root"):
+        out["export_n5"] = str(PurePosixPath(root) / f"{config['volume']}.n5")
     return out
 
 
@@ -354,7 +374,7 @@ def not_in_json(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[st
     # the last two have a task in place of a field
     mapped = {"volume", "work_dir", KEY, "transfer.remove_dats", "ingest.scan_correction"}
     # what these say stays where the JSON has it, in the residue
-    mapped |= {"takeover.align_h5", "takeover.raw_h5", "export.promote_root"}
+    mapped |= {"takeover.align_h5", "takeover.raw_h5"}
     mapped |= {sub["yaml"].partition("[]")[0] for _, sub in known_keys(schema) if "yaml" in sub}
     return out + [
         f"{path}: no field there" for path in _leaves(config, "", mapped) if path not in mapped

@@ -143,6 +143,8 @@ def test_the_published_sample_becomes_a_valid_volume(tmp_path):
         },
         "archive_root": "/archive/mylab/data/vol_demo-1/raw",
         "remove_dats": True,
+        "raw_h5": "/groups/mylab/data/vol_demo-1/raw",
+        "align_h5": "/fast/mylab/data/vol_demo-1/align",
     }
     assert config["ingest"]["restart"] == {"context_layers": 1}
     assert config["ingest"]["mask"] == {"left_px": 100, "top_px": 30}
@@ -442,6 +444,7 @@ def test_folders_and_payer_of_the_json_are_honoured(tmp_path):
     config = yaml.safe_load((tmp_path / "vol_demo-1.yaml").read_text())
     archive = SAMPLE["archive_root_paths"]["raw_h5"]
     assert config["takeover"] == {"align_h5": roots["align_h5"], "raw_h5": archive}
+    assert not {"align_h5", "raw_h5"} & set(config["transfer"])  # theirs are not written to
     assert config["export"] == {"promote_root": "/done/mylab"}
     assert config["cluster"] == {"billing_project": SAMPLE["cluster_job_project_for_billing"]}
     assert run(tmp_path / "vol_demo-1.yaml", out=tmp_path / "back", options=("--reverse",)) == 0
@@ -453,3 +456,17 @@ def test_a_volume_that_ends_in_its_working_directory_needs_no_other_place(tmp_pa
     assert run(write(tmp_path, SAMPLE), out=tmp_path) == 0
     config = yaml.safe_load((tmp_path / "vol_demo-1.yaml").read_text())
     assert not {"takeover", "export"} & set(config)
+    assert set(config["volume_transfer_info"]["cluster_root_paths"]) == {"export_n5"}
+
+
+def test_where_volumes_go_in_the_yaml_is_the_n5_of_the_json(tmp_path):
+    run(write(tmp_path, SAMPLE), out=tmp_path)
+    path = tmp_path / "vol_demo-1.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["export"] = {"promote_root": "/done"}
+    config["transfer"]["align_h5"] = "/other/align"
+    path.write_text(yaml.safe_dump(config))
+    assert run(path, out=tmp_path / "back", options=["--reverse"]) == 0
+    info = json.loads((tmp_path / "back/volume_transfer_info.vol_demo-1.json").read_text())
+    assert info["cluster_root_paths"]["export_n5"] == "/done/vol_demo-1.n5"
+    assert info["cluster_root_paths"]["align_h5"] == "/other/align"
