@@ -9,6 +9,7 @@ moment it is done; the table of ``docs/accuracy.md`` is written from it.
 """
 
 import argparse
+import re
 from pathlib import Path
 
 import yaml
@@ -18,6 +19,7 @@ from tests.accuracy import judging, page, peers, run
 
 TABLE = Path(__file__).with_suffix(".yaml")
 BEGIN, END = "<!-- mixtures: written by `make mixtures` -->", "<!-- end of mixtures -->"
+CODE = re.compile(r"`[0-9a-f]{7,}`")
 HEAD = (
     "", "acquisition", "troubles", "relative, px", "as acquired", "absolute, px", "seams, px",
     "z, layers", "tiles lost", "verdict", "steps not named", "pystackreg", "the report says first",
@@ -59,7 +61,8 @@ def measured(entry, data, folder):
         "volumes": {entry["volume"]: volumes[entry["volume"]] | {"layers": entry["layers"]}},
     }
     where = {"data": data, "folder": folder}
-    truth = run.acquired(table, row_entry, entry["volume"], entry["seed"], clean=(), **where)
+    clean = run.CLEAN if entry.get("clean") else ()
+    truth = run.acquired(table, row_entry, entry["volume"], entry["seed"], clean=clean, **where)
     ended = folder / "ended.json"
     if not ended.exists():
         done = run.finished(folder, row_entry, run.config_of(table, row_entry, folder))
@@ -81,7 +84,7 @@ def cells(name, entry, row):
     return [
         name,
         f"{size}, seed {entry['seed']}",
-        page.plain(" ".join([*entry["stress"], *map(str, entry.get("options", ()))])),
+        page.plain(" ".join(troubles_of(entry))),
         page.pair(row, "relative"),
         page.pair(row.get("nominal") or {}, "relative"),
         page.pair(row, "absolute"),
@@ -95,18 +98,25 @@ def cells(name, entry, row):
     ]
 
 
+def troubles_of(entry):
+    """Give the words of an acquisition: troubles, options, and whether it has no other defects."""
+    alone = ["no other defects"] if entry.get("clean") else []
+    return [*entry["stress"], *map(str, entry.get("options", ())), *alone]
+
+
 def write(path, table, rows):
-    """Put the table between its marks of the page, whose other text stays."""
+    """Put the table between its marks of the page; lines of what did not run here stay."""
     before, rest = path.read_text().split(BEGIN)
-    after = rest.split(END)[1]
-    codes = ", ".join(sorted({f"`{row['code']}`" for row in rows.values()}))
-    lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
-    lines += [
-        "| " + " | ".join(cells(name, entry, rows[name])) + " |"
-        for name, entry in table.items()
-        if name in rows
-    ]
-    text = "\n".join([f"{len(rows)} of {len(table)} have run (code {codes}).", "", *lines])
+    old, after = rest.split(END)
+    shown = {line.split(" | ")[0].strip("| "): line for line in old.splitlines()}
+    shown |= {
+        name: "| " + " | ".join(cells(name, table[name], row)) + " |" for name, row in rows.items()
+    }
+    lines = [shown[name] for name in table if name in shown]
+    known = {f"`{row['code']}`" for row in rows.values()}
+    codes = ", ".join(sorted({*CODE.findall(old.partition("|")[0]), *known}))
+    head = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
+    text = "\n".join([f"{len(lines)} of {len(table)} have run (code {codes}).", "", *head, *lines])
     files.write_text(path, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
 
 

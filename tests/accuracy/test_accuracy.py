@@ -315,6 +315,22 @@ def test_the_table_of_mixtures_is_written_between_its_marks(tmp_path):
     assert "| u6 | fib25, 40 layers of 1 × 1 × 140², seed 1105 | damage:2 aspect:1.01" in text
 
 
+def test_the_lines_of_mixtures_that_did_not_run_here_stay(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text(f"before\n{mixtures.BEGIN}\n{mixtures.END}\nafter\n")
+    first, second = (
+        {name: fake(name, "fib25", 1105, nominal={}, pystackreg=None, code=code)}
+        for name, code in (("u6", "0abcde1"), ("c1", "0abcde2"))
+    )
+    mixtures.write(path, MIXTURES, first)
+    line = next(line for line in path.read_text().splitlines() if line.startswith("| u6 "))
+    mixtures.write(path, MIXTURES, second)
+    text = path.read_text()
+    assert line in text.splitlines()
+    assert f"2 of {len(MIXTURES)} have run (code `0abcde1`, `0abcde2`)." in text
+    assert "| magnify:1.04 no other defects |" in text
+
+
 def test_the_lock_of_a_row_that_was_killed_is_no_hindrance(tmp_path, monkeypatch):
     commands = []
 
