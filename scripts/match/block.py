@@ -118,6 +118,30 @@ def whole_shift(p: BlockFeatures, q: BlockFeatures) -> tuple[Array, float]:
     return shift / p.scale + q.origin - p.origin, log_chance
 
 
+def whole_error(p: BlockFeatures, q: BlockFeatures, predicted: Array) -> tuple[Array, float]:
+    """Tell how far from the predicted place the whole correlation is highest, and its chance.
+
+    Parameters
+    ----------
+    p, q
+        Features of the canvases, made with the same parameters.
+    predicted
+        (x, y) as in `match_block`.
+
+    Returns
+    -------
+    error : ndarray
+        (2,) x, y: what is to be added to `predicted`, full-scale px of the matching frames.
+    log10_chance : float
+        That unrelated tiles correlate as well; 0 for a tile without data.
+    """
+    if p.empty or q.empty:
+        return np.zeros(2), 0.0
+    expected = (predicted + p.origin - q.origin) * p.scale
+    shift, log_chance = _where(p, q, expected)
+    return (shift - expected) / p.scale, log_chance
+
+
 def _measured(p: BlockFeatures, q: BlockFeatures, start: Array) -> _Round | str:
     """Go from a rough model to what the blocks of the finest level agree on, near the start."""
     params, affine = p.params, start

@@ -18,6 +18,7 @@ from scripts.lib.geometry import Box, TileId
 from scripts.lib.service.records import CanvasMatches
 from scripts.match import agreement, block, coverage, descriptors, ransac, screening, sift
 from scripts.match.canvases import Canvas, Canvases
+from scripts.match.levels import BlockFeatures
 from scripts.match.outcomes import SIFT_WEIGHT, Outcome
 from scripts.match.pairs import Pair
 from scripts.match.presets import Descriptors, Stage
@@ -311,17 +312,43 @@ def block_matches(pair: Pair, stage: Stage, canvases: Canvases) -> Outcome:
     Outcome
         (n, 2) full-scale px of the matching frames with a weight each, or why there are none.
     """
+    p, q, predicted, linear = predicted_of(pair, stage, canvases)
+    found = block.match_block(p, q, predicted=predicted, linear=linear)
+    if found.reason is not None or found.weights is None:
+        return Outcome(found.reason or "no_matches")
+    return Outcome("", found.p, found.q, found.weights, found.rms_px, found.coverage_pct)
+
+
+def predicted_of(
+    pair: Pair, stage: Stage, canvases: Canvases
+) -> tuple[BlockFeatures, BlockFeatures, Array, Array]:
+    """Give the features of a pair, and where the stage positions lay one on the other.
+
+    Parameters
+    ----------
+    pair
+        Two of the job's tiles.
+    stage
+        Its block parameters.
+    canvases
+        What the tiles of the job are drawn with.
+
+    Returns
+    -------
+    p, q : BlockFeatures
+        Of the two tiles.
+    predicted : ndarray
+        (2,) place in q minus place in p of the middle of p, full-scale px of the matching frames.
+    linear : ndarray
+        (2, 2) of what takes p to q.
+    """
     p = canvases.blocks(pair.p_id, stage, pair.p_position)
     q = canvases.blocks(pair.q_id, stage, pair.q_position)
     tiles = canvases.tiles
     at_p, at_q = (tiles.chain(canvases.by_id[i]).parts[-1] for i in (pair.p_id, pair.q_id))
     ends = p.to_full(np.array(p.shape[::-1]) / 2) + np.array([[0, 0], [1, 0], [0, 1]])
     place = at_q.invert(at_p.apply(ends))  # of the middle, and 1 px further in x and y
-    linear = (place[1:] - place[0]).T
-    found = block.match_block(p, q, predicted=place[0] - ends[0], linear=linear)
-    if found.reason is not None or found.weights is None:
-        return Outcome(found.reason or "no_matches")
-    return Outcome("", found.p, found.q, found.weights, found.rms_px, found.coverage_pct)
+    return p, q, place[0] - ends[0], (place[1:] - place[0]).T
 
 
 # ---------------------------------------------------------------------------------------------

@@ -20,18 +20,19 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from scripts.lib.arrays import Array
-from scripts.lib.service.records import Leaf, TileSet, TileSpec
-from scripts.lib.transforms import AFFINE
-from scripts.match import block, pairs
+from scripts.lib.service.records import TileSet, TileSpec
+from scripts.match import alongside, block, pairs
 from scripts.match.canvases import Canvases
 from scripts.match.levels import BlockParams
+from scripts.match.moving import moved
 from scripts.match.pairs import Pair
 from scripts.match.presets import Rendering, Run, Stage
 from scripts.match.stages import Attempt, match_all
@@ -133,37 +134,6 @@ def seeker(canvases: Canvases) -> Seek:
     return _seek
 
 
-def moved(tile: TileSpec, offset: Array) -> TileSpec:
-    """Return a tile at a corrected stage position.
-
-    Parameters
-    ----------
-    tile
-        With bounds.
-    offset
-        x, y, px.
-
-    Returns
-    -------
-    TileSpec
-        Its last transform and its bounds are shifted.
-    """
-    x, y = offset.tolist()
-    if (x, y) == (0, 0):
-        return tile
-    box = tile.box
-    last = tile.transforms[-1]
-    if not isinstance(last, Leaf):
-        raise TypeError(f"tile {tile.tile_id}: the last transform is a reference, expected a leaf")
-    *linear, m02, m12 = last.data.split()
-    stage = Leaf(AFFINE, " ".join([*linear, str(float(m02) + x), str(float(m12) + y)]))
-    return replace(
-        tile,
-        transforms=(*tile.transforms[:-1], stage),
-        bounds=(box.x0 + x, box.y0 + y, box.x1 + x, box.y1 + y),
-    )
-
-
 def candidates(
     part: Sequence[TileSpec],
     layers: Mapping[float, Sequence[TileSpec]],
@@ -262,12 +232,17 @@ class Search:
             return
         self._seek = self._seek or seeker(self._canvases(self._tiles))
         self._place(placed, np.zeros(2))
-        for elsewhere in (False, True):
+        ways: list[Callable[[Sequence[TileSpec]], Joined | None]] = [
+            partial(self._look_for, elsewhere=False),
+            partial(self._look_for, elsewhere=True),
+            self._alongside,
+        ]
+        for way in ways:
             progress = True
             while progress and self._left > 0:
                 progress = False
                 for part in tuple(waiting):
-                    one = self._look_for(part, elsewhere=elsewhere)
+                    one = way(part)
                     if one is not None:
                         waiting.remove(part)
                         self._place(part, one.offset)
@@ -309,6 +284,32 @@ class Search:
             if any(attempt.matches is not None for attempt in attempts):
                 return Joined(part, offset, attempts, before - self._left)
         return None
+
+    def _alongside(self, part: Sequence[TileSpec]) -> Joined | None:
+        """Join a part that lies where the stage says, over seams on which its layers agree."""
+        before, mine = self._left, {str(tile.tile_id) for tile in part}
+        layers = {tile.z for tile in part}
+        # what was found elsewhere has seams of its own with the rest
+        still = [
+            tile for z in layers for tile in self._layers.get(z, ())
+            if not self._offset[tile.tile_id].any()
+        ]  # fmt: skip
+        if not still or len(layers) == 1:
+            return None
+        shown = [*part, *still]
+        by_id = {str(tile.tile_id): tile for tile in shown}
+        attempts: list[Attempt] = []
+        for run in self._runs.values():
+            for _, seam in alongside.seams(_between(shown, run, mine), by_id).items():
+                found, took = alongside.join(
+                    seam, run.stages[0], TileSet(tuple(shown), self._tiles.shared),
+                    self._canvases, self._z_distance, self._left,
+                )  # fmt: skip
+                self._left -= took
+                attempts += found
+        if all(attempt.matches is None for attempt in attempts):
+            return None
+        return Joined(part, np.zeros(2), attempts, before - self._left)
 
     def _confirm(self, part: Sequence[TileSpec], offset: Array) -> list[Attempt]:
         """Match a part at its corrected place with what is placed around it."""

@@ -100,6 +100,15 @@ def _elsewhere(evidence: Evidence) -> Iterator[Finding]:
     """Yield what the wide search found where the stage positions did not say."""
     for row in evidence["wide"].rows()[:MOST_PER_KIND]:
         z, away = (row["z_first"], row["z_last"]), (row["dx_px"], row["dy_px"])
+        if away == (0, 0):
+            yield Finding(
+                "match",
+                f"{row['tiles']} tiles (cells {row['cells']}) are joined by {row['pairs']} pairs"
+                " over seams so narrow that only many layers together tell their place",
+                f"z {spans(range(z[0], z[1] + 1))}",
+                "nothing to do; look at these seams in the pictures",
+            )
+            continue
         yield Finding(
             "match",
             f"{row['tiles']} tiles (cells {row['cells']}) were found {away[0]}, {away[1]} px from"

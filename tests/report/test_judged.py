@@ -69,6 +69,16 @@ def test_a_layer_found_away_from_its_stage_position_is_a_note_with_its_entry(goo
     assert faults({"stage_offsets": entry}, schema) == []
 
 
+def test_cells_joined_over_narrow_seams_are_a_note_without_an_entry(good):
+    row = {"z_first": 1, "z_last": 24, "tiles": 43, "dx_px": 0, "dy_px": 0, "pairs": 25}
+    table = Table({k: np.array([v]) for k, v in row.items()} | {"cells": np.array(["0,0 1,0"])})
+    made = dataclasses.replace(good, tables=dict(good.tables) | {"wide": table})
+    figures, found = judge(made)
+    (note,) = [one for one in found if "so narrow" in one.what]
+    assert "43 tiles (cells 0,0 1,0) are joined by 25 pairs" in note.what
+    assert (note.where, note.lines, figures["match"]["status"]) == ("z 1-24", "", GOOD)
+
+
 LIMITED = [
     ("solved", "rms_px", "residual_px", "median of tiles", "median"),
     ("solved", "rms_px", "tile_residual_px", "the matches of 1 tiles disagree", "one"),
