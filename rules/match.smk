@@ -1,4 +1,11 @@
 # Stack v1_acquire -> pairs -> point matches in the collection -> its receipt.
+DECISIONS = config["match"]["decisions"]
+try:
+    BY_HAND = flow.by_hand(ROOT, config["match"]["by_hand"])
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+# without an entry nothing asks for their files: what was made before there was such a key stands
+DECIDED = bool(DECISIONS or BY_HAND)
 
 
 rule derive_pairs:
@@ -87,10 +94,13 @@ rule search_wide:
 
 rule close_matches:
     input:
+        **({"acquire": f"stacks/{STACK['acquire']}.json"} if DECIDED else {}),
+        **({"landmarks": [one["landmarks"] for one in BY_HAND]} if BY_HAND else {}),
         pairs=chunks("match/pairs/{run}/{chunk}.tsv.gz"),
         results=chunks("match/results/{run}/{chunk}.tsv.gz"),
         wide="match/wide/results.tsv.gz",
     output:
+        **({"decisions": "match/decisions.tsv"} if DECIDED else {}),
         receipt=f"matches/{COLLECTION}.json",
         summary=in_report("match/summary.tsv", "match"),
     log:
@@ -104,6 +114,7 @@ rule close_matches:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 60 * attempt,
     params:
+        **({"decisions": DECISIONS, "by_hand": BY_HAND} if DECIDED else {}),
         render=RENDER,
         collection=COLLECTION,
         preset=config["match"]["preset"],

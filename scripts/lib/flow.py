@@ -185,7 +185,7 @@ def takeover(root: Path, config: Config) -> dict[str, Any]:
             f"takeover.render.project: found {source['project']}, which is render.project, expected"
             " another: what is taken over is copied, never written; rename render.project"
         )
-    own = [f"{render['project']}_v1{suffix}" for suffix in ("", "_review")]
+    own = [f"{render['project']}_v1{suffix}" for suffix in ("", "_review", "_set_aside")]
     if source["matches"] in own and source["owner"] == render["owner"]:
         raise UserError(
             f"takeover.render.matches: found {source['matches']}, the collection of render.project"
@@ -202,6 +202,36 @@ def takeover(root: Path, config: Config) -> dict[str, Any]:
             f" and which are patched is as in {source['stack']}, and by review.exclude and patch"
         )
     return {**paths, "render": source}
+
+
+def by_hand(root: Path, entries: Sequence[Config]) -> list[dict[str, Any]]:
+    """Return the entries of ``match.by_hand`` with absolute paths, once their files are there.
+
+    Parameters
+    ----------
+    root
+        Folder at which relative paths start.
+    entries
+        As configured.
+
+    Returns
+    -------
+    list of dict
+        In the same order.
+
+    Raises
+    ------
+    UserError
+        When a file of landmarks is not there.
+    """
+    out = [{**one, "landmarks": resolved(root, one["landmarks"])} for one in entries]
+    for number, one in enumerate(out):
+        if not Path(one["landmarks"]).is_file():
+            raise UserError(
+                f"match.by_hand[{number}].landmarks: there is no file {one['landmarks']}, expected"
+                " landmarks that BigWarp saved (docs/match-by-hand.md)"
+            )
+    return out
 
 
 def quiet_time_s(transfer: Config) -> float:

@@ -1,21 +1,24 @@
-"""Close the match collection: the sums of all chunks agree, or the job stops.
+"""Close the match collection: people's decisions are carried out, and the sums of all chunks agree.
 
 Reads all ``match/pairs/{run}/{chunk}.tsv.gz``, ``match/results/{run}/{chunk}.tsv.gz`` and
-``match/wide/results.tsv.gz``.
-Deletes from the collection what no plan of this volume saved. Writes ``matches/<project>_v1.json``
-(receipt: pairs planned, saved, failed) and ``match/summary.tsv`` (for each run and stage: pairs
-processed, saved, and why not; counts).
+``match/wide/results.tsv.gz``; where the config has ``match.decisions`` or ``match.by_hand``, also
+the stack `v1_acquire` and the landmarks.
+Deletes from the collection what no plan of this volume saved, then sets pairs aside (collection
+``<project>_v1_set_aside``) and puts pairs in, as the decisions say. What is decided no more is put
+back. Writes ``matches/<project>_v1.json`` (receipt: pairs planned, saved, failed),
+``match/summary.tsv`` (for each run and stage: pairs processed, saved, and why not; counts) and
+``match/decisions.tsv`` (what became of every pair that was decided on).
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from scripts.lib import files
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
-from scripts.match import tables, totals
+from scripts.match import decided, set_aside, totals
 
 log = logging.getLogger(__name__)
 
@@ -24,33 +27,32 @@ def main(
     *,
     pairs: Sequence[str | Path],
     results: Sequence[str | Path],
-    out: str | Path,
-    summary: str | Path,
+    out: Mapping[str, str],
     render: dict[str, Any],
     collection: str,
     preset: str,
     z_distance: int,
     wide: str | Path | None = None,
+    acquire: str | Path | None = None,
+    decisions: Sequence[Mapping[str, Any]] = (),
+    by_hand: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write the receipt of `collection`."""
     client = RenderClient(**render)
-    sums, inputs = totals.Sums(), {}
-    for plan, path in zip(pairs, results, strict=True):  # a chunk at a time is in memory
-        done = files.read_table(path)
-        sums.add(list(files.read_cells(plan, tables.KEY)), done)
-        inputs[str(path)] = files.digest_of_rows(done)
-    if wide:
-        found = files.read_table(wide)
-        sums.add_wide(found)
-        inputs[str(wide)] = files.digest_of_rows(found)
+    sums, inputs = totals.read(pairs, results, wide)
+    set_aside.put_back(client, collection)
     for group in client.p_groups(collection):
         for key in sums.strays(client.match_keys(collection, group)):
             client.delete_pair(collection, key)
-    files.write_table(summary, totals.SUMMARY_COLUMNS, sums.summary())
-    params = {"preset": preset, "z_distance": z_distance}
+    made = decided.carry_out(client, collection, acquire, decisions, by_hand)
+    sums.decide(gone=len(made.gone), added=len(made.added))
+    decided.write(out.get("decisions"), Path(out["summary"]).with_name("decisions.tsv"), made)
+    files.write_table(out["summary"], totals.SUMMARY_COLUMNS, sums.summary())
+    params = {"preset": preset, "z_distance": z_distance} | decided.params(decisions, by_hand)
+    inputs |= decided.digests(by_hand)
     receipt = totals.receipt(client.owner, collection, sums, inputs, params)
     client.require(receipt)
-    receipt.write(out)
+    receipt.write(out["receipt"])
     log.info("%d pairs, %d saved, %d failed", sums.planned, sums.saved, sums.failed)
 
 
@@ -60,10 +62,12 @@ if __name__ == "__main__":
             pairs=snakemake.input.pairs,
             results=snakemake.input.results,
             wide=snakemake.input.wide,
-            out=snakemake.output.receipt,
-            summary=snakemake.output.summary,
+            acquire=snakemake.input.get("acquire"),
+            out=dict(snakemake.output.items()),
             render=snakemake.params.render,
             collection=snakemake.params.collection,
             preset=snakemake.params.preset,
             z_distance=snakemake.params.z_distance,
+            decisions=snakemake.params.get("decisions", ()),
+            by_hand=snakemake.params.get("by_hand", ()),
         )

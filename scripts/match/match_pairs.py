@@ -25,7 +25,7 @@ from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
 from scripts.lib.service.records import TileSet
-from scripts.match import given, journal, match_store, presets, reuse, stages, tables
+from scripts.match import given, journal, match_store, presets, reuse, set_aside, stages, tables
 from scripts.match.canvases import Canvases
 from scripts.match.pairs import Pair, in_cache_order
 
@@ -58,8 +58,9 @@ def main(
     provenance = reuse.Provenance(steps, tiles)
     ready = _given(source, plan, tiles)
     rest, earlier = [pair for pair in plan if pair.key not in ready], reuse.earlier(timing)
-    rows = reuse.standing(rest, earlier, provenance, match_store.counts(client, collection, rest))
+    rows = reuse.standing(rest, earlier, provenance, _stored(client, collection, rest))
     fresh = [pair for pair in rest if pair.key not in rows]
+    set_aside.forget(client, collection, {pair.key for pair in plan} - rows.keys())
     if reason := provenance.why(fresh, earlier):
         log.info("pairs are matched again: %s", reason)
     attempts = stages.match_all(in_cache_order(fresh, canvases.by_id), steps, canvases)
@@ -74,6 +75,13 @@ def main(
 
 def _tiles(client: RenderClient, stack: str, plan: Sequence[Pair]) -> TileSet:
     return client.tiles(stack, *match_store.z_range(plan)) if plan else match_store.NO_TILES
+
+
+def _stored(
+    client: RenderClient, collection: str, plan: Sequence[Pair]
+) -> dict[match_store.Key, int]:
+    """Return the number of points of each pair; those set aside count as matching found them."""
+    return match_store.counts(client, collection, plan) | set_aside.counts(client, collection)
 
 
 def _given(

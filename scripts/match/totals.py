@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from scripts.lib.files import digest
+from scripts.lib import files
 from scripts.lib.names import STAGE_STOPS
 from scripts.lib.service.receipts import CollectionReceipt
-from scripts.match.tables import key
+from scripts.match.tables import KEY, key
 
 Row = Mapping[str, str]
 Key = tuple[str, str, str, str]
@@ -46,6 +47,7 @@ class Sums:
         self._saved: dict[bytes, bool] = {}  # of every pair that chunks tried
         self._of_chunks = 0
         self._wide = 0
+        self._moved = 0  # pairs that decisions added, less those they took out
         self._counts: dict[tuple[str, str], Counter[str]] = {}
 
     @property
@@ -61,7 +63,7 @@ class Sums:
 
     @property
     def saved(self) -> int:
-        """Return the number of pairs that are in the collection.
+        """Return the number of pairs that matching saved.
 
         Returns
         -------
@@ -69,6 +71,17 @@ class Sums:
             Each pair counts once.
         """
         return sum(self._saved.values())
+
+    @property
+    def stored(self) -> int:
+        """Return the number of pairs that the collection holds.
+
+        Returns
+        -------
+        int
+            Those saved, without those that people took out, with those that they put in.
+        """
+        return self.saved + self._moved
 
     @property
     def failed(self) -> int:
@@ -124,6 +137,18 @@ class Sums:
         self._saved |= {_mark(key(row)): True for row in found if row["saved"] == "1"}
         self._count(found)
 
+    def decide(self, *, gone: int, added: int) -> None:
+        """Count what people decided about pairs, after all results.
+
+        Parameters
+        ----------
+        gone
+            Saved pairs that are set aside.
+        added
+            Pairs that are put in.
+        """
+        self._moved = added - gone
+
     def strays(self, stored: Sequence[tuple[str, str, str, str, int]]) -> list[Key]:
         """Return the stored pairs that nothing saved.
 
@@ -167,6 +192,37 @@ def _mark(pair: tuple[str, ...]) -> bytes:
     return hashlib.blake2b("\t".join(pair).encode(), digest_size=16).digest()
 
 
+def read(
+    plans: Iterable[str | Path], results: Iterable[str | Path], wide: str | Path | None = None
+) -> tuple[Sums, dict[str, str]]:
+    """Add up the tables of all chunks, and of the wide search.
+
+    Parameters
+    ----------
+    plans, results
+        Tables of pairs and of results, of the same chunks in the same order.
+    wide
+        Results of the wide search; None: there was none.
+
+    Returns
+    -------
+    sums : Sums
+        Over all of them.
+    digests : dict
+        Of the rows of each table of results, by its path.
+    """
+    sums, inputs = Sums(), {}
+    for plan, path in zip(plans, results, strict=True):  # a chunk at a time is in memory
+        done = files.read_table(path)
+        sums.add(list(files.read_cells(plan, KEY)), done)
+        inputs[str(path)] = files.digest_of_rows(done)
+    if wide:
+        found = files.read_table(wide)
+        sums.add_wide(found)
+        inputs[str(wide)] = files.digest_of_rows(found)
+    return sums, inputs
+
+
 def receipt(
     owner: str, collection: str, sums: Sums, inputs: Mapping[str, str], params: Mapping[str, Any]
 ) -> CollectionReceipt:
@@ -194,9 +250,9 @@ def receipt(
         owner=owner,
         collection=collection,
         pairs_planned=sums.planned,
-        pairs_saved=sums.saved,
+        pairs_saved=sums.stored,
         pairs_failed=sums.failed,
-        digest=digest(dict(inputs)),
+        digest=files.digest(dict(inputs)),
         inputs=inputs,
         params=params,
     )

@@ -39,6 +39,7 @@ def findings(evidence: Evidence, figures: Mapping[str, Any], rules: Rules) -> li
     parts = (
         _gaps,
         _elsewhere,
+        _idle_decisions,
         _closed_gate,
         _loose_tiles,
         _problems,
@@ -118,6 +119,14 @@ def _elsewhere(evidence: Evidence) -> Iterator[Finding]:
             lines=f"ingest:\n  stage_offsets:\n    - {{z_first: {z[0]}, z_last: {z[1]},"
             f" x_px: {away[0]}, y_px: {away[1]}}}\n",
         )
+
+
+def _idle_decisions(evidence: Evidence) -> Iterator[Finding]:
+    """Yield decisions about pairs that find none."""
+    table = evidence["decided"]
+    for row in table.where(table["became"] == "no such pair").rows():
+        advice = "take the entry out of the config, or name the pairs that are meant"
+        yield Finding("match", f"{row['entry']} ({row['action']}) finds no pair", "", advice)
 
 
 def _gaps(evidence: Evidence) -> Iterator[Finding]:

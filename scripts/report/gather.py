@@ -44,6 +44,10 @@ TABLES: dict[str, tuple[str, Kinds]] = {
         {"z_first": int, "z_last": int, "cells": str, "tiles": int}
         | {"dx_px": int, "dy_px": int, "pairs": int},
     ),
+    "decided": (
+        "match/decisions.tsv",
+        {"entry": str, "action": str, "became": str, "reason": str},
+    ),
     "review": (
         "review/tiles.tsv",
         {"tile_id": str, "z": int, "row": int, "column": int, "cluster": int}

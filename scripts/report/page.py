@@ -243,6 +243,9 @@ def _match(figures: Figures) -> Rows:
         per_pair = number(run["matches_per_pair"].get("p50"))
         text = f"{run['pairs_saved']:,} of {run['pairs_tried']:,}, {per_pair} matches (median)"
         out.append((name.replace("_", " "), text))
+    for one in f["decisions"]:
+        text = f"{one['pairs']:,} {one['became']}: {one['reason']}"
+        out.append((f"{one['entry']} ({one['action']})", text))
     return out
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -269,7 +270,15 @@ def match(evidence: Evidence) -> Figures:
         "saved_pct": 100 * saved / tried if tried else None,
         "matches": int(table["count"][table["saved"] == 1].clip(min=0).sum()),
         "runs": runs,
+        "decisions": _decided(evidence["decided"]),
     }
+
+
+def _decided(table: Table) -> list[Figures]:
+    """Count what became of the pairs that people decided on, entry by entry."""
+    rows = ((r["entry"], r["action"], r["became"], r["reason"]) for r in table.rows())
+    names = ("entry", "action", "became", "reason")
+    return [dict(zip(names, row, strict=True)) | {"pairs": n} for row, n in Counter(rows).items()]
 
 
 def _ordered(values: NDArray[Any]) -> list[str]:

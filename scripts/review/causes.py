@@ -84,14 +84,30 @@ def _bare_layers(found: Evidence) -> Iterator[str]:
         )
 
 
-def _parts(found: Evidence) -> Iterator[str]:
+def parts_of(found: Evidence) -> list[Mapping[str, Any]]:
+    """Return the parts that no match joins, those of a few tiles left out.
+
+    Parameters
+    ----------
+    found
+        What the gate looks at.
+
+    Returns
+    -------
+    list of dict
+        As ``review/clusters.json`` describes them, by their first layer.
+    """
     clusters = found.figures["after"]["clusters"]
     if len(clusters) < 2:  # what lies outside of the largest part would leave
         clusters = found.figures.get("before", {}).get("clusters", [])
     least = LEAST_PART * sum(one["tiles"] for one in clusters)
-    parts = sorted(
+    return sorted(
         (one for one in clusters if one["tiles"] >= least), key=lambda one: float(one["z_first"])
     )
+
+
+def _parts(found: Evidence) -> Iterator[str]:
+    parts = parts_of(found)
     if len(parts) < 2:
         return
     along_z = all(a["z_last"] < b["z_first"] for a, b in zip(parts[:-1], parts[1:], strict=True))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.lib import commands
-from scripts.review import order, resin
+from scripts.review import across, order, resin
 from scripts.review.causes import causes
 from scripts.review.evidence import Check, Entries, Evidence, Limits, Row
 
@@ -210,7 +210,7 @@ def failure(
             f" before others of ingest.layers:\n\n{moves}\nOnly at a price, as a last resort, a"
             f" line of section review:\n\n  # {misplaced.loss}:\n{as_lines(misplaced.accept)}"
         )
-    return message, lines(remedy(checks, found, limits, given), given)
+    return message, lines(remedy(checks, found, limits, given), given) + across.by_hand(found)
 
 
 def lines(found: Remedy, given: Given) -> str:

@@ -19,6 +19,7 @@ from scripts.match import (
     match_pairs,
     match_store,
     search_wide,
+    set_aside,
     stages,
     tables,
     totals,
@@ -107,8 +108,7 @@ def run_all(chunks, order=1, tables=TABLES, stack="stacks/v1_acquire.json", most
         pairs=pairs,
         results=results,
         wide="match/wide/results.tsv.gz" if most is not None else None,
-        out="matches/p_v1.json",
-        summary="match/summary.tsv",
+        out={"receipt": "matches/p_v1.json", "summary": "match/summary.tsv"},
         render=render,
         collection=COLLECTION,
         preset="small_tiles",
@@ -253,6 +253,26 @@ def test_a_pair_is_matched_again_only_when_what_it_is_made_of_changes(volume, ma
     tables[0]["runs"]["cross"]["stages"][0]["blockMatch"]["searchRadius"] = 50
     run_all(WHOLE, tables=tables)
     assert len(matched) == 10
+
+
+def test_a_pair_that_is_set_aside_is_matched_again_only_when_it_changes(volume, matched):
+    rows = run_all(WHOLE)
+    ids = {(s.z, s.column): s.tile_id for s in volume.specs}
+    dropped = ("3.0", ids[3, 0], "4.0", ids[4, 0])
+    client = RenderClient("o", "p")
+    set_aside.carry_out(client, COLLECTION, [dropped], {})
+    assert dropped not in stored()
+    del matched[:]
+    assert run_all(WHOLE) == rows  # which ends with putting it back
+    assert matched == []
+    assert dropped in stored()
+    set_aside.carry_out(client, COLLECTION, [dropped], {})
+    strict = copy.deepcopy(TABLES)
+    strict[0]["runs"]["cross"]["stages"][0]["blockMatch"]["searchRadius"] = 50
+    run_all(WHOLE, tables=strict)
+    assert (ids[3, 0], ids[4, 0]) in matched
+    assert set_aside.counts(client, COLLECTION) == {}
+    client.close()
 
 
 def test_a_killed_job_goes_on_where_it_was(volume, matched, monkeypatch):

@@ -8,7 +8,7 @@ import yaml
 
 from scripts.lib.schema import faults
 from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
-from scripts.report import grid, summary
+from scripts.report import grid, page, summary
 from scripts.report.gather import Table
 from tests.report.conftest import LIMITS, NAMES, SCHEMA, judge
 
@@ -77,6 +77,26 @@ def test_cells_joined_over_narrow_seams_are_a_note_without_an_entry(good):
     (note,) = [one for one in found if "so narrow" in one.what]
     assert "43 tiles (cells 0,0 1,0) are joined by 25 pairs" in note.what
     assert (note.where, note.lines, figures["match"]["status"]) == ("z 1-24", "", GOOD)
+
+
+def test_decisions_about_pairs_are_counted_shown_and_named_where_they_find_none(good):
+    rows = [("match.decisions[0]", "drop", "set aside", "a <period>")] * 3
+    rows += [("match.decisions[1]", "copy", "no such pair", "")]
+    rows += [("match.by_hand[0]", "by hand", "added", "a jump")]
+    names = ("entry", "action", "became", "reason")
+    table = Table({k: np.array(v) for k, v in zip(names, zip(*rows, strict=True), strict=True)})
+    figures, found = judge(dataclasses.replace(good, tables=dict(good.tables) | {"decided": table}))
+    told = [(one["entry"], one["became"], one["pairs"]) for one in figures["match"]["decisions"]]
+    assert told == [
+        ("match.decisions[0]", "set aside", 3),
+        ("match.decisions[1]", "no such pair", 1),
+        ("match.by_hand[0]", "added", 1),
+    ]
+    shown = dict(page._match(figures))
+    assert shown["match.decisions[0] (drop)"] == "3 set aside: a <period>"
+    assert shown["match.by_hand[0] (by hand)"] == "1 added: a jump"
+    (note,) = [one for one in found if "finds no pair" in one.what]
+    assert (note.what, note.state) == ("match.decisions[1] (copy) finds no pair", GOOD)
 
 
 LIMITED = [

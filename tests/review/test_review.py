@@ -677,6 +677,22 @@ def test_the_message_begins_with_the_parts_of_the_volume_and_half_of_it_has_a_pr
     assert [e["z_last"] for e in costly["exclude"]] == [14]
     assert "# 10 of 14 tiles leave:" in lines
     assert "auto: true" not in lines
+    # the very last remedy, with two tiles of one cell on either side
+    said, command = lines.splitlines()[-2:]
+    assert said == (
+        "Where nothing else helps, tiles across a gap can be matched by hand"
+        " (docs/match-by-hand.md):"
+    )
+    assert command.startswith("python -m scripts.match.by_hand ")
+    assert command.endswith(" t_0-0-0.11.0 t_0-0-0.4.0")
+
+
+def test_parts_beside_each_other_are_matched_by_hand_in_the_middle_of_their_layers():
+    tiles = grid(9, 1, 2)
+    along = [p for p in pairs_of(tiles) if p["dz"] != "0"]
+    _, lines = told(evidence(tiles, along, auto=False))
+    assert lines.splitlines()[-1].endswith(" t_0-0-1.5.0 t_0-0-0.5.0")
+    assert "by_hand" not in told(evidence(tiles, [], auto=False))[1]
 
 
 def test_layers_without_tissue_are_named_before_their_tiles():

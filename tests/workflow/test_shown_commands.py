@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from scripts.lib import commands
+from scripts.lib.files import read_table
 from scripts.terminal import ending
 from tests.transfer.test_volume_transfer_info import SAMPLE
 from tests.workflow import shown
@@ -70,6 +71,10 @@ WAYS = [
         r"python -m scripts\.form FORM .*",
         "printf '### Scope host\\nnone\\n' > out/form.md; "
         "python -m scripts.form out/form.md --name form --out out/new; test $? = 1",
+    ),
+    (
+        r"python -m scripts\.match\.by_hand .*",
+        "python -m scripts.match.by_hand {config} {tile} {other} --out out/by_hand",
     ),
     (r"python -m scripts\.match\.posted_trial", "starts from a request on its standard input"),
     (r"python -m scripts\.new (DAT_ROOT|FOLDER).*", "python -m scripts.new {dats} --out out/new"),
@@ -147,8 +152,11 @@ def line_of(clone, history, acquisition):
     info = clone / "out/volume_transfer_info.demo.json"
     info.parent.mkdir()
     info.write_text(json.dumps(SAMPLE))
+    one, other = [row["tile_id"] for row in read_table(work / "review/tiles.tsv")][:2]
     values = {
         "work": work,
+        "tile": one,
+        "other": other,
         "truth": acquisition / "truth.json",
         "dats": acquisition,
         "database": work / "render-ws.db",

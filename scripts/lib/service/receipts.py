@@ -135,7 +135,8 @@ class CollectionReceipt:
     owner, collection
         Identity of the collection.
     pairs_planned, pairs_saved, pairs_failed
-        Pairs of tiles of all runs and chunks; each planned one is saved or failed.
+        Pairs of tiles of all runs and chunks; each planned one is saved or failed. ``pairs_saved``
+        is what the collection holds: without those that people took out, with those they put in.
     digest
         SHA-256 of the tables of results.
     inputs
