@@ -89,10 +89,12 @@ def match_counts(results: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or Non
 
 
 def _median_by(keys: NDArray[Any], values: NDArray[Any]) -> Series:
-    order = np.argsort(keys, kind="stable")
-    unique, starts = np.unique(keys[order], return_index=True)
-    groups = np.split(values[order], starts[1:]) if len(keys) else []
-    return unique, np.array([np.median(group) for group in groups], float)
+    """Return the keys, each once, and the medians of their values; NaN where one of them is NaN."""
+    order = np.lexsort((values, keys))
+    unique, first, count = np.unique(keys[order], return_index=True, return_counts=True)
+    ordered = np.asarray(values[order], float)
+    low, high, last = (ordered[first + k] for k in ((count - 1) // 2, count // 2, count - 1))
+    return unique, np.where(np.isnan(last), np.nan, (low + high) / 2)
 
 
 def match_share(results: Table, tiles: Table) -> Any:  # noqa: ANN401 - a Bokeh figure or None

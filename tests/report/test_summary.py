@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from scripts.report import finding, findings, summary
+from scripts.report import finding, findings, plots, summary
 from scripts.report.gather import RESULTS, Table
 from tests.report.conftest import judge
 
@@ -59,6 +59,8 @@ def test_a_stage_processes_what_the_one_before_left():
         ("b", 0, "a:few_inliers(3<20); b:low_coverage(20<50)"),
         ("a", 0, "a:few_inliers(3<20); b:unlike(0 of 59 at scale 0.0625)"),
         ("a", 0, "a:few_inliers(4<20); b:beyond_distance(3>2)"),
+        *[("a", 1, "")] * 2,
+        ("a", 0, "a:few_inliers(4<20); b:beyond_distance(3>2)"),
     ]
     columns = {name: np.zeros(len(rows), object) for name in RESULTS}
     columns |= {
@@ -67,9 +69,19 @@ def test_a_stage_processes_what_the_one_before_left():
         "reason": np.array([r[2] for r in rows], object),
     }
     counts = summary.stage_counts(Table(columns))
-    assert counts["a"] == {"processed": 5, "saved": 1, "failed": {"few_inliers": 4}}
-    stopped = {"unlike": 1, "beyond_distance": 1}
+    assert counts["a"] == {"processed": 8, "saved": 3, "failed": {"few_inliers": 5}}
+    stopped = {"unlike": 1, "beyond_distance": 2}
     assert counts["b"] == {"processed": 2, "saved": 1, "failed": {"low_coverage": 1} | stopped}
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 400])
+def test_medians_of_layers_are_those_that_numpy_finds_for_each(count):
+    rng = np.random.default_rng(count)
+    z, values = rng.integers(0, 90, count), rng.normal(size=count)
+    values[:3] = np.nan
+    found, medians = plots._median_by(z, values)
+    assert found.tolist() == sorted(set(z.tolist()))
+    np.testing.assert_array_equal(medians, [np.median(values[z == one]) for one in found])
 
 
 def test_excluded_resin_is_no_reason_to_look(figures):
