@@ -219,7 +219,8 @@ def displaced(shifts: Mapping[int, Array]) -> tuple[float, float]:
     """Return how far the rows of a tile are displaced among themselves, and from where.
 
     It counts what most of the neighbors, and two at least, say alike: a neighbor that is displaced
-    itself stands alone.
+    itself stands alone. Where the layers of one side show the rows in place, charge or tissue
+    changed from the other side on, which all layers there say alike, and no rows moved.
 
     Parameters
     ----------
@@ -236,8 +237,9 @@ def displaced(shifts: Mapping[int, Array]) -> tuple[float, float]:
     if len(shifts) < 2:
         return 0.0, 0.0
     stack = np.stack(list(shifts.values()))  # (neighbors, bands, 2)
+    before = np.array(list(shifts)) < 0
     pairs = [
-        (_agreed(stack[:, j] - stack[:, k]), k, j)
+        (_agreed(stack[:, j] - stack[:, k], before), k, j)
         for k, j in itertools.combinations(range(BANDS), 2)
     ]
     most = max(far for far, _, _ in pairs)
@@ -249,14 +251,21 @@ def displaced(shifts: Mapping[int, Array]) -> tuple[float, float]:
     return far, (k + j) / 2 / (BANDS - 1) * 0.75 + 0.125
 
 
-def _agreed(away: Array) -> float:
-    """Return the length in px that most of some (n, 2) vectors share, and 0 where they do not."""
-    away = away[np.isfinite(away).all(axis=1)]
+def _agreed(away: Array, before: Bool) -> float:
+    """Return the length in px that most of some (n, 2) vectors share, and 0 where they do not.
+
+    Also 0 where those of one side (`before` or not) are all nearer to none than to what is shared.
+    """
+    known = np.isfinite(away).all(axis=1)
+    away, before = away[known], before[known]
     if len(away) < 2:
         return 0.0
     middle = np.median(away, axis=0)
-    alike = int((np.hypot(*(away - middle).T) <= ALIKE_PX).sum())
-    return float(np.hypot(*middle)) if alike > len(away) / 2 else 0.0
+    apart = np.hypot(*(away - middle).T)
+    in_place = np.hypot(*away.T) < apart
+    denied = any(in_place[side].all() for side in (before, ~before) if side.any())
+    alike = int((apart <= ALIKE_PX).sum())
+    return float(np.hypot(*middle)) if alike > len(away) / 2 and not denied else 0.0
 
 
 def _local_correlation(a: Float32, b: Float32, valid: Bool) -> Float32:

@@ -36,12 +36,15 @@ def main(argv=None):
     args = parser.parse_args(argv)
     kept = args.out / "mixtures.json"
     for name in args.name:
-        rows = files.read_json(kept) if kept.exists() else {}
-        if name not in rows:
-            rows[name] = measured(table[name], args.data, args.out / name)
-            files.write_json(kept, rows)
-            print(" | ".join(cells(name, table[name], rows[name])), flush=True)
-    write(run.ROOT / "docs/accuracy.md", table, files.read_json(kept) if kept.exists() else {})
+        if name not in rows_in(kept):
+            row = measured(table[name], args.data, args.out / name)
+            files.write_json(kept, rows_in(kept) | {name: row})
+            print(" | ".join(cells(name, table[name], row)), flush=True)
+    write(run.ROOT / "docs/accuracy.md", table, rows_in(kept))
+
+
+def rows_in(path):
+    return files.read_json(path) if path.exists() else {}
 
 
 def measured(entry, data, folder):

@@ -128,6 +128,29 @@ def test_saturation_that_all_layers_share_is_no_fault():
     assert "damaged" not in {v.kind for v in verdicts(pictures).values()}
 
 
+def bands(away):
+    """Shifts of the bands of a tile whose lower three are `away` px beside the others."""
+    return np.outer(np.arange(likeness.BANDS) >= 4, [away, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("neighbors", "found"),
+    [
+        ({-2: 12, -1: 12, 1: 12, 2: 12}, 12),
+        ({-2: 12, -1: 12, 1: 30, 2: 12}, 12),  # one is displaced itself
+        ({-2: 12, -1: 12, 1: 30}, 12),
+        ({-2: 12, -1: 12}, 12),  # the last layer
+        ({-2: 12, -1: 12, 1: 0}, 0),  # a blob of charge that began here
+        ({-2: -12, -1: -12, 1: 0.5, 2: 3}, 0),
+        ({-1: 0.5, 1: 12, 2: 12}, 0),  # or ended
+        ({-2: 0, -1: 0, 1: 0, 2: 0}, 0),
+    ],
+)
+def test_rows_are_displaced_against_the_layers_of_both_sides(neighbors, found):
+    far, _ = likeness.displaced({d: bands(away) for d, away in neighbors.items()})
+    assert far == pytest.approx(found)
+
+
 def test_the_shift_between_layers_is_measured_to_a_tenth_of_a_pixel():
     rng = np.random.default_rng(0)
     big = ndimage.gaussian_filter(rng.standard_normal((160, 160)), 2)
