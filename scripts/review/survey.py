@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib.arrays import Bool, Image
+from scripts.lib.arrays import Array, Bool, Image
 from scripts.lib.drawing import masks
 from scripts.lib.drawing.pixels import read_image
 from scripts.lib.service.records import TileSpec
@@ -23,6 +23,7 @@ COLUMNS = (
     "tile_id", "z", "row", "column", "texture", "noise", "saturated_share", "dead_share",
     "like", "unlike_share", "judged_blocks", "unlike_from", "unlike_to", "displaced_share",
     "displaced_from", "shift_px", "opposite", "unlike_before", "unlike_after",
+    "displaced_before", "displaced_after",
 )  # fmt: skip
 
 Pixels = tuple[NDArray[np.generic], Bool]
@@ -145,17 +146,27 @@ def _small(image: Image, valid: Bool) -> Pixels:
 
 
 def _displaced(
-    window: _Window, tile: TileSpec, own: Mapping[int, Likeness | None]
-) -> tuple[float, float]:
+    window: _Window, tile: TileSpec, present: Mapping[int, Likeness]
+) -> dict[str, float | None]:
     """Return how far tile rows are displaced, as a share of its shorter side, and from where."""
     mine = window.seen[tile.z].look
     shifts = {
         d: likeness.band_shifts(mine, window.seen[tile.z + d].look, one.shift)
-        for d, one in own.items()
-        if one is not None
+        for d, one in present.items()
     }
     far, where = likeness.displaced(shifts)
-    return far / min(mine.band.shape), where
+    before, after = ({d: one for d, one in shifts.items() if d * way > 0} for way in (-1, 1))
+    side = min(mine.band.shape)
+
+    def _share(some: Mapping[int, Array]) -> float | None:
+        return round(likeness.displaced(some)[0] / side, 4) if len(some) > 1 else None
+
+    return {
+        "displaced_share": round(far / side, 4),
+        "displaced_from": round(where, 3),
+        "displaced_before": _share(before),
+        "displaced_after": _share(after),
+    }
 
 
 def _row(window: _Window, tile: TileSpec) -> dict[str, Any]:
@@ -167,7 +178,6 @@ def _row(window: _Window, tile: TileSpec) -> dict[str, Any]:
     judged = likeness.judge(present, pairs)
     # as it would be judged at the end of the stack: what is usual there
     before, after = (likeness.judge(*_of_side(present, pairs, side)) for side in (-1, 1))
-    far, where = _displaced(window, tile, own)
     nearest, last = own[-1] or own[1], own[-1] or own[-2]
     figures = {name: round(value, 4) for name, value in window.seen[z].figures.items()}
     return {
@@ -181,8 +191,7 @@ def _row(window: _Window, tile: TileSpec) -> dict[str, Any]:
         "judged_blocks": judged.blocks,
         "unlike_from": judged.rows[0],
         "unlike_to": judged.rows[1],
-        "displaced_share": round(far, 4),
-        "displaced_from": round(where, 3),
+        **_displaced(window, tile, present),
         # with the layer before: contrast that flips is told where it does
         "opposite": round(last.opposite, 4) if last else 0.0,
         "shift_px": None if nearest is None else round(float(np.hypot(*nearest.shift)), 2),

@@ -150,7 +150,7 @@ class _Column:
         has = {side: np.asarray((at >= 0).any(axis=1)) for side, at in beside.items()}
         sided = {
             "unlike": _unlike(rows, has),
-            "displaced": dict.fromkeys((BEFORE, AFTER, BOTH), figure["displaced_share"]),
+            "displaced": _one_sided(rows, "displaced", figure["displaced_share"], has),
             "noise": _ratios(figure["noise"], beside),
             "texture": _ratios(1 / np.maximum(figure["texture"], 1e-3), beside),
         }
@@ -210,12 +210,17 @@ def _unlike(rows: Sequence[Row], has: Mapping[str, Bool]) -> Sided:
     """Return the share of the area unlike the neighbors; where few blocks tell, NaN."""
     enough = np.array([int(row["judged_blocks"]) >= LEAST_BLOCKS for row in rows])
     whole = np.array([float(row["unlike_share"]) for row in rows])
+    return _one_sided(rows, "unlike", np.where(enough, whole, np.nan), has)
+
+
+def _one_sided(rows: Sequence[Row], name: str, whole: Array, has: Mapping[str, Bool]) -> Sided:
+    """Return what both sides say of tiles between others, and what either side says alone."""
     ends = ~(has[BEFORE] & has[AFTER])
-    out = {BOTH: np.where(enough & ~ends, whole, np.nan)}
+    out = {BOTH: np.where(~ends, whole, np.nan)}
     for side in (BEFORE, AFTER):
         # surveys of volumes begun earlier lack the columns
-        text = [row.get(f"unlike_{side}") or "nan" for row in rows]
-        out[side] = np.where(enough & ends, whole, np.array(text, float))
+        text = np.array([row.get(f"{name}_{side}") or "nan" for row in rows], float)
+        out[side] = np.where(ends & np.isfinite(whole), whole, text)
     return out
 
 
