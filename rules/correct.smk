@@ -72,9 +72,8 @@ rule measure_overlaps:
         runtime=lambda wc, attempt: 120 * attempt,
     params:
         render=RENDER,
-        settings={
-            key: CORRECT["intensity"][key] for key in ("regions", "overlap_scale")
-        },
+        regions=INTENSITY["regions"],
+        overlap_scale=INTENSITY["overlap_scale"],
     script:
         "../scripts/correct/measure_overlaps.py"
 
@@ -95,7 +94,8 @@ rule compare_layers:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=lambda wc, attempt: 30 * attempt,
     params:
-        settings={key: INTENSITY[key] for key in ("layers", "cutoff_share")},
+        method=INTENSITY["layers"],
+        cutoff_share=INTENSITY["cutoff_share"],
     script:
         "../scripts/correct/compare_layers.py"
 
@@ -121,7 +121,8 @@ rule level_layers:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=lambda wc, attempt: 30 * attempt,
     params:
-        settings={key: INTENSITY[key] for key in ("layers", "hold_layers")},
+        method=INTENSITY["layers"],
+        hold_layers=INTENSITY["hold_layers"],
     script:
         "../scripts/correct/level_layers.py"
 

@@ -214,7 +214,8 @@ rule close_export:
     params:
         **({"grows": True} if GROWS else {}),
         volume=config["volume"],
-        export={key: EXPORT[key] for key in ("data_url", "neuroglancer_url")},
+        data_url=EXPORT["data_url"],
+        neuroglancer_url=EXPORT["neuroglancer_url"],
     script:
         "../scripts/export/close_export.py"
 

@@ -165,7 +165,8 @@ rule close_preview:
         runtime=lambda wc, attempt: 60 * attempt,
     params:
         volume=f"{config['volume']} preview",
-        export={key: EXPORT[key] for key in ("data_url", "neuroglancer_url")},
+        data_url=EXPORT["data_url"],
+        neuroglancer_url=EXPORT["neuroglancer_url"],
     script:
         "../scripts/export/close_preview.py"
 

@@ -250,7 +250,8 @@ rule check_alignment:
         mem_mb=lambda wc, attempt: 500 * attempt,
         runtime=lambda wc, attempt: 10 * attempt,
     params:
-        misalignment={key: MISALIGNMENT[key] for key in ("stop_px", "accept")},
+        stop_px=MISALIGNMENT["stop_px"],
+        accept=MISALIGNMENT["accept"],
     script:
         "../scripts/solve/check_alignment.py"
 

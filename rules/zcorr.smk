@@ -102,6 +102,7 @@ rule check_thickness:
     params:
         **SCALED,
         **(KEPT_Z if GROWS else {}),
-        zcorr={key: config["zcorr"][key] for key in GATE.split()},
+        gate_problem_pct=config["zcorr"]["gate_problem_pct"],
+        accept_layers=config["zcorr"]["accept_layers"],
     script:
         "../scripts/zcorr/check_thickness.py"

@@ -7,21 +7,20 @@ Outputs
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from scripts.correct import levels
 from scripts.lib import array_files
 from scripts.lib.job import job
 
 
-def main(*, layers: Sequence[str], out: str, chunk: str, settings: Mapping[str, Any]) -> None:
+def main(*, layers: Sequence[str], out: str, chunk: str, method: str, cutoff_share: float) -> None:
     """Read, compare, write."""
     (own,) = (path for path in layers if Path(path).stem == chunk)
     pictures = levels.pictures(own)
-    if settings["layers"] == "statistics":
-        found = levels.greys(pictures, settings["cutoff_share"])
+    if method == "statistics":
+        found = levels.greys(pictures, cutoff_share)
     else:
         others = [path for path in layers if path != own]
         before = itertools.chain.from_iterable(map(levels.pictures, others))
@@ -35,5 +34,6 @@ if __name__ == "__main__":
             layers=snakemake.input,
             out=snakemake.output[0],
             chunk=snakemake.wildcards.chunk,
-            settings=snakemake.params.settings,
+            method=snakemake.params.method,
+            cutoff_share=snakemake.params.cutoff_share,
         )

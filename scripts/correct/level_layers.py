@@ -7,8 +7,7 @@ Outputs
     layers; ``grey`` (2,) start and length of the range of the overlaps, shares of the brightest
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,10 +18,15 @@ from scripts.lib.job import job
 
 
 def main(
-    *, compared: Sequence[str], overlaps: Sequence[str], out: str, settings: Mapping[str, Any]
+    *,
+    compared: Sequence[str],
+    overlaps: Sequence[str],
+    out: str,
+    method: str,
+    hold_layers: float,
 ) -> None:
     """Solve for the layers, add the overlaps up, write."""
-    z, maps = levels.solved([array_files.read(path) for path in compared], settings)
+    z, maps = levels.solved([array_files.read(path) for path in compared], method, hold_layers)
     grey = Grey.of(array_files.read(path) for path in overlaps)
     array_files.write(out, {"z": z, "maps": maps, "grey": np.array([grey.black, grey.span])})
 
@@ -33,5 +37,6 @@ if __name__ == "__main__":
             compared=snakemake.input.compared,
             overlaps=snakemake.input.overlaps,
             out=snakemake.output[0],
-            settings=snakemake.params.settings,
+            method=snakemake.params.method,
+            hold_layers=snakemake.params.hold_layers,
         )

@@ -6,9 +6,8 @@ once are a few numbers of each (`solved`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -99,15 +98,17 @@ def greys(own: Pictures, cutoff_share: float) -> Arrays:
     return {"z": np.array(z, np.int64), "grey": np.array(found, float).reshape(len(found), 2)}
 
 
-def solved(parts: Sequence[Arrays], settings: Mapping[str, Any]) -> tuple[Int64, Array]:
+def solved(parts: Sequence[Arrays], method: str, hold_layers: float) -> tuple[Int64, Array]:
     """Find gain and offset of all layers.
 
     Parameters
     ----------
     parts
         Of `compared` or `greys`, chunk by chunk; without any there are no layers.
-    settings
-        Section ``correct.intensity``.
+    method
+        ``neighbours`` or ``statistics``, as ``correct.intensity.layers`` says.
+    hold_layers
+        ``correct.intensity.hold_layers``.
 
     Returns
     -------
@@ -119,13 +120,13 @@ def solved(parts: Sequence[Arrays], settings: Mapping[str, Any]) -> tuple[Int64,
     if not parts:
         return np.empty(0, np.int64), np.empty((0, 2))
     z = np.concatenate([part["z"] for part in parts])
-    if settings["layers"] == "statistics":
+    if method == "statistics":
         return z, _to_median(np.concatenate([part["grey"] for part in parts]))
     table = np.concatenate([part["links"] for part in parts])
     order = np.argsort(z, kind="stable")
     p, q = (order[np.searchsorted(z, table[:, k], sorter=order)] for k in (0, 1))
     links = LayerLinks(p.astype(np.int64), q.astype(np.int64), *table[:, 2:].T)
-    return z, balance.layer_maps(len(z), links, settings["hold_layers"])
+    return z, balance.layer_maps(len(z), links, hold_layers)
 
 
 def _to_median(table: Array) -> Array:

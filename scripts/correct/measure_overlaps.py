@@ -26,22 +26,21 @@ def main(
     out: str,
     chunk: str,
     render: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    regions: int,
+    overlap_scale: float,
 ) -> None:
     """Draw the overlaps, sum them up, write."""
     before, client = StackReceipt.read(source), RenderClient(**render)
     client.require(before)
     tiles = client.tiles(before.stack, *chunk_range(chunks, chunk))
     z_range = chunk_range(chunks, chunk)
-    kept = Kept.of_tiles(
-        [out], digest_seen(tiles), [*z_range, dict(settings)], code=made_by.OVERLAPS
-    )
+    settings = {"regions": regions, "overlap_scale": overlap_scale}
+    kept = Kept.of_tiles([out], digest_seen(tiles), [*z_range, settings], code=made_by.OVERLAPS)
     if kept.restore():
         return
     top = max((tile.max_intensity for tile in tiles.tiles), default=255.0)
-    grid = (settings["regions"], settings["regions"])
     layers = compose.place_layers(tiles)
-    array_files.write(out, overlaps.measure(layers, grid, settings["overlap_scale"], top))
+    array_files.write(out, overlaps.measure(layers, (regions, regions), overlap_scale, top))
     kept.keep()
 
 
@@ -53,5 +52,6 @@ if __name__ == "__main__":
             out=snakemake.output[0],
             chunk=snakemake.wildcards.chunk,
             render=snakemake.params.render,
-            settings=snakemake.params.settings,
+            regions=snakemake.params.regions,
+            overlap_scale=snakemake.params.overlap_scale,
         )

@@ -16,9 +16,8 @@ pyramid that were read back and not written since are not read again.
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from scripts.export import completeness, disk, kept_pyramid, seams, slabs
+from scripts.export import completeness, disk, kept_pyramid, seams, slabs, viewer
 from scripts.lib import files
 from scripts.lib.job import UserError, job
 
@@ -32,7 +31,8 @@ def main(
     pyramid: str,
     out: str,
     volume: str,
-    export: Mapping[str, Any],
+    data_url: str,
+    neuroglancer_url: str,
     span_records: Sequence[str] = (),
     checked: Sequence[str] = (),
     seam_table: str | None = None,
@@ -52,9 +52,8 @@ def main(
         for kind, each in what.kinds.items()
     }
     _check(what, found, built, [pyramid, *span_records], out if grows else None)
-    files.write_json(
-        out, completeness.description(what, found["levels"], volume=volume, export=export)
-    )
+    links = viewer.Links(volume, data_url, neuroglancer_url)
+    files.write_json(out, completeness.description(what, found["levels"], links))
     if seam_table is not None:
         rows = [row for path in checked for row in files.read_json(path).get("seams", ())]
         files.write_table(seam_table, seams.COLUMNS, rows)
@@ -95,6 +94,7 @@ if __name__ == "__main__":
             checked=snakemake.input.checked,
             seam_table=snakemake.output.get("seams"),
             volume=snakemake.params.volume,
-            export=snakemake.params.export,
+            data_url=snakemake.params.data_url,
+            neuroglancer_url=snakemake.params.neuroglancer_url,
             grows=snakemake.params.get("grows", False),
         )

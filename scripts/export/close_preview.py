@@ -8,10 +8,9 @@ Outputs
     read: the preview grows, and reading all of it each time would cost more than what is new.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from scripts.export import completeness, preview, slabs
+from scripts.export import completeness, preview, slabs, viewer
 from scripts.lib import files
 from scripts.lib.job import job
 
@@ -24,7 +23,8 @@ def main(
     pyramid: str,
     out: str,
     volume: str,
-    export: Mapping[str, Any],
+    data_url: str,
+    neuroglancer_url: str,
 ) -> None:
     """Check, then describe."""
     what = slabs.Plan.from_json(files.read_json(plan))
@@ -32,7 +32,8 @@ def main(
     found = completeness.levels(what, records, files.read_json(pyramid)["levels"])
     preview.check(what, files.read_table(table), records)
     preview.check_blocks(what, found)
-    files.write_json(out, completeness.description(what, found, volume=volume, export=export))
+    links = viewer.Links(volume, data_url, neuroglancer_url)
+    files.write_json(out, completeness.description(what, found, links))
 
 
 if __name__ == "__main__":
@@ -44,5 +45,6 @@ if __name__ == "__main__":
             pyramid=snakemake.input.pyramid,
             out=snakemake.output[0],
             volume=snakemake.params.volume,
-            export=snakemake.params.export,
+            data_url=snakemake.params.data_url,
+            neuroglancer_url=snakemake.params.neuroglancer_url,
         )

@@ -132,9 +132,7 @@ def _miscounted(plan: Plan, found: Sequence[Rows], counts: Sequence[Sequence[int
     return out
 
 
-def description(
-    plan: Plan, found: Sequence[Rows], *, volume: str, export: Mapping[str, Any]
-) -> dict[str, Any]:
+def description(plan: Plan, found: Sequence[Rows], links: viewer.Links) -> dict[str, Any]:
     """Describe the exported volumes.
 
     Parameters
@@ -143,10 +141,8 @@ def description(
         The export.
     found
         All records by level.
-    volume
-        Name of the volume.
-    export
-        ``data_url`` and ``neuroglancer_url``.
+    links
+        Name of the volume, and how others see it.
 
     Returns
     -------
@@ -157,7 +153,7 @@ def description(
     origin_nm = multiscale.level_geometry_nm(spec, 0)[1]
     shown = viewer.contrast(plan.targets[0], spec)
     return {
-        "volume": volume,
+        "volume": links.volume,
         "stack": plan.stack,
         "dtype": spec.dtype,
         "voxels": math.prod(spec.shape_zyx),
@@ -176,7 +172,7 @@ def description(
         ],
         "shown_values": list(shown),
         "targets": [
-            _target(each, target, volume, export)
+            _target(each, target, links)
             for each in (plan, plan.eight)
             if each
             for target in each.targets
@@ -184,10 +180,10 @@ def description(
     }
 
 
-def _target(plan: Plan, target: Target, volume: str, export: Mapping[str, Any]) -> dict[str, Any]:
+def _target(plan: Plan, target: Target, links: viewer.Links) -> dict[str, Any]:
     shown = viewer.contrast(plan.targets[0], plan.spec)
-    where = {"data_url": export["data_url"], "name": f"{volume} {plan.spec.dtype}"}
-    state = viewer.state(target, plan.spec, **where, shown=shown)
+    name = f"{links.volume} {plan.spec.dtype}"
+    state = viewer.state(target, plan.spec, data_url=links.data_url, name=name, shown=shown)
     return {
         "format": target.format,
         "dtype": plan.spec.dtype,
@@ -195,6 +191,6 @@ def _target(plan: Plan, target: Target, volume: str, export: Mapping[str, Any]) 
         "codec": target.codec,
         "neuroglancer": {
             "state": state,
-            "link": viewer.link(state, neuroglancer_url=export["neuroglancer_url"]),
+            "link": viewer.link(state, neuroglancer_url=links.neuroglancer_url),
         },
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +19,15 @@ Range = tuple[int, int]
 
 _ENOUGH_VOXELS = 1 << 20  # for percentiles; a lower level would average the contrast away
 _DARK_BRIGHT_PCT = (0.5, 99.5)
+
+
+@dataclass(frozen=True)
+class Links:
+    """What viewers call a volume, where its folder is served, and which viewer links open."""
+
+    volume: str
+    data_url: str
+    neuroglancer_url: str
 
 
 def contrast(target: Target, spec: VolumeSpec) -> Range:

@@ -87,13 +87,15 @@ def message(wrong: Sequence[Mapping[str, Any]], stop_px: float) -> str:
     return "\n".join(lines)
 
 
-def main(*, summary: str | Path, out: str | Path, section: Mapping[str, Any]) -> None:
+def main(
+    *, summary: str | Path, out: str | Path, stop_px: float, accept: Sequence[Mapping[str, Any]]
+) -> None:
     """Stop, or write the gate's record."""
     found = read_json(summary)
-    wrong = refused(found["findings"], section["accept"], section["stop_px"])
+    wrong = refused(found["findings"], accept, stop_px)
     if wrong:
-        raise UserError(message(wrong, section["stop_px"]))
-    write_json(out, {"state": found["state"], "accepted": list(section["accept"])})
+        raise UserError(message(wrong, stop_px))
+    write_json(out, {"state": found["state"], "accepted": list(accept)})
     log.info("the alignment is %s", found["state"])
 
 
@@ -102,5 +104,6 @@ if __name__ == "__main__":
         main(
             summary=snakemake.input[0],
             out=snakemake.output[0],
-            section=snakemake.params.misalignment,
+            stop_px=snakemake.params.stop_px,
+            accept=snakemake.params.accept,
         )

@@ -27,13 +27,17 @@ def main(
     *,
     inputs: Mapping[str, str],
     out: Mapping[str, str],
-    zcorr: Mapping[str, Any],
+    gate_problem_pct: float,
+    accept_layers: Sequence[int],
     scaled: Sequence[Mapping[str, Any]] = (),
     keep_thickness: float = 0.0,
     made_with: Mapping[str, Any] | None = None,
 ) -> None:
     """Judge, then release."""
-    judged = {"status": "taken over"} if "taken" in inputs else _judged(inputs, zcorr)
+    if "taken" in inputs:
+        judged: dict[str, Any] = {"status": "taken over"}
+    else:
+        judged = _judged(inputs, gate_problem_pct, accept_layers)
     text = Path(inputs.get("taken") or inputs["coordinates"]).read_text()
     files.write_json(out["gate"], judged)
     text = scaling.scaled(text, scaled) if scaled else text
@@ -42,13 +46,10 @@ def main(
     files.write_text(out["coordinates"], text)
 
 
-def _judged(inputs: Mapping[str, str], zcorr: Mapping[str, Any]) -> dict[str, Any]:
+def _judged(inputs: Mapping[str, str], limit_pct: float, accepted: Sequence[int]) -> dict[str, Any]:
     """Return what was found; raise when it is too much."""
-    judged = qc.gate(
-        files.read_json(inputs["report"]),
-        accepted=zcorr["accept_layers"],
-        limit_pct=zcorr["gate_problem_pct"],
-    )
+    report = files.read_json(inputs["report"])
+    judged = qc.gate(report, accepted=accepted, limit_pct=limit_pct)
     log.info("%s", judged)
     if judged["order"]:  # first, for what is out of order correlates badly too
         raise UserError(order.refusal(judged["order"], files.read_table(inputs["layers"])))
@@ -72,7 +73,8 @@ if __name__ == "__main__":
         main(
             inputs=dict(snakemake.input.items()),
             out=dict(snakemake.output.items()),
-            zcorr=snakemake.params.zcorr,
+            gate_problem_pct=snakemake.params.gate_problem_pct,
+            accept_layers=snakemake.params.accept_layers,
             scaled=snakemake.params.get("scaled", ()),
             keep_thickness=snakemake.params.get("keep_thickness", 0),
             made_with=snakemake.params.get("made_with"),

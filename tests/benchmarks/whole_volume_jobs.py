@@ -254,7 +254,7 @@ def of_zcorr(volume, given):
     yield Job("check_thickness", "zcorr.check_thickness", {
         "inputs": out | {"layers": "ingest/layers.tsv"},
         "out": {"gate": "zcorr/gate.json", "coordinates": "zcorr/Zcoords.txt"},
-        "zcorr": {k: given["zcorr"][k] for k in OF_OTHER_JOBS.split()[:2]}})  # fmt: skip
+        **{k: given["zcorr"][k] for k in OF_OTHER_JOBS.split()[:2]}})  # fmt: skip
 
 
 def of_correct(volume, given):
@@ -268,11 +268,13 @@ def of_correct(volume, given):
             evidence = ["correct/levels.npz", *maps]
             yield Job("compare_layers", "correct.compare_layers", {
                 "layers": volume.paths("zcorr/layers/{chunk}.npz")[:2], "chunk": "0001",
-                "out": "correct/one.npz", "settings": settings},
+                "out": "correct/one.npz", "method": settings["layers"],
+                "cutoff_share": settings["cutoff_share"]},
                 ("compared", "overlaps"), of_chunk=True)  # fmt: skip
             yield Job("level_layers", "correct.level_layers", {
                 "compared": compared, "overlaps": overlaps, "out": "correct/levels.npz",
-                "settings": settings})  # fmt: skip
+                "method": settings["layers"],
+                "hold_layers": settings["hold_layers"]})  # fmt: skip
             yield Job("balance_tiles", "correct.balance_tiles", {
                 "source": receipt(before), "chunks": "ingest/chunks.tsv", "chunk": "0001",
                 "measured": overlaps[:3], "levels": "correct/levels.npz", "render": RENDER,
@@ -302,7 +304,7 @@ def of_export(volume, given):
         "volume": "bench", "voxel_nm": {"pixel_nm": 8, "z_nm": 8}, "export": planned})  # fmt: skip
     yield Job("close_export", "export.close_export", {
         "plan": "export/plan.json", "slab_records": slabs, "pyramid": "export/pyramid.json",
-        "out": "export/volume.json", "volume": "bench", "export": shown}, ("voxels",))  # fmt: skip
+        "out": "export/volume.json", "volume": "bench", **shown}, ("voxels",))  # fmt: skip
 
 
 def of_report(volume, given):

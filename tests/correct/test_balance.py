@@ -49,18 +49,26 @@ def leave_overlaps(world, folder, top, regions=4):
     array_files.write(folder / "overlaps.npz", table)
 
 
+def compare(*, settings, **files):
+    method, cut = settings["layers"], settings["cutoff_share"]
+    compare_layers.main(**files, method=method, cutoff_share=cut)
+
+
 def jobs(world, folder, settings):
     """What the jobs of chunks find: levels of layers and maps of tiles."""
     compared, measured, found = [], [], {}
     if settings["layers"] != "none":
         out = str(folder / "compared.npz")
         pictures = str(folder / "0000.npz")
-        compare_layers.main(layers=[pictures], out=out, chunk="0000", settings=settings)
+        compare(layers=[pictures], out=out, chunk="0000", settings=settings)
         compared = [out]
     if settings["tiles"]:
         measured = [str(folder / "overlaps.npz")]
     levels = folder / "levels.npz"
-    level_layers.main(compared=compared, overlaps=measured, out=str(levels), settings=settings)
+    method, hold = settings["layers"], settings["hold_layers"]
+    level_layers.main(
+        compared=compared, overlaps=measured, out=str(levels), method=method, hold_layers=hold
+    )
     if settings["tiles"]:
         grey = regions.Grey(*array_files.read(levels)["grey"].tolist())
         table = array_files.read(measured[0])
@@ -274,12 +282,15 @@ def test_layers_compared_in_chunks_are_solved_as_in_one(tmp_path, layers):
     parts = []
     for k, chunk in enumerate(("0000", "0001", "0002")):
         near, out = paths[max(0, k - 1) : k + 1], str(tmp_path / "out.npz")
-        compare_layers.main(layers=near, out=out, chunk=chunk, settings=settings)
+        compare(layers=near, out=out, chunk=chunk, settings=settings)
         parts.append(array_files.read(out))
     out = str(tmp_path / "out.npz")
     whole = [str(tmp_path / "whole.npz")]
-    compare_layers.main(layers=whole, out=out, chunk="whole", settings=settings)
-    ours, alone = levels.solved(parts, settings), levels.solved([array_files.read(out)], settings)
+    compare(layers=whole, out=out, chunk="whole", settings=settings)
+    ours, alone = (
+        levels.solved(each, layers, settings["hold_layers"])
+        for each in (parts, [array_files.read(out)])
+    )
     assert np.array_equal(ours[0], alone[0])
     assert np.array_equal(ours[1], alone[1])
 

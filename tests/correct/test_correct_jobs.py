@@ -120,10 +120,17 @@ def test_a_chain_of_all_eight_bit_steps_leaves_filters_in_its_order(workdir):
         out="correct/overlaps/0000.npz",
         chunk="0000",
         render=RENDER,
-        settings=SETTINGS["intensity"],
+        regions=SETTINGS["intensity"]["regions"],
+        overlap_scale=SETTINGS["intensity"]["overlap_scale"],
     )
     measured, settings = ["correct/overlaps/0000.npz"], SETTINGS["intensity"]
-    level_layers.main(compared=[], overlaps=measured, out="correct/levels.npz", settings=settings)
+    level_layers.main(
+        compared=[],
+        overlaps=measured,
+        out="correct/levels.npz",
+        method=settings["layers"],
+        hold_layers=settings["hold_layers"],
+    )
     balance_tiles.main(
         source="stacks/a_d_sc.json",
         chunks="ingest/chunks.tsv",

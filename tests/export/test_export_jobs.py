@@ -90,7 +90,7 @@ def close():
         pyramid="export/pyramid.json",
         out="export/volume.json",
         volume="v",
-        export=VIEWER,
+        **VIEWER,
     )
 
 

@@ -87,7 +87,7 @@ def close(at):
         pyramid=str(at / "pyramid.json"),
         out=str(at / "volume.json"),
         volume="v",
-        export=VIEWER,
+        **VIEWER,
         span_records=spans,
     )
 

@@ -153,7 +153,7 @@ def test_all_seams_stand_in_one_table(workdir):
         pyramid="export/pyramid.json",
         out="export/volume.json",
         volume="v",
-        export=VIEWER,
+        **VIEWER,
         checked=["export/checked/0000.json"],
         seam_table="export/seams.tsv",
     )

@@ -435,7 +435,8 @@ def closed(tmp_path, rows, accept=()):
     check_alignment.main(
         summary=tmp_path / "misalignment.json",
         out=tmp_path / "gate.json",
-        section={"stop_px": 4.0, "accept": list(accept)},
+        stop_px=4.0,
+        accept=list(accept),
     )
 
 

@@ -99,11 +99,16 @@ def infer(chunks, **changes):
     check(**changes)
 
 
+def gate_of(**changes):
+    section = ZCORR | changes
+    return {key: section[key] for key in ("gate_problem_pct", "accept_layers")}
+
+
 def check(**changes):
     inputs = {name: OUT[name] for name in ("report", "coordinates", "proposals")}
     inputs["layers"] = "ingest/layers.tsv"
     out = {"gate": "zcorr/gate.json", "coordinates": "zcorr/Zcoords.txt"}
-    check_thickness.main(inputs=inputs, out=out, zcorr=ZCORR | changes)
+    check_thickness.main(inputs=inputs, out=out, **gate_of(**changes))
 
 
 def test_stage_gives_true_z_for_present_layers_and_names_the_missing_one(workdir):
@@ -133,7 +138,7 @@ def released(workdir, values, keep, **settings):
     inputs["layers"] = "ingest/layers.tsv"
     out = {"gate": "zcorr/gate.json", "coordinates": "zcorr/Zcoords.txt"}
     check_thickness.main(
-        inputs=inputs, out=out, zcorr=ZCORR, keep_thickness=keep, made_with=settings
+        inputs=inputs, out=out, **gate_of(), keep_thickness=keep, made_with=settings
     )
     lines = (workdir / out["coordinates"]).read_text().splitlines()
     return dict(line.split() for line in lines)
