@@ -8,6 +8,7 @@ from typing import Any
 
 from scripts.export import pyramid, stored, viewer
 from scripts.export.slabs import Plan
+from scripts.lib.documents import Exported, ExportedTarget
 from scripts.lib.job import UserError
 from scripts.lib.volumes import multiscale
 from scripts.lib.volumes.multiscale import Target
@@ -132,7 +133,7 @@ def _miscounted(plan: Plan, found: Sequence[Rows], counts: Sequence[Sequence[int
     return out
 
 
-def description(plan: Plan, found: Sequence[Rows], links: viewer.Links) -> dict[str, Any]:
+def description(plan: Plan, found: Sequence[Rows], links: viewer.Links) -> Exported:
     """Describe the exported volumes.
 
     Parameters
@@ -146,7 +147,7 @@ def description(plan: Plan, found: Sequence[Rows], links: viewer.Links) -> dict[
 
     Returns
     -------
-    dict
+    Exported
         What ``export/volume.json`` holds.
     """
     spec = plan.spec
@@ -180,7 +181,7 @@ def description(plan: Plan, found: Sequence[Rows], links: viewer.Links) -> dict[
     }
 
 
-def _target(plan: Plan, target: Target, links: viewer.Links) -> dict[str, Any]:
+def _target(plan: Plan, target: Target, links: viewer.Links) -> ExportedTarget:
     shown = viewer.contrast(plan.targets[0], plan.spec)
     name = f"{links.volume} {plan.spec.dtype}"
     state = viewer.state(target, plan.spec, data_url=links.data_url, name=name, shown=shown)

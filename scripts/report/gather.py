@@ -11,12 +11,13 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib import costs, files, truth
+from scripts.lib.documents import Exported, ExportedTarget, Misalignment, Solve
 
 log = logging.getLogger(__name__)
 
@@ -163,12 +164,29 @@ class Table:
         return [dict(zip(self.columns, row, strict=True)) for row in zip(*lists, strict=True)]
 
 
+class Documents(TypedDict):
+    """The documents of `DOCUMENTS`; None = not there, or not yet."""
+
+    metadata: Mapping[str, Any] | None
+    clusters: Sequence[Mapping[str, Any]] | None
+    gate: Mapping[str, Any] | None
+    proposals: Any  # pictures, which the album reads
+    thickness: Any
+    overlays: Any
+    solve: Solve | None
+    misalignment: Misalignment | None
+    qc: Mapping[str, Any] | None
+    volume: Exported | None
+    contrast: Mapping[str, Any] | None
+    estimate: Any
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What a run left: tables, documents, receipts, benchmark measures."""
 
     tables: Mapping[str, Table]
-    documents: Mapping[str, Any]  # None when absent
+    documents: Documents
     results: Table  # one row per attempted pair
     stacks: Mapping[str, Any] = field(default_factory=dict)  # receipts by stack name
     corrections: Mapping[str, Any] = field(default_factory=dict)  # by step, in order
@@ -182,6 +200,18 @@ class Evidence:
 
     def __getitem__(self, name: str) -> Table:
         return self.tables[name]
+
+    @property
+    def exported(self) -> Sequence[ExportedTarget]:
+        """Return the stored volumes.
+
+        Returns
+        -------
+        sequence of ExportedTarget
+            Empty before the export.
+        """
+        volume = self.documents["volume"]
+        return [] if volume is None else volume["targets"]
 
 
 def gather(
@@ -228,7 +258,9 @@ def gather(
     corrected = truth.read_z_coords(z_coords) if z_coords.exists() else {}
     return Evidence(
         tables=tables,
-        documents={name: _document(root / path) for name, path in DOCUMENTS.items()},
+        documents=cast(
+            "Documents", {name: _document(root / path) for name, path in DOCUMENTS.items()}
+        ),
         results=_joined([read_columns(root / path, RESULTS, texts) for path in results]),
         stacks=_named(root, stacks),
         corrections=_named(root, corrections),

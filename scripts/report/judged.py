@@ -204,7 +204,8 @@ def _strained(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[F
     Such a pair is judged by what it leaves unknown: the standard error of the mean of its matches.
     """
     most_px = rules.limits["lone_pair_px"].look
-    for row in (evidence.documents["solve"] or {}).get("strained_pairs", []):
+    solved = evidence.documents["solve"]
+    for row in solved.get("strained_pairs", []) if solved else []:
         z = sorted((row["p_z"], row["q_z"]))
         state, words = _beyond(rules, "lone_pair_px", row["rms_px"] / row["count"] ** 0.5, " px")
         if state == GOOD or meeting.confirmed(
@@ -216,7 +217,7 @@ def _strained(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[F
             f"what lies here is joined by one pair alone, and its {row['count']} matches miss by"
             f" {row['rms_px']:.1f} px, those of others by {row['typical_px']:.1f} px: how the tiles"
             f" lie to each other is known to {words}",
-            f"z {spans(z)}",
+            f"z {spans(map(int, z))}",
             f"look at {row['p_id']} over {row['q_id']}: where they do not meet, leave out the"
             " layers of little tissue (review.exclude), or mend their matches",
             state,

@@ -6,13 +6,14 @@ volumes solved before there was such a measure have none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from scripts.lib.arrays import Array
+from scripts.lib.documents import LeftOver, Misalignment, Solve
 from scripts.lib.drawing import boxes, compose
 from scripts.lib.drawing.compose import Picture, Placed
 from scripts.lib.geometry import Box
@@ -48,7 +49,7 @@ class Place:
     middle: tuple[float, float] | None = None
 
 
-def cards(document: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+def cards(document: Misalignment | None) -> list[tuple[str, str]]:
     """Return what is left over as headline figures: rms with its error, px.
 
     Parameters
@@ -61,12 +62,18 @@ def cards(document: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     list of tuple
         Name and value; empty without the document.
     """
-    out = []
-    for kind, words in KINDS.items():
-        figures = (document or {}).get(f"{kind}s", {})
-        if figures.get("rms_px") is not None:
-            out.append((f"left {words}", with_error(figures["rms_px"], figures["error_px"])))
-    return out
+    return [
+        (f"left {words}", with_error(figures["rms_px"], figures["error_px"]))
+        for words, figures in _figures(document)
+        if figures["rms_px"] is not None
+    ]
+
+
+def _figures(document: Misalignment | None) -> list[tuple[str, LeftOver]]:
+    """Return the figures of each kind of place with its words; none without the document."""
+    if document is None:
+        return []
+    return [(KINDS["step"], document["steps"]), (KINDS["seam"], document["seams"])]
 
 
 def with_error(value: float, error: float | None) -> str:
@@ -85,7 +92,7 @@ def with_error(value: float, error: float | None) -> str:
     return f"{value:.2f} ± {error:.2f} px" if error is not None else number(value, 2, "px")
 
 
-def steps(solved: Mapping[str, Any] | None) -> str:
+def steps(solved: Solve | None) -> str:
     """Say where runs of layers begin that the solve turned or scaled as a whole.
 
     Parameters
@@ -101,13 +108,13 @@ def steps(solved: Mapping[str, Any] | None) -> str:
     words = [
         f"from z {run['z_first']}: rotation {run['rotation_mrad']:.1f} mrad, scale"
         f" {run['scale_x']:.4f} by {run['scale_y']:.4f}"
-        for run in (solved or {}).get("restart_steps", ())
+        for run in (solved.get("restart_steps", []) if solved else [])
     ]
     more = f" and {len(words) - 5} more" if len(words) > 5 else ""
     return "; ".join(words[:5]) + more or "none"
 
 
-def rows(document: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+def rows(document: Misalignment | None) -> list[tuple[str, str]]:
     """Return what is left over also in nm, with the worst place and how many were measured.
 
     Parameters
@@ -121,9 +128,8 @@ def rows(document: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         Name and value; empty without the document.
     """
     out = []
-    for kind, words in KINDS.items():
-        figures = (document or {}).get(f"{kind}s", {})
-        if figures.get("rms_px") is None:
+    for words, figures in _figures(document):
+        if figures["rms_px"] is None:
             continue
         text = with_error(figures["rms_px"], figures["error_px"])
         worst = f"p95 {figures['p95_px']:.2f} · max {figures['max_px']:.2f} px"
@@ -153,7 +159,9 @@ def findings(evidence: Evidence) -> Iterator[Finding]:
         At most `MOST_REASONS`.
     """
     document = evidence.documents["misalignment"]
-    for i, reason in enumerate((document or {}).get("reasons", [])[:MOST_REASONS]):
+    if document is None:
+        return
+    for i, reason in enumerate(document["reasons"][:MOST_REASONS]):
         advice = "look at the pictures of section solve, then at the matches of these tiles"
         state = document["state"] if i == 0 else LOOK
         yield Finding("solve", reason, "", advice, state if state != GOOD else LOOK)

@@ -116,9 +116,8 @@ def facts(evidence: Evidence, render: Mapping[str, str], names: Mapping[str, Any
     Facts
         Absolute paths; links that only this computer can follow are left out.
     """
-    document = evidence.documents["volume"] or {}
-    listed = document.get("targets", [])
-    origin_zyx = document.get("origin_px_zyx", (0, 0, 0))
+    document, listed = evidence.documents["volume"], evidence.exported
+    origin_zyx = (0, 0, 0) if document is None else document.get("origin_px_zyx", (0, 0, 0))
     links = {one["format"]: one["neuroglancer"]["link"] for one in listed}
     shared = {form: link for form, link in links.items() if not _is_local(link)}
     folder = str(Path.cwd())
@@ -178,10 +177,9 @@ def where(evidence: Evidence, folder: Path) -> Where:
     Where
         With the command that serves the volume, where its links lead to this computer.
     """
-    listed = (evidence.documents["volume"] or {}).get("targets", [])
     volumes = [
         Volume(str(folder / one["path"]), one["format"], one["neuroglancer"]["link"])
-        for one in listed
+        for one in evidence.exported
     ]
     local = any(_is_local(one.link) for one in volumes)
     database = folder / DATABASE

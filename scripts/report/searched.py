@@ -51,9 +51,8 @@ def index(evidence: Evidence) -> dict[str, Any]:
         "states": [name.replace("_", " ") for name in known.tolist()],
         "state": _text(_spread(size, at, state, NO_TILE, np.uint8)),
     }
-    targets = (evidence.documents["volume"] or {}).get("targets", [])
-    if targets:
-        out["viewer"] = targets[0]["neuroglancer"]["link"]
+    if evidence.exported:
+        out["viewer"] = evidence.exported[0]["neuroglancer"]["link"]
     solved = evidence["solved"]
     if solved.found:
         own = np.array([of_tile.get(name, -1) for name in solved["tile_id"].tolist()], int)

@@ -221,7 +221,7 @@ def ingest(evidence: Evidence) -> Figures:
     }
 
 
-def _settings_changed(metadata: Figures | None) -> list[Figures] | None:
+def _settings_changed(metadata: Mapping[str, Any] | None) -> list[Figures] | None:
     """Return field, number of changes and z of the first; None without ingest/metadata.json."""
     if metadata is None:
         return None
@@ -363,7 +363,7 @@ def review(evidence: Evidence) -> Figures:
     }
 
 
-def warnings_of(gate: Any) -> list[str]:  # noqa: ANN401 - the gate's document or None
+def warnings_of(gate: Mapping[str, Any] | None) -> list[str]:
     """Return the messages of the gate's checks that passed with a warning."""
     checks = [] if gate is None else gate["checks"]
     return [check["message"] for check in checks if check["status"] == "warning"]

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.lib.documents import Misalignment, Misplaced
 from scripts.lib.files import read_json, write_json
 from scripts.lib.job import UserError, job
 from scripts.solve.misalignment_summary import sentence
@@ -24,8 +25,8 @@ MOST = 5  # places named in the message
 
 
 def refused(
-    findings: Sequence[Mapping[str, Any]], accept: Sequence[Mapping[str, Any]], stop_px: float
-) -> list[Mapping[str, Any]]:
+    findings: Sequence[Misplaced], accept: Sequence[Mapping[str, Any]], stop_px: float
+) -> list[Misplaced]:
     """Return the findings beyond `stop_px` whose layers no entry of `accept` covers.
 
     Parameters
@@ -52,7 +53,7 @@ def refused(
     ]
 
 
-def message(wrong: Sequence[Mapping[str, Any]], stop_px: float) -> str:
+def message(wrong: Sequence[Misplaced], stop_px: float) -> str:
     """Return what a person has to read: the worst places and what to do about them.
 
     Parameters
@@ -91,7 +92,7 @@ def main(
     *, summary: str | Path, out: str | Path, stop_px: float, accept: Sequence[Mapping[str, Any]]
 ) -> None:
     """Stop, or write the gate's record."""
-    found = read_json(summary)
+    found: Misalignment = read_json(summary)
     wrong = refused(found["findings"], accept, stop_px)
     if wrong:
         raise UserError(message(wrong, stop_px))

@@ -14,12 +14,12 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from scripts.lib.documents import Misplaced, Place
 
 _CLOSER = 0.5  # share of what other layers of the cell differ by, that one image twice may have
 
 Row = Mapping[str, str]
-Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class _Seen:
     error: float  # standard error of that
 
 
-def findings(rows: Sequence[Row], limits: Limits) -> list[Figures]:
+def findings(rows: Sequence[Row], limits: Limits) -> list[Misplaced]:
     """Return the layers that are out of order, fit between no others, or are shown twice.
 
     Parameters
@@ -69,7 +69,7 @@ def findings(rows: Sequence[Row], limits: Limits) -> list[Figures]:
     return _joined(found)
 
 
-def sentence(finding: Mapping[str, Any]) -> str:
+def sentence(finding: Misplaced) -> str:
     """Say a finding in one sentence.
 
     Parameters
@@ -101,7 +101,7 @@ def sentence(finding: Mapping[str, Any]) -> str:
     )
 
 
-def _repeats(own: Mapping[int, Row], limits: Limits) -> Iterator[Figures]:
+def _repeats(own: Mapping[int, Row], limits: Limits) -> Iterator[Misplaced]:
     alike_of = {z: float(row["alike"]) for z, row in own.items()}
     known = [value for value in alike_of.values() if math.isfinite(value)]
     # a specimen that hardly changes from layer to layer is no repetition of one
@@ -112,7 +112,7 @@ def _repeats(own: Mapping[int, Row], limits: Limits) -> Iterator[Figures]:
             yield _finding("repeat", z, int(row["other_z"]), alike, row)
 
 
-def _order(own: Mapping[int, Row], limits: Limits) -> Iterator[Figures]:
+def _order(own: Mapping[int, Row], limits: Limits) -> Iterator[Misplaced]:
     """Test the layers of a cell, each with the two that follow it."""
     seen = {z: one for z, row in own.items() if (one := _seen(row)) is not None}
     gains = [one.gain for one in seen.values() if math.isfinite(one.gain)]
@@ -150,8 +150,30 @@ def _seen(row: Row) -> _Seen | None:
     return _Seen(row, *(float(row[name]) for name in names))
 
 
-def _finding(kind: str, first: int, last: int, value: float, row: Row) -> Figures:
-    worst = {name: row[name] for name in ("z", "other_z", "p_id", "q_id", "x", "y")}
+def place(row: Row) -> Place:
+    """Return the place of a row.
+
+    Parameters
+    ----------
+    row
+        Of `misalignment.COLUMNS`.
+
+    Returns
+    -------
+    Place
+        Layers, tiles, world px.
+    """
+    return {
+        "z": row["z"],
+        "other_z": row["other_z"],
+        "p_id": row["p_id"],
+        "q_id": row["q_id"],
+        "x": row["x"],
+        "y": row["y"],
+    }
+
+
+def _finding(kind: str, first: int, last: int, value: float, row: Row) -> Misplaced:
     return {
         "kind": kind,
         "z_first": first,
@@ -161,13 +183,13 @@ def _finding(kind: str, first: int, last: int, value: float, row: Row) -> Figure
         "px": None,
         "error_px": None,
         "value": value,
-        "worst": worst,
+        "worst": place(row),
     }
 
 
-def _joined(found: Sequence[Figures]) -> list[Figures]:
+def _joined(found: Sequence[Misplaced]) -> list[Misplaced]:
     """Join the findings of different cells, and of both tests, in the same layers."""
-    out: dict[tuple[str, int, int], Figures] = {}
+    out: dict[tuple[str, int, int], Misplaced] = {}
     for one in sorted(found, key=lambda each: (each["z_first"], -each["value"])):
         key = one["kind"], one["z_first"], one["z_last"]
         first = out.setdefault(key, one)

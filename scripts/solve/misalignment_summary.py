@@ -15,11 +15,11 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from scripts.lib.arrays import Array
+from scripts.lib.documents import LeftOver, Misalignment, Misplaced
 from scripts.lib.drawing.shifts import enough
 from scripts.lib.numerics.window_fit import LEAST_USED
 from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
@@ -33,7 +33,6 @@ _LAST = ("step", "patch", "seam")  # of the findings without a shift, after thos
 _APART = 2  # layers between places that are still one finding
 
 Row = Mapping[str, str]
-Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Known:
         return (min(row["p_id"], row["q_id"]), max(row["p_id"], row["q_id"])) in self.matched
 
 
-def summarised(rows: Sequence[Row], tiles: Known, limits: Limits, pixel_nm: float) -> Figures:
+def summarised(rows: Sequence[Row], tiles: Known, limits: Limits, pixel_nm: float) -> Misalignment:
     """Compute figures, findings and the state of an alignment.
 
     Parameters
@@ -102,7 +101,7 @@ def summarised(rows: Sequence[Row], tiles: Known, limits: Limits, pixel_nm: floa
 
     Returns
     -------
-    dict
+    Misalignment
         ``state`` and ``reasons``; ``steps`` and ``seams`` with ``places``, ``measured``,
         ``rms_px``, ``error_px`` (of the rms), ``rms_nm``, ``p95_px``, ``max_px``, ``alike`` and
         ``alike_p05`` (median and 5th percentile of the correlation of grey levels, -1 to 1),
@@ -111,7 +110,6 @@ def summarised(rows: Sequence[Row], tiles: Known, limits: Limits, pixel_nm: floa
         ``findings``, worst first.
     """
     kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in KINDS}
-    out: Figures = {f"{kind}s": _figures(kinds[kind], pixel_nm) for kind in ("step", "seam")}
     size = _Sizes(Corners.of([row for row in rows if measured(row)]))
     meet = [
         row
@@ -127,7 +125,13 @@ def summarised(rows: Sequence[Row], tiles: Known, limits: Limits, pixel_nm: floa
     state, reasons = _verdict(found, rows, tiles, loops, limits)
     # those that stop the run are all there: the gate reads them here
     most = max(MOST_PLACES, sum((one["px"] or 0.0) > limits.stop_px for one in found))
-    return {"state": state, "reasons": reasons} | out | {"findings": found[:most]}
+    return {
+        "state": state,
+        "reasons": reasons,
+        "steps": _figures(kinds["step"], pixel_nm),
+        "seams": _figures(kinds["seam"], pixel_nm),
+        "findings": found[:most],
+    }
 
 
 def measured(row: Row) -> bool:
@@ -146,46 +150,31 @@ def measured(row: Row) -> bool:
     return enough(int(row["used"]), int(row["tried"]))
 
 
-def _figures(rows: Sequence[Row], pixel_nm: float) -> Figures:
+def _figures(rows: Sequence[Row], pixel_nm: float) -> LeftOver:
     known = [row for row in rows if measured(row)]
-    out: Figures = {"places": len(rows), "measured": len(known)}
+    out: LeftOver = {
+        "places": len(rows),
+        "measured": len(known),
+        "rms_px": None,
+        "error_px": None,
+        "rms_nm": None,
+        "p95_px": None,
+        "max_px": None,
+    }
     if not known:
-        return out | dict.fromkeys(("rms_px", "error_px", "rms_nm", "p95_px", "max_px"))
+        return out
     # the error of fewer windows is not known, so it cannot be taken off
     sure = [row for row in known if int(row["used"]) >= LEAST_USED] or known
     square, noise, px = (_column(sure, name) for name in ("square_px2", "noise_px2", "px"))
     rms, error = root(square, noise)
-    return (
-        out
-        | {
-            "rms_px": rms,
-            "error_px": error,
-            "rms_nm": rms * pixel_nm,
-            "p95_px": float(np.percentile(px, 95)),
-            "max_px": float(px.max()),
-        }
-        | _likeness(known)
-        | _unseen(known)
-    )
-
-
-def _likeness(rows: Sequence[Row]) -> Figures:
-    """Return how the grey levels of the two pictures correlate over the places, -1 to 1."""
-    alike = _column(rows, "alike")
-    alike = alike[np.isfinite(alike)]
-    if not len(alike):
-        return {}
-    return {"alike": float(np.median(alike)), "alike_p05": float(np.percentile(alike, 5))}
-
-
-def _unseen(rows: Sequence[Row]) -> Figures:
-    """Return by how much corners of the places may be off and not be told, px."""
-    error = SURE * _column(rows, "corner_error_px")
-    error = error[np.isfinite(error)]
-    if not len(error):
-        return {}
-    p95 = float(np.percentile(error, 95))
-    return {"corners_px": float(np.median(error)), "corners_p95_px": p95}
+    out["rms_px"], out["error_px"], out["rms_nm"] = rms, error, rms * pixel_nm
+    out["p95_px"], out["max_px"] = float(np.percentile(px, 95)), float(px.max())
+    if len(alike := _known(known, "alike")):
+        out["alike"], out["alike_p05"] = float(np.median(alike)), float(np.percentile(alike, 5))
+    if len(unseen := SURE * _known(known, "corner_error_px")):
+        out["corners_px"] = float(np.median(unseen))
+        out["corners_p95_px"] = float(np.percentile(unseen, 95))
+    return out
 
 
 def root(square: Array, noise: Array) -> tuple[float, float | None]:
@@ -224,9 +213,14 @@ def _column(rows: Iterable[Row], name: str) -> Array:
     return np.array([float(row[name]) for row in rows])
 
 
+def _known(rows: Iterable[Row], name: str) -> Array:
+    values = _column(rows, name)
+    return values[np.isfinite(values)]
+
+
 def _findings(
     rows: Sequence[Row], tiles: Known, loops: Loops, limits: Limits, size: _Sizes
-) -> list[Figures]:
+) -> list[Misplaced]:
     """Return the findings of one kind: runs of places beyond the limit, and of unknown ones."""
     off = [row for row in rows if measured(row) and size.surely(row) > limits.look_px]
     seen = {id(row) for row in off}
@@ -300,7 +294,7 @@ def _joined(runs: Sequence[list[Row]]) -> list[list[Row]]:
     return list(by_layers.values())
 
 
-def _finding(run: Sequence[Row], size: _Sizes | None) -> Figures:
+def _finding(run: Sequence[Row], size: _Sizes | None) -> Misplaced:
     """Return the finding of a run of places; without `size` nobody knows how far they are off."""
     worst = max(run, key=lambda row: size.of(row)[0] if size else -int(row["z"]))
     z = [int(row[name]) for row in run for name in ("z", "other_z")]
@@ -313,12 +307,12 @@ def _finding(run: Sequence[Row], size: _Sizes | None) -> Figures:
         "places": len(run),
         "px": value,
         "error_px": error,
-        "worst": {name: worst[name] for name in ("z", "other_z", "p_id", "q_id", "x", "y")},
+        "worst": layer_order.place(worst),
     }
 
 
 def _verdict(
-    found: Sequence[Figures], rows: Sequence[Row], tiles: Known, loops: Loops, limits: Limits
+    found: Sequence[Misplaced], rows: Sequence[Row], tiles: Known, loops: Loops, limits: Limits
 ) -> tuple[str, list[str]]:
     """Return the state of the alignment and its reasons, worst first."""
     reasons = [sentence(one) for one in found]
@@ -336,7 +330,7 @@ def _verdict(
     return (NOT_GOOD if bad else LOOK if reasons else GOOD), reasons
 
 
-def sentence(finding: Mapping[str, Any]) -> str:
+def sentence(finding: Misplaced) -> str:
     """Say a finding in one sentence.
 
     Parameters

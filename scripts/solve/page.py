@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scripts.lib.documents import Solve
 from scripts.lib.pages import page
 from scripts.lib.pages.page import Pictures, Plots, Section, Table, Text
 from scripts.lib.pages.pictures import Shown
@@ -25,7 +26,7 @@ _NOTE = (
 
 
 def render(
-    figures: Figures, worst: Sequence[Row], pictures: Sequence[Shown], plots: Mapping[str, Any]
+    figures: Solve, worst: Sequence[Row], pictures: Sequence[Shown], plots: Mapping[str, Any]
 ) -> str:
     """Return the page of one solve.
 
@@ -58,7 +59,7 @@ def render(
 def compare(
     names: Sequence[str],
     parameters: Sequence[Figures],
-    figures: Sequence[Figures],
+    figures: Sequence[Solve],
     plots: Mapping[str, Any],
 ) -> str:
     """Return the page of two solves side by side.
@@ -90,7 +91,7 @@ def compare(
     )  # fmt: skip
 
 
-def _sentence(figures: Figures) -> str:
+def _sentence(figures: Solve) -> str:
     residual = figures["residual_px"]
     return (
         f"{figures['tiles']} tiles in {figures['layers']} layers, model {figures['model']};"
@@ -117,13 +118,13 @@ def _wrong_pairs(worst: Sequence[Row]) -> Section:
     return _section(title, header, rows, f"From {where}.", where)
 
 
-def _worst_layers(figures: Figures) -> Section:
+def _worst_layers(figures: Solve) -> Section:
     rows = [[row["z"], f"{row['rms_px']:.3f}"] for row in figures["worst_layers"]]
     title, where = "Layers whose residual is more than twice the median", "solve/layers.tsv"
     return _section(title, ["z", "rms px"], rows, f"From {where}.", where)
 
 
-def _restarts(figures: Figures) -> Section:
+def _restarts(figures: Solve) -> Section:
     groups = figures["restart_offsets_px"]
     rows = [[g["z_first"], f"{g['dx']:.2f}", f"{g['dy']:.2f}"] for g in groups]
     return _section(
@@ -134,7 +135,7 @@ def _restarts(figures: Figures) -> Section:
     )
 
 
-def _steps(figures: Figures) -> Section:
+def _steps(figures: Solve) -> Section:
     rows = [
         [one["z_first"], *(f"{one[name]:.5f}" for name in ("scale_x", "scale_y", "shear"))]
         + [f"{one['rotation_mrad']:.2f}"]
@@ -156,6 +157,6 @@ def _beside(title: str, names: Sequence[str], values: Sequence[Mapping[str, str]
     return Section(title, [Table("", ["", *names], rows, marked=differ)])
 
 
-def _compared(figures: Figures) -> Figures:
+def _compared(figures: Solve) -> Figures:
     left_out = ("worst_tiles", "worst_layers", "worst_pairs", "restart_offsets_px", "restart_steps")
     return {key: value for key, value in figures.items() if key not in left_out}

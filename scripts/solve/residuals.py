@@ -8,6 +8,14 @@ from typing import Any
 import numpy as np
 
 from scripts.lib.arrays import Array, Bool
+from scripts.lib.documents import (
+    Residuals,
+    RestartStep,
+    Solve,
+    StrainedPair,
+    WorstLayer,
+    WorstTile,
+)
 from scripts.solve import robust
 from scripts.solve.graph import Graph, Tiles
 from scripts.solve.solver import Options, Solved
@@ -25,7 +33,6 @@ WORST_COLUMNS = (
     "p_id", "q_id", "p_z", "q_z", "dz", "count", "rms_px", "typical_px", "weight",
     "share_of_error", "wrong",
 )  # fmt: skip
-STRAINED_COLUMNS = ("p_id", "q_id", "p_z", "q_z", "count", "rms_px", "typical_px")
 MOST = 20  # tiles and layers named as worst; pairs that are not wrong
 Row = dict[str, Any]
 
@@ -170,7 +177,7 @@ def worst_pairs(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
     ]
 
 
-def strained(tiles: Tiles, graph: Graph, solved: Solved, cutoff: float) -> list[Row]:
+def strained(tiles: Tiles, graph: Graph, solved: Solved, cutoff: float) -> list[StrainedPair]:
     """List the pairs that are wrong by their residual and stay, for they alone join two parts.
 
     Nothing contradicts such a pair, and nothing confirms it: where its tiles lie to each other is
@@ -186,13 +193,13 @@ def strained(tiles: Tiles, graph: Graph, solved: Solved, cutoff: float) -> list[
     Returns
     -------
     list
-        Rows of `STRAINED_COLUMNS`, in order of z.
+        In order of z.
     """
     stays = solved.factor > 0
     wrong = robust.wrong(solved.residual, graph.apart, cutoff=cutoff)
     alone = robust.bridges(stays & ~wrong, len(tiles), graph.p, graph.q)
     typical = robust.scales(solved.residual, graph.apart)
-    rows = [
+    rows: list[StrainedPair] = [
         {
             "p_id": str(tiles.ids[graph.p[k]]),
             "q_id": str(tiles.ids[graph.q[k]]),
@@ -243,7 +250,7 @@ def tables(
     }
 
 
-def figures(tiles: Tiles, graph: Graph, solved: Solved, options: Options, ignored: int) -> Row:
+def figures(tiles: Tiles, graph: Graph, solved: Solved, options: Options, ignored: int) -> Solve:
     """Sum a solve up.
 
     Parameters
@@ -255,7 +262,7 @@ def figures(tiles: Tiles, graph: Graph, solved: Solved, options: Options, ignore
 
     Returns
     -------
-    dict
+    Solve
         Content of ``solve/solve.json``.
     """
     good = solved.factor > 0
@@ -300,18 +307,25 @@ def figures(tiles: Tiles, graph: Graph, solved: Solved, options: Options, ignore
     }
 
 
-def _steps(tiles: Tiles, solved: Solved) -> list[Row]:
+def _steps(tiles: Tiles, solved: Solved) -> list[RestartStep]:
     """Scale, rotation and shear of the runs of layers between steps, when there are several."""
     runs, linear = solved.reference.runs, solved.reference.linear
-    found = {name: values.tolist() for name, values in shapes(linear).items()}
+    found = {
+        name: [round(v, 6) for v in values.tolist()] for name, values in shapes(linear).items()
+    }
     return [
-        {"z_first": _number(float(tiles.z[runs.run == r].min()))}
-        | {name: round(values[r], 6) for name, values in found.items()}
+        {
+            "z_first": _number(float(tiles.z[runs.run == r].min())),
+            "scale_x": found["scale_x"][r],
+            "scale_y": found["scale_y"][r],
+            "rotation_mrad": found["rotation_mrad"][r],
+            "shear": found["shear"][r],
+        }
         for r in range(len(linear) if len(linear) > 1 else 0)
     ]
 
 
-def _worst(tiles: Tiles, graph: Graph, solved: Solved, most: int = MOST) -> list[Row]:
+def _worst(tiles: Tiles, graph: Graph, solved: Solved, most: int = MOST) -> list[WorstTile]:
     """Tiles whose matches contradict one another: least share of their weight left."""
     n = len(tiles)
     before, after = np.zeros(n), np.zeros(n)
@@ -326,7 +340,7 @@ def _worst(tiles: Tiles, graph: Graph, solved: Solved, most: int = MOST) -> list
     ]
 
 
-def _worst_layers(tiles: Tiles, graph: Graph, solved: Solved) -> list[Row]:
+def _worst_layers(tiles: Tiles, graph: Graph, solved: Solved) -> list[WorstLayer]:
     """Layers of the largest rms, those beyond twice the median alone."""
     rows = per_layer(tiles, graph, solved)
     rms = np.array([float(row["rms_px"]) for row in rows])
@@ -341,11 +355,11 @@ def _share(graph: Graph, solved: Solved, some: Bool) -> float:
     return round(float(error[some].sum() / max(float(error.sum()), 1e-300)), 6)
 
 
-def _quantiles(values: Array) -> dict[str, float | None]:
-    names = {"median": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+def _quantiles(values: Array) -> Residuals:
     if not len(values):
-        return dict.fromkeys(names)
-    return {name: round(float(np.quantile(values, at)), 6) for name, at in names.items()}
+        return {"median": None, "p90": None, "p99": None, "max": None}
+    found = [round(float(np.quantile(values, at)), 6) for at in (0.5, 0.9, 0.99, 1.0)]
+    return {"median": found[0], "p90": found[1], "p99": found[2], "max": found[3]}
 
 
 def _number(value: float) -> int | float:

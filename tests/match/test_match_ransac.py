@@ -73,6 +73,14 @@ def test_the_trust_filter_drops_what_errs_far_more_than_the_rest():
     assert len(inliers) > 55
 
 
+def test_what_trust_leaves_still_has_to_reach_the_number():
+    p, q, rng = scene("TRANSLATION", bad=0, noise=0.1)
+    q[0] += [4.0, 0.0]
+    how = Consensus(model="TRANSLATION", epsilon_px=6.0, min_inliers=60, max_trust=4.0)
+    found = ransac.single_set(p, q, how, rng)
+    assert (found.sets, found.most) == ((), 60)
+
+
 def test_what_a_stage_table_leaves_out_has_the_value_of_the_known_client():
     # MatchDerivationParameters of render: tables in use rely on them
     assert Consensus() == Consensus(
@@ -129,6 +137,21 @@ def test_a_crowd_that_a_similarity_shrinks_to_a_point_does_not_hide_a_rigid_mode
     assert set(range(40)) <= set(inliers)
 
 
+def test_a_similarity_whose_inliers_stay_for_the_rigid_model_is_not_sought_again(monkeypatch):
+    p, q, rng = scene("RIGID", good=58, bad=60, noise=0)
+    asked, estimate = [], ransac._ESTIMATE["RIGID"]
+
+    def counted(p, q, **options):
+        asked.append(len(p))
+        return estimate(p, q, **options)
+
+    monkeypatch.setitem(ransac._ESTIMATE, "RIGID", counted)
+    how = Consensus(model="RIGID", epsilon_px=0.5, min_inliers=20)
+    (inliers,) = ransac.single_set(p, q, how, rng).sets
+    assert inliers.tolist() == list(range(58))
+    assert asked == [118]
+
+
 @pytest.mark.parametrize("model", TRUE)
 def test_the_inliers_do_not_depend_on_threads_nor_on_what_was_searched_before(model):
     p, q, rng = scene(model, good=20, bad=180)
@@ -175,6 +198,9 @@ def test_points_on_a_line_determine_no_affine():
     p = np.column_stack([np.arange(30.0), 2 * np.arange(30.0)])
     how = Consensus(model="AFFINE", epsilon_px=2.0, min_inliers=5)
     assert ransac.single_set(p, p + 1, how, np.random.default_rng(0)).sets == ()
+    undetermined = ransac.fit(how, p[:1], p[:1] + 1)
+    assert undetermined.shape == (2, 3)
+    assert np.isnan(undetermined).all()
 
 
 def test_the_stream_belongs_to_the_names_alone():
