@@ -1,6 +1,7 @@
 """The journal of a slab: what a job that goes on may take over, and what it must not."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,11 @@ def rows(y, x, *, blocks=0, level=0, kind="levels"):
 
 def area(y, x):
     return slice(y, y + 16), slice(x, x + 16)
+
+
+def test_a_journal_lies_in_a_folder_beside_that_of_the_records():
+    found = Journal.beside("exports/region/slabs/0003.json", "key")
+    assert found == Journal(Path("exports/region/journals/0003.jsonl"), "key")
 
 
 def test_finished_columns_are_found_by_their_first_y_and_x(plan, tmp_path):
