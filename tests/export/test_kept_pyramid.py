@@ -42,7 +42,7 @@ def close(*, grows):
         span_records=SPANS,
         out="export/volume.json",
         volume="v",
-        export=jobs.VIEWER,
+        **jobs.VIEWER,
         grows=grows,
     )
 
