@@ -75,7 +75,7 @@ rule solve_transforms:
         "../envs/pipeline.yaml"
     threads: 1  # two BLAS threads slow a narrow band down
     resources:
-        # 108,155 tiles and 735,000 pairs need 3 GB
+        # 240,000 tiles in layers of 2 x 4 need 2 GB; a wider montage up to solve.max_band_gb more
         mem_mb=lambda wc, attempt: 8000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
