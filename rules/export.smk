@@ -61,6 +61,7 @@ rule measure_grey_values:
         mem_mb=lambda wc, attempt: 1500 * attempt,
         runtime=lambda wc, attempt: 60 * attempt,
     params:
+        **({"grows": True} if GROWS else {}),
         render=RENDER,
         settings={key: CONTRAST[key] for key in MEASURED},
     script:
@@ -84,7 +85,12 @@ rule set_contrast:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 30 * attempt,
     params:
-        settings={key: value for key, value in CONTRAST.items() if key not in MEASURED},
+        **({"keep_grey": CONTRAST["keep_grey"]} if GROWS else {}),
+        settings={
+            key: value
+            for key, value in CONTRAST.items()
+            if key not in (*MEASURED, "keep_grey")
+        },
     script:
         "../scripts/export/set_contrast.py"
 

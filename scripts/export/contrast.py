@@ -80,7 +80,7 @@ class Measured:
         return array_files.read_columns(path, Measured)
 
 
-def grid(bounds: Sequence[float], cell_px: int) -> list[list[Box]]:
+def grid(bounds: Sequence[float], cell_px: int, *, whole: bool = False) -> list[list[Box]]:
     """Cut the bounds of a stack into cells.
 
     Parameters
@@ -89,12 +89,17 @@ def grid(bounds: Sequence[float], cell_px: int) -> list[list[Box]]:
         x0, y0, x1, y1, world px.
     cell_px
         Side of a cell; those at the end reach beyond the bounds.
+    whole
+        Begin at a whole number of cells: bounds that hardly change give the same grid.
 
     Returns
     -------
     list of list of Box
         Rows of cells.
     """
+    if whole:
+        first = [int(np.floor(value / cell_px)) * cell_px for value in bounds[:2]]
+        bounds = [*first, *bounds[2:]]
     x0, y0 = (int(np.floor(value)) for value in bounds[:2])
     wide, high = (max(1, int(np.ceil((b - a) / cell_px))) for a, b in _spans(bounds))
     return [
@@ -201,6 +206,45 @@ def limits(parts: Sequence[Measured], settings: Mapping[str, Any]) -> tuple[Limi
     rule = {"volume": _of_volume, "layers": _of_layers, "local": _of_cells}[settings["rule"]]
     found = rule(parts, z, histograms, settings)
     return (_turned(found) if settings["invert"] else found), whole
+
+
+def held(found: Limits, published: Limits, tolerance_grey: float) -> Limits:
+    """Let layers be shown as before, while a volume grows, where nobody sees the difference.
+
+    Percentiles of all change with every wave. The comparison is with what was found now each time:
+    nothing adds up.
+
+    Parameters
+    ----------
+    found
+        Of `limits`.
+    published
+        Those of the time before; may lack layers, and have others.
+    tolerance_grey
+        Most that black and white may be off, of the 255 grey values between them. 0 keeps nothing.
+
+    Returns
+    -------
+    Limits
+        For each layer of `found`; of other cells than before all are those found.
+    """
+    if tolerance_grey <= 0 or any(
+        not np.array_equal(getattr(found, axis), getattr(published, axis)) for axis in "yx"
+    ):
+        return found
+    at = {z: k for k, z in enumerate(published.z.tolist())}
+    low, high = found.low.copy(), found.high.copy()
+    for k, z in enumerate(found.z.tolist()):
+        if z not in at:
+            continue
+        before = published.low[at[z]], published.high[at[z]]
+        most = tolerance_grey / 255 * np.abs(high[k] - low[k])
+        if all(
+            (np.abs(now[k] - old) < most).all()
+            for now, old in zip((low, high), before, strict=True)
+        ):
+            low[k], high[k] = before
+    return Limits(found.z, found.y, found.x, low, high)
 
 
 def percentile(histogram: Int64, share_pct: float) -> float:

@@ -6,7 +6,9 @@ Outputs
     ``export/grey_values/{chunk}.npz``: of every n-th layer the histogram, and by cell of a grid
     number, sum and sum of squares of the pixels that hold anything (see `contrast.Measured`)
 
-Pixels are those of full resolution: what is averaged has lost its noise, and its extremes.
+Pixels are those of full resolution: what is averaged has lost its noise, and its extremes. While a
+volume grows its bounds are rounded to whole cells, and a chunk of the same tiles is not measured
+again.
 """
 
 import logging
@@ -16,13 +18,15 @@ from typing import Any
 import numpy as np
 
 from scripts.export import contrast
+from scripts.lib import made_by
 from scripts.lib.arrays import Voxels
 from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import compose
 from scripts.lib.geometry import Box
 from scripts.lib.job import job
+from scripts.lib.kept import Kept
 from scripts.lib.service.client import RenderClient
-from scripts.lib.service.receipts import StackReceipt
+from scripts.lib.service.receipts import StackReceipt, digest_seen
 
 log = logging.getLogger(__name__)
 
@@ -35,17 +39,25 @@ def main(
     chunk: str,
     render: Mapping[str, Any],
     settings: Mapping[str, Any],
+    grows: bool = False,
 ) -> None:
     """Draw some layers cell by cell, and measure."""
     stack, client = StackReceipt.read(receipt), RenderClient(**render)
     client.require(stack)
-    placed = compose.place_layers(client.tiles(stack.stack, *chunk_range(chunks, chunk)))
+    tiles = client.tiles(stack.stack, *chunk_range(chunks, chunk))
+    cells = contrast.grid(stack.bounds, settings["cell_px"], whole=grows)
+    made_of = [dict(settings), [cells[0][0].x0, cells[0][0].y0], len(cells), len(cells[0])]
+    kept = Kept.of_tiles([out], digest_seen(tiles), made_of, code=made_by.GREY_VALUES)
+    if grows and kept.restore():
+        return
+    placed = compose.place_layers(tiles)
     wanted = contrast.sampled(list(placed), settings["every_layers"])
-    cells = contrast.grid(stack.bounds, settings["cell_px"])
     log.info(
         "chunk %s: %d of %d layers, %d rows of cells", chunk, len(wanted), len(placed), len(cells)
     )
     measured(wanted, placed, cells).save(out)
+    if grows:
+        kept.keep()
 
 
 def measured(
@@ -96,4 +108,5 @@ if __name__ == "__main__":
             chunk=snakemake.wildcards.chunk,
             render=snakemake.params.render,
             settings=snakemake.params.settings,
+            grows=snakemake.params.get("grows", False),
         )

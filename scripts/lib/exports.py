@@ -46,7 +46,8 @@ def planned(export: Config, drawn: str) -> dict[str, Any]:
     # grey values of 16 bit, shown in 8
     eight = {"with_eight": True} if export["dtype"] == "both" else {"drawn_as": drawn}
     dtype = drawn if export["dtype"] == "both" else "uint8"
-    return found | eight | {"dtype": dtype, "contrast": dict(export["contrast"])}
+    contrast = {key: value for key, value in export["contrast"].items() if key != "keep_grey"}
+    return found | eight | {"dtype": dtype, "contrast": contrast}
 
 
 def in_8_bit(plan: Config) -> bool:

@@ -57,6 +57,7 @@ SURVEY = Code("survey", ("scripts.review.survey_tiles",), (_KEPT, *_SERVICE))
 MISALIGNMENT = Code("misalignment", ("scripts.solve.measure_misalignment",), (_KEPT, *_SERVICE))
 CORRELATIONS = Code("correlations", ("scripts.zcorr.correlate_layers",), (_KEPT, *_SERVICE))
 OVERLAPS = Code("overlaps", ("scripts.correct.measure_overlaps",), (_KEPT, *_SERVICE))
+GREY_VALUES = Code("grey_values", ("scripts.export.measure_grey_values",), (_KEPT, *_SERVICE))
 PYRAMID = Code("pyramid", ("scripts.export.pyramid",))
 
 KINDS = {
@@ -65,6 +66,7 @@ KINDS = {
         *(HEADERS, HEADER_TABLE, CACHED, NUMBERED, CHECKED, ACQUIRED, RESTART),
         *MATCHED.values(),
         *(SLABS, CHECKED_SLABS, PYRAMID, SURVEY, MISALIGNMENT, CORRELATIONS, OVERLAPS),
+        GREY_VALUES,
     )
 }
 
