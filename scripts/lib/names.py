@@ -24,6 +24,7 @@ _TILE = re.compile(
 # Words of a reason ("crossPass1:unlike(0 of 59 at scale 0.0897)") that say that a stage of the
 # matching was not asked, nor any after it; and the columns that count them.
 STAGE_STOPS = {"beyond_distance": "stopped_by_distance", "unlike": "stopped_as_unlike"}
+WIDE_RUN = "wide"  # column `run` of the pairs of the wide search
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from scripts.lib.arrays import Array
+from scripts.lib.names import WIDE_RUN
 from scripts.lib.service.records import TileSet, TileSpec
 from scripts.match import alongside, block, pairs
 from scripts.match.canvases import Canvases
@@ -37,7 +38,7 @@ from scripts.match.pairs import Pair
 from scripts.match.presets import Rendering, Run, Stage
 from scripts.match.stages import Attempt, match_all
 
-RUN = "wide"  # column `run` of its results
+RUN = WIDE_RUN
 COLUMNS = ("z_first", "z_last", "cells", "tiles", "dx_px", "dy_px", "pairs", "comparisons")
 SEEK_PX = 512  # longer side of the canvases that are sought
 MIN_OVERLAP_PCT = 20.0  # of the smaller tile: of less, chance alone finds a peak among all lags

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from scripts.lib.arrays import Array, Bool, Int64
 from scripts.lib.files import read_cells
+from scripts.lib.names import WIDE_RUN
 
 COLUMNS = (
     "by", "run", "key", "planned", "saved", "saved_pct", "matches_median", "matches_low",
@@ -61,7 +62,7 @@ def read(paths: Sequence[str | Path]) -> Pairs:
     Returns
     -------
     Pairs
-        All rows in order.
+        All rows in order; of a pair that failed and was saved by the wide search the latter.
     """
     once: dict[str, str] = {}  # millions of rows have few different texts, and keep each once
     names = (*TEXTS, *KINDS)
@@ -71,9 +72,30 @@ def read(paths: Sequence[str | Path]) -> Pairs:
         found: dict[str, Sequence[str]] = dict(zip(names, columns, strict=True))
         found |= {name: [once.setdefault(cell, cell) for cell in found[name]] for name in TEXTS}
         parts.append(of_columns(found))
-    return Pairs(
-        {name: np.concatenate([part[name] for part in parts]) for name in parts[0].columns}
+    return once_each(
+        Pairs({name: np.concatenate([part[name] for part in parts]) for name in parts[0].columns})
     )
+
+
+def once_each(pairs: Pairs) -> Pairs:
+    """Leave out failed pairs that the wide search saved in the end.
+
+    Parameters
+    ----------
+    pairs
+        m pairs.
+
+    Returns
+    -------
+    Pairs
+        At most as many, in order.
+    """
+    again = (pairs["run"] == WIDE_RUN) & (pairs["saved"] == 1)
+    if not again.any():
+        return pairs
+    ends = list(zip(pairs["p_id"], pairs["q_id"], strict=True))
+    found = {ends[i] for i in np.flatnonzero(again)}
+    return pairs.where(again | np.array([one not in found for one in ends], bool))
 
 
 def of_columns(found: Mapping[str, Sequence[str]]) -> Pairs:

@@ -63,10 +63,11 @@ class Known:
         Returns
         -------
         bool
-            True where neither is resin, and they are one cell of two layers or matches join them.
+            True where neither is resin, and they are one cell of two layers or matches join them;
+            of resin where matches join them and some pixels speak: a corner of tissue is there.
         """
         if row["p_id"] in self.resin or row["q_id"] in self.resin:
-            return False
+            return self.joined(row) and measured(row)
         return (row["kind"] != "seam" and row["p_cell"] == row["q_cell"]) or self.joined(row)
 
     def joined(self, row: Row) -> bool:

@@ -323,6 +323,12 @@ def test_a_pair_with_either_tile_gone_is_not_counted():
     assert statistics.saved_counts(pairs, {"d"}) == {"dz1": {"planned": 2, "saved": 2}}
 
 
+def test_a_pair_that_the_wide_search_saved_counts_once():
+    given = {"p_id": ["a", "b", "a"], "q_id": ["b", "c", "b"], "dz": [0, 0, 0], "saved": [0, 0, 1]}
+    pairs = statistics.once_each(columns(**given, run=["montage", "montage", "wide"]))
+    assert statistics.saved_counts(pairs, set()) == {"montage": {"planned": 2, "saved": 1}}
+
+
 def test_low_counts_and_residuals_are_those_of_saved_pairs_that_have_them():
     pairs = columns(
         dz=[1] * 22, saved=[1] * 21 + [0], count=[*range(100, 121), 5], run=["c"] * 22,

@@ -296,6 +296,20 @@ def test_one_place_that_should_be_known_and_is_not_is_a_reason_to_look(kind):
     assert verdict(rows, ends, resin)["state"] == "good"
 
 
+def test_a_corner_of_tissue_in_resin_whose_place_is_not_sure_is_a_reason_to_look():
+    """Matches hold it, and few windows see it: its error is as large as what is to be told."""
+    nan = float("nan")
+    few = {"used": 4, "error": 2.0, "corner_error": nan, "across": (nan,) * 4}
+    vague = [row(z=z, px=1.5, **few) for z in (1, 2, 3)]
+    rows = vague + [row(z=z) for z in range(4, 40)]
+    resin = frozenset(one["p_id"] for one in vague)
+    ends = frozenset((one["p_id"], one["q_id"]) for one in vague)
+    found = verdict(rows, ends, resin)
+    assert found["state"] == "look"
+    assert "z 1 to 4: it is not known" in found["reasons"][0]
+    assert verdict(rows, frozenset(), resin)["state"] == "good"  # nothing is placed by it
+
+
 @pytest.mark.parametrize("kind", ["step", "seam"])
 def test_what_is_not_known_is_decided_by_the_places_around_it(kind):
     (one,) = [one for one in of_tile(good(), "0-0.7") if one["kind"] == kind and one["z"] == "7"]
