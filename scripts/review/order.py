@@ -32,6 +32,9 @@ ALIKE = 0.5  # of how alike neighbours in a chain are: enough to follow one anot
 MOST_LOOKED_AT = 24  # pairs of layers within runs, and side by side: their images are read again
 SURE = 3.0  # standard errors by which layers within runs are more alike than side by side
 BY_FAR = 2.0  # times as alike as the layers that follow one another now
+# times as far as either misses its best partner: neighbours with a slice lost between them miss
+# three to five times as far, and to break a chain there changes nothing
+FAR = 4.0
 
 Like = Callable[[float, float], float]  # how alike the layers at two z are, NaN = not known
 Order = dict[str, Any]
@@ -96,7 +99,12 @@ def _joined(pairs: Pairs) -> tuple[Array, list[tuple[int, int]]]:
         each.setdefault((i, j), []).append((r, c))
     # what the tissue changes makes far pairs miss by more, and match in fewer places
     worth = {key: _miss(values) for key, values in each.items()}
-    return z, sorted(worth, key=lambda key: (worth[key], key))
+    best = np.full(len(z), np.inf)
+    for key, miss in worth.items():
+        best[list(key)] = np.minimum(best[list(key)], miss)
+    # else the ends of two chains, whose neighbours lie out of reach, would be joined to each other
+    near = [key for key, miss in worth.items() if miss <= FAR * best[list(key)].max()]
+    return z, sorted(near, key=lambda key: (worth[key], key))
 
 
 def _miss(values: Sequence[tuple[float, float]]) -> float:

@@ -21,6 +21,9 @@ from scripts.lib.arrays import Array, Float32
 from scripts.lib.numerics import sequences
 
 _LEAST_CHAIN = 3  # layers; fewer have no order
+# of what the less alike of two has in common with its best partner: less is no neighbour, and would
+# join the ends of two chains whose neighbours lie out of reach
+_ALIKE = 0.5
 _SURE = 5.0  # standard errors: one in three million, for as many layers are looked at
 
 
@@ -76,10 +79,22 @@ def _chains(band: Array, cell_band: Float32) -> list[list[int]]:
     """Join layers, the most alike first; each chain is turned so that it mostly rises."""
     n = len(band)
     error = np.sqrt((cell_band.astype(float) ** 2).sum(axis=2))
-    pairs = np.argwhere(band > 3 * error)
+    pairs = np.argwhere((band > 3 * error) & (band >= _ALIKE * _best(band)))
     pairs = pairs[np.argsort(-band[pairs[:, 0], pairs[:, 1]], kind="stable")]
     apart = ((i, i + k + 1) for i, k in pairs.tolist() if i + k + 1 < n)
     return sequences.chains(n, apart)
+
+
+def _best(band: Array) -> Array:
+    """Return (n, R) what the less alike of two layers i and i + k + 1 has in common at best."""
+    n, reach = band.shape
+    filled = np.nan_to_num(band, nan=0.0)
+    best = filled.max(axis=1, initial=0.0)
+    for k in range(min(reach, n - 1)):
+        best[k + 1 :] = np.maximum(best[k + 1 :], filled[: n - k - 1, k])
+    other = np.minimum(np.arange(n)[:, None] + np.arange(1, reach + 1), n - 1)
+    least: Array = np.minimum(best[:, None], best[other])
+    return least
 
 
 def _gain(band: Array, cell_band: Float32, rank: Array, low: int, high: int) -> tuple[float, float]:

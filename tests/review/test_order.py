@@ -14,7 +14,7 @@ from scripts.review.remedies import failure
 REACH, TISSUE = 6, 5  # layers that are compared; that have something in common
 
 
-def pairs(true, *, missing=()):
+def pairs(true, *, missing=(), tissue=TISSUE):
     """Results for layers z = 1, 2, ... that show the slices `true` of the specimen."""
     rows = []
     for z, here in enumerate(true, start=1):
@@ -23,9 +23,10 @@ def pairs(true, *, missing=()):
                 continue
             apart = abs(true[z + k - 1] - here)
             rows.append({
-                "p_group": f"{z}.0", "q_group": f"{z + k}.0", "dz": k, "count": 60 - 8 * apart,
-                "saved": int(apart <= TISSUE and not {z, z + k} & set(missing)),
-                "rms_px": 0.3 * apart if apart <= TISSUE else "",
+                "p_group": f"{z}.0", "q_group": f"{z + k}.0", "dz": k,
+                "count": max(60 - 8 * apart, 12),
+                "saved": int(apart <= tissue and not {z, z + k} & set(missing)),
+                "rms_px": 0.3 * apart if apart <= tissue else "",
             })  # fmt: skip
     names = (*statistics.TEXTS, *statistics.KINDS)
     return statistics.of_columns({name: [str(row.get(name, "")) for row in rows] for name in names})
@@ -64,6 +65,12 @@ THREE = [*range(30, 45), *range(15), *range(15, 30)]
 def test_layers_are_put_into_the_order_of_the_specimen(true):
     moves = found(true)["moves"]
     assert put_right(true, moves) == sorted(true)
+
+
+def test_runs_whose_ends_match_a_little_are_not_joined_there():
+    """The last layers of both lie beside one another, the layers that follow out of reach."""
+    true = [0, 1, 8, 2, 9, 3, 10, 4, 11, 5, 12, 6, 13, 7, 14, 15]
+    assert put_right(true, found(true, tissue=10)["moves"]) == sorted(true)
 
 
 def test_the_sentence_names_the_layers_and_the_clock():

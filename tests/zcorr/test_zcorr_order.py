@@ -51,6 +51,19 @@ def test_layers_out_of_place_are_told_with_where_they_belong(layers, lie, count)
     assert [row["z"] - seen.z[0] for row in told] == [one.at for one in found]
 
 
+def test_runs_whose_ends_have_a_little_in_common_are_not_joined_there():
+    """The last layers of both lie beside one another, the layers that follow out of reach."""
+    lie = [0, 1, 8, 2, 9, 3, 10, 4, 11, 5, 12, 6, 13, 7, 14, 15]
+    n, reach = len(lie), 6
+    apart = np.array(
+        [[abs(lie[min(i + k, n - 1)] - lie[i]) for k in range(1, reach + 1)] for i in range(n)]
+    )
+    there = np.arange(n)[:, None] + np.arange(1, reach + 1) < n
+    band = np.where(there, 0.9 * 0.75 ** (apart - 1.0), np.nan)
+    moves = order.find(band, np.full((n, reach, 16), 1e-4, np.float32))
+    assert [lie[i] for i in led(moves, n)] == sorted(lie)
+
+
 def test_layers_in_order_are_left(layers):
     rng = np.random.default_rng(0)
     noise = rng.uniform(60, 200, layers.shape)
