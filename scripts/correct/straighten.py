@@ -41,7 +41,7 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
     Returns
     -------
     Found
-        ``z_first``, ``z_last`` and ``lean_px`` (tilt x, y; first to last layer); with the
+        ``z_first``, ``z_last`` and ``tilt_px`` (x, y; first to last layer); with the
         curve also ``sway_px``, the greatest distance of the curve from the straight line, and
         arrays ``z`` (n,) and ``shift_px`` (n, 2), by which each layer moves.
 
@@ -59,19 +59,19 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
     if settings["curve"] == "linear":
         tilt = ends[1] - ends[0]
         shift = -np.outer((z - z[0]) / (z[-1] - z[0]), tilt)
-        return Found(out | {"lean_px": tilt.tolist()}, {"z": z, "shift_px": shift})
+        return Found(out | {"tilt_px": tilt.tolist()}, {"z": z, "shift_px": shift})
     drift = smoothed(z, _path(layers), settings["smooth_um"] * 1000 / evidence.z_nm)
     tilt = drift[-1] - drift[0]
     line = drift[0] + np.outer((z - z[0]) / (z[-1] - z[0]), tilt)
     sway = float(np.hypot(*(drift - line).T).max())
-    out |= {"lean_px": tilt.tolist(), "sway_px": sway}
+    out |= {"tilt_px": tilt.tolist(), "sway_px": sway}
     return Found(out, {"z": z, "shift_px": drift[0] - drift})
 
 
 def held(found: Found, published: Arrays, tolerance_px: float) -> Found:
     """Let layers stay where they were put before, while a volume grows.
 
-    The lean of the whole, which the newest layers tell, changes with every wave.
+    The tilt of the whole, which the newest layers tell, changes with every wave.
 
     Parameters
     ----------

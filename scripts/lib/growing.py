@@ -1,7 +1,7 @@
 """While a volume grows: what a new look at all layers changes, and what of it can be seen.
 
 Where layers lie, across and along z, is found from all of them at once, so a wave of new layers
-changes a little everywhere. Most of it is a slow drift: a common translation, a lean, a wave of
+changes a little everywhere. Most of it is a slow drift: a common translation, a tilt, a wave of
 hundreds of layers, which the prior of the stage and the nominal scale of z set anew. From one layer
 to the next nobody sees it. So what is published follows the drift: as long as the change of a layer
 differs by less than a tolerance from that of the last layer that stayed, the layer stays where it

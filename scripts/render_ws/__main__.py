@@ -140,7 +140,7 @@ def _check(database: Path, *, write: bool) -> None:
     if not write or (database.is_file() and database.stat().st_size):  # else to be made
         backups.check(database, whole=False)
     if write:
-        with backups.told(database):
+        with backups.faults_explained(database):
             store = Store(database)
             store.try_to_write()
             store.close()

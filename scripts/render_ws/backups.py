@@ -20,7 +20,7 @@ from scripts.render_ws.faults import explain
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def faults_explained(path: Path) -> Iterator[None]:
     """Turn a fault of the database `path` into one line.
 
     Raises
@@ -45,7 +45,7 @@ def check(path: Path, *, whole: bool = True) -> None:
     """
     if not path.is_file():
         raise UserError(f"database {path}: there is no such file")
-    with told(path), _opened(path) as db:
+    with faults_explained(path), _opened(path) as db:
         version = store.version_of(db)
         if version != store.SCHEMA_VERSION:
             raise UserError(
@@ -68,7 +68,7 @@ def backup(database: Path, target: Path) -> None:
     if target.exists():
         raise UserError(f"{target} is there already: name a new file")
     check(database)
-    with told(target), atomic_path(target) as path:
+    with faults_explained(target), atomic_path(target) as path:
         with _opened(database) as source, _opened(path, write=True) as copy:
             source.backup(copy)
             copy.execute("PRAGMA journal_mode=DELETE")  # of one file alone
@@ -97,13 +97,13 @@ def restore(database: Path, source: Path) -> Path | None:
         backup(database, kept)
     except UserError:  # it is beyond reading: keep it as it is
         return _replace(database, source, kept)
-    with told(database), _opened(source) as db, _opened(database, write=True) as target:
+    with faults_explained(database), _opened(source) as db, _opened(database, write=True) as target:
         db.backup(target, progress=_until(time.monotonic() + store.BUSY_TIMEOUT_S), sleep=0.05)
     return kept
 
 
 def _replace(database: Path, source: Path, kept: Path) -> Path:
-    with told(database):
+    with faults_explained(database):
         database.replace(kept)
         for ending in ("-wal", "-shm"):  # of the old file: they would be played into the new one
             beside = database.with_name(database.name + ending)
@@ -124,7 +124,7 @@ def _until(deadline: float) -> Callable[[int, int, int], None]:
 
 def checkpoint(database: Path) -> bool:
     """Move what lies in ``-wal`` into the database; False when others hindered it."""
-    with told(database), _opened(database, write=True) as db:
+    with faults_explained(database), _opened(database, write=True) as db:
         return not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
 
 

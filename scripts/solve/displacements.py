@@ -96,7 +96,7 @@ def side_of(lattice: Lattice, window_px: float) -> int:
     return int(min(window_px, short) // 2 * 2)
 
 
-def crowd_of(lattice: Lattice, side: int) -> float:
+def windows_per_px(lattice: Lattice, side: int) -> float:
     """Return how many windows of a tile share a pixel.
 
     Parameters

@@ -3,7 +3,7 @@
 Minimised are the squares of what windows miss each other by, each with a weight that falls with its
 residual (Cauchy), with bending energy and size of every field times those of a `Prior`. The size
 holds long waves over layers where the affines have put them. What a place of the tiles does on the
-mean of many layers is the tissue's lean and is taken off before.
+mean of many layers is the tissue's trend and is taken off before.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from scripts.solve.displacements import Displacements
 from scripts.solve.lattice import Lattice, energies, spline_through
 from scripts.solve.spectra import Prior
 
-LEAN_LAYERS = 16  # sd of the Gaussian whose mean over layers is the lean of a place
-MARGIN = 3 * LEAN_LAYERS  # layers on both sides that what is solved for depends on
+TREND_LAYERS = 16  # sd of the Gaussian whose mean over layers is the trend of a place
+MARGIN = 3 * TREND_LAYERS  # layers on both sides that what is solved for depends on
 _CUTOFF = 3.0  # medians of the residuals, at which a window loses half of its weight
 _ROUNDS = 6
 
 
 @dataclass(frozen=True)
-class Bent:
+class TileLattice:
     """A tile with its lattice."""
 
     tile_id: str
@@ -74,12 +74,12 @@ class FieldOf:
 
 
 def solve(
-    tiles: Sequence[Bent],
+    tiles: Sequence[TileLattice],
     found: Displacements,
     prior: Prior,
     *,
     seam_weight: float = 1.0,
-    crowd: float = 1.0,
+    windows_per_px: float = 1.0,
 ) -> dict[str, FieldOf]:
     """Solve the fields of tiles.
 
@@ -93,7 +93,7 @@ def solve(
         How fields are held.
     seam_weight
         Of a window in an overlap, relative to one from layer to layer.
-    crowd
+    windows_per_px
         Windows that share a pixel: their noise is one.
 
     Returns
@@ -108,11 +108,11 @@ def solve(
     known: Bool = np.all(ends[:, found.pair] >= 0, axis=0)
     starts = np.cumsum([0, *(one.lattice.terms for one in tiles)])
     design = _design(tiles, found, known, ends, starts)
-    shift = (found.shift - _leans(found, [one.cell for one in tiles], ends))[known]
+    shift = (found.shift - _trends(found, [one.cell for one in tiles], ends))[known]
     seam = (found.z == found.other_z)[found.pair[known]]
     held = _held(tiles, known, found, prior)
     terms, weights = _robust(design, shift, seam, held, seam_weight)
-    noise = _noise(design @ terms - shift, weights) * crowd
+    noise = _noise(design @ terms - shift, weights) * windows_per_px
     normal = (design.T @ design.multiply(weights[:, None])).tocsr()
     out = {}
     for one, a, b in zip(tiles, starts, starts[1:], strict=False):
@@ -142,7 +142,7 @@ def _times_error(terms: Array, normal: Array, held: Array, noise: float) -> floa
 
 
 def _design(
-    tiles: Sequence[Bent], found: Displacements, known: Bool, ends: Index, starts: Index
+    tiles: Sequence[TileLattice], found: Displacements, known: Bool, ends: Index, starts: Index
 ) -> sparse.csr_matrix:
     """Return (windows, terms): where p moves a window less where q does."""
     rows, columns, values = [], [], []
@@ -164,7 +164,7 @@ def _design(
 
 
 def _held(
-    tiles: Sequence[Bent], known: Bool, found: Displacements, prior: Prior
+    tiles: Sequence[TileLattice], known: Bool, found: Displacements, prior: Prior
 ) -> sparse.csc_matrix:
     """Return the prior of all fields: times the windows of a cell of the lattice."""
     steps = known & (found.window >= 0)
@@ -178,7 +178,7 @@ def _held(
     return sparse.block_diag(blocks, format="csc")
 
 
-def _leans(found: Displacements, cells: Sequence[str], ends: Index) -> Array:
+def _trends(found: Displacements, cells: Sequence[str], ends: Index) -> Array:
     """Return (m, 2) the mean over layers around, of each place of each cell of tiles; seams: 0."""
     out = np.zeros((len(found), 2))
     cell = np.array([*cells, ""])[ends[0]] if len(found.p_id) else np.zeros(0, str)
@@ -194,7 +194,7 @@ def _leans(found: Displacements, cells: Sequence[str], ends: Index) -> Array:
         np.add.at(values, z, found.shift[part])
         np.add.at(count, z, 1.0)
         smooth = [
-            ndimage.gaussian_filter1d(each, LEAN_LAYERS, axis=0, mode="constant", truncate=3.0)
+            ndimage.gaussian_filter1d(each, TREND_LAYERS, axis=0, mode="constant", truncate=3.0)
             for each in (values, count)
         ]
         out[part] = (smooth[0] / np.maximum(smooth[1], 1e-12))[z]

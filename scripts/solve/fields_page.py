@@ -16,7 +16,7 @@ HERE = "solve/refinement.html"
 _ENLARGED = 24  # px of the picture for each place
 _NOTE = (
     "Each place is a window of a tile against the next layer, as the affines placed them, less the"
-    " mean of that place over all layers (the lean of the tissue)."
+    " mean of that place over all layers (the trend of the tissue)."
 )
 _BANDS = (
     "Modes of a tile, the coarsest first: how far they move from layer to layer, how alike that is"

@@ -9,7 +9,7 @@ and o_g the offset of its group g of layers between restarts. Tiles that turn on
 and no Q; a specimen that turns has both alike.
 
 P and o are unknowns of the solve (`border`). Q has no need of it: the tiles of each layer, which
-hold together by their matches, say what it is (`seated`).
+hold together by their matches, say what it is (`refitted`).
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Reference:
         out[:, :, 2] = (self.spread[run] @ away)[:, :, 0] + middle + self.offsets[self.groups]
         return out
 
-    def seated(self, placement: Array) -> Reference:
+    def refitted(self, placement: Array) -> Reference:
         """Return the same with the Q that fits the tiles of each layer, relative to one another.
 
         Parameters

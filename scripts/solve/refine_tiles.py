@@ -28,7 +28,7 @@ from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
 from scripts.solve import displacements, field_solve
 from scripts.solve.displacements import Displacements
-from scripts.solve.field_solve import MARGIN, Bent, FieldOf
+from scripts.solve.field_solve import MARGIN, FieldOf, TileLattice
 from scripts.solve.spectra import Prior
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def near(parts: Sequence[str | Path], chunks: str | Path, first: int, last: int)
     return displacements.joined([read_columns(path, Displacements) for path in chosen])
 
 
-def bent_tiles(
+def fields_of(
     placed: Sequence[Placed], found: Displacements, prior: Prior, refine: Mapping[str, float]
 ) -> dict[str, FieldOf]:
     """Solve the fields of tiles.
@@ -80,16 +80,17 @@ def bent_tiles(
     """
     own = [one for one in placed if not one.tile.is_copy]
     tiles = [
-        Bent(one.tile.tile_id, "-".join(map(str, one.tile.cell)), lattice)
+        TileLattice(one.tile.tile_id, "-".join(map(str, one.tile.cell)), lattice)
         for one in own
         for lattice in [displacements.lattice_of(one, refine["cell_px"])]
     ]
     if not tiles:
         return {}
     lattice = tiles[0].lattice
-    crowd = displacements.crowd_of(lattice, displacements.side_of(lattice, refine["window_px"]))
+    side = displacements.side_of(lattice, refine["window_px"])
+    shared = displacements.windows_per_px(lattice, side)
     weight = refine["montage_weight"]
-    return field_solve.solve(tiles, found, prior, seam_weight=weight, crowd=crowd)
+    return field_solve.solve(tiles, found, prior, seam_weight=weight, windows_per_px=shared)
 
 
 def written(
@@ -143,12 +144,12 @@ def main(
     if prior is not None:
         placed = compose.place(client.tiles(receipt.stack, *around))
         placed = [one for one in placed if one.tile.tile_id in affines]
-        fields = bent_tiles(placed, near(parts, chunks, *around), Prior(**prior), refine)
+        fields = fields_of(placed, near(parts, chunks, *around), Prior(**prior), refine)
         ids = [one.tile.tile_id for one in placed if first <= one.tile.z <= last]
         own = {tile_id: geometry.from_wire(affines[tile_id]) for tile_id in ids}
     result = written(fields, own, refine["errors"])
     write_json(out, result)
-    log.info("chunk %s: %d of %d tiles bent", chunk, len(result["tiles"]), len(own))
+    log.info("chunk %s: %d of %d tiles with a field", chunk, len(result["tiles"]), len(own))
 
 
 if __name__ == "__main__":

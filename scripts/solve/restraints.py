@@ -104,7 +104,7 @@ def noise(weight: Array, residual: Array) -> float:
     return float(weight @ residual**2) / max(float(weight.sum()), 1e-300) / 2
 
 
-def swelling(graph: Graph, placement: Array, weight: Array, residual: Array) -> Array:
+def shrinkage(graph: Graph, placement: Array, weight: Array, residual: Array) -> Array:
     """Compute the force by which noise shrinks tiles: what it takes to hold against it.
 
     Smaller tiles have smaller residuals. Of a pair whose residual is noise the square falls by

@@ -56,7 +56,7 @@ from scripts.solve.forces import Sums, couplings, residuals
 from scripts.solve.graph import NAMED, Graph, Tiles, Weighting, require_connected
 from scripts.solve.models import MODELS, Normal, SolveModel
 from scripts.solve.reference import Reference
-from scripts.solve.steps import LEAST_PAIRS, Runs, runs_of, unbent
+from scripts.solve.steps import LEAST_PAIRS, Runs, detrended, runs_of
 from scripts.solve.system import Layout, factorise, layout_of
 
 log = logging.getLogger(__name__)
@@ -201,7 +201,7 @@ def _without_trend(
     """Solve once more without the trend of the tissue, which would be taken for a part of steps."""
     if len(runs.linear) == 1:
         return solved
-    flat = unbent(tiles, graph, solved.placement, runs, cutoff=options.robust_cutoff)
+    flat = detrended(tiles, graph, solved.placement, runs, cutoff=options.robust_cutoff)
     if flat is graph:
         return solved
     again = _attempt(tiles, flat, options, restarts, runs)[0]
@@ -384,7 +384,7 @@ def _moved(model: SolveModel, border: Border, at: _State, sums: _Sums) -> tuple[
     excess = at.reference.excess(shapes=model.shapes)
     change, shift = border.solve(rhs, sums.ties.pull, excess)
     placement = model.step(at.placement, change)
-    return at.reference.moved(shift).seated(placement), placement
+    return at.reference.moved(shift).refitted(placement), placement
 
 
 def _border(
@@ -464,6 +464,6 @@ def _sums(terms: _Terms, at: _State, factor: Array) -> _Sums:
     )
     gradient += ties.pull
     if len(at.reference.linear) > 1:
-        gradient[:, :, :2] -= restraints.swelling(terms.graph, at.placement, weight, at.residual)
+        gradient[:, :, :2] -= restraints.shrinkage(terms.graph, at.placement, weight, at.residual)
     diagonal[:, range(3), range(3)] += ties.weight
     return _Sums(diagonal, gradient, ties)

@@ -15,7 +15,7 @@ layers usually differ by beyond it.
 
 The solve holds its tiles against the trend where it knows the microscope better than the matches
 do, but the linear part of a run is free, and would take the trend of its end for a part of the
-step: `unbent` takes off the pairs what tiles do not follow.
+step: `detrended` takes off the pairs what tiles do not follow.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _composed(pairs: _Pairs, chain: Array, run: Int64, cutoff: float) -> Array:
     return found
 
 
-def unbent(tiles: Tiles, graph: Graph, placement: Array, runs: Runs, *, cutoff: float) -> Graph:
+def detrended(tiles: Tiles, graph: Graph, placement: Array, runs: Runs, *, cutoff: float) -> Graph:
     """Take off the pairs the trend of the tissue that the tiles do not follow.
 
     Parameters

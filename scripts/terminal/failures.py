@@ -264,7 +264,7 @@ def written(path: str) -> int | None:
         return None
 
 
-def told(failures: Sequence[Failure], folder: Path) -> list[str]:
+def summary(failures: Sequence[Failure], folder: Path) -> list[str]:
     """Return the lines that a run ends with: alike failures once, with the first log.
 
     Parameters

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TextIO
 
 from scripts.lib import commands, running
 from scripts.lib.running import News
-from scripts.terminal.failures import Failure, reason, told, without_header, written
+from scripts.terminal.failures import Failure, reason, summary, without_header, written
 from scripts.terminal.pace import Expected
 from scripts.terminal.progress import Progress, duration, name_of
 
@@ -293,7 +293,7 @@ class Terminal(logging.Handler):
         if self._stopped:
             lines = ["Stopped as asked. The same command goes on from here."]
         else:
-            lines = told(list(self._failed.values()), folder) + self._other_errors()
+            lines = summary(list(self._failed.values()), folder) + self._other_errors()
         self._end(lines, _YELLOW if self._stopped else _RED, log)
         return lines
 

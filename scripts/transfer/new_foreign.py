@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.lib import commands
 from scripts.lib.job import UserError
 from scripts.transfer import foreign_scan, images, name_guess
 from scripts.transfer.dat import DatError
@@ -16,7 +15,14 @@ from scripts.transfer.foreign import ForeignFiles, ForeignSettings
 from scripts.transfer.images import Facts
 from scripts.transfer.layers import Found, group
 from scripts.transfer.name_pattern import NamePattern
-from scripts.transfer.new_volume_text import Choices, line, names, plain, short
+from scripts.transfer.new_volume_text import (
+    Choices,
+    line,
+    names,
+    next_steps,
+    plain,
+    short,
+)
 from scripts.transfer.original import file_of
 
 _ANY_NM = 1.0  # of the volume while the files are counted: no tile is written
@@ -222,7 +228,7 @@ def doubts(found: ForeignVolume) -> list[str]:
     return out
 
 
-def told(found: ForeignVolume, target: Path) -> str:
+def summary(found: ForeignVolume, target: Path) -> str:
     """Return what the command prints: what was written, doubts, the next commands.
 
     Parameters
@@ -240,14 +246,8 @@ def told(found: ForeignVolume, target: Path) -> str:
     facts, source = found.facts, found.source
     tiles = f"{found.rows} x {found.columns} tiles of {facts.width} x {facts.height} px"
     pixel = "pixel size not known" if facts.pixel_nm is None else f"{short(facts.pixel_nm)} nm"
-    commands.remember(["--profile", "profiles/local", "--configfile", str(target)])
-    return "\n".join(
-        [
-            f"{target}: {found.layers:,} layers of {tiles}, {pixel}, {source['kind']} files"
-            f" {plain(source['pattern'])}",
-            *(f"look: {one}" for one in doubts(found)),
-            "next: look at the file, then",
-            f"  {commands.run('doctor')}",
-            f"  {commands.run('estimate')}",
-        ]
+    first = (
+        f"{target}: {found.layers:,} layers of {tiles}, {pixel}, {source['kind']} files"
+        f" {plain(source['pattern'])}"
     )
+    return "\n".join([first, *next_steps(doubts(found), target)])

@@ -48,12 +48,12 @@ def _write(args: argparse.Namespace, now: datetime) -> str:
     if other is not None:
         choices = Choices(name, _typed(other.root), args.work_dir or f"work/{name}", args.owner)
         files.write_text(target, new_foreign.text(other, choices))
-        return new_foreign.told(other, target)
+        return new_foreign.summary(other, target)
     found = acquired.look(root, args.scope)
     chosen = microscopes.choose(found, args.microscope)
     choices = Choices(name, _typed(root), args.work_dir or f"work/{name}", args.owner)
     files.write_text(target, new_volume_text.text(found, chosen, choices, now))
-    return new_volume_text.told(found, chosen, target)
+    return new_volume_text.summary(found, chosen, target)
 
 
 def _foreign(root: Path) -> new_foreign.ForeignVolume | None:

@@ -220,7 +220,7 @@ def mask(found: Acquired, chosen: Microscope) -> Mapping[str, int]:
     return {name: px for name, px in strips.items() if 0 < px < least}
 
 
-def told(found: Acquired, chosen: Microscope | None, target: Path) -> str:
+def summary(found: Acquired, chosen: Microscope | None, target: Path) -> str:
     """Return what the command prints: what was written, doubts, the next commands.
 
     Parameters
@@ -239,16 +239,32 @@ def told(found: Acquired, chosen: Microscope | None, target: Path) -> str:
     """
     grid = f"{found.rows} x {found.columns} tiles of {found.width_px} x {found.height_px} px"
     known = f"microscope: {chosen.name} ({chosen.what})" if chosen else "microscope: not known"
+    first = f"{target}: {found.layers:,} layers of {grid}, {short(found.pixel_nm)} nm, {known}"
+    return "\n".join([first, *next_steps(doubts(found), target)])
+
+
+def next_steps(doubtful: Sequence[str], target: Path) -> list[str]:
+    """Return what to look at in a new config, and the commands that follow.
+
+    Parameters
+    ----------
+    doubtful
+        What a person should look at.
+    target
+        The file that was written.
+
+    Returns
+    -------
+    list of str
+        Lines.
+    """
     commands.remember(["--profile", "profiles/local", "--configfile", str(target)])
-    return "\n".join(
-        [
-            f"{target}: {found.layers:,} layers of {grid}, {short(found.pixel_nm)} nm, {known}",
-            *(f"look: {one}" for one in doubts(found)),
-            "next: look at the file, then",
-            f"  {commands.run('doctor')}",
-            f"  {commands.run('estimate')}",
-        ]
-    )
+    return [
+        *(f"look: {one}" for one in doubtful),
+        "next: look at the file, then",
+        f"  {commands.run('doctor')}",
+        f"  {commands.run('estimate')}",
+    ]
 
 
 def line(key: str, value: Any, comment: str) -> str:  # noqa: ANN401 - any YAML value

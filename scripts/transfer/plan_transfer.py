@@ -57,7 +57,7 @@ def main(
     write_table(plan, planning.PLAN_COLUMNS, tiles)
     misfits = planning.misfit_rows(view.misfits)
     write_table(folder / "misfits.tsv", planning.MISFIT_COLUMNS, misfits)
-    write_json(folder / "plan.json", {"ticket": fingerprint})
+    write_json(folder / "plan.json", {"fingerprint": fingerprint})
     due = dict(Counter(view.todo.values()))
     words = "%d tiles, %d files that do not fit; layers to do: %s"
     log.info(words, len(tiles), len(misfits), due)

@@ -170,7 +170,7 @@ def plan_fingerprint(
         return str(error)  # the job ends with the same words
     if todo := view.todo:
         return planning.words(todo, view.previous)
-    return str(_state(work_dir / PLAN_STATE).get("ticket", "nothing there yet"))
+    return str(_state(work_dir / PLAN_STATE).get("fingerprint", "nothing there yet"))
 
 
 def known_dats(
@@ -241,7 +241,7 @@ def copy_fingerprint(
         waiting = str(error)
     if waiting:
         return f"{waiting} (visit {int(state.get('visits', 0)) + 1})"
-    return str(state.get("ticket", "no flags"))
+    return str(state.get("fingerprint", "no flags"))
 
 
 def scope_fault(

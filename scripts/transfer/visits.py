@@ -48,7 +48,7 @@ class Visit:
             Content of ``transfer/copy.json``.
         """
         return {
-            "ticket": fingerprint,
+            "fingerprint": fingerprint,
             "visits": int(before.get("visits", 0)) + 1,
             "problems": self.problems,
             "complete_to": last_dat if self.complete else None,

@@ -11,7 +11,7 @@ and scale of the changes are those of greatest likelihood (empirical Bayes), the
 How likely so great a likelihood ratio is without any change is found by drawing stacks of even
 thickness with just this error. The error itself is known from few samples where there is little
 tissue: each draw has another true size of it (chi square of its degrees of freedom), so that a
-small stack must differ by more than a large one to be believed.
+small stack must differ by more than a large one to be taken as real.
 
 Even the posterior mean may bring layers farther from where they are than nominal z does, mostly by
 slow waves, of which a stack has few. How likely that is follows from the same model: true changes
@@ -49,7 +49,7 @@ _TINY = 1e-6  # variance of the log of thickness; no step is known better
 
 @dataclass(frozen=True)
 class Limits:
-    """When changes are believed, and how much of them (section ``zcorr`` of the config)."""
+    """When changes are taken as real, and how much of them (section ``zcorr`` of the config)."""
 
     change_chance: float = 0.01  # that an even stack shows such changes
     harm_ratio: float = 1.05  # rms of z over that of nominal z: what ends above it is harmed
@@ -73,7 +73,7 @@ class Process:
 class StepError:
     """Error of the log of n steps from layer to layer."""
 
-    tissue: Array  # (n,) sd of what the few grains of a layer's tissue err by
+    tissue: Array  # (n,) sd of what the few structures of a layer's tissue err by
     least: Array  # (n,) layers; thinner than this a step is not known to be
     shared: Process  # along z, of the tissue's error at unit variance: how much of it goes on
     others: tuple[Process, ...]  # errors that are the same however much tissue there is
@@ -109,7 +109,7 @@ class StepError:
 class ChangeModel:
     """The process of true changes of thickness that is most likely, and its significance."""
 
-    strength: float  # sd of the log of thickness that is taken as true; 0: none is believed
+    strength: float  # sd of the log of thickness that is taken as true; 0: none is taken as real
     scale_layers: float  # its correlation length
     chance: float  # of so great a likelihood ratio in a stack of even thickness
     error: float  # sd of the error, of the log of thickness; median over layers
@@ -140,7 +140,7 @@ def posterior(
     error
         Their error.
     limits
-        When changes are believed.
+        When changes are taken as real.
 
     Returns
     -------

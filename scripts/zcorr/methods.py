@@ -91,7 +91,7 @@ def isotropic(found: Measured, zcorr: Mapping[str, Any]) -> Result:
     error = sampling.step_error(each, fit, curve.anisotropy, found.band_share[:, 0], floor)
     known = thickness.spanned(distance, trust)
     limits = Limits(**{name: zcorr[name] for name in Limits.__annotations__})
-    steps, lost, model = thickness.believed(np.diff(fit.z), known, error, limits)
+    steps, lost, model = thickness.posterior(np.diff(fit.z), known, error, limits)
     z = np.concatenate([[0.0], np.cumsum(steps)])
     options = Options.of(zcorr)
     z = inference.bounded(z, np.flatnonzero(found.present), options)

@@ -1,7 +1,7 @@
 """How far a measured thickness may be off: its sampling error, from how unlike its parts are.
 
-A layer's thickness rests on as many independent samples as its tissue has grains: few in a small
-layer, or in one where little tissue stands in resin. Each cell of a layer (`isotropy.CellParts`) is
+A layer's thickness rests on as many independent samples as its tissue has structures: few in a
+small layer, or in one of little tissue in resin. Each cell of a layer (`isotropy.CellParts`) is
 such a part, with its own tissue and its own noise, while thickness is common to all. So what one
 cell changes in the result (its influence) is a sample of the error, and the sum of the squares of
 all cells is its variance: the infinitesimal jackknife, with blocks since neighbouring pixels depend
@@ -31,7 +31,7 @@ from scripts.zcorr.thickness import Positions
 
 _PART = -0.25  # of a cell is left out: the change is still linear, and far above rounding
 _LEAST_SHARE = 0.5  # of the nominal distance; nearer, the error of a distance counts as there
-_AROUND = 8.0  # layers, sd: grains of one size; one such stretch has samples of its own
+_AROUND = 8.0  # layers, sd: structures of one size; one such stretch has samples of its own
 _LEAST_SAMPLES = 1.5  # of cells; fewer have no scatter
 _LEAST = 0.05  # layers; the least thickness before the logarithm
 _UNKNOWN = 1.0  # sd of the log of thickness where nothing can be told

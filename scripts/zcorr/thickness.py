@@ -3,13 +3,13 @@
 1. `positions`: coordinates whose differences fit all distances best, weighted by how well each
    pair's distance is known (`sampling`); gross ones count little (Cauchy). The system is banded:
    milliseconds for tens of thousands of layers.
-2. `believed`: the log of thickness is true change plus error. Three things err: what the few grains
-   of a layer's tissue happen to look like (`sampling`); tissue that is not isotropic, as far as x
-   and y differ by more than sampling (`decay.Decay.anisotropy`): the third axis must be expected to
-   differ from the mean of two by three quarters of the variance of their difference; and traits of
-   whole layers, such as focus (`zcorr.isotropy_error`). Changes that stand out of these are kept
-   in part, all others are left at nominal (`changes`). Lost slices are no part of this: a sudden
-   gap is taken as measured.
+2. `posterior`: the log of thickness is true change plus error. Three things err: what the few
+   structures of a layer's tissue happen to look like (`sampling`); tissue that is not isotropic, as
+   far as x and y differ by more than sampling (`decay.Decay.anisotropy`): the third axis must be
+   expected to differ from the mean of two by three quarters of the variance of their difference;
+   and traits of whole layers, such as focus (`zcorr.isotropy_error`). Changes that stand out of
+   these are kept in part, all others are left at nominal (`changes`). Lost slices are no part of
+   this: a sudden gap is taken as measured.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ def fit(
     return np.asarray(solveh_banded(band, right, lower=True))
 
 
-def believed(
+def posterior(
     step: Array, known: Bool, error: StepError, limits: Limits = LIMITS
 ) -> tuple[Array, Bool, changes.ChangeModel]:
     """Estimate thicknesses from measured ones: posterior mean of their logarithms.
@@ -207,7 +207,7 @@ def believed(
     error
         Of their logarithms.
     limits
-        When changes are believed, and gaps are lost slices.
+        When changes are taken as real, and gaps are lost slices.
 
     Returns
     -------
@@ -226,13 +226,13 @@ def believed(
     jump = log - usual
     # how far one layer may be off: the error of a distance, relative to those around
     spread = np.maximum(robust.deviation(jump, 0.0), error.sd * np.exp(jump))
-    odds = _lost_odds(jump, spread, error.freedom) * limits.lost_slice_share
+    odds = _odds_of_lost_slice(jump, spread, error.freedom) * limits.lost_slice_share
     lost = known & (jump > np.log(limits.lost_slice_ratio)) & (odds > 1)
     kept, model = changes.posterior(np.where(lost, usual, log), known, error, limits)
     return np.exp(kept + np.where(lost, jump, 0.0)), lost, model
 
 
-def _lost_odds(jump: Array, spread: Array, freedom: float) -> Array:
+def _odds_of_lost_slice(jump: Array, spread: Array, freedom: float) -> Array:
     """Likelihood that a gap is two layers over that of one, from the log of its ratio to others.
 
     The log of one layer is Student-t of scale `spread`, which so many degrees of freedom tell; two

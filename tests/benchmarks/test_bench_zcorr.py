@@ -151,7 +151,7 @@ def test_seconds_of_the_inference_of_a_volume(bench):
         distance = decay.distances(band, curve)
         fit = thickness.positions(distance, even)
         known = thickness.spanned(distance, even)
-        return thickness.believed(np.diff(fit.z), known, error)[0]
+        return thickness.posterior(np.diff(fit.z), known, error)[0]
 
     steps = np.diff(true)
     assert np.corrcoef(np.diff(reference()), steps)[0, 1] > 0.95

@@ -43,7 +43,7 @@ def test_a_linear_lean_is_taken_out_and_the_first_layer_stays():
         "curve": "linear",
         "z_first": 5.0,
         "z_last": 25.0,
-        "lean_px": [60.0, -40.0],
+        "tilt_px": [60.0, -40.0],
     }
     before, after = centres(tiles), centres(straighten.apply(tiles, found))
     assert np.allclose(after["5-0"], before["5-0"])

@@ -207,7 +207,7 @@ def test_a_trend_that_tiles_follow_stays_in_their_pairs():
         solved = solve(case.tiles, graph, options)
         runs = solved.reference.runs
         assert len(runs.linear) == 2
-        found = found_steps.unbent(case.tiles, graph, solved.placement, runs, cutoff=3.0)
+        found = found_steps.detrended(case.tiles, graph, solved.placement, runs, cutoff=3.0)
         taken.append(np.abs(found.spq - graph.spq).max())
     assert taken[1] < taken[0] / 5
 

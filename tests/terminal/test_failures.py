@@ -128,7 +128,7 @@ def test_two_hundred_alike_failures_are_told_once(tmp_path):
         path = log(tmp_path, f"{STAMP} ERROR job: no answer for chunk {n:04d}\n", f"{n}.log")
         jobs.append(Failure("match_pairs", {"chunk": f"{n:04d}"}, (path,)))
     other = Failure("close", {}, (log(tmp_path, f"{STAMP} ERROR job: else\n"),))
-    lines = failures.told([*jobs, other], tmp_path)
+    lines = failures.summary([*jobs, other], tmp_path)
     assert lines == [
         "✗ 200 jobs of match_pairs failed (0000, 0001, 0002, …)",
         "no answer for chunk 0000",
@@ -140,7 +140,7 @@ def test_two_hundred_alike_failures_are_told_once(tmp_path):
 
 
 def test_of_many_kinds_the_first_are_told_and_the_others_counted():
-    lines = failures.told([Failure(rule) for rule in "abcde"], Path("/w"))
+    lines = failures.summary([Failure(rule) for rule in "abcde"], Path("/w"))
     assert [line for line in lines if line.startswith("✗")] == [f"✗ {r} failed" for r in "abc"]
     assert lines[-1] == "… and 2 more kinds of failures"
 

@@ -3,11 +3,13 @@
 import os
 import shutil
 
+import h5py
 import pytest
 
 from scripts.transfer import archiving, hdf5
 from scripts.transfer.archiving import Rules
 from scripts.transfer.conversion import Layer, LayerError
+from scripts.transfer.dat import DatError
 from tests.transfer.synthetic_dat import make_dat, noise
 from tests.transfer.test_hdf5 import LAYER, convert, tile
 
@@ -88,6 +90,19 @@ def test_a_copy_that_differs_from_its_source_is_not_published(tmp_path, monkeypa
     assert not list((tmp_path / "archive").rglob("*.h5"))
     assert list((tmp_path / "new").rglob("*.raw.h5"))
     assert len(list((tmp_path / "new").rglob("*.dat"))) == len(WHOLE)
+
+
+def test_a_raw_file_that_gives_no_dat_back_is_not_archived(tmp_path):
+    root = tmp_path / "archive"
+    layer, _ = convert(tmp_path / "new", WHOLE)
+    layer = Layer.of([tile(key) for key in WHOLE], layer.dat_root, tmp_path / "new" / "work", root)
+    with h5py.File(layer.raw, "r+") as file:
+        del file["0-0-1/footer"]
+    with pytest.raises(DatError, match="not a raw tile"):
+        archiving.settle_layer(layer, Rules(root, remove_dats=True))
+    assert not list(root.rglob("*.h5"))
+    assert layer.raw.exists()
+    assert len(list(layer.dat_root.rglob("*.dat"))) == len(WHOLE)
 
 
 def test_dats_stay_unless_they_are_to_be_removed(tmp_path):

@@ -200,6 +200,15 @@ def test_a_copy_that_comes_out_shorter_or_altered_is_refused(scope, root, monkey
     assert not list(root.rglob("*.partial"))
 
 
+@pytest.mark.parametrize("digit", "0f")
+def test_a_hash_that_differs_is_refused_be_it_smaller_or_larger(scope, root, monkeypatch, digit):
+    (name,) = acquire(scope, 1)
+    monkeypatch.setattr(Folder, "sha256", lambda self, path: 64 * digit)
+    done = visit(scope, root, rules={"hashed": True})
+    assert states(done) == {name: "failed"}
+    assert copied(root) == {}
+
+
 def test_no_file_is_begun_after_the_time_is_up_and_none_is_cut(scope, root, monkeypatch):
     names = acquire(scope, 4)
     ticks = iter(range(0, 1000, 40))

@@ -160,7 +160,7 @@ def test_layers_that_are_taken_over_are_not_lost_in_the_next_run(align, tmp_path
         folder.mkdir(parents=True)
     table = work / "transfer/layers.tsv"
     write_table(table, summary.LAYER_COLUMNS, taken.layer_rows(found, Grid(1, 2)))
-    write_json(work / "transfer/plan.json", {"ticket": "nothing there yet"})
+    write_json(work / "transfer/plan.json", {"fingerprint": "nothing there yet"})
 
     def asked(taken_over):
         return state.plan_fingerprint(dats, ACQUISITION, 0, work, taken=taken_over)

@@ -304,11 +304,11 @@ def test_only_changes_that_stand_out_of_the_error_are_believed():
     rng = np.random.default_rng(0)
     known, known_error = np.ones(399, bool), even_error(399, 0.05)
     error = 0.05 * rng.standard_normal(399)
-    kept, _, model = thickness.believed(np.exp(error), known, known_error)
+    kept, _, model = thickness.posterior(np.exp(error), known, known_error)
     assert model.strength == 0
     assert np.array_equal(kept, np.ones(399))
     true = 0.3 * rng.standard_normal(399)
-    kept, _, model = thickness.believed(np.exp(true + error), known, known_error)
+    kept, _, model = thickness.posterior(np.exp(true + error), known, known_error)
     assert model.strength == pytest.approx(0.3, rel=0.2)
     assert np.corrcoef(np.log(kept), true)[0, 1] > 0.95
 
@@ -318,12 +318,12 @@ def test_a_gap_of_two_layers_is_a_lost_slice_and_a_thick_layer_is_none():
     rng = np.random.default_rng(2)
     log, known = np.clip(0.2 * rng.standard_normal(300), -0.5, 0.5), np.ones(300, bool)
     error = even_error(300, 0.03, (0.08, 3.0))
-    assert not thickness.believed(np.exp(log), known, error)[1].any()
+    assert not thickness.posterior(np.exp(log), known, error)[1].any()
     log[[60, 200]] = np.log([2.1, 1.9])
-    assert np.flatnonzero(thickness.believed(np.exp(log), known, error)[1]).tolist() == [60, 200]
+    assert np.flatnonzero(thickness.posterior(np.exp(log), known, error)[1]).tolist() == [60, 200]
     # the same gaps are none where the error is as large, or known from three samples
     for worse in ({"tissue": np.full(300, 0.5)}, {"freedom": 2.0, "tissue": np.full(300, 0.25)}):
-        assert not thickness.believed(np.exp(log), known, replace(error, **worse))[1].any()
+        assert not thickness.posterior(np.exp(log), known, replace(error, **worse))[1].any()
 
 
 def test_layers_that_are_all_alike_say_nothing():

@@ -25,7 +25,7 @@ def seen(layers, monkeypatch):
         return np.ones(len(step)), np.zeros(len(step), bool), changes.ChangeModel(0, 1, 1, 0)
 
     with monkeypatch.context() as patch:
-        patch.setattr(thickness, "believed", _keep)
+        patch.setattr(thickness, "posterior", _keep)
         methods.isotropic(measured(layers), ZCORR | {"isotropy_error": 0.0})
     return kept["step"], kept["error"]
 
