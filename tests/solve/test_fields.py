@@ -13,7 +13,7 @@ from scripts.lib.transforms import parse
 from scripts.solve import displacements, field_solve, spectra
 from scripts.solve.aligned import FIELD
 from scripts.solve.displacements import SEAM, Displacements, windows_of
-from scripts.solve.field_solve import Bent
+from scripts.solve.field_solve import TileLattice
 from scripts.solve.lattice import Lattice, energies, spline_through
 from scripts.solve.spectra import Prior
 
@@ -123,7 +123,7 @@ def world(seed, *, bent=0.0, flow=0.0, lean=0.0, noise=0.05):
 
 
 CELLS = {f"t{k}": "0-0" for k in range(LAYERS)}
-TILES = [Bent(f"t{k}", "0-0", LATTICE) for k in range(LAYERS)]
+TILES = [TileLattice(f"t{k}", "0-0", LATTICE) for k in range(LAYERS)]
 
 
 def relative(fields, solved):
@@ -231,7 +231,7 @@ def test_overlaps_hold_the_tiles_of_a_layer_together():
         np.array(["a"]), np.array(["b"]), np.array([1]), np.array([1]), np.zeros(1, np.intp),
         np.array([SEAM]), at, at - [380.0, 0.0], np.array([[1.0, 0.0]]),
     )  # fmt: skip
-    tiles = [Bent("a", "0-0", LATTICE), Bent("b", "0-1", LATTICE)]
+    tiles = [TileLattice("a", "0-0", LATTICE), TileLattice("b", "0-1", LATTICE)]
     solved = field_solve.solve(tiles, found, Prior(1e-4, 1e-3))
     a, b = (
         (LATTICE.design(xy) @ solved[name].terms)[0]
