@@ -120,6 +120,22 @@ def test_layers_that_overtake_others_are_put_in_order():
     assert inference._ordered(z, Options(reorder=True)).tolist() == [0, 1, 2, 3]
 
 
+def test_coordinates_go_the_given_part_of_the_way(rng):
+    index = np.arange(N, dtype=float)
+    corr = np.clip(1 - 0.2 * np.arange(1, REACH + 1) + rng.normal(0, 0.02, (N, REACH)), 0.01, 1)
+    full, half = (
+        inference.infer(
+            corr,
+            np.ones(N, bool),
+            Options(regularization="NONE", iterations=1, shift_proportion=share),
+            np.ones((N, REACH)),
+        ).z
+        for share in (0.6, 0.3)
+    )
+    assert np.abs(full - index).max() > 0.01
+    assert np.allclose(full - index, 2 * (half - index), atol=1e-9)
+
+
 def test_scale_and_offset_are_those_of_nominal_z():
     index, present = np.arange(N, dtype=float), np.array([1, 2, 4, 7])
     z, bumpy = 3 + 0.5 * index, 3 + 0.5 * index + np.sin(index)
