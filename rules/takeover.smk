@@ -1,6 +1,8 @@
 # What another pipeline made of this volume: looked at, listed, and gone on from; see section takeover of the config.
 # The folders and collections are params: no rule makes them, and none writes there.
 SOURCE = TAKEOVER["render"]
+if SOURCE:  # where it is, is deployment, as render.url is
+    os.environ.setdefault("RENDER_WS_TAKEOVER_URL", SOURCE.pop("url") or "")
 TAKEN_MATCHES = "takeover/matches.json" if SOURCE and SOURCE["matches"] else []
 TAKEN_TILES = "takeover/tiles.tsv" if SOURCE and SOURCE["stack"] else []
 # no param of a volume that takes nothing over: a new one would match it again
@@ -81,6 +83,7 @@ rule take_stack:
         render=RENDER,
         source=SOURCE,
         patch=config["review"]["patch"],
+        z_range=config["solve"]["z_range"],
     script:
         "../scripts/solve/take_stack.py"
 
@@ -105,5 +108,6 @@ rule take_thickness:
         zcoords=verbatim(TAKEOVER["zcoords"]),
         content=content_to_take,  # not read by the script
         render=RENDER,
+        z_range=config["solve"]["z_range"],
     script:
         "../scripts/zcorr/take_thickness.py"

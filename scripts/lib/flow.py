@@ -15,6 +15,7 @@ Config = Mapping[str, Any]
 Masks = Config | Sequence[Config] | None  # one entry, or some for ranges of z and cells
 # the pyramid of so many layers is one job: 10 to 20 CPU minutes of a volume 10,000 px wide
 SPAN_LAYERS = 1024
+_EMBEDDED = "sqlite:///"
 QUIET_TIME_S = 3600  # of the newest layer, where a microscope still sends
 RUNS = {
     "single_tile": ["cross"],
@@ -179,7 +180,7 @@ def takeover(root: Path, config: Config) -> dict[str, Any]:
     source = section["render"]
     if source is None:
         return {**paths, "render": None}
-    source = {**source, "owner": source["owner"] or render["owner"]}
+    source = {**source, "owner": source["owner"] or render["owner"], "url": _url(root, source)}
     if (source["owner"], source["project"]) == (render["owner"], render["project"]):
         raise UserError(
             f"takeover.render.project: found {source['project']}, which is render.project, expected"
@@ -232,6 +233,18 @@ def by_hand(root: Path, entries: Sequence[Config]) -> list[dict[str, Any]]:
                 " landmarks that BigWarp saved (docs/match-by-hand.md)"
             )
     return out
+
+
+def _url(root: Path, source: Config) -> str | None:
+    """Return where the service is; a file of an embedded one starts at `root`."""
+    url = source["url"]
+    if url is None or not url.startswith(_EMBEDDED):
+        return url or None
+    path = resolved(root, url.removeprefix(_EMBEDDED))
+    if not Path(path or "").is_file():
+        expected = "expected the database of a render-ws"
+        raise UserError(f"takeover.render.url: {expected}, found no {path}")
+    return f"{_EMBEDDED}{path}"
 
 
 def quiet_time_s(transfer: Config) -> float:

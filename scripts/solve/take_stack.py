@@ -4,7 +4,8 @@ Inputs
     stack ``v1_acquire`` (its receipt), and the stack that is taken over, which is only read
 Outputs
     ``takeover/transforms.json.gz``  as ``solve/transforms.json.gz``
-    ``takeover/tiles.tsv``           per acquired tile: taken, replaced (by a patch), absent
+    ``takeover/tiles.tsv``           per acquired tile: taken, replaced (by a patch), absent, or
+                                     outside of ``solve.z_range``
     ``takeover/stack.json``          owner, project, stack, numbers, digest
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 
 from scripts.lib.files import write_json, write_table
 from scripts.lib.job import job
+from scripts.lib.service import source as source_service
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
 from scripts.solve import taken_over
@@ -29,14 +31,16 @@ def main(
     source: Mapping[str, Any],
     patch: Sequence[Mapping[str, Any]],
     out: Mapping[str, str],
+    z_range: Sequence[float] | None = None,
 ) -> None:
     """Compare the stacks, and write the outputs, the receipt last."""
-    client, theirs = RenderClient(**render), RenderClient(source["owner"], source["project"])
+    client, theirs = RenderClient(**render), source_service.client(source)
     receipt = StackReceipt.read(acquire)
     client.require(receipt)
     acquired = client.tiles(receipt.stack)
     by_id = {str(tile.tile_id): tile for tile in acquired.tiles}
-    found = taken_over.Compared(source["stack"], by_id, acquired.shared)
+    limits = (z_range[0], z_range[1]) if z_range else taken_over.ALL_LAYERS
+    found = taken_over.Compared(source["stack"], by_id, acquired.shared, limits)
     for part in theirs.parts(source["stack"]):
         found.add(part)
     found.require(patch)
@@ -55,5 +59,6 @@ if __name__ == "__main__":
             render=snakemake.params.render,
             source=snakemake.params.source,
             patch=snakemake.params.patch,
+            z_range=snakemake.params.z_range,
             out=dict(snakemake.output.items()),
         )

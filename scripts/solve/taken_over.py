@@ -6,6 +6,7 @@ same size, the same transforms before the last. The last one, an affine, is what
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,17 +31,23 @@ from scripts.solve.steps import Runs
 KEY = "takeover.render.stack"
 COLUMNS = ("tile_id", "state", "stack")
 PATCH = re.compile(r"(?P<base>[^.]+)\.patch\.(?P<z>\d+)\.0")
+ALL_LAYERS = (-math.inf, math.inf)
 _SHOWN = 3
 _NUMBER = re.compile(r"[\s,]+")
 
 
 @dataclass
 class Compared:
-    """What a stack holds beside the acquired one, collected some layers at a time."""
+    """What a stack holds beside the acquired one, collected some layers at a time.
+
+    ``z_range`` is the first and last layer that counts: ``solve.z_range``. The stack may have more,
+    which is not looked at, and need not have what lies outside of it.
+    """
 
     stack: str
     acquired: Mapping[str, TileSpec]
     shared: Mapping[str, Leaf]
+    z_range: tuple[float, float] = ALL_LAYERS
     affines: dict[str, list[float]] = field(default_factory=dict)
     patches: list[str] = field(default_factory=list)
     faults: dict[str, list[str]] = field(default_factory=dict)
@@ -54,6 +61,8 @@ class Compared:
             Of the stack that is taken over.
         """
         for tile in part.tiles:
+            if not self._counts(tile.z):
+                continue
             name = str(tile.tile_id)
             own = self.acquired.get(name)
             if own is None and PATCH.fullmatch(name):
@@ -68,6 +77,9 @@ class Compared:
                 self.affines[name] = [float(v) for v in _NUMBER.split(last.data.strip())]
             else:
                 self._fault("have no affine as their last transform", name)
+
+    def _counts(self, z: float) -> bool:
+        return self.z_range[0] <= z <= self.z_range[1]
 
     def _fault(self, kind: str, example: str) -> None:
         self.faults.setdefault(kind, []).append(example)
@@ -125,7 +137,9 @@ class Compared:
             What to add or take out, in words.
         """
         wanted = {(e["cell"], float(e["z"]), e["from"]): e for e in self.entries()}
-        given = {(e["cell"], float(e["z"]), e.get("from")) for e in patch}
+        given = {
+            (e["cell"], float(e["z"]), e.get("from")) for e in patch if self._counts(float(e["z"]))
+        }
         lines = [
             f'{{cell: "{e["cell"]}", z: {e["z"]}, from: {e["from"]}, reason: {e["reason"]}}}'
             for key, e in wanted.items()
@@ -165,7 +179,8 @@ class Compared:
         Returns
         -------
         list of dict
-            Rows of `COLUMNS`; state taken, replaced (by a patch) or absent.
+            Rows of `COLUMNS`; state taken, replaced (by a patch), absent, or outside of the layers
+            that count.
         """
         replaced = {(entry["cell"], float(entry["z"])) for entry in self.entries()}
         out = []
@@ -173,6 +188,7 @@ class Compared:
             place = (f"{tile.row},{tile.column}", tile.z)
             state = "taken" if name in self.affines else "absent"
             state = "replaced" if state == "absent" and place in replaced else state
+            state = state if self._counts(tile.z) else "outside"
             out.append({"tile_id": name, "state": state, "stack": self.stack})
         return out
 
@@ -194,7 +210,7 @@ class Compared:
             "stack": self.stack,
             "tiles": len(self.affines),
             "patches": len(self.patches),
-            **{state: states.count(state) for state in ("taken", "replaced", "absent")},
+            **{state: states.count(state) for state in ("taken", "replaced", "absent", "outside")},
             "digest": digest(self.affines)[:16],
         }
 

@@ -14,7 +14,7 @@ from typing import Any
 from scripts.lib.provenance import LIBRARIES
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.errors import RenderError
-from scripts.lib.service.session import is_embedded
+from scripts.lib.service.session import TAKEOVER_URL, is_embedded
 from scripts.transfer import state
 from scripts.transfer.finding import ERROR, FACT, NOTE, Case, Finding
 
@@ -27,26 +27,30 @@ PATIENCE_S = 10.0  # a service that is restarted right now; jobs wait longer
 
 
 def service() -> Iterator[Finding]:
-    """Ask the service that the environment names for its version.
+    """Ask the service that the environment names for its version, and one that is taken over.
 
     Yields
     ------
     Finding
-        None for the embedded service, which is a file of the working directory.
+        None for embedded services, which are files.
     """
-    url = os.environ.get("RENDER_WS_URL", "")
-    if is_embedded(url):
-        return
+    for key, name in (("render.url", "RENDER_WS_URL"), ("takeover.render.url", TAKEOVER_URL)):
+        if not is_embedded(url := os.environ.get(name, "")):
+            yield from _answer(key, url)
+
+
+def _answer(key: str, url: str) -> Iterator[Finding]:
     patience_s = min(PATIENCE_S, float(os.environ.get("RENDER_WS_PATIENCE_S", PATIENCE_S)))
-    client = RenderClient("", "", base_url=url, timeout_s=LIMIT_S, patience_s=patience_s)
+    how: dict[str, Any] = {"timeout_s": LIMIT_S, "patience_s": patience_s}
+    client = RenderClient("", "", base_url=url, foreign=key != "render.url", **how)
     try:
         version = client.version()
     except RenderError as error:
-        said = str(error).removeprefix("render.url: ").rstrip(".")
-        yield Finding(ERROR, "render.url", said, "an answer of a render-ws", "No job was begun")
+        said = str(error).removeprefix(f"{key}: ").rstrip(".")
+        yield Finding(ERROR, key, said, "an answer of a render-ws", "No job was begun")
     else:
         words = ", ".join(f"{k} {v}" for k, v in version.items()) or "a render-ws without a version"
-        yield Finding(FACT, "render.url", words, "an answer", "")
+        yield Finding(FACT, key, words, "an answer", "")
     finally:
         client.close()
 

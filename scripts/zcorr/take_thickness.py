@@ -8,7 +8,7 @@ Outputs
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,19 @@ log = logging.getLogger(__name__)
 
 
 def main(
-    *, align: str | Path, zcoords_path: str, render: Mapping[str, Any], out: Mapping[str, str]
+    *,
+    align: str | Path,
+    zcoords_path: str,
+    render: Mapping[str, Any],
+    out: Mapping[str, str],
+    z_range: Sequence[float] | None = None,
 ) -> None:
     """Read, check, write."""
     client, receipt = RenderClient(**render), StackReceipt.read(align)
     client.require(receipt)
     source = Path(zcoords_path)
     z, corrected = taken_over.coordinates(
-        source.read_text(), client.z_values(receipt.stack), source.name
+        source.read_text(), client.z_values(receipt.stack), source.name, part=z_range is not None
     )
     write_text(out["coordinates"], zcoords.to_text(z, corrected))
     figures = {"layers": len(z), "most_moved_layers": float(np.abs(corrected - z).max())}
@@ -45,5 +50,6 @@ if __name__ == "__main__":
             align=snakemake.input.align,
             zcoords_path=snakemake.params.zcoords,
             render=snakemake.params.render,
+            z_range=snakemake.params.z_range,
             out=dict(snakemake.output.items()),
         )

@@ -13,7 +13,9 @@ KEY = "takeover.zcoords"
 FARTHEST = 0.5  # layers; both ends of a stack keep their z, which render's export asks for too
 
 
-def coordinates(text: str, layers: Sequence[float], name: str) -> tuple[Int64, Array]:
+def coordinates(
+    text: str, layers: Sequence[float], name: str, *, part: bool = False
+) -> tuple[Int64, Array]:
     """Read corrected z, and check that they are those of these layers.
 
     Parameters
@@ -24,6 +26,9 @@ def coordinates(text: str, layers: Sequence[float], name: str) -> tuple[Int64, A
         z of the layers that have an image, ascending.
     name
         Of the file, for messages.
+    part
+        Whether the layers are a range of those of the file (``solve.z_range``): lines outside of it
+        are left out, and the others stretched evenly until both ends of the range stay.
 
     Returns
     -------
@@ -46,6 +51,8 @@ def coordinates(text: str, layers: Sequence[float], name: str) -> tuple[Int64, A
             f"{KEY}: {name}: line {bad + 1}: expected two numbers, z and corrected z, found"
             f" {' '.join(lines[bad])!r}"
         ) from None
+    if part and len(layers):
+        rows = _stretched(rows[(rows[:, 0] >= layers[0]) & (rows[:, 0] <= layers[-1])])
     z, corrected = rows[:, 0], rows[:, 1]
     if len(z) != len(layers):
         raise UserError(
@@ -60,6 +67,15 @@ def coordinates(text: str, layers: Sequence[float], name: str) -> tuple[Int64, A
             )
     _check(corrected, z, name)
     return np.rint(z).astype(np.int64), corrected
+
+
+def _stretched(rows: Array) -> Array:
+    """Let the first and the last corrected z be their z, as those of a whole stack are."""
+    if len(rows) < 2 or not rows[-1, 1] > rows[0, 1]:
+        return rows  # told by the checks
+    (first, low), (last, high) = rows[0], rows[-1]
+    evenly = first + (rows[:, 1] - low) * (last - first) / (high - low)
+    return np.column_stack([rows[:, 0], evenly])
 
 
 def _two_numbers(line: Sequence[str]) -> bool:

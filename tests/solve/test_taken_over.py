@@ -107,6 +107,26 @@ def test_patches_are_made_here_too_by_lines_that_the_message_has():
     assert (states[name(2)], states[name(2, 1)]) == ("replaced", "absent")
 
 
+def test_of_a_range_of_layers_nothing_outside_is_asked_for_or_looked_at():
+    other = solved(3, tile_id="25-01-01_000000_0-0-0.3.0")
+    found = taken_over.Compared("v1_align", ACQUIRED, SHARED, (1, 2))
+    found.add(TileSet((solved(1), solved(2), solved(2, 1), other), SHARED))
+    far = PATCH | {"z": 3}
+    found.require([far])
+    states = [row["state"] for row in found.rows()]
+    assert states == ["taken", "absent", "taken", "taken", "outside", "outside"]
+    assert found.receipt(found.rows())["outside"] == 2
+    assert "review.patch has 0,0 at z 2" in found.missing_patches([PATCH])[0]
+
+
+def test_patches_inside_of_the_range_are_asked_for_and_others_are_not():
+    tiles = (solved(1), patch_tile(), solved(3))
+    for limits, missing in (((2, 3), 1), ((3, 3), 0)):
+        found = taken_over.Compared("v1_align", ACQUIRED, SHARED, limits)
+        found.add(TileSet(tiles, SHARED))
+        assert len(found.missing_patches([])) == missing
+
+
 def test_a_patch_that_the_stack_has_not_is_told():
     said = refused(solved(1), patch=[PATCH])
     assert "review.patch has 0,0 at z 2, which the stack has not" in said

@@ -121,12 +121,17 @@ def test_promotion_and_cleaning_leave_the_other_s_files_alone(of_files, tmp_path
 
 @pytest.fixture(scope="module")
 def of_service(history, tmp_path_factory):
-    """Align HDF5, matches and an aligned stack in a service, and Zcoords.txt are there."""
+    """Align HDF5, matches and an aligned stack in another service, and Zcoords.txt are there."""
     source, folder = history.volume.work, tmp_path_factory.mktemp("of_service")
     database = folder / "service.db"
     shutil.copy(source / "render-ws.db", database)
-    render = {"owner": "demo", "project": "go_on", "url": f"sqlite:///{database}"}
-    theirs = {"project": "demo", "matches": "demo_v1", "stack": "v1_acquire_trimmed_align"}
+    render = {"owner": "demo", "project": "go_on"}
+    theirs = {
+        "url": f"sqlite:///{database}",
+        "project": "demo",
+        "matches": "demo_v1",
+        "stack": "v1_acquire_trimmed_align",
+    }
     takeover = {
         "align_h5": str(source / "h5/align"),
         "zcoords": str(source / "zcorr/Zcoords.txt"),

@@ -42,6 +42,17 @@ def test_what_does_not_fit_is_one_line(text, said):
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_a_part_of_the_layers_keeps_its_own_ends_and_the_ratios_of_its_distances():
+    text = "1 1\n2 2.25\n3 3.75\n4 4.25\n5 5.25\n6 6\n"
+    z, corrected = taken_over.coordinates(text, [2.0, 3.0, 4.0, 5.0], "Z", part=True)
+    assert z.tolist() == [2, 3, 4, 5]
+    assert corrected == pytest.approx([2, 3.5, 4, 5])
+    with pytest.raises(UserError, match="4 layers z 2 to 5, found 3 lines"):
+        taken_over.coordinates("1 1\n2 2\n3 3\n5 5\n", [2.0, 3.0, 4.0, 5.0], "Z", part=True)
+    with pytest.raises(UserError, match="found 0 lines"):
+        taken_over.coordinates("", [2.0, 3.0], "Z", part=True)
+
+
 def moved(entries):
     text = "".join(f"{z} {z}.0\n" for z in range(1, 12))
     lines = scaling.scaled(text, entries).splitlines()

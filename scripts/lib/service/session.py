@@ -33,6 +33,7 @@ from scripts.lib.service.patience import Patience, patience_of_environment_s
 from scripts.lib.service.transport import WsgiAdapter
 
 _ENVIRONMENT = "RENDER_WS_URL"
+TAKEOVER_URL = "RENDER_WS_TAKEOVER_URL"  # another service, that is only read
 _TOKEN_FILE = "RENDER_WS_TOKEN_FILE"
 _EMBEDDED = "sqlite:///"
 _DEFAULT_DATABASE = "render-ws.db"
@@ -145,6 +146,9 @@ class Session:
     patience_s
         Seconds for which a service that does not answer is tried again; None reads the environment
         variable ``RENDER_WS_PATIENCE_S``.
+    foreign
+        Whether the service is not that of the volume: it gets no token, and its file, if it is an
+        embedded one, is opened to be read only.
     """
 
     def __init__(
@@ -155,12 +159,14 @@ class Session:
         base_url: str | None = None,
         timeout_s: tuple[float, float] = (10.0, 300.0),
         patience_s: float | None = None,
+        foreign: bool = False,
     ) -> None:
         self.owner = owner
         self.project = project
         self._timeout = timeout_s
         self._patience_s = patience_of_environment_s() if patience_s is None else patience_s
         self._session = requests.Session()
+        self._foreign = foreign
         self._known = False  # whether a render-ws has answered under the base URL
         self._base = self._connect(
             os.environ.get(_ENVIRONMENT, "") if base_url is None else base_url
@@ -171,13 +177,14 @@ class Session:
             patience = Patience(patience_s=self._patience_s)
             for scheme in ("http://", "https://"):
                 self._session.mount(scheme, HTTPAdapter(max_retries=patience))
-            self._session.auth = token_of_environment()
+            self._session.auth = None if self._foreign else token_of_environment()
             return url.rstrip("/")
         # the embedded service is imported only where it is used
         from scripts.render_ws.app import create_app
 
         database = url.removeprefix(_EMBEDDED) or _DEFAULT_DATABASE
-        self._session.mount("http+embedded://", WsgiAdapter(create_app(database)))
+        application = create_app(database, writable=not self._foreign)
+        self._session.mount("http+embedded://", WsgiAdapter(application))
         self._known = True
         self._session.trust_env = False  # no network: to look for proxies takes 2 ms a request
         return _EMBEDDED_BASE
@@ -294,22 +301,30 @@ def _answer(
     raise _error(response, method, missing)
 
 
+def _setting(base: str) -> tuple[str, str]:
+    """Return the key of the config that names a service, and what else may name it."""
+    theirs = base == os.environ.get(TAKEOVER_URL, "").rstrip("/")
+    key = "takeover.render.url" if theirs else "render.url"
+    return key, f"{key} (or {TAKEOVER_URL if theirs else _ENVIRONMENT}, which rules over it)"
+
+
 def _unreachable(url: str, error: requests.RequestException) -> str:
     """One line: who does not answer, why, and what to do."""
     base = url.partition("/owner/")[0]
     causes = re.findall(r"\[Errno -?\d+\] ([^'\")]+)|(timed out|Connection aborted)", str(error))
     cause = next(("".join(each) for each in causes), str(error))
+    key, settings = _setting(base)
     return (
-        f"render.url: no answer from {base} ({cause}), though waited for. Start the service, or set"
-        " render.url (or RENDER_WS_URL, which rules over it) to one that this host reaches; then"
-        " start the same command again."
+        f"{key}: no answer from {base} ({cause}), though waited for. Start the service, or set"
+        f" {settings} to one that this host reaches; then start the same command again."
     )
 
 
 def _no_service(base: str, found: str) -> str:
+    key, settings = _setting(base)
     return (
-        f"render.url: {base} is no render-ws: {' '.join(found.split())}. Set render.url (or"
-        " RENDER_WS_URL, which rules over it) to its base, http://host:port/render-ws/v1."
+        f"{key}: {base} is no render-ws: {' '.join(found.split())}. Set {settings} to its base,"
+        " http://host:port/render-ws/v1."
     )
 
 
