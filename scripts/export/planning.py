@@ -68,6 +68,7 @@ def plan(
     first, last = z_range
     shape = (last - first + 1, y1 - y0, x1 - x0)
     voxel = (voxel_nm["z_nm"], voxel_nm["pixel_nm"] * step, voxel_nm["pixel_nm"] * step)
+    kept = levels_to_isotropy(voxel) if export.get("pyramid") == "isotropic" else 0
     spec = VolumeSpec(
         shape_zyx=shape,
         block_zyx=block,
@@ -75,10 +76,11 @@ def plan(
         voxel_nm_zyx=voxel,
         origin_px_zyx=(first, y0, x0),
         levels=1,
-        z_kept=_z_kept(voxel, export),
+        z_kept=max(0, kept),
+        yx_kept=max(0, -kept),
         at_zero=export.get("origin") == "zero",
     )
-    most = multiscale.most_levels(shape, spec.z_kept)
+    most = multiscale.most_levels(shape, spec.z_kept, spec.yx_kept)
     levels = min(export["levels"], most) if export["levels"] else sensible_levels(spec)
     spec = replace(spec, levels=levels)
     targets = [_target(name, volume, spec.dtype, export) for name in sorted(export["formats"])]
@@ -94,16 +96,11 @@ def plan(
     )
 
 
-def _z_kept(voxel_nm_zyx: Sequence[float], export: Mapping[str, Any]) -> int:
-    isotropic = export.get("pyramid") == "isotropic"
-    return levels_to_isotropy(voxel_nm_zyx) if isotropic else 0
-
-
 def levels_to_isotropy(voxel_nm_zyx: Sequence[float]) -> int:
-    """Return how many levels keep every layer until x and y are as coarse as z.
+    """Return how many levels halve x and y alone until they are as coarse as z, or z alone.
 
     Doubling x and y brings them nearer to z, in ratio, while z is more than the square root of 2
-    times as coarse.
+    times as coarse; and the other way round.
 
     Parameters
     ----------
@@ -113,10 +110,10 @@ def levels_to_isotropy(voxel_nm_zyx: Sequence[float]) -> int:
     Returns
     -------
     int
-        0 where z is as fine as x and y, or finer.
+        Above 0: so many levels keep every layer. Below 0: so many keep rows and columns.
     """
     z, y, x = voxel_nm_zyx
-    return max(0, round(math.log2(z / math.sqrt(y * x))))
+    return round(math.log2(z / math.sqrt(y * x)))
 
 
 def _cut(

@@ -1,4 +1,4 @@
-"""Lower resolutions by 2×2×2 means: with level 0 while in memory, the rest from what is stored."""
+"""Lower resolutions by means: with level 0 while in memory, the rest from what is stored."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class _Levels:
     def _pass_on(
         self, level: int, below: Region, voxels: Voxels, buffer: PlaneBuffer | None
     ) -> None:
-        goal, step = self._goal(level, below), self._plan.spec.z_step(level)
+        goal, (step, *_) = self._goal(level, below), self._plan.spec.steps_zyx(level)
         if goal is None:
             return
         if level not in self._held:
@@ -134,7 +134,7 @@ class _Levels:
         first = below[0].start // step - goal[0].start
         half = self._held[level][first : first + len(voxels) // step]
         for k in range(len(half)):
-            _halve_into(half[k : k + 1], voxels[step * k : step * (k + 1)], step)
+            _halve_into(half[k : k + 1], voxels[step * k : step * (k + 1)])
             if buffer:  # at once: what is written is new memory as well
                 buffer.forget(voxels, step * (k + 1))
         if below[0].stop // step >= goal[0].stop:
@@ -143,7 +143,7 @@ class _Levels:
     def _goal(self, level: int, below: Region) -> Region | None:
         """Return the region of `level` that `below` belongs to, if all of it lies in the slab."""
         unit, shape = self._plan.unit_zyx[0], self._plan.spec.level_shape(level)
-        step, factor = self._plan.spec.z_step(level), self._plan.spec.factors_zyx(level)[0]
+        step, factor = self._plan.spec.steps_zyx(level)[0], self._plan.spec.factors_zyx(level)[0]
         start = below[0].start // (step * unit) * unit
         z, y, x = (
             slice(first, min(stop, size))
@@ -167,10 +167,18 @@ def _open(plan: Plan) -> list[list[Level]]:
     return [[multiscale.open_level(t, level) for t in plan.targets] for level in levels]
 
 
-def _halve_into(out: Voxels, voxels: Voxels, z_step: int) -> None:
-    """Average 2×2×2 voxels, or 2×2 of each layer; what has no partner at an odd end is dropped."""
+def _halve_into(out: Voxels, voxels: Voxels) -> None:
+    """Average 2×2×2 voxels, 2×2 of each layer, or 2 in z, as the depths and widths have it.
+
+    What has no partner at an odd end is dropped.
+    """
+    step = len(voxels) // len(out)
     for k, plane in enumerate(out):
-        kernels.halve(voxels[z_step * k], voxels[z_step * (k + 1) - 1], plane)
+        lower, upper = voxels[step * k], voxels[step * (k + 1) - 1]
+        if plane.shape == lower.shape:
+            plane[...] = (lower.astype(np.uint32) + upper + 1) >> 1
+        else:
+            kernels.halve(lower, upper, plane)
 
 
 def made(
@@ -322,12 +330,12 @@ def _one(source: Level, goals: list[Level], level: int, region: Region, plan: Pl
     """Make one task; of the level below the files of one depth at a time are in memory."""
     z, y, x = region
     voxels = np.empty([part.stop - part.start for part in region], plan.spec.dtype)
-    step = plan.spec.z_step(level)
+    step = plan.spec.steps_zyx(level)[0]
     planes = max(1, plan.unit_zyx[0] // step)  # of one depth below
     for first in range(z.start, z.stop, planes):
         part = slice(first, min(first + planes, z.stop))
         out = voxels[part.start - z.start : part.stop - z.start]
-        _halve_into(out, source.read(_doubled(plan, level, (part, y, x))), step)
+        _halve_into(out, source.read(_doubled(plan, level, (part, y, x))))
     for goal in goals:
         goal.write(region, voxels)
     return stored.record(region, voxels, plan)
@@ -351,9 +359,9 @@ def _made_of(plan: Plan, level: int, region: Region, below: Sequence[Row]) -> st
 
 def _doubled(plan: Plan, level: int, region: Region) -> Region:
     """Return the region of the level below that a region is made of."""
-    steps = plan.spec.z_step(level), 2, 2
     z, y, x = (
-        slice(step * part.start, step * part.stop) for step, part in zip(steps, region, strict=True)
+        slice(step * part.start, step * part.stop)
+        for step, part in zip(plan.spec.steps_zyx(level), region, strict=True)
     )
     return z, y, x
 

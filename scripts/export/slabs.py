@@ -87,7 +87,7 @@ class Plan:
         """
         if not self.with_review:
             return None
-        spec = replace(self.spec, halves_z=False, levels=1)
+        spec = replace(self.spec, halves_z=False, yx_kept=0, levels=1)
         targets = (replace(t, dataset=f"{t.dataset}_review") for t in self.targets)
         return replace(
             self,
@@ -162,7 +162,8 @@ class Plan:
             y, x in voxels of the level.
         """
         _, *unit = self.unit_zyx
-        y, x = (max(n, (self.task_px // n * n >> level) // n * n) for n in unit)
+        times = max(0, level - self.spec.yx_kept)
+        y, x = (max(n, (self.task_px // n * n >> times) // n * n) for n in unit)
         return y, x
 
     @property
@@ -172,8 +173,11 @@ class Plan:
         Returns
         -------
         int
-            They are made with level 0, in memory; at least 1.
+            They are made with level 0, in memory; at least 1. Where z alone is halved a level of
+            the whole area would be held beside level 0: it is made of what is stored.
         """
+        if self.spec.yx_kept:
+            return 1
         _, *unit = self.unit_zyx
         sides = self.side_yx(0)
         level = 0
@@ -242,8 +246,10 @@ def sensible_levels(spec: VolumeSpec) -> int:
         At least 1.
     """
     z, *yx = (math.log2(n / b) for n, b in zip(spec.shape_zyx, spec.block_zyx, strict=True))
-    halvings = max(*yx, z + spec.z_kept if spec.halves_z and z > 0 else 0)
-    most = multiscale.most_levels(spec.shape_zyx, spec.z_kept if spec.halves_z else None)
+    across = max(yx) + spec.yx_kept if max(yx) > 0 else 0
+    halvings = max(across, z + spec.z_kept if spec.halves_z and z > 0 else 0)
+    z_kept = spec.z_kept if spec.halves_z else None
+    most = multiscale.most_levels(spec.shape_zyx, z_kept, spec.yx_kept)
     return min(most, 1 + max(0, math.ceil(halvings)))
 
 

@@ -26,6 +26,9 @@ SPECS = {
     "anisotropic": VolumeSpec(
         (9, 40, 50), (4, 16, 16), "uint8", (16.0, 4.0, 4.0), (3, -5, 7), 4, z_kept=2
     ),
+    "short": VolumeSpec(
+        (9, 40, 50), (4, 16, 16), "uint16", (4.0, 16.0, 16.0), (3, -5, 7), 4, yx_kept=2
+    ),
     "one layer": VolumeSpec(
         (1, 33, 17), (4, 16, 16), "uint8", (40.0, 4.0, 5.0), (0, 2, 1), 3, z_kept=3
     ),
@@ -60,7 +63,8 @@ def places(spec):
     """Voxel size and place (z, y, x, nm) of each level, by the arithmetic of averages."""
     origin = (0, 0, 0) if spec.at_zero else spec.origin_px_zyx
     for level in range(spec.levels):
-        factors = (2 ** max(0, level - spec.z_kept), 2**level, 2**level)
+        yx = 2 ** max(0, level - spec.yx_kept)
+        factors = (2 ** max(0, level - spec.z_kept), yx, yx)
         scale = [f * v for f, v in zip(factors, spec.voxel_nm_zyx, strict=True)]
         place = [
             (o + (f - 1) / 2) * v
@@ -173,10 +177,19 @@ def test_a_group_that_is_no_longer_consolidated_keeps_no_summary(workdir):
 
 @pytest.mark.parametrize(
     ("voxel", "kept"),
-    [((40, 4, 4), 3), ((8, 8, 8), 0), ((12, 8, 8), 1), ((8, 4, 4), 1), ((4, 8, 8), 0)],
+    [
+        ((40, 4, 4), 3),
+        ((8, 8, 8), 0),
+        ((12, 8, 8), 1),
+        ((8, 4, 4), 1),
+        ((4, 8, 8), -1),
+        ((4, 16, 16), -2),
+        ((3, 4, 4), 0),
+    ],
 )
-def test_z_is_kept_until_x_and_y_are_as_coarse(voxel, kept):
+def test_the_finer_axes_are_halved_until_they_are_as_coarse_as_the_others(voxel, kept):
     assert planning.levels_to_isotropy(voxel) == kept
-    shown = [voxel[0] / (voxel[1] * 2**level) for level in range(kept + 1)]
+    coarse, fine = voxel[:2] if kept >= 0 else voxel[1::-1]
+    shown = [coarse / (fine * 2**level) for level in range(abs(kept) + 1)]
     assert shown == sorted(shown, reverse=True)
     assert shown[-1] < 2**0.5 + 1e-9

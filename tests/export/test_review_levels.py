@@ -119,6 +119,33 @@ def test_long_voxels_keep_their_layers_until_x_and_y_are_as_coarse(
         expected = (by_hand if level < kept else mean_of_pairs)(expected)
 
 
+def mean_in_z(voxels):
+    """Halve z alone, rounded half up."""
+    z = len(voxels) // 2
+    return ((voxels[: 2 * z : 2].astype(int) + voxels[1 : 2 * z : 2] + 1) // 2).astype(voxels.dtype)
+
+
+@pytest.mark.parametrize("span", [1, 3])
+@pytest.mark.parametrize(("z_nm", "levels"), [(1.25, 2), (2.0, 1), (3.8, 0)])
+def test_short_voxels_keep_rows_and_columns_until_z_is_as_coarse(
+    stack, monkeypatch, z_nm, levels, span
+):
+    monkeypatch.setitem(test_parts.VOXEL, "z_nm", z_nm)  # x and y: 5 nm
+    how = FORMATS | {"task_px": 64, "pyramid": "isotropic", "block_zyx_px": [4, 16, 16]}
+    plan = test_parts.export("out", **how, span=span, review=True)
+    assert plan.spec.yx_kept == levels
+    expected = test_parts.voxels(plan)
+    widths = [plan.spec.level_shape(k)[2] for k in range(plan.spec.levels)]
+    assert widths[: levels + 2] == [widths[0]] * (levels + 1) + [widths[0] // 2]
+    for level in range(plan.spec.levels):
+        for target in plan.targets:
+            store = multiscale.open_level(target, level)
+            found = store.read(tuple(slice(0, n) for n in store.shape_zyx))
+            assert np.array_equal(found, expected)
+        expected = (mean_in_z if level < levels else mean_of_pairs)(expected)
+    assert plan.review.spec.level_shape(1) == (17, *(n // 2 for n in plan.spec.level_shape(0)[1:]))
+
+
 def test_both_are_promoted(stack):
     plan = test_parts.export("out", **FORMATS, task_px=128, review=True)
     Path("finished").mkdir()

@@ -142,6 +142,9 @@ def test_pyramid_stops_at_one_block_or_one_voxel():
     assert sensible((3, 4096, 4096), halves_z=False) == 6
     assert sensible((1, 4096, 4096), z_kept=3) == 4
     assert sensible((400, 4096, 4096), z_kept=3) == 7
+    assert sensible((400, 4096, 4096), yx_kept=2) == 8
+    assert sensible((400, 128, 128), yx_kept=2) == 4  # z alone is longer than a block
+    assert sensible((3, 4096, 4096), yx_kept=2) == 2  # of three layers there is one halving
 
 
 STACK = {"project": "p", "stack": "v1_align", "dtype": "uint8", "digest": "d"}

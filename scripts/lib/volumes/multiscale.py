@@ -47,6 +47,7 @@ class VolumeSpec:
     levels: int
     halves_z: bool = True  # False: lower levels keep every layer
     z_kept: int = 0  # so many levels keep every layer before z is halved, too
+    yx_kept: int = 0  # so many levels keep rows and columns, and halve z alone
     at_zero: bool = False  # the metadata put voxel (0, 0, 0) at 0, not at the origin in the stack
 
     def __post_init__(self) -> None:
@@ -54,7 +55,7 @@ class VolumeSpec:
             raise ValueError(f"dtype {self.dtype!r} is not one of {', '.join(DTYPES)}")
         if min(self.shape_zyx) < 1 or min(self.block_zyx) < 1:
             raise ValueError(f"volume of {self.shape_zyx} voxels in blocks of {self.block_zyx}")
-        most = most_levels(self.shape_zyx, self.z_kept if self.halves_z else None)
+        most = most_levels(self.shape_zyx, self.z_kept if self.halves_z else None, self.yx_kept)
         if not 1 <= self.levels <= most:
             raise ValueError(f"{self.shape_zyx} voxels cannot have {self.levels} levels")
 
@@ -88,10 +89,11 @@ class VolumeSpec:
             Along z, y, x.
         """
         z = 1 << max(0, level - self.z_kept) if self.halves_z else 1
-        return z, 1 << level, 1 << level
+        yx = 1 << max(0, level - self.yx_kept)
+        return z, yx, yx
 
-    def z_step(self, level: int) -> int:
-        """Return how many layers of the level above make one of a level.
+    def steps_zyx(self, level: int) -> Zyx:
+        """Return how many voxels of the level above make one of a level.
 
         Parameters
         ----------
@@ -100,10 +102,16 @@ class VolumeSpec:
 
         Returns
         -------
-        int
-            1 or 2.
+        tuple of int
+            1 or 2 along z, y, x.
         """
-        return self.factors_zyx(level)[0] // self.factors_zyx(level - 1)[0]
+        z, y, x = (
+            below // above
+            for below, above in zip(
+                self.factors_zyx(level), self.factors_zyx(level - 1), strict=True
+            )
+        )
+        return z, y, x
 
     @property
     def place_px_zyx(self) -> Zyx:
@@ -230,7 +238,7 @@ class Target:
         return self.group / f"s{level}"
 
 
-def most_levels(shape_zyx: Sequence[int], z_kept: int | None = 0) -> int:
+def most_levels(shape_zyx: Sequence[int], z_kept: int | None = 0, yx_kept: int = 0) -> int:
     """Count the levels until an axis would have no voxel.
 
     Parameters
@@ -239,6 +247,8 @@ def most_levels(shape_zyx: Sequence[int], z_kept: int | None = 0) -> int:
         Voxels of level 0.
     z_kept
         Levels that keep every layer before z is halved; None: all do.
+    yx_kept
+        Levels that keep rows and columns before those are halved.
 
     Returns
     -------
@@ -246,7 +256,7 @@ def most_levels(shape_zyx: Sequence[int], z_kept: int | None = 0) -> int:
         At least 1.
     """
     z, *yx = shape_zyx
-    halvings = int(math.log2(min(yx)))
+    halvings = int(math.log2(min(yx))) + yx_kept
     return 1 + (halvings if z_kept is None else min(halvings, int(math.log2(z)) + z_kept))
 
 
