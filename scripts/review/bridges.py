@@ -28,12 +28,16 @@ COLUMNS = ("z", "row_a", "column_a", "row_b", "column_b", "p_id", "q_id", "layer
 
 @dataclass(frozen=True)
 class Request:
-    """A range of layers of an edge that should be bridged, and why."""
+    """A range of layers of an edge that should be bridged, and why.
+
+    ``like`` is another edge whose matches tell the offset; None: the edge itself.
+    """
 
     edge: Edge
     z_first: float
     z_last: float
     reason: str
+    like: Edge | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,14 +85,30 @@ def requests(
 
 
 def _asked(number: int, entry: Mapping[str, Any]) -> Request:
-    cells = sorted(tuple(int(n) for n in cell.split(",")) for cell in entry["cells"])
+    edge, like = _edge(number, entry["cells"]), entry.get("like")
+    other = None if like is None else _edge(number, like)
+    if other is not None and _step(other) != _step(edge):
+        raise UserError(
+            f"review.bridge[{number}].like: expected two cells that lie as {entry['cells']} do,"
+            f" side by side or one above the other, found {like}"
+        )
+    span = float(entry["z_first"]), float(entry["z_last"])
+    return Request(edge, *span, str(entry["reason"]), other)
+
+
+def _edge(number: int, stated: Sequence[str]) -> Edge:
+    cells = sorted(tuple(int(n) for n in cell.split(",")) for cell in stated)
     if len(cells) != 2 or sum(abs(m - n) for m, n in zip(*cells, strict=True)) != 1:
         raise UserError(
             f'review.bridge[{number}]: expected two neighboring cells ["row,column",'
-            f' "row,column"], found {entry["cells"]}'
+            f' "row,column"], found {stated}'
         )
-    edge = ((cells[0][0], cells[0][1]), (cells[1][0], cells[1][1]))
-    return Request(edge, float(entry["z_first"]), float(entry["z_last"]), str(entry["reason"]))
+    return (cells[0][0], cells[0][1]), (cells[1][0], cells[1][1])
+
+
+def _step(edge: Edge) -> tuple[int, int]:
+    (row_a, column_a), (row_b, column_b) = edge
+    return row_b - row_a, column_b - column_a
 
 
 Matches = Callable[[TileSpec, TileSpec], CanvasMatches | None]
@@ -126,19 +146,56 @@ def bridge(
     """
     a, b = request.edge
     near = np.arange(request.z_first - window, request.z_last + window + 1)
-    offsets = []
-    for z in near:
-        one, two = at.get((z, *a)), at.get((z, *b))
-        if one is not None and two is not None and z not in missing:
-            found = matches(one, two)
-            if found is not None and len(found.w):
-                offsets.append(_offset(z, one, found))
+    offsets = list(_offsets(request, near, at, matches, missing))
     for z in near:
         one, two = at.get((z, *a)), at.get((z, *b))
         if not request.z_first <= z <= request.z_last or z not in missing or not offsets:
             continue
         if one is not None and two is not None:
             yield _derived(request, z, one, two, offsets)
+
+
+def _offsets(
+    request: Request,
+    near: Array,
+    at: Mapping[Place, TileSpec],
+    matches: Matches,
+    missing: set[float],
+) -> Iterator[Offset]:
+    """Return the offsets that matches tell, of the edge or, off its stage positions, of another."""
+    a, b = request.like or request.edge
+    for z in near:
+        one, two = at.get((z, *a)), at.get((z, *b))
+        if one is None or two is None or (request.like is None and z in missing):
+            continue
+        found = matches(one, two)
+        if found is None or not len(found.w):
+            continue
+        told = _offset(z, one, found)
+        yield told if request.like is None else _moved(told, request, (one, two), at)
+
+
+def _moved(
+    told: Offset, request: Request, others: tuple[TileSpec, TileSpec], at: Mapping[Place, TileSpec]
+) -> Offset:
+    """Move an offset by how much farther the stage put the one edge's tiles apart than the other's.
+
+    The stage errs alike along a grid; where it says nothing, or a tile is absent, they are taken
+    for as far apart.
+    """
+    own = [at.get((told.z, *cell)) for cell in request.edge]
+    steps = [_stage_step(*pair) for pair in (own, others) if None not in pair]
+    known = [step for step in steps if step is not None]
+    shift = told.shift + known[0] - known[1] if len(known) == 2 else told.shift
+    return Offset(told.z, shift, told.count)
+
+
+def _stage_step(a: TileSpec | None, b: TileSpec | None) -> Array | None:
+    """Return where b lies seen from a by the stage, as `_offset` has it."""
+    at = [(t.stage_x, t.stage_y) for t in (a, b) if t is not None]
+    if len(at) != 2 or any(v is None for place in at for v in place):
+        return None
+    return np.asarray(np.array(at[0], float) - np.array(at[1], float))
 
 
 def _offset(z: float, a: TileSpec, found: CanvasMatches) -> Offset:
@@ -153,7 +210,7 @@ def _interpolated(
 
     A straight line through up to `most` layers on either side; their mean where all are on one.
     """
-    before = sorted((o for o in offsets if o.z < z), key=lambda o: z - o.z)[:most]
+    before = sorted((o for o in offsets if o.z <= z), key=lambda o: z - o.z)[:most]
     after = sorted((o for o in offsets if o.z > z), key=lambda o: o.z - z)[:most]
     used = [*before, *after]
     shifts = np.array([o.shift for o in used])

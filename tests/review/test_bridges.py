@@ -1,5 +1,7 @@
 """Derived matches across a gap follow the drift of the seam; candidates of patches are ranked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import yaml
@@ -41,6 +43,48 @@ def test_a_bridge_follows_the_drift_and_weighs_a_tenth():
         assert pair.w.tolist() == [0.1] * 4
         shift = (pair.q - pair.p) if pair.p_id.startswith("t_0-0-0") else (pair.p - pair.q)
         assert shift == pytest.approx(np.tile(drifting(float(row["z"])), (4, 1)), abs=0.3)
+
+
+def grid(x_by_cell):
+    """Layers 11 and 12 of cells at stage positions x."""
+    found = {}
+    for z in (11, 12):
+        for (row, column), x in x_by_cell.items():
+            spec = TileSpec(
+                f"t_0-{row}-{column}.{z}.0", float(z), 400, 400, "", (), row=row, column=column
+            )
+            found[float(z), row, column] = replace(spec, stage_x=x, stage_y=x and 7 * column)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("x_px", "expected"),
+    [((0, 370), [-379, 6]), ((0, 360), [-369, 6]), ((None, None), [-369, 6])],
+    ids=["ten px farther apart", "as far apart", "unknown"],
+)
+def test_a_seam_without_any_match_lies_as_another_does(x_px, expected):
+    cells = {(0, 0): 0, (0, 1): 360, (1, 0): x_px[0], (1, 1): x_px[1]}
+
+    def of_the_first_row(a, b):
+        if a.row:
+            return None
+        p = np.array([[370.0, 20], [380, 90]])
+        return CanvasMatches(*(a.section_id, a.tile_id), *(b.section_id, b.tile_id), p,
+                             p + [-369, 6], np.ones(2))  # fmt: skip
+
+    entry = {"cells": ["1,1", "1,0"], "like": ["0,0", "0,1"], "z_first": 11, "z_last": 12}
+    (request,) = bridges.requests([], [entry | {"reason": "resin"}], auto=False, least=1)
+    how = {"window": 0, "missing": {11.0, 12.0}}
+    found = list(bridges.bridge(request, grid(cells), of_the_first_row, **how))
+    assert [pair.p_id for pair, _ in found] == ["t_0-1-0.11.0", "t_0-1-0.12.0"]
+    for pair, _ in found:
+        assert pair.q - pair.p == pytest.approx(np.tile(expected, (4, 1)))
+
+
+def test_an_edge_is_not_like_one_of_the_other_direction():
+    entry = {"cells": ["0,0", "0,1"], "like": ["0,0", "1,0"], "z_first": 1, "z_last": 2}
+    with pytest.raises(UserError, match=r"review\.bridge\[0\]\.like: .* side by side"):
+        bridges.requests([], [entry | {"reason": "r"}], auto=False, least=1)
 
 
 def test_nothing_is_derived_from_nothing():
