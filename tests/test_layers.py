@@ -41,7 +41,9 @@ TARGETS = STAGES | {
 FLOORS = ["", "numerics", "service", "drawing", "volumes", "pages"]
 SESSION = ("lib", "service", "session")
 # the client and its parts: of no use to the floors above it and to the service
-CLIENT = {SESSION} | {("lib", "service", f"{each}client") for each in ("", "stack_", "match_")}
+CLIENT = {SESSION} | {
+    ("lib", "service", f"{each}client") for each in ("", "stack_", "match_", "source_")
+}
 # Roots of real file systems; "/0-0-1/mipmap.0" (HDF5) and "/v1/owner" (routes) are no such paths.
 MACHINE_PATH = re.compile(
     r"^/(home|users|groups|nrs|nearline|misc|scratch|mnt|media|data|tmp|var|usr|opt|etc|root|srv|work)\b",

@@ -22,7 +22,7 @@ import cv2
 
 from scripts.lib.files import read_table, write_table
 from scripts.lib.job import job
-from scripts.lib.service import source as source_service
+from scripts.lib.service import source_client
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
 from scripts.lib.service.records import TileSet
@@ -91,7 +91,7 @@ def _given(
     """Return the pairs of a collection that is taken over, by key."""
     if source is None or not source["matches"]:
         return {}
-    theirs = source_service.client(source)
+    theirs = source_client.client(source)
     found = given.attempts(theirs, source["matches"], plan, tiles)
     return {attempt.pair.key: attempt for attempt in found}
 

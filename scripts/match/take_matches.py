@@ -14,7 +14,7 @@ from typing import Any
 
 from scripts.lib.files import write_json
 from scripts.lib.job import job
-from scripts.lib.service import source as source_service
+from scripts.lib.service import source_client
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
 from scripts.match import given
@@ -29,7 +29,7 @@ def main(
     client, name = RenderClient(**render), source["matches"]
     receipt = StackReceipt.read(acquire)
     client.require(receipt)
-    theirs = source_service.client(source)
+    theirs = source_client.client(source)
     found = given.look(theirs, name, client.tile_ids(receipt.stack))
     write_json(out, {"owner": source["owner"], "collection": name, **found})
     log.info("%s: %s", name, found)

@@ -16,7 +16,7 @@ from typing import Any
 
 from scripts.lib.files import write_json, write_table
 from scripts.lib.job import job
-from scripts.lib.service import source as source_service
+from scripts.lib.service import source_client
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import StackReceipt
 from scripts.solve import taken_over
@@ -34,7 +34,7 @@ def main(
     z_range: Sequence[float] | None = None,
 ) -> None:
     """Compare the stacks, and write the outputs, the receipt last."""
-    client, theirs = RenderClient(**render), source_service.client(source)
+    client, theirs = RenderClient(**render), source_client.client(source)
     receipt = StackReceipt.read(acquire)
     client.require(receipt)
     acquired = client.tiles(receipt.stack)

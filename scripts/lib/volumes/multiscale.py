@@ -105,13 +105,9 @@ class VolumeSpec:
         tuple of int
             1 or 2 along z, y, x.
         """
-        z, y, x = (
-            below // above
-            for below, above in zip(
-                self.factors_zyx(level), self.factors_zyx(level - 1), strict=True
-            )
-        )
-        return z, y, x
+        z, yx, _ = self.factors_zyx(level)
+        z_above, yx_above, _ = self.factors_zyx(level - 1)
+        return z // z_above, yx // yx_above, yx // yx_above
 
     @property
     def place_px_zyx(self) -> Zyx:

@@ -4,7 +4,7 @@ import pytest
 
 from scripts.lib import flow
 from scripts.lib.job import UserError
-from scripts.lib.service import source
+from scripts.lib.service import source_client as source
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.errors import RequestRefused, ServiceUnreachable
 
