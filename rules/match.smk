@@ -114,7 +114,12 @@ rule close_matches:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 60 * attempt,
     params:
-        **({"decisions": DECISIONS, "by_hand": BY_HAND} if DECIDED else {}),
+        **({"decisions": DECISIONS} if DECISIONS else {}),
+        **(
+            {"by_hand": BY_HAND, "dz_exponent": config["solve"]["dz_exponent"]}
+            if BY_HAND
+            else {}
+        ),
         render=RENDER,
         collection=COLLECTION,
         preset=config["match"]["preset"],

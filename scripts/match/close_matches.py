@@ -36,6 +36,7 @@ def main(
     acquire: str | Path | None = None,
     decisions: Sequence[Mapping[str, Any]] = (),
     by_hand: Sequence[Mapping[str, Any]] = (),
+    dz_exponent: float = 0,
 ) -> None:
     """Write the receipt of `collection`."""
     client = RenderClient(**render)
@@ -44,11 +45,11 @@ def main(
     for group in client.p_groups(collection):
         for key in sums.strays(client.match_keys(collection, group)):
             client.delete_pair(collection, key)
-    made = decided.carry_out(client, collection, acquire, decisions, by_hand)
+    made = decided.carry_out(client, collection, acquire, decisions, by_hand, dz_exponent)
     sums.decide(gone=len(made.gone), added=len(made.added))
     decided.write(out.get("decisions"), Path(out["summary"]).with_name("decisions.tsv"), made)
     files.write_table(out["summary"], totals.SUMMARY_COLUMNS, sums.summary())
-    params = {"preset": preset, "z_distance": z_distance} | decided.params(decisions, by_hand)
+    params = {"preset": preset, "z_distance": z_distance} | decided.params(decisions, by_hand, made)
     inputs |= decided.digests(by_hand)
     receipt = totals.receipt(client.owner, collection, sums, inputs, params)
     client.require(receipt)
@@ -70,4 +71,5 @@ if __name__ == "__main__":
             z_distance=snakemake.params.z_distance,
             decisions=snakemake.params.get("decisions", ()),
             by_hand=snakemake.params.get("by_hand", ()),
+            dz_exponent=snakemake.params.get("dz_exponent", 0),
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 from scripts.lib.files import digest_of_file, write_table
 from scripts.lib.service.client import RenderClient
-from scripts.lib.service.receipts import StackReceipt
+from scripts.lib.service.receipts import REACH, StackReceipt
 from scripts.match import decisions, hand_made, set_aside
 from scripts.match.decisions import COLUMNS, NO_PAIR, Carried, Tiles
 
@@ -25,6 +25,7 @@ def carry_out(
     acquire: str | Path | None,
     entries: Entries,
     by_hand: Entries,
+    dz_exponent: float,
 ) -> Carried:
     """Carry out the decisions in a collection that is as matching left it.
 
@@ -40,6 +41,8 @@ def carry_out(
         ``match.decisions``.
     by_hand
         ``match.by_hand``, paths absolute.
+    dz_exponent
+        ``solve.dz_exponent``, for the weights of matches made by hand.
 
     Returns
     -------
@@ -61,7 +64,7 @@ def carry_out(
         set_aside.Stored(client, collection),
         known,
         entries,
-        hand_made.read(by_hand, tiles, known),
+        hand_made.read(by_hand, tiles, known, dz_exponent),
     )
     set_aside.carry_out(client, collection, made.gone, made.added)
     for row in made.rows:
@@ -89,7 +92,7 @@ def write(path: str | Path | None, place: Path, made: Carried) -> None:
         write_table(path, COLUMNS, made.rows)
 
 
-def params(entries: Entries, by_hand: Entries) -> dict[str, Any]:
+def params(entries: Entries, by_hand: Entries, made: Carried) -> dict[str, Any]:
     """Return what the receipt says of the decisions.
 
     Parameters
@@ -98,14 +101,18 @@ def params(entries: Entries, by_hand: Entries) -> dict[str, Any]:
         ``match.decisions``.
     by_hand
         ``match.by_hand``.
+    made
+        What was done.
 
     Returns
     -------
     dict
-        The entries, files by their names; nothing without any.
+        The entries, files by their names, and how many layers apart the farthest pair is that was
+        put in; nothing without any.
     """
     named = [{**one, "landmarks": Path(one["landmarks"]).name} for one in by_hand]
-    said = {"decisions": list(entries), "by_hand": named}
+    far = max((abs(float(pg) - float(qg)) for pg, _, qg, _ in made.added), default=0.0)
+    said = {"decisions": list(entries), "by_hand": named, REACH: far}
     return {key: some for key, some in said.items() if some}
 
 

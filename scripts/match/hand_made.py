@@ -15,8 +15,13 @@ from scripts.match.decisions import ByHand, Tiles
 from scripts.match.landmarks import Frame
 
 
-def read(entries: Sequence[Mapping[str, Any]], tiles: TileSet, known: Tiles) -> list[ByHand]:
+def read(
+    entries: Sequence[Mapping[str, Any]], tiles: TileSet, known: Tiles, dz_exponent: float
+) -> list[ByHand]:
     """Read what all entries name.
+
+    The solve discounts a pair by its distance in z, since nearer ones say better what it says. A
+    pair made by hand is there because no nearer one is: so its weights make up for the discount.
 
     Parameters
     ----------
@@ -26,6 +31,8 @@ def read(entries: Sequence[Mapping[str, Any]], tiles: TileSet, known: Tiles) -> 
         Of the acquired stack.
     known
         The same tiles by id.
+    dz_exponent
+        ``solve.dz_exponent``: a pair dz layers apart weighs dz to minus this power there.
 
     Returns
     -------
@@ -41,7 +48,7 @@ def read(entries: Sequence[Mapping[str, Any]], tiles: TileSet, known: Tiles) -> 
     out: dict[tuple[str, ...], ByHand] = {}
     for number, entry in enumerate(entries):
         where = f"match.by_hand[{number}]"
-        one = _read(where, entry, tiles, known)
+        one = _read(where, entry, tiles, known, dz_exponent)
         if one.matches.key in out:
             raise UserError(
                 f"{where}: expected one entry for each pair, found another of {entry['moving']} and"
@@ -51,7 +58,9 @@ def read(entries: Sequence[Mapping[str, Any]], tiles: TileSet, known: Tiles) -> 
     return list(out.values())
 
 
-def _read(where: str, entry: Mapping[str, Any], tiles: TileSet, known: Tiles) -> ByHand:
+def _read(
+    where: str, entry: Mapping[str, Any], tiles: TileSet, known: Tiles, dz_exponent: float
+) -> ByHand:
     ends = [known.get(entry[side], f"{where}.{side}") for side in ("moving", "fixed")]
     if ends[0] is ends[1]:
         raise UserError(f"{where}: moving and fixed are one tile, {entry['fixed']}, expected two")
@@ -74,7 +83,8 @@ def _read(where: str, entry: Mapping[str, Any], tiles: TileSet, known: Tiles) ->
             )
         full.append(frame.to_full(xy))
     p, q = ends
-    weights = np.full(len(full[0]), float(entry["weight"]))
+    discount = max(1.0, abs(p.z - q.z)) ** -dz_exponent
+    weights = np.full(len(full[0]), entry["weight"] / discount)
     found = CanvasMatches(
         p.section_id, p.tile_id, q.section_id, q.tile_id, full[0], full[1], weights
     )

@@ -3,7 +3,8 @@
 What
     A pair belongs to the chunk of its lower z, whichever of its tiles is p: p and q are in text
     order of their section ids. So the p groups of the chunk and of the `z_distance` layers after
-    it are read, and the pairs of the chunk kept.
+    it (of more where matches made by hand reach farther, as the receipt says) are read, and the
+    pairs of the chunk kept.
 
 Inputs
     the match collection and that of the review (their receipts), ``ingest/chunks.tsv``
@@ -44,10 +45,8 @@ def main(
     parts = []
     for receipt in map(CollectionReceipt.read, matches):
         client.require(receipt)
-        name = receipt.collection
-        parts.append(
-            moments.gathered(client, name, first, last, reach=z_distance, cutoff=point_cutoff)
-        )
+        name, reach = receipt.collection, receipt.reach_layers(z_distance)
+        parts.append(moments.gathered(client, name, first, last, reach=reach, cutoff=point_cutoff))
     found = moments.joined(parts)
     write_columns(out, found)
     log.info("chunk %s, z %g to %g: %d pairs", chunk, first, last, len(found))

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from scripts.lib import geometry
+from scripts.lib import geometry, schema
 from scripts.lib.files import read_json, read_table, write_table
 from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
@@ -15,35 +16,44 @@ from scripts.match import close_matches, landmarks, wide
 from scripts.match.tables import PAIR_COLUMNS, RESULT_COLUMNS
 from scripts.solve import gather_moments, solve_transforms
 from tests.solve import synthetic
-from tests.solve.test_solve_jobs import PARAMS
 
 RENDER = {"owner": "o", "project": "p"}
 SCALE = 0.5  # of the pictures that somebody clicked on
 AWAY = np.array([35.0, -20.0])  # the second part, seen from where the stage says, px
 TURN = np.radians(0.5)
-LAST = 6  # of the first part
-CHUNK = ("0000", 1, 12)
+CHUNKS = [("0000", 1, 6), ("0001", 7, 18)]
+REACH = 3  # layers, of the matching
 
 
-def acquired():
-    """Tiles of 12 layers, their true affines: behind `LAST` all is turned by half a degree, too."""
-    tiles = synthetic.grid(range(1, 13), 1, 2)
+def solve_defaults():
+    """The section as the rule gives it."""
+    rules = yaml.safe_load((Path(__file__).parents[2] / "config/schema.yaml").read_text())
+    section = {}
+    schema.fill_defaults(section, rules["properties"]["solve"])
+    others = ("compare", "point_cutoff", "misalignment", "keep_px")
+    return {k: v for k, v in section.items() if k not in others and not k.startswith("refine")}
+
+
+def acquired(last, first):
+    """Tiles of two parts of six layers and their true affines: the second turned and shifted."""
+    tiles = synthetic.grid([*range(last - 5, last + 1), *range(first, first + 6)], 1, 2)
     truth = synthetic.shaken(tiles, np.random.default_rng(0))
     c, s = np.cos(TURN), np.sin(TURN)
     turn = np.array([[c, -s, AWAY[0]], [s, c, AWAY[1]]])
-    moved = {t.tile_id for t in tiles.tiles if t.z > LAST}
+    moved = {t.tile_id for t in tiles.tiles if t.z > last}
     return tiles, {i: geometry.compose(turn, a) if i in moved else a for i, a in truth.items()}
 
 
-@pytest.fixture
-def volume(tmp_path, monkeypatch):
-    """The working directory as matching leaves it: no pair across the layers 6 and 7."""
+@pytest.fixture(params=[(6, 7), (6, 13)], ids=["next to each other", "six layers lost"])
+def volume(request, tmp_path, monkeypatch):
+    """The working directory as matching leaves it: no pair between the parts."""
+    last, first = request.param
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RENDER_WS_URL", f"sqlite:///{tmp_path}/r.db")
-    tiles, truth = acquired()
+    tiles, truth = acquired(last, first)
     z = {t.tile_id: t.z for t in tiles.tiles}
-    pairs = synthetic.matches(tiles, truth, np.random.default_rng(1), reach=3, noise=0.1)
-    pairs = [one for one in pairs if (z[one.p_id] > LAST) == (z[one.q_id] > LAST)]
+    pairs = synthetic.matches(tiles, truth, np.random.default_rng(1), reach=REACH, noise=0.1)
+    pairs = [one for one in pairs if (z[one.p_id] > last) == (z[one.q_id] > last)]
     client = RenderClient(**RENDER)
     client.publish_stack("v1_acquire", tiles, resolution_nm=(8, 8, 8)).write("acquire.json")
     client.put_matches("p_v1", pairs)
@@ -56,15 +66,13 @@ def volume(tmp_path, monkeypatch):
     CollectionReceipt("o", "p_v1_review", 0, 0, 0, "d", {}, {}).write("review.json")
     write_table("restarts.tsv", ("z", "reason"), [])
     columns = ("chunk", "z_first", "z_last")
-    write_table("chunks.tsv", columns, [dict(zip(columns, CHUNK, strict=True))])
-    return tiles, truth
+    write_table("chunks.tsv", columns, [dict(zip(columns, one, strict=True)) for one in CHUNKS])
+    return tiles, truth, (last, first)
 
 
-def clicked(tiles, truth, column, rng):
-    """Landmarks in a file: seven places of tile 7 and of tile 6, half a px of the picture off."""
-    fixed, moving = (
-        next(t for t in tiles.tiles if (t.z, t.column) == (z, column)) for z in (LAST, LAST + 1)
-    )
+def clicked(tiles, truth, layers, column, rng):
+    """Landmarks of two tiles in a file: seven places, each half a px of the picture off."""
+    fixed, moving = (next(t for t in tiles.tiles if (t.z, t.column) == (z, column)) for z in layers)
     places = rng.uniform(50, 190, (7, 2))  # full-scale px of the moving tile
     there = geometry.apply(
         geometry.invert(truth[fixed.tile_id]), geometry.apply(truth[moving.tile_id], places)
@@ -80,18 +88,21 @@ def closed_and_solved(by_hand):
     out = {"receipt": "matches.json", "summary": "summary.tsv", "decisions": "decisions.tsv"}
     close_matches.main(
         pairs=["pairs.tsv.gz"], results=["results.tsv.gz"], acquire="acquire.json", out=out,
-        render=RENDER, collection="p_v1", preset="auto", z_distance=3, by_hand=by_hand,
+        render=RENDER, collection="p_v1", preset="auto", z_distance=REACH, by_hand=by_hand,
+        dz_exponent=solve_defaults()["dz_exponent"],
     )  # fmt: skip
     matches = ["matches.json", "review.json"]
-    gather_moments.main(
-        matches=matches, chunks="chunks.tsv", chunk="0000", out="0000.npz", render=RENDER,
-        z_distance=3, point_cutoff=8,
-    )  # fmt: skip
+    for chunk, *_ in CHUNKS:
+        gather_moments.main(
+            matches=matches, chunks="chunks.tsv", chunk=chunk, out=f"{chunk}.npz", render=RENDER,
+            z_distance=REACH, point_cutoff=8,
+        )  # fmt: skip
     kinds = ("transforms", "tiles", "pairs", "figures", "layers", "worst_pairs")
     names = {kind: f"solve_{kind}" for kind in kinds}
     solve_transforms.main(
-        trimmed="acquire.json", matches=matches, parts=["0000.npz"], restarts="restarts.tsv",
-        out=names, render=RENDER, params=PARAMS,
+        trimmed="acquire.json", matches=matches, parts=[f"{chunk}.npz" for chunk, *_ in CHUNKS],
+        restarts="restarts.tsv",
+        out=names, render=RENDER, params=solve_defaults(),
     )  # fmt: skip
     return read_json(names["transforms"])["tiles"]
 
@@ -104,20 +115,19 @@ def joined(tiles):
 
 
 def test_landmarks_join_two_parts_that_the_solve_then_places_within_a_px(volume):
-    tiles, truth = volume
+    tiles, truth, layers = volume
     with pytest.raises(UserError, match="do not join all 24 tiles: expected one piece, found 2"):
         closed_and_solved([])
     assert joined(tiles) == [12, 12]
     rng = np.random.default_rng(2)
-    got = closed_and_solved([clicked(tiles, truth, column, rng) for column in (0, 1)])
+    got = closed_and_solved([clicked(tiles, truth, layers, column, rng) for column in (0, 1)])
     assert joined(tiles) == [24]
     away = np.hypot(*synthetic.deviation(tiles, got, truth).reshape(-1, 2).T)
-    print("MAX", away.max())
     assert away.max() < 1
     became = Counter(row["became"] for row in read_table("decisions.tsv"))
     assert became == {"added": 2}
     ids = {tuple(sorted((row["p_id"], row["q_id"]))) for row in read_table("solve_pairs")}
-    assert ("t_0-0-0.6.0", "t_0-0-0.7.0") in ids
+    assert {f"t_0-0-0.{z}.0" for z in layers} in map(set, ids)
     with pytest.raises(UserError):  # taken back, the parts are apart again
         closed_and_solved([])
     assert joined(tiles) == [12, 12]

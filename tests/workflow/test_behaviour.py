@@ -207,6 +207,20 @@ def test_fields_are_jobs_of_a_config_that_asks_for_them_alone(history):
     assert not fields & rules_of(plain)
 
 
+def test_a_decision_about_pairs_closes_the_matches_and_matches_nothing_anew(history):
+    """By a dry run; the job itself is tested in tests/match/test_match_decisions.py."""
+    drop = "{action: drop, kind: cross, z_first: 5, z_last: 6, reason: wrong}"
+    dry = history.volume.snakemake("solve", "-n", "--config", f"match={{decisions: [{drop}]}}")
+    assert dry.returncode == 0, dry.stdout
+    assert {"close_matches", "propose_patches", "solve_transforms"} <= rules_of(dry)
+    untouched = {"derive_pairs", "match_pairs", "search_wide", "survey_tiles", "publish_acquire"}
+    assert rules_of(dry) & untouched == set()
+    hand = "{moving: a, fixed: b, landmarks: nowhere.csv, scale: 1, reason: r}"
+    dry = history.volume.snakemake("-n", "--config", f"match={{by_hand: [{hand}]}}")
+    assert dry.returncode != 0
+    assert "match.by_hand[0].landmarks: there is no file" in dry.stdout
+
+
 def test_an_edited_config_file_without_a_changed_value_reruns_nothing(history):
     path = history.volume.config
     text = path.read_text()

@@ -20,6 +20,8 @@ from scripts.lib import files
 from scripts.lib.service.errors import ReceiptMismatch
 from scripts.lib.service.records import Json, TileSet
 
+REACH = "reach_layers"  # of params: how far apart in z the pairs are that people put in
+
 
 @dataclass(frozen=True)
 class StackReceipt:
@@ -163,6 +165,21 @@ class CollectionReceipt:
             File of the receipt, a declared output of its job.
         """
         files.write_json(path, asdict(self))
+
+    def reach_layers(self, z_distance: float) -> float:
+        """Return how far apart in z two tiles of a pair may lie.
+
+        Parameters
+        ----------
+        z_distance
+            Farthest layer that tiles were compared with, layers.
+
+        Returns
+        -------
+        float
+            Layers; more than `z_distance` where people put pairs in that reach farther.
+        """
+        return max(z_distance, float(self.params.get(REACH, 0)))
 
     @staticmethod
     def read(path: str | Path) -> CollectionReceipt:
