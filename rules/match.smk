@@ -92,15 +92,41 @@ rule search_wide:
         "../scripts/match/search_wide.py"
 
 
+# only where something is decided: its output is then new to `close_matches`, which runs for that
+rule read_decisions:
+    input:
+        acquire=f"stacks/{STACK['acquire']}.json",
+        landmarks=[one["landmarks"] for one in BY_HAND],
+    output:
+        "match/decided.json",
+    log:
+        "logs/read_decisions/read.log",
+    benchmark:
+        "benchmarks/read_decisions/read.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=lambda wc, attempt: 30 * attempt,
+    params:
+        render=RENDER,
+        decisions=DECISIONS,
+        by_hand=BY_HAND,
+        dz_exponent=config["solve"]["dz_exponent"],
+    script:
+        "../scripts/match/read_decisions.py"
+
+
 rule close_matches:
     input:
         **({"acquire": f"stacks/{STACK['acquire']}.json"} if DECIDED else {}),
-        **({"landmarks": [one["landmarks"] for one in BY_HAND]} if BY_HAND else {}),
+        **({"plan": "match/decided.json"} if DECIDED else {}),
         pairs=chunks("match/pairs/{run}/{chunk}.tsv.gz"),
         results=chunks("match/results/{run}/{chunk}.tsv.gz"),
         wide="match/wide/results.tsv.gz",
     output:
-        **({"decisions": "match/decisions.tsv"} if DECIDED else {}),
+        decisions="match/decisions.tsv",
         receipt=f"matches/{COLLECTION}.json",
         summary=in_report("match/summary.tsv", "match"),
     log:
@@ -114,12 +140,6 @@ rule close_matches:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 60 * attempt,
     params:
-        **({"decisions": DECISIONS} if DECISIONS else {}),
-        **(
-            {"by_hand": BY_HAND, "dz_exponent": config["solve"]["dz_exponent"]}
-            if BY_HAND
-            else {}
-        ),
         render=RENDER,
         collection=COLLECTION,
         preset=config["match"]["preset"],

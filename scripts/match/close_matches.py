@@ -1,8 +1,8 @@
 """Close the match collection: people's decisions are carried out, and the sums of all chunks agree.
 
 Reads all ``match/pairs/{run}/{chunk}.tsv.gz``, ``match/results/{run}/{chunk}.tsv.gz`` and
-``match/wide/results.tsv.gz``; where the config has ``match.decisions`` or ``match.by_hand``, also
-the stack `v1_acquire` and the landmarks.
+``match/wide/results.tsv.gz``; where people decided something, also ``match/decided.json`` and the
+stack `v1_acquire`.
 Deletes from the collection what no plan of this volume saved, then sets pairs aside (collection
 ``<project>_v1_set_aside``) and puts pairs in, as the decisions say. What is decided no more is put
 back. Writes ``matches/<project>_v1.json`` (receipt: pairs planned, saved, failed),
@@ -18,7 +18,7 @@ from typing import Any
 from scripts.lib import files
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
-from scripts.match import decided, set_aside, totals
+from scripts.match import decided, decisions, set_aside, totals
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +34,7 @@ def main(
     z_distance: int,
     wide: str | Path | None = None,
     acquire: str | Path | None = None,
-    decisions: Sequence[Mapping[str, Any]] = (),
-    by_hand: Sequence[Mapping[str, Any]] = (),
-    dz_exponent: float = 0,
+    plan: str | Path | None = None,
 ) -> None:
     """Write the receipt of `collection`."""
     client = RenderClient(**render)
@@ -45,12 +43,13 @@ def main(
     for group in client.p_groups(collection):
         for key in sums.strays(client.match_keys(collection, group)):
             client.delete_pair(collection, key)
-    made = decided.carry_out(client, collection, acquire, decisions, by_hand, dz_exponent)
+    wanted = decided.Plan.of_file(plan)
+    made = decided.carry_out(client, collection, acquire, wanted)
     sums.decide(gone=len(made.gone), added=len(made.added))
-    decided.write(out.get("decisions"), Path(out["summary"]).with_name("decisions.tsv"), made)
+    files.write_table(out["decisions"], decisions.COLUMNS, made.rows)
     files.write_table(out["summary"], totals.SUMMARY_COLUMNS, sums.summary())
-    params = {"preset": preset, "z_distance": z_distance} | decided.params(decisions, by_hand, made)
-    inputs |= decided.digests(by_hand)
+    params = {"preset": preset, "z_distance": z_distance} | decided.params(wanted, made)
+    inputs |= decided.digests(plan)
     receipt = totals.receipt(client.owner, collection, sums, inputs, params)
     client.require(receipt)
     receipt.write(out["receipt"])
@@ -64,12 +63,10 @@ if __name__ == "__main__":
             results=snakemake.input.results,
             wide=snakemake.input.wide,
             acquire=snakemake.input.get("acquire"),
+            plan=snakemake.input.get("plan"),
             out=dict(snakemake.output.items()),
             render=snakemake.params.render,
             collection=snakemake.params.collection,
             preset=snakemake.params.preset,
             z_distance=snakemake.params.z_distance,
-            decisions=snakemake.params.get("decisions", ()),
-            by_hand=snakemake.params.get("by_hand", ()),
-            dz_exponent=snakemake.params.get("dz_exponent", 0),
         )

@@ -14,7 +14,7 @@ from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt
 from scripts.lib.service.records import CanvasMatches, TileSet
-from scripts.match import by_hand, close_matches, decisions, landmarks, set_aside
+from scripts.match import by_hand, close_matches, decisions, landmarks, read_decisions, set_aside
 from scripts.match.decisions import ByHand, Tiles
 from scripts.match.tables import PAIR_COLUMNS, RESULT_COLUMNS
 from tests.solve import synthetic
@@ -225,19 +225,26 @@ def volume(tmp_path, monkeypatch):
 
 
 def close(*entries, hand=()):
-    decided = entries or hand
-    out = {"receipt": "p_v1.json", "summary": "summary.tsv"}
+    decided = bool(entries or hand)
+    if decided:
+        read_decisions.main(
+            acquire="acquire.json",
+            out="decided.json",
+            render=RENDER,
+            decisions=entries,
+            by_hand=hand,
+            dz_exponent=4,
+        )
     close_matches.main(
         pairs=["pairs.tsv.gz"],
         results=["results.tsv.gz"],
         acquire="acquire.json" if decided else None,
-        out=out | ({"decisions": "decisions.tsv"} if decided else {}),
+        plan="decided.json" if decided else None,
+        out={"receipt": "p_v1.json", "summary": "summary.tsv", "decisions": "decisions.tsv"},
         render=RENDER,
         collection=COLLECTION,
         preset="auto",
         z_distance=2,
-        decisions=entries,
-        by_hand=hand,
     )
     return CollectionReceipt.read("p_v1.json")
 
@@ -268,7 +275,7 @@ def test_decisions_are_the_same_however_often_they_run_and_can_be_taken_back(vol
     assert [Path(name).read_bytes() for name in ("p_v1.json", "decisions.tsv")] == files_once
     assert close() == plain
     assert (held(volume), held(volume, set_aside.name(COLLECTION))) == (before, {})
-    assert not Path("decisions.tsv").exists()  # what it said is true no more
+    assert files.read_table("decisions.tsv") == []
 
 
 def test_a_closing_that_was_killed_loses_no_pair(volume, monkeypatch):
@@ -358,7 +365,7 @@ def test_landmarks_of_a_known_affine_become_that_affine(pictured, tmp_path, scal
              "scale": scale, "weight": 2, "reason": "nothing else helps"}  # fmt: skip
     receipt = close(hand=[entry])
     assert (receipt.pairs_planned, receipt.pairs_saved) == (0, 1)
-    assert "mine.csv" in str(receipt.inputs)
+    assert receipt.params["by_hand"][0]["landmarks"] == "mine.csv"
     assert str(tmp_path) not in Path("p_v1.json").read_text()
     (one,) = client.matches(COLLECTION, "1.0")
     assert one.w.tolist() == [2.0] * 4

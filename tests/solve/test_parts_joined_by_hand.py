@@ -12,7 +12,7 @@ from scripts.lib.files import read_json, read_table, write_table
 from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt
-from scripts.match import close_matches, landmarks, wide
+from scripts.match import close_matches, landmarks, read_decisions, wide
 from scripts.match.tables import PAIR_COLUMNS, RESULT_COLUMNS
 from scripts.solve import gather_moments, solve_transforms
 from tests.solve import synthetic
@@ -86,10 +86,13 @@ def clicked(tiles, truth, layers, column, rng):
 
 def closed_and_solved(by_hand):
     out = {"receipt": "matches.json", "summary": "summary.tsv", "decisions": "decisions.tsv"}
+    read_decisions.main(
+        acquire="acquire.json", out="decided.json", render=RENDER, decisions=[], by_hand=by_hand,
+        dz_exponent=solve_defaults()["dz_exponent"],
+    )  # fmt: skip
     close_matches.main(
         pairs=["pairs.tsv.gz"], results=["results.tsv.gz"], acquire="acquire.json", out=out,
-        render=RENDER, collection="p_v1", preset="auto", z_distance=REACH, by_hand=by_hand,
-        dz_exponent=solve_defaults()["dz_exponent"],
+        render=RENDER, collection="p_v1", preset="auto", z_distance=REACH, plan="decided.json",
     )  # fmt: skip
     matches = ["matches.json", "review.json"]
     for chunk, *_ in CHUNKS:
