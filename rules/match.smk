@@ -92,7 +92,7 @@ rule search_wide:
         "../scripts/match/search_wide.py"
 
 
-# only where something is decided: its output is then new to `close_matches`, which runs for that
+# only where something is decided: `close_matches` runs since its inputs are others then
 rule read_decisions:
     input:
         acquire=f"stacks/{STACK['acquire']}.json",
@@ -118,6 +118,8 @@ rule read_decisions:
         "../scripts/match/read_decisions.py"
 
 
+# match/decisions.tsv is no declared output: an output that older volumes lack would hide from Snakemake what
+# changed in the inputs of the job
 rule close_matches:
     input:
         **({"acquire": f"stacks/{STACK['acquire']}.json"} if DECIDED else {}),
@@ -126,7 +128,6 @@ rule close_matches:
         results=chunks("match/results/{run}/{chunk}.tsv.gz"),
         wide="match/wide/results.tsv.gz",
     output:
-        decisions="match/decisions.tsv",
         receipt=f"matches/{COLLECTION}.json",
         summary=in_report("match/summary.tsv", "match"),
     log:

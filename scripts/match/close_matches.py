@@ -46,7 +46,7 @@ def main(
     wanted = decided.Plan.of_file(plan)
     made = decided.carry_out(client, collection, acquire, wanted)
     sums.decide(gone=len(made.gone), added=len(made.added))
-    files.write_table(out["decisions"], decisions.COLUMNS, made.rows)
+    files.write_table(decided.beside(out["summary"]), decisions.COLUMNS, made.rows)
     files.write_table(out["summary"], totals.SUMMARY_COLUMNS, sums.summary())
     params = {"preset": preset, "z_distance": z_distance} | decided.params(wanted, made)
     inputs |= decided.digests(plan)

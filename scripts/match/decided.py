@@ -132,6 +132,22 @@ def carry_out(
     return made
 
 
+def beside(summary: str | Path) -> Path:
+    """Return the table of what became of every pair that was decided on.
+
+    Parameters
+    ----------
+    summary
+        ``match/summary.tsv``.
+
+    Returns
+    -------
+    Path
+        ``match/decisions.tsv``, whose rows are those of now: none where nothing is decided.
+    """
+    return Path(summary).with_name("decisions.tsv")
+
+
 def params(plan: Plan, made: Carried) -> dict[str, Any]:
     """Return what the receipt says of the decisions.
 

@@ -142,8 +142,7 @@ def of_match(volume, given):
         "feature_cache_mb": match["feature_cache_mb"]}, ("matches",))  # fmt: skip
     yield Job("close_matches", "match.close_matches", {
         "pairs": pairs, "results": results, "wide": "match/wide/results.tsv.gz",
-        "out": {"receipt": "matches/bench_v1.json", "summary": "match/summary.tsv",
-                "decisions": "match/decisions.tsv"},
+        "out": {"receipt": "matches/bench_v1.json", "summary": "match/summary.tsv"},
         "render": RENDER, "collection": "bench_v1", "preset": match["preset"],
         "z_distance": match["z_distance"]})  # fmt: skip
 

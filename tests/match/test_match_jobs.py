@@ -108,11 +108,7 @@ def run_all(chunks, order=1, tables=TABLES, stack="stacks/v1_acquire.json", most
         pairs=pairs,
         results=results,
         wide="match/wide/results.tsv.gz" if most is not None else None,
-        out={
-            "receipt": "matches/p_v1.json",
-            "summary": "match/summary.tsv",
-            "decisions": "match/decisions.tsv",
-        },
+        out={"receipt": "matches/p_v1.json", "summary": "match/summary.tsv"},
         render=render,
         collection=COLLECTION,
         preset="small_tiles",

@@ -85,7 +85,7 @@ def clicked(tiles, truth, layers, column, rng):
 
 
 def closed_and_solved(by_hand):
-    out = {"receipt": "matches.json", "summary": "summary.tsv", "decisions": "decisions.tsv"}
+    out = {"receipt": "matches.json", "summary": "summary.tsv"}
     read_decisions.main(
         acquire="acquire.json", out="decided.json", render=RENDER, decisions=[], by_hand=by_hand,
         dz_exponent=solve_defaults()["dz_exponent"],
