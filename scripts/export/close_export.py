@@ -5,7 +5,8 @@ Inputs
     chunks, ``export/pyramid.json``, ``export/spans/{span}.json`` of long volumes
 Outputs
     ``export/volume.json``: stack, voxels, shape, origin and voxel size, and for each target its
-    path, the shape and number of stored blocks of each level, and the neuroglancer state and link;
+    path, the shape and number of stored blocks of each level, the number of files of each level,
+    and the neuroglancer state and link;
     ``export/seams.tsv``: what shift is left at seams in the exported voxels, px, and how the grey
     levels correlate across them (`scripts.export.seams`); parts have none
 
@@ -51,9 +52,12 @@ def main(
         kind: completeness.levels(each, records, built[kind], kind)
         for kind, each in what.kinds.items()
     }
-    _check(what, found, built, [pyramid, *span_records], out if grows else None)
+    counts = _check(what, found, built, [pyramid, *span_records], out if grows else None)
     links = viewer.Links(volume, data_url, neuroglancer_url)
-    files.write_json(out, completeness.description(what, found["levels"], links))
+    described = completeness.description(what, found["levels"], links)
+    for target in described["targets"]:
+        target["files"] = completeness.counted(what, counts)[target["path"]]
+    files.write_json(out, described)
     if seam_table is not None:
         rows = [row for path in checked for row in files.read_json(path).get("seams", ())]
         files.write_table(seam_table, seams.COLUMNS, rows)
@@ -65,7 +69,7 @@ def _check(
     built: kept_pyramid.Levels,
     records: Sequence[str],
     volume: str | None,
-) -> None:
+) -> dict[str, disk.Counts]:
     """Read back what the pyramid's jobs wrote: with `volume` only what they wrote since."""
     to_read = kept_pyramid.unread(built, records, volume) if volume else built
     read, there = (
@@ -81,6 +85,7 @@ def _check(
         raise
     if volume:
         kept_pyramid.closed(records, volume)
+    return counts
 
 
 if __name__ == "__main__":

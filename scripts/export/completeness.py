@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scripts.export import pyramid, stored, viewer
+from scripts.export.disk import Counts
 from scripts.export.slabs import Plan
 from scripts.lib.documents import Exported, ExportedTarget
 from scripts.lib.job import UserError
@@ -131,6 +132,26 @@ def _miscounted(plan: Plan, found: Sequence[Rows], counts: Sequence[Sequence[int
             if count != expected:
                 out.append(f"{target.folder(level)}: {count} files are stored, expected {expected}")
     return out
+
+
+def counted(plan: Plan, counts: Mapping[str, Counts]) -> dict[str, list[int]]:
+    """Return the number of stored files of each level.
+
+    Parameters
+    ----------
+    plan
+        The export.
+    counts
+        Of `disk.sweep`.
+
+    Returns
+    -------
+    dict
+        By path of the volume; those of the second data type too.
+    """
+    kinds = (("levels", plan), ("eight", plan.eight))
+    pairs = [zip(each.targets, counts[kind], strict=True) for kind, each in kinds if each]
+    return {str(target.group): found for pair in pairs for target, found in pair}
 
 
 def description(plan: Plan, found: Sequence[Rows], links: viewer.Links) -> Exported:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from scripts.export import disk
 from scripts.export.slabs import Plan
 from scripts.lib import commands, files
 from scripts.lib.job import UserError
@@ -56,6 +57,39 @@ def goal(target: Target, root: Path) -> Path:
         It need not exist.
     """
     return container(target, root) / target.dataset
+
+
+def require(targets: Sequence[Target], root: Path, closed: Mapping[str, Sequence[int]]) -> None:
+    """Check that volumes still have the files that they had when their exports were closed.
+
+    Parameters
+    ----------
+    targets
+        The volumes.
+    root
+        The folder of finished volumes, where an interrupted promotion has put some.
+    closed
+        Number of files of each level by path of the multiscale group; an export of an earlier
+        version has none.
+
+    Raises
+    ------
+    UserError
+        With the folder, both numbers and what to do.
+    """
+    lines = []
+    for target in targets:
+        group = target.group if target.group.exists() else goal(target, root)
+        for level, then in enumerate(closed.get(str(target.group), ())):
+            now = disk.stored(target, group, level)
+            if now != then:
+                lines.append(f"{group}/s{level}: {now} files, {then} when the export was closed")
+    if lines:
+        raise UserError(
+            f"export: a volume is no longer what it was: {'; '.join(lines)}. Nothing was promoted."
+            f" Which blocks are gone is told by: {commands.again('check_slab')}; the same command"
+            " without --forcerun then writes them again"
+        )
 
 
 def check(targets: Sequence[Target], root: Path) -> None:

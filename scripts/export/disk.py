@@ -95,6 +95,28 @@ def sweep(plan: Plan) -> dict[str, Counts]:
     }
 
 
+def stored(target: Target, group: Path, level: int) -> int:
+    """Count the finished files of a level; nothing is removed.
+
+    Parameters
+    ----------
+    target
+        The volume.
+    group
+        The folder of its levels: its own, or where it was promoted to.
+    level
+        Of the pyramid.
+
+    Returns
+    -------
+    int
+        Blocks, or shards.
+    """
+    place = os.path.realpath(group / f"s{level}")
+    names = (entry.name for entry in multiscale.walk(place))
+    return sum(target.layout.names(name) for name in names if not _UNFINISHED.fullmatch(name))
+
+
 def _swept(target: Target, levels: int, known: dict[str, int]) -> list[int]:
     parts = Path(target.dataset).parents
     for folder in [target.group, *(Path(target.container) / part for part in parts)]:

@@ -111,6 +111,18 @@ class StrainedPair(TypedDict):
     typical_px: float
 
 
+class MisplacedPair(TypedDict):
+    """Neighbours in the grid that lie otherwise to each other than the stage says."""
+
+    p_id: str
+    q_id: str
+    z: int
+    p_cell: str
+    q_cell: str
+    dx_px: float  # world px
+    dy_px: float
+
+
 class WorstTile(TypedDict):
     """A tile whose matches contradict one another."""
 
@@ -144,6 +156,7 @@ class Solve(TypedDict):
     precision: float
     iterations: dict[str, int]
     strained_pairs: list[StrainedPair]
+    misplaced_pairs: NotRequired[list[MisplacedPair]]  # earlier versions looked for none
     worst_tiles: list[WorstTile]
     worst_layers: list[WorstLayer]
     worst_pairs: list[dict[str, Any]]  # cells of ``solve/worst_pairs.tsv``
@@ -177,6 +190,7 @@ class ExportedTarget(TypedDict):
     path: str  # of the dataset, from the working directory on
     codec: str
     neuroglancer: Shown
+    files: NotRequired[list[int]]  # stored, by level
 
 
 class Exported(TypedDict):

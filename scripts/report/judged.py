@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from scripts.lib import commands, verdicts
+from scripts.lib.documents import MisplacedPair
 from scripts.lib.verdicts import ABSENT, GOOD, LOOK, NOT_GOOD, Limit
 from scripts.report import grid, meeting
 from scripts.report.finding import Finding, spans
@@ -75,8 +76,8 @@ def judged(evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Findi
         Its state is that of the figure.
     """
     parts: tuple[Callable[[Evidence, Figures, Rules], Iterator[Finding]], ...] = (
-        _grid, _holes, _unmatched, _runs, _left_out, _strained, _clusters, _residuals, _worst_tile,
-        _shapes, _correlation, _thickness, _exported_seams,
+        _grid, _holes, _unmatched, _runs, _left_out, _strained, _misplaced, _clusters, _residuals,
+        _worst_tile, _shapes, _correlation, _thickness, _exported_seams,
     )  # fmt: skip
     for part in parts:
         yield from part(evidence, figures, rules)
@@ -221,6 +222,26 @@ def _strained(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[F
             f"look at {row['p_id']} over {row['q_id']}: where they do not meet, leave out the"
             " layers of little tissue (review.exclude), or mend their matches",
             state,
+        )
+
+
+def _misplaced(evidence: Evidence, _figures: Figures, _rules: Rules) -> Iterator[Finding]:
+    """Tiles in the place of another cell: they meet what is there, and leave a hole."""
+    solved = evidence.documents["solve"]
+    by_edge: dict[tuple[str, str], list[MisplacedPair]] = {}
+    for row in solved.get("misplaced_pairs", ()) if solved else ():
+        by_edge.setdefault((row["p_cell"], row["q_cell"]), []).append(row)
+    for (a, b), rows in sorted(by_edge.items(), key=lambda item: -len(item[1]))[:MOST]:
+        worst = max(rows, key=lambda row: abs(row["dx_px"]) + abs(row["dy_px"]))
+        yield Finding(
+            "solve",
+            f"tiles {a} and {b} lie {worst['dx_px']:g}, {worst['dy_px']:g} px otherwise to each"
+            " other than the stage says, more than half a tile: one shows the image of another"
+            " cell, and its own place is a hole, or the stage is wrong",
+            f"z {spans(row['z'] for row in rows)}",
+            f"look at {worst['p_id']} and {worst['q_id']}, and at what the microscope wrote; leave"
+            " out the one that shows another place (review.exclude)",
+            LOOK,
         )
 
 

@@ -16,7 +16,7 @@ from scripts.lib.documents import (
     WorstLayer,
     WorstTile,
 )
-from scripts.solve import robust
+from scripts.solve import misplaced, robust
 from scripts.solve.graph import Graph, Tiles
 from scripts.solve.solver import Options, Solved
 
@@ -297,6 +297,7 @@ def figures(tiles: Tiles, graph: Graph, solved: Solved, options: Options, ignore
         "precision": float(f"{solved.precision:.3g}"),
         "iterations": solved.iterations,
         "strained_pairs": strained(tiles, graph, solved, options.robust_cutoff),
+        "misplaced_pairs": misplaced.pairs(tiles, solved.placement),
         "worst_tiles": _worst(tiles, graph, solved),
         "worst_layers": _worst_layers(tiles, graph, solved),
         "worst_pairs": [

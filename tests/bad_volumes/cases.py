@@ -41,7 +41,7 @@ class Case:
     ends: str
     line: str
     make: Callable  # (folder) -> Told
-    whole: bool = False  # takes the whole workflow: `make bench` alone runs it
+    whole: bool = False  # takes long: `make bench` alone runs it
 
     @property
     def run(self):
@@ -122,7 +122,13 @@ def page(text, rows):
 
 def all_cases():
     """Every case, in the order of the stages that speak."""
-    from tests.bad_volumes import early, late, spoilt_cases, whole  # noqa: F401 - they register
+    from tests.bad_volumes import (  # noqa: F401 - they register
+        acquired,
+        early,
+        late,
+        spoilt_cases,
+        whole,
+    )
 
     order = (
         "config", "doctor", "transfer", "ingest", "match", "review", "solve", "zcorr", "export",

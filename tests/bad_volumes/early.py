@@ -311,6 +311,22 @@ def zero_pixel(folder):
     return ingested(folder, _put(4, 0, pixel_nm=0.0))
 
 
+@bad(
+    "a pixel size that changes half-way",
+    "ingest",
+    REFUSED,
+    r"z 5 .*PixelSize of the header is 4 nm",
+)
+def changed_pixel(folder):
+    """From layer 5 on the headers say 4 nm, `acquisition.pixel_nm` 8."""
+
+    def change(tiles):
+        for z in range(5, 10):
+            tiles[z] = [make_tile(0, column, pixel_nm=4.0) for column in range(2)]
+
+    return ingested(folder, change)
+
+
 @bad("a header in another unit", "ingest", REFUSED, r"looks like µm")
 def other_unit(folder):
     """The header says 0.008."""

@@ -68,6 +68,7 @@ class State:
     pairs: tuple  # CanvasMatches
     tables: dict  # evidence by name that a spoiling replaces
     z_coords: dict
+    solved: dict  # what sums the solve up
 
     def replace_tiles(self, change):
         """Change every tile by `change`, which gives None for one that is lost."""
@@ -80,10 +81,15 @@ class State:
 class Finished:
     """A finished volume of some settings, and what is measured on it."""
 
-    def __init__(self, folder: Path, settings=SMALL, matcher=None):
-        """`matcher` gives matches and results of a tile set; else they are made of the truth."""
+    def __init__(self, folder: Path, settings=SMALL, matcher=None, change=None):
+        """`matcher` gives matches and results of a tile set; else they are made of the truth.
+
+        `change` is called with the folder of the acquisition before anything is made of it.
+        """
         self.folder, self.settings = folder, settings
         self.truth = acquire.acquire(settings, folder / "acquisition")
+        if change:
+            change(folder / "acquisition")
         self.work = folder / "work"
         self.work.mkdir()
         service = fabricate.fabricate(self.work, folder / "acquisition", self.truth)
@@ -119,13 +125,15 @@ class Finished:
         tiles = tiles_of([self.nominal])
         graph = graph_of(tiles, moments.of_matches(pairs), OPTIONS.weighting)
         solved = solver.solve(tiles, graph, OPTIONS, [float(self.settings.restart_layer + 1)])
-        tables = residuals.tables(tiles, graph, solved)
+        parts = (tiles, graph, solved)
+        tables = residuals.tables(*parts)
         made = {
             "solved": self._table("solved", *tables["tiles"]),
             "pairs": self._table("pairs", *tables["pairs"]),
         }
         affines = dict(solution(tiles, solved.placement))
-        return State(aligned(self.nominal, affines), pairs, made, dict(self.evidence.z_coords))
+        z_coords, figures = dict(self.evidence.z_coords), residuals.figures(*parts, OPTIONS, 0)
+        return State(aligned(self.nominal, affines), pairs, made, z_coords, figures)
 
     @staticmethod
     def _table(name, columns, rows):
@@ -208,7 +216,7 @@ class Finished:
             | {"misalignment": gather.read_columns(
                 folder / "places.tsv.gz", gather.TABLES["misalignment"][1])},
             documents=dict(self.evidence.documents)
-            | {"misalignment": gather._document(folder / "summary.json")},
+            | {"misalignment": gather._document(folder / "summary.json"), "solve": state.solved},
             z_coords=state.z_coords,
             stacks=dict(self.evidence.stacks) | {ALIGN: {"tile_count": len(state.tiles.tiles)}},
         )  # fmt: skip

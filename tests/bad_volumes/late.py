@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from scripts.demo import acquire
-from scripts.export import disk
+from scripts.export import disk, promote_volume
 from scripts.lib.array_files import write_columns
 from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
@@ -377,6 +377,20 @@ def torn_pyramid(folder):
         block.write_bytes(block.read_bytes()[:40])
 
     return exported(folder, spoil, test_export_jobs.close)
+
+
+@bad(
+    "a block lost after the last check", "export", REFUSED, r"s0: \d+ files, \d+ when .*Nothing was"
+)
+def lost_block(folder):
+    """A file of a finished volume was removed before the volume was promoted."""
+
+    def promote():
+        Path("finished").mkdir()
+        plans, volumes = ["export/plan.json"], ["export/volume.json"]
+        promote_volume.main(plans=plans, volumes=volumes, out="p.json", root="finished")
+
+    return exported(folder, lambda: _block().unlink(), promote)
 
 
 def _written(code):

@@ -53,3 +53,14 @@ for _kind in spoil.KINDS:
         _name, _stage, _ends, _line = SPOILT[_kind.__name__]
         _case_ends = _ends or "look or not good"
         bad(_name, _stage, _case_ends, rf"^{_stage}: .*({_line})")(_case(_kind, _ends))
+
+
+@bad("z that runs the other way", "zcorr", "not good", r"^zcorr: .*z goes (on|back) by")
+def backwards(_folder):
+    """The corrected z of all layers, in reverse."""
+    z = volume().start.z_coords
+    state = dataclasses.replace(
+        volume().start, z_coords=dict(zip(z, [*z.values()][::-1], strict=True))
+    )
+    verdict = volume().judged(state)[0]["verdict"]
+    return Told(verdict["state"], "\n".join(verdict["reasons"][:1]))

@@ -22,6 +22,7 @@ from tests.export.test_export_jobs import plan as plan_again
 from tests.export.test_slabs import EXPORT as PLANNED
 from tests.export.test_slabs import plan as planned
 
+OF_EXPORTS = ("plans", "volumes")
 VOXELS = np.arange(8 * 16 * 32, dtype=np.uint16).reshape(8, 16, 32).astype(np.uint8)
 
 
@@ -45,12 +46,23 @@ def made(folder, name):
         block[:, :16] = VOXELS
         multiscale.open_level(target, 0).write((slice(0, 8), slice(0, 32), slice(0, 32)), block)
     files.write_json(f"{folder}/plan.json", what.to_json())
+    described = [
+        {"path": str(target.group), "files": [sum(1 for _ in blocks(target))]}
+        for target in what.targets
+    ]
+    files.write_json(f"{folder}/volume.json", {"targets": described})
     return what
 
 
+def blocks(target):
+    """Files of the blocks of full resolution."""
+    return (path for path in target.folder(0).rglob("*") if path.is_file() and path.name.isdigit())
+
+
 def promote(*parts):
-    plans = ["export/plan.json", *(f"exports/{part}/plan.json" for part in parts)]
-    promote_volume.main(plans=plans, out="export/promoted.json", root="finished")
+    folders = ["export", *(f"exports/{part}" for part in parts)]
+    named = {name: [f"{each}/{name[:-1]}.json" for each in folders] for name in OF_EXPORTS}
+    promote_volume.main(**named, out="export/promoted.json", root="finished")
 
 
 def read(group):
@@ -73,6 +85,20 @@ def test_promoting_renames_every_format_and_leaves_links(volume):
     first = files.read_json("export/promoted.json")
     promote()  # again: nothing to do
     assert files.read_json("export/promoted.json") == first
+
+
+def test_a_volume_that_lost_a_block_after_its_check_is_not_promoted(volume):
+    """And one that an earlier version closed, which counted none, is."""
+    document = files.read_json("export/volume.json")
+    target = volume.targets[1]
+    lost = next(path for path in blocks(target) if path.is_file())
+    lost.unlink()
+    with pytest.raises(UserError, match=r"s0: 0 files, 1 when .*Nothing was promoted.*check_slab"):
+        promote()
+    assert not any(each.group.is_symlink() for each in volume.targets)
+    earlier = [{"path": each["path"]} for each in document["targets"]]
+    files.write_json("export/volume.json", {"targets": earlier})
+    promote()
 
 
 def test_another_dataset_joins_a_container_that_is_there(volume):
@@ -118,7 +144,8 @@ def test_a_region_is_named_by_its_part_and_never_takes_the_volumes_place(volume)
     part = "region_x0to32_by2"
     region = made(f"exports/{part}", f"exports/{part}/v")
     where = {"out": f"exports/{part}/promoted.json", "root": "finished"}
-    promote_volume.main(plans=[f"exports/{part}/plan.json"], **where)
+    named = {name: [f"exports/{part}/{name[:-1]}.json"] for name in OF_EXPORTS}
+    promote_volume.main(**named, **where)
     assert not any(target.group.is_symlink() for target in volume.targets)
     promote()
     names = {f"v{part}{end}" for part in ("", f".{part}") for end in (".n5", ".zarr", ".v3.zarr")}

@@ -287,6 +287,15 @@ def strained(good, **row):
     return dataclasses.replace(good, documents=good.documents | {"solve": solved})
 
 
+def test_tiles_in_the_place_of_another_cell_are_told_once_for_all_layers_of_an_edge(good):
+    ids = {"p_id": "a_0-0-0.5.0", "q_id": "a_0-0-1.5.0", "p_cell": "0-0", "q_cell": "0-1"}
+    rows = [ids | {"z": z, "dx_px": -120.0 - z, "dy_px": 0.5} for z in (5, 6, 9)]
+    solved = good.documents["solve"] | {"misplaced_pairs": rows}
+    made = dataclasses.replace(good, documents=good.documents | {"solve": solved})
+    _, reasons = told(made, "solve", "tiles 0-0 and 0-1 lie -129, 0.5 px otherwise")
+    assert [(one.state, one.where) for one in reasons] == [(LOOK, "z 5-6, 9")]
+
+
 @pytest.mark.parametrize(("loose", "state"), [(0, GOOD), (1, LOOK), (8, NOT_GOOD)])
 def test_tiles_outside_of_the_largest_cluster_are_told(good, loose, state):
     def change(cluster):
