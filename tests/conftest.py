@@ -15,6 +15,33 @@ settings.register_profile(
 settings.load_profile("project")
 
 
+WORKFLOW = "tests/workflow/test_{}.py"
+# by how long they take; the first ones look at one volume, which a worker makes once
+ONE_VOLUME = [WORKFLOW.format(name) for name in ("behaviour", "takeover", "shown_commands")]
+SLOW = ("lsf", "two_channels", "preview", "foreign_volume", "beside", "last_line")
+SLOWEST = [ONE_VOLUME[0], *map(WORKFLOW.format, SLOW)]
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Give the tests of a file to one worker, as `--dist loadfile`; those that take long first."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class SlowestFirst(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return ONE_VOLUME[0] if file in ONE_VOLUME else file
+
+        def _assign_work_unit(self, node):
+            waiting = [file for file in SLOWEST if file in self.workqueue]
+            for file in reversed(waiting):
+                self.workqueue.move_to_end(file, last=False)
+            super()._assign_work_unit(node)
+
+    return SlowestFirst(config, log)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_service_of_the_shell():
     """Take RENDER_WS_URL away: tests work on their own embedded service, never on a site's."""

@@ -15,6 +15,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.workflow import prepared
+
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 900
 # what wildcards, URLs, shells, YAML and ASCII stumble over: every volume of these tests lies in it
@@ -67,11 +69,17 @@ class Volume:
 
     def snakemake(self, *argv, environment=None, **how):
         """Run to the end from the project's folder; give code and the text of both streams."""
+        # the fake clusters are this host
+        env = os.environ | {"RENDER_WS_ONE_HOST": "1"} | (environment or {})
+        if not how:
+            # command: python -m snakemake <arguments>
+            return prepared.server().run(
+                self.command(*argv)[3:], cwd=ROOT, env=env, timeout=LIMIT_S
+            )
         return subprocess.run(
             self.command(*argv, **how),
             cwd=ROOT,
-            # the fake clusters are this host
-            env=os.environ | {"RENDER_WS_ONE_HOST": "1"} | (environment or {}),
+            env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from tests.workflow import prepared
 from tests.workflow.conftest import ROOT
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
@@ -55,10 +56,8 @@ class Small:
         return [sys.executable, "-m", "snakemake", "--cores", "2", "--latency-wait", "1", *argv]
 
     def run(self, *argv):
-        return subprocess.run(
-            self.command(*argv), cwd=self.folder, text=True, timeout=LIMIT_S, check=False,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        command = self.command(*argv)[3:]  # without python -m snakemake
+        return prepared.server().run(command, cwd=self.folder, timeout=LIMIT_S)
 
 
 def ended(done):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.workflow import prepared
 from tests.workflow.conftest import make_volume
 from tests.workflow.fake_lsf import lsf
 
@@ -20,6 +21,11 @@ ROOT = Path(__file__).resolve().parents[2]
 IMPATIENT = (str(ROOT / "tests/workflow/impatient.py"),)
 PROFILE = yaml.safe_load((ROOT / "profiles/lsf/config.yaml").read_text())
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("lsf")]
+# two tiles a layer, one of them corrupt
+ACQUISITION = [
+    *("--layers", "6", "--grid", "1", "2", "--tile", "128", "144", "--seed", "7"),
+    *("--resin-layers", "0", "--corrupt-layer", "3", "--restart-layer", "5"),
+]
 
 
 @pytest.fixture
@@ -60,21 +66,40 @@ def default(name):
     return dict(each.split("=") for each in PROFILE["default-resources"])[name]
 
 
-def test_the_whole_dag_runs_and_every_job_asks_for_what_it_needs(
-    acquisition, tmp_path, cluster, service
-):
-    volume = make_volume(tmp_path / "volume", acquisition)
-    done = volume.snakemake(
-        profile="lsf", starter=IMPATIENT, environment=cluster | {"RENDER_WS_URL": service}
+@pytest.fixture
+def faster(tmp_path):
+    """Environment in which the jobs' own Snakemake is forked from one that has been imported."""
+    prepared.server().program(tmp_path / "snakemake")
+    return {"FAKELSF_SNAKEMAKE": str(tmp_path / "snakemake")}
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A volume in which every kind of job occurs, and none twice that need not."""
+    folder = tmp_path / "acquisition"
+    argv = [sys.executable, "-m", "scripts.demo.acquire", str(folder), *ACQUISITION]
+    subprocess.run(argv, cwd=ROOT, check=True)
+    return make_volume(
+        tmp_path / "volume",
+        folder,
+        acquisition={"rows": 1},
+        chunks={"layers": 10},
+        transfer={"layers_per_job": 10, "max_bad_share": 0.1},
     )
+
+
+def test_the_whole_dag_runs_and_every_job_asks_for_what_it_needs(small, cluster, faster, service):
+    environment = cluster | faster | {"RENDER_WS_URL": service}
+    done = small.snakemake(profile="lsf", starter=IMPATIENT, environment=environment)
     assert done.returncode == 0, done.stdout
-    assert (volume.work / "report/index.html").is_file()
+    assert (small.work / "report/index.html").is_file()
 
     jobs = lsf.jobs(Path(cluster["FAKELSF_DIR"]))
     assert {job["state"] for job in jobs} == {"DONE"}
     rules = [rule_of(job) for job in jobs]
     assert {"convert_layers", "match_pairs", "solve_transforms", "make_report"} <= set(rules)
-    assert rules.count("match_pairs") > 2
+    assert {"match_patches", "render_slab", "correlate_layers"} <= set(rules)
+    assert rules.count("match_pairs") == 2  # across layers, and across the seam
     for job in jobs:
         assert job["queue"] == default("lsf_queue")
         assert job["project"] == default("lsf_project")

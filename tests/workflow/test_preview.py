@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from scripts.lib import files
 from scripts.lib.volumes import multiscale
 from scripts.lib.volumes.multiscale import Target
-from tests.workflow.conftest import ROOT, executed, make_volume
+from tests.workflow.conftest import executed, make_volume
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
@@ -115,9 +114,7 @@ def test_lost_blocks_are_named_with_what_to_do(growth, tmp_path):
 
 
 def test_the_dry_run_of_the_whole_volume_does_not_list_the_preview(growth):
-    done = subprocess.run(
-        growth.volume.command("--dry-run"), cwd=ROOT, text=True, capture_output=True, timeout=300
-    )
+    done = growth.volume.snakemake("--dry-run")
     assert "preview" not in done.stdout.partition("Job stats:")[2].partition("\n\n")[0]
 
 
