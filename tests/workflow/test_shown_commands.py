@@ -22,7 +22,7 @@ from scripts.lib import commands
 from scripts.lib.files import read_table
 from scripts.terminal import ending
 from tests.transfer.test_volume_transfer_info import SAMPLE
-from tests.workflow import shown
+from tests.workflow import prepared, shown
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
@@ -30,9 +30,9 @@ LIMIT_S = 300
 LOCAL = ["--profile", "profiles/local", "--configfile", "config/volumes/mine.yaml"]
 DRY, PARSED, SHOWN_AS_IT_IS = "dry run", "parsed by make", "as shown"
 # what would take minutes, a cluster or an answer of a person is planned only (-n)
-PLANNED = r"--profile lsf|--forcerun|snakemake (?:preview|region|promote|promote_region|cleanup"
-PLANNED += r"|stacks|tiff"
-PLANNED += r"|cleanup_listing|correct|destreak_proposal|match_trial|solve_compare|publish_issue)\b"
+PLANNED = r"--profile lsf|--forcerun|snakemake (?:preview|region|promote_region|stacks|tiff"
+PLANNED += r"|destreak_proposal|match_trial|solve_compare|publish_issue)\b"
+FINISHED = "executed as typed by tests/workflow/test_two_channels.py, on a volume with an archive"
 NAMED = "no command: the name of a program, which is there"
 SERVED = "timeout 3 python -m scripts.render_ws serve --port 0 --db {database}; test $? = 124"
 COPIED = (
@@ -55,6 +55,7 @@ WAYS = [
     (r"snakemake .*profiles/slurm.*", "needs a plugin that is no part of envs/lock.txt"),
     (r"snakemake --unlock --profile lsf.*", "as that of profiles/local, which is executed"),
     (r"snakemake correct .*inversion.*", "the example that tests/test_extending.py follows"),
+    (r"snakemake (promote|cleanup_listing|cleanup) .*", FINISHED),
     (rf".*(?:{PLANNED}).*", DRY),
     (r"snakemake .*", SHOWN_AS_IT_IS),
     (
@@ -150,7 +151,7 @@ def line_of(clone, history, acquisition):
     work = history.volume.work
     render = yaml.safe_load(history.volume.config.read_text())["render"]
     info = clone / "out/volume_transfer_info.demo.json"
-    info.parent.mkdir()
+    info.parent.mkdir(exist_ok=True)
     info.write_text(json.dumps(SAMPLE))
     one, other = [row["tile_id"] for row in read_table(work / "review/tiles.tsv")][:2]
     values = {
@@ -185,7 +186,10 @@ def line_of(clone, history, acquisition):
 @pytest.fixture(scope="module")
 def run(clone):
     """Execute a line of the shell in the clone; give its code and what it said."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    (clone / "out/bin").mkdir(parents=True)
+    prepared.server().program(clone / "out/bin/snakemake")
+    folders = [clone / "out/bin", Path(sys.executable).parent, os.environ["PATH"]]
+    path = os.pathsep.join(map(str, folders))
 
     def execute(line):
         done = subprocess.run(

@@ -1,5 +1,7 @@
 """16 bit of two detectors, from the `.dat` files to the promoted volumes and the clean-up."""
 
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,12 +11,13 @@ import numpy as np
 import pytest
 
 from scripts.lib.volumes import multiscale
+from tests.workflow import shown
 from tests.workflow.conftest import LIMIT_S, NASTY, ROOT, make_volume
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 ACQUISITION = [
-    *("--layers", "8", "--grid", "1", "1", "--tile", "112", "128", "--channels", "2"),
+    *("--layers", "6", "--grid", "1", "1", "--tile", "112", "128", "--channels", "2"),
     *("--resin-layers", "0", "--corrupt-layer", "0", "--restart-layer", "0"),
 ]
 SIGNED = 32768  # counts are signed, voxels are not
@@ -67,9 +70,24 @@ def volume(tmp_path_factory):
             "promote_root": str(folder / "finished"),
         },
     )
-    done = made.snakemake("promote", "cleanup_listing")
-    assert done.returncode == 0, done.stdout
+    for target in ("promote", "cleanup_listing"):
+        done = typed(made, target)
+        assert done.returncode == 0, done.stdout
     return made
+
+
+def typed(volume, target, *replaced):
+    """Let a shell execute the command that the page shows for a target, on this volume."""
+    page = (ROOT / "docs/finish.md").read_text()
+    line = next(one for one in shown.of_text(page) if one.startswith(f"snakemake {target} "))
+    for old, new in (("config/volumes/mine.yaml", shlex.quote(str(volume.config))), *replaced):
+        assert old in line
+        line = line.replace(old, new)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-c", line], cwd=ROOT, env=os.environ | {"PATH": path}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT_S, check=False,
+    )  # fmt: skip
 
 
 def test_both_channels_are_promoted_in_16_bit_with_their_own_counts(volume):
@@ -95,7 +113,7 @@ def test_both_channels_are_promoted_in_16_bit_with_their_own_counts(volume):
 def test_the_clean_up_leaves_the_volumes_and_a_second_run_does_nothing(volume):
     word = (volume.work / "cleanup/word.txt").read_text().strip()
     before = volume.files("demo*/**/*")
-    done = volume.snakemake("cleanup", "--config", f'export={{cleanup_word: "{word}"}}')
+    done = typed(volume, "cleanup", ("<word of cleanup/word.txt>", word))
     assert done.returncode == 0, done.stdout
     assert not (volume.work / "h5/align").exists()
     assert Path(volume.work / "demo.channel-1.n5/em/fibsem-uint16").is_symlink()
