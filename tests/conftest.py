@@ -22,6 +22,7 @@ SLOW = ("lsf", "two_channels", "preview", "foreign_volume", "beside", "last_line
 SLOWEST = [ONE_VOLUME[0], *map(WORKFLOW.format, SLOW)]
 
 
+@pytest.hookimpl(optionalhook=True)  # without xdist there is none
 def pytest_xdist_make_scheduler(config, log):
     """Give the tests of a file to one worker, as `--dist loadfile`; those that take long first."""
     if config.getoption("dist") != "loadfile":

@@ -12,6 +12,7 @@ import atexit
 import functools
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -67,6 +68,7 @@ class Server:
         self.process.kill()
         self.process.stdout.close()
         self.process.wait()
+        shutil.rmtree(self.socket.parent)
 
 
 @functools.cache

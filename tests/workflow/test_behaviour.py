@@ -102,7 +102,7 @@ def test_tiles_layers_and_volumes_come_over_the_service_from_a_folder_of_any_nam
     spec = service.get(f"{stack}/z/3/tile-specs").json[0]
     hole = picture(service.get(f"{stack}/tile/{spec['tileId']}/png-image"))[..., 3]
     assert not hole[INNER, INNER].any()
-    assert hole[60:100, :].all()
+    assert hole[60:100, 4:-4].all()
     layer = picture(service.get(f"{stack}/z/2/box/0,0,300,300,1/png-image"))
     assert layer[..., 3].mean() > 200
     level = service.get("/files/demo.n5/em/fibsem-uint8/s0/attributes.json", buffered=True)
@@ -132,6 +132,7 @@ def test_no_output_names_a_folder_of_this_machine(history):
         and path.startswith(("stacks", "matches", "review", "solve", "ingest", "correct"))
         and str(history.volume.folder).encode() in content
         and "layers" not in path
+        and path != "ingest/masks.tsv"  # the files that the config names
     ]
     assert named == []
 
