@@ -14,7 +14,7 @@ from scripts.lib.verdicts import ABSENT, GOOD, LOOK, NOT_GOOD
 MADE = {
     "transfer": ("transfer/layers.tsv", "ingest"),
     "ingest": ("ingest/layers.tsv", "match"),
-    "match": ("match/summary.json", "review"),
+    "match": ("match/summary.tsv", "review"),
     "review": ("review/index.html", "solve"),
     "solve": ("solve/solve.html", "zcorr"),
     "zcorr": ("zcorr/Zcoords.txt", "correct"),
