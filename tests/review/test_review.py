@@ -365,6 +365,18 @@ def test_a_failing_gate_names_the_tiles_and_prints_lines_that_mend_it():
     assert what.gone.sum() == 7
 
 
+def test_layers_of_an_edge_that_are_bridged_are_taken_off():
+    assert [gate._left({"layers": "5", "bridged": n}) for n in ("2", "", "5")] == [3, 5, 0]
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(1, "t0"), (5, "t0, t1, t2, t3, t4"), (6, "t0, t1, t2, t3, t4, ... (6 in all)")],
+)
+def test_how_many_there_are_is_said_where_not_all_are_named(count, words):
+    assert gate._names([f"t{k}" for k in range(count)]) == words
+
+
 def test_g1_an_invalid_tile_fails_and_the_lines_exclude_it():
     found = only(
         checked(grid(3), pairs_of(grid(3)), invalid_tiles=["t_0-0-0.1.0"]), "invalid_tiles"
@@ -527,6 +539,9 @@ def test_g7_derived_pairs_are_a_share_of_those_within_layers(derived, status):
            "z_last": "40", "bridged": "20"}  # fmt: skip
     told = gate.check_derived(figures, gate.Limits(), [gap | {"bridged": "0", "z_last": "9"}, gap])
     assert ("10.0%: cells 0,0 and 1,0, z 21 to 40; they" in told.message) == (derived > 10)
+    more = gap | {"z_last": "60", "bridged": "40"}  # the longest first
+    both = gate.check_derived(figures, gate.Limits(), [gap, more])
+    assert ("z 21 to 60; cells 0,0 and 1,0, z 21 to 40; they" in both.message) == (derived > 10)
     assert gate.check_derived({"saved": {}}, gate.Limits()).found == 0
     assert gate.check_derived({"saved": {}, "derived_pairs": 1}, gate.Limits()).found == 1
 
