@@ -13,6 +13,14 @@ GATES = {
     "check_thickness": "the gate of the thickness",
 }
 
+# rule -> what to look at before one decides, in the working directory
+PAGES = {
+    "check_transfer": "transfer/quarantine.tsv",
+    "check_gate": "review/index.html",
+    "check_alignment": "solve/solve.html",
+    "check_thickness": "zcorr/thickness.html",
+}
+
 
 def named(rule: str) -> str:
     """Return what a person calls a rule.

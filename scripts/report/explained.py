@@ -25,10 +25,11 @@ CARDS = {
     "layers": ("Layers of the volume, declared gaps among them.", "", ""),
     "tiles": ("Tiles that were imaged and numbered.", "", ""),
     "pairs with matches": (
-        "Pairs of tiles that were compared and have matches, of all that were compared; bare resin "
-        "has none.",
-        "report.limits.saved_pct",
-        " %",
+        "Pairs of tiles with matches, of all that were compared; bare resin has none, and layers "
+        "further apart have fewer. The verdict counts tissue alone, within layers and between "
+        "neighbouring ones (report.limits.saved_pct).",
+        "",
+        "",
     ),
     "residual, median": (
         "How far the matches of a tile are from one another after the solve, median of "
@@ -48,7 +49,11 @@ CARDS = {
         "",
         "",
     ),
-    "voxels exported": ("Size of the volume at full resolution.", "", ""),
+    "voxels, x × y × z": (
+        "Size of the volume at full resolution; how large a voxel is stands under Export.",
+        "",
+        "",
+    ),
 }
 PLOTS = {
     "left_over": (

@@ -93,7 +93,8 @@ def sections(
     notes = [one for one in findings if one.state == GOOD]
     parts = _listed(needed, here) or [Text("Nothing is beyond its limit.")]
     if notes:
-        count = f"{len(notes)} more thing{'s' if len(notes) > 1 else ''} noticed"
+        more = "more " if needed else ""
+        count = f"{len(notes)} {more}thing{'s' if len(notes) > 1 else ''} noticed"
         parts.append(Fold(f"{count}; none changes the verdict", _listed(notes, here), id="notes"))
     state = figures["verdict"]["state"]
     return [
@@ -137,8 +138,8 @@ def _places(where: Where) -> list[Part]:
         for one in where.volumes
     ]
     if where.serve:
-        note = "typed in the folder of the workflow; while this runs, the links above open it"
-        parts.append(Copied("to serve it", where.serve, note))
+        note = "in a terminal of the computer that holds the volume; the links work while it runs"
+        parts.append(Copied("to open it", where.serve, note))
     if not where.volumes:
         parts.append(Text("There is no volume yet: the run has not come to the export.", "note"))
     return [*parts, Copied("folder", where.folder)]
@@ -148,7 +149,7 @@ def _opened(volume: Volume, where: Where) -> Markup | str:
     if not volume.link:
         return ""
     words = (
-        "on this computer, with the command below"
+        "on the computer that holds it, while the command below runs"
         if where.serve
         else "for everybody who has the link"
     )

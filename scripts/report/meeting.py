@@ -380,7 +380,8 @@ def _drawn(service: Stacks, stack: str, place: Place) -> Shown | None:
         return None
     box = boxes.of_pixels(middle[0] - SIDE_PX / 2, middle[1] - SIDE_PX / 2, SIDE_PX, SIDE_PX, 1.0)
     drawn = [compose.render([side], box, scale=1.0, blend="last") for side in (one, other)]
-    caption = f"{place.caption}. Left, right, and both over one another: orange and blue part."
+    shows = "One tile, the other, and both overlaid: where they differ it is orange or blue."
+    caption = f"{place.caption}. {shows}"
     large = np.kron(_beside(drawn), np.ones((ENLARGED, ENLARGED, 1), np.uint8))
     return shapes.shown(large, place.title, caption, form="WEBP", pixelated=True, wide=True)
 

@@ -189,7 +189,7 @@ def cards(figures: Figures) -> Rows:
     if score and "relative" in score:
         out.append(("jitter against the truth, rms", number(score["relative"]["rms_px"], 2, "px")))
     if figures["export"].get("voxels"):
-        out.append(("voxels exported", large(figures["export"]["voxels"])))
+        out.append(("voxels, x × y × z", _size(figures["export"])))
     return out
 
 
@@ -329,14 +329,17 @@ def _correct(figures: Figures) -> Rows:
     return rows + [(name, str(step["changes"])) for name, step in steps.items()]
 
 
+def _size(exported: Figures) -> str:
+    return " × ".join(f"{n:,}" for n in reversed(exported["shape_zyx"] or []))
+
+
 def _export(figures: Figures) -> Rows:
     f = figures["export"]
     if f["status"] == ABSENT:
         return []
-    size = " × ".join(f"{n:,}" for n in reversed(f["shape_zyx"] or []))
     voxel = " × ".join(f"{n:g}" for n in reversed(f["voxel_nm_zyx"] or []))
     return [
-        ("voxels (x × y × z)", f"{size} = {large(f['voxels'] or 0)}"),
+        ("voxels (x × y × z)", f"{_size(f)} = {large(f['voxels'] or 0)}"),
         ("voxel size (x × y × z)", f"{voxel} nm"),
         ("type", str(f["dtype"])),
         ("resolution levels", number(f["levels"])),

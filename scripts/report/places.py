@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from scripts.report.first_screen import Volume, Where
 from scripts.report.gather import Evidence
 from scripts.report.issue import Facts
 
+_ROOT = Path(__file__).resolve().parents[2]
 DATABASE = "render-ws.db"  # of the embedded service, in the working directory
 LEVEL_PX = 1400  # the exported volume is shown at the first level no larger than this
 
@@ -183,8 +185,13 @@ def where(evidence: Evidence, folder: Path) -> Where:
     ]
     local = any(_is_local(one.link) for one in volumes)
     database = folder / DATABASE
-    serve = f"python -m scripts.render_ws serve --db {shlex.quote(str(database))}"
-    return Where(str(folder), volumes, serve if local else "", origin.origin(folder))
+    return Where(str(folder), volumes, _serve(database) if local else "", origin.origin(folder))
+
+
+def _serve(database: Path) -> str:
+    """Return the command that serves a volume, as any shell takes it, without the environment."""
+    here, python, file = (shlex.quote(str(p)) for p in (_ROOT, sys.executable, database))
+    return f"cd {here} && {python} -m scripts.render_ws serve --db {file}"
 
 
 def _is_local(link: str) -> bool:

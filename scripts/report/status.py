@@ -104,7 +104,8 @@ def _row(name: str, folder: Path, now: float) -> Status:
     stage, done = _reached(folder)
     if killed:
         return Status(name, STOPPED, stage, done, waits=f"the run of {killed.part} was killed")
-    return Status(name, STOPPED if stage else NEW, stage, done)
+    waits = f"no run is at work; {stage} comes next" if stage else ""
+    return Status(name, STOPPED if stage else NEW, stage, done, waits=waits)
 
 
 def watched_closely(config: Path, row: Status) -> Status:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.lib import commands
-from scripts.lib.gates import GATES
+from scripts.lib.gates import GATES, PAGES
 from scripts.lib.job import full_disk, needs
 from scripts.terminal.ending import MADE
 
@@ -289,6 +289,8 @@ def summary(failures: Sequence[Failure], folder: Path) -> list[str]:
     lines: list[str] = []
     for kind, alike in list(kinds.items())[:_KINDS_SHOWN]:
         lines += [f"✗ {_names(alike)}", *messages[kind].splitlines()]
+        page = folder / PAGES.get(kind[0], "")
+        lines += [f"look at: {page}"] if page.is_file() else []
         lines += [f"log: {folder / path}" for path in alike[0].logs[:1]]
     if len(kinds) > _KINDS_SHOWN:
         lines.append(f"… and {len(kinds) - _KINDS_SHOWN} more kinds of failures")
@@ -297,7 +299,7 @@ def summary(failures: Sequence[Failure], folder: Path) -> list[str]:
 
 def _names(alike: Sequence[Failure]) -> str:
     if alike[0].rule in GATES:
-        return f"{alike[0].name} failed: {GATES[alike[0].rule]} waits for a decision of yours"
+        return f"{GATES[alike[0].rule]} ({alike[0].rule}) waits for a decision of yours"
     if len(alike) == 1:
         return f"{alike[0].name} failed"
     some = ", ".join(" ".join(each.wildcards.values()) for each in alike[:_JOBS_NAMED])

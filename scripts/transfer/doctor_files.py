@@ -20,7 +20,8 @@ NM_PER_MM = 1e6
 LEAST_LAYERS = 5
 # the focus follows the face within tens of per cent; a wrong z_nm is wrong by a factor
 MOST_THICKNESS_RATIO = 2.0
-_HOLES = "Bring them again, or go on with holes"
+_HOLES = "Copy them again, or go on with holes"
+_MOST_NAMED = 3
 
 
 def grid(case: Case) -> Iterator[Finding]:
@@ -102,7 +103,7 @@ def headers(case: Case) -> Iterator[Finding]:
             unread.append(str(error))
     if unread:
         severity = NOTE if read or case.converted else ERROR
-        found = f"{len(unread)} of {len(chosen)} looked at cannot be read: {unread[0]}"
+        found = f"{len(unread)} of {len(chosen)} looked at cannot be read: {_first(unread)}"
         transfer = case.config["transfer"]
         allowed = Allowed(transfer["max_bad_share"], transfer["max_bad_tiles"])
         # a few of a volume's files say little of all: what is sure is told where all were looked at
@@ -117,6 +118,11 @@ def headers(case: Case) -> Iterator[Finding]:
     yield from _bits(case, mine)
     yield from _thickness(case, mine)
     yield from _overlaps(case)
+
+
+def _first(unread: Sequence[str]) -> str:
+    more = len(unread) - _MOST_NAMED
+    return "; ".join([*unread[:_MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _pixel_size(case: Case, read: Sequence[tuple[str, Header]]) -> Iterator[Finding]:

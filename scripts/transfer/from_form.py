@@ -79,7 +79,9 @@ def _filled(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Remark]]:
 def _notes(answers: Answers) -> list[Remark]:
     notes = []
     if "compute_group" in answers:
-        words = f"pays {answers['compute_group']}: lsf_project or slurm_account of the profile"
+        pays = issue_form.payer_of(answers)
+        words = f"{answers['compute_group']} pays: "
+        words += "cluster.billing_project" if pays else "set cluster.billing_project to its name"
         notes.append(Remark(f"{HEADINGS['compute_group']}: {words}", person=False))
     if "last_dat" not in answers:
         words = "no answer: imaging goes on; set acquisition.last_dat when it has ended"

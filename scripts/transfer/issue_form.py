@@ -36,6 +36,7 @@ HEADINGS = {
     "dats": "Estimated dat file count",
     "preview": "Generate preview volumes while imaging is in progress",
 }
+_PROJECT = re.compile(r"[A-Za-z0-9_.-]+")  # as cluster.billing_project of the schema
 _NEEDED = {*HEADINGS} - {"last_dat", "preview", "compute_group", "dats"}
 _WHOLE, _SIZES = {"columns", "rows", "dats"}, {"pixel_nm", "z_nm"}
 _PLAIN = re.compile(r"[^a-z0-9]+")
@@ -229,10 +230,28 @@ def config(answers: Answers, volume: str, work_dir: str, archive: str | None) ->
     }
     if archive:
         transfer["archive_root"] = archive
+    payer = payer_of(answers)
     return {
         "volume": volume,
         "work_dir": work_dir,
         "render": {"owner": owner, "project": project},
         "acquisition": acquisition,
         "transfer": transfer,
-    }
+    } | ({"cluster": {"billing_project": payer}} if payer else {})
+
+
+def payer_of(answers: Answers) -> str:
+    """Return who pays for the jobs, where it can be the name of a project of the cluster.
+
+    Parameters
+    ----------
+    answers
+        Of `Form`.
+
+    Returns
+    -------
+    str
+        Empty: nobody is named, or in words that no cluster takes.
+    """
+    named = str(answers.get("compute_group", ""))
+    return named if _PROJECT.fullmatch(named) else ""

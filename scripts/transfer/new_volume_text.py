@@ -167,7 +167,9 @@ def _acquisition(found: Acquired, now: datetime) -> Iterator[str]:
     yield line(
         "  last_dat",
         found.last if over else None,
-        "last file, inclusive" if over else f"imaging goes on ({found.last} so far)",
+        "last file, inclusive; null while imaging goes on"
+        if over
+        else f"imaging goes on ({found.last} so far)",
     )
 
 

@@ -127,7 +127,9 @@ def test_chunks_say_how_far_a_stopped_run_has_come(volume):
     for name in ("transfer/gate.json", "match/results/cross/0000.tsv.gz"):
         files.write_text(folder / name, "x")
     files.write_table(folder / "ingest/chunks.tsv", ["chunk"], [{"chunk": c} for c in "012"])
-    assert status.read(path, NOW).cells[1:4] == ["stopped", "match", "1 of 3 chunks"]
+    found = status.read(path, NOW)
+    assert found.cells[1:4] == ["stopped", "match", "1 of 3 chunks"]
+    assert found.waits == "no run is at work; match comes next"
 
 
 def test_the_command_prints_a_table_and_writes_a_page(volume, tmp_path, capsys, monkeypatch):

@@ -174,7 +174,7 @@ def test_every_gate_is_a_rule():
 
 
 def test_a_gate_is_told_in_words_with_its_cause():
-    said = ["✗ check_gate failed: …", "the volume is in two parts"]
+    said = ["✗ the gate of the review (check_gate) waits …", "the volume is in two parts"]
     assert Message("fly", GATE, said, {"check_gate"}).subject == (
         "fly waits for a person at the gate of the review (check_gate): the volume is in two parts"
     )

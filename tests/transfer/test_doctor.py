@@ -62,11 +62,17 @@ def test_a_good_volume_has_no_finding(dats):
     assert examined(dats) == []
 
 
+def test_the_first_files_that_cannot_be_read_are_named():
+    assert doctor_files._first("abc") == "a; b; c"
+    assert doctor_files._first("abcde") == "a; b; c; and 2 more"
+
+
 def test_files_that_cannot_be_read_tell_whether_the_transfer_will_stop(dats):
     first = min(dats.iterdir())
     first.write_bytes(first.read_bytes()[:1030])
     (few,) = examined(dats, transfer={"max_bad_share": 0.125})
-    assert few.change == "Bring them again, or go on with holes"
+    assert few.found.count(".dat") == 1
+    assert few.change == "Copy them again, or go on with holes"
     (many,) = examined(dats, transfer={"max_bad_share": 0.1})
     assert many.severity == "note"
     assert "The transfer would stop: 1 of 8 tiles cannot be read" in many.change

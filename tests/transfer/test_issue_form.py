@@ -42,6 +42,14 @@ def run(tmp_path, answers, *options):
     return code, {path.name: path.read_text() for path in out.iterdir()}
 
 
+def test_a_payer_that_is_no_name_of_a_project_is_told_and_not_written(tmp_path, capsys):
+    payer = {"Group that will pay for compute cluster time": "The Other Lab"}
+    code, written = run(tmp_path, GOOD | payer, "--dat-mb", "100")
+    assert code == 0
+    assert "cluster" not in yaml.safe_load(written["fly-1.yaml"])
+    assert "The Other Lab pays: set cluster.billing_project" in capsys.readouterr().out
+
+
 def test_a_good_form_becomes_a_config_that_the_schema_takes(tmp_path, capsys):
     code, written = run(tmp_path, GOOD, "--dat-mb", "100")
     said = capsys.readouterr().out
@@ -56,7 +64,7 @@ def test_a_good_form_becomes_a_config_that_the_schema_takes(tmp_path, capsys):
     assert config["transfer"]["scope"]["keep_path"] == "/cygdrive/d/UploadFlags"
     assert "storage: 120,000 files of 100.0 MB: 12,000.0 GB of .dat" in said
     assert "GB are free at" in said
-    assert "otherlab" in written["fly-1.yaml"]
+    assert config["cluster"] == {"billing_project": "otherlab"}
 
 
 def test_text_and_both_kinds_of_json_say_the_same():

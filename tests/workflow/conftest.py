@@ -40,7 +40,8 @@ SMALL = {
 def executed(done):
     """Rules of the jobs that a run's terminal shows, in the order they ended; failed ones last."""
     ended = re.findall(r"^\d\d:\d\d:\d\d +\d+ %  \w+ +(\w+)", done.stdout, re.MULTILINE)
-    return ended + re.findall(r"^✗ (?:\d+ jobs of )?(\w+).* failed", done.stdout, re.MULTILINE)
+    stops = r"^✗ (?:.*\((?=\w+\) waits)|(?:\d+ jobs of )?(?=.* failed))(\w+)"
+    return ended + re.findall(stops, done.stdout, re.MULTILINE)
 
 
 @dataclass(frozen=True)
