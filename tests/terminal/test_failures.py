@@ -141,7 +141,7 @@ def test_two_hundred_alike_failures_are_told_once(tmp_path):
 
 def test_a_gate_is_no_failure_and_names_its_page_where_there_is_one(tmp_path):
     files.write_text(tmp_path / "review/index.html", "page")
-    assert failures.told([Failure("check_gate"), Failure("check_thickness")], tmp_path) == [
+    assert failures.summary([Failure("check_gate"), Failure("check_thickness")], tmp_path) == [
         "✗ the gate of the review (check_gate) waits for a decision of yours",
         failures.message(Failure("check_gate")),
         f"look at: {tmp_path / 'review/index.html'}",
