@@ -28,6 +28,7 @@ use rule number_layers as number_preview with:
 
 use rule check_layers as check_preview with:
     input:
+        masks=MASKS,
         layers="preview/layers.tsv",
         numbering="preview/numbering.json",
         headers="ingest/headers.tsv",
@@ -43,6 +44,7 @@ use rule check_layers as check_preview with:
 
 use rule publish_acquire as publish_preview with:
     input:
+        masks=MASKS,
         layers="preview/layers.tsv",
         headers="ingest/headers.tsv",
         restarts="preview/restarts.tsv",

@@ -38,7 +38,7 @@ _GRACE_S = 10.0  # for jobs of a dead run to end when asked
 # part -> the targets that are it, and files of rules or single rules that make it
 PARTS: Mapping[str, Sequence[str]] = {
     "transfer": ("transfer", "take_layers"),
-    "headers": ("cache_headers", "read_headers"),
+    "headers": ("cache_headers", "read_headers", "copy_masks"),
     "preview": ("preview",),
     "doctor": ("doctor",),
     "estimate": ("estimate",),

@@ -81,6 +81,7 @@ def gone(pid):
     [
         ("convert_layers", "transfer", "transfer"),
         ("cache_headers", "ingest", "headers"),
+        ("copy_masks", "ingest", "headers"),
         ("number_layers", "ingest", "volume"),
         ("number_preview", "preview", "preview"),
         ("plot_preview_metadata", "preview", "preview"),
