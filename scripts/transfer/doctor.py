@@ -96,9 +96,10 @@ def _files(case: Case) -> tuple[Case, list[Finding]]:
         return case, [Finding(ERROR, known, what, expected, "Mend these lines")]
     layers = {name: files for name, files in group(named).items() if limits.hold(name)}
     case = replace(case, layers=layers)
+    findings = list(doctor_files.later(named, limits))
     if case.config["transfer"]["source"] is not None:
-        return case, [*doctor_foreign.examine(case, misfits), *_of_tiles(case)]
-    findings = [_misnamed([each.found.path for each in misfits])] if misfits else []
+        return case, [*findings, *doctor_foreign.examine(case, misfits), *_of_tiles(case)]
+    findings += [_misnamed([each.found.path for each in misfits])] if misfits else []
     if not layers:
         return case, [*findings, *_no_layers(case, named)]
     return case, [*findings, *_of_tiles(case)]
@@ -129,7 +130,7 @@ def records(findings: Iterable[Finding]) -> list[dict[str, str]]:
 
 
 def worth_a_look(findings: Iterable[Finding], work_dir: Path) -> list[Finding]:
-    """Return the notes, as long as they are news.
+    """Return the notes, as long as they are news: that layers are left out always is.
 
     Parameters
     ----------
@@ -141,10 +142,11 @@ def worth_a_look(findings: Iterable[Finding], work_dir: Path) -> list[Finding]:
     Returns
     -------
     list of Finding
-        Empty once layers were planned: then a run has said it.
+        Those of layers left out alone once layers were planned: a run has said the others then.
     """
     said = (work_dir / PLAN).exists()
-    return [] if said else [each for each in findings if each.severity == NOTE]
+    notes = (each for each in findings if each.severity == NOTE)
+    return [each for each in notes if not said or each.key == doctor_files.LAST_DAT]
 
 
 def require(findings: Sequence[Finding]) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 from scripts.transfer.dat import DatError, Header
 from scripts.transfer.finding import ERROR, NOTE, Case, Finding, Layers
 from scripts.transfer.gate import Allowed, too_many
-from scripts.transfer.layers import DatFile
+from scripts.transfer.layers import DatFile, Limits
 
+LAST_DAT = "acquisition.last_dat"
 MOST_HEADERS = 200
 LAYERS_PLACED = 3  # layers, the first ones, whose tiles all tell where the stage was
 # stray files may lie outside of the grid; in a larger share of the layers the grid is wrong
@@ -22,6 +23,37 @@ LEAST_LAYERS = 5
 MOST_THICKNESS_RATIO = 2.0
 _HOLES = "Copy them again, or go on with holes"
 _MOST_NAMED = 3
+
+
+def later(named: Sequence[DatFile], limits: Limits) -> Iterator[Finding]:
+    """Tell of layers after the last one that the config names: they are left out.
+
+    Parameters
+    ----------
+    named
+        All files with names of tiles.
+    limits
+        Of the volume.
+
+    Yields
+    ------
+    Finding
+        One at most.
+    """
+    last = limits.last
+    if last is None:
+        return
+    scopes = {limits.scope or last.scope}
+    after = {
+        each.name.layer: each.found.path
+        for each in named
+        if each.name.layer.order > last.order and each.name.layer.scope in scopes
+    }
+    if after:
+        newest = max(after, key=lambda layer: layer.order)
+        found = f"{len(after)} layer(s) after it, up to {newest.layer_id}"
+        change = "They are left out. While imaging goes on: last_dat: null; else name the last file"
+        yield Finding(NOTE, LAST_DAT, found, "the last layer there is", change, after[newest])
 
 
 def grid(case: Case) -> Iterator[Finding]:

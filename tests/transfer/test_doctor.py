@@ -62,6 +62,19 @@ def test_a_good_volume_has_no_finding(dats):
     assert examined(dats) == []
 
 
+def test_layers_after_the_last_one_are_told_at_every_start(dats):
+    last = {"last_dat": "Merlin-1_24-03-07_100001_0-0-1.dat"}
+    (note,) = examined(dats, acquisition=last)
+    assert (note.severity, note.key) == ("note", "acquisition.last_dat")
+    assert note.found == "2 layer(s) after it, up to Merlin-1_24-03-07_100003"
+    assert "left out" in note.change
+    (dats.parent / "transfer").mkdir()
+    (dats.parent / doctor.PLAN).touch()
+    assert doctor.worth_a_look([note], dats.parent) == [note]
+    assert examined(dats, acquisition={"last_dat": "Merlin-1_24-03-07_100003_0-0-1.dat"}) == []
+    assert examined(dats, acquisition=last | {"scope": "Merlin-1"}) == [note]
+
+
 def test_the_first_files_that_cannot_be_read_are_named():
     assert doctor_files._first("abc") == "a; b; c"
     assert doctor_files._first("abcde") == "a; b; c; and 2 more"
