@@ -90,7 +90,9 @@ def _counts(found: Sequence[Volume]) -> list[tuple[str, str]]:
 
 
 def _waiting(shown: Sequence[Volume], folder: Path) -> list[Part]:
-    rows = [[_named(one, folder), one.waits] for one in shown if one.waits]
+    rows = [
+        [_link(one.name, one.decide or one.report, folder), one.waits] for one in shown if one.waits
+    ]
     table = Table("Volumes that wait", ["volume", "for"], rows, most=len(rows))
     return [table] if rows else [Text("Nothing waits.")]
 
@@ -98,7 +100,7 @@ def _waiting(shown: Sequence[Volume], folder: Path) -> list[Part]:
 def _row(one: Volume, odd: Collection[str], folder: Path) -> list[Any]:
     return [
         _picture(one),
-        _named(one, folder),
+        _link(one.name, one.report or one.decide, folder),
         one.stage,
         _badge(one.verdict),
         "yes" if one.waits else "",
@@ -117,11 +119,11 @@ def _picture(one: Volume) -> Markup | str:
     return image.format(one.thumbnail.uri, *size, one.name)
 
 
-def _named(one: Volume, folder: Path) -> Markup | str:
-    if one.report is None:
-        return one.name
-    target = Path(os.path.relpath(one.report, folder)).as_posix()
-    return Markup('<a href="{}">{}</a>').format(target, one.name)
+def _link(name: str, page: Path | None, folder: Path) -> Markup | str:
+    if page is None:
+        return name
+    target = Path(os.path.relpath(page, folder)).as_posix()
+    return Markup('<a href="{}">{}</a>').format(target, name)
 
 
 def _badge(state: str) -> Markup:

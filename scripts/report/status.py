@@ -199,15 +199,16 @@ def lines(rows: Sequence[Status]) -> list[str]:
     Returns
     -------
     list of str
-        Columns aligned; the last one cut where it is long. Several volumes that have not begun
-        beside others share a line.
+        Columns aligned; the last one cut where it is long, unless there is one volume. Several
+        volumes that have not begun beside others share a line.
     """
     new = [row.name for row in ordered(rows) if row.state == NEW]
     # many that have not begun, like examples, would hide the others
     shown = [row for row in rows if row.state != NEW] if 1 < len(new) < len(rows) else rows
     table = [list(HEADER), *(row.cells for row in ordered(shown))]
     widths = [max(len(row[k]) for row in table) for k in range(len(HEADER) - 1)]
-    cut = [row[-1] if len(row[-1]) <= _WIDEST else f"{row[-1][: _WIDEST - 1]}…" for row in table]
+    most = _WIDEST if len(shown) > 1 else max(len(row[-1]) for row in table)
+    cut = [row[-1] if len(row[-1]) <= most else f"{row[-1][: most - 1]}…" for row in table]
     text = [
         "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), last]).rstrip()
         for row, last in zip(table, cut, strict=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.lib import files, yaml_files
+from scripts.lib import files, gates, yaml_files
 from scripts.lib.arrays import Array
 from scripts.lib.job import UserError
 from scripts.lib.pages import pictures as shapes
@@ -65,6 +65,7 @@ class Volume:
     values: Mapping[str, float | None] = field(default_factory=dict)
     thumbnail: Shown | None = None
     report: Path | None = None
+    decide: Path | None = None  # the page to look at before one decides, of a volume at a gate
 
     @property
     def begun(self) -> bool:
@@ -110,6 +111,7 @@ def read(config: Path) -> Volume:
         {one.title: _value(one, figures) for one in FIGURES},
         _thumbnail(folder),
         report,
+        _page_of_gate(folder),
     )
 
 
@@ -147,6 +149,12 @@ def _waits(folder: Path) -> str:
     if tables and not (folder / "review/gate.json").exists():
         return "gate before the solve: a person decides"
     return ""
+
+
+def _page_of_gate(folder: Path) -> Path | None:
+    stopped = progress.stops(folder)
+    page = gates.PAGES.get(stopped[0].rule) if stopped else None
+    return folder / page if page and (folder / page).is_file() else None
 
 
 def _verdict(figures: Figures, stopped: str) -> str:

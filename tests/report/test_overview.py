@@ -58,6 +58,15 @@ def test_a_gate_and_an_error_wait_for_somebody(config, tmp_path):
     assert text.index("tile 0-1 is torn") < text.index("a person decides")
 
 
+def test_a_volume_at_a_gate_leads_to_the_page_that_one_decides_on(config, tmp_path):
+    path, folder = config("gate")
+    files.write_text(folder / "logs/check_gate/gate.log", ERROR)
+    assert volumes.read(path).decide is None  # there is no such page
+    files.write_text(folder / "review/index.html", "x")
+    link = f'<a href="{(folder / "review/index.html").relative_to(tmp_path)}">'
+    assert overview.page([volumes.read(path)], tmp_path).count(link) == 2
+
+
 @pytest.mark.parametrize("content", ["volume: [", "a: 1", "", "- 1", "volume: x\nwork_dir: null"])
 def test_a_config_that_cannot_be_read_is_a_row_and_stops_nothing(config, tmp_path, capsys, content):
     path, _ = config("good")

@@ -122,6 +122,12 @@ def test_volumes_that_have_not_begun_share_a_line_beside_others():
     assert [line.split()[0] for line in status.lines([b, a])[1:]] == ["a", "b"]
 
 
+def test_what_one_volume_waits_for_is_told_whole():
+    long = status.Status("a", status.WAITS, waits="w" * 300)
+    assert status.lines([long])[1].endswith("w" * 300)
+    assert status.lines([long, long])[1].endswith("w" * 99 + "…")
+
+
 def test_chunks_say_how_far_a_stopped_run_has_come(volume):
     path, folder = volume("fly")
     for name in ("transfer/gate.json", "match/results/cross/0000.tsv.gz"):
