@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import median_filter
 
 from scripts.lib.arrays import Array
 from scripts.lib.numerics.window_fit import CORNERS
@@ -73,6 +72,14 @@ def _worst(rows: Sequence[Row]) -> Array:
     across = np.array([[float(row[name]) for name in ACROSS] for row in rows]).reshape(-1, 2, 2)
     shift = mean[:, None] + np.einsum("nij,cj->nci", across, CORNERS)  # (n, 4, 2)
     if rows[0]["kind"] == "step" and len(rows) >= LEAST:
-        window = min(2 * AROUND + 1, len(rows))
-        shift = shift - median_filter(shift, size=(window, 1, 1), mode="reflect")
+        shift = shift - _around(shift)
     return np.asarray(np.linalg.norm(shift, axis=2).max(axis=1))
+
+
+def _around(values: Array) -> Array:
+    """Return running medians of (n, …); those of the ends are of as many places, none twice."""
+    n = len(values)
+    size = min(2 * AROUND + 1, n)
+    first = np.clip(np.arange(n) - size // 2, 0, n - size)
+    windows = np.lib.stride_tricks.sliding_window_view(values, size, axis=0)
+    return np.asarray(np.median(windows, axis=-1)[first])

@@ -21,7 +21,7 @@ import numpy as np
 from scripts.lib.arrays import Array
 from scripts.lib.documents import LeftOver, Misalignment, Misplaced
 from scripts.lib.drawing.shifts import enough
-from scripts.lib.numerics.window_fit import LEAST_USED
+from scripts.lib.numerics.window_fit import LEAST_AFFINE, LEAST_USED, student
 from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
 from scripts.solve import layer_order
 from scripts.solve.corners import Corners
@@ -252,10 +252,12 @@ class _Sizes:
         """Return how far a place lies off and the standard error, px.
 
         Whichever is surest of the mean shift, of the rms over the place, which a turn or a stretch
-        about the middle has alone, and of the shift at its worst corner.
+        about the middle has alone, and of the shift at its worst corner. Errors of the scatter of a
+        few windows are made those of many by Student's t, which those of corners regard already.
         """
-        mean = float(row["px"]), float(row["error_px"])
-        rms = math.sqrt(max(float(row["square_px2"]), 0.0)), float(row["rms_error_px"])
+        wider = _student(row)
+        mean = float(row["px"]), wider * float(row["error_px"])
+        rms = math.sqrt(max(float(row["square_px2"]), 0.0)), wider * float(row["rms_error_px"])
         return max(mean, rms, self.corners(row), key=lambda one: one[0] - SURE * one[1])
 
     def vague(self, row: Row, limit: float) -> bool:
@@ -266,6 +268,16 @@ class _Sizes:
         """Return how far a place lies off less `SURE` standard errors, px."""
         value, error = self.of(row)
         return value - SURE * error
+
+
+def _student(row: Row) -> float:
+    """Return Student's t of the windows of a place over its value for many, at `SURE`."""
+    used = int(row["used"])
+    if used < LEAST_USED:  # the error is not that of their scatter
+        return 1.0
+    turned = math.isfinite(float(row["corner_error_px"]))
+    terms = (6 if used >= LEAST_AFFINE else 4) if turned else 2
+    return student(2 * used - terms)
 
 
 def _runs(rows: Sequence[Row]) -> list[list[Row]]:

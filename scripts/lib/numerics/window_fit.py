@@ -93,8 +93,7 @@ def fitted(
     # how the root of the mean square changes with each term
     slope = squares @ fit / math.sqrt(max(square, 1e-12))
     of_corners = np.einsum("nij,jk,nik->n", corners, covariance, corners)
-    # of few windows the scatter is not well known itself: Student's t, at two standard errors
-    spread = float(special.stdtrit(max(freedom, 1.0), SURE_SHARE)) / SURE_SD
+    spread = student(freedom)
     left, right, top, bottom = across @ fit
     linear = np.column_stack([right - left, bottom - top])
     return Fit(
@@ -107,6 +106,24 @@ def fitted(
         corner_error_px=spread * math.sqrt(float(of_corners.max())) if terms > 2 else math.nan,
         used=n,
     )
+
+
+def student(freedom: float) -> float:
+    """Return Student's t over that of a normal value, at two standard errors.
+
+    The scatter of few windows is not well known itself; errors from it are larger by this.
+
+    Parameters
+    ----------
+    freedom
+        Degrees of freedom of the scatter; below 1 is taken as 1.
+
+    Returns
+    -------
+    float
+        1 for many.
+    """
+    return float(special.stdtrit(max(freedom, 1.0), SURE_SHARE)) / SURE_SD
 
 
 def common(at: Array, size: tuple[float, float]) -> Array:
