@@ -515,6 +515,21 @@ def test_what_all_layers_have_in_common_is_tissue_and_no_turn_of_one():
     assert verdict([row(z=z, **turned(0.45)) for z in (1, 2)])["state"] == "look"  # too few to say
 
 
+def test_a_place_that_meets_is_not_off_since_one_beside_it_is():
+    """Beside the last of few places: a median that takes it twice would be that of the wrong."""
+    rows = [row(z=z, **turned(0.0 if z in (1, 3, 4) else 0.9)) for z in range(1, 6)]
+    assert [one["z_first"] for one in verdict(rows)["findings"]] == [2, 5]
+
+
+@pytest.mark.parametrize(("used", "off"), [(4, []), (9, [2.0]), (16, [2.0])])
+def test_what_few_windows_tell_has_the_error_of_few(used, off):
+    """2 px by the scatter of four windows may be chance: Student's t of so few is 2.9, not 2."""
+    found = verdict([*good(), row(z=20, px=2.0, error=0.53, used=used, rms=2.0, corner_error=2.0)])[
+        "findings"
+    ]
+    assert [one["px"] for one in found if one["px"] is not None] == off
+
+
 def test_tiles_of_a_layer_show_the_same_tissue_so_nothing_is_taken_off():
     seams = [row("seam", z, cell="0-0", other="0-1", **turned(0.45)) for z in range(1, 40)]
     assert verdict(seams)["state"] == "look"
