@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from scripts.lib.job import UserError
+from scripts.lib.service.match_client import Key
 from scripts.lib.service.records import CanvasMatches, TileSpec
 
-Key = tuple[str, str, str, str]  # p group, p id, q group, q id
 Entry = Mapping[str, Any]
 
 COLUMNS = ("entry", "action", "p_group", "p_id", "q_group", "q_id", "dz", "became", "count",

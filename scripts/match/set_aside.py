@@ -12,9 +12,8 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 
 from scripts.lib.service.client import RenderClient
+from scripts.lib.service.match_client import Key
 from scripts.lib.service.records import CanvasMatches
-
-Key = tuple[str, str, str, str]
 
 
 def name(collection: str) -> str:

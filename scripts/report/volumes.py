@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,8 @@ def read(config: Path) -> Volume:
         text = f"its config cannot be read: {_one_line(error)}"
         return Volume(config.stem, config, verdict=NOT_GOOD, waits=text)
     figures, report = _summary(folder)
-    stage, stopped = _reached(folder), _waits(folder)
+    stops = progress.stops(folder)
+    stage, stopped = _reached(folder), _waits(folder, stops)
     return Volume(
         name,
         config,
@@ -111,7 +112,7 @@ def read(config: Path) -> Volume:
         {one.title: _value(one, figures) for one in FIGURES},
         _thumbnail(folder),
         report,
-        _page_of_gate(folder),
+        _page_of_gate(folder, stops),
     )
 
 
@@ -140,20 +141,18 @@ def _reached(folder: Path) -> str:
     return done[-1] if done else ""
 
 
-def _waits(folder: Path) -> str:
+def _waits(folder: Path, stops: Sequence[progress.Stop]) -> str:
     """Say what a volume waits for: a person at the gate, or whoever mends an error."""
-    stopped = progress.stops(folder)
-    if stopped:
-        return stopped[0].headline
+    if stops:
+        return stops[0].headline
     tables = (folder / "review/tiles.tsv").exists()
     if tables and not (folder / "review/gate.json").exists():
         return "gate before the solve: a person decides"
     return ""
 
 
-def _page_of_gate(folder: Path) -> Path | None:
-    stopped = progress.stops(folder)
-    page = gates.PAGES.get(stopped[0].rule) if stopped else None
+def _page_of_gate(folder: Path, stops: Sequence[progress.Stop]) -> Path | None:
+    page = gates.PAGES.get(stops[0].rule) if stops else None
     return folder / page if page and (folder / page).is_file() else None
 
 

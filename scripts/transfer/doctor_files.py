@@ -43,11 +43,11 @@ def later(named: Sequence[DatFile], limits: Limits) -> Iterator[Finding]:
     last = limits.last
     if last is None:
         return
-    scopes = {limits.scope or last.scope}
+    scope = limits.scope or last.scope
     after = {
         each.name.layer: each.found.path
         for each in named
-        if each.name.layer.order > last.order and each.name.layer.scope in scopes
+        if each.name.layer.order > last.order and each.name.layer.scope == scope
     }
     if after:
         newest = max(after, key=lambda layer: layer.order)
