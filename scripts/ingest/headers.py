@@ -182,7 +182,7 @@ def refresh(
     read_before = functools.cache(lambda: _held_by(parts))
     for day, layers in days.items():
         ordered = sorted(layers, key=lambda row: (row["layer_id"][-15:], row["layer_id"]))
-        yield from _rows(_fresh(folder, day, ordered, read_before))
+        yield from _rows(_fresh(folder, day, ordered, load(folder, day), read_before))
     for path in folder.glob("*.npz"):
         if path.stem not in days:
             path.unlink(missing_ok=True)
@@ -201,9 +201,11 @@ def _fresh(
     folder: Path,
     day: str,
     rows: Sequence[Mapping[str, str]],
-    read_before: Callable[[], Mapping[Key, Layer]],
+    old: Shard | None,
+    read_before: Callable[[], Mapping[Key, Layer]] = dict,
 ) -> Shard:
-    wanted, old = _wanted(rows), load(folder, day)
+    """Return a day as its files are now, and save it where `old`, its shard, is not that."""
+    wanted = _wanted(rows)
     known: dict[Key, Layer] = {}
     if old is not None:
         known = _held(old)
@@ -328,6 +330,8 @@ class Part:
 def parts(rows: Sequence[Mapping[str, str]], folder: Path) -> Iterator[Part]:
     """Read the tiles of the layers of ``ingest/layers.tsv``, one day at a time, z ascending.
 
+    A day whose cached headers are gone, or were read by other code, is read anew.
+
     Parameters
     ----------
     rows
@@ -343,18 +347,29 @@ def parts(rows: Sequence[Mapping[str, str]], folder: Path) -> Iterator[Part]:
     Raises
     ------
     UserError
-        When the cache does not hold a layer.
+        When a layer that is read anew is no longer what the table says.
     """
     for day, layers in by_day([row for row in rows if row["align_h5"]]).items():
         z = {row["layer_id"].encode(): int(row["z"]) for row in layers}
         shard = load(folder, day)
-        held = set() if shard is None else set(shard.layers["layer_id"].tolist())
-        if shard is None or not z.keys() <= held:
-            raise UserError(
-                f"{folder}: the cached headers of {day} are gone, or other code read them. "
-                f"They are read anew by: {commands.again('cache_headers', 'ingest')}"
-            )
+        if shard is None or not z.keys() <= set(shard.layers["layer_id"].tolist()):
+            shard = _fresh(folder, day, layers, shard)
+            _require_same(shard, layers)
         yield _part(shard, z)
+
+
+def _require_same(shard: Shard, rows: Sequence[Mapping[str, str]]) -> None:
+    """Stop where layers do not have as many tiles as the table says that was made of them."""
+    held = {row["layer_id"]: row for row in _rows(shard)}
+    for row in rows:
+        found = held[row["layer_id"]]
+        count = len(list(filter(None, found["tiles"].split(","))))
+        if count != int(row["tiles"]):
+            raise UserError(
+                f"{found['align_h5']}: expected {row['tiles']} tiles, as in ingest/layers.tsv, "
+                f"found {found['problem'] or count}. The table is made again by: "
+                f"{commands.again('cache_headers', 'ingest')}"
+            )
 
 
 def _part(shard: Shard, z: Mapping[bytes, int]) -> Part:

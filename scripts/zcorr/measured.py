@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.lib import commands
 from scripts.lib.arrays import Array, Bool, Float32, Int64
 from scripts.lib.job import UserError
 
@@ -60,7 +61,7 @@ class Measured:
         if absent := sorted({name for name in names for part in ordered if name not in part}):
             raise UserError(
                 f"zcorr/correlations lacks {', '.join(absent)}, for an older version made it: make"
-                " it again with --forcerun correlate_layers"
+                f" it again with {commands.again('correlate_layers', 'zcorr')}"
             )
         arrays = {name: np.concatenate([part[name] for part in ordered]) for name in names}
         x, y = (float(v) for v in ordered[0]["pixel_layers"])

@@ -177,8 +177,23 @@ def test_parts_are_days_with_z_ascending_and_without_layers_that_are_left_out():
     assert first.z.tolist() == [1, 1, 5, 5]
     assert first.stamps[first.layer[2]] == "21-05-20_120120"
     assert second.paths[second.layer[0]] == rows[3]["align_h5"]
-    with pytest.raises(UserError, match="--forcerun cache_headers"):
-        list(headers.parts([*table, table[0] | {"layer_id": "M-1_21-05-20_235959"}], FOLDER))
+
+
+def test_parts_of_a_cache_that_is_gone_are_read_anew_if_they_are_what_the_table_says(reads):
+    rows = [write_layer(".", s) for s in (0, 40, DAY_S)]
+    refresh(rows)
+    table = [row | {"z": str(z), "tiles": "2"} for z, row in enumerate(rows, 1)]
+    before = [part.tiles.tobytes() for part in headers.parts(table, FOLDER)]
+    reads.clear()
+    (FOLDER / "21-05-20.npz").unlink()
+    assert [part.tiles.tobytes() for part in headers.parts(table, FOLDER)] == before
+    assert reads == ["120000", "120040"]
+    list(headers.parts(table, FOLDER))
+    assert len(reads) == 2  # saved
+    (FOLDER / "21-05-20.npz").unlink()
+    Path(rows[0]["align_h5"]).unlink()
+    with pytest.raises(UserError, match=r"expected 2 tiles.*no such file.*--forcerun cache_hea"):
+        list(headers.parts(table, FOLDER))
 
 
 def test_memory_is_that_of_one_day_however_many_there_are(monkeypatch):
