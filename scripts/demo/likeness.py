@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.measure import pearson_corr_coeff
 
 from scripts.lib import files, geometry, truth
 from scripts.lib.arrays import Array, Bool
@@ -199,7 +200,7 @@ def _pearson(a: Plane, b: Plane) -> float:
     both = a[1] & b[1]
     if both.sum() < _LEAST_PIXELS:
         return float("nan")
-    return float(np.corrcoef(a[0][both], b[0][both])[0, 1])
+    return float(pearson_corr_coeff(a[0], b[0], both)[0])
 
 
 # ---------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from skimage.measure import pearson_corr_coeff
 
 from scripts.lib.arrays import Array, Bool, Bytes
 
@@ -38,10 +39,7 @@ def correlation(p: Bytes, q: Bytes, p_mask: Bool, q_mask: Bool, affine: Array) -
     moved = cv2.warpAffine(q.astype(np.float32), affine, size, flags=inverse)
     seen = cv2.warpAffine(q_mask.astype(np.float32), affine, size, flags=inverse)
     overlap = p_mask & (np.asarray(seen) > 1 - 1e-3)
-    if overlap.sum() < _FEWEST:
+    pixels = [np.asarray(each)[overlap].astype(float) for each in (p, moved)]
+    if overlap.sum() < _FEWEST or not all(map(np.ptp, pixels)):
         return float("nan")
-    a, b = p[overlap].astype(float), np.asarray(moved)[overlap].astype(float)
-    spread = a.std() * b.std()
-    if spread == 0:
-        return float("nan")
-    return float(((a - a.mean()) * (b - b.mean())).mean() / spread)
+    return float(pearson_corr_coeff(*pixels)[0])

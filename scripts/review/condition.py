@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from skimage.morphology import footprint_rectangle, opening
 
 from scripts.lib.arrays import Array, Bool, Float32, Image
 
@@ -84,10 +85,9 @@ def flat(pixels: Float32, valid: Bool) -> Bool:
     """
     found = np.zeros(valid.shape, bool)
     for extreme in (0.0, 255.0):
-        there = ((pixels == extreme) | ~valid).astype(np.uint8)
+        there = (pixels == extreme) | ~valid
         # opened: areas narrower than the window vanish, others keep their size
-        opened = cv2.morphologyEx(there, cv2.MORPH_OPEN, np.ones((AREA_PX, AREA_PX), np.uint8))
-        found |= (opened > 0) & valid
+        found |= opening(there, footprint_rectangle((AREA_PX, AREA_PX)), mode="ignore") & valid
     return found
 
 
