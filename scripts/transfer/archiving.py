@@ -192,7 +192,7 @@ def _remove_dats(layer: Layer, keeper: Path) -> str:
         if not path.exists() or tile["tile_key"] not in stored:
             continue
         with h5py.File(keeper, "r") as file:
-            same = hdf5.rebuild_dat(file[tile["tile_key"]]) == path.read_bytes()
+            same = hdf5.gives_back(file[tile["tile_key"]], path.read_bytes())
         if same:
             path.unlink()
         else:

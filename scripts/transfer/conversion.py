@@ -1,7 +1,7 @@
 """One layer from `.dat` to HDF5, such that no byte of an acquired tile can be lost.
 
 A file under its final name has been verified: it was written under a temporary name, flushed, read
-back, rebuilt into the `.dat` files byte for byte, and then renamed. Hence what is left to do
+back, compared with the `.dat` files byte for byte, and then renamed. Hence what is left to do
 follows from what is there: a layer whose raw HDF5 holds all readable tiles is not written again; a
 late tile rebuilds the layer from all its tiles; tiles whose `.dat` has gone are taken from the raw
 HDF5 that holds them, so that a file is never replaced by one with fewer tiles.
@@ -390,8 +390,9 @@ def _verify_raw(path: Path, sources: Mapping[str, Source]) -> None:
     with h5py.File(path, "r") as file:
         for key, source in sources.items():
             # the source is read again: a .dat that is still being copied shows here
-            expected, found = source.read(), hdf5.rebuild_dat(file[key])
-            if expected != found:
+            expected = source.read()
+            if not hdf5.gives_back(file[key], expected):
+                found = hdf5.rebuild_dat(file[key])
                 raise LayerError(
                     f"{source.dat_name}: expected the raw HDF5 to give back {len(expected)} bytes, "
                     f"found {_first_difference(expected, found)}"

@@ -220,6 +220,51 @@ def rebuild_dat(group: h5py.Group) -> bytes:
     return b"".join((head, pixels.tobytes(), footer))
 
 
+def gives_back(group: h5py.Group, expected: bytes) -> bool:
+    """Tell whether a raw group gives back the bytes of a `.dat`, as `rebuild_dat` would.
+
+    The file is not rebuilt: some rows at a time are read and compared, which are in the cache then;
+    whole copies of a tile take longer than to unpack it.
+
+    Parameters
+    ----------
+    group
+        The group of a tile in a raw HDF5.
+    expected
+        Header, pixels and footer.
+
+    Returns
+    -------
+    bool
+        False also where a data set is missing, or `expected` is shorter than its header says.
+    """
+    name = str(group.attrs.get(DAT_NAME, group.name))
+    try:
+        tile = dat.parse(expected, name)
+        channels = [group[f"c{i}"] for i in range(tile.pixels.shape[2])]
+        ends = group["header"][()].tobytes(), group["footer"][()].tobytes()
+    except (KeyError, dat.DatError):
+        return False
+    if ends != (tile.head, tile.footer):
+        return False
+    return all(_holds(data, tile.pixels[:, :, i]) for i, data in enumerate(channels))
+
+
+def _holds(data: h5py.Dataset, image: NDArray[Any]) -> bool:
+    if data.shape != image.shape:
+        return False
+    rows = data.chunks[0] if data.chunks else len(image)
+    # of one type the bytes are compared as they are, whatever their order
+    plain = f"u{image.itemsize}" if data.dtype == image.dtype else None
+    strips = (slice(start, start + rows) for start in range(0, len(image), rows))
+    return all(
+        np.array_equal(data[strip].view(plain), image[strip].view(plain))
+        if plain
+        else np.array_equal(data[strip], image[strip])
+        for strip in strips
+    )
+
+
 class Hdf5Error(Exception):
     """An HDF5 file that is there and cannot be read; nothing may be written in its place."""
 

@@ -180,18 +180,38 @@ def test_a_stored_tile_without_the_channel_fails_its_layer_alone(tmp_path):
     assert (row["status"], "transfer.channel is 1, but" in row["reason"]) == ("failed", True)
 
 
-def test_a_file_that_does_not_read_back_is_not_published(tmp_path, monkeypatch):
-    monkeypatch.setattr(hdf5, "rebuild_dat", lambda group: GOOD["0-0-0"][:-7])
-    with pytest.raises(LayerError, match="give back 9030 bytes, found 9023 bytes that differ"):
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda group: group["footer"].__setitem__(0, 0), "9030 bytes that differ from byte 9024"),
+        (
+            lambda group: group["c0"].__setitem__((0, 0), -1),
+            "9030 bytes that differ from byte 1024",
+        ),
+    ],
+)
+def test_a_file_that_does_not_read_back_is_not_published(tmp_path, monkeypatch, damage, words):
+    real = hdf5.write_raw_tile
+
+    def altered(file, key, *more):
+        real(file, key, *more)
+        damage(file[key])
+
+    monkeypatch.setattr(hdf5, "write_raw_tile", altered)
+    with pytest.raises(LayerError, match=f"give back 9030 bytes, found {words}"):
         convert(tmp_path, {"0-0-0": GOOD["0-0-0"]})
     assert not list((tmp_path / "work").rglob("*.h5"))
 
 
-def test_a_raw_file_of_other_bytes_and_the_same_length_is_not_published(tmp_path, monkeypatch):
-    other = make_dat(noise(5))
-    assert len(other) == len(GOOD["0-0-0"])
-    monkeypatch.setattr(hdf5, "rebuild_dat", lambda group: other)
-    with pytest.raises(LayerError, match="bytes that differ from byte 1024 on"):
+def test_a_dat_that_grows_shorter_while_it_is_converted_is_not_published(tmp_path, monkeypatch):
+    real = hdf5.write_raw_tile
+
+    def altered(file, key, name, *more):
+        real(file, key, name, *more)
+        (tmp_path / "dat" / name).write_bytes(GOOD["0-0-0"][:5000])
+
+    monkeypatch.setattr(hdf5, "write_raw_tile", altered)
+    with pytest.raises(LayerError, match="give back 5000 bytes, found 9030 bytes that differ"):
         convert(tmp_path, {"0-0-0": GOOD["0-0-0"]})
     assert not list((tmp_path / "work").rglob("*.h5"))
 

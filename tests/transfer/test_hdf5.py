@@ -156,3 +156,43 @@ def test_a_raw_tile_with_a_lost_channel_is_refused_by_name(tmp_path):
         del file["0-0-0/c1"]
     with pytest.raises(dat.DatError, match="_0-0-0.dat: not a raw tile"):
         list(hdf5.restore(layer.raw))
+
+
+def _without(group, name):
+    del group[name]
+
+
+def _native(group):
+    values = group["c0"][()]
+    del group["c0"]
+    group["c0"] = values.astype("=i2")
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (lambda group: None, True),
+        (_native, True),  # other files have it so; the values are what is asked for
+        (lambda group: group["header"].__setitem__(500, 1), False),
+        (lambda group: group["footer"].__setitem__(2, 1), False),
+        (lambda group: group["c1"].__setitem__((69, 49), 7), False),  # last of the last strip
+        (lambda group: group["c0"].__setitem__((32, 0), 7), False),  # first of the second
+        (lambda group: _without(group, "c1"), False),
+        (lambda group: _without(group, "footer"), False),
+        (
+            lambda group: group.move("header", "c0") if _without(group, "c0") is None else None,
+            False,
+        ),
+    ],
+)
+def test_a_raw_tile_gives_back_a_dat_when_it_would_be_rebuilt_so(tmp_path, change, same):
+    data = make_dat(noise(1, (70, 50, 2)))
+    with h5py.File(tmp_path / "raw.h5", "w") as file:
+        tile = dat.parse(data, "one.dat")
+        hdf5.write_raw_tile(file, "0-0-0", "one.dat", tile, Storage(chunk_px=32))
+        change(file["0-0-0"])
+        assert hdf5.gives_back(file["0-0-0"], data) is same
+        if same:
+            assert hdf5.rebuild_dat(file["0-0-0"]) == data
+        for other in (data[:-1], data + b"x", data[:3000], b""):
+            assert not hdf5.gives_back(file["0-0-0"], other)
