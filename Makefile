@@ -9,7 +9,7 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 # real volume and generator beside the project, for `make real`
 DATA ?= ../shared/data
 
-.PHONY: help env demo real real-single real-grid accuracy mixtures test neuroglancer viewer lint bench mutants lock docs site clean
+.PHONY: help env demo real real-single real-grid accuracy mixtures bars test neuroglancer viewer lint bench mutants lock docs site clean
 
 help:
 	@echo "make demo    a synthetic acquisition through the whole workflow, with its score"
@@ -21,6 +21,7 @@ help:
 	@echo "make real    the workflow on acquisitions cut from a real volume in $(DATA)"
 	@echo "make accuracy  errors and findings under the troubles of real runs (STRESS=turn VOLUME=fib25 SEED=1: those rows)"
 	@echo "make mixtures  the same of several troubles at a time, on seeds that were tried once"
+	@echo "make bars    what other programs left of the same acquisitions, and fields of tiles that are bent"
 	@echo "make docs    rewrite the pages that are made from the schema"
 	@echo "make site    the documents as a site, with search: build/site/index.html"
 	@echo "make lock    renew the exact versions in envs/ after a change of pyproject.toml"
@@ -68,6 +69,10 @@ accuracy: $(STAMP)
 # mixtures of troubles, each tried once; NAME="u1 u2": some of them
 mixtures: $(STAMP)
 	nice $(BIN)/python -m tests.accuracy.mixtures --data $(DATA) $(if $(NAME),--name $(NAME))
+
+# what other programs left of the same acquisitions, and fields of bent tiles; NAME="grid_z single_x"
+bars: $(STAMP)
+	nice $(BIN)/python -m tests.accuracy.bars --data $(DATA) $(if $(NAME),--name $(NAME))
 
 # ---- check -----------------------------------------------------------------------------------
 
