@@ -44,6 +44,8 @@ class News:
         Jobs done and planned of each stage, in order.
     running
         Jobs that run now, by rule and wildcards.
+    refused
+        The run ended before its first job, with an error that was known then.
     """
 
     at: float
@@ -56,6 +58,7 @@ class News:
     command: str = ""
     stages: Mapping[str, Sequence[int]] = field(default_factory=dict)
     running: Sequence[str] = ()
+    refused: bool = False
 
 
 @dataclass(frozen=True)

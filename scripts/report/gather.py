@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 import itertools
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -270,6 +271,32 @@ def gather(
         finished=frozenset(stage for stage, last in LAST.items() if (root / last).exists()),
         score=_score(root, truth_path, tables["layers"], corrected),
     )
+
+
+def few(root: Path, names: Collection[str]) -> Evidence:
+    """Read some of the tables and documents that a run has left, and nothing else.
+
+    Parameters
+    ----------
+    root
+        The working directory.
+    names
+        Of `TABLES` and `DOCUMENTS`.
+
+    Returns
+    -------
+    Evidence
+        All others as if they were not there.
+    """
+    nowhere = Path(os.devnull, "none")
+    tables = {
+        name: read_columns(root / path if name in names else nowhere, kinds)
+        for name, (path, kinds) in TABLES.items()
+    }
+    documents = {
+        name: _document(root / path) if name in names else None for name, path in DOCUMENTS.items()
+    }
+    return Evidence(tables, cast("Documents", documents), results=_joined([]))
 
 
 def read_columns(path: Path, kinds: Kinds, texts: dict[str, str] | None = None) -> Table:

@@ -91,10 +91,20 @@ def _counts(found: Sequence[Volume]) -> list[tuple[str, str]]:
 
 def _waiting(shown: Sequence[Volume], folder: Path) -> list[Part]:
     rows = [
-        [_link(one.name, one.decide or one.report, folder), one.waits] for one in shown if one.waits
+        [_link(one.name, one.decide or one.report, folder), _folded(one)]
+        for one in shown
+        if one.waits
     ]
     table = Table("Volumes that wait", ["volume", "for"], rows, most=len(rows))
     return [table] if rows else [Text("Nothing waits.")]
+
+
+def _folded(one: Volume) -> Markup | str:
+    """Show what a volume waits for in a sentence, and the whole message when one asks for it."""
+    if not one.message.strip() or one.message.strip() in one.waits:
+        return one.waits
+    fold = "{}<details><summary>the whole message</summary><pre>{}</pre></details>"
+    return Markup(fold).format(one.waits, one.message)
 
 
 def _row(one: Volume, odd: Collection[str], folder: Path) -> list[Any]:

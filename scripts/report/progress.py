@@ -14,6 +14,7 @@ LOGS, BENCHMARKS = Path("logs"), Path("benchmarks")
 OWN = ("report_so_far", "estimate_volume")  # rules whose own files are no news
 MOST_STOPS = 5
 _RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ ([A-Z]+) [\w.]+: ", re.MULTILINE)
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.) (?=[A-Z])")
 _TAIL_BYTES = 100_000  # of a log: its last record is all that counts
 # stage -> what each chunk of it leaves; {run} is there once for each run of the matching
 PARTS = {
@@ -35,15 +36,34 @@ class Stop:
 
     @property
     def headline(self) -> str:
-        """Return the first line of the message, and whose it is.
+        """Return the first sentence of the message, and whose it is.
 
         Returns
         -------
         str
             With the number of jobs where they are several.
         """
-        first = self.message.partition("\n")[0]
+        first = first_sentence(self.message)
         return f"{gates.named(self.rule)}{f' ({self.jobs} jobs)' if self.jobs > 1 else ''}: {first}"
+
+
+def first_sentence(message: str) -> str:
+    """Return the first sentence of a message; one that ends with a colon goes on in the next line.
+
+    Parameters
+    ----------
+    message
+        One or more lines.
+
+    Returns
+    -------
+    str
+        One line.
+    """
+    first, _, rest = message.strip().partition("\n")
+    if first.endswith(":") and rest.startswith(" "):  # what it names stands below it, indented
+        first = f"{first} {rest.partition(chr(10))[0].strip()}"
+    return _SENTENCE_END.split(first, maxsplit=1)[0]
 
 
 def stops(root: Path = Path(), since: float = 0.0) -> list[Stop]:

@@ -24,12 +24,13 @@ from scripts.lib.job import UserError
 from scripts.lib.pages import page as pages
 from scripts.lib.pages.page import Code, Facts, Part, Section, Table, Text
 from scripts.lib.running import Run
-from scripts.report import gather, progress, volumes, watched
+from scripts.report import gather, progress, refused, volumes, watched
 from scripts.report.watched import Stage
 
 HEADER = ("volume", "state", "stage", "done", "left", "waits for, or last error")
 AT_WORK, STOPPED, WAITS, FINISHED, NEW = "at work", "stopped", "waits", "finished", "not begun"
-_ORDER = (WAITS, STOPPED, AT_WORK, NEW, FINISHED)
+REFUSED = refused.REFUSED
+_ORDER = (WAITS, REFUSED, STOPPED, AT_WORK, NEW, FINISHED)
 SO_FAR = "report/so_far.html"
 _WIDEST = 100  # characters of the last column on a terminal
 _QUIET_S = 900.0  # a run that told nothing for so long is worth a look
@@ -87,7 +88,19 @@ def read(config: Path, now: float) -> Status:
         text = str(error).partition("\n")[0].removeprefix(f"{config}: cannot be read ")
         return Status(config.stem, WAITS, waits=f"its config cannot be read: {text}")
     imaging = folder / "preview/imaging.html"
-    return replace(_row(name, folder, now), imaging=imaging if imaging.is_file() else None)
+    row = replace(_row(name, folder, now), imaging=imaging if imaging.is_file() else None)
+    return _refused(row, config, folder)
+
+
+def _refused(row: Status, config: Path, folder: Path) -> Status:
+    """Say that the last start was refused, unless a run is at work or the volume is finished."""
+    if row.state.startswith((AT_WORK, FINISHED)):
+        return row
+    message = refused.refusal(config, folder)
+    if not message:
+        return row
+    line = refused.line(message).removeprefix(f"{REFUSED}: ")
+    return replace(row, state=REFUSED, waits=line, message=message)
 
 
 def _row(name: str, folder: Path, now: float) -> Status:
@@ -132,7 +145,7 @@ def watched_closely(config: Path, row: Status) -> Status:
     since = _began(folder, run) if run and run.at_work else 0.0
     stops = progress.stops(folder, since)
     stages = watched.stages(run.news if run else None, stops, at_work=bool(run and run.at_work))
-    message = stops[0].message if stops and row.state in (WAITS, STOPPED) else ""
+    message = stops[0].message if stops and row.state in (WAITS, STOPPED) else row.message
     cost = watched.cost(folder)
     return replace(row, stages=stages, cost=cost, folder=folder, message=message)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.lib import files, gates, yaml_files
+from scripts.lib import files, gates, running, yaml_files
 from scripts.lib.arrays import Array
 from scripts.lib.job import UserError
 from scripts.lib.pages import pictures as shapes
@@ -17,9 +17,10 @@ from scripts.lib.pages.pictures import Shown
 from scripts.lib.verdicts import ABSENT, LOOK, NOT_GOOD
 from scripts.lib.volumes import multiscale
 from scripts.lib.volumes.multiscale import Target
-from scripts.report import gather, pictures, progress
+from scripts.report import gather, known, pictures, progress, refused
 from scripts.report.findings import outliers
 
+_GATE = "gate before the solve"  # of a run that was stopped before it came to it
 ROOT = Path(__file__).resolve().parents[2]
 THUMBNAIL_PX = 150
 SUMMARIES = ("report/summary.json", "report/so_far.json")
@@ -66,6 +67,7 @@ class Volume:
     thumbnail: Shown | None = None
     report: Path | None = None
     decide: Path | None = None  # the page to look at before one decides, of a volume at a gate
+    message: str = ""  # of what stopped it, as a whole
 
     @property
     def begun(self) -> bool:
@@ -101,7 +103,10 @@ def read(config: Path) -> Volume:
         return Volume(config.stem, config, verdict=NOT_GOOD, waits=text)
     figures, report = _summary(folder)
     stops = progress.stops(folder)
-    stage, stopped = _reached(folder), _waits(folder, stops)
+    stage, message = _reached(folder), stops[0].message if stops else ""
+    stopped = _waits(folder, stops)
+    if refusal := "" if _is_done(folder) else refused.refusal(config, folder):
+        stopped, message = refused.line(refusal), refusal
     return Volume(
         name,
         config,
@@ -113,7 +118,13 @@ def read(config: Path) -> Volume:
         _thumbnail(folder),
         report,
         _page_of_gate(folder, stops),
+        message,
     )
+
+
+def _is_done(folder: Path) -> bool:
+    """Tell whether a volume is finished, or a run is at work on it."""
+    return (folder / SUMMARIES[0]).exists() or any(run.at_work for run in running.read(folder))
 
 
 def _one_line(error: Exception) -> str:
@@ -122,16 +133,18 @@ def _one_line(error: Exception) -> str:
 
 
 def _summary(folder: Path) -> tuple[Figures, Path | None]:
-    """Return the figures of the report, or of the one made on the way; and its page."""
+    """Return the figures of the report, or of the one made on the way, and what is known since."""
     for name in SUMMARIES:
         path = folder / name
         page = path.with_name("index.html" if name == SUMMARIES[0] else "so_far.html")
         if path.is_file():
             try:
-                return files.read_json(path), page if page.is_file() else None
+                figures = files.read_json(path)
             except ValueError:
                 continue  # half of it: the other one may be whole
-    return {}, None
+            later = known.figures(folder) if known.changed(folder) > path.stat().st_mtime else {}
+            return known.added(figures, later), page if page.is_file() else None
+    return known.figures(folder), None
 
 
 def _reached(folder: Path) -> str:
@@ -147,7 +160,7 @@ def _waits(folder: Path, stops: Sequence[progress.Stop]) -> str:
         return stops[0].headline
     tables = (folder / "review/tiles.tsv").exists()
     if tables and not (folder / "review/gate.json").exists():
-        return "gate before the solve: a person decides"
+        return f"{_GATE}: a person decides"
     return ""
 
 
@@ -158,7 +171,7 @@ def _page_of_gate(folder: Path, stops: Sequence[progress.Stop]) -> Path | None:
 
 def _verdict(figures: Figures, stopped: str) -> str:
     if stopped:
-        return NOT_GOOD if "gate" not in stopped else LOOK
+        return LOOK if stopped.startswith((_GATE, *gates.GATES.values())) else NOT_GOOD
     return str(figures.get("verdict", {}).get("state", ABSENT))
 
 

@@ -237,6 +237,7 @@ class Terminal(logging.Handler):
             news = News(
                 now, stage, done, planned, progress.share, left_s, tuple(said), commands.run(),
                 progress.stages(), tuple(self._running.values())[:MOST_RUNNING],
+                refused=bool(self._errors) and not self._jobs,
             )  # fmt: skip
             with suppress(OSError):  # a full disk stops the jobs, and they say so
                 running.write(Path.cwd(), self.part, news)

@@ -1,17 +1,20 @@
 """Many volumes on one page: a row each, whatever state they are in."""
 
+import os
 import re
+import shutil
 
 import pytest
 import yaml
 
 from scripts.lib import files
-from scripts.report import overview, volumes
+from scripts.report import known, overview, progress, summary, volumes
 from scripts.report.volumes import Volume
 from tests import browser
 from tests.report.conftest import judge
 from tests.report.test_browser import CHECKS, CLEAN
 
+VALID = yaml.safe_load((volumes.ROOT / "config/config.yaml").read_text())
 ERROR = "2026-01-01 00:00:00,000 ERROR job: tile 0-1 is torn\n"
 
 
@@ -23,7 +26,8 @@ def config(tmp_path):
         folder = tmp_path / f"work of {name}"
         folder.mkdir()
         path = tmp_path / f"{name}.yaml"
-        path.write_text(yaml.safe_dump({"volume": name, "work_dir": str(folder)} | content))
+        own = {"volume": name, "work_dir": str(folder)}
+        path.write_text(yaml.safe_dump(VALID | own | content))
         return path, folder
 
     return make
@@ -65,6 +69,63 @@ def test_a_volume_at_a_gate_leads_to_the_page_that_one_decides_on(config, tmp_pa
     files.write_text(folder / "review/index.html", "x")
     link = f'<a href="{(folder / "review/index.html").relative_to(tmp_path)}">'
     assert overview.page([volumes.read(path)], tmp_path).count(link) == 2
+
+
+def test_at_a_gate_the_figures_are_shown_that_are_known_without_a_report(config, run, tmp_path):
+    path, folder = config("gate")
+    root, _, evidence = run
+    figures = summary.summarise(evidence, volume="x")
+    for name in ("ingest", "match", "solve", "transfer"):
+        shutil.copytree(root / name, folder / name)
+    files.write_text(
+        folder / "logs/check_alignment/gate.log", ERROR.replace("torn", "off:\n  by 3")
+    )
+    (folder / "match/summary.tsv").write_text("run\tprocessed\tsaved\na\t8\t6\na\t2\t1\nb\t2\t1\n")
+    found = volumes.read(path)
+    assert found.values["layers"] == figures["ingest"]["layers"]
+    assert found.values["tiles missing"] == figures["solve"]["counts"]["missing"]
+    assert found.values["residual"] == pytest.approx(figures["solve"]["residual_px"]["p50"])
+    assert found.values["pairs saved"] == 80.0
+    assert found.values["correlation"] is None
+    assert found.waits == "the gate of the alignment (check_alignment): tile 0-1 is off: by 3"
+    files.write_json(folder / "report/so_far.json", {"ingest": {"layers": 1}, "zcorr": None})
+    os.utime(folder / "report/so_far.json", (1, 1))  # of a run of fewer layers
+    assert volumes.read(path).values["layers"] == figures["ingest"]["layers"]
+
+
+def test_before_the_solve_the_holes_are_the_tiles_that_are_missing(config, run):
+    _, folder = config("gate")
+    root, _, evidence = run
+    shutil.copytree(root / "transfer", folder / "transfer")
+    assert known.figures(folder)["ingest"]["layers"] == len(evidence["transfer"])
+    shutil.copytree(root / "ingest", folder / "ingest")
+    holes = summary.holes_of(evidence["layers"])
+    assert known.figures(folder)["solve"]["counts"]["missing"] == sum(
+        len(hole["missing"]) for hole in holes
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        ("tiles hang on nothing. Look at them.", "tiles hang on nothing."),
+        ("off by 3.1 px, e.g. Z 4 in a.tsv. Do this", "off by 3.1 px, e.g. Z 4 in a.tsv."),
+        ("these are off:\n  z 4. Mend it\nreview:", "these are off: z 4."),
+        ("add to the config:\nreview:\n  x", "add to the config:"),
+    ],
+)
+def test_a_message_is_cut_after_its_first_sentence(message, sentence):
+    assert progress.first_sentence(message) == sentence
+
+
+def test_the_whole_message_is_folded_below_its_first_sentence(config, tmp_path):
+    path, folder = config("gate")
+    files.write_text(
+        folder / "logs/check_gate/gate.log", ERROR.replace("torn", "off. Add\nreview:")
+    )
+    text = overview.page([volumes.read(path)], tmp_path)
+    assert "tile 0-1 is off.<details><summary>the whole message" in text
+    assert "<pre>tile 0-1 is off. Add\nreview:</pre>" in text
 
 
 @pytest.mark.parametrize("content", ["volume: [", "a: 1", "", "- 1", "volume: x\nwork_dir: null"])

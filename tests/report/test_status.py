@@ -9,9 +9,10 @@ import yaml
 
 from scripts.lib import files, running
 from scripts.lib.running import News
-from scripts.report import status, watched
+from scripts.report import status, volumes, watched
 
 NOW = 1_000_000.0
+VALID = yaml.safe_load((volumes.ROOT / "config/config.yaml").read_text())
 ERROR = "2026-01-01 00:00:00,000 ERROR job: {}\n"
 
 
@@ -23,7 +24,7 @@ def volume(tmp_path):
         folder = tmp_path / f"work of {name}"
         folder.mkdir()
         path = tmp_path / f"{name}.yaml"
-        path.write_text(yaml.safe_dump({"volume": name, "work_dir": str(folder)}))
+        path.write_text(yaml.safe_dump(VALID | {"volume": name, "work_dir": str(folder)}))
         return path, folder
 
     return make
@@ -109,6 +110,47 @@ def test_finished_and_new_volumes_and_configs_that_cannot_be_read(volume, tmp_pa
     gone = status.read(tmp_path / "gone.yaml", NOW).waits
     assert gone == "its config cannot be read: (No such file or directory)"
     assert [row.name for row in status.ordered(rows)] == ["broken", "new", "done"]
+
+
+def refusal(folder, *said, at=NOW):
+    running.write(folder, "volume", News(at, "", 0, 0, 0.0, None, said, refused=True))
+
+
+def test_a_start_that_was_refused_says_why_until_the_next_one(volume, tmp_path):
+    path, folder = volume("fly")
+    os.utime(path, (1, 1))
+    faults = (
+        "✗ 2 fault(s) known before anything is done:",
+        "  note: x",
+        "  error: a: b",
+        "  error: c",
+    )
+    refusal(folder, *faults)
+    found = status.watched_closely(path, status.read(path, NOW))
+    assert found.cells == ["fly", "refused", "", "", "", "a: b (and 1 more)"]
+    assert found.message.splitlines() == [*faults]
+    assert volumes.read(path).waits == "refused: a: b (and 1 more)"
+    assert "a: b (and 1 more)" in status.page([found], NOW, None)
+    refusal(folder, "✗ the folder is locked by another run")
+    assert status.read(path, NOW).waits == "the folder is locked by another run"
+    running.write(folder, "doctor", News(NOW + 1, "", 1, 1, 1.0, None, ("✓ doctor is done",)))
+    assert status.read(path, NOW).state == "not begun"
+    refusal(folder, *faults, at=NOW + 2)
+    claim(folder)
+    assert status.read(path, NOW).state == "at work"
+
+
+def test_a_config_that_every_start_refuses_is_told_unless_a_run_has_read_it(volume):
+    path, folder = volume("fly")
+    path.write_text(path.read_text().replace("rows:", "rowz:"))
+    assert "acquisition.rowz: unknown key" in status.read(path, NOW).message
+    assert status.read(path, NOW).state == "refused"
+    files.write_text(folder / "logs/check_gate/gate.log", ERROR.format("two parts"))
+    assert status.read(path, NOW).state == "refused"  # edited at a gate
+    news(folder, "✗ stopped", at=path.stat().st_mtime + 1)  # with another config file beside it
+    assert status.read(path, NOW).state == "waits"
+    files.write_text(folder / "report/summary.json", "{}")
+    assert status.read(path, NOW).state == "waits"
 
 
 def test_volumes_that_have_not_begun_share_a_line_beside_others():
