@@ -198,7 +198,8 @@ def conclude(
     reasons = {r["tile_id"]: _patch_reason(r) for r in joined.patches if r["state"] == "patched"}
     figures = outcome.figures(
         net, decided, verdicts,
-        attempted=len(files.pairs), saved=statistics.saved_counts(files.pairs, gone | replaced),
+        attempted=len(files.pairs) + files.pairs.repeated,  # rows, of which the plan has as many
+        saved=statistics.saved_counts(files.pairs, gone | replaced),
         patches=joined.patches, derived=len(derived),
     )  # fmt: skip
     figures["invalid_tiles"] = [i for i in joined.invalid if i not in gone]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class Pairs:
     """Columns of m attempted pairs; ``z`` (m,) is the lower layer, ``edge`` cells in text order."""
 
     columns: Mapping[str, NDArray[Any]]
+    repeated: int = 0  # rows left out, of pairs that were tried again and have another one
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self.columns[name]
@@ -88,14 +89,15 @@ def once_each(pairs: Pairs) -> Pairs:
     Returns
     -------
     Pairs
-        At most as many, in order.
+        At most as many, in order; ``repeated`` counts those left out.
     """
     again = (pairs["run"] == WIDE_RUN) & (pairs["saved"] == 1)
     if not again.any():
         return pairs
     ends = list(zip(pairs["p_id"], pairs["q_id"], strict=True))
     found = {ends[i] for i in np.flatnonzero(again)}
-    return pairs.where(again | np.array([one not in found for one in ends], bool))
+    stays = again | np.array([one not in found for one in ends], bool)
+    return replace(pairs.where(stays), repeated=int((~stays).sum()))
 
 
 def of_columns(found: Mapping[str, Sequence[str]]) -> Pairs:

@@ -13,6 +13,7 @@ from scipy import ndimage
 from scripts.lib import geometry, transforms
 from scripts.lib.files import read_json, read_table, write_table
 from scripts.lib.job import UserError
+from scripts.lib.names import WIDE_RUN
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt, StackReceipt
 from scripts.lib.service.records import CanvasMatches, Leaf, TileSet, TileSpec
@@ -246,6 +247,20 @@ def test_resin_is_trimmed_and_damaged_and_missing_tiles_are_patched(volume):
     of_damaged = [row for row in new if "0-0-1.patch.6" in row["p_id"] + row["q_id"]]
     assert len(of_damaged) == 5  # the neighbor of its layer, and two layers either way
     assert GONE not in {row[k] for row in new for k in ("p_id", "q_id")}
+
+
+def test_pairs_that_the_wide_search_tried_again_are_no_planned_pairs_without_a_row(volume):
+    rows = read_table("results.tsv.gz")
+    first = next(row for row in rows if row["saved"] == "1")
+    again = first | {"run": WIDE_RUN}
+    first["saved"] = "0"
+    write_table("results.tsv.gz", RESULTS, [*rows, again])
+    receipt = CollectionReceipt.read("matches.json")
+    dataclasses.replace(receipt, pairs_planned=len(rows) + 1).write("matches.json")
+    review(rounds=[always], **EASY)
+    assert read_json("gate.json")["status"] == "passed"
+    saved = read_json("clusters.json")["saved"]["montage"]
+    assert saved["saved"] == saved["planned"]  # it counts once
 
 
 def test_a_patch_that_matches_only_its_source_takes_another_in_the_next_round(volume):

@@ -327,6 +327,8 @@ def test_a_pair_that_the_wide_search_saved_counts_once():
     given = {"p_id": ["a", "b", "a"], "q_id": ["b", "c", "b"], "dz": [0, 0, 0], "saved": [0, 0, 1]}
     pairs = statistics.once_each(columns(**given, run=["montage", "montage", "wide"]))
     assert statistics.saved_counts(pairs, set()) == {"montage": {"planned": 2, "saved": 1}}
+    # the gate compares rows with what was planned, and the wide search planned its own
+    assert len(pairs) + pairs.repeated == 3
 
 
 def test_low_counts_and_residuals_are_those_of_saved_pairs_that_have_them():
