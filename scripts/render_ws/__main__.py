@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import waitress
 
 from scripts.lib.job import UserError
-from scripts.render_ws import access, backups, copying, operations, web
+from scripts.render_ws import access, backups, copying, operations, served_links, web
 from scripts.render_ws.app import create_app
 from scripts.render_ws.store import Store
 
@@ -114,6 +114,8 @@ def _serve(arguments: argparse.Namespace) -> None:
     may = "to be read and written" if arguments.write else "to be read only"
     log.info("serving %s at %s%s (%s)", database, address, web.ROOT, may)
     log.info("volumes below %s at %s/files", folder, address)
+    for link in served_links.links(folder, address):
+        log.info("to open in a browser: %s", link)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # 200 jobs wait their turn
     signal.signal(signal.SIGTERM, _end)
     server.run()  # to a signal, after which requests under way are finished
@@ -150,7 +152,7 @@ def _server(app: Any, host: str, port: int) -> Any:  # noqa: ANN401 - waitress h
     try:
         listening = socket.create_server((host, port), backlog=_BACKLOG)
     except OSError as error:
-        remedy = "end what listens there, or give another --port (0: any free one)"
+        remedy = "end what listens there, or add --port 0 and open the link that is printed then"
         raise UserError(f"port {port} of {host}: {error.strerror}; {remedy}") from error
     return waitress.create_server(
         app,

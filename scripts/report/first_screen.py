@@ -138,7 +138,10 @@ def _places(where: Where) -> list[Part]:
         for one in where.volumes
     ]
     if where.serve:
-        note = "in a terminal of the computer that holds the volume; the links work while it runs"
+        note = (
+            "in a terminal of the computer that holds the volume; the links work while it runs."
+            " When it says that its port is in use: add --port 0, and open the link that it prints"
+        )
         parts.append(Copied("to open it", where.serve, note))
     if not where.volumes:
         parts.append(Text("There is no volume yet: the run has not come to the export.", "note"))

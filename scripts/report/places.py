@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 import urllib.parse
@@ -22,6 +23,8 @@ from scripts.report.issue import Facts
 
 _ROOT = Path(__file__).resolve().parents[2]
 DATABASE = "render-ws.db"  # of the embedded service, in the working directory
+PORT = 8080  # at which the service listens unless it is told another
+_LOCAL = re.compile(r"//(?:127\.0\.0\.1|localhost)(?::(\d+))?")
 LEVEL_PX = 1400  # the exported volume is shown at the first level no larger than this
 
 
@@ -121,7 +124,7 @@ def facts(evidence: Evidence, render: Mapping[str, str], names: Mapping[str, Any
     document, listed = evidence.documents["volume"], evidence.exported
     origin_zyx = (0, 0, 0) if document is None else document.get("origin_px_zyx", (0, 0, 0))
     links = {one["format"]: one["neuroglancer"]["link"] for one in listed}
-    shared = {form: link for form, link in links.items() if not _is_local(link)}
+    shared = {form: link for form, link in links.items() if _local_port(link) is None}
     folder = str(Path.cwd())
     return Facts(
         work_dir=folder,
@@ -183,21 +186,22 @@ def where(evidence: Evidence, folder: Path) -> Where:
         Volume(str(folder / one["path"]), one["format"], one["neuroglancer"]["link"])
         for one in evidence.exported
     ]
-    local = any(_is_local(one.link) for one in volumes)
-    database = folder / DATABASE
-    return Where(str(folder), volumes, _serve(database) if local else "", origin.origin(folder))
+    ports = [port for one in volumes if (port := _local_port(one.link)) is not None]
+    command = _serve(folder / DATABASE, ports[0]) if ports else ""
+    return Where(str(folder), volumes, command, origin.origin(folder))
 
 
-def _serve(database: Path) -> str:
+def _serve(database: Path, port: int = PORT) -> str:
     """Return the command that serves a volume, as any shell takes it, without the environment."""
     here, python, file = (shlex.quote(str(p)) for p in (_ROOT, sys.executable, database))
-    return f"cd {here} && {python} -m scripts.render_ws serve --db {file}"
+    at = "" if port == PORT else f" --port {port}"
+    return f"cd {here} && {python} -m scripts.render_ws serve --db {file}{at}"
 
 
-def _is_local(link: str) -> bool:
-    """Tell whether a viewer's link asks this computer for the voxels."""
-    url = urllib.parse.unquote(link).partition("://")[2]
-    return any(f"//{host}" in url for host in ("127.0.0.1", "localhost"))
+def _local_port(link: str) -> int | None:
+    """Return the port at which a link asks this computer for voxels; None: it does not."""
+    found = _LOCAL.search(urllib.parse.unquote(link).partition("://")[2])
+    return found and int(found[1] or 80)
 
 
 def _container(path: str) -> str:

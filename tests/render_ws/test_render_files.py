@@ -1,8 +1,11 @@
 """Volumes over HTTP as viewers in a browser read them: ranges, other origins, nothing else."""
 
+import json
+
 import pytest
 from werkzeug.test import Client as _Client
 
+from scripts.render_ws import served_links
 from scripts.render_ws.app import create_app
 
 BLOCK = bytes(range(200))
@@ -49,6 +52,21 @@ def test_pages_of_other_origins_may_read_it(client):
     after = client.get("/files/v.n5/em/s0/0/0/0")
     assert after.headers["Access-Control-Allow-Origin"] == "*"
     assert "Content-Range" in after.headers["Access-Control-Expose-Headers"]
+
+
+def test_the_links_that_are_printed_lead_to_the_port_that_is_served(tmp_path):
+    link = "https://viewer.org/#!%7B%22url%22%3A%22n5%3A%2F%2F{}%2Fv.n5%22%7D"
+    others = "https%3A%2F%2Flab.org%2Ffiles"
+    found = [link.format("http%3A%2F%2F127.0.0.1%3A8080%2Ffiles"), link.format(others)]
+    record = {"targets": [{"neuroglancer": {"link": each}} for each in found]}
+    assert served_links.links(tmp_path, "http://localhost:8123") == []
+    path = tmp_path / served_links.RECORD
+    path.parent.mkdir()
+    path.write_text(json.dumps(record))
+    here = link.format("http%3A%2F%2Flocalhost%3A8123%2Ffiles")
+    assert served_links.links(tmp_path, "http://localhost:8123") == [here]
+    path.write_text('{"targets": [{}]}')
+    assert served_links.links(tmp_path, "http://localhost:8123") == []
 
 
 @pytest.mark.parametrize(

@@ -96,11 +96,19 @@ def test_the_command_that_opens_it_needs_no_environment_and_no_folder(tmp_path):
         == 0
     )
     assert places._serve(Path("/vol/a b.db")).endswith(" serve --db '/vol/a b.db'")
+    assert places._serve(Path("/a.db"), 8081).endswith(" serve --db /a.db --port 8081")
+    links = {
+        "n5%3A%2F%2Fhttp%3A%2F%2F127.0.0.1%3A8081%2Ffiles": 8081,
+        "zarr://http://localhost/f": 80,
+    }
+    links |= {"n5%3A%2F%2Fhttps%3A%2F%2Flab.org%3A8081%2Ffiles": None}
+    for link, port in links.items():
+        assert places._local_port(f"https://viewer.org/#!{link}") == port
 
 
 @pytest.mark.parametrize(("link", "local"), [(LOCAL, True), (OPEN, False), ("", False)])
 def test_a_link_to_this_computer_is_known(link, local):
-    assert places._is_local(link) is local
+    assert (places._local_port(link) is not None) is local
 
 
 def test_how_it_was_made_can_be_unfolded(good):
