@@ -26,7 +26,7 @@ import numpy as np
 
 from scripts.correct.evidence import Evidence, Found
 from scripts.lib.arrays import Array, Bool
-from scripts.lib.drawing import filters
+from scripts.lib.drawing import filters, pixels
 from scripts.lib.files import file_url, path_of_url
 from scripts.lib.job import UserError
 from scripts.lib.service.records import TileSet, TileSpec
@@ -137,7 +137,7 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
         raise UserError(f"16bit: raw data are of several types: {', '.join(sorted(kinds))}")
     signed = "int16" in kinds
     invert = bool(settings["invert"])
-    ranges = np.array([_contrast(row.image) for row in rows]).reshape(len(rows), 2)
+    ranges = np.array([pixels.contrast_range(row.image) for row in rows]).reshape(len(rows), 2)
     shifted, turned = ranges + (SIGNED if signed else 0), _turned(ranges)
     black, white = np.where((turned != invert)[:, None], TOP - shifted, shifted).T
     parameters = {
@@ -317,12 +317,3 @@ def _kinds(path: str, keys: Sequence[str], channels: Sequence[int]) -> set[str]:
                 f" acquisition are missing: correct correct.16bit.channels, found {list(channels)}"
             )
         return {file[name].dtype.newbyteorder("=").name for name in wanted}
-
-
-def _contrast(path: str) -> tuple[float, float]:
-    """Raw values that are 0 and 255 in the 8-bit file; NaN when it does not say."""
-    if not Path(path).is_file():
-        return np.nan, np.nan
-    with h5py.File(path, "r") as file:
-        found = file.attrs.get("contrast_range")
-    return (np.nan, np.nan) if found is None else (float(found[0]), float(found[1]))

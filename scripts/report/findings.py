@@ -44,6 +44,7 @@ def findings(evidence: Evidence, figures: Mapping[str, Any], rules: Rules) -> li
         _loose_tiles,
         _problems,
         _quarantined,
+        _noted,
         _residuals,
         _dips,
     )
@@ -95,6 +96,19 @@ def _quarantined(evidence: Evidence) -> Iterator[Finding]:
             row["layer_id"],
             "copy the file from the microscope again, or leave the hole",
         )
+
+
+def _noted(evidence: Evidence) -> Iterator[Finding]:
+    """Yield what the transfer said of layers that have all their tiles."""
+    table = evidence["transfer"]
+    for row in table.where((table["status"] == "ok") & (table["message"] != "")).rows()[
+        :MOST_PER_KIND
+    ]:
+        advice = (
+            "one that shows nothing has no part in the contrast of its layer: the review proposes"
+        )
+        advice += " a patch"
+        yield Finding("transfer", row["message"], row["layer_id"], advice)
 
 
 def _elsewhere(evidence: Evidence) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from scripts.lib.arrays import Array, Bool, Image
 from scripts.lib.drawing import masks
-from scripts.lib.drawing.pixels import read_image
+from scripts.lib.drawing.pixels import contrast_range, read_image
+from scripts.lib.files import path_of_url
 from scripts.lib.service.records import TileSpec
 from scripts.review import condition, likeness, texture
 from scripts.review.likeness import Likeness, Look
@@ -23,11 +25,12 @@ COLUMNS = (
     "tile_id", "z", "row", "column", "texture", "noise", "saturated_share", "dead_share",
     "like", "unlike_share", "judged_blocks", "unlike_from", "unlike_to", "displaced_share",
     "displaced_from", "shift_px", "opposite", "unlike_before", "unlike_after",
-    "displaced_before", "displaced_after",
+    "displaced_before", "displaced_after", "grey_step",
 )  # fmt: skip
 
 Pixels = tuple[NDArray[np.generic], Bool]
 Read = Callable[[TileSpec], Pixels]
+Step = Callable[[TileSpec], float]
 
 
 def read_pixels(tile: TileSpec) -> Pixels:
@@ -50,6 +53,23 @@ def read_pixels(tile: TileSpec) -> Pixels:
     mask = masks.read(tile.mask_url, (tile.height, tile.width), level)
     valid = np.ones(image.shape, bool) if mask is None else np.asarray(mask > 254)
     return image, valid
+
+
+def grey_step(tile: TileSpec) -> float:
+    """Return how many raw levels of the detector one grey value of a tile's 8-bit image is.
+
+    Parameters
+    ----------
+    tile
+        The tile.
+
+    Returns
+    -------
+    float
+        By the contrast range of its layer; NaN where its file does not say.
+    """
+    black, white = contrast_range(path_of_url(tile.image_url))
+    return abs(black - white) / 255 or math.nan
 
 
 @dataclass
@@ -86,7 +106,12 @@ class _Window:
 
 
 def survey(
-    tiles: Sequence[TileSpec], z_first: float, z_last: float, *, read: Read = read_pixels
+    tiles: Sequence[TileSpec],
+    z_first: float,
+    z_last: float,
+    *,
+    read: Read = read_pixels,
+    step: Step = grey_step,
 ) -> Iterator[dict[str, Any]]:
     """Measure every tile of a range of layers beside its neighbors, cell by cell.
 
@@ -100,6 +125,8 @@ def survey(
         The range, inclusive.
     read
         Gives a tile's pixels.
+    step
+        Gives the raw levels that one grey value of it is.
 
     Yields
     ------
@@ -118,7 +145,11 @@ def survey(
                 waiting = next(ahead, None)
             window.forget(tile.z - REACH)
             if z_first <= tile.z <= z_last:
-                yield _row(window, tile)
+                yield _row(window, tile) | {"grey_step": _known(step(tile))}
+
+
+def _known(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None
 
 
 def _look(tile: TileSpec, read: Read) -> _Seen:

@@ -147,12 +147,13 @@ class _Column:
         bare = figure["texture"] < limits.resin_texture * tissue
         bare &= figure["like"] < limits.resin_likeness
         beside = _beside(z)
+        step = _steps(rows)
         has = {side: np.asarray((at >= 0).any(axis=1)) for side, at in beside.items()}
         sided = {
             "unlike": _unlike(rows, has),
             "displaced": _one_sided(rows, "displaced", figure["displaced_share"], has),
-            "noise": _ratios(figure["noise"], beside),
-            "texture": _ratios(1 / np.maximum(figure["texture"], 1e-3), beside),
+            "noise": _ratios(step * figure["noise"], beside),
+            "texture": _ratios(1 / (step * np.maximum(figure["texture"], 1e-3)), beside),
         }
         usual = {name: _usual_share(figure[name], beside) for name in (SATURATED, DEAD)}
         blank = _short_runs(bare, limits.min_resin_layers)
@@ -181,6 +182,17 @@ class _Column:
                 kind, score, words = TISSUE, 0.0, ""
             out[row["tile_id"]] = Verdict(kind, round(score, 2), words, like, structure)
         return out
+
+
+def _steps(rows: Sequence[Row]) -> Array:
+    """Return raw levels per grey value, (n,); 1 where a row does not say.
+
+    What one tile does to the contrast of its layer (a bright particle, a detector that was set
+    anew) is no damage of the others: between layers raw levels are compared.
+    """
+    # surveys of volumes begun earlier lack the column
+    step = np.array([float(row.get("grey_step") or np.nan) for row in rows])
+    return step if np.isfinite(step).all() else np.ones(len(rows))
 
 
 def _short_runs(bare: Bool, least: int) -> Bool:

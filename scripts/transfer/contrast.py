@@ -1,9 +1,10 @@
 """16-bit to 8-bit: one contrast range for all tiles of a layer.
 
-With m and s the mean and the population standard deviation of the unsaturated pixels of all tiles,
-the range is A = min(m + 4s, 32767) to B = max(m - 4s, -32768). Contrast is inverted: A becomes 0, B
-becomes 255 (the detector records stain bright, users expect membranes dark). Layers of the config's
-`transfer.keep_contrast` are stretched alike and not inverted: their A becomes 255, their B 0.
+With m and s the mean and the population standard deviation of the unsaturated pixels of all tiles
+(those that show the specimen: `grey_levels`), the range is A = min(m + 4s, 32767) to
+B = max(m - 4s, -32768). Contrast is inverted: A becomes 0, B becomes 255 (the detector records
+stain bright, users expect membranes dark). Layers of the config's `transfer.keep_contrast` are
+stretched alike and not inverted: their A becomes 255, their B 0.
 
 8-bit images go the same way, their values taken for counts of 16 bits, of which none is saturated;
 where a layer has tiles of both depths, each depth has its own range.
@@ -29,14 +30,11 @@ from numpy.typing import NDArray
 from scripts.lib.arrays import Bytes, Image, Int64
 from scripts.lib.job import UserError
 from scripts.lib.names import LayerRange
+from scripts.transfer import grey_levels
+from scripts.transfer.grey_levels import HIGH, LEVELS, LOW, VALUES
 
-VALUES = 65536
 SIGMAS = 4.0
-MARGIN = 3  # levels at both ends of the 16-bit range that count as saturated
-_LOW, _HIGH = -32768, 32767
 _BLOCK = 1 << 20  # px converted at once: bounds the 8-byte indices that numpy makes
-
-_LEVELS = np.arange(VALUES, dtype=np.uint16).view(np.int16).astype(np.int64)  # code -> pixel value
 
 
 @dataclass(frozen=True)
@@ -180,17 +178,14 @@ def stretch(counts: Int64) -> Range | None:
     Range or None
         Raw levels; None when every pixel is saturated.
     """
-    good = (_LEVELS >= _LOW + MARGIN) & (_LEVELS < _HIGH - MARGIN)
-    values, numbers = _LEVELS[good], counts[good]
-    # exact: 64-bit sums hold 8e9 pixels, the Python integers below anything
-    total, first, second = (int(numbers @ values**power) for power in (0, 1, 2))
+    total, first, second = grey_levels.moments(counts)
     if total == 0:
         return None
     mean = first / total
     deviation = sqrt((second * total - first * first) / (total * total))
     return Range(
-        black=min(mean + SIGMAS * deviation, float(_HIGH)),
-        white=max(mean - SIGMAS * deviation, float(_LOW)),
+        black=min(mean + SIGMAS * deviation, float(HIGH)),
+        white=max(mean - SIGMAS * deviation, float(LOW)),
     )
 
 
@@ -211,11 +206,11 @@ def table(limits: Range | None, *, invert: bool = True) -> Bytes:
     """
     bright, dark = (0, 255) if invert else (255, 0)
     if limits is None:
-        return np.where(_LEVELS >= 0, bright, dark).astype(np.uint8)
+        return np.where(LEVELS >= 0, bright, dark).astype(np.uint8)
     if limits.black == limits.white:
-        value = 128 - 128 * np.sign(_LEVELS - limits.black) * (1 if invert else -1)
+        value = 128 - 128 * np.sign(LEVELS - limits.black) * (1 if invert else -1)
     else:
-        value = 255 * (_LEVELS - limits.black) / (limits.white - limits.black) + 0.5
+        value = 255 * (LEVELS - limits.black) / (limits.white - limits.black) + 0.5
     out: Bytes = value.clip(0, 255).astype(np.uint8)  # the cast truncates toward zero
     return out
 
@@ -244,7 +239,7 @@ def convert(pixels: Image, levels: Bytes) -> Bytes:
 
 def to_eight_bit(
     images: Mapping[str, NDArray[Any]], fills: Sequence[Fill] = (), *, invert: bool = True
-) -> tuple[dict[str, Bytes], Range | None]:
+) -> tuple[dict[str, Bytes], Range | None, dict[str, str]]:
     """Convert all tiles of a layer with one range for each bit depth.
 
     Parameters
@@ -259,8 +254,8 @@ def to_eight_bit(
     Returns
     -------
     tuple
-        (y, x) uint8 by tile key, and the range used, of the 16-bit tiles where there are any (None:
-        no pixel of theirs is unsaturated).
+        (y, x) uint8 by tile key; the range used, of the 16-bit tiles where there are any (None:
+        no pixel of theirs is unsaturated); and what is wrong with tiles that show nothing, by key.
     """
     depths: dict[int, dict[str, NDArray[Any]]] = {}
     for key, image in images.items():
@@ -268,11 +263,14 @@ def to_eight_bit(
         counts = image.astype(np.int16) if image.dtype == np.uint8 else image
         depths.setdefault(image.dtype.itemsize, {})[key] = filled(counts, key, fills)
     out: dict[str, Bytes] = {}
+    faults: dict[str, str] = {}
     limits: Range | None = None
     for _, tiles in sorted(depths.items()):  # 16 bits last
-        limits = stretch(histogram(tiles.values()))
+        found = {key: histogram([image]) for key, image in tiles.items()}
+        faults |= grey_levels.faults(found)
+        limits = stretch(grey_levels.of_signal(found))
         if limits is not None and not invert:
             limits = Range(black=limits.white, white=limits.black)
         levels = table(limits, invert=invert)
         out |= {key: convert(image, levels) for key, image in tiles.items()}
-    return {key: out[key] for key in images}, limits
+    return {key: out[key] for key in images}, limits, faults

@@ -203,7 +203,8 @@ def convert_layer(layer: Layer, settings: Settings, *, stop: bool = False) -> li
     Returns
     -------
     list of dict
-        One row of `CONVERTED_COLUMNS` per planned tile, and per tile that only a raw HDF5 has.
+        One row of `CONVERTED_COLUMNS` per planned tile, and per tile that only a raw HDF5 has. The
+        reason of a good one says when its pixels show nothing.
 
     Raises
     ------
@@ -218,7 +219,17 @@ def convert_layer(layer: Layer, settings: Settings, *, stop: bool = False) -> li
         raise LayerError("; ".join(bad))
     if sources:
         _update(layer, sources, settings)
-    return rows
+    return _with_faults(rows, hdf5.tile_faults(layer.align))
+
+
+def _with_faults(rows: Sequence[Row], faults: Mapping[str, str]) -> list[Row]:
+    """Add to good rows what is wrong with the pixels: such a tile is kept, and told."""
+    out = []
+    for row in rows:
+        said = faults.get(row["tile_key"], "") if row["status"] == "ok" else ""
+        reasons = filter(None, (row["reason"], said))
+        out.append(row | {"reason": "; ".join(reasons)})
+    return out
 
 
 def _sources(
@@ -413,7 +424,7 @@ def _publish_align(
     settings: Settings,
     conversion: str,
 ) -> None:
-    converted, limits = contrast.to_eight_bit(
+    converted, limits, faults = contrast.to_eight_bit(
         {key: image for key, (_, image) in images.items()},
         settings.fills,
         invert=settings.inverts(layer.name),
@@ -428,6 +439,7 @@ def _publish_align(
             storage=settings.storage,
             conversion=conversion,
             limits=limits,
+            faults=faults,
         )
         if differing := hdf5.align_differences(partial, converted):
             raise LayerError(f"{layer.align.name}: read back differently: {', '.join(differing)}")

@@ -2,7 +2,8 @@
 
 Inputs: `transfer/plan.tsv`; the `.dat` files under `dat_root`. Output:
 `transfer/converted/{chunk}.tsv`, one row per tile: layer_id, tile_key, dat, status (ok, bad: the
-tile cannot be read, failed: its layer could not be converted), reason, of foreign sources sha256
+tile cannot be read, failed: its layer could not be converted), reason (of a good tile: its pixels
+show nothing, or come from elsewhere), of foreign sources sha256
 (of the pixels as they are in the source). Beside it, per layer,
 `h5/raw/…/<layer>.raw.h5` ((y, x) 16-bit per tile and channel) and `h5/align/…/<layer>.uint8.h5`
 ((1, y, x) 8-bit per tile and mipmap level). Both are published only when they were read back and
@@ -63,6 +64,8 @@ def main(
     for row in rows:
         if row["status"] == "bad":
             log.warning("quarantined: %s", row["reason"])
+        elif row["status"] == "ok" and row["reason"]:
+            log.warning("%s_%s: %s", row["layer_id"], row["tile_key"], row["reason"])
     write_table(converted, digests.columns(source), digests.with_digests(rows, source))
 
 

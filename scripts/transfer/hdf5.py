@@ -7,17 +7,19 @@
            /<tile key>/c0, c1 …      (y, x) as in the .dat, attribute element_size_um
            /<tile key>/header        (1024,) uint8, verbatim
            /<tile key>/footer        (n,) uint8, verbatim
-    align  /                         attributes: conversion (JSON), contrast_range (black, white)
+    align  /                         attributes: conversion (JSON), contrast_range (black, white),
+                                     tile_faults (JSON, where pixels of a tile show nothing)
            /<tile key>               attributes: all header fields, dat_file_name
            /<tile key>/mipmap.k      (1, y, x) uint8, attribute element_size_um
 
-The two attributes of the align root are this project's own: they tell whether the file is what the
+The attributes of the align root are this project's own: they tell whether the file is what the
 config asks for. All else is as the readers of these files expect.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -317,6 +319,7 @@ def write_align(
     storage: Storage,
     conversion: str,
     limits: Range | None,
+    faults: Mapping[str, str] | None = None,
 ) -> None:
     """Write an align HDF5.
 
@@ -334,11 +337,15 @@ def write_align(
         What the file is made of, JSON.
     limits
         Raw levels that became 0 and 255; None: NaN is written.
+    faults
+        What is wrong with the pixels of a tile, by tile key.
     """
     with h5py.File(path, "w") as file:
         file.attrs["conversion"] = conversion
         ends = (limits.black, limits.white) if limits else (math.nan, math.nan)
         file.attrs["contrast_range"] = np.array(ends)
+        if faults:
+            file.attrs["tile_faults"] = json.dumps(dict(faults))
         for key, (dat_name, header, image) in tiles.items():
             group = file.create_group(key)
             _write_header(group, header, dat_name)
@@ -371,6 +378,27 @@ def align_conversion(path: Path) -> str | None:
             return str(file.attrs["conversion"])
     except (OSError, KeyError):
         return None
+
+
+def tile_faults(path: Path) -> dict[str, str]:
+    """Return what an align HDF5 says to be wrong with the pixels of tiles.
+
+    Parameters
+    ----------
+    path
+        The file; it need not be there.
+
+    Returns
+    -------
+    dict
+        Words by tile key; of files of earlier versions none.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            found: dict[str, str] = json.loads(file.attrs.get("tile_faults", "{}"))
+            return found
+    except OSError:
+        return {}
 
 
 def align_differences(path: Path, images: Mapping[str, Bytes]) -> list[str]:

@@ -99,6 +99,17 @@ def test_decisions_about_pairs_are_counted_shown_and_named_where_they_find_none(
     assert (note.what, note.state) == ("match.decisions[1] (copy) finds no pair", GOOD)
 
 
+def test_a_tile_that_shows_nothing_is_named_as_the_transfer_named_it(good):
+    table = good["transfer"]
+    message = table["message"].astype(object)
+    message[3] = "0-0-1: constant (0): detector off?"
+    changed = type(table)(dict(table.columns) | {"message": message})
+    made = dataclasses.replace(good, tables=dict(good.tables) | {"transfer": changed})
+    notes = [one for one in judge(made)[1] if one.stage == "transfer"]
+    told = f"{table['layer_id'][3]}: {message[3]}"
+    assert [one.reason for one in notes if "detector off" in one.what] == [told]
+
+
 LIMITED = [
     ("solved", "rms_px", "residual_px", "median of tiles", "median"),
     ("solved", "rms_px", "tile_residual_px", "the matches of 1 tiles disagree", "one"),

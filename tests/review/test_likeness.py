@@ -24,7 +24,7 @@ def stack(seed=0, jump_at=LAYERS):
     return out
 
 
-def surveyed(pictures):
+def surveyed(pictures, step=lambda tile: 1.0):
     """Rows of the survey of a cell with `pictures` by z."""
     from scripts.lib.service.records import TileSpec
 
@@ -34,7 +34,7 @@ def surveyed(pictures):
     def read(tile):
         return np.clip(pictures[int(tile.z)], 0, 255), valid
 
-    rows = list(survey.survey(tiles, 1, LAYERS, read=read))
+    rows = list(survey.survey(tiles, 1, LAYERS, read=read, step=step))
     return [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
 
 
@@ -43,6 +43,19 @@ def verdicts(pictures, *, bad=None, limits=None):
     rows = surveyed(pictures)
     found = suspects.verdicts(rows, limits or suspects.Limits())
     return {int(float(k.split(".")[1])): v for k, v in found.items()}
+
+
+def test_contrast_that_another_tile_took_from_a_layer_is_no_damage():
+    """A bright particle in another tile: grey values of the layer are four raw levels each."""
+    pictures = stack()
+    pictures[MIDDLE] = 128 + (pictures[MIDDLE] - 128) / 4
+    flat, usual = 4.0, 1.0
+    for known, kind in ((flat, suspects.TISSUE), (usual, suspects.DAMAGED)):
+        rows = surveyed(pictures, lambda tile, at=known: at if tile.z == MIDDLE else usual)
+        assert suspects.verdicts(rows, suspects.Limits())[f"t.{MIDDLE}"].kind == kind
+    for row in rows:  # a file that does not say: as before
+        row["grey_step"] = "" if row["tile_id"] == "t.1" else row["grey_step"]
+    assert suspects.verdicts(rows, suspects.Limits())[f"t.{MIDDLE}"].kind == suspects.DAMAGED
 
 
 def displaced(picture, rng):

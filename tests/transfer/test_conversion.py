@@ -48,6 +48,18 @@ def test_a_bad_tile_is_named_and_the_layer_goes_on_without_it(tmp_path, damage, 
     assert np.array_equal(image(layer.align, "0-1-0"), image(alone.align, "0-1-0"))
 
 
+def test_a_tile_that_shows_nothing_is_kept_and_named_whenever_its_layer_is_looked_at(tmp_path):
+    blank = make_dat(np.zeros((40, 50, 2), np.int16), first_xy=(1, 0))
+    layer, rows = convert(tmp_path, {**GOOD, "0-0-1": blank})
+    told = ["", "constant (0): detector off?", ""]
+    assert [row["reason"] for row in rows] == told
+    assert {row["status"] for row in rows} == {"ok"}
+    before = stamps(layer)
+    assert [row["reason"] for row in rerun(layer)] == told
+    assert stamps(layer) == before
+    assert hdf5.tile_faults(tmp_path / "none.h5") == {}
+
+
 def test_with_stop_a_bad_tile_fails_its_layer_after_which_the_others_go_on(tmp_path):
     other = "Merlin-6281_24-03-07_101212"
     bad = {"layer_id": LAYER, "tile_key": "0-0-0", "dat": "bad.dat"}

@@ -91,6 +91,27 @@ def read_image(url: str, level: int = 0, window: Window | None = None) -> Image:
     return image if window is None else image[window]
 
 
+def contrast_range(path: str | Path) -> tuple[float, float]:
+    """Return the raw levels that are 0 and 255 in a file of 8-bit images.
+
+    Parameters
+    ----------
+    path
+        The align HDF5.
+
+    Returns
+    -------
+    tuple of float
+        NaN where there is no file, or it does not say.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            found = file.attrs.get("contrast_range")
+    except OSError:
+        found = None
+    return (math.nan, math.nan) if found is None else (float(found[0]), float(found[1]))
+
+
 def read_into(out: Image, url: str, level: int, window: Window) -> bool:
     """Read rows and columns of a level into an array.
 
