@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 
+from scripts.lib.arrays import Bool, Int64
 from scripts.lib.job import UserError
 from scripts.lib.service.records import TileSpec
 from scripts.review.clusters import Net, labels
@@ -27,6 +29,7 @@ def wanted(
 
     Damaged tiles; tissue that no match joins to the largest cluster, and that resembles no layer
     around it either (a tile that does is real: a copy would hide it); tiles missing between others.
+    Not those where the tissue of a cell begins or ends (`beyond_tissue`).
 
     Parameters
     ----------
@@ -48,14 +51,16 @@ def wanted(
     kept = by_config(net.tiles, keep, key="keep")
     gone = np.array([bool(text) for text in out_by_hand], bool)
     label = labels(net, gone)
+    beyond = beyond_tissue(net, label, verdicts)
     found: list[Wanted] = []
     quality: dict[str, float] = {}
     for i, tile in enumerate(net.tiles):
         verdict = verdicts.get(tile.tile_id)
         if verdict is None or gone[i]:
             continue
-        damaged = verdict.kind == DAMAGED and not kept[i]
-        if damaged:
+        if beyond[i]:
+            continue
+        if verdict.kind == DAMAGED and not kept[i]:
             place = (tile.z, *tile.cell)
             found.append(Wanted(place, tile.tile_id, verdict.words, verdict.score))
         elif label[i] == 1 and verdict.kind != RESIN:
@@ -66,6 +71,40 @@ def wanted(
     at = places(net.tiles)
     found += [Wanted(place, "", "the tile is missing", 1.0) for place in missing(at)]
     return found, quality
+
+
+def beyond_tissue(net: Net, label: Int64, verdicts: Mapping[str, Verdict]) -> Bool:
+    """Mark the tiles before the first and after the last one of their cell that has a match.
+
+    Where one of them is resin, or where they are more than a patch bridges, a cell's tissue begins
+    or ends there: what looks damaged may be resin that charges, and a copy, which would have tissue
+    on one side alone, would make tissue up.
+
+    Parameters
+    ----------
+    net
+        n tiles.
+    label
+        (n,) number of each tile's cluster; 0: it has no match.
+    verdicts
+        What tiles are, by id.
+
+    Returns
+    -------
+    array
+        (n,) bool.
+    """
+    cells: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for i in sorted(range(len(net.tiles)), key=lambda i: net.tiles[i].z):
+        cells[net.tiles[i].cell].append(i)
+    out = np.zeros(len(net.tiles), bool)
+    for column in cells.values():
+        for inward in (column, column[::-1]):
+            run = list(takewhile(lambda i: label[i] == 0, inward))
+            known = (verdicts.get(net.tiles[i].tile_id) for i in run)
+            bare = any(one is not None and one.kind == RESIN for one in known)
+            out[run] |= bare or len(run) > MOST_MISSING
+    return out
 
 
 def missing(at: Mapping[Place, TileSpec]) -> Iterator[Place]:

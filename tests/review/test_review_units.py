@@ -1,5 +1,6 @@
 """Single functions of the review on figures small enough to be worked out by hand."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from scripts.lib.service.records import CanvasMatches, TileSpec
 from scripts.review import bridges, clusters, edges, likeness, patches, replacements, statistics
 from scripts.review.likeness import GRID, Likeness, Look
 from scripts.review.patches import Wanted
-from scripts.review.suspects import RESIN, TISSUE, Verdict
+from scripts.review.suspects import DAMAGED, RESIN, TISSUE, Verdict
 
 SIDE = 96
 ALL = np.ones((SIDE, SIDE), bool)
@@ -228,6 +229,27 @@ def test_an_unjoined_tile_that_a_person_keeps_is_not_to_be_replaced():
     assert [one.replaces for one in found] == [ids[3]]
     assert list(quality) == ids[:3]
     assert replacements.wanted(net, verdicts, exclude=[], keep=keep)[0] == []
+
+
+@pytest.mark.parametrize("end", [1, -1])
+@pytest.mark.parametrize(("kinds", "replaced"), [("dt", 1), ("rdt", 0), ("ddddt", 0), ("tdt", 1)])
+def test_what_charges_in_resin_beyond_the_tissue_of_a_cell_is_not_replaced_by_tissue(
+    kinds, replaced, end
+):
+    """Of the tiles before the first one with a match (t), z from either end of the volume."""
+    tiles = [tile(z) for z in range(1, 11)]
+    ids = [one.tile_id for one in tiles][::end]
+    bare = len(kinds) - 1 if kinds[0] != "t" else 0
+    joined = [one for k, one in enumerate(ids) if k >= bare and kinds[k : k + 1] != "d"]
+    net = clusters.net_of_ids(tiles, list(itertools.pairwise(sorted(joined, key=ids.index))))
+    verdicts = dict.fromkeys(ids, Verdict(TISSUE, 0, "", 0.9, 10))
+    verdicts |= {
+        ids[k]: Verdict(DAMAGED if kind == "d" else RESIN, 1, "31% unlike", 0.2, 5)
+        for k, kind in enumerate(kinds)
+        if kind != "t"
+    }
+    found, _ = replacements.wanted(net, verdicts, exclude=[], keep=[])
+    assert len(found) == replaced
 
 
 def test_resin_is_no_source_of_patches_though_matches_join_it():
