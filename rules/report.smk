@@ -1,7 +1,7 @@
 # All receipts and tables -> one page, one summary, one text for the tracking issue.
 import time
 
-from scripts.report import progress
+from scripts.report import eased, progress
 
 
 localrules:
@@ -25,6 +25,9 @@ REPORTED = {
     **GRID,
     "runs": len(RUNS),
 }
+# limits that the config made wider; a volume without any has the params of before
+if widened := eased.eased(config, SCHEMA):
+    REPORTED["eased"] = widened
 OF_REPORTS = {
     "render": RENDER,
     "dat_root": verbatim(DAT_ROOT),

@@ -60,12 +60,14 @@ def verdict(figures: Mapping[str, Any], placed: str) -> Verdict:
     Verdict
         Its reasons lead to their stages.
     """
-    state, reasons = figures["verdict"]["state"], figures["verdict"]["reasons"]
+    state, eased = figures["verdict"]["state"], figures["verdict"].get("eased", ())
+    reasons = figures["verdict"]["reasons"]
+    reasons = reasons[: len(reasons) - len(eased)]  # what is eased stands below all of them
     word = pages.WORDS[state].capitalize() if state != ABSENT else "Nothing has been done yet"
     shown = [(text, text.partition(":")[0]) for text in reasons[:MOST_REASONS]]
     if more := len(reasons) - MOST_REASONS:
         shown += [(f"{more} more", "next")] if more > 0 else []
-    return Verdict(state, f"{word}. {placed}", shown)
+    return Verdict(state, f"{word}. {placed}", shown, eased)
 
 
 def sections(

@@ -63,6 +63,9 @@ report              {{ facts.work_dir }}/report/index.html
 ### Notes
 
 Verdict: {{ verdict }}
+{%- for line in eased %}
+* {{ line }}
+{%- endfor %}
 {% for finding in findings %}
 * **{{ finding.stage }}** ({{ words[finding.state] }}): {{ finding.reason }}
 {%- else %}
@@ -115,6 +118,7 @@ def issue(
         findings=findings,
         words=WORDS,
         verdict=figures["verdict"]["state"],
+        eased=figures["verdict"].get("eased", ()),
     )
     return text + workflow(figures, Path(), imaging=facts.imaging)
 

@@ -65,7 +65,7 @@ def summarise(evidence: Evidence, *, volume: str) -> Figures:
     return out
 
 
-def judge(figures: Figures, findings: Sequence[Finding]) -> Figures:
+def judge(figures: Figures, findings: Sequence[Finding], eased: Sequence[str] = ()) -> Figures:
     """Return the figures with the state of each stage and the verdict on the whole, with reasons.
 
     Notes, whose state is good, are no reasons.
@@ -76,6 +76,8 @@ def judge(figures: Figures, findings: Sequence[Finding]) -> Figures:
         What `summarise` returns.
     findings
         In any order.
+    eased
+        Limits that the config has made wider, of `eased.eased`: the last of the reasons.
 
     Returns
     -------
@@ -92,8 +94,9 @@ def judge(figures: Figures, findings: Sequence[Finding]) -> Figures:
             key: value for key, value in figures[stage].items() if key not in ("status", "reasons")
         }
     state = worst(out[stage]["status"] for stage in STAGES)
-    reasons = [f"{one.stage}: {one.reason}" for one in told]
-    return {"volume": figures["volume"], "verdict": {"state": state, "reasons": reasons}} | out
+    reasons = [f"{one.stage}: {one.reason}" for one in told] + [f"limits: {one}" for one in eased]
+    verdict = {"state": state, "reasons": reasons} | ({"eased": list(eased)} if eased else {})
+    return {"volume": figures["volume"], "verdict": verdict} | out
 
 
 def headline(evidence: Evidence) -> Figures:

@@ -73,7 +73,7 @@ def report(
     figures = summary.summarise(evidence, volume=names["volume"])
     rules = Rules.of(limits, names)
     found = findings.findings(evidence, figures, rules)
-    figures = summary.judge(figures, found)
+    figures = summary.judge(figures, found, names.get("eased", ()))
     draw = _what_can_be_drawn if so_far else _drawn
     drawn, places_compared = draw(evidence, service, figures, names)
     text = page.page(

@@ -89,19 +89,22 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
     Returns
     -------
     list of str
-        Its state with the first reason, where it is not good; others below it.
+        Its state with the first reason, where it is not good; others below it, and limits that
+        the config has made wider.
     """
     found = summary.get("verdict", {})
     state = found.get("state", ABSENT)
     if state == ABSENT:
         return [f"! {LOOK}: there is no verdict in report/summary.json"]
-    line = f"{_SIGN[state]} {state}"
-    if state == GOOD or not found["reasons"]:
-        return [line]
-    first, *others = found["reasons"]
+    line, eased = f"{_SIGN[state]} {state}", [f"  {each}" for each in found.get("eased", ())]
+    reasons = found["reasons"][: len(found["reasons"]) - len(eased)]
+    if state == GOOD or not reasons:
+        return [line, *eased]
+    first, *others = reasons
     rest = len(others) + 1 - MOST_REASONS
     more = [f"  and {rest} more reason{'s' if rest > 1 else ''}: in the report"] if rest > 0 else []
-    return [f"{line}: {first}", *(f"  {each}" for each in others[: MOST_REASONS - 1]), *more]
+    told = [f"{line}: {first}", *(f"  {each}" for each in others[: MOST_REASONS - 1]), *more]
+    return [*told, *eased]
 
 
 def _whole(work: Path, finished: str | None) -> list[str]:

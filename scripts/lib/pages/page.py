@@ -112,6 +112,7 @@ class Verdict:
     state: str
     sentence: str
     reasons: Sequence[tuple[str, str]] = ()  # text, anchor
+    eased: Sequence[str] = ()  # limits that were made wider for it
     part: ClassVar[str] = "verdict"
 
 
