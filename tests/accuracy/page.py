@@ -1,4 +1,6 @@
-"""The tables of docs/accuracy.md, written from the rows."""
+"""The table of docs/accuracy.md, written from the rows; lines of what did not run here stay."""
+
+import re
 
 from scripts.lib import files
 
@@ -7,7 +9,9 @@ END = "<!-- end of rows -->"
 HEAD = (
     "stress", "volume", "seed", "relative, px", "as acquired", "absolute, px", "seams, px",
     "z, layers", "tiles lost", "verdict", "false", "missed", "pystackreg", "the report says",
+    "code",
 )  # fmt: skip
+REMARK = re.compile(r"- (\w+), (\w+), seed (\d+): ")
 SAID = 110  # letters of the first finding that are shown
 
 
@@ -17,41 +21,81 @@ def write(path, rows, table):
     if BEGIN not in text or END not in text:
         raise ValueError(f"{path}: expected the lines {BEGIN!r} and {END!r}")
     before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    files.write_text(path, f"{before}{BEGIN}\n\n{body(rows, table)}\n{END}{after}")
+    old, after = rest.split(END)
+    files.write_text(path, f"{before}{BEGIN}\n\n{body(rows, table, old)}\n{END}{after}")
 
 
-def body(rows, table):
-    """Give everything that the rows say: counts, the table, and each row that needs words."""
-    names = list(table["stresses"])
-    order = {name: i for i, name in enumerate(names)}
-    rows = sorted(
-        rows, key=lambda r: (order.get(r["stress"], 99), r["volume"] != "fib25", r["seed"])
-    )
-    lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
-    return "\n".join([*summary(rows, table), "", *lines, "", *remarks(rows)])
+def body(rows, table, old=""):
+    """Give everything that the rows say: counts, the table, and each row that needs words.
+
+    Of rows that did not run here the lines of the text before, `old`, stay.
+    """
+    lines = {key_of(line): line for line in old.splitlines() if key_of(line)}
+    lines = {key: with_code(line) for key, line in lines.items()}
+    lines |= {named(row): "| " + " | ".join(cells(row)) + " |" for row in rows}
+    names = {name: i for i, name in enumerate(table["stresses"])}
+    keys = sorted(lines, key=lambda k: (names.get(k[0], 99), k[1] != "fib25", k[2]))
+    here = {named(row) for row in rows}
+    said = [
+        one
+        for one in old.splitlines()
+        if (found := REMARK.match(one)) and found.groups() not in here
+    ]
+    head = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
+    shown = [lines[key] for key in keys]
+    return "\n".join([*summary(shown, table), "", *head, *shown, "", *remarks(rows, said)])
 
 
-def summary(rows, table):
+def named(row):
+    return row["stress"], row["volume"], str(row["seed"])
+
+
+def key_of(line):
+    """Give stress, volume and seed of a line of the table; nothing of any other line."""
+    words = of_line(line)
+    return tuple(words[:3]) if len(words) >= len(HEAD) - 1 and words[2].isdigit() else ()
+
+
+def of_line(line):
+    return [one.strip() for one in line.strip().strip("|").split(" | ")] if "|" in line else []
+
+
+def with_code(line):
+    """Give a line of a table that had no column of the code yet, with the column."""
+    return line if len(of_line(line)) == len(HEAD) else f"{line} earlier |"
+
+
+def summary(lines, table):
+    """Count the lines of the table."""
+    told = [dict(zip(HEAD, of_line(line), strict=True)) for line in lines]
+    peers = [one for one in told if one["pystackreg"] != "-"]
+    counts = {
+        "relative max above 1 px": [one for one in told if most(one["relative, px"]) > 1],
+        "of these with the verdict good (silent)": [
+            one for one in told if "silent" in one["verdict"]
+        ],
+        "that missed a finding, or did not name a step above 1 px": [
+            one for one in told if one["missed"] != "0"
+        ],
+        "with a false finding": [one for one in told if one["false"] != "0"],
+        "that stopped before the end": [one for one in told if one["verdict"] == "stopped"],
+        f"where pystackreg is better in relative rms, of {len(peers)}": [
+            one for one in peers if one["pystackreg"].startswith("**")
+        ],
+    }
     wanted = 3 * len(table["stresses"]) * len(table["volumes"])
-    wrong = [r for r in rows if px(r, "relative", "max_px") > 1]
-    better = [r for r in rows if peer_is_better(r)]
-    peers = [r for r in rows if r.get("pystackreg")]
-    codes = ", ".join(sorted({f"`{row['code']}`" for row in rows}))
     return [
-        f"{len(rows)} of {wanted} rows have run (code {codes}).",
+        f"{len(lines)} of {wanted} rows have run.",
         "",
         "| | rows |",
         "|---|---|",
-        f"| relative max above 1 px | {len(wrong)} |",
-        f"| of these with the verdict good (silent) | {sum(r['silent'] for r in rows)} |",
-        f"| with a step above 1 px that nothing names | {sum(bool(r['unnamed']) for r in rows)} |",
-        f"| that missed a finding | {sum(bool(r['missed']) for r in rows)} |",
-        f"| with a false finding | {sum(bool(r['false']) for r in rows)} |",
-        f"| that stopped before the end | {sum(bool(r['failed']) for r in rows)} |",
-        f"| where pystackreg is better in relative rms, of {len(peers)} | {len(better)} |",
+        *(f"| {words} | {len(found)} |" for words, found in counts.items()),
     ]
+
+
+def most(cell):
+    """Give the maximum of a cell of `pair`."""
+    return float(cell.partition("/")[2] or 0)
 
 
 def px(row, kind, name):
@@ -86,6 +130,7 @@ def cells(row):
         str(len(row["missed"]) + len(row["unnamed"])),
         f"**{both}**" if peer_is_better(row) else both,
         plain(said),
+        f"`{row['code']}`",
     ]
 
 
@@ -102,9 +147,9 @@ def plain(text, letters=SAID):
     return text if len(text) <= letters else text[: letters - 1] + "…"
 
 
-def remarks(rows):
+def remarks(rows, said=()):
     """Give a line for each finding that was missed or is false, and for each run that failed."""
-    out = []
+    out = list(said)
     for row in rows:
         where = f"{row['stress']}, {row['volume']}, seed {row['seed']}"
         for kind in ("missed", "unnamed", "false"):

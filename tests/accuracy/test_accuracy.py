@@ -377,3 +377,24 @@ def test_the_page_keeps_its_other_text_and_marks_where_the_peer_is_better(tmp_pa
     assert "**silent** look" in text
     assert "- none, celegans, seed 1: false: z 3: made up" in text
     assert text.index("| none |") < text.index("| turn |")
+
+
+def test_the_lines_of_rows_that_did_not_run_here_stay_and_count(tmp_path):
+    path = tmp_path / "accuracy.md"
+    path.write_text(f"# Title\n\n{page.BEGIN}\n{page.END}\n")
+    wrong = {"relative": {"rms_px": 0.5, "max_px": 1.5}, "unnamed": ["layer 3 to 4: 1.5 px"]}
+    page.write(path, [fake("turn", "fib25", 1, silent=True, **wrong)], TABLE)
+    line = next(line for line in path.read_text().splitlines() if line.startswith("| turn |"))
+    # one of the time before lines told their code
+    path.write_text(path.read_text().replace(line, line.removesuffix(" `abc` |")))
+    page.write(path, [fake("none", "fib25", 2, false=["z 3: made up"])], TABLE)
+    text = path.read_text()
+    assert line.replace("`abc`", "earlier") in text.splitlines()
+    assert "2 of 108 rows have run." in text
+    for words in ("relative max above 1 px", "of these with the verdict good (silent)"):
+        assert f"| {words} | 1 |" in text
+    assert "| that missed a finding, or did not name a step above 1 px | 1 |" in text
+    assert "- turn, fib25, seed 1: unnamed: layer 3 to 4: 1.5 px" in text
+    page.write(path, [fake("turn", "fib25", 1)], TABLE)
+    assert "| relative max above 1 px | 0 |" in path.read_text()
+    assert "unnamed" not in path.read_text()
