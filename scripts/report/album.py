@@ -39,6 +39,7 @@ WITHIN = {"16bit", "destreak", "shading", "intensity", "background"}
 GAP_PX = 8
 WHITE = np.uint8(255)
 MATCH_GAP_PX = 12
+STRETCHED = "There are few layers: each is drawn {} times as thick as it is."
 
 
 class Stacks(Protocol):
@@ -288,16 +289,26 @@ def sections(
         of_stack = _layers(service, getattr(names, field), z)
         drawn[label] = pictures.section(of_stack, z, cut, y=y, scale=scale)
     low, high = pictures.contrast(drawn.values())
+    thick, said = _thickness(len(z), names.z_per_px * scale)
     return [
         _shown(
-            pictures.tall(pictures.stretched(picture, low, high), names.z_per_px * scale),
+            pictures.tall(pictures.stretched(picture, low, high), thick),
             label,
-            about[label][1],
+            about[label][1] + said,
             pixelated=True,
             wide=True,
         )
         for label, picture in drawn.items()
     ]
+
+
+def _thickness(layers: int, thick: float) -> tuple[float, str]:
+    """Draw the layers of a flat section thicker than they are, and say so.
+
+    A section over the whole width of the page cannot be enlarged both ways.
+    """
+    n = pictures.times(layers * thick)
+    return thick * n, f" {STRETCHED.format(n)}" if n > 1 else ""
 
 
 def seams(service: Stacks, names: Names, z: int) -> list[Shown]:
@@ -352,10 +363,9 @@ def correction(
             for stack in (before, after)
         ]
         low, high = pictures.contrast(drawn)
-        tall = [
-            pictures.tall(pictures.stretched(each, low, high), z_per_px * scale) for each in drawn
-        ]
-        caption = "Section across the layers before (above) and after."
+        thick, said = _thickness(len(across), z_per_px * scale)
+        tall = [pictures.tall(pictures.stretched(each, low, high), thick) for each in drawn]
+        caption = f"Section across the layers before (above) and after.{said}"
         joined = shapes.joined(tall, GAP_PX, axis=0, fill=0)
         out.append(_shown(joined, name, caption, pixelated=True, wide=True))
     return out
@@ -386,9 +396,10 @@ def volume_pictures(level: Level, scale: float, z_per_px: float) -> list[Shown]:
     """Show three slices through the middle of the exported volume, then a row of layers."""
     cut = pictures.slices(level)
     limits = pictures.contrast([cut.xy, cut.xz, cut.zy])
-    across = pictures.tall(pictures.stretched(cut.xz, *limits), z_per_px)
+    thick, said = _thickness(len(cut.xz.pixels), z_per_px)
+    across = pictures.tall(pictures.stretched(cut.xz, *limits), thick)
     views = [
-        ("x z", across, "Across the layers, with the corrected z."),
+        ("x z", across, f"Across the layers, with the corrected z.{said}"),
         ("x y", pictures.stretched(cut.xy, *limits), "The middle layer."),
     ]
     out = [_shown(picture, title, caption, wide=True) for title, picture, caption in views]

@@ -81,11 +81,12 @@ def spots(evidence: Evidence) -> list[Spot]:
             strict=True,
         )
     )
-    out = []
+    pixel_nm, out = meeting.pixel_nm(evidence.documents["misalignment"]), []
     for title, k in chosen.items():
         row = table.where(np.arange(len(table)) == k).rows()[0]
-        left = meeting.with_error(row["px"], row["error_px"])
-        caption = f"{left} are left between {row['p_id']} and {row['q_id']}"
+        nm = row["px"] * pixel_nm if pixel_nm else None
+        left = meeting.with_error(row["px"], row["error_px"], nm)
+        caption = f"Tiles {row['p_id']} and {row['q_id']} lie {left} beside each other"
         shift = moved.get(row["p_id"], (0.0, 0.0))
         out.append(Spot(title, caption, row["z"], row["x"], row["y"], row["p_id"], shift))
     return out
@@ -187,9 +188,12 @@ def _sliders(spot: Spot, sides: Sequence[Planes], z_per_px: float) -> list[Compa
     return out
 
 
-def _shown(picture: Bytes, plane: str, z_per_px: float, caption: str) -> Shown:
+def _shown(
+    picture: Bytes, plane: str, z_per_px: float, caption: str, at_px: int | None = None
+) -> Shown:
     if plane != "xy":
-        picture = pictures.tall(picture, z_per_px)
+        picture, said = pictures.enlarged(pictures.tall(picture, z_per_px), at_px)
+        caption += said
     return shapes.shown(picture, plane, caption, form=FORM)
 
 
@@ -220,8 +224,9 @@ def _exported(
     drawn = {name: pictures.plane(values) for name, values in planes.items()}
     limits = pictures.contrast(drawn.values())
     caption = f"{spot.title} in the exported volume, z corrected."
+    columns = {"xz": at[2] - part[2].start, "yz": at[1] - part[1].start}
     return [
-        _shown(pictures.stretched(each, *limits), name, names.z_per_px, caption)
+        _shown(pictures.stretched(each, *limits), name, names.z_per_px, caption, columns[name])
         for name, each in drawn.items()
     ]
 

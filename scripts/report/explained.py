@@ -9,16 +9,16 @@ from scripts.lib.verdicts import Limit
 LEFT_OVER = "solve.misalignment.look_px"
 # figure -> what it is, the limit that it is judged by, its unit
 CARDS = {
-    "left between neighbouring layers": (
-        "What is left of the misalignment of a layer and the next, measured on the "
-        "pixels of the aligned stack, root of the mean square with its error, px; the eye sees "
-        "one.",
+    "misalignment between neighbouring layers": (
+        "How far a layer still lies beside the next one after the alignment, measured on the "
+        "pixels of the aligned stack: root of the mean square over all places, with its standard "
+        "error, in px and in nm. The eye sees one px.",
         LEFT_OVER,
         " px",
     ),
-    "left at seams": (
-        "What is left where two tiles of a layer overlap, measured on pixels, root of "
-        "the mean square with its error, px.",
+    "misalignment at seams": (
+        "How far two tiles of a layer still lie beside each other where they overlap, measured on "
+        "pixels: root of the mean square, with its standard error, in px and in nm.",
         LEFT_OVER,
         " px",
     ),

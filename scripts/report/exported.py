@@ -98,11 +98,11 @@ def rows(seams: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     told = f"{seams['measured']:,} of {seams['places']:,} places in {seams['layers']:,} layers"
     if not seams["measured"]:
-        return [("left at seams in the voxels", told)]
+        return [("misalignment at seams in the voxels", told)]
     left = (
         f"median {seams['p50_px']:.2f} · p95 {seams['p95_px']:.2f} · max {seams['max_px']:.2f} px"
     )
-    out = [("left at seams in the voxels", f"{left} · {told}")]
+    out = [("misalignment at seams in the voxels", f"{left} · {told}")]
     if "correlation" in seams:
         low = number(seams["correlation_p05"], 3)
         text = f"{seams['correlation']:.3f} · 5 % of the places below {low}"

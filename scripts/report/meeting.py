@@ -63,7 +63,10 @@ def cards(document: Misalignment | None) -> list[tuple[str, str]]:
         Name and value; empty without the document.
     """
     return [
-        (f"left {words}", with_error(figures["rms_px"], figures["error_px"]))
+        (
+            f"misalignment {words}",
+            with_error(figures["rms_px"], figures["error_px"], figures["rms_nm"]),
+        )
         for words, figures in _figures(document)
         if figures["rms_px"] is not None
     ]
@@ -76,20 +79,43 @@ def _figures(document: Misalignment | None) -> list[tuple[str, LeftOver]]:
     return [(KINDS["step"], document["steps"]), (KINDS["seam"], document["seams"])]
 
 
-def with_error(value: float, error: float | None) -> str:
+def with_error(value: float, error: float | None, nm: float | None = None) -> str:
     """Return a figure in px with its error.
 
     Parameters
     ----------
     value, error
         px; None = the error is not known.
+    nm
+        The same figure in nm, where it is known.
 
     Returns
     -------
     str
-        To a hundredth.
+        px to a hundredth, nm to a tenth.
     """
-    return f"{value:.2f} ± {error:.2f} px" if error is not None else number(value, 2, "px")
+    px = f"{value:.2f} ± {error:.2f} px" if error is not None else number(value, 2, "px")
+    return px if nm is None else f"{px} ({nm:.1f} nm)"
+
+
+def pixel_nm(document: Misalignment | None) -> float | None:
+    """Return the size of a pixel of the figures, nm; None where they do not tell.
+
+    Parameters
+    ----------
+    document
+        ``solve/misalignment.json``, or None.
+
+    Returns
+    -------
+    float or None
+        nm.
+    """
+    for _, figures in _figures(document):
+        px, nm = figures["rms_px"], figures["rms_nm"]
+        if px and nm:
+            return nm / px
+    return None
 
 
 def steps(solved: Solve | None) -> str:
@@ -131,10 +157,10 @@ def rows(document: Misalignment | None) -> list[tuple[str, str]]:
     for words, figures in _figures(document):
         if figures["rms_px"] is None:
             continue
-        text = with_error(figures["rms_px"], figures["error_px"])
+        text = with_error(figures["rms_px"], figures["error_px"], figures["rms_nm"])
         worst = f"p95 {figures['p95_px']:.2f} · max {figures['max_px']:.2f} px"
         told = f"{figures['measured']:,} of {figures['places']:,} places"
-        out.append((f"left {words}", f"{text} ({figures['rms_nm']:.1f} nm) · {worst} · {told}"))
+        out.append((f"misalignment {words}", f"{text} · {worst} · {told}"))
         if figures.get("alike") is not None:
             grey = f"{figures['alike']:.3f} · 5 % of the places below {figures['alike_p05']:.3f}"
             out.append((f"correlation of grey levels {words}", grey))

@@ -21,10 +21,11 @@ from scripts.lib.pages.page import (
     Table,
     Text,
 )
+from scripts.lib.pages.pictures import Shown
 from scripts.lib.pages.text import large, number
 from scripts.lib.verdicts import ABSENT, Limit
 from scripts.report import costs, explained, exported, first_screen, meeting
-from scripts.report.album import Album
+from scripts.report.album import STRETCHED, Album
 from scripts.report.finding import Finding, spans
 from scripts.report.first_screen import Where
 from scripts.report.gather import Evidence
@@ -72,7 +73,7 @@ def page(
     told = explained.cards(limits or {}, left_px)
     cut = album.get("solve", [])[:2]  # the same section before and after
     whole = (
-        [Compared(cut[0], replace(cut[1], title="The whole section", caption=SECTION))]
+        [Compared(cut[0], replace(cut[1], title="The whole section", caption=_of_section(cut[1])))]
         if len(cut) > 1
         else []
     )
@@ -95,6 +96,13 @@ def page(
         footer="All figures of this page are in summary.json; the text for the tracking issue is"
         f" issue.md. Pipeline {figures['code_version']}.",
     )
+
+
+def _of_section(shown: Shown) -> str:
+    """Return what the slider shows; of few layers also how much thicker they are drawn."""
+    drawn = STRETCHED.partition("{}")[0]
+    at = shown.caption.find(drawn)
+    return f"{SECTION} {shown.caption[at:]}" if at >= 0 else SECTION
 
 
 def how_far(

@@ -26,6 +26,8 @@ from scripts.lib.volumes.multiscale import Level
 
 WIDTH_PX = 1200  # of a picture that fills the page
 MOST_LAYERS = 600  # in a section across layers
+FLAT_PX = 160  # a section less than half as high is enlarged
+MOST_TIMES = 8
 SEAM_PX = 120  # side of the enlarged part of a seam, specimen px
 
 Layers = Callable[[int], TileSet]  # tiles of one layer
@@ -141,6 +143,48 @@ def tall(picture: Bytes, factor: float) -> Bytes:
     n = max(1, round(len(picture) * factor))
     rows = np.minimum((np.arange(n) / factor).astype(int), len(picture) - 1)
     return np.asarray(picture[rows])
+
+
+def enlarged(picture: Bytes, at_px: int | None = None) -> tuple[Bytes, str]:
+    """Enlarge a part of a flat section by a whole number, the same both ways.
+
+    Parameters
+    ----------
+    picture
+        (h, w, …), a section through a place.
+    at_px
+        Column of the place; None: the middle.
+
+    Returns
+    -------
+    tuple
+        As wide as before at most, and a sentence that says how often, or nothing.
+    """
+    n = times(len(picture))
+    if n == 1:
+        return picture, ""
+    width = picture.shape[1] // n
+    middle = picture.shape[1] // 2 if at_px is None else at_px
+    start = int(np.clip(middle - width // 2, 0, picture.shape[1] - width))
+    part = picture[:, start : start + width]
+    large = part.repeat(n, axis=0).repeat(n, axis=1)
+    return np.asarray(large), f" {width} px around it, enlarged {n} times."
+
+
+def times(height_px: float) -> int:
+    """Return by which whole number a section is enlarged so that something is seen of it.
+
+    Parameters
+    ----------
+    height_px
+        Of the section.
+
+    Returns
+    -------
+    int
+        1 where it is high enough, `MOST_TIMES` at most.
+    """
+    return int(np.clip(FLAT_PX // max(height_px, 1), 1, MOST_TIMES))
 
 
 def middle_layers(z: Sequence[int]) -> list[int]:

@@ -45,9 +45,19 @@ FIGURES = (
     Figure("pairs saved", lambda f: f["match"]["saved_pct"], 1, "%", "low"),
     Figure("residual", lambda f: f["solve"]["residual_px"]["p50"], 2, "px", "high"),
     Figure(
-        "left, layers", lambda f: f["solve"]["misalignment"]["steps"]["rms_px"], 2, "px", "high"
+        "misalignment, layers",
+        lambda f: f["solve"]["misalignment"]["steps"]["rms_px"],
+        2,
+        "px",
+        "high",
     ),
-    Figure("left, seams", lambda f: f["solve"]["misalignment"]["seams"]["rms_px"], 2, "px", "high"),
+    Figure(
+        "misalignment, seams",
+        lambda f: f["solve"]["misalignment"]["seams"]["rms_px"],
+        2,
+        "px",
+        "high",
+    ),
     Figure("correlation", lambda f: f["zcorr"]["correlation_next"]["p50"], 3, "", "low"),
     Figure("core-hours", lambda f: f["costs"]["core_hours"], 1, "h"),
 )

@@ -154,7 +154,9 @@ def test_what_is_good_follows_the_limits_of_the_config():
     assert (
         "Good" not in told["pairs with matches"]
     )  # of all pairs: the limit is for those of tissue
-    assert told["left at seams"].endswith("Good: below 0.4 px (solve.misalignment.look_px).")
+    assert told["misalignment at seams"].endswith(
+        "Good: below 0.4 px (solve.misalignment.look_px)."
+    )
     assert "Good" not in "".join(explained.cards({}).values())
     judged_by = {key.removeprefix("report.limits.") for _, key, _ in explained.CARDS.values()}
     assert judged_by - {"", explained.LEFT_OVER} <= LIMITS.keys()
@@ -197,7 +199,8 @@ def test_places_are_drawn_in_three_planes_before_and_after(run):
         assert all(one.before.width_px == one.after.width_px for one in beside.parts)
     xy, xz, _ = sliders[0].parts
     assert (xy.after.width_px, xy.after.height_px) == (compared.SIDE_PX, compared.SIDE_PX)
-    assert xz.after.height_px == 12  # layers
+    assert xz.after.height_px == 8 * 12  # layers, enlarged
+    assert xz.after.caption.endswith("50 px around it, enlarged 8 times.")
 
 
 def test_the_search_knows_state_residual_and_what_is_left(good):

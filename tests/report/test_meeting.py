@@ -17,8 +17,8 @@ def with_measure(evidence, **changes):
 
 def test_what_is_left_over_is_the_first_figure(good):
     cards = page.cards(judge(good)[0])
-    assert cards[0] == ("left between neighbouring layers", "0.21 ± 0.01 px")
-    assert cards[1] == ("left at seams", "0.24 px")
+    assert cards[0] == ("misalignment between neighbouring layers", "0.21 ± 0.01 px (1.7 nm)")
+    assert cards[1] == ("misalignment at seams", "0.24 px (1.7 nm)")
 
 
 def test_volumes_without_the_measure_have_no_such_figure(good):

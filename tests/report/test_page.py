@@ -216,6 +216,27 @@ def test_tall_gives_thick_layers_more_rows():
     assert len(pictures.tall(picture, 0.5)) == 2
 
 
+def test_a_flat_section_is_enlarged_around_its_place_by_a_whole_number_that_is_said():
+    picture = np.arange(44 * 400, dtype=np.uint16).reshape(44, 400).astype(np.uint8)
+    large, said = pictures.enlarged(picture)
+    assert (large.shape, said) == ((132, 399), " 133 px around it, enlarged 3 times.")
+    assert (large[::3, ::3] == picture[:, 134:267]).all()
+    aside, _ = pictures.enlarged(picture, at_px=10)
+    assert (aside[::3, ::3] == picture[:, :133]).all()
+    assert [pictures.times(h) for h in (0, 5, 20, 79, 81, 500)] == [8, 8, 8, 2, 1, 1]
+    same, said = pictures.enlarged(np.zeros((100, 400), np.uint8))
+    assert (same.shape, said) == ((100, 400), "")
+
+
+def test_few_layers_are_drawn_thicker_and_the_captions_say_so(run):
+    _, service, _ = run
+    names = places.album_names(NAMES)
+    shown = album.sections(service, names, list(range(1, 13)), album.ALIGNED)
+    assert {one.height_px for one in shown} == {12 * 8}
+    assert all(one.caption.endswith("drawn 8 times as thick as it is.") for one in shown)
+    assert page._of_section(shown[0]) == f"{page.SECTION} {album.STRETCHED.format(8)}"
+
+
 def test_the_issue_names_paths_render_data_and_no_host(run):
     evidence = run[2]
     figures, found = judge(evidence)
@@ -284,4 +305,4 @@ def test_the_job_writes_page_summary_and_issue(run, acquisition, inside, monkeyp
     assert str(root / "demo.n5") in text
     picture = (tmp_path / "picture").read_bytes()
     shape = shapes.decode(f"data:,{base64.b64encode(picture).decode()}").shape
-    assert shape[0] == 2 * 12 + album.GAP_PX  # layers, before and after
+    assert shape[0] == 2 * 8 * 12 + album.GAP_PX  # layers, 8 times as thick, before and after
