@@ -52,7 +52,7 @@ def job(snakemake: Any) -> Iterator[None]:  # noqa: ANN401 - Snakemake's injecte
     snakemake
         The object that Snakemake injects into a script.
     """
-    start = time.perf_counter()
+    start, to_start_s = time.perf_counter(), _cpu_s()
     look_for_cycles_seldom()
     _configure(snakemake.log)
     log = logging.getLogger("job")
@@ -72,7 +72,17 @@ def job(snakemake: Any) -> Iterator[None]:  # noqa: ANN401 - Snakemake's injecte
             _fault(snakemake)
         log.info("disk", exc_info=True)
         _stop(disk(of_disk))
-    log.info("done in %.1f s", time.perf_counter() - start)
+    log.info(
+        "done in %.1f s, of CPU %.2f s and %.2f s to start",
+        time.perf_counter() - start,
+        _cpu_s() - to_start_s,
+        to_start_s,
+    )
+
+
+def _cpu_s() -> float:
+    """Return what this process and its children have taken so far."""
+    return sum(os.times()[:4])
 
 
 def blamed_on_disk(error: BaseException) -> OSError | None:

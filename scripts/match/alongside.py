@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from scripts.lib.arrays import Array
 from scripts.lib.service.records import TileSet, TileSpec
@@ -67,6 +66,8 @@ def agreed(peaks: Sequence[Peak], how: BlockParams, persistence: int) -> Array |
     """
     if not peaks or how.search_px is None:
         return None
+    from scipy import stats  # half a second to import, which every job of matching would take
+
     places = max(1.0, (2 * how.search_px + 1) ** 2 / (math.pi * how.tolerance_px**2))
     error = np.array([peak.error for peak in peaks])
     chance = np.array([peak.log10_chance for peak in peaks]) - math.log10(places)

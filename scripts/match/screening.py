@@ -15,7 +15,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from scipy import stats
+import numpy as np
+from scipy import special  # scipy.stats takes half a second more to import
 
 from scripts.lib.numerics.models import MODELS
 from scripts.match import ransac, sift
@@ -98,5 +99,6 @@ def _look(stage: Stage, p: Canvas, q: Canvas) -> tuple[int, int, float]:
         return count, found.most, 0.0
     # any other candidate agrees by chance; and each sample of them is a model to agree with
     expected = (count - sample) * math.pi * epsilon**2 / (q.shape[0] * q.shape[1])
-    chance = stats.poisson.logsf(found.most - sample - 1, expected) / math.log(10)
+    with np.errstate(divide="ignore"):  # less than a double holds: impossible
+        chance = np.log(special.pdtrc(found.most - sample - 1, expected)) / math.log(10)
     return count, found.most, float(chance) + math.log10(math.comb(count, sample))

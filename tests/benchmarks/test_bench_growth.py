@@ -73,14 +73,17 @@ def made_since(before, volume):
     return {p: s for p, (at, s) in spent(volume).items() if before.get(p, (0,))[0] != at}
 
 
-def at_work(volume, written_after_ns=0):
-    """Seconds of the jobs by their logs: without interpreter and imports, most of a small job."""
+def cpu_of_jobs(volume, written_after_ns=0):
+    """CPU seconds of the jobs by their logs: at work, and until they began, of what they import."""
     said = [
-        re.findall(r"INFO job: done in ([\d.]+) s", path.read_text())
+        re.findall(
+            r"INFO job: done in .* of CPU ([\d.]+) s and ([\d.]+) s to start", path.read_text()
+        )
         for path in volume.work.glob("logs/**/*.log")
         if path.stat().st_mtime_ns > written_after_ns
     ]
-    return sum(float(each[-1]) for each in said if each)
+    seconds = np.array([each[-1] for each in said if each], float).reshape(-1, 2)
+    return seconds.sum(axis=0)
 
 
 def content(volume):
@@ -127,14 +130,13 @@ def test_a_wave_of_new_layers_costs_its_share_and_ends_with_the_same_volume(
         shutil.copy(tmp_path / "whole" / back, acquisition / back)
     run(grown)
     wave = made_since(before, grown)
-    wave_at_work, wave_lies = at_work(grown, start_ns), places(grown)
+    wave_cpu, wave_lies = cpu_of_jobs(grown, start_ns), places(grown)
     remade = growing_work.remade(grown, start_ns)
     one = make_volume(tmp_path / "one", tmp_path / "whole", **SECTIONS)
     acquired(one, rows=1, columns=1)
     imaging_ended(one, late[-1])  # from the start: the work is the same, and it is run once
     run(one)
-    whole = {path: s for path, (_, s) in spent(one).items()}
-    whole_at_work, whole_lies = at_work(one), places(one)
+    whole_cpu, whole_lies = cpu_of_jobs(one), places(one)
     imaging_ended(grown, late[-1])
     run(grown)
     off = [
@@ -142,8 +144,9 @@ def test_a_wave_of_new_layers_costs_its_share_and_ends_with_the_same_volume(
     ]
     bench.row("growth.step_off_px", np.linalg.norm(off[0], axis=1).max(), "px", better="lower")
     bench.row("growth.thickness_off", abs(off[1]).max(), "layers", better="lower")
-    share = sum(wave.values()) / sum(whole.values())
-    beside = {"without_start_of_jobs": wave_at_work / whole_at_work} | of_stage(wave)
+    at_work, _ = wave_cpu / whole_cpu
+    share = wave_cpu.sum() / whole_cpu.sum()
+    beside = {"without_start_of_jobs": at_work} | of_stage(wave)
     bench.row("growth.work_share_of_10_pct_wave", share, "of one run", better="lower", **beside)
     of_all = {rule: f"{one.worked:g} of {one.jobs}" for rule, one in remade.items() if one.jobs > 1}
     real, most = growing_work.of_real_size(remade, CHUNK)
