@@ -14,6 +14,7 @@ from typing import Any
 
 from scripts.lib.job import UserError
 from scripts.transfer import (
+    doctor_decisions,
     doctor_files,
     doctor_foreign,
     doctor_masks,
@@ -67,7 +68,7 @@ def examine(
         *_work_dir(case),
         *_takeover(config),
         *_roots(case),
-        *_decisions(config),
+        *doctor_decisions.examine(config),
         *doctor_masks.examine(case),
         *doctor_surroundings.programs(case),
     ]
@@ -78,7 +79,7 @@ def examine(
         case, found = _files(case)
     else:
         found = list(_no_folder(case))
-    findings += [*found, *_space(case)]
+    findings += [*found, *doctor_decisions.of_layers(case), *_space(case)]
     case.close()
     return sorted(findings, key=lambda each: (each.severity, each.key, each.file))
 
@@ -130,7 +131,7 @@ def records(findings: Iterable[Finding]) -> list[dict[str, str]]:
 
 
 def worth_a_look(findings: Iterable[Finding], work_dir: Path) -> list[Finding]:
-    """Return the notes, as long as they are news: that layers are left out always is.
+    """Return the notes, as long as they are news; left-out layers and idle decisions always are.
 
     Parameters
     ----------
@@ -142,11 +143,15 @@ def worth_a_look(findings: Iterable[Finding], work_dir: Path) -> list[Finding]:
     Returns
     -------
     list of Finding
-        Those of layers left out alone once layers were planned: a run has said the others then.
+        Those two alone once layers were planned: a run has said the others then.
     """
     said = (work_dir / PLAN).exists()
     notes = (each for each in findings if each.severity == NOTE)
-    return [each for each in notes if not said or each.key == doctor_files.LAST_DAT]
+    return [each for each in notes if not said or _always(each.key)]
+
+
+def _always(key: str) -> bool:
+    return key == doctor_files.LAST_DAT or key.partition("[")[0] in doctor_decisions.NAMED
 
 
 def require(findings: Sequence[Finding]) -> None:
@@ -278,33 +283,3 @@ def needs(findings: Iterable[Finding]) -> str:
         In words; empty where nothing is known of it.
     """
     return next((each.found for each in findings if each.key == NEEDS), "")
-
-
-# ---------------------------------------------------------------------------------------------
-# decisions
-# ---------------------------------------------------------------------------------------------
-
-
-def _decisions(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """Tell of entries of section `review` that no tile of the grid can answer to."""
-    rows, columns = (config["acquisition"][key] for key in ("rows", "columns"))
-    known = {f"{row},{column}" for row in range(rows) for column in range(columns)}
-    for kind in ("exclude", "keep", "patch", "bridge"):
-        for number, entry in enumerate(config["review"][kind]):
-            key = f"review.{kind}[{number}]"
-            cells = entry.get("cells", [entry["cell"]] if "cell" in entry else [])
-            expected = f"cells of a grid of {rows} x {columns}"
-            for cell in sorted(set(cells) - known):
-                yield Finding(ERROR, key, f"cell {cell}", expected, "Mend the cell")
-            for tile in entry.get("tiles", ()):
-                if _cell_of(tile) not in known:
-                    yield Finding(ERROR, key, f"tile {tile}", expected, "Mend the id")
-            if entry.get("z_first", 0) > entry.get("z_last", float("inf")):
-                found = f"z {entry['z_first']:g} to {entry['z_last']:g}"
-                yield Finding(ERROR, key, found, "z_first up to z_last", "Swap them")
-
-
-def _cell_of(tile_id: str) -> str:
-    """Return ``row,column`` of ``<yy-mm-dd_HHMMSS>_<section>-<row>-<column>.<z>.0``."""
-    parts = tile_id.rpartition("_")[2].partition(".")[0].split("-")
-    return ",".join(parts[1:]) if len(parts) == 3 else ""

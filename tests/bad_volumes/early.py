@@ -189,6 +189,15 @@ def other_grid(folder):
     return examined(folder, review={"exclude": [{"cells": ["0,2"], "reason": "r"}]})
 
 
+@bad(
+    "a decision about a tile of another time", "doctor", REFUSED, r"exclude\[0\](?s:.*)Is 2.* meant"
+)
+def other_tile(folder):
+    """`review.exclude` names a tile whose time and z no layer has."""
+    named = {"tiles": ["24-03-07_235959_0-0-1.77.0"], "reason": "r"}
+    return examined(folder, review={"exclude": [named]})
+
+
 @bad("a disk that will not hold it", "doctor", REFUSED, r"work_dir")
 def no_room(folder):
     """The files need more room than the disk has."""
