@@ -11,11 +11,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from scripts.report.gather import Evidence, Table
 
 Cell = str  # "row-column"
 Edge = tuple[Cell, Cell]
 NEAR = ("excluded", "missing")  # states of the review whose tiles are not asked for
+DAMAGED, PATCHED = "damaged", "patched"  # kind and state of the review
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Share:
     found: int
     total: int
     z: tuple[int, ...] = ()
+    harmed: int = 0  # of those that are not counted: one of the tiles is damaged, or a patch
 
     @property
     def pct(self) -> float:
@@ -144,6 +148,23 @@ def asked(tiles: Table) -> dict[str, tuple[int, Cell]]:
     }
 
 
+def harmed(tiles: Table) -> set[str]:
+    """Return the tiles whose own image, or that of a patch in its place, is why nothing matches.
+
+    Parameters
+    ----------
+    tiles
+        Table ``review`` of the evidence.
+
+    Returns
+    -------
+    set of str
+        Ids.
+    """
+    kinds = tiles["kind"] if "kind" in tiles.columns else np.full(len(tiles), "")
+    return set(tiles["tile_id"][(kinds == DAMAGED) | (tiles["state"] == PATCHED)].tolist())
+
+
 def edges(evidence: Evidence) -> dict[Edge, Share]:
     """Count, for each edge of the grid, the layers with matches among those with both its tiles.
 
@@ -157,7 +178,8 @@ def edges(evidence: Evidence) -> dict[Edge, Share]:
     dict
         By edge; ``z`` are the layers without matches.
     """
-    tiles = asked(evidence["review"])
+    tiles, bad = asked(evidence["review"]), harmed(evidence["review"])
+    spoilt = {place for name, place in tiles.items() if name in bad}
     present: dict[Edge, set[int]] = defaultdict(set)
     cells: dict[int, set[Cell]] = defaultdict(set)
     for z, name in tiles.values():
@@ -171,7 +193,12 @@ def edges(evidence: Evidence) -> dict[Edge, Share]:
             present[_edge(tiles[p][1], tiles[q][1])].discard(tiles[p][0])
     total = Counter(edge for there in cells.values() for edge in _neighbors(there))
     return {
-        edge: Share(total[edge] - len(without), total[edge], tuple(sorted(without)))
+        edge: Share(
+            total[edge] - len(without),
+            total[edge],
+            tuple(sorted(without)),
+            sum(any((z, name) in spoilt for name in edge) for z in without),
+        )
         for edge, without in sorted(present.items())
         if total[edge]
     }
@@ -202,9 +229,9 @@ def runs(evidence: Evidence) -> dict[str, Share]:
     dict
         By run; ``z`` are the lower layers of pairs without matches.
     """
-    table, tiles = evidence.results, asked(evidence["review"])
+    table, tiles, bad = evidence.results, asked(evidence["review"]), harmed(evidence["review"])
     near = table.where(table["dz"] <= 1)
-    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     lost: dict[str, set[int]] = defaultdict(set)
     each = (near[name].tolist() for name in ("run", "p_id", "q_id", "saved"))
     for run, p, q, saved in zip(*each, strict=True):
@@ -212,10 +239,12 @@ def runs(evidence: Evidence) -> dict[str, Share]:
             continue
         counts[run][0] += saved
         counts[run][1] += 1
+        counts[run][2] += not saved and bool({p, q} & bad)
         if not saved and tiles:
             lost[run].add(min(tiles[p][0], tiles[q][0]))
     return {
-        run: Share(saved, total, tuple(sorted(lost[run]))) for run, (saved, total) in counts.items()
+        run: Share(saved, total, tuple(sorted(lost[run])), spoilt)
+        for run, (saved, total, spoilt) in counts.items()
     }
 
 

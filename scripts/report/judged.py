@@ -20,6 +20,11 @@ MOST = 5  # places of a kind that are named
 FOR_THICKNESS = 30  # layers from which on changes of thickness can be told from noise
 MATCHES = "look at the match trial of such a pair; match.preset decides how tiles are compared"
 
+HARMED = (
+    "no match.preset joins a tile that shows nothing: look at it in review/index.html, and decide"
+    " in review.patch, review.exclude or review.keep"
+)
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -159,7 +164,8 @@ def _unmatched(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[
         what = f"no layer has matches between tiles {a} and {b}"
         if share.found:
             what = f"{lost} of {share.total} layers have no matches between tiles {a} and {b}"
-        yield Finding("match", f"{what}: {words}", f"z {spans(share.z)}", MATCHES, state)
+        advice, why = _why(share, lost)
+        yield Finding("match", f"{what}{why}: {words}", f"z {spans(share.z)}", advice, state)
 
 
 def _runs(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Finding]:
@@ -171,8 +177,18 @@ def _runs(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Findi
         state, words = _beyond(rules, "saved_pct", share.pct, " %")
         if lost >= rules.least and state != GOOD:
             name = run.replace("_", " ")
-            what = f"{share.found:,} of {share.total:,} {name} pairs have matches: {words}"
-            yield Finding("match", what, f"z {spans(share.z)}" if share.z else "", MATCHES, state)
+            what = f"{share.found:,} of {share.total:,} {name} pairs have matches"
+            advice, why = _why(share, lost)
+            where = f"z {spans(share.z)}" if share.z else ""
+            yield Finding("match", f"{what}{why}: {words}", where, advice, state)
+
+
+def _why(share: grid.Share, lost: int) -> tuple[str, str]:
+    """Return what to do about pairs without matches, and what is said of their tiles."""
+    if not share.harmed:
+        return MATCHES, ""
+    said = f"; in {share.harmed} of the {lost} a tile is damaged or a patch"
+    return (HARMED if 2 * share.harmed > lost else f"{MATCHES}; {HARMED}"), said
 
 
 def _left_out(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Finding]:

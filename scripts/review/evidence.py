@@ -145,6 +145,42 @@ class Evidence:
             left[edge_of(row)] += max(0, without - int(row.get("bridged") or 0))
         return {edge: (left[edge], len(found)) for edge, found in sorted(layers.items())}
 
+    def mend_seams(self, rows: Iterable[Row]) -> str:
+        """Say what mends seams without matches.
+
+        Parameters
+        ----------
+        rows
+            Rows of ``review/edges.tsv``.
+
+        Returns
+        -------
+        str
+            The matching, unless in most of these layers a tile is damaged, or a patch.
+        """
+        bad = {
+            (float(tile["z"]), str(tile["row"]), str(tile["column"]))
+            for tile in self.tiles
+            if tile.get("kind") == "damaged" or tile["state"] == "patched"
+        }
+        shared, spans = (
+            _shared_layers(self.tiles) if bad else {},
+            [(edge_of(row), row) for row in rows],
+        )
+        layers = {
+            (z, edge)
+            for edge, row in spans
+            for z in shared.get(edge, [])
+            if float(row["z_first"]) <= z <= float(row["z_last"])
+        }
+        harmed = sum(bool({(z, *edge[:2]), (z, *edge[2:])} & bad) for z, edge in layers)
+        if 2 * harmed <= len(layers):
+            return "Mend the matching of these seams (match.preset, stage positions)"
+        return (
+            f"In {harmed} of these {len(layers)} layers a tile is damaged or a patch: decide about"
+            " it (review.patch, review.exclude)"
+        )
+
 
 def edge_of(row: Row) -> Edge:
     """Return the cells of a row of ``review/edges.tsv``.

@@ -45,7 +45,9 @@ def checks(found: Evidence, limits: Limits) -> list[Check]:
         check_edges(found.edges, limits),
         check_edge_shares(found, limits),
         check_patched(found, limits),
-        check_derived(found.figures, limits, found.edges),
+        check_derived(
+            found.figures, limits, found.edges, found.mend_seams(filter(_bridged, found.edges))
+        ),
         *check_auto(found.tiles, limits),
     ]
 
@@ -279,8 +281,8 @@ def check_edge_shares(found: Evidence, limits: Limits) -> Check:
         f"<= {most:g}",
         not bad,
         f"{len(bad)} edges between neighboring cells have no match in most of their layers:"
-        f" {named}. Mend the matching of these seams (match.preset, stage positions); all gaps are"
-        " in review/edges.tsv",
+        f" {named}. {found.mend_seams(row for row in found.edges if edge_of(row) in bad)}; all gaps"
+        " are in review/edges.tsv",
         # without a match in any layer there is nothing to derive others from
         mend={"bridge": [_bridge(row) for row in derivable if edge_of(row) in bad]},
         accept={"max_edge_gap_share": 1},
@@ -289,7 +291,11 @@ def check_edge_shares(found: Evidence, limits: Limits) -> Check:
 
 
 def _left(row: Row) -> int:
-    return int(row["layers"]) - int(row.get("bridged") or 0)
+    return int(row["layers"]) - _bridged(row)
+
+
+def _bridged(row: Row) -> int:
+    return int(row.get("bridged") or 0)
 
 
 def _bridge(row: Row) -> dict[str, Any]:
@@ -361,7 +367,9 @@ def check_patched(found: Evidence, limits: Limits) -> Check:
     )  # fmt: skip
 
 
-def check_derived(figures: Mapping[str, Any], limits: Limits, gaps: Sequence[Row] = ()) -> Check:
+def check_derived(
+    figures: Mapping[str, Any], limits: Limits, gaps: Sequence[Row] = (), advice: str = ""
+) -> Check:
     """Check the share of derived pairs among those within layers (G7).
 
     Parameters
@@ -372,6 +380,8 @@ def check_derived(figures: Mapping[str, Any], limits: Limits, gaps: Sequence[Row
         Thresholds.
     gaps
         Rows of ``review/edges.tsv``: where.
+    advice
+        What mends these seams.
 
     Returns
     -------
@@ -381,14 +391,12 @@ def check_derived(figures: Mapping[str, Any], limits: Limits, gaps: Sequence[Row
     montage = figures["saved"].get("montage", {}).get("saved", 0)
     derived = int(figures.get("derived_pairs", 0))
     share = derived / max(montage + derived, 1)
-    bridged = sorted(
-        (row for row in gaps if int(row.get("bridged") or 0)), key=lambda row: -int(row["bridged"])
-    )
+    bridged = sorted(filter(_bridged, gaps), key=lambda row: -_bridged(row))
     where = "; ".join(_edge(row) for row in bridged[:NAMED])
     message = (
         f"{derived} of {montage + derived} pairs within layers are derived ({share:.1%}), the limit"
         f" is {limits.max_derived_share:.1%}{f': {where}' if where else ''}; they are in"
-        " review/bridges.tsv. Mend the matching of these seams (match.preset) first"
+        f" review/bridges.tsv. {advice} first"
     )
     most = limits.max_derived_share
     # as for tiles: in a small stack two pairs are many per cent

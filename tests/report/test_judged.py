@@ -8,7 +8,7 @@ import yaml
 
 from scripts.lib.schema import faults
 from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
-from scripts.report import grid, page, summary
+from scripts.report import grid, judged, page, summary
 from scripts.report.gather import Table
 from tests.report.conftest import LIMITS, NAMES, SCHEMA, judge
 
@@ -189,6 +189,26 @@ def test_an_edge_without_any_match_is_named_first(good):
     assert "no layer has matches between tiles 0-0 and 0-1" in found[0].what
     assert found[0].where.startswith("z ")
     assert "0-0 and 0-1" in figures["verdict"]["reasons"][0]
+
+
+@pytest.mark.parametrize(("column", "word"), [("kind", "damaged"), ("state", "patched")])
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_pairs_of_damaged_tiles_and_patches_are_not_laid_to_the_preset(good, column, word, share):
+    """A key is named where it can change the cause: no table of stages joins what shows nothing."""
+    table = good["review"]
+    first = np.flatnonzero((table["row"] == 0) & (table["column"] == 1))
+    few = first[len(first) - round(share * len(first)) :]
+
+    def spoil(values):
+        values = values.astype(object)
+        values[few] = word
+        return values
+
+    made = damaged(unsaved(good, 1.0, edge=("0-0-0", "0-0-1")), "review", **{column: spoil})
+    (edge,) = told(made, "match", "no layer has matches between tiles 0-0 and 0-1")[1]
+    assert ("a tile is damaged or a patch" in edge.what) == (share > 0)
+    assert (judged.HARMED in edge.advice) == (share > 0)
+    assert (judged.MATCHES in edge.advice) == (share < 1)
 
 
 def test_an_edge_that_was_never_tried_counts_as_one_without_matches(good):

@@ -481,6 +481,23 @@ def test_g6_most_layers_of_an_edge_have_a_match_unless_few_have_none(layers, wit
         assert (check.found, less.status) == (pytest.approx(without / layers), "passed")
 
 
+def test_g6_a_seam_of_damaged_tiles_is_not_laid_to_the_matching():
+    found = unseamed(20, range(1, 12))
+    named = "Mend the matching of these seams (match.preset, stage positions)"
+    for state, kind, most, preset in (
+        ("ok", "damaged", 11, False), ("patched", "tissue", 6, False), ("ok", "damaged", 5, True),
+    ):  # fmt: skip
+        bad = [
+            row | {"state": state, "kind": kind}
+            if float(row["z"]) <= most and (row["row"], row["column"]) in ((0, 1), ("0", "1"))
+            else row
+            for row in found.tiles
+        ]
+        message = gate.check_edge_shares(replace(found, tiles=bad), gate.Limits()).message
+        assert (named in message) == preset
+        assert (f"In {most} of these 11 layers a tile is damaged or a patch" in message) != preset
+
+
 def test_g6_tiles_outside_the_largest_cluster_have_no_edge():
     tiles = grid(10)
     bad = {(z, 0, 0) for z in range(1, 11)}
