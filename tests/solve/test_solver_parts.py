@@ -1,0 +1,145 @@
+"""Parts of the solve by themselves: phases, votes, strengths of the priors, what is named."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from scripts.lib.job import UserError
+from scripts.solve import restraints, robust, solver
+from scripts.solve.graph import graph_of, tiles_of
+from scripts.solve.models import MODELS
+from scripts.solve.moments import of_matches
+from scripts.solve.solver import Options
+from scripts.solve.steps import Runs
+from scripts.solve.system import layout_of
+from tests.solve import synthetic
+
+WEIGHT = 0.25  # of the one tile that hangs on little
+
+
+@pytest.fixture
+def terms():
+    """Layers of two tiles, each matched with those after it, with noise."""
+    tile_set = synthetic.grid(range(1, 71), 1, 2)
+    truth = synthetic.shaken(tile_set, np.random.default_rng(0))
+    pairs = synthetic.matches(tile_set, truth, np.random.default_rng(1), noise=0.3)
+    tiles = tiles_of([tile_set])
+    options = Options(shape_sd=2e-3, rotation_sd=5e-3, step_sd=0.02, rigid_lambda=0.2)
+    graph = graph_of(tiles, of_matches(pairs), options.weighting)
+    sums = solver.Sums(len(tiles), graph)
+    return solver._Terms(tiles, graph, sums, options, graph.weight, 500.0)
+
+
+@pytest.fixture
+def start(terms):
+    return solver._start(terms, Runs.none(len(terms.tiles)))
+
+
+@pytest.mark.parametrize(
+    ("model", "robust_by", "expected"),
+    [
+        ("affine", "cauchy",
+         ["translation huber", "rigid huber", "affine cauchy", "affine cauchy!"]),
+        ("similarity", "huber",
+         ["translation huber", "rigid huber", "similarity huber", "similarity huber!"]),
+        ("rigid", "geman_mcclure",
+         ["translation huber", "rigid geman_mcclure", "rigid geman_mcclure!"]),
+        ("translation", "cauchy", ["translation cauchy", "translation cauchy!"]),
+        ("affine", "none", ["translation none", "rigid none", "affine none!"]),
+        ("translation", "none", ["translation none!"]),
+    ],
+)  # fmt: skip
+def test_models_go_from_stiff_to_free_and_wrong_pairs_leave_before_the_last(
+    model, robust_by, expected
+):
+    # a name as a file gives it is equal to the program's, and another object
+    options = Options(model="".join(list(model)), robust="".join(list(robust_by)))
+    found = [f"{m.name} {kind}{'!' * last}" for m, kind, last in solver._phases(options)]
+    assert found == expected
+
+
+def test_votes_are_inverse_variances_of_the_class_once_there_is_a_solution(terms, start):
+    graph = terms.graph
+    rng = np.random.default_rng(3)
+    at = replace(start, residual=np.abs(rng.normal(0, 1 + graph.apart, len(graph))))
+    assert np.array_equal(solver._votes(graph, at, False), graph.point_weight)
+    typical = robust.scales(at.residual, graph.apart)
+    assert len(np.unique(typical)) > 2
+    voted = solver._votes(graph, at, True)
+    # weight times variance is the same of every class, and the median class keeps its weight
+    share = voted * typical**2 / graph.point_weight
+    assert share == pytest.approx(np.full(len(graph), np.median(typical) ** 2))
+
+
+def test_the_priors_are_as_strong_as_the_noise_over_what_is_expected(terms, start, monkeypatch):
+    seen = []
+    ties = restraints.ties
+
+    def kept(tiles, reference, placement, held, strength):
+        seen.append(strength)
+        return ties(tiles, reference, placement, held, strength)
+
+    monkeypatch.setattr(solver.restraints, "ties", kept)
+    solver._sums(replace(terms, noise=0.04), start, np.ones(len(terms.graph)))
+    (found,) = seen
+    assert found.mu == pytest.approx(0.2 / 0.8)
+    assert found.shape == pytest.approx(0.04 / 2e-3**2)
+    assert found.turn == pytest.approx(0.04 / 5e-3**2)
+
+
+def test_a_step_is_held_by_the_noise_over_the_step_that_is_expected(terms, start, monkeypatch):
+    seen = []
+    fields = solver.Reference.fields
+
+    def kept(self, weight, *, prior, shapes):
+        seen.append(prior)
+        return fields(self, weight, prior=prior, shapes=shapes)
+
+    monkeypatch.setattr(solver.Reference, "fields", kept)
+    terms, model, factor = replace(terms, noise=0.04), MODELS["affine"], np.ones(len(terms.graph))
+    layout = layout_of(
+        len(terms.tiles), terms.graph.p, terms.graph.q, unknowns=model.unknowns, max_band_gb=1.0
+    )
+    solver._border(terms, layout, model, start, factor, solver._sums(terms, start, factor))
+    assert seen == [pytest.approx(0.04 / 0.02**2)]
+
+
+def test_the_noise_of_copies_counts_for_nothing(terms, start):
+    weight = np.ones(len(terms.graph))
+    copied = np.zeros(len(weight), bool)
+    copied[::2] = True
+    residual = np.where(copied, 0.0, 2.0)
+    terms = replace(terms, graph=replace(terms.graph, copied=copied))
+    found = solver._noise(terms, replace(start, residual=residual), weight)
+    assert found == pytest.approx(restraints.noise(weight[~copied], residual[~copied]))
+    assert solver._noise(replace(terms, noise=7.0), start, weight) == 7.0
+
+
+def test_what_is_not_determined_names_the_tiles_that_hang_on_least(terms, start, monkeypatch):
+    graph, weak = terms.graph, terms.tiles.ids[4]
+    touches = (graph.p == 4) | (graph.q == 4)
+    terms = replace(terms, weight=np.where(touches, WEIGHT, 1.0))
+    factor = np.ones(len(graph))
+    assert f"least weight are {weak}, " in solver._undetermined(terms, factor)
+    # the factor counts as the weight does
+    touches = (graph.p == 7) | (graph.q == 7)
+    factor = np.where(touches, WEIGHT / 100, 1.0)
+    assert f"least weight are {terms.tiles.ids[7]}, " in solver._undetermined(terms, factor)
+
+    def singular(*_):
+        raise solver.LinAlgError("singular")
+
+    monkeypatch.setattr(solver, "factorise", singular)
+    with pytest.raises(UserError, match=f"not determined.*{terms.tiles.ids[7]}"):
+        solver._step(terms, None, MODELS["affine"], start, factor)
+
+
+def test_a_placement_that_is_no_number_is_refused(terms, start, monkeypatch):
+    def lost(model, border, at, sums):
+        return at.reference, np.full_like(at.placement, np.nan)
+
+    monkeypatch.setattr(solver, "_border", lambda *_: None)
+    monkeypatch.setattr(solver, "_moved", lost)
+    with pytest.raises(UserError, match="the solve is not determined"):
+        solver._step(terms, None, MODELS["affine"], start, np.ones(len(terms.graph)))
