@@ -25,6 +25,9 @@ SECTIONS = {
     "report": {"truth": None},
 }
 LIMIT_S = 3600
+# world px of an export that was outgrown once and got room: the first wave that reaches beyond the
+# tiles of all before, by a pixel, draws everything again, and none of the many after it
+ROOMY = [-64.0, -64.0, 336.0, 320.0]
 ACQUISITION = [
     *("--layers", str(ALL), "--grid", "1", "1", "--tile", "240", "256", "--seed", "5"),
     *("--resin-layers", "0", "--corrupt-layer", "0", "--restart-layer", "0"),
@@ -123,6 +126,7 @@ def test_a_wave_of_new_layers_costs_its_share_and_ends_with_the_same_volume(
         path.unlink()
     grown = make_volume(tmp_path / "grown", acquisition, **SECTIONS)
     acquired(grown, rows=1, columns=1)
+    files.write_json(grown.work / "export/kept/frame.json", {"bounds": ROOMY})
     run(grown)
     before, start_ns = spent(grown), time.time_ns()
     for path in late:
@@ -146,7 +150,12 @@ def test_a_wave_of_new_layers_costs_its_share_and_ends_with_the_same_volume(
     bench.row("growth.thickness_off", abs(off[1]).max(), "layers", better="lower")
     at_work, _ = wave_cpu / whole_cpu
     share = wave_cpu.sum() / whole_cpu.sum()
-    beside = {"without_start_of_jobs": at_work} | of_stage(wave)
+    beside = {
+        "without_start_of_jobs": at_work,
+        "jobs": len(wave),
+        "cpu_s": wave_cpu.tolist(),
+        "cpu_s_of_one_run": whole_cpu.tolist(),
+    } | of_stage(wave)
     bench.row("growth.work_share_of_10_pct_wave", share, "of one run", better="lower", **beside)
     of_all = {rule: f"{one.worked:g} of {one.jobs}" for rule, one in remade.items() if one.jobs > 1}
     real, most = growing_work.of_real_size(remade, CHUNK)
