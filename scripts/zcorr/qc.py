@@ -376,10 +376,13 @@ def refusal(judged: Mapping[str, Any], yaml: str) -> str:
     z = judged["layers"]
     shown = ", ".join(str(v) for v in z[:20]) + (f" and {len(z) - 20} more" if len(z) > 20 else "")
     pasted = "".join(f"  {line}\n" for line in yaml.splitlines())
+    offer = " No tile stands out that could be taken out. Accept them as they are"
+    if yaml != as_yaml([]):
+        taken_out = f" Then either take tiles out of the solve\n\nreview:\n{pasted}\n"
+        offer = f"{taken_out}or accept them as they are"
     return (
         f"{len(z)} layers ({judged['found_pct']:.1f} %) correlate badly with the next, expected at"
         f" most {judged['expected_pct']:g} %: z {shown}. Look at zcorr/thickness.html and, tile by"
-        " tile, at the end of review/index.html. Then either take tiles out of the solve\n\n"
-        f"review:\n{pasted}\nor accept them as they are\n\nzcorr:\n"
+        f" tile, at the end of review/index.html.{offer}\n\nzcorr:\n"
         f"  accept_layers: [{', '.join(str(v) for v in z)}]\n\nor raise zcorr.gate_problem_pct."
     )

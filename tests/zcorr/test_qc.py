@@ -110,6 +110,13 @@ def test_the_gate_names_the_layers_and_the_lines_to_change():
     words = qc.refusal(judged, qc.as_yaml([]))
     for part in ("z 5, 6.", "accept_layers: [5, 6]", "zcorr.gate_problem_pct", "at most 5 %"):
         assert part in words
+    # the first lines of a message are what is pasted: an empty list would change nothing
+    assert yaml.safe_load(words[words.index("\n\n") :].split("\n\nor ")[0]) == {
+        "zcorr": {"accept_layers": [5, 6]}
+    }
+    entry = {"cells": ["0,1"], "z_first": 5, "z_last": 6, "reason": "zcorr: low"}
+    offered = qc.refusal(judged, qc.as_yaml([entry])).split("\n\n")[1]
+    assert yaml.safe_load(offered) == {"review": {"exclude": [entry]}}
     assert qc.gate({"layers": layers}, accepted=[5], limit_pct=5)["status"] == "passed"
 
 
