@@ -29,9 +29,11 @@ pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 LIMIT_S = 300
 LOCAL = ["--profile", "profiles/local", "--configfile", "config/volumes/mine.yaml"]
 DRY, PARSED, SHOWN_AS_IT_IS = "dry run", "parsed by make", "as shown"
-# what would take minutes, a cluster or an answer of a person is planned only (-n)
-PLANNED = r"--profile lsf|--forcerun|snakemake (?:preview|region|promote_region|stacks|tiff"
-PLANNED += r"|destreak_proposal|match_trial|solve_compare|publish_issue)\b"
+# a cluster, another service, and what makes a stage again are planned only (-n)
+PLANNED = r"--profile lsf|--forcerun|snakemake publish_issue\b"
+PREVIEWED = "executed as typed by tests/workflow/test_preview.py, beside a transfer"
+# the box that pages show lies behind the last layer of the small volume
+BOXED = "snakemake {target} {local} --config export='{{box: {{z_px: [2, 5]}}, scale: 0.25}}'"
 FINISHED = "executed as typed by tests/workflow/test_two_channels.py, on a volume with an archive"
 NAMED = "no command: the name of a program, which is there"
 SERVED = "timeout 3 python -m scripts.render_ws serve --port 0 --db {database}; test $? = 124"
@@ -56,6 +58,9 @@ WAYS = [
     (r"snakemake --unlock --profile lsf.*", "as that of profiles/local, which is executed"),
     (r"snakemake correct .*inversion.*", "the example that tests/test_extending.py follows"),
     (r"snakemake (promote|cleanup_listing|cleanup) .*", FINISHED),
+    (r"snakemake preview .*", PREVIEWED),
+    (r"snakemake region .*", BOXED.replace("{target}", "region")),
+    (r"snakemake promote_region .*", BOXED.replace("{target}", "region promote_region")),
     (rf".*(?:{PLANNED}).*", DRY),
     (r"snakemake .*", SHOWN_AS_IT_IS),
     (
@@ -140,6 +145,9 @@ def clone(history, acquisition, tmp_path_factory):
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     config = yaml.safe_load(history.volume.config.read_text())
     config["export"]["promote_root"] = "finished"
+    trial = {"pairs_per_run": 2, "sweep": {"method": ["block", "sift"]}}
+    config["match"] = config.get("match", {}) | {"trial": trial}
+    (folder / "finished").mkdir()
     for name in ("mine", "jrc_mine"):
         (folder / f"config/volumes/{name}.yaml").write_text(yaml.safe_dump(config))
     return folder
@@ -168,6 +176,7 @@ def line_of(clone, history, acquisition):
         "project": render["project"],
     }
     quoted = {key: shlex.quote(str(value)) for key, value in values.items()}
+    quoted["local"] = shlex.join(LOCAL)
 
     def line(command):
         how = way(command)
@@ -178,7 +187,8 @@ def line_of(clone, history, acquisition):
             return f"test -e {path}.py || test -e {path}/__main__.py"
         if how in {DRY, PARSED}:
             return command if command.endswith(" -n") else f"{command} -n"
-        return how.format(**quoted) if "python -m" in how else f"# {how}"
+        done = re.match(r"snakemake .*--config|.*python -m", how)
+        return how.format(**quoted) if done else f"# {how}"
 
     return line
 
