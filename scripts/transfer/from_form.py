@@ -54,6 +54,7 @@ def draft(form: str, args: argparse.Namespace) -> Drafted:
     Drafted
         Nothing is written.
     """
+    commands.remember(["--profile", "profiles/local", "--configfile", str(_target(args))])
     read = issue_form.read(form)
     work_dir = str(PurePosixPath(args.work_root) / args.name)
     config = issue_form.config(read.answers, args.name, work_dir, args.archive_root)
@@ -87,7 +88,8 @@ def _notes(answers: Answers) -> list[Remark]:
         words = "no answer: imaging goes on; set acquisition.last_dat when it has ended"
         notes.append(Remark(f"{HEADINGS['last_dat']}: {words}", person=False))
     if answers.get("preview", "").lower().startswith("y"):
-        notes.append(Remark("preview: run the target preview from a timer", person=False))
+        words = "preview: while imaging goes on, from a timer (cron)"
+        notes.append(Remark(f"{words}: {commands.run('preview')}", person=False))
     words = "ingest.scan_correction and mask: chosen by the headers once files are here"
     return [*notes, Remark(f"{words}: python -m scripts.new DAT_ROOT", person=False)]
 
@@ -163,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"  {'decide' if remark.person else 'note'}: {remark.text}")
     for line in made.storage:
         print(f"  storage: {line}")
-    target = args.out / f"{args.name}{'.draft' if waits else ''}.yaml"
+    target = _target(args, ".draft" if waits else "")
     if waits and not args.draft:
         print("nothing is written: mend the form, or add --draft")
     elif target.exists():
@@ -174,6 +176,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         commands.remember(["--profile", "profiles/local", "--configfile", str(target)])
         print(f"{target}\nnext: {commands.run('doctor')}")
     return int(waits)
+
+
+def _target(args: argparse.Namespace, kind: str = "") -> Path:
+    """Return the file that is written; its notes name it as it is called once all is decided."""
+    out: Path = args.out
+    return out / f"{args.name}{kind}.yaml"
 
 
 def _text(made: Drafted) -> str:

@@ -118,6 +118,17 @@ def test_a_volume_that_still_grows_has_no_last_file(tmp_path, capsys):
     assert "imaging goes on" in capsys.readouterr().out
 
 
+def test_the_preview_is_told_with_its_whole_command_which_names_the_final_file(tmp_path, capsys):
+    run(tmp_path, GOOD | {"XY nanometers per pixel": ""}, "--draft")
+    said = capsys.readouterr().out
+    final = tmp_path / "out/fly-1.yaml"
+    assert f"snakemake preview --profile profiles/local --configfile {final}\n" in said
+    assert (
+        f"snakemake doctor --profile profiles/local --configfile {final.with_stem('fly-1.draft')}"
+        in said
+    )
+
+
 def test_a_config_that_is_there_is_not_replaced(tmp_path, capsys):
     assert run(tmp_path, GOOD)[0] == 0
     (tmp_path / "out/fly-1.yaml").write_text("mine")
