@@ -28,6 +28,10 @@ REPORTED = {
 # limits that the config made wider; a volume without any has the params of before
 if widened := eased.eased(config, SCHEMA):
     REPORTED["eased"] = widened
+if config["zcorr"]["scale_z"]:
+    REPORTED["held_layers"] = None  # no step of z is one that was inferred
+elif REPORTED["imaging"]:
+    REPORTED["held_layers"] = config["zcorr"]["keep_thickness"]
 OF_REPORTS = {
     "render": RENDER,
     "dat_root": verbatim(DAT_ROOT),

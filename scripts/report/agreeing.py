@@ -27,6 +27,7 @@ def findings(
     final: str,
     least: int,
     z_range: Sequence[float] | None = None,
+    held_layers: float | None = 0.0,
 ) -> Iterator[Finding]:
     """Yield what does not agree.
 
@@ -40,6 +41,9 @@ def findings(
         Tiles from which on a cell is named where single ones are chance.
     z_range
         First and last layer that were to be solved; None: all.
+    held_layers
+        By how much a step of z may differ from the inferred one, layers: ``zcorr.keep_thickness``
+        while a volume grows. None: steps were scaled, and are none of those that were inferred.
 
     Yields
     ------
@@ -51,7 +55,7 @@ def findings(
     yield from _not_measured(evidence)
     yield from _stacks(evidence, align, final)
     yield from _without_z(evidence)
-    yield from _steps_of_z(evidence)
+    yield from _steps_of_z(evidence, held_layers)
 
 
 def _not_placed(evidence: Evidence, z_range: Sequence[float] | None) -> Iterator[Finding]:
@@ -174,14 +178,16 @@ def _without_z(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _steps_of_z(evidence: Evidence) -> Iterator[Finding]:
+def _steps_of_z(evidence: Evidence, held_layers: float | None) -> Iterator[Finding]:
     """Find steps of z that go back, or that are not those that were inferred."""
-    inferred = _inferred(evidence)
+    inferred = {} if held_layers is None else _inferred(evidence)
+    # steps of layers that stay, and what is spread over the new ones so that the end is right
+    most = STEP_LAYERS + 2 * (held_layers or 0.0)
     known = sorted(evidence.z_coords.items())
     told = 0
     for (before, low), (z, high) in zip(known, known[1:], strict=False):
         step, expected = high - low, inferred.get(z)
-        back, other = step <= 0, expected is not None and abs(step - expected) > STEP_LAYERS
+        back, other = step <= 0, expected is not None and abs(step - expected) > most
         if (back or other) and told < MOST:
             told += 1
             shown = "" if expected is None else f", and {expected:.3f} were inferred"

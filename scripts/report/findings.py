@@ -55,6 +55,7 @@ def findings(evidence: Evidence, figures: Mapping[str, Any], rules: Rules) -> li
         final=rules.final,
         least=rules.least,
         z_range=rules.z_range,
+        held_layers=rules.held_layers,
     )
     return ordered(
         [*meeting.findings(evidence), *agreed, *judged(evidence, figures, rules), *noticed]

@@ -38,6 +38,7 @@ class Rules:
     align: str  # stack that the solve made
     final: str  # stack that is exported
     z_range: Sequence[float] | None = None  # layers that were to be solved; None: all
+    held_layers: float | None = 0.0  # of a step of z, while the volume grows; None: z was scaled
 
     @staticmethod
     def of(section: Mapping[str, Any], names: Mapping[str, Any]) -> Rules:
@@ -59,6 +60,7 @@ class Rules:
             limits=verdicts.limits(section),
             least=section["least"],
             z_range=names.get("z_range"),
+            held_layers=names.get("held_layers", 0.0),
             **{name: names[name] for name in ("rows", "columns", "pixel_nm", "align", "final")},
         )
 

@@ -17,7 +17,7 @@ from typing import Any
 from scripts.lib import files
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
-from scripts.report import gather, issue, page, places, whole
+from scripts.report import gather, issue, page, places, waves, whole
 
 
 def main(
@@ -43,7 +43,9 @@ def main(
         asked=asked,
     )
     service = RenderClient(render["owner"], render["project"])
-    made = whole.report(evidence, service, names=names, limits=limits)
+    told = waves.noted(Path(), evidence, names["final"])
+    wave = waves.sentence(told, imaging=names.get("imaging", False))
+    made = whole.report(evidence, service, names=names, limits=limits, wave=wave)
     rows, facts = page.cards(made.figures), places.facts(evidence, render, names)
     files.write_json(outputs["summary"], made.figures)
     files.write_text(outputs["issue"], issue.issue(made.figures, rows, made.findings, facts))

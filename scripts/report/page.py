@@ -68,6 +68,7 @@ def page(
     here: str = HERE,
     limits: Mapping[str, Limit] | None = None,
     left_px: float | None = None,
+    wave: str = "",
 ) -> str:
     """Return the page; `plots` are Bokeh figures by name, `first` stands before all else."""
     told = explained.cards(limits or {}, left_px)
@@ -90,7 +91,7 @@ def page(
         ],
         here=here,
         volume=figures["volume"],
-        lead=[first_screen.verdict(figures, _placed(figures))],
+        lead=[first_screen.verdict(figures, f"{_placed(figures)} {wave}".strip())],
         figures=plots,
         tiles=tiles,
         footer="All figures of this page are in summary.json; the text for the tracking issue is"

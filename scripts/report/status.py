@@ -24,7 +24,7 @@ from scripts.lib.job import UserError
 from scripts.lib.pages import page as pages
 from scripts.lib.pages.page import Code, Facts, Part, Section, Table, Text
 from scripts.lib.running import Run
-from scripts.report import gather, progress, refused, volumes, watched
+from scripts.report import gather, progress, refused, volumes, watched, waves
 from scripts.report.watched import Stage
 
 HEADER = ("volume", "state", "stage", "done", "left", "waits for, or last error")
@@ -52,6 +52,7 @@ class Status:
     cost: str = ""
     folder: Path | None = None
     message: str = ""  # of what stopped it, as a whole
+    new: str = ""  # layers that have come since the last report, and what the export has
 
     @property
     def cells(self) -> list[str]:
@@ -62,7 +63,8 @@ class Status:
         list of str
             Empty where there is nothing to say.
         """
-        return [self.name, self.state, self.stage, self.done, self.left, self.waits]
+        waits = "; ".join(filter(None, [self.new if self.state == FINISHED else "", self.waits]))
+        return [self.name, self.state, self.stage, self.done, self.left, waits]
 
 
 def read(config: Path, now: float) -> Status:
@@ -89,7 +91,9 @@ def read(config: Path, now: float) -> Status:
         return Status(config.stem, WAITS, waits=f"its config cannot be read: {text}")
     imaging = folder / "preview/imaging.html"
     row = replace(_row(name, folder, now), imaging=imaging if imaging.is_file() else None)
-    return _refused(row, config, folder)
+    return _refused(
+        replace(row, new=waves.since(folder, content.get("acquisition", {}))), config, folder
+    )
 
 
 def _refused(row: Status, config: Path, folder: Path) -> Status:
@@ -146,8 +150,12 @@ def watched_closely(config: Path, row: Status) -> Status:
     stops = progress.stops(folder, since)
     stages = watched.stages(run.news if run else None, stops, at_work=bool(run and run.at_work))
     message = stops[0].message if stops and row.state in (WAITS, STOPPED) else row.message
-    cost = watched.cost(folder)
-    return replace(row, stages=stages, cost=cost, folder=folder, message=message)
+    cost, acquisition = watched.cost(folder), content.get("acquisition", {})
+    root = flow.resolved(volumes.ROOT, content.get("transfer", {}).get("dat_root"))
+    new = waves.since(folder, acquisition, Path(root) if root else None)
+    if new and run and run.news and run.news.command:
+        new += f"; they go in by: {run.news.command}"
+    return replace(row, stages=stages, cost=cost, folder=folder, message=message, new=new)
 
 
 def _at_work(name: str, folder: Path, runs: Sequence[Run], now: float) -> Status:
@@ -298,6 +306,7 @@ def _section(row: Status, place: Path | None) -> Section:
     """Show a volume stage by stage, with what it waits for and its pages."""
     facts: list[tuple[str, Any]] = [("state", row.state)]
     facts += [("time left", row.left)] if row.left else []
+    facts += [("layers", row.new)] if row.new else []
     facts += [("cost", row.cost)] if row.cost else []
     facts += [("pages", links)] if (links := _links(row, place)) else []
     parts: list[Part] = [Facts(facts)]
@@ -343,9 +352,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows = [watched_closely(path, row) for path, row in both]
         print("\n".join(lines(rows)), flush=True)
         if len(rows) == 1:
-            print(
-                "".join(f"{line}\n" for line in watched.lines(rows[0].stages)), end="", flush=True
-            )
+            new = [f"  {rows[0].new}"] if rows[0].new and rows[0].state != FINISHED else []
+            told = [*new, *watched.lines(rows[0].stages)]
+            print("".join(f"{line}\n" for line in told), end="", flush=True)
         if args.html:
             text = page(rows, now, args.every, args.html.resolve().parent)
             files.write_text(args.html, text)

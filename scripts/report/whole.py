@@ -47,6 +47,7 @@ def report(
     limits: Mapping[str, Any],
     first: Sequence[Section] = (),
     so_far: bool = False,
+    wave: str = "",
 ) -> Report:
     """Judge, draw and write the page.
 
@@ -64,6 +65,8 @@ def report(
         Sections that stand before all others.
     so_far
         The run is not done: pictures that cannot be drawn are left out.
+    wave
+        Which layers the volume holds, of one that grows.
 
     Returns
     -------
@@ -88,6 +91,7 @@ def report(
         here=page.SO_FAR if so_far else page.HERE,
         limits=rules.limits,
         left_px=names.get("left_px"),
+        wave=wave,
     )
     return Report(figures, found, text, album.before_and_after(drawn))
 

@@ -7,7 +7,7 @@ import pytest
 
 from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
 from scripts.report import agreeing
-from tests.report.conftest import NAMES
+from tests.report.conftest import NAMES, judge
 from tests.report.test_judged import damaged
 
 STACKS = {"align": NAMES["align"], "final": NAMES["final"]}
@@ -68,6 +68,22 @@ def test_a_z_that_was_not_inferred_is_told_between_its_neighbors(good, by):
     made = dataclasses.replace(good, z_coords=dict(good.z_coords) | {7: good.z_coords[7] + by})
     assert [one.where for one in told(made)] == ["z 6-7", "z 7-8"]
     assert {one.state for one in told(made)} == {NOT_GOOD}
+
+
+def test_steps_of_z_that_are_held_while_a_volume_grows_or_scaled_are_none_to_tell(good):
+    def told_of(by, **names):
+        moved = dict(good.z_coords) | {7: good.z_coords[7] + by}
+        return judge(dataclasses.replace(good, z_coords=moved), NAMES | names)[1]
+
+    held = {"held_layers": 0.08}
+    assert not [one for one in told_of(0.1, **held) if "Zcoords" in one.what]
+    assert [one.where for one in told_of(0.2, **held) if "Zcoords" in one.what] == [
+        "z 6-7",
+        "z 7-8",
+    ]
+    scaled = {"held_layers": None}
+    assert not [one for one in told_of(0.4, **scaled) if "Zcoords" in one.what]
+    assert [one for one in told_of(-3.0, **scaled) if "z goes back" in one.what]
 
 
 @pytest.mark.parametrize(
