@@ -116,6 +116,7 @@ rule check_layers:
         problems="ingest/problems.tsv",
         page=in_report("ingest/validation.html", "ingest"),
         restarts="ingest/restarts.tsv",
+        missing="ingest/missing_layers.tsv",
     log:
         "logs/check_layers/layers.log",
     benchmark:
@@ -137,6 +138,7 @@ rule check_layers:
         pixel_nm=config["acquisition"]["pixel_nm"],
         pixel_deviation_pct=INGEST["pixel_deviation_pct"],
         sample_ids=INGEST["sample_ids"],
+        declared=INGEST["layers"],
     script:
         "../scripts/ingest/check_layers.py"
 

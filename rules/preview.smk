@@ -36,6 +36,7 @@ use rule check_layers as check_preview with:
         problems="preview/problems.tsv",
         page="preview/validation.html",
         restarts="preview/restarts.tsv",
+        missing="preview/missing_layers.tsv",
     log:
         "logs/check_preview/layers.log",
     benchmark:

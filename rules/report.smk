@@ -52,6 +52,7 @@ rule make_report:
         matches=f"matches/{COLLECTION}.json",
         quarantine="transfer/quarantine.tsv",
         restarts="ingest/restarts.tsv",
+        missing="ingest/missing_layers.tsv",
         metadata="ingest/metadata.json",
         chunks="ingest/chunks.tsv",
         review="review/tiles.tsv",

@@ -1,6 +1,6 @@
 # Layer thickness: correlations of neighbouring layers -> corrected z, and the layers that do not fit.
 
-GATE = "gate_problem_pct accept_layers"
+GATE = "gate_problem_pct gate_few_layers accept_layers"
 PICTURES = (
     "scale min_picture_px comparison_range resin_masking resin_sigma_px resin_content_threshold "
     "window_px windows region_px picture_px"
@@ -16,6 +16,7 @@ JUDGED_Z = {
     "coordinates": "zcorr/coordinates.txt",
     "proposals": "zcorr/proposals.yaml",
     "layers": "ingest/layers.tsv",  # their names, for what is out of order
+    "missing": "ingest/missing_layers.tsv",
     "shown": "review/thickness.js",  # to look at, also when the gate does not open
 }
 if TAKEOVER["zcoords"]:  # nothing is measured
@@ -59,6 +60,7 @@ rule infer_z:
         correlations=chunks("zcorr/correlations/{chunk}.npz"),
         layers=chunks("zcorr/layers/{chunk}.npz"),
         names="ingest/layers.tsv",
+        missing="ingest/missing_layers.tsv",
     output:
         coordinates="zcorr/coordinates.txt",
         report="zcorr/qc.json",
@@ -103,6 +105,7 @@ rule check_thickness:
         **SCALED,
         **(KEPT_Z if GROWS else {}),
         gate_problem_pct=config["zcorr"]["gate_problem_pct"],
+        gate_few_layers=config["zcorr"]["gate_few_layers"],
         accept_layers=config["zcorr"]["accept_layers"],
     script:
         "../scripts/zcorr/check_thickness.py"

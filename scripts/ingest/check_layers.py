@@ -2,16 +2,17 @@
 
 Inputs: `ingest/layers.tsv`, `ingest/headers.tsv` and the cached headers beside it,
 `ingest/masks.tsv` where masks are pictures. Outputs: `ingest/problems.tsv` (severity error or note,
-check, z, layer_id, tile, problem), the same as a page, `ingest/validation.html`, and
-`ingest/restarts.tsv` (z, reason). This job succeeds whatever it finds, so that the page is there to
-be read; `publish_acquire` stops at an error.
+check, z, layer_id, tile, problem), the same as a page, `ingest/validation.html`,
+`ingest/restarts.tsv` (z, reason) and `ingest/missing_layers.tsv` (see `missing`). This job succeeds
+whatever it finds, so that the page is there to be read; `publish_acquire` stops at an error.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from scripts.ingest import mask_files, restarts, validation
+from scripts.ingest import mask_files, missing, restarts, validation
 from scripts.ingest import page as pages
 from scripts.ingest.headers import parts, with_prior
 from scripts.ingest.settings import Ranges, Settings
@@ -37,6 +38,8 @@ def main(
     problems: str,
     page: str,
     restart_table: str,
+    missing_table: str,
+    declared: Sequence[Mapping[str, Any]] = (),
     pixel_deviation_pct: float = 10.0,
     sample_ids: Sequence[str] = (),
     stage_offsets: Ranges = None,
@@ -50,19 +53,22 @@ def main(
     wanted = validation.Expected(rows, columns, pixel_nm, settings, pixel_deviation_pct, sample_ids)
     params: list[object] = [scan_correction, mask, tile_overlap_um, restart, absent]
     params += [rows, columns, pixel_nm, pixel_deviation_pct, list(sample_ids), stage_offsets]
-    outputs = [problems, page, restart_table]
+    lacking = missing.Search.of(table, declared, restart["max_gap_s"])
+    params += [lacking.left_out]
+    outputs = [problems, page, restart_table, missing_table]
     inputs = [layers, headers, *([masks] if masks else [])]
     kept = Kept.of(outputs, inputs, params, code=made_by.CHECKED)
     if kept.restore():
         return
     volume = parts(validation.usable(table, cached), Path(headers).with_suffix(""))
     watch = restarts.Watch(restart["pixel_tolerance_nm"])
-    listed = validation.find(table, cached, watch.over(with_prior(volume)), wanted, absent)
+    listed = validation.find(table, cached, watch.over(with_prior(volume)), wanted, absent, lacking)
     found = watch.found(table, restart["max_gap_s"])
     found_problems = validation.rows(listed, table)
     write_table(problems, validation.COLUMNS, found_problems)
     write_text(page, pages.render(found_problems, table, found, problems, page))
     write_table(restart_table, restarts.COLUMNS, restarts.rows(found))
+    write_table(missing_table, missing.COLUMNS, [one.row() for one in lacking.found])
     kept.keep()
     log.info("%d problems and notes, %d restarts", len(found_problems), len(found))
 
@@ -86,4 +92,6 @@ if __name__ == "__main__":
             problems=snakemake.output.problems,
             page=snakemake.output.page,
             restart_table=snakemake.output.restarts,
+            missing_table=snakemake.output.missing,
+            declared=snakemake.params.declared,
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.ingest import order
+from scripts.ingest import missing, order
 from scripts.ingest.align import tile_keys
 from scripts.ingest.declarations import MOVED
 from scripts.ingest.headers import Part, Prior
@@ -76,6 +76,11 @@ CHECKS = {
         "A clock was set back. Paste the entries under ingest: layers:, or say where one of the "
         "layers belongs with an entry of your own, and the others stay.",
     ),
+    "missing": (
+        "Layers of which no file is there",
+        "Bring the files before the next run; if there are none, paste the entries under ingest: "
+        "layers:, which keep the place of what is missing, so that z behind it is right.",
+    ),
     "unique": ("Tiles or layers that occur twice", "Remove ingest/layers.tsv and ingest again."),
     "empty": ("Nothing to publish", "See transfer/layers.tsv for what became of the .dat files."),
     "constant": (
@@ -98,6 +103,7 @@ CHECKS = {
     ),
 }
 Row = Mapping[str, str]
+Missing = Callable[[Mapping[int, float]], Iterable[missing.Missing]]
 
 
 @dataclass(frozen=True)
@@ -146,6 +152,7 @@ def find(
     days: Iterable[tuple[Part, Prior]],
     expected: Expected,
     absent: Sequence[str] | None = None,
+    lacking: Missing = lambda _numbers: (),
 ) -> list[Problem]:
     """Check the layer table, the header table and all tiles; errors first, then by check and z.
 
@@ -161,6 +168,8 @@ def find(
         What the config says.
     absent
         Files of the layer table that are not there; None looks for them.
+    lacking
+        Layers that are missing, from the slice numbers by z.
 
     Returns
     -------
@@ -184,6 +193,7 @@ def find(
         pattern.add(part, expected.settings)
     problems += (Problem("stage", text, z, severity=NOTE) for z, text in pattern.findings())
     problems += [Problem("order", text, z) for z, text in order.entries(layers, slices)]
+    problems += [Problem("missing", one.text, one.z, severity=NOTE) for one in lacking(slices)]
     if tiles == 0 and not problems:
         problems.append(Problem("empty", "no layer has a readable tile"))
     checks = list(CHECKS)

@@ -10,7 +10,7 @@ import numpy as np
 from scripts.lib.arrays import Array, Index
 from scripts.lib.numerics import robust
 from scripts.lib.verdicts import GOOD, LOOK
-from scripts.report import agreeing, meeting, summary
+from scripts.report import agreeing, lacking, meeting, summary
 from scripts.report.finding import Finding, ordered, spans
 from scripts.report.gather import Evidence
 from scripts.report.judged import Rules, judged
@@ -38,6 +38,7 @@ def findings(evidence: Evidence, figures: Mapping[str, Any], rules: Rules) -> li
     """
     parts = (
         _gaps,
+        lacking.missing,
         _elsewhere,
         _idle_decisions,
         _closed_gate,
@@ -193,17 +194,11 @@ def _residuals(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _problems(evidence: Evidence) -> Iterator[Finding]:
-    rows = summary.qc_layers(evidence) or []
-    by_problem: dict[str, list[int]] = {}
-    for row in rows:
-        if row.get("problem"):
-            by_problem.setdefault(str(row["problem"]), []).append(int(row["z"]))
-    for problem, z in list(by_problem.items())[:MOST_PER_KIND]:
-        advice = (
-            "look at their pictures in zcorr/thickness.html; zcorr/proposals.yaml has the lines for"
-            " the config that leave out the tiles"
-        )
-        yield Finding("zcorr", problem, f"z {spans(z)}", advice, LOOK)
+    by_problem: dict[tuple[str, str], list[int]] = {}
+    for problem, advice, z in lacking.problems(evidence):
+        by_problem.setdefault((problem, advice), []).append(z)
+    for (problem, advice), layers in list(by_problem.items())[:MOST_PER_KIND]:
+        yield Finding("zcorr", problem, f"z {spans(layers)}", advice, LOOK)
 
 
 def _dips(evidence: Evidence) -> Iterator[Finding]:

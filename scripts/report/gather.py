@@ -40,6 +40,10 @@ TABLES: dict[str, tuple[str, Kinds]] = {
         | {"gap_before_s": float, "declared": str},
     ),
     "restarts": ("ingest/restarts.tsv", {"z": int, "reason": str}),
+    "missing_layers": (
+        "ingest/missing_layers.tsv",
+        {"z": int, "after": int, "layers": int, "after_id": str, "by": str, "evidence": str},
+    ),
     "chunks": ("ingest/chunks.tsv", {"chunk": str, "z_first": int, "z_last": int}),
     "wide": (
         "match/wide/parts.tsv",

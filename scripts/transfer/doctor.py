@@ -17,6 +17,7 @@ from scripts.transfer import (
     doctor_decisions,
     doctor_files,
     doctor_foreign,
+    doctor_layers,
     doctor_masks,
     doctor_surroundings,
     name_pattern,
@@ -103,7 +104,7 @@ def _files(case: Case) -> tuple[Case, list[Finding]]:
     findings += [_misnamed([each.found.path for each in misfits])] if misfits else []
     if not layers:
         return case, [*findings, *_no_layers(case, named)]
-    return case, [*findings, *_of_tiles(case)]
+    return case, [*findings, *doctor_layers.lacking(case), *_of_tiles(case)]
 
 
 def _of_tiles(case: Case) -> list[Finding]:

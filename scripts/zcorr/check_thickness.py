@@ -2,7 +2,8 @@
 
 Inputs
     ``takeover/Zcoords.txt``, which is released as it is; else
-    ``zcorr/qc.json``, ``zcorr/coordinates.txt``, ``zcorr/proposals.yaml``, ``ingest/layers.tsv``
+    ``zcorr/qc.json``, ``zcorr/coordinates.txt``, ``zcorr/proposals.yaml``, ``ingest/layers.tsv``,
+    ``ingest/missing_layers.tsv``
 Outputs
     ``zcorr/gate.json``: what was found and expected; ``zcorr/Zcoords.txt``: the coordinates. A
     failing gate writes nothing and says which layers, and the lines to change in the config.
@@ -17,7 +18,7 @@ from typing import Any
 
 from scripts.lib import files
 from scripts.lib.job import UserError, job
-from scripts.zcorr import order, qc, scaling, zcoords
+from scripts.zcorr import order, qc, remedies, scaling, zcoords
 
 log = logging.getLogger(__name__)
 _RELEASED = Path("zcorr/kept/Zcoords.json")
@@ -28,6 +29,7 @@ def main(
     inputs: Mapping[str, str],
     out: Mapping[str, str],
     gate_problem_pct: float,
+    gate_few_layers: int,
     accept_layers: Sequence[int],
     scaled: Sequence[Mapping[str, Any]] = (),
     keep_thickness: float = 0.0,
@@ -37,7 +39,7 @@ def main(
     if "taken" in inputs:
         judged: dict[str, Any] = {"status": "taken over"}
     else:
-        judged = _judged(inputs, gate_problem_pct, accept_layers)
+        judged = _judged(inputs, gate_problem_pct, gate_few_layers, accept_layers)
     text = Path(inputs.get("taken") or inputs["coordinates"]).read_text()
     files.write_json(out["gate"], judged)
     text = scaling.scaled(text, scaled) if scaled else text
@@ -46,15 +48,21 @@ def main(
     files.write_text(out["coordinates"], text)
 
 
-def _judged(inputs: Mapping[str, str], limit_pct: float, accepted: Sequence[int]) -> dict[str, Any]:
+def _judged(
+    inputs: Mapping[str, str], limit_pct: float, few: int, accepted: Sequence[int]
+) -> dict[str, Any]:
     """Return what was found; raise when it is too much."""
     report = files.read_json(inputs["report"])
-    judged = qc.gate(report, accepted=accepted, limit_pct=limit_pct)
+    judged = qc.gate(report, accepted=accepted, limit_pct=limit_pct, few=few)
     log.info("%s", judged)
     if judged["order"]:  # first, for what is out of order correlates badly too
         raise UserError(order.refusal(judged["order"], files.read_table(inputs["layers"])))
     if judged["status"] == "failed":
-        raise UserError(qc.refusal(judged, Path(inputs["proposals"]).read_text()))
+        proposed = Path(inputs["proposals"]).read_text()
+        named = {int(r["z"]): r["layer_id"] for r in files.read_table(inputs["layers"])}
+        missing = files.read_table(inputs["missing"]) if "missing" in inputs else []
+        named = {z: name for z, name in named.items() if name}
+        raise UserError(remedies.refusal(judged, proposed, report["layers"], named, missing))
     return judged
 
 
@@ -74,6 +82,7 @@ if __name__ == "__main__":
             inputs=dict(snakemake.input.items()),
             out=dict(snakemake.output.items()),
             gate_problem_pct=snakemake.params.gate_problem_pct,
+            gate_few_layers=snakemake.params.gate_few_layers,
             accept_layers=snakemake.params.accept_layers,
             scaled=snakemake.params.get("scaled", ()),
             keep_thickness=snakemake.params.get("keep_thickness", 0),

@@ -2,11 +2,12 @@
 
 Inputs
     ``zcorr/correlations/{chunk}.npz`` and ``zcorr/layers/{chunk}.npz`` of all chunks (see
-    correlate_layers), ``ingest/layers.tsv`` for their names
+    correlate_layers), ``ingest/layers.tsv`` for their names, ``ingest/missing_layers.tsv``
 Outputs
     ``zcorr/coordinates.txt``: line ``z corrected`` for each layer that has tiles, z the true one
     ``zcorr/qc.json``: ``figures`` of the stack, ``curve`` of correlation against distance, and
-    ``layers``: z, cc_next (Pearson), delta_z (layers, from the layer before), lost_before, problem;
+    ``layers``: z, cc_next (Pearson), delta_z (layers, from the layer before), lost_before,
+    missing_before (layers without any file, as ingest says), problem;
     ``order``: layers that seem out of place, and the z that each should follow
     ``zcorr/thickness.html``: the same as plots, with pictures of the layers that do not fit
     ``zcorr/proposals.yaml``: tiles of such layers, as entries for ``review.exclude``
@@ -41,6 +42,7 @@ def main(
     correlations: Sequence[str],
     layers: Sequence[str],
     names: str,
+    missing: str | None = None,
     out: Mapping[str, str],
     volume: str,
     grid: tuple[int, int],
@@ -50,13 +52,14 @@ def main(
     parts = [_arrays(path) for path in correlations]
     found = Measured.joined(parts).trimmed()
     result = methods.METHODS[zcorr["inference"]](found, zcorr)
-    report = report_of(found, result, zcorr)
+    absent = files.read_table(missing) if missing else []
+    report = report_of(found, result, zcorr, {int(one["z"]): int(one["layers"]) for one in absent})
     log.info("%s", report["figures"])
     shown = pictures.of(report["layers"], _opened(layers))
-    proposed = qc.proposals(report["layers"], found.regional, grid, zcorr["problem_deviations"])
-    lines = _offered(qc.as_yaml(proposed) if proposed else "", report["layers"], _names(names))
-    title = f"{volume}: thickness"
-    page = plot.page(title, report["layers"], result, found.regional, shown, lines)
+    limit = zcorr["problem_deviations"]
+    proposed = qc.proposals(report["layers"], found.regional, grid, limit, found.corr)
+    lines = _offered(proposed, layer_lines.of(report["layers"], _names(names), absent))
+    page = plot.page(f"{volume}: thickness", report["layers"], result, found.regional, shown, lines)
     corrected = found.z[0] + result.z
     files.write_text(out["page"], page)
     files.write_json(out["report"], report)
@@ -70,14 +73,13 @@ def main(
     files.write_text(out["coordinates"], text)
 
 
-def _offered(
-    tiles: str, layers: Sequence[Mapping[str, Any]], names: Mapping[int, str]
-) -> dict[str, str]:
+def _offered(proposed: Sequence[Mapping[str, Any]], layers: str) -> dict[str, str]:
     """Return lines of the config by what they are for."""
+    tiles = qc.as_yaml(proposed) if proposed else ""
     return {
         "To take these tiles out of the next solve, add to the config under review:": tiles,
-        "Layers shown twice, and slices lost (the corrected z has their gaps already), to count"
-        " z anew:": layer_lines.of(layers, names),
+        "Layers shown twice, slices lost (the corrected z has their gaps already), layers without"
+        " any file, to count z anew:": layers,
     }
 
 
@@ -98,7 +100,12 @@ def _opened(paths: Sequence[str]) -> Iterator[Mapping[str, NDArray[Any]]]:
             yield stored
 
 
-def report_of(found: Measured, result: Result, zcorr: Mapping[str, Any]) -> dict[str, Any]:
+def report_of(
+    found: Measured,
+    result: Result,
+    zcorr: Mapping[str, Any],
+    missing: Mapping[int, int] | None = None,
+) -> dict[str, Any]:
     """Return the content of ``zcorr/qc.json``.
 
     Parameters
@@ -109,6 +116,8 @@ def report_of(found: Measured, result: Result, zcorr: Mapping[str, Any]) -> dict
         The inferred z.
     zcorr
         Section ``zcorr`` of the config.
+    missing
+        Layers without any file, by the z behind them.
 
     Returns
     -------
@@ -121,7 +130,7 @@ def report_of(found: Measured, result: Result, zcorr: Mapping[str, Any]) -> dict
     alone = qc.uncompared(found.own, found.corr)
     twice = qc.repeats(cc_next, repeated_correlation=zcorr["repeated_correlation"])
     wrong = [a or b or c for a, b, c in zip(alone, low, twice, strict=True)]
-    layers = qc.rows(found.z, found.present, cc_next, corrected, wrong, result.lost)
+    layers = qc.rows(found.z, found.present, cc_next, corrected, wrong, result.lost, missing)
     copies = found.present & ~found.own
     figures = qc.summary(found.z, found.present, cc_next, corrected) | result.figures
     figures["problems"] = sum(row["problem"] is not None for row in layers)
@@ -138,6 +147,7 @@ if __name__ == "__main__":
             correlations=snakemake.input.correlations,
             layers=snakemake.input.layers,
             names=snakemake.input.names,
+            missing=snakemake.input.missing,
             out=dict(snakemake.output.items()),
             volume=snakemake.params.volume,
             grid=snakemake.params.grid,

@@ -1,4 +1,4 @@
-"""Entries of ``ingest.layers``: layers that show one image twice, slices that were lost."""
+"""Entries of ``ingest.layers``: layers shown twice, slices lost, layers without any file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 from scripts.zcorr.qc import TWICE
 
 
-def of(rows: Sequence[Mapping[str, Any]], names: Mapping[int, str]) -> str:
+def of(
+    rows: Sequence[Mapping[str, Any]],
+    names: Mapping[int, str],
+    missing: Sequence[Mapping[str, str]] = (),
+) -> str:
     """Return the entries.
 
     Parameters
@@ -17,6 +21,8 @@ def of(rows: Sequence[Mapping[str, Any]], names: Mapping[int, str]) -> str:
         Rows of `qc.rows`.
     names
         Layer id by z.
+    missing
+        Rows of ``ingest/missing_layers.tsv``: layers without any file.
 
     Returns
     -------
@@ -25,6 +31,7 @@ def of(rows: Sequence[Mapping[str, Any]], names: Mapping[int, str]) -> str:
     """
     there = [row["z"] for row in rows if row["z"] in names]
     before = dict(zip(there[1:], there[:-1], strict=True))
+    absent = {int(row["z"]): row["layers"] for row in missing}
     lines = []
     for row in rows:
         z = row["z"]
@@ -33,9 +40,10 @@ def of(rows: Sequence[Mapping[str, Any]], names: Mapping[int, str]) -> str:
                 f"    - {{drop: {names[z]}, renumber: true, keep_z: false, reason: the image of the"
                 f" next layer}}  # z {z}\n"
             )
-        if row["lost_before"] and z in before:
+        if z in before and (row["lost_before"] or z in absent):
+            why = "no file of it" if z in absent else "a slice was lost"
             lines.append(
-                f"    - {{gap: 1, after: {names[before[z]]}, renumber: true, reason: a slice was"
-                f" lost}}  # between z {before[z]} and {z}\n"
+                f"    - {{gap: {absent.get(z, 1)}, after: {names[before[z]]}, renumber: true,"
+                f" reason: {why}}}  # between z {before[z]} and {z}\n"
             )
     return f"ingest:\n  layers:\n{''.join(lines)}" if lines else ""

@@ -21,11 +21,11 @@ from scripts.render_ws.app import create_app  # noqa: F401 - the embedded servic
 from scripts.report import gather
 from scripts.review import decisions
 from scripts.solve import aligned, check_alignment, moments, solve_transforms
-from scripts.zcorr import qc
+from scripts.zcorr import qc, remedies
 from tests.bad_volumes.cases import REFUSED, Told, bad, inside, refused
 from tests.export import synthetic, test_export_jobs
 from tests.lib.service.test_client import NM, make_tiles
-from tests.report import test_judged
+from tests.report import test_judged, test_lacking
 from tests.report.conftest import NAMES, RESULTS, SMALL, judge
 from tests.report.fabricate import fabricate
 from tests.review import test_review
@@ -114,6 +114,22 @@ def lost_layer(_folder):
         return values
 
     return reported(test_judged.damaged(good(), "layers", status=gap, declared=undeclared))
+
+
+@bad(
+    "layers without files", "ingest", LOOK, r"^ingest: z 6 to 7: a layer seems to be missing: 80 s"
+)
+def no_files(_folder):
+    """No file of a layer is there, and nothing says so but the time between its neighbours."""
+    return reported(test_lacking.lacking(good(), "time"))
+
+
+@bad(
+    "a slice lost between two good layers", "zcorr", LOOK, r"^zcorr: z 6: .*a slice was lost behind"
+)
+def lost_slice(_folder):
+    """A layer was milled and not imaged: its neighbours correlate badly, and are good."""
+    return reported(test_lacking.lacking(good(), lost=True, rows=0))
 
 
 @bad("a match preset too strict", "match", NOT_GOOD, r"match: .*pairs have matches: ")
@@ -232,7 +248,7 @@ def many_odd_layers(_folder):
     """Three of ten layers do not fit."""
     rows = [{"z": z, "problem": "low" if z in (3, 4, 7) else None} for z in range(10)]
     judged = qc.gate({"layers": rows}, accepted=[], limit_pct=1.0)
-    return Told(REFUSED if judged["status"] == "failed" else "good", qc.refusal(judged, ""))
+    return Told(REFUSED if judged["status"] == "failed" else "good", remedies.refusal(judged, ""))
 
 
 # ---- the gates -----------------------------------------------------------------------------------

@@ -80,6 +80,17 @@ def twice(folder):
     return run(folder, lambda layers: _give(layers[5], layers[4]))
 
 
+@bad("a layer that was not copied", "ingest", BAD, r"ingest: z 4 to 5: a layer seems", whole=True)
+def layer_not_copied(folder):
+    """The files of the fifth layer are not there: twice the usual time lies between two."""
+
+    def change(layers):
+        for path in layers[4]:
+            path.unlink()
+
+    return run(folder, change)
+
+
 @bad("a column that was not copied", "doctor", REFUSED, r"acquisition\.columns", whole=True)
 def not_copied(folder):
     """The files of the second column are not there."""

@@ -109,7 +109,8 @@ def of_ingest(volume, given):
     yield Job("check_layers", "ingest.check_layers", {
         **table, **specs, "restart": ingest["restart"], **size, "pixel_nm": nm["pixel_nm"], **pages,
         **restarts, "pixel_deviation_pct": ingest["pixel_deviation_pct"],
-        "sample_ids": ingest["sample_ids"]})  # fmt: skip
+        "sample_ids": ingest["sample_ids"],
+        "missing_table": "ingest/missing_layers.tsv"})  # fmt: skip
     yield Job("publish_acquire", "ingest.publish_acquire", {
         "render": RENDER, **table, **pages, **restarts, **specs, **nm,
         "receipt": receipt(ACQUIRE)})  # fmt: skip
@@ -235,8 +236,8 @@ def of_solve(volume, given):
 
 
 OF_OTHER_JOBS = (
-    "gate_problem_pct accept_layers scale min_picture_px comparison_range resin_masking"
-    " resin_sigma_px resin_content_threshold window_px windows region_px picture_px"
+    "gate_problem_pct gate_few_layers accept_layers scale min_picture_px comparison_range"
+    " resin_masking resin_sigma_px resin_content_threshold window_px windows region_px picture_px"
 )
 
 
@@ -254,7 +255,7 @@ def of_zcorr(volume, given):
     yield Job("check_thickness", "zcorr.check_thickness", {
         "inputs": out | {"layers": "ingest/layers.tsv"},
         "out": {"gate": "zcorr/gate.json", "coordinates": "zcorr/Zcoords.txt"},
-        **{k: given["zcorr"][k] for k in OF_OTHER_JOBS.split()[:2]}})  # fmt: skip
+        **{k: given["zcorr"][k] for k in OF_OTHER_JOBS.split()[:3]}})  # fmt: skip
 
 
 def of_correct(volume, given):

@@ -115,6 +115,8 @@ def run(*, acquisition=ACQUISITION, specs=SPECS, declared=()):
         restart=RESTART,
         **{name: acquisition[name] for name in ("rows", "columns", "pixel_nm")},
         restart_table="ingest/restarts.tsv",
+        missing_table="ingest/missing_layers.tsv",
+        declared=[{"reason": "r"} | entry for entry in declared],
     )
     publish(specs, acquisition)
     publish_restart.main(

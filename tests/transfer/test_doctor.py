@@ -62,6 +62,31 @@ def test_layers_after_the_last_one_are_told_at_every_start(dats):
     assert examined(dats, acquisition=last | {"scope": "Merlin-1"}) == [note]
 
 
+def at_seconds(root, *seconds):
+    """Files of layers at these seconds after ten o'clock."""
+    pixels = np.zeros((8, 9, 1), np.int16)
+    for second in seconds:
+        for column in range(2):
+            stamp = f"10{second // 60:02d}{second % 60:02d}"
+            name = f"Merlin-1_24-03-07_{stamp}_0-0-{column}.dat"
+            (root / name).write_bytes(make_dat(pixels, first_xy=(7 * column, 0)))
+
+
+def test_a_layer_without_files_is_told_before_anything_is_converted(tmp_path):
+    at_seconds(tmp_path, 0, 40, 80, 120, 200, 240, 280)
+    (note,) = examined(tmp_path)
+    assert note.severity == "note"
+    assert "1 between Merlin-1_24-03-07_100200 and Merlin-1_24-03-07_100320 (80 s, w" in note.found
+    entry = yaml.safe_load(note.change[note.change.index("{gap") :])
+    declared = {"layers": [entry]}
+    assert examined(tmp_path, ingest=declared) == []
+
+
+def test_a_pause_is_no_layer_without_files(tmp_path):
+    at_seconds(tmp_path, 0, 40, 80, 120, 180, 220, 260)
+    assert examined(tmp_path) == []
+
+
 def test_the_first_files_that_cannot_be_read_are_named():
     assert doctor_files._first("abc") == "a; b; c"
     assert doctor_files._first("abcde") == "a; b; c; and 2 more"

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from scripts.lib.pages import pictures
-from scripts.zcorr import layer_lines, plot, qc, zcoords
+from scripts.zcorr import layer_lines, plot, qc, remedies, zcoords
 from scripts.zcorr.methods import Result
 from scripts.zcorr.pictures import Strip
 
@@ -107,7 +107,7 @@ def test_the_gate_names_the_layers_and_the_lines_to_change():
     layers.append(layer(20, qc.NO_IMAGE))
     judged = qc.gate({"layers": layers}, accepted=[], limit_pct=5)
     assert judged["status"] == "failed"
-    words = qc.refusal(judged, qc.as_yaml([]))
+    words = remedies.refusal(judged, qc.as_yaml([]))
     for part in ("z 5, 6.", "accept_layers: [5, 6]", "zcorr.gate_problem_pct", "at most 5 %"):
         assert part in words
     # the first lines of a message are what is pasted: an empty list would change nothing
@@ -115,9 +115,80 @@ def test_the_gate_names_the_layers_and_the_lines_to_change():
         "zcorr": {"accept_layers": [5, 6]}
     }
     entry = {"cells": ["0,1"], "z_first": 5, "z_last": 6, "reason": "zcorr: low"}
-    offered = qc.refusal(judged, qc.as_yaml([entry])).split("\n\n")[1]
+    offered = remedies.refusal(judged, qc.as_yaml([entry])).split("\n\n")[1]
     assert yaml.safe_load(offered) == {"review": {"exclude": [entry]}}
     assert qc.gate({"layers": layers}, accepted=[5], limit_pct=5)["status"] == "passed"
+
+
+def gapped(missing=(), lost=(), low=()):
+    """Ten layers; a file is missing or a slice lost before some, some fit the next badly."""
+    layers = [layer(z) | {"missing_before": int(z in missing)} for z in range(10)]
+    for z in range(10):
+        layers[z]["lost_before"] = z in lost
+        if z in low:
+            layers[z] |= {"problem": "low", "cc_next": 0.8}
+    return layers
+
+
+def test_a_good_layer_between_two_gaps_is_no_culprit_and_the_gate_does_not_count_known_ones():
+    layers = gapped(missing=(5,), lost=(4,), low=(3, 4))
+    assert qc.gaps(layers) == [(3, 4), (4, 5)]
+    assert qc.culprits(layers) == []
+    assert qc.gate({"layers": layers}, accepted=[], limit_pct=0)["status"] == "passed"
+    assert qc.culprits(gapped(missing=(5,), low=(3, 4))) == []
+
+
+def test_a_layer_that_joins_its_neighbours_is_no_culprit():
+    """Two slices lost that no one knows of: without the layer the gap would be longer still."""
+    layers, corr = gapped(low=(3, 4)), np.full((10, 3), 0.85)
+    assert qc.culprits(layers, corr) == [4]  # its neighbours are more alike to each other
+    corr[3, 1] = 0.6
+    assert qc.culprits(layers, corr) == []
+    corr[3, 1] = np.nan
+    assert qc.culprits(layers, corr) == [4]
+    assert qc.culprits(layers, corr[:, :1]) == [4]
+
+
+def test_nothing_is_proposed_where_most_layers_would_leave():
+    layers = [layer(z, "low") for z in range(10)]
+    assert qc.proposals(layers, np.full((10, 2, 2), 0.2), (2, 2), 6.0) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "few", "status"),
+    [(1, 2, "passed"), (2, 2, "passed"), (3, 2, "failed"), (1, 0, "failed")],
+)
+def test_a_few_layers_are_no_share(bad, few, status):
+    layers = [layer(z, "low" if z < bad else None) for z in range(8)]
+    judged = qc.gate({"layers": layers}, accepted=[], limit_pct=10, few=few)
+    assert judged["status"] == status
+
+
+def test_two_of_three_layers_are_no_few():
+    layers = [layer(z, "low" if z < 2 else None) for z in range(3)]
+    assert qc.gate({"layers": layers}, accepted=[], limit_pct=10, few=2)["status"] == "failed"
+
+
+def test_the_gate_names_known_gaps_and_prints_no_empty_list():
+    layers = gapped(missing=(8,), lost=(3,), low=(2, 4, 5, 6, 7))
+    judged = qc.gate({"layers": layers}, accepted=[], limit_pct=10, few=2)
+    assert judged["layers"] == [4, 5, 6]
+    missing = [{"z": "8", "layers": "1", "evidence": "80 s between them, where 40 s are usual"}]
+    names = {z: f"scope_21-07-31_00000{z}" for z in range(10)}
+    words = remedies.refusal(judged, qc.as_yaml([]), layers, names, missing)
+    assert "[]" not in words
+    assert "review:" not in words
+    for part in (
+        "z 4, 5, 6. ", "z 2 to 3: a slice was lost",
+        "z 7 to 8: 1 layer(s) without any file: 80 s between them, where 40 s are usual",
+        "No tile is proposed to be left out", "accept_layers: [4, 5, 6]",
+    ):  # fmt: skip
+        assert part in words
+    block = words[words.index("ingest:") : words.index("No tile")]
+    assert [one["after"] for one in yaml.safe_load(block)["ingest"]["layers"]] == [
+        names[2],
+        names[7],
+    ]
 
 
 def test_an_image_that_correlates_with_nothing_is_named():

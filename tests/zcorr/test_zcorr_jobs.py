@@ -28,6 +28,7 @@ ZCORR = {
     "windows": 16,
     "region_px": 40,
     "gate_problem_pct": 10,
+    "gate_few_layers": 0,
     "accept_layers": [],
     "scale": 0.22,
     "min_picture_px": 512,
@@ -101,7 +102,7 @@ def infer(chunks, **changes):
 
 def gate_of(**changes):
     section = ZCORR | changes
-    return {key: section[key] for key in ("gate_problem_pct", "accept_layers")}
+    return {key: section[key] for key in ("gate_problem_pct", "gate_few_layers", "accept_layers")}
 
 
 def check(**changes):
