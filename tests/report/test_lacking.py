@@ -21,10 +21,13 @@ def lacking(evidence, by="FIBSliceNum", delta_z=2.0, low=True, lost=False, rows=
     layers = [dict(one) for one in evidence.documents["qc"]["layers"]]
     at = next(i for i, one in enumerate(layers) if one["z"] == 7)
     layers[at] |= {"delta_z": delta_z, "lost_before": lost, "missing_before": int(rows > 0)}
+    moved = delta_z - (evidence.z_coords[7] - evidence.z_coords[6])
+    z_coords = {z: at_z + moved * (z > 6) for z, at_z in evidence.z_coords.items()}
     layers[at - 1] |= {"problem": LOW if low else None, "cc_next": 0.8 if low else 0.9}
     return dataclasses.replace(
         evidence,
         tables=dict(evidence.tables) | {"missing_layers": table},
+        z_coords=z_coords,
         documents=dict(evidence.documents) | {"qc": {"layers": layers}},
     )
 
