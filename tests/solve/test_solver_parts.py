@@ -1,13 +1,15 @@
 """Parts of the solve by themselves: phases, votes, strengths of the priors, what is named."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from scripts.lib.job import UserError
 from scripts.solve import restraints, robust, solver
-from scripts.solve.graph import graph_of, tiles_of
+from scripts.solve.graph import Weighting, graph_of, tiles_of
 from scripts.solve.models import MODELS
 from scripts.solve.moments import of_matches
 from scripts.solve.solver import Options
@@ -143,3 +145,118 @@ def test_a_placement_that_is_no_number_is_refused(terms, start, monkeypatch):
     monkeypatch.setattr(solver, "_moved", lost)
     with pytest.raises(UserError, match="the solve is not determined"):
         solver._step(terms, None, MODELS["affine"], start, np.ones(len(terms.graph)))
+
+
+def test_the_defaults_are_those_of_the_config():
+    schema = yaml.safe_load((Path(__file__).parents[2] / "config/schema.yaml").read_text())
+    known = {
+        key: value["default"]
+        for key, value in schema["properties"]["solve"]["properties"].items()
+        if key in {each.name for kind in (Options, Weighting) for each in fields(kind)}
+    }
+    assert Options.of_config(known) == Options()
+    assert len(known) == len(fields(Options)) + len(fields(Weighting)) - 1
+
+
+def test_nothing_is_wrong_where_no_pair_is_to_be_judged(terms, start):
+    residual = np.where(np.arange(len(terms.graph)) == 5, 500.0, 0.3)
+    out, torn = solver._wrong(terms, "none", residual)
+    assert (out.any(), torn) == (False, [])
+    for kind in ("huber", "cauchy", "geman_mcclure"):
+        out, torn = solver._wrong(terms, kind, residual)
+        assert (np.flatnonzero(out).tolist(), torn) == ([5], [])
+
+
+def moved_by_layer(tiles, steps):
+    """The stage's placement, each layer moved on by its step (px) beyond the one before it."""
+    placement = tiles.stage.copy()
+    placement[:, 0, 2] += np.repeat(np.cumsum(steps), 2)
+    return placement
+
+
+@pytest.mark.parametrize(
+    ("usual", "jump", "found"),
+    [
+        (1.0, 8.5, True),  # 8 times the median
+        (1.0, 7.5, False),
+        (0.1, 5.5, True),  # at least 5 px
+        (0.1, 4.5, False),
+    ],
+)
+def test_a_jump_is_far_beyond_the_usual_step_and_beyond_pixels(terms, usual, jump, found):
+    steps = np.full(70, usual)
+    steps[[0, 30]] = 0.0, jump
+    groups = solver._groups(terms.tiles, moved_by_layer(terms.tiles, steps), [], Runs.none(140))
+    assert groups.tolist() == [0] * 60 + [int(found)] * 80
+
+
+def test_restarts_steps_and_jumps_each_begin_a_group(terms):
+    tiles = terms.tiles
+    steps = np.zeros(70)
+    steps[[0, 10]] = 50.0, 50.0  # the first layer begins nothing
+    runs = replace(Runs.none(140), run=np.repeat([0, 1], [80, 60]))
+    groups = solver._groups(tiles, moved_by_layer(tiles, steps), [1.0, 21.0], runs)
+    assert groups.tolist() == np.repeat([0, 1, 2, 3], [20, 20, 40, 60]).tolist()
+
+
+def run_phase(terms, start, monkeypatch, residuals, **options):
+    """Let a phase see these residuals (px, of all pairs or of each), one set a solve."""
+    shown = iter(residuals)
+
+    def step(terms, layout, model, at, factor):
+        return replace(at, residual=np.broadcast_to(next(shown), len(terms.graph)).copy())
+
+    monkeypatch.setattr(solver, "_step", step)
+    terms = replace(terms, options=replace(terms.options, **options))
+    ones = np.ones(len(terms.graph))
+    return solver._phase(terms, None, MODELS["affine"], "cauchy", start, ones)[2]
+
+
+def test_a_phase_ends_when_residual_and_factors_stand_still(terms, start, monkeypatch):
+    assert run_phase(terms, start, monkeypatch, [1.0, 1.0]) == 2
+    assert run_phase(terms, start, monkeypatch, [2.0, 1.0, 1.0 + 5e-4]) == 3
+    assert run_phase(terms, start, monkeypatch, [1.0, 1.002, 1.004, 1.004]) == 4
+    assert run_phase(terms, start, monkeypatch, [1.0] * 3, max_iterations=1) == 1
+    falling = [0.9**n for n in range(30)]
+    assert run_phase(terms, start, monkeypatch, falling) == 25
+
+
+def test_a_phase_goes_on_while_factors_move_though_the_typical_residual_stands(
+    terms, start, monkeypatch
+):
+    still, off, more = (np.ones(len(terms.graph)) for _ in range(3))
+    off[7], more[7] = 60.0, 61.0
+    weight = terms.weight.copy()
+    weight[7] = 0.0  # so that the weighted residual does not tell
+    terms = replace(terms, weight=weight)
+    assert run_phase(terms, start, monkeypatch, [still, off, off, off]) == 3
+    assert run_phase(terms, start, monkeypatch, [off, still, still, still]) == 3
+    # a factor that changes from little to little has not moved
+    assert run_phase(terms, start, monkeypatch, [off, more, more]) == 2
+
+
+def test_polishing_ends_when_nothing_moves(terms, monkeypatch):
+    tiles, graph = terms.tiles, terms.graph
+    seen = []
+    moved = solver._moved
+
+    def counted(*args):
+        seen.append(1)
+        return moved(*args)
+
+    monkeypatch.setattr(solver, "_moved", counted)
+    layout = layout_of(len(tiles), graph.p, graph.q, unknowns=6, max_band_gb=1.0)
+    at = solver._start(terms, Runs.none(len(tiles)))
+    passes = []
+    for _ in range(4):
+        at, terms = solver._polish(terms, layout, MODELS["affine"], at, np.ones(len(graph)))
+        passes.append(len(seen))
+        seen.clear()
+    assert passes[0] > 1
+    assert passes[-1] == 1
+
+
+def test_the_precision_at_the_stage_itself_is_one_however_little_pairs_weigh(terms, start):
+    light = replace(terms, weight=terms.weight * 1e-9, noise=0.0)
+    factor = np.ones(len(terms.graph))
+    assert solver._precision(light, MODELS["affine"], start, factor) == pytest.approx(1.0)
