@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scripts.lib.names import WIDE_RUN
 from scripts.report.gather import Evidence, Table
 
 Cell = str  # "row-column"
@@ -219,6 +220,8 @@ def _edge(a: Cell, b: Cell) -> Edge:
 def runs(evidence: Evidence) -> dict[str, Share]:
     """Count the saved pairs of near layers by run, among tiles that ought to match.
 
+    A pair that failed and that the wide search saved has matches, whichever run planned it.
+
     Parameters
     ----------
     evidence
@@ -231,12 +234,15 @@ def runs(evidence: Evidence) -> dict[str, Share]:
     """
     table, tiles, bad = evidence.results, asked(evidence["review"]), harmed(evidence["review"])
     near = table.where(table["dz"] <= 1)
+    late = near.where((near["run"] == WIDE_RUN) & (near["saved"] == 1))
+    joined = set(zip(late["p_id"].tolist(), late["q_id"].tolist(), strict=True))
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     lost: dict[str, set[int]] = defaultdict(set)
     each = (near[name].tolist() for name in ("run", "p_id", "q_id", "saved"))
     for run, p, q, saved in zip(*each, strict=True):
         if tiles and (p not in tiles or q not in tiles):
             continue
+        saved = saved or (p, q) in joined
         counts[run][0] += saved
         counts[run][1] += 1
         counts[run][2] += not saved and bool({p, q} & bad)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
+from scripts.lib.names import WIDE_RUN
 from scripts.lib.schema import faults
 from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
 from scripts.report import grid, judged, page, summary
@@ -180,6 +181,16 @@ def test_the_share_of_saved_pairs_is_judged_for_each_run(good, share, state):
         {state} - {GOOD} if share > 0.9 else {one.state for one in reasons}
     )
     assert bool(reasons) == (state != GOOD)
+
+
+def test_pairs_that_the_wide_search_saved_are_no_pairs_without_matches(good):
+    failed = unsaved(good, 1.0)
+    again = {name: column.copy() for name, column in good.results.columns.items()}
+    again["run"][:] = WIDE_RUN
+    both = {n: np.concatenate([failed.results[n], again[n]]) for n in again}
+    made = dataclasses.replace(failed, results=Table(both))
+    assert told(failed, "match", "pairs have matches")[1]
+    assert not told(made, "match", "pairs have matches")[1]
 
 
 def test_an_edge_without_any_match_is_named_first(good):
