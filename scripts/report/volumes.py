@@ -181,7 +181,8 @@ def _page_of_gate(folder: Path, stops: Sequence[progress.Stop]) -> Path | None:
 
 def _verdict(figures: Figures, stopped: str) -> str:
     if stopped:
-        return LOOK if stopped.startswith((_GATE, *gates.GATES.values())) else NOT_GOOD
+        decides = (_GATE, refused.REFUSED, *gates.GATES.values())  # nothing is wrong with a volume
+        return LOOK if stopped.startswith(decides) else NOT_GOOD
     return str(figures.get("verdict", {}).get("state", ABSENT))
 
 

@@ -129,7 +129,8 @@ def test_a_start_that_was_refused_says_why_until_the_next_one(volume, tmp_path):
     found = status.watched_closely(path, status.read(path, NOW))
     assert found.cells == ["fly", "refused", "", "", "", "a: b (and 1 more)"]
     assert found.message.splitlines() == [*faults]
-    assert volumes.read(path).waits == "refused: a: b (and 1 more)"
+    row = volumes.read(path)
+    assert (row.waits, row.verdict) == ("refused: a: b (and 1 more)", "look")
     assert "a: b (and 1 more)" in status.page([found], NOW, None)
     refusal(folder, "✗ the folder is locked by another run")
     assert status.read(path, NOW).waits == "the folder is locked by another run"
