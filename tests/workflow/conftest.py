@@ -133,7 +133,7 @@ def make_volume(folder: Path, acquisition: Path, /, **sections) -> Volume:
     demo_dat = Path(config["transfer"]["dat_root"]).name
     dat = acquisition / demo_dat if (acquisition / demo_dat).is_dir() else acquisition
     config["transfer"]["dat_root"] = str(dat)
-    if "truth" in config.get("report", {}):
+    if config.get("report", {}).get("truth"):
         config["report"]["truth"] = str(acquisition / "truth.json")
     folder.mkdir(parents=True, exist_ok=True)
     volume = Volume(folder)
