@@ -168,6 +168,9 @@ def rows(document: Misalignment | None) -> list[tuple[str, str]]:
             low, high = figures["corners_px"], figures["corners_p95_px"]
             unseen = f"{low:.2f} px · more than {high:.2f} px at 5 % of the places"
             out.append((f"corners {words} may be off unseen by", unseen))
+        elif figures["measured"]:
+            unseen = "not known: too few windows fit into a tile to show a turn or a stretch"
+            out.append((f"corners {words} may be off unseen by", unseen))
     return out
 
 

@@ -81,13 +81,16 @@ class State:
 class Finished:
     """A finished volume of some settings, and what is measured on it."""
 
-    def __init__(self, folder: Path, settings=SMALL, matcher=None, change=None):
+    def __init__(
+        self, folder: Path, settings=SMALL, matcher=None, change=None, acquired=acquire.acquire
+    ):
         """`matcher` gives matches and results of a tile set; else they are made of the truth.
 
         `change` is called with the folder of the acquisition before anything is made of it.
+        `acquired` makes it, of settings and folder, and gives its truth.
         """
         self.folder, self.settings = folder, settings
-        self.truth = acquire.acquire(settings, folder / "acquisition")
+        self.truth = acquired(settings, folder / "acquisition")
         if change:
             change(folder / "acquisition")
         self.work = folder / "work"
@@ -95,7 +98,7 @@ class Finished:
         service = fabricate.fabricate(self.work, folder / "acquisition", self.truth)
         self.evidence = gather.gather(self.work, results=RESULTS)
         self.evidence = self._without_problems(self.evidence)
-        self.nominal = service.stacks["v1_acquire"]
+        self.nominal = self._tissue(service.stacks["v1_acquire"])
         if matcher is None:
             pairs = tuple(self._matches(np.random.default_rng(settings.seed)))
         else:
@@ -109,6 +112,12 @@ class Finished:
         layers = [row | {"problem": None} for row in evidence.documents["qc"]["layers"]]
         documents = dict(evidence.documents) | {"qc": {"layers": layers}}
         return dataclasses.replace(evidence, documents=documents)
+
+    def _tissue(self, tiles):
+        """Leave out bare resin, as the review does."""
+        bare = {fabricate.tile_id(t) for t in self.truth["tiles"] if t["kind"] == "resin"}
+        kept = tuple(tile for tile in tiles.tiles if tile.tile_id not in bare)
+        return dataclasses.replace(tiles, tiles=kept).with_bounds()
 
     def _matches(self, rng):
         good = [tile for tile in self.truth["tiles"] if not tile["corrupt"]]
@@ -147,7 +156,9 @@ class Finished:
         """The report's figures with the verdict, and the findings, of a state."""
         with tempfile.TemporaryDirectory() as name:
             evidence = self._closed(Path(name), state, self.measured_again(state.tiles))
-        return judge(evidence, NAMES)
+        p = self.settings
+        grid = {"rows": p.rows, "columns": p.columns, "pixel_nm": p.pixel_nm}
+        return judge(evidence, NAMES | grid)
 
     def measure(self, tiles):
         """Rows of what is left over, of all layers."""
@@ -206,7 +217,7 @@ class Finished:
             tiles=folder / "tiles.tsv",
             places=folder / "places.tsv.gz",
             out=folder / "summary.json",
-            pixel_nm=8.0,
+            pixel_nm=self.settings.pixel_nm,
             section=SOLVE["misalignment"],
         )
         return dataclasses.replace(

@@ -180,17 +180,27 @@ def tile_of_another_layer(volume, rng):
     return _images(volume.start, made), f"{tile.tile_id} shows z {other}", [z], [_cell(tile)]
 
 
+def patched(volume, cell=(0, 0)):
+    """A tile in the middle shows the next layer's image, where that belongs."""
+    at, z = _by_place(volume), volume.settings.layers // 2
+    return _patched(volume, at[z, *cell], at[z + 1, *cell])
+
+
+def _patched(volume, tile, source):
+    return volume.start.replace_tiles(
+        lambda one: source.changed(tile_id=tile.tile_id, z=tile.z, labels=(PATCH,))
+        if one.tile_id == tile.tile_id else one
+    )  # fmt: skip
+
+
 def shifted_patch(volume, rng):
     """A patch, which shows the next layer's image, in the wrong place."""
     at, tile = _by_place(volume), _any(volume, rng)
     z = min(round(tile.z), volume.settings.layers - 1)
     tile, source = at[z, tile.row, tile.column], at[z + 1, tile.row, tile.column]
     world = geometry.translation(*_vector(rng, _distance(rng, 0.5, 50.0)))
-    patched = volume.start.replace_tiles(
-        lambda one: source.changed(tile_id=tile.tile_id, z=tile.z, labels=(PATCH,))
-        if one.tile_id == tile.tile_id else one
-    )  # fmt: skip
-    state = _where(patched, lambda one: one.tile_id == tile.tile_id, world)
+    state = _patched(volume, tile, source)
+    state = _where(state, lambda one: one.tile_id == tile.tile_id, world)
     what = f"patch {tile.tile_id} by {np.hypot(*world[:, 2]):.2f} px"
     return state, what, [z], [_cell(tile)]
 

@@ -43,6 +43,14 @@ def test_what_corners_may_be_off_unseen_stands_beside_the_shifts(good):
     assert found == "0.31 px · more than 2.00 px at 5 % of the places"
 
 
+def test_corners_that_no_place_tells_of_are_not_known_rather_than_left_out(good):
+    steps = {k: v for k, v in good.documents["misalignment"]["steps"].items() if "corners" not in k}
+    key = "corners between neighbouring layers may be off unseen by"
+    for measured, said in ((9, True), (0, False)):
+        made = good.documents["misalignment"] | {"steps": steps | {"measured": measured}}
+        assert dict(meeting.rows(made)).get(key, "").startswith("not known: too few") == said
+
+
 @pytest.mark.parametrize("state", [LOOK, NOT_GOOD])
 def test_the_state_of_the_measure_is_the_state_of_the_solve(good, state):
     reasons = ["z 3: layers do not meet, 5.0 px", "z 9: tiles of a layer do not meet, 1.0 px"]
