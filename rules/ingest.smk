@@ -3,6 +3,8 @@
 INGEST = config["ingest"]
 INGEST["mask"] = flow.resolved_masks(ROOT, INGEST["mask"])
 MASK_IMAGES = flow.mask_images(INGEST["mask"])
+# no param where nothing is exchanged: a new one would publish a stack again
+EXCHANGED = {"exchange": INGEST["exchange"]} if INGEST["exchange"] else {}
 MASKS = "ingest/masks.tsv" if MASK_IMAGES else []
 
 
@@ -128,6 +130,7 @@ rule check_layers:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=lambda wc, attempt: 30 * attempt,
     params:
+        **EXCHANGED,
         scan_correction=INGEST["scan_correction"],
         mask=verbatim(INGEST["mask"]),
         tile_overlap_um=INGEST["tile_overlap_um"],
@@ -165,6 +168,7 @@ rule publish_acquire:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=lambda wc, attempt: 60 * attempt,
     params:
+        **EXCHANGED,
         render=RENDER,
         scan_correction=INGEST["scan_correction"],
         mask=verbatim(INGEST["mask"]),

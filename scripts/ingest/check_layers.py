@@ -43,16 +43,18 @@ def main(
     pixel_deviation_pct: float = 10.0,
     sample_ids: Sequence[str] = (),
     stage_offsets: Ranges = None,
+    exchange: Sequence[Mapping[str, Any]] = (),
     masks: str | None = None,
 ) -> None:
     """Write all problems as a table and as a page, and the table of restarts."""
     table, cached = read_table(layers), read_table(headers)
     absent = validation.absent_files(table)
     pictures = mask_files.read(masks)
-    settings = Settings.of(scan_correction, mask, tile_overlap_um, stage_offsets, pictures)
+    specs = (scan_correction, mask, tile_overlap_um, stage_offsets)
+    settings = Settings.of(*specs, pictures, exchange)
     wanted = validation.Expected(rows, columns, pixel_nm, settings, pixel_deviation_pct, sample_ids)
-    params: list[object] = [scan_correction, mask, tile_overlap_um, restart, absent]
-    params += [rows, columns, pixel_nm, pixel_deviation_pct, list(sample_ids), stage_offsets]
+    params: list[object] = [*specs, restart, absent, list(exchange)]
+    params += [rows, columns, pixel_nm, pixel_deviation_pct, list(sample_ids)]
     lacking = missing.Search.of(table, declared, restart["max_gap_s"])
     params += [lacking.left_out]
     outputs = [problems, page, restart_table, missing_table]
@@ -83,6 +85,7 @@ if __name__ == "__main__":
             mask=snakemake.params.mask,
             tile_overlap_um=snakemake.params.tile_overlap_um,
             stage_offsets=snakemake.params.stage_offsets,
+            exchange=snakemake.params.get("exchange", ()),
             restart=snakemake.params.restart,
             rows=snakemake.params.rows,
             columns=snakemake.params.columns,

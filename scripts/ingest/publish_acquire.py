@@ -7,6 +7,7 @@ pictures. Outputs: the stack, COMPLETE; last, the receipt
 nothing is written anew when the same code made the stack of the same inputs.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def main(
     z_nm: float,
     receipt: str,
     stage_offsets: Ranges = None,
+    exchange: Sequence[Mapping[str, Any]] = (),
     masks: str | None = None,
 ) -> None:
     """Stop at an error; otherwise publish the stack, unless it is there, and write its receipt."""
@@ -42,7 +44,7 @@ def main(
     client = RenderClient(**render)
     values = (scan_correction, mask, tile_overlap_um, stage_offsets)
     params = {
-        "ingest": dict(zip(_SPECS, values, strict=True)),
+        "ingest": dict(zip(_SPECS, values, strict=True)) | _asked(exchange),
         "acquisition": {"pixel_nm": pixel_nm, "z_nm": z_nm},
         "folder": specs.folder_digest(),
     }
@@ -52,7 +54,7 @@ def main(
     published = client.published(stack, **made_of)
     if published is None:
         found = restarts.read(restart_table)
-        settings = Settings.of(*values, mask_files.read(masks))
+        settings = Settings.of(*values, mask_files.read(masks), exchange)
         tiles = specs.Acquired.of(layers, headers, found, settings, pixel_nm)
         published = client.publish_stack(
             stack,
@@ -62,6 +64,11 @@ def main(
             **made_of,
         )
     published.write(receipt)
+
+
+def _asked(exchange: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what is part of a stack's notes only where there is any: old stacks stand."""
+    return {"exchange": [dict(entry) for entry in exchange]} if exchange else {}
 
 
 if __name__ == "__main__":
@@ -78,6 +85,7 @@ if __name__ == "__main__":
             mask=snakemake.params.mask,
             tile_overlap_um=snakemake.params.tile_overlap_um,
             stage_offsets=snakemake.params.stage_offsets,
+            exchange=snakemake.params.get("exchange", ()),
             pixel_nm=snakemake.params.pixel_nm,
             z_nm=snakemake.params.z_nm,
             receipt=snakemake.output[0],

@@ -108,6 +108,15 @@ class Offset:
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """Two cells (row, column) whose images are under each other's name from z_first to z_last."""
+
+    z_first: float
+    z_last: float
+    cells: tuple[tuple[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True)
 class Settings:
     """How tiles are placed, corrected and masked; a z outside of all ranges has none."""
 
@@ -115,6 +124,7 @@ class Settings:
     masks: tuple[Mask, ...] = ()
     tile_overlap_um: float = 2.0  # for headers without FirstX and FirstY (before version 9)
     offsets: tuple[Offset, ...] = ()
+    exchanges: tuple[Exchange, ...] = ()
 
     @staticmethod
     def of(
@@ -123,8 +133,9 @@ class Settings:
         tile_overlap_um: float,
         stage_offsets: Ranges = None,
         pictures: Mapping[str, Picture] | None = None,
+        exchange: Sequence[Mapping[str, Any]] = (),
     ) -> Settings:
-        """Read four keys of section `ingest` of the config.
+        """Read five keys of section `ingest` of the config.
 
         Parameters
         ----------
@@ -138,6 +149,8 @@ class Settings:
             What is added to stage positions, px, for each range of z; None: nothing.
         pictures
             Masks that are pictures, by the name in `mask`.
+        exchange
+            Pairs of cells whose images are exchanged, for ranges of z.
 
         Returns
         -------
@@ -158,7 +171,8 @@ class Settings:
             Offset(*_range(value), value.get("x_px") or 0, value.get("y_px") or 0)
             for value in _listed(stage_offsets)
         )
-        return Settings(corrections, masks, tile_overlap_um, offsets)
+        exchanges = tuple(Exchange(*_range(value), _cells(value)) for value in exchange)
+        return Settings(corrections, masks, tile_overlap_um, offsets, exchanges)
 
     def correction_at(self, z: float) -> Leaf | None:
         """Return the scan correction of a layer.
@@ -203,6 +217,12 @@ class Settings:
         yield from _overlaps("ingest.scan_correction", self.corrections)
         yield from _mask_problems(self.masks)
         yield from _overlaps("ingest.stage_offsets", self.offsets)
+        for a, b in itertools.combinations(self.exchanges, 2):
+            if {*a.cells} & {*b.cells} and not (a.z_last < b.z_first or b.z_last < a.z_first):
+                yield (
+                    f"ingest.exchange: two entries name a cell of z {max(a.z_first, b.z_first):g};"
+                    " each tile is exchanged with one other"
+                )
         for correction in self.corrections:
             try:
                 transforms.parse(correction.leaf.class_name, correction.leaf.data)
@@ -219,6 +239,13 @@ def _listed(value: Ranges) -> list[Mapping[str, Any]]:
 def _range(value: Mapping[str, Any]) -> tuple[float, float]:
     first, last = value.get("z_first"), value.get("z_last")
     return -math.inf if first is None else first, math.inf if last is None else last
+
+
+def _cells(value: Mapping[str, Any]) -> tuple[tuple[int, int], tuple[int, int]]:
+    (row, column), (other_row, other_column) = (
+        map(int, cell.split(",")) for cell in value["cells"]
+    )
+    return (row, column), (other_row, other_column)
 
 
 def _leaf(index: int, value: Mapping[str, Any]) -> Leaf:

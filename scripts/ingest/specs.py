@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scripts.ingest import restarts
 from scripts.ingest.align import tile_keys
 from scripts.ingest.headers import Part, Prior, parts, with_prior
-from scripts.ingest.positions import placed
+from scripts.ingest.positions import placed, sources
 from scripts.ingest.settings import STRIPS, Mask, Settings, mask_of
 from scripts.lib import transforms
 from scripts.lib.arrays import Array, Int64
@@ -282,22 +282,24 @@ class _Layers:
 def _specs(part: Part, prior: Prior, layers: _Layers) -> Iterator[TileSpec]:
     z_before, common = None, layers.common(0)
     at = placed(part, layers.settings)
-    scale = scales(part.tiles, layers.pixel_nm)
+    shown = part.tiles[sources(part, layers.settings)]  # of the images that the tiles show
+    scale = scales(shown, layers.pixel_nm)
     columns = zip(
         part.z.tolist(),
         part.layer.tolist(),
         tile_ids(part),
-        tile_keys(part.tiles),
-        part.tiles[["row", "column", "width", "height"]].tolist(),
-        part.tiles["wd_mm"].tolist(),
+        tile_keys(shown),
+        part.tiles[["row", "column"]].tolist(),
+        shown[["width", "height"]].tolist(),
+        shown["wd_mm"].tolist(),
         at.tolist(),
         scale.tolist(),
-        bounds(part, at, scale, layers.settings),
+        bounds(replace(part, tiles=shown), at, scale, layers.settings),
         distances_z_nm(part, prior),
         strict=True,
     )
     root = str(Path.cwd())
-    for z, layer, tile_id, key, (row, column, w, h), wd, (x, y), s, box, distance in columns:
+    for z, layer, tile_id, key, (row, column), (w, h), wd, (x, y), s, box, distance in columns:
         if z != z_before:
             z_before, common = z, layers.common(z)
             path = os.path.join(root, part.paths[layer])  # noqa: PTH118 - a tenth of the time of Path

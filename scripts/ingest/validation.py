@@ -95,7 +95,8 @@ CHECKS = {
     "stage": (
         "Stage positions that break the pattern",
         "Nothing to do where the wide search of the matching finds the tiles, or the stage was "
-        "moved on purpose. To correct the positions of a range of layers: ingest.stage_offsets.",
+        "moved on purpose. To correct the positions of a range of layers: ingest.stage_offsets; to "
+        "give tiles whose files have each other's name their own image: ingest.exchange.",
     ),
     "uncorrected": (
         "Layers without scan correction",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ def findings(evidence: Evidence, figures: Mapping[str, Any], rules: Rules) -> li
     parts = (
         _gaps,
         lacking.missing,
+        _exchanged,
         _elsewhere,
         _idle_decisions,
         _closed_gate,
@@ -134,6 +135,27 @@ def _elsewhere(evidence: Evidence) -> Iterator[Finding]:
             "nothing to do; ingest.stage_offsets would correct the positions",
             lines=f"ingest:\n  stage_offsets:\n    - {{z_first: {z[0]}, z_last: {z[1]},"
             f" x_px: {away[0]}, y_px: {away[1]}}}\n",
+        )
+
+
+def _exchanged(evidence: Evidence) -> Iterator[Finding]:
+    """Yield cells that show each other's image, whatever was decided about the tiles."""
+    clusters = evidence.documents["clusters"]
+    rows: Sequence[Mapping[str, Any]] = (
+        clusters.get("exchanged", []) if isinstance(clusters, Mapping) else []
+    )
+    for row in rows[:MOST_PER_KIND]:
+        a, b = row["cells"]
+        z = f"z_first: {row['z']:g}, z_last: {row['z']:g}"
+        yield Finding(
+            "review",
+            f"cells {a} and {b} are exchanged: each shows what the other shows in the layers"
+            " around, as where files got each other's name",
+            f"z {row['z']:g}",
+            "nothing of them is damaged: the entry gives each its own image, their patches may go",
+            LOOK,
+            "ingest:\n  exchange:\n"
+            f'    - {{cells: ["{a}", "{b}"], {z}, reason: images of each other}}',
         )
 
 

@@ -84,7 +84,7 @@ def judged(evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Findi
     """
     parts: tuple[Callable[[Evidence, Figures, Rules], Iterator[Finding]], ...] = (
         _grid, _holes, _unmatched, _runs, _left_out, _strained, _misplaced, _clusters, _residuals,
-        _worst_tile, _shapes, _correlation, _thickness, _exported_seams,
+        _worst_tile, _shapes, _scaled_runs, _correlation, _thickness, _exported_seams,
     )  # fmt: skip
     for part in parts:
         yield from part(evidence, figures, rules)
@@ -257,8 +257,9 @@ def _misplaced(evidence: Evidence, _figures: Figures, _rules: Rules) -> Iterator
             " other than the stage says, more than half a tile: one shows the image of another"
             " cell, and its own place is a hole, or the stage is wrong",
             f"z {spans(row['z'] for row in rows)}",
-            f"look at {worst['p_id']} and {worst['q_id']}, and at what the microscope wrote; leave"
-            " out the one that shows another place (review.exclude)",
+            f"look at {worst['p_id']} and {worst['q_id']}, and at what the microscope wrote: where"
+            " each shows the other's place ingest.exchange gives each its own image, else leave out"
+            " the one that shows another place (review.exclude)",
             LOOK,
         )
 
@@ -355,6 +356,23 @@ def _shapes(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Fin
                 f"{count:,} tiles are {verb} too much, the worst by {words}",
                 f"{table['tile_id'][i]} (z {table['z'][i]})",
                 "few or wrong matches tilt a tile: exclude it, or raise solve.rigid_lambda",
+                state,
+            )
+
+
+def _scaled_runs(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Finding]:
+    """Tell of runs of layers in another magnification than their headers say."""
+    solved = evidence.documents["solve"]
+    for row in solved.get("restart_steps", [])[:MOST] if solved else []:
+        scale = max((row["scale_x"], row["scale_y"]), key=lambda value: abs(value - 1))
+        state, words = _beyond(rules, "restart_scale_pct", 100 * abs(scale - 1), " %")
+        if state != GOOD:
+            yield Finding(
+                "solve",
+                f"images are scaled by {scale:.3f} from here on, as no header says: {words}",
+                f"z {row['z_first']:g}",
+                "it is corrected to the longest run; was the magnification changed there? Then"
+                " acquisition.pixel_nm is right for one of the two alone",
                 state,
             )
 

@@ -33,8 +33,20 @@ def causes(found: Evidence) -> list[str]:
     disorder = found.figures.get("order") or {}
     if disorder:  # what lies beside one another does not match then, and falls into parts
         return [disorder["says"], *_flips(found)]
-    asked = (_unsaved, _flips, _bare_layers, _parts, _bare_edges)
+    asked = (_exchanged, _unsaved, _flips, _bare_layers, _parts, _bare_edges)
     return [sentence for one in asked for sentence in one(found)]
+
+
+def _exchanged(found: Evidence) -> Iterator[str]:
+    """Yield the cells that show each other's image: good ones, that look damaged where they are."""
+    rows = found.exchanged
+    shown = "; ".join(f"{' and '.join(one['cells'])} of z {one['z']:g}" for one in rows[:NAMED])
+    more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
+    if rows:
+        yield (
+            f"cells {shown}{more} are exchanged: each shows what the other shows in the layers"
+            " around, as where files got each other's name; nothing of them is damaged"
+        )
 
 
 def _unsaved(found: Evidence) -> Iterator[str]:

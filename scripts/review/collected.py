@@ -14,7 +14,7 @@ from scripts.lib.files import digest, read_table
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt, digests
 from scripts.lib.service.records import CanvasMatches, TileSpec
-from scripts.review import bridges, edges, order, outcome, patches, statistics, suspects
+from scripts.review import bridges, edges, exchanged, order, outcome, patches, statistics, suspects
 from scripts.review.clusters import Net, net_of_ids
 from scripts.review.decisions import Decided, as_yaml, decide
 from scripts.review.patches import Place
@@ -206,6 +206,8 @@ def conclude(
     figures["contrast_flips"] = list(files.flips)
     figures["order"] = order.find(files.pairs, order.likeness_of(joined.acquired))
     figures["spoilt_tiles"] = _undecided(joined, decided, verdicts, config)
+    damaged = {name for name, verdict in verdicts.items() if verdict.kind == DAMAGED} - gone
+    figures["exchanged"] = exchanged.find(joined.acquired, damaged)
     return Concluded(
         gaps, joined.patches, [row for _, row in derived],
         list(outcome.per_tile(net, decided, verdicts, reasons)),

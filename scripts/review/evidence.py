@@ -123,7 +123,23 @@ class Evidence:
             ``exclude``, ``patch`` and ``bridge``, those that have an entry.
         """
         found = yaml_files.parse(self.proposals, "review/proposals.yaml") or {}
+        good = {(cell, one["z"]) for one in self.exchanged for cell in one["cells"]}
+        if "patch" in found:  # no copy of another layer for an image that is there
+            entries = found["patch"] or []
+            found["patch"] = [one for one in entries if (one["cell"], float(one["z"])) not in good]
         return {key: entries for key, entries in found.items() if entries}
+
+    @property
+    def exchanged(self) -> Sequence[Mapping[str, Any]]:
+        """Return the cells that show each other's image.
+
+        Returns
+        -------
+        list of dict
+            Of `exchanged.find`.
+        """
+        rows: Sequence[Mapping[str, Any]] = self.figures.get("exchanged", ())
+        return rows
 
     def seams(self) -> dict[Edge, tuple[int, int]]:
         """Count, for each edge, the layers without a match and all layers that have both cells.

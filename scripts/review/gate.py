@@ -125,6 +125,7 @@ def check_damaged(ids: Sequence[str], found: Evidence, limits: Limits) -> Check:
     why = {row["replaces"]: row["reason"] for row in found.patches}
     named = [f"{i} ({why[i]})" if i in why else i for i in ids]
     patched = {row["replaces"] for row in found.patches if row["state"] != "failed"}
+    patched |= {name for one in found.exchanged for name in one["tiles"]}
     rest = [i for i in ids if i not in patched]
     mend = {key: found.proposed[key] for key in ("patch",) if key in found.proposed}
     mend |= {"exclude": [_entry(rest, "damaged, and no patch for it")]} if rest else {}

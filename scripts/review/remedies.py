@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.lib import commands
-from scripts.review import across, order, resin
+from scripts.review import across, exchanged, order, resin
 from scripts.review.causes import causes
 from scripts.review.evidence import Check, Entries, Evidence, Limits, Row
 
@@ -210,7 +210,24 @@ def failure(
             f" before others of ingest.layers:\n\n{moves}\nOnly at a price, as a last resort, a"
             f" line of section review:\n\n  # {misplaced.loss}:\n{as_lines(misplaced.accept)}"
         )
-    return message, lines(remedy(checks, found, limits, given), given) + across.by_hand(found)
+    return message, _of_exchanged(found) + _of_review(checks, found, limits, given)
+
+
+def _of_exchanged(found: Evidence) -> str:
+    if not found.exchanged:
+        return ""
+    return (
+        "Give each its own image (z and tile ids stay; the layer and what follows is made anew);"
+        f" these lines go before others of ingest.exchange:\n\n{exchanged.lines(found.exchanged)}\n"
+    )
+
+
+def _of_review(checks: Sequence[Check], found: Evidence, limits: Limits, given: Given) -> str:
+    """Return the lines of section review, as far as what was exchanged does not say all."""
+    entries = remedy(checks, found, limits, given)
+    if found.exchanged and not entries.mend:
+        return ""
+    return lines(entries, given) + across.by_hand(found)
 
 
 def lines(found: Remedy, given: Given) -> str:

@@ -28,7 +28,7 @@ from tests.lib.service.test_client import NM, make_tiles
 from tests.report import test_judged, test_lacking
 from tests.report.conftest import NAMES, RESULTS, SMALL, judge
 from tests.report.fabricate import fabricate
-from tests.review import test_review
+from tests.review import test_exchanged, test_review
 from tests.solve.test_misalignment import row as place
 
 # ---- what the report says of tables --------------------------------------------------------------
@@ -165,6 +165,12 @@ def left_out(_folder):
     return reported(made)
 
 
+@bad("a magnification that no header tells of", "solve", LOOK, r"^solve: z 7: .*scaled by 1\.100")
+def magnified(_folder):
+    """From layer 7 on everything is 10 % larger, and the headers say nothing of it."""
+    return reported(test_judged.scaled(good(), 1.1))
+
+
 @bad("matches that disagree everywhere", "solve", NOT_GOOD, r"^solve: .*agree to .*residual_px")
 def all_residuals(_folder):
     """Residuals of all tiles times 200."""
@@ -239,6 +245,13 @@ def odd_layer(_folder):
     ]
     documents = dict(good().documents) | {"qc": {"layers": layers}}
     return reported(dataclasses.replace(good(), documents=documents))
+
+
+@bad("cells that show each other's image", "review", REFUSED, r"^Cells 0,0 and 0,1 of z 2 are exch")
+def exchanged_cells(_folder):
+    """Two tiles of a layer look damaged, and each is like the other cell of the layers around."""
+    found, _ = test_exchanged.gated()
+    return closed(found)
 
 
 @bad(

@@ -80,6 +80,19 @@ def twice(folder):
     return run(folder, lambda layers: _give(layers[5], layers[4]))
 
 
+@bad("files under each other's name", "review", REFUSED, r"Cells 0,0 and 0,1 of z 5", whole=True)
+def renamed(folder):
+    """The files of two cells of layer 5 have each other's name, headers and all."""
+
+    def change(layers):
+        one, other = sorted(layers[4])[:2]
+        data = one.read_bytes()
+        one.write_bytes(other.read_bytes())
+        other.write_bytes(data)
+
+    return run(folder, change)
+
+
 @bad("a layer that was not copied", "ingest", BAD, r"ingest: z 4 to 5: a layer seems", whole=True)
 def layer_not_copied(folder):
     """The files of the fifth layer are not there: twice the usual time lies between two."""

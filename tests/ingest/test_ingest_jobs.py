@@ -186,6 +186,21 @@ def test_jobs_that_are_forced_put_back_what_they_made_of_the_same(service, volum
     assert contents() == made
 
 
+def test_exchanged_cells_show_each_others_image_in_their_own_place(service, volume):
+    ingest(volume)
+    before = {tile.tile_id: tile for tile in service.tiles("v1_acquire").tiles}
+    entry = {"cells": ["0,0", "0,1"], "z_first": 2, "z_last": 2, "reason": "renamed"}
+    ingest(volume, specs=SPECS | {"exchange": [entry]})
+    for tile in service.tiles("v1_acquire").tiles:
+        was = before[tile.tile_id]
+        own, other = f"dataSet=/0-0-{tile.column}/", f"dataSet=/0-0-{1 - tile.column}/"
+        wanted = was.image_url.replace(own, other) if tile.z == 2 else was.image_url
+        assert tile.image_url == wanted
+        assert (tile.stage_x, tile.transforms, tile.cell) == (was.stage_x, was.transforms, was.cell)
+    ingest(volume)
+    assert {tile.tile_id: tile for tile in service.tiles("v1_acquire").tiles} == before
+
+
 @pytest.mark.parametrize("kept", ["headers", "layers", "problems"])
 @pytest.mark.parametrize("harm", ["copy", "record", "gone"])
 def test_what_was_kept_and_is_damaged_is_made_anew(service, volume, kept, harm):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import yaml
 
 from scripts.ingest import positions, specs, validation
 from scripts.ingest.headers import with_prior
@@ -11,8 +12,9 @@ from tests.ingest.synthetic_layers import Volume, make_tile
 GRID = ((0, 0), (0, 1), (1, 0), (1, 1))  # tiles of 100 x 80 px, 90 and 70 px apart
 
 
-def settings(offsets=()):
-    return Settings.of(None, None, 0.08, stage_offsets=list(offsets))  # 10 px of overlap
+def settings(offsets=(), exchange=()):
+    offsets = list(offsets)  # 10 px of overlap
+    return Settings.of(None, None, 0.08, stage_offsets=offsets, exchange=exchange)
 
 
 def volume(layers=6):
@@ -36,7 +38,7 @@ def findings(one, offsets=()):
     return list(pattern.findings())
 
 
-def places(one, offsets=()):
+def places(one, offsets=(), exchange=()):
     """Position by z and cell."""
     return {
         (z, row, column): at
@@ -45,7 +47,7 @@ def places(one, offsets=()):
             part.z.tolist(),
             part.tiles["row"].tolist(),
             part.tiles["column"].tolist(),
-            positions.placed(part, settings(offsets)).tolist(),
+            positions.placed(part, settings(offsets, exchange)).tolist(),
             strict=True,
         )
     }
@@ -151,3 +153,55 @@ def test_the_finding_is_a_note_of_the_page(tmp_path, monkeypatch):
     found = validation.find(one.rows, rows, with_prior(one.parts()), expected, absent=[])
     (note,) = [each for each in found if each.check == "stage"]
     assert (note.severity, note.z) == ("note", 4)
+
+
+def renamed(layers, one):
+    """The files of two cells are under each other's name, headers and all."""
+    for z in layers:
+        a, b = one.tiles[z][0].copy(), one.tiles[z][1].copy()
+        for name in ("first_x", "first_y"):
+            a[name], b[name] = b[name].copy(), a[name].copy()
+        one.tiles[z][:2] = [a, b]
+    return one
+
+
+def entry_of(words):
+    return yaml.safe_load(words[words.index("{") :])
+
+
+@pytest.mark.parametrize(("layers", "last"), [((3,), 3), ((3, 4), 4), ((4, 5, 6), None)])
+def test_exchanged_files_are_told_by_the_positions_that_went_along(layers, last):
+    regular = places(volume())
+    one = renamed(layers, volume())
+    ((z, words),) = findings(one)
+    assert z == layers[0]
+    assert "cells 0,0 and 0,1 are exchanged" in words
+    entry = entry_of(words)
+    assert (entry["cells"], entry["z_first"], entry.get("z_last")) == (
+        ["0,0", "0,1"], layers[0], last,
+    )  # fmt: skip
+    assert places(one, exchange=[entry]) == regular
+    swapped = shown(one, entry)
+    assert swapped[layers[0], 0, 0] == (layers[0], 0, 1)
+    assert swapped[1, 0, 0] == (1, 0, 0)
+
+
+def shown(one, entry):
+    """Of which place the image is that each place shows."""
+    out = {}
+    for part in one.parts():
+        cells = zip(*(part.tiles[name].tolist() for name in ("row", "column")), strict=True)
+        each = [(z, *cell) for z, cell in zip(part.z.tolist(), cells, strict=True)]
+        source = positions.sources(part, settings(exchange=[entry])).tolist()
+        out |= {place: each[k] for place, k in zip(each, source, strict=True)}
+    return out
+
+
+def test_where_only_images_were_exchanged_tiles_stay_where_they_are():
+    entry = {"cells": ["0,0", "1,0"], "z_first": 2, "z_last": 2, "reason": "r"}
+    assert places(volume(), exchange=[entry]) == places(volume())
+    others = {place: of for place, of in shown(volume(), entry).items() if place != of}
+    assert others == {(2, 0, 0): (2, 1, 0), (2, 1, 0): (2, 0, 0)}
+    twice = Settings.of(None, None, 0.08, exchange=[entry, entry | {"cells": ["0,0", "0,1"]}])
+    (words,) = twice.problems()
+    assert "two entries name a cell of z 2" in words

@@ -454,8 +454,26 @@ def test_every_limit_of_the_schema_is_used(good):
             with_seams(good, px=6.0, correlation=0.2),
             with_seams(good, used=0),
             strained(good, count=15, rms_px=2.6),
+            scaled(good, 1.1),
         )
         for one in judge(made)[1]
     )  # fmt: skip
     unused = {name for name in LIMITS if f"report.limits.{name})" not in words} - {"least"}
     assert unused == {"correlation_next", "thickness_significance"}  # have tests of their own
+
+
+def scaled(evidence, scale):
+    """Evidence of a run whose layers from z 7 on have another magnification."""
+    step = {"z_first": 7, "scale_x": scale, "scale_y": scale, "shear": 0.0, "rotation_mrad": 0.0}
+    solve = dict(evidence.documents["solve"] or {}) | {"restart_steps": [step]}
+    documents = dict(evidence.documents) | {"solve": solve}
+    return dataclasses.replace(evidence, documents=documents)
+
+
+@pytest.mark.parametrize(
+    ("scale", "state"), [(1.03, GOOD), (0.97, GOOD), (1.1, LOOK), (0.9, LOOK), (1.6, NOT_GOOD)]
+)
+def test_a_magnification_that_no_header_tells_of_is_named(good, scale, state):
+    found, reasons = told(scaled(good, scale), "solve", "images are scaled by")
+    assert found == state
+    assert [one.where for one in reasons] == (["z 7"] if state != GOOD else [])
