@@ -49,14 +49,12 @@ def main(
     """Write all problems as a table and as a page, and the table of restarts."""
     table, cached = read_table(layers), read_table(headers)
     absent = validation.absent_files(table)
-    pictures = mask_files.read(masks)
     specs = (scan_correction, mask, tile_overlap_um, stage_offsets)
-    settings = Settings.of(*specs, pictures, exchange)
+    settings = Settings.of(*specs, mask_files.read(masks), exchange)
     wanted = validation.Expected(rows, columns, pixel_nm, settings, pixel_deviation_pct, sample_ids)
-    params: list[object] = [*specs, restart, absent, list(exchange)]
-    params += [rows, columns, pixel_nm, pixel_deviation_pct, list(sample_ids)]
     lacking = missing.Search.of(table, declared, restart["max_gap_s"])
-    params += [lacking.left_out]
+    params: list[object] = [*specs, restart, absent, list(exchange), lacking.left_out]
+    params += [rows, columns, pixel_nm, pixel_deviation_pct, list(sample_ids)]
     outputs = [problems, page, restart_table, missing_table]
     inputs = [layers, headers, *([masks] if masks else [])]
     kept = Kept.of(outputs, inputs, params, code=made_by.CHECKED)

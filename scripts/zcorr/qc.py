@@ -317,6 +317,8 @@ def proposals(
         for r in range(grid[0])
         for c in range(grid[1])
     }
+    if corr is not None:  # a spot that is damaged says nothing of the layer: gaps are everywhere
+        corr = np.where(_fell_everywhere(regional, limit)[:, None], corr, np.nan)
     odd, out = culprits(layers, corr), []
     if len(odd) > HALF * len(layers):
         return []
@@ -333,6 +335,15 @@ def proposals(
             for r, c in bad or cells
         ]
     return out
+
+
+def _fell_everywhere(regional: Array, limit: float) -> Bool:
+    """(n,) whether most regions correlate badly with the next layer, and those with the next."""
+    known = np.isfinite(regional).any(axis=(1, 2))
+    middle = np.full(len(regional), np.nan)
+    middle[known] = np.nanmedian(regional[known], axis=(1, 2))
+    fell = _falls(middle)[2] > _TISSUE * limit
+    return np.asarray(fell & np.append(fell[1:], False))
 
 
 def _cell(regional: Array, row: int, column: int, grid: tuple[int, int]) -> Array:

@@ -149,6 +149,23 @@ def test_a_layer_that_joins_its_neighbours_is_no_culprit():
     assert qc.culprits(layers, corr[:, :1]) == [4]
 
 
+def test_a_damaged_spot_is_proposed_though_the_layer_joins_its_neighbours():
+    """Of the whole layer so little is bad that its neighbours are less alike to each other."""
+    layers = [layer(z) for z in range(40)]
+    for i in (19, 20):
+        layers[i] |= {"problem": "low", "cc_next": 0.8}
+    corr = np.full((40, 2), 0.6)
+    regional = 0.9 + 0.005 * np.random.default_rng(1).standard_normal((40, 4, 4))
+    everywhere = regional.copy()
+    regional[19:21, :2, 2:] = 0.1
+    (entry,) = qc.proposals(layers, regional, (2, 2), 6.0, corr)
+    assert (entry["cells"], entry["z_first"]) == (["0,1"], 20)
+    everywhere[19:21] -= 0.2
+    assert qc.proposals(layers, everywhere, (2, 2), 6.0, corr) == []
+    corr[19, 1] = 0.85
+    assert len(qc.proposals(layers, everywhere, (2, 2), 6.0, corr)) == 4
+
+
 def test_nothing_is_proposed_where_most_layers_would_leave():
     layers = [layer(z, "low") for z in range(10)]
     assert qc.proposals(layers, np.full((10, 2, 2), 0.2), (2, 2), 6.0) == []
