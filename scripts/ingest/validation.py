@@ -78,8 +78,7 @@ CHECKS = {
     ),
     "missing": (
         "Layers of which no file is there",
-        "Bring the files before the next run; if there are none, paste the entries under ingest: "
-        "layers:, which keep the place of what is missing, so that z behind it is right.",
+        "Bring the files; if there are none, the entries of ingest.layers keep their places in z.",
     ),
     "unique": ("Tiles or layers that occur twice", "Remove ingest/layers.tsv and ingest again."),
     "empty": ("Nothing to publish", "See transfer/layers.tsv for what became of the .dat files."),
@@ -94,9 +93,8 @@ CHECKS = {
     ),
     "stage": (
         "Stage positions that break the pattern",
-        "Nothing to do where the wide search of the matching finds the tiles, or the stage was "
-        "moved on purpose. To correct the positions of a range of layers: ingest.stage_offsets; to "
-        "give tiles whose files have each other's name their own image: ingest.exchange.",
+        "Nothing to do where the wide search finds the tiles, or the stage was moved on purpose. To "
+        "correct positions: ingest.stage_offsets; files under each other's name: ingest.exchange.",
     ),
     "uncorrected": (
         "Layers without scan correction",
