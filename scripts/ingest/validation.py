@@ -93,8 +93,8 @@ CHECKS = {
     ),
     "stage": (
         "Stage positions that break the pattern",
-        "Nothing to do where the wide search finds the tiles, or the stage was moved on purpose. To "
-        "correct positions: ingest.stage_offsets; files under each other's name: ingest.exchange.",
+        "Nothing to do where the wide search finds the tiles, or the stage was moved on purpose; "
+        "positions: ingest.stage_offsets; files under each other's name: ingest.exchange.",
     ),
     "uncorrected": (
         "Layers without scan correction",
