@@ -411,9 +411,15 @@ def zcorr(evidence: Evidence) -> Figures:
         "lost_before_z": [row["z"] for row in layers if row.get("lost_before")],
         "measured_thickness_layers": _inferred(evidence).get("measured_thickness"),
         "distance_deviation_layers": _inferred(evidence).get("distance_deviation_layers"),
-        "thickness_significance": _inferred(evidence).get("significance"),
+        "thickness_significance": _significance(evidence),
         "problems": problems,
     }
+
+
+def _significance(evidence: Evidence) -> float | None:
+    """Return the significance of the correction; older files have that of all changes alone."""
+    figures = _inferred(evidence)
+    return figures.get("correction_significance", figures.get("significance"))
 
 
 def _inferred(evidence: Evidence) -> Figures:

@@ -52,6 +52,7 @@ class Limits:
     """When changes are taken as real, and how much of them (section ``zcorr`` of the config)."""
 
     change_chance: float = 0.01  # that an even stack shows such changes
+    even_chance: float = 0.1  # the same, by the signs of cells alone (`evenness`)
     harm_ratio: float = 1.05  # rms of z over that of nominal z: what ends above it is harmed
     harm_chance: float = 0.05  # of that, which is taken
     lost_slice_ratio: float = 1.5  # of the layers around; one lost slice makes 2
@@ -102,7 +103,18 @@ class StepError:
             (n,) of the log of thickness.
         """
         total = self.independent + self.tissue**2 * self.shared.variance
-        return np.asarray(np.sqrt(total + sum(one.variance for one in self.others)))
+        return np.asarray(np.sqrt(total + self.common_variance))
+
+    @property
+    def common_variance(self) -> float:
+        """Variance of what is the same however much tissue there is.
+
+        Returns
+        -------
+        float
+            Of the log of thickness.
+        """
+        return sum(one.variance for one in self.others)
 
 
 @dataclass(frozen=True)
@@ -111,7 +123,8 @@ class ChangeModel:
 
     strength: float  # sd of the log of thickness that is taken as true; 0: none is taken as real
     scale_layers: float  # its correlation length
-    chance: float  # of so great a likelihood ratio in a stack of even thickness
+    chance: float  # that an even stack looks as uneven (`evenness`)
+    error_chance: float  # of so great a likelihood ratio in an even stack of this error
     error: float  # sd of the error, of the log of thickness; median over layers
 
     @property
@@ -125,9 +138,24 @@ class ChangeModel:
         """
         return -2 * math.log(self.chance) + 0.0
 
+    @property
+    def correction_significance(self) -> float:
+        """Significance of changes that stand out of all error, not only of that of sampling.
+
+        Returns
+        -------
+        float
+            At least 0.
+        """
+        return -2 * math.log(self.error_chance) + 0.0
+
 
 def posterior(
-    log: Array, known: Bool, error: StepError, limits: Limits = LIMITS
+    log: Array,
+    known: Bool,
+    error: StepError,
+    limits: Limits = LIMITS,
+    even: float | None = None,
 ) -> tuple[Array, ChangeModel]:
     """Estimate the true changes of thickness.
 
@@ -141,6 +169,9 @@ def posterior(
         Their error.
     limits
         When changes are taken as real.
+    even
+        Chance that an even stack looks as uneven, known without any size of the error; None: that
+        of this error alone decides.
 
     Returns
     -------
@@ -152,17 +183,19 @@ def posterior(
     """
     usual = float(np.median(error.sd[known])) if known.any() else 0.0
     if np.count_nonzero(known) < 3:
-        return np.zeros_like(log), ChangeModel(0.0, 1.0, 1.0, usual)
+        return np.zeros_like(log), ChangeModel(0.0, 1.0, 1.0, 1.0, usual)
     values = np.where(known, log, 0.0)[:, None]
     none = _Gaussian.of(known, error, None)
     base = none.log_likelihood(values)[0]
     best, ratio = _most_likely(values, known, error, base)
-    chance = max(_chance(ratio, known, error), _LEAST_CHANCE)
-    if chance >= limits.change_chance:
-        return np.zeros_like(log), ChangeModel(0.0, best.scale_layers, chance, usual)
+    of_error = max(_chance(ratio, known, error), _LEAST_CHANCE)
+    chance = of_error if even is None else even
+    if of_error >= limits.change_chance or chance >= limits.even_chance:
+        return np.zeros_like(log), ChangeModel(0.0, best.scale_layers, chance, of_error, usual)
     model = _Gaussian.of(known, error, best)
     kept = _without_harm(model, values, known, error, best, limits)
-    return kept, ChangeModel(math.sqrt(best.variance), best.scale_layers, chance, usual)
+    strength = math.sqrt(best.variance)
+    return kept, ChangeModel(strength, best.scale_layers, chance, of_error, usual)
 
 
 def _without_harm(

@@ -11,6 +11,7 @@ import numpy as np
 from scripts.lib.arrays import Array, Bool
 from scripts.zcorr import decay, inference, misalignment, sampling, thickness
 from scripts.zcorr.changes import Limits
+from scripts.zcorr.evenness import Cells
 from scripts.zcorr.inference import Options
 from scripts.zcorr.measured import Measured
 
@@ -91,7 +92,10 @@ def isotropic(found: Measured, zcorr: Mapping[str, Any]) -> Result:
     error = sampling.step_error(each, fit, curve.anisotropy, found.band_share[:, 0], floor)
     known = thickness.spanned(distance, trust)
     limits = Limits(**{name: zcorr[name] for name in Limits.__annotations__})
-    steps, lost, model = thickness.posterior(np.diff(fit.z), known, error, limits)
+    measured = np.diff(fit.z)
+    relative = sampling.step_influence(each, fit) / np.maximum(measured, error.least)[:, None]
+    cells = Cells(relative, found.cell_share[:-1].astype(float), found.band_share[:-1, 0])
+    steps, lost, model = thickness.posterior(measured, known, error, limits, cells)
     z = np.concatenate([[0.0], np.cumsum(steps)])
     options = Options.of(zcorr)
     z = inference.bounded(z, np.flatnonzero(found.present), options)
@@ -112,6 +116,8 @@ def isotropic(found: Measured, zcorr: Mapping[str, Any]) -> Result:
             "thickness_error_sd": round(model.error, 4),
             "significance": round(model.significance, 2),
             "thickness_chance": float(f"{model.chance:.2g}"),
+            "error_chance": float(f"{model.error_chance:.2g}"),
+            "correction_significance": round(model.correction_significance, 2),
             "independent_samples": round(float(np.median(each.samples)), 1),
         },
     )

@@ -36,8 +36,8 @@ _LEAST_SAMPLES = 1.5  # of cells; fewer have no scatter
 _LEAST = 0.05  # layers; the least thickness before the logarithm
 _UNKNOWN = 1.0  # sd of the log of thickness where nothing can be told
 _MOST = 1.0  # layers; no step shorter than this is unlikely however little is known
-_LAGS = 16  # layers, over which the error is seen to go on
-_SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)  # layers, tried for it
+_LAGS = 32  # layers, over which the error is seen to go on
+_SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)  # layers, tried for it
 _MOST_SHARED = 0.98  # of the variance; some of it is noise
 _MOST_ANISOTROPY = 4.0  # robust standard deviations; one layer in 16,000 of a Gaussian lies beyond
 _AXIS = 0.75  # variance of an axis against the mean of two, of that of the difference of these
@@ -106,6 +106,25 @@ def pair_variance(each: Influence, share: Array) -> Array:
     return np.stack([_per_area(one, area, each.samples) for one, area in columns], axis=1)
 
 
+def step_influence(each: Influence, fit: Positions) -> Array:
+    """Tell what each cell changes in the steps from layer to layer.
+
+    Parameters
+    ----------
+    each
+        Of all cells.
+    fit
+        Coordinates of n layers.
+
+    Returns
+    -------
+    Array
+        (n - 1, B) layers.
+    """
+    moved = [fit.response(one) for one in np.moveaxis(each.distance, 2, 0)]
+    return np.diff(np.stack(moved, axis=1), axis=0)
+
+
 def step_error(
     each: Influence,
     fit: Positions,
@@ -134,14 +153,14 @@ def step_error(
         Of n - 1 steps.
     """
     steps = np.diff(fit.z)
-    moved = np.stack([fit.response(one) for one in np.moveaxis(each.distance, 2, 0)], axis=1)
-    change = np.diff(moved, axis=0)
+    change = step_influence(each, fit)
     samples, area = each.samples[:-1], share[:-1]
     variance = _per_area((change**2).sum(axis=1), area, samples)
     sd = np.sqrt(variance * _student(samples))
     # a step is no thinner than it is known: the log of less would be far off
     least = np.clip(np.nan_to_num(sd, nan=_MOST), _LEAST, _MOST)
-    log_sd = np.where(np.isfinite(sd), sd / np.maximum(steps, least), _UNKNOWN)
+    # nor is it surer for being thick: what is thick by error alone would else be believed most
+    log_sd = np.where(np.isfinite(sd), sd / np.clip(steps, least, 1.0), _UNKNOWN)
     shared = _shared(change / np.maximum(np.nan_to_num(sd, nan=np.inf), 1e-9)[:, None])
     error_floor, scale = floor
     usual = float(np.median(log_sd)) if len(steps) else 0.0

@@ -22,8 +22,9 @@ from scipy.ndimage import median_filter
 
 from scripts.lib.arrays import Array, Bool
 from scripts.lib.numerics import robust
-from scripts.zcorr import changes
+from scripts.zcorr import changes, evenness
 from scripts.zcorr.changes import LIMITS, Limits, StepError
+from scripts.zcorr.evenness import Cells, Contributions
 
 _ROUNDS = 8  # of re-weighting; weights change by less than a percent afterwards
 _CAUCHY = 2.385  # standard deviations; 95 % efficient for Gaussian errors
@@ -194,7 +195,11 @@ def fit(
 
 
 def posterior(
-    step: Array, known: Bool, error: StepError, limits: Limits = LIMITS
+    step: Array,
+    known: Bool,
+    error: StepError,
+    limits: Limits = LIMITS,
+    cells: Cells | None = None,
 ) -> tuple[Array, Bool, changes.ChangeModel]:
     """Estimate thicknesses from measured ones: posterior mean of their logarithms.
 
@@ -208,6 +213,8 @@ def posterior(
         Of their logarithms.
     limits
         When changes are taken as real, and gaps are lost slices.
+    cells
+        What each part of the layers says; None: only the size of the error tells what is real.
 
     Returns
     -------
@@ -219,16 +226,23 @@ def posterior(
         The process of true changes that was found.
     """
     if not known.any():
-        nothing = changes.ChangeModel(0.0, 1.0, 1.0, 0.0)
+        nothing = changes.ChangeModel(0.0, 1.0, 1.0, 1.0, 0.0)
         return np.ones(len(step)), np.zeros(len(step), bool), nothing
     log = _bridged(np.log(np.maximum(step, error.least)), known)
     usual = median_filter(log, size=_AROUND, mode="nearest")
     jump = log - usual
-    # how far one layer may be off: the error of a distance, relative to those around
-    spread = np.maximum(robust.deviation(jump, 0.0), error.sd * np.exp(jump))
+    # how far one layer may be off, relative to those around: sampling errs by as much however thick
+    # it is, isotropy by a part of the thickness
+    part = np.clip(step, error.least, 1.0) / np.exp(usual)
+    apart = np.maximum(error.sd**2 - error.common_variance, 0.0) * part**2
+    apart += error.common_variance * np.exp(2 * jump)
+    spread = np.maximum(robust.deviation(jump, 0.0), np.sqrt(apart))
     odds = _odds_of_lost_slice(jump, spread, error.freedom) * limits.lost_slice_share
     lost = known & (jump > np.log(limits.lost_slice_ratio)) & (odds > 1)
-    kept, model = changes.posterior(np.where(lost, usual, log), known, error, limits)
+    even = None
+    if cells is not None:
+        even = evenness.chance(Contributions.of(log, known & ~lost, cells))
+    kept, model = changes.posterior(np.where(lost, usual, log), known, error, limits, even)
     return np.exp(kept + np.where(lost, jump, 0.0)), lost, model
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from scripts.zcorr import changes, methods, sampling, thickness
 from tests.zcorr.synthetic import cut, measured, specimen
@@ -20,9 +21,9 @@ def seen(layers, monkeypatch):
     """Return what was measured of the steps, and the error that it is given."""
     kept = {}
 
-    def _keep(step, known, error, limits):
+    def _keep(step, known, error, limits, cells):
         kept.update(step=step, known=known, error=error)
-        return np.ones(len(step)), np.zeros(len(step), bool), changes.ChangeModel(0, 1, 1, 0)
+        return np.ones(len(step)), np.zeros(len(step), bool), changes.ChangeModel(0, 1, 1, 1, 0)
 
     with monkeypatch.context() as patch:
         patch.setattr(thickness, "posterior", _keep)
@@ -78,6 +79,30 @@ def test_a_small_even_stack_stays_even(seed):
     result = methods.isotropic(measured(list(small(0, 12, seed, shape=(72, 80)))), ZCORR)
     assert np.abs(result.z - np.arange(12)).max() < 0.1
     assert result.figures["significance"] < 9.2
+
+
+def test_chances_of_small_even_stacks_are_evenly_spread():
+    """Not all near 1, as of an error that is taken for greater than it is."""
+    stacks = (small(0, 12, seed, shape=(72, 80)) for seed in range(12))
+    found = [
+        methods.isotropic(measured(list(one)), ZCORR).figures["thickness_chance"] for one in stacks
+    ]
+    assert stats.kstest(found, "uniform").pvalue > 0.01
+
+
+def test_a_layer_that_is_thick_by_error_is_no_surer_for_it():
+    """Of little tissue, as where it emerges from resin: it would decide how all are spaced."""
+    n, reach, cells = 20, 3, 16
+    z = np.cumsum(np.where(np.arange(n) == 10, 3.0, 1.0))
+    distance = np.full((n, reach), np.nan)
+    for k in range(reach):
+        distance[: n - k - 1, k] = z[k + 1 :] - z[: n - k - 1]
+    fit = thickness.positions(distance, np.ones((n, reach)))
+    own = 0.1 * np.random.default_rng(0).standard_normal((n, reach, cells)) / cells
+    each = sampling.Influence(own, np.zeros((n, cells)), np.full(n, float(cells)))
+    error = sampling.step_error(each, fit, np.zeros(n), np.ones(n), (0.0, 3.0))
+    assert np.diff(fit.z)[9] > 2
+    assert error.tissue[9] > 0.9 * np.median(error.tissue)
 
 
 def test_a_pair_of_great_error_counts_less():
