@@ -51,8 +51,8 @@ _TINY = 1e-6  # variance of the log of thickness; no step is known better
 class Limits:
     """When changes are taken as real, and how much of them (section ``zcorr`` of the config)."""
 
-    change_chance: float = 0.01  # that an even stack shows such changes
-    even_chance: float = 0.1  # the same, by the signs of cells alone (`evenness`)
+    change_chance: float = 0.01  # that an even stack shows such changes, by one of two tests
+    even_chance: float = 0.1  # the same, by the other
     harm_ratio: float = 1.05  # rms of z over that of nominal z: what ends above it is harmed
     harm_chance: float = 0.05  # of that, which is taken
     lost_slice_ratio: float = 1.5  # of the layers around; one lost slice makes 2
@@ -140,14 +140,15 @@ class ChangeModel:
 
     @property
     def correction_significance(self) -> float:
-        """Significance of changes that stand out of all error, not only of that of sampling.
+        """Significance by the surer of both tests where changes were kept, else by the other.
 
         Returns
         -------
         float
             At least 0.
         """
-        return -2 * math.log(self.error_chance) + 0.0
+        both = self.chance, self.error_chance
+        return -2 * math.log(min(both) if self.strength > 0 else max(both)) + 0.0
 
 
 def posterior(
@@ -190,7 +191,8 @@ def posterior(
     best, ratio = _most_likely(values, known, error, base)
     of_error = max(_chance(ratio, known, error), _LEAST_CHANCE)
     chance = of_error if even is None else even
-    if of_error >= limits.change_chance or chance >= limits.even_chance:
+    lesser, greater = sorted((chance, of_error))
+    if lesser >= limits.change_chance or greater >= max(limits.even_chance, limits.change_chance):
         return np.zeros_like(log), ChangeModel(0.0, best.scale_layers, chance, of_error, usual)
     model = _Gaussian.of(known, error, best)
     kept = _without_harm(model, values, known, error, best, limits)

@@ -84,9 +84,21 @@ def volume_of(name, axis):
     return np.ascontiguousarray(maker().load_volume(str(VOLUMES[name])).transpose(AXES[axis]))
 
 
+def field(rng, shape):
+    """Isotropic Gaussian field, fine and coarse, of a texture of its own; 0..255."""
+    out = np.zeros(shape, np.float32)
+    fine = rng.uniform(1.5, 3.0)
+    for sd in (fine, rng.uniform(1.5, 4.0) * fine):
+        part = ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), sd, truncate=3)
+        out += 24 * part / part.std()
+    return np.clip(128 + out, 0, 255)
+
+
 def block(recipe, depth):
     """Part of the volume that a stack is cut from, at a place of its own."""
     rng = np.random.default_rng([recipe.seed, recipe.side, recipe.layers, ord(recipe.axis)])
+    if recipe.volume == "synthetic":
+        return field(rng, (depth, *2 * [recipe.side + MARGIN_PX]))
     whole = volume_of(recipe.volume, recipe.axis)
     part = []
     for size, wanted in zip(whole.shape, (depth, *2 * [recipe.side + MARGIN_PX]), strict=True):

@@ -17,7 +17,6 @@ and the rest of their variance is tissue and noise.
 import importlib.util
 import itertools
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -26,38 +25,15 @@ import pytest
 import yaml
 from scipy import fft, ndimage
 
-from scripts.lib.drawing.compose import Picture
-from scripts.zcorr import (
-    comparison,
-    correlation,
-    decay,
-    inference,
-    isotropy,
-    methods,
-    misalignment,
-    thickness,
-)
-from scripts.zcorr.measured import Measured
+from scripts.zcorr import decay, inference, methods, misalignment, thickness
+from tests.benchmarks.cut_stacks import AXES, COUNTS, DATA, REACH, Cut, measured, rms
 
 ROOT = Path(__file__).parents[2]
-DATA = ROOT.parent / "shared/data"
 VOLUME = DATA / "fib25/fib25_250.h5"
 SEEDS = (501, 502, 503)  # one for each axis; looked at once, after all choices
-AXES = ((0, 1, 2), (1, 2, 0), (2, 0, 1))
 BANDS = ((2, 4), (4, 8), (8, 16), (16, 32), (32, 64))  # wavelengths, layers
-REACH = 3
-COUNTS = (500, 5000)  # of the detector, white and black of 8 bits
 
 pytestmark = pytest.mark.skipif(not VOLUME.exists(), reason="no tissue beside the project")
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Layers on one grid, uint8 (n, h, w), their true z, and where slices were lost."""
-
-    layers: np.ndarray
-    z: np.ndarray
-    lost: np.ndarray
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +53,7 @@ def defaults():
 
 
 def turned(maker, axis):
-    return np.ascontiguousarray(maker.load_volume(str(VOLUME)).transpose(AXES[axis]))
+    return np.ascontiguousarray(maker.load_volume(str(VOLUME)).transpose(list(AXES.values())[axis]))
 
 
 def cut(maker, volume, seed, layers, side, **how):
@@ -115,28 +91,6 @@ def cut(maker, volume, seed, layers, side, **how):
     z = np.array([facts["z_true"] for facts in truth["layers"]])
     lost = np.array([facts["slice_lost_before"] for facts in truth["layers"]], bool)
     return Cut(np.rint(shown).astype(np.uint8), z, lost)
-
-
-def ready(layer):
-    """Make a layer ready to compare, as the job does."""
-    picture = Picture(layer, layer > 0)
-    mask = correlation.textured(picture, 1.0, correlation.ResinMask())
-    field = correlation.prepare(picture, mask)
-    return comparison.PreparedLayer(layer, field, isotropy.band_texture([Picture(layer, mask)]))
-
-
-def measured(layers):
-    n, *shape = layers.shape
-    found = comparison.compare((ready(one) for one in layers), n, REACH, tuple(shape), 500.0)
-    there = np.ones(n, bool)
-    return Measured(
-        z=np.arange(n), present=there, own=there, pixel_layers=(1.0, 1.0), **vars(found)
-    )
-
-
-def rms(z, true):
-    """Rms of what is left of `true` after the best line through it over z."""
-    return float(np.sqrt(np.mean((np.polyval(np.polyfit(z, true, 1), z) - true) ** 2)))
 
 
 def test_thickness_of_real_tissue(bench, maker, defaults):

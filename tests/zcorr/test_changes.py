@@ -97,6 +97,20 @@ def test_changes_beyond_all_doubt_have_a_finite_significance(n):
     assert 1000 < model.significance < np.inf
 
 
+@pytest.mark.parametrize(
+    ("even", "kept"), [(None, True), (0.005, True), (0.09, True), (0.11, False)]
+)
+def test_changes_are_kept_where_one_test_is_sure_and_the_other_is_not_against_it(even, kept):
+    of = error(60)
+    changed = posterior(0.5 * np.sin(np.arange(60)), np.ones(60, bool), of, even=even)
+    assert bool(changed[0].any()) is kept
+    assert (changed[1].correction_significance > 9.2) is kept
+    calm, model = posterior(np.zeros(60), np.ones(60, bool), of, even=0.001)
+    assert not calm.any()
+    assert model.correction_significance < 9.2
+    assert model.significance > 9.2
+
+
 def test_the_correction_is_held_back_where_the_error_is_great():
     of = replace(error(60), tissue=np.where(np.arange(60) < 20, 1.0, 0.05))
     true = 0.4 * np.sin(np.arange(60))
