@@ -80,7 +80,7 @@ def twice(folder):
     return run(folder, lambda layers: _give(layers[5], layers[4]))
 
 
-@bad("files under each other's name", "review", REFUSED, r"Cells 0,0 and 0,1 of z 5", whole=True)
+@bad("files under each other's name", "review", BAD, r"z 5: cells 0,0 and 0,1 are exch", whole=True)
 def renamed(folder):
     """The files of two cells of layer 5 have each other's name, headers and all."""
 
