@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -70,7 +69,8 @@ def problems(evidence: Evidence) -> Iterator[tuple[str, str, int]]:
         The problem, the advice, z; layers before others that are missing are told by `missing`.
     """
     rows = summary.qc_layers(evidence) or []
-    for row, high in itertools.zip_longest(rows, rows[1:], fillvalue={}):
+    last: Mapping[str, Any] = {}
+    for row, high in zip(rows, [*rows, last][1:], strict=True):
         if not row.get("problem") or high.get("missing_before"):
             continue
         if high.get("lost_before"):
