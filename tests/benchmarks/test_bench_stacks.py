@@ -104,17 +104,25 @@ def test_z_of_stacks_of_all_kinds(bench, defaults, kind):
 
 
 def test_chances_of_even_stacks_are_evenly_spread(bench, defaults):
-    """All sizes and textures; none of them may be moved either."""
-    found, moved = [], 0
+    """None of them may be moved either.
+
+    Fine synthetic textures have so many grains that what whole layers err by (a tenth of a pixel of
+    misalignment, noise) stands out of what cells do: a row of their own.
+    """
+    found, moved = {"tissue": [], "synthetic": []}, 0
     for seed in range(FIRST_SEED, FIRST_SEED + (200 if bench.measuring else 6)):
         recipe = even(seed)
         stack, result = inferred(recipe, defaults)
-        found.append(result.figures["thickness_chance"])
+        source = "synthetic" if recipe.volume == "synthetic" else "tissue"
+        found[source].append(result.figures["thickness_chance"])
         moved += rms(result.z, stack.z) > 1e-6
-    agree = float(stats.kstest(found, "uniform").pvalue)
-    spread = np.histogram(found, np.linspace(0, 1, 11))[0].tolist()
-    print(f"{len(found)} even stacks: chances by tenths {spread}, KS {agree:.3f}, {moved} moved")
-    bench.row("zcorr.chances_evenly_spread", agree, "KS p", better="higher", moved=moved)
+    for source, chances in found.items():
+        agree = float(stats.kstest(chances, "uniform").pvalue)
+        spread = np.histogram(chances, np.linspace(0, 1, 11))[0].tolist()
+        print(f"{source}, {len(chances)} even: chances by tenths {spread}, KS {agree:.3f}")
+        name = f"zcorr.chances_evenly_spread_{source}"
+        bench.row(name, agree, "KS p", better="higher", moved=moved)
+    print(f"{moved} moved")
 
 
 def coordinates(layers):
