@@ -120,7 +120,7 @@ def sentence(waves: Sequence[Wave], *, imaging: bool) -> str:
         before = waves[-2]
         new = f"z {before.z_last + 1} to {now.z_last}"
         text += f"; {new} ({now.z_last - before.z_last:,}) are new since {before.at}"
-    return f"{text}{'; imaging goes on' if imaging else ''}."
+    return f"{text}{'; more may come (no acquisition.last_dat is set)' if imaging else ''}."
 
 
 def since(folder: Path, acquisition: Mapping[str, Any], dat_root: Path | None = None) -> str:

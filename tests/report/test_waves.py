@@ -38,7 +38,7 @@ def grown(good, tmp_path, monkeypatch):
 def test_a_wave_says_what_is_new_since_the_one_before_however_often_it_is_reported(grown):
     first = grown(8)
     assert waves.sentence(first, imaging=True) == (
-        "The volume holds layers z 1 to 8; imaging goes on."
+        "The volume holds layers z 1 to 8; more may come (no acquisition.last_dat is set)."
     )
     assert waves.sentence(first, imaging=False) == ""
     second = grown(12, day=7)
