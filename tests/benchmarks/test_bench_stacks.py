@@ -19,7 +19,7 @@ import pytest
 import yaml
 from scipy import stats
 
-from scripts.zcorr import decay, inference, methods, misalignment, thickness
+from scripts.zcorr import decay, inference, methods, misalignment, sampling, thickness
 from tests.benchmarks import cut_stacks
 from tests.benchmarks.cut_stacks import REACH, VOLUMES, Recipe, measured, rms
 
@@ -131,7 +131,8 @@ def coordinates(layers):
     curve = decay.decay(found.inplane, found.variance, found.pixel_layers, REACH)
     band = misalignment.compensated(found.band, found.shift, found.curvature, 3)
     trust = inference.trust(found.band_share)
-    z = thickness.positions(decay.distances(band, curve), trust).z
+    variance = sampling.pair_variance(sampling.influence(found, band, curve), found.band_share)
+    z = thickness.positions(decay.distances(band, curve), trust, variance).z
     return z * (len(z) - 1) / z[-1]
 
 
