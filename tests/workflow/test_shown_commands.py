@@ -32,8 +32,10 @@ DRY, PARSED, SHOWN_AS_IT_IS = "dry run", "parsed by make", "as shown"
 # a cluster, another service, and what makes a stage again are planned only (-n)
 PLANNED = r"--profile lsf|--forcerun|snakemake publish_issue\b"
 PREVIEWED = "executed as typed by tests/workflow/test_preview.py, beside a transfer"
-# the box that pages show lies behind the last layer of the small volume
-BOXED = "snakemake {target} {local} --config export='{{box: {{z_px: [2, 5]}}, scale: 0.25}}'"
+# the box that pages show lies behind the last layer of the small volume; both targets at once, for
+# what was promoted is not exported again
+BOXED = "snakemake region promote_region {local}"
+BOXED += " --config export='{{box: {{z_px: [2, 5]}}, scale: 0.25}}'"
 FINISHED = "executed as typed by tests/workflow/test_two_channels.py, on a volume with an archive"
 NAMED = "no command: the name of a program, which is there"
 SERVED = "timeout 3 python -m scripts.render_ws serve --port 0 --db {database}; test $? = 124"
@@ -59,8 +61,7 @@ WAYS = [
     (r"snakemake correct .*inversion.*", "the example that tests/test_extending.py follows"),
     (r"snakemake (promote|cleanup_listing|cleanup) .*", FINISHED),
     (r"snakemake preview .*", PREVIEWED),
-    (r"snakemake region .*", BOXED.replace("{target}", "region")),
-    (r"snakemake promote_region .*", BOXED.replace("{target}", "region promote_region")),
+    (r"snakemake (promote_)?region .*", BOXED),
     (rf".*(?:{PLANNED}).*", DRY),
     (r"snakemake .*", SHOWN_AS_IT_IS),
     (
