@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from skimage.morphology import footprint_rectangle, opening
 
 from scripts.lib.arrays import Array, Bool, Float32, Image
 
@@ -85,9 +84,11 @@ def flat(pixels: Float32, valid: Bool) -> Bool:
     """
     found = np.zeros(valid.shape, bool)
     for extreme in (0.0, 255.0):
-        there = (pixels == extreme) | ~valid
-        # opened: areas narrower than the window vanish, others keep their size
-        found |= opening(there, footprint_rectangle((AREA_PX, AREA_PX)), mode="ignore") & valid
+        there = ((pixels == extreme) | ~valid).astype(np.uint8)
+        # opened: areas narrower than the window vanish, others keep their size; scikit-image's
+        # does the same in 35 times as long, four times a tile
+        opened = cv2.morphologyEx(there, cv2.MORPH_OPEN, np.ones((AREA_PX, AREA_PX), np.uint8))
+        found |= (opened > 0) & valid
     return found
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from skimage.measure import pearson_corr_coeff
 
 from scripts.lib import geometry
 from scripts.match import agreement, stages
@@ -29,6 +30,13 @@ def test_the_true_model_correlates_and_a_shifted_one_does_not(two):
     assert agreement.correlation(p, q, ALL, ALL, true) > 0.9
     wrong = geometry.compose(geometry.translation(14, 0), true)
     assert agreement.correlation(p, q, ALL, ALL, wrong) < 0.6
+
+
+def test_the_correlation_is_that_of_scikit_image(two):
+    (p, q), _ = two
+    mask = np.random.default_rng(0).random(p.shape) > 0.4
+    found = agreement.correlation(p, q, mask, ALL, geometry.identity())
+    assert found == pytest.approx(pearson_corr_coeff(p, q, mask)[0], abs=1e-6)
 
 
 def test_masked_pixels_do_not_count(two):

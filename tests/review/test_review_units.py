@@ -6,9 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import ndimage
+from skimage.morphology import footprint_rectangle, opening
 
 from scripts.lib.service.records import CanvasMatches, TileSpec
-from scripts.review import bridges, clusters, edges, likeness, patches, replacements, statistics
+from scripts.review import (
+    bridges,
+    clusters,
+    condition,
+    edges,
+    likeness,
+    patches,
+    replacements,
+    statistics,
+)
 from scripts.review.likeness import GRID, Likeness, Look
 from scripts.review.patches import Wanted
 from scripts.review.suspects import DAMAGED, RESIN, TISSUE, Verdict
@@ -31,6 +41,24 @@ def alike(value, shift=(0.0, 0.0)):
     """A comparison with the same likeness, or a given (G, G) one, everywhere."""
     field = np.broadcast_to(np.asarray(value, float), (GRID, GRID)).copy()
     return Likeness(shift, field, field, (12.0, 12.0))
+
+
+# -- condition ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(96, 96), (5, 40), (3, 7), (61, 127)])
+def test_areas_of_black_and_white_are_those_that_scikit_image_opens(shape):
+    rng = np.random.default_rng(shape[0])
+    blurred = ndimage.uniform_filter(rng.random(shape), 5)
+    levels = np.quantile(blurred, [0.35, 0.65])
+    pixels = np.select([blurred < levels[0], blurred > levels[1]], [0.0, 255.0], 90.0)
+    valid = rng.random(shape) > 0.02
+    expected = np.zeros(shape, bool)
+    for extreme in (0.0, 255.0):
+        there, window = (pixels == extreme) | ~valid, footprint_rectangle((5, 5))
+        expected |= opening(there, window, mode="ignore") & valid
+    assert np.array_equal(condition.flat(pixels.astype(np.float32), valid), expected)
+    assert expected.any() == (min(shape) >= 5)
 
 
 # -- likeness ----------------------------------------------------------------------------------

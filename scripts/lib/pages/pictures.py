@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from skimage import exposure
 
 Values = NDArray[Any]
 Bytes = NDArray[np.uint8]
@@ -178,8 +179,9 @@ def grey(values: Values, low: float, high: float) -> Bytes:
     ndarray of uint8
         0 to 255, rounded and clipped, of the same shape.
     """
-    stretched = (values - low) * (255 / max(high - low, 1e-6))
-    return np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
+    shown = (low, max(high, low + 1e-6))
+    stretched = exposure.rescale_intensity(np.asarray(values, float), shown, (0.0, 255.0))
+    return np.asarray(np.rint(stretched), np.uint8)
 
 
 def colors(levels: Bytes) -> Bytes:
