@@ -95,3 +95,17 @@ def test_the_frame_is_what_stays_while_a_volume_grows_in_z():
     assert short.frame != plan((64, 512, 544)).frame
     assert short.frame != plan((64, 512, 512), task_px=128).frame
     assert short.frame != plan((64, 512, 512), dtype="uint16").frame
+
+
+def test_an_area_stays_whole_while_z_alone_is_halved():
+    made = plan(task_px=256, levels=4, yx_kept=2)
+    assert [made.side_yx(level) for level in range(5)] == [
+        (256, 256), (256, 256), (256, 256), (128, 128), (64, 64),
+    ]  # fmt: skip
+
+
+def test_layers_of_a_range_of_voxels_begin_at_the_origin():
+    made = plan()
+    moved = replace(made, spec=replace(made.spec, origin_px_zyx=(7, 0, 0)))
+    assert slabs.output_z(moved, (8, 16)) == range(15, 23)
+    assert slabs.output_z(moved, (0, 0)) == range(7, 7)
