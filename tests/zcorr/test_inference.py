@@ -123,6 +123,14 @@ def test_stacks_of_one_to_three_layers_keep_their_ends(n):
     assert found[-1] == pytest.approx(n - 1)
 
 
+@pytest.mark.parametrize("n", [4, 5, 6])
+def test_the_farthest_pair_of_a_short_stack_counts_too(n):
+    corr = correlations(uneven(n, sd=0.4), n)
+    without = corr.copy()
+    without[:, n - 2] = np.nan
+    assert rms(run(corr).z, run(without).z) > 1e-6
+
+
 def test_no_correlation_at_all_leaves_nominal_z():
     found = run(np.full((10, 3), np.nan)).z
     assert np.array_equal(found, np.arange(10.0))

@@ -144,6 +144,7 @@ def test_scale_and_offset_are_those_of_nominal_z():
     assert np.allclose(inference.bounded(z, present, ends), index)
     assert inference.bounded(z, present, none) is z
     assert inference.bounded(z, present[:1], ends) is z
+    assert np.allclose(inference.bounded(bumpy, present[:2], ends)[[1, 2]], [1, 2])
     found = inference.bounded(bumpy, present, ends)
     assert np.allclose(found[[1, 7]], [1, 7])
     slope, shift = np.polyfit(bumpy, index, 1)
