@@ -14,6 +14,7 @@ import pytest
 import yaml
 from werkzeug.test import Client
 
+from scripts.lib import files
 from scripts.render_ws.app import create_app
 from tests.workflow.conftest import HOLE, MASKED_PX, NASTY, executed
 
@@ -216,7 +217,8 @@ def test_a_decision_about_pairs_closes_the_matches_and_matches_nothing_anew(hist
     assert {"read_decisions", "close_matches"} <= rules_of(dry)
     untouched = {"derive_pairs", "match_pairs", "search_wide", "survey_tiles", "publish_acquire"}
     assert rules_of(dry) & untouched == set()
-    hand = "{moving: a, fixed: b, landmarks: nowhere.csv, scale: 1, reason: r}"
+    moving, fixed, *_ = files.read_json(history.volume.work / "solve/transforms.json.gz")["tiles"]
+    hand = f"{{moving: {moving}, fixed: {fixed}, landmarks: nowhere.csv, scale: 1, reason: r}}"
     dry = history.volume.snakemake("-n", "--config", f"match={{by_hand: [{hand}]}}")
     assert dry.returncode != 0
     assert "match.by_hand[0].landmarks: there is no file" in dry.stdout
