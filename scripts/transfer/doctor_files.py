@@ -158,15 +158,22 @@ def _first(unread: Sequence[str]) -> str:
 
 
 def _pixel_size(case: Case, read: Sequence[tuple[str, Header]]) -> Iterator[Finding]:
-    """Tell what ingest would refuse: the same limit."""
-    wanted = case.config["acquisition"]["pixel_nm"]
-    limit = case.config["ingest"]["pixel_deviation_pct"] / 100 * wanted
-    far = [(path, h["PixelSize"]) for path, h in read if not abs(h["PixelSize"] - wanted) <= limit]
-    if far:
-        path, size = far[0]
+    """Tell what ingest would refuse, by the same limit; note what most headers say otherwise."""
+    wanted, ingest = case.config["acquisition"]["pixel_nm"], case.config["ingest"]
+    sizes = np.array([header["PixelSize"] for _, header in read])
+    far = np.flatnonzero(~(abs(sizes - wanted) <= ingest["pixel_deviation_pct"] / 100 * wanted))
+    if len(far):
+        path, size = read[far[0]][0], sizes[far[0]]
         found = f"PixelSize {size:g} nm in {len(far)} of {len(read)} headers looked at"
-        change = f"Set pixel_nm: {size:g}, or end the volume before the change"
+        change = f"Set pixel_nm: {size:g}"
+        change += ", or end the volume before the change" if len(far) < len(read) else ""
         yield Finding(ERROR, "acquisition.pixel_nm", found, f"{wanted:g} nm", change, path)
+    elif len(sizes) and abs(np.median(sizes) - wanted) > ingest["restart"]["pixel_tolerance_nm"]:
+        found = f"PixelSize {np.median(sizes):g} nm, the median of {len(read)} headers"
+        change = (
+            f"Set pixel_nm: {np.median(sizes):g}, unless {wanted:g} was measured: voxels have it"
+        )
+        yield Finding(NOTE, "acquisition.pixel_nm", found, f"{wanted:g} nm", change)
 
 
 def _channels(case: Case, read: Sequence[tuple[str, Header]]) -> Iterator[Finding]:

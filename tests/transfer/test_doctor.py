@@ -155,6 +155,24 @@ def test_the_pixel_size_of_any_header_counts_as_ingest_does(dats):
     assert (found.key, found.file) == ("acquisition.pixel_nm", last.name)
 
 
+@pytest.mark.parametrize("wanted", [7.5, 7.98, 8.02, 8.5])
+def test_a_pixel_size_that_most_headers_do_not_say_is_noted(dats, wanted):
+    assert examined(dats, acquisition={"pixel_nm": 8.005}) == []  # as a restart counts it
+    (found,) = examined(dats, acquisition={"pixel_nm": wanted})
+    assert (found.severity, found.key, found.expected) == (
+        "note",
+        "acquisition.pixel_nm",
+        f"{wanted:g} nm",
+    )
+    assert "PixelSize 8 nm" in found.found
+    assert "Set pixel_nm: 8," in found.change
+
+
+def test_a_pixel_size_that_no_header_has_is_no_change_within_the_volume(dats):
+    (found,) = examined(dats, acquisition={"pixel_nm": 4})
+    assert (found.severity, found.change) == ("error", "Set pixel_nm: 8")
+
+
 def test_channels_that_no_header_has_are_named(dats):
     sixteen = {"steps": ["16bit"], "16bit": {"channels": [0, 1]}}
     found = examined(dats, transfer={"channel": 1}, correct=sixteen)
