@@ -17,6 +17,7 @@ from scripts.solve.steps import Runs
 from scripts.solve.system import layout_of
 from tests.solve import synthetic
 
+NOISE = 0.0413  # px^2
 WEIGHT = 0.25  # of the one tile that hangs on little
 
 
@@ -83,11 +84,11 @@ def test_the_priors_are_as_strong_as_the_noise_over_what_is_expected(terms, star
         return ties(tiles, reference, placement, held, strength)
 
     monkeypatch.setattr(solver.restraints, "ties", kept)
-    solver._sums(replace(terms, noise=0.04), start, np.ones(len(terms.graph)))
+    solver._sums(replace(terms, noise=NOISE), start, np.ones(len(terms.graph)))
     (found,) = seen
     assert found.mu == pytest.approx(0.2 / 0.8)
-    assert found.shape == pytest.approx(0.04 / 2e-3**2)
-    assert found.turn == pytest.approx(0.04 / 5e-3**2)
+    assert found.shape == pytest.approx(NOISE / 2e-3**2)
+    assert found.turn == pytest.approx(NOISE / 5e-3**2)
 
 
 def test_a_step_is_held_by_the_noise_over_the_step_that_is_expected(terms, start, monkeypatch):
@@ -99,12 +100,12 @@ def test_a_step_is_held_by_the_noise_over_the_step_that_is_expected(terms, start
         return fields(self, weight, prior=prior, shapes=shapes)
 
     monkeypatch.setattr(solver.Reference, "fields", kept)
-    terms, model, factor = replace(terms, noise=0.04), MODELS["affine"], np.ones(len(terms.graph))
+    terms, model, factor = replace(terms, noise=NOISE), MODELS["affine"], np.ones(len(terms.graph))
     layout = layout_of(
         len(terms.tiles), terms.graph.p, terms.graph.q, unknowns=model.unknowns, max_band_gb=1.0
     )
     solver._border(terms, layout, model, start, factor, solver._sums(terms, start, factor))
-    assert seen == [pytest.approx(0.04 / 0.02**2)]
+    assert seen == [pytest.approx(NOISE / 0.02**2)]
 
 
 def test_the_noise_of_copies_counts_for_nothing(terms, start):
@@ -179,6 +180,7 @@ def moved_by_layer(tiles, steps):
     [
         (1.0, 8.5, True),  # 8 times the median
         (1.0, 7.5, False),
+        (2.0, 17.0, True),
         (0.1, 5.5, True),  # at least 5 px
         (0.1, 4.5, False),
     ],
