@@ -7,7 +7,6 @@ align stack, and its score. ``build/accuracy/bars.json`` holds the rows, each fr
 done; the tables of ``docs/accuracy.md`` and ``docs/solve.md`` are written from it.
 """
 
-import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -50,11 +49,7 @@ BENT = ("<!-- bent: written by `make bars` -->", "<!-- end of bent -->")
 def main(argv=None):
     """Command line."""
     table = yaml.safe_load(TABLE.read_text())
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=run.ROOT / "../shared/data", help="volumes")
-    parser.add_argument("--out", type=Path, default=run.OUT, help="acquisitions, runs and rows")
-    parser.add_argument("--name", nargs="*", choices=list(table), default=list(table))
-    args = parser.parse_args(argv)
+    args = mixtures.options(__doc__, table, argv)
     kept = args.out / "bars.json"
     for name in args.name:
         if name not in mixtures.rows_in(kept):

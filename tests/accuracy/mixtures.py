@@ -26,14 +26,19 @@ HEAD = (
 )  # fmt: skip
 
 
-def main(argv=None):
-    """Command line."""
-    table = yaml.safe_load(TABLE.read_text())
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def options(doc, table, argv):
+    """Options of a command that runs rows of a table."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--data", type=Path, default=run.ROOT / "../shared/data", help="volumes")
     parser.add_argument("--out", type=Path, default=run.OUT, help="acquisitions, runs and rows")
     parser.add_argument("--name", nargs="*", choices=list(table), default=list(table))
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    """Command line."""
+    table = yaml.safe_load(TABLE.read_text())
+    args = options(__doc__, table, argv)
     kept = args.out / "mixtures.json"
     for name in args.name:
         if name not in rows_in(kept):
