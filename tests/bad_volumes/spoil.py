@@ -311,9 +311,19 @@ TOLD_ALWAYS = {
 }  # fmt: skip
 
 
+OF_CELLS = {shifted_column, swapped_tiles, missing_column}
+
+
+def kinds(settings):
+    """Give the kinds that a volume can be spoilt in: in one cell, nothing is swapped or shifted."""
+    one = settings.rows == settings.columns == 1
+    return [kind for kind in KINDS if not (one and kind in OF_CELLS)]
+
+
 def spoil(volume, seed):
     """Spoil a volume: the kind in turn, everything else by the seed."""
-    kind, rng = KINDS[seed % len(KINDS)], np.random.default_rng(seed)
+    usable, rng = kinds(volume.settings), np.random.default_rng(seed)
+    kind = usable[seed % len(usable)]
     state, what, z, cells = kind(volume, rng)
     moved = None if kind.__name__ in TOLD_ALWAYS else max(volume.moved_px(state).values())
     if kind is shifted_patch:  # against where its own image lies, not the one it took the place of

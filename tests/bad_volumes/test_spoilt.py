@@ -3,6 +3,8 @@
 Some of the 200 spoilings of `make bench` (tests/benchmarks/test_bench_trust.py), one of each kind.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from scripts.lib.verdicts import GOOD
@@ -34,6 +36,13 @@ def test_what_is_spoilt_is_told_in_the_first_line_with_its_place(seed):
     figures, _ = volume().judged(spoilt.state)
     reasons = figures["verdict"]["reasons"]
     assert spoil.fault(spoilt, reasons) == "", (spoilt.what, reasons[:1])
+
+
+def test_a_volume_of_one_cell_is_not_spoilt_in_what_several_have():
+    one = replace(volume().settings, rows=1, columns=1)
+    left = set(KINDS) - set(spoil.kinds(one))
+    assert left == {spoil.swapped_tiles, spoil.shifted_column, spoil.missing_column}
+    assert spoil.kinds(volume().settings) == list(KINDS)
 
 
 def test_a_cell_is_measured_across_its_hole():

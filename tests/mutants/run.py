@@ -1,14 +1,16 @@
 """Test the tests: change one place of a module at a time, and see whether a test fails.
 
 `cosmic-ray` makes the mutants, in a copy of the working tree. Mutants of type annotations are left
-out, since nothing evaluates those. What survives and is not explained in ``equivalent.tsv`` is
+out, since nothing evaluates those, and those of stars that multiply nothing (``*, key``). What survives and is not explained in ``equivalent.tsv`` is
 printed; all survivors are in ``build/mutants/<module>.tsv``.
 """
 
 import argparse
 import ast
 import csv
+import io
 import json
+import keyword
 import os
 import random
 import shlex
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tokenize
 import tomllib
 from pathlib import Path
 
@@ -56,13 +59,30 @@ def annotations(source):
                 yield (found.lineno, found.col_offset), (found.end_lineno, found.end_col_offset)
 
 
+def stars(source):
+    """Give the (line, column) of each star that is no operator: of a signature, of unpacking."""
+    before = None
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in (tokenize.NL, tokenize.COMMENT):
+            continue
+        operand = before is not None and (
+            before.string in (")", "]", "}")
+            or before.type in (tokenize.NUMBER, tokenize.STRING)
+            or (before.type == tokenize.NAME and not keyword.iskeyword(before.string))
+        )
+        if token.string in ("*", "**") and not operand:
+            yield token.start
+        before = token
+
+
 def chosen(items, source, *, sample, seed):
-    """Give the mutants to try: none in an annotation, and no more than `sample` of the others."""
-    spans = list(annotations(source))
+    """Give the mutants to try, no more than `sample`: none of an annotation or a mere star."""
+    spans, marks = list(annotations(source)), set(stars(source))
     usable = [
         item
         for item in sorted(items, key=lambda i: (i.mutations[0].start_pos, _name(i)))
-        if not any(a <= tuple(item.mutations[0].start_pos) < b for a, b in spans)
+        if tuple(item.mutations[0].start_pos) not in marks
+        and not any(a <= tuple(item.mutations[0].start_pos) < b for a, b in spans)
     ]
     if not sample or sample >= len(usable):
         return usable, len(usable)

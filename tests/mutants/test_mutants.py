@@ -38,6 +38,23 @@ def test_annotations_are_left_out():
     assert run.chosen(items, SOURCE, sample=0, seed=0) == ([items[3]], 1)
 
 
+def test_stars_that_multiply_nothing_are_left_out():
+    source = "def f(a, *, b):\n    c = [*a, (b) * 2, a[0] ** b]\n    return f(*c, **b) * 3\n"
+    lines = source.splitlines()
+    kept = {(2, lines[1].index("* 2")), (2, lines[1].index("**")), (3, lines[2].index("* 3"))}
+    every = {
+        (i, j)
+        for i, line in enumerate(lines, 1)
+        for j, sign in enumerate(line)
+        if sign == "*" and line[j - 1] != "*"
+    }
+    assert every - set(run.stars(source)) == kept
+    items = [mutant(*place) for place in sorted(every)]
+    assert {
+        item.mutations[0].start_pos for item in run.chosen(items, source, sample=0, seed=0)[0]
+    } == kept
+
+
 def test_a_sample_is_the_same_for_a_seed_whatever_the_order():
     items = [mutant(2, 21, k) for k in range(40)]
     one, total = run.chosen(items, SOURCE, sample=5, seed=1)
