@@ -1,8 +1,9 @@
 """Test the tests: change one place of a module at a time, and see whether a test fails.
 
 `cosmic-ray` makes the mutants, in a copy of the working tree. Mutants of type annotations are left
-out, since nothing evaluates those, and those of stars that multiply nothing (``*, key``). What survives and is not explained in ``equivalent.tsv`` is
-printed; all survivors are in ``build/mutants/<module>.tsv``.
+out, since nothing evaluates those, and those of stars that multiply nothing (``*, key``). What
+survives and is not explained in ``equivalent.tsv`` is printed; all survivors are in
+``build/mutants/<module>.tsv``.
 """
 
 import argparse
