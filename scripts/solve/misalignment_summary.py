@@ -23,7 +23,7 @@ from scripts.lib.documents import LeftOver, Misalignment, Misplaced
 from scripts.lib.drawing.shifts import enough
 from scripts.lib.numerics.window_fit import LEAST_AFFINE, LEAST_USED, student
 from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
-from scripts.solve import layer_order
+from scripts.solve import agreeing_seams, layer_order
 from scripts.solve.corners import Corners
 from scripts.solve.loops import SURE, Loops
 
@@ -226,8 +226,11 @@ def _findings(
     off = [row for row in rows if measured(row) and size.surely(row) > limits.look_px]
     seen = {id(row) for row in off}
     # a wrong peak of one window may lie anywhere: alone it tells that something is to be seen
-    beyond = [row for row in off if int(row["used"]) >= LEAST_USED]
-    alone = [row for row in off if int(row["used"]) < LEAST_USED]
+    confirmed = agreeing_seams.confirmed(rows, limits.look_px)
+    told = {id(row) for row in confirmed}
+    seen |= told
+    beyond = [row for row in off if int(row["used"]) >= LEAST_USED] + confirmed
+    alone = [row for row in off if int(row["used"]) < LEAST_USED and id(row) not in told]
     # nor does a place whose error alone exceeds the limit say that tiles meet
     unseen = [
         row

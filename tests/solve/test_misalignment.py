@@ -355,6 +355,31 @@ def test_a_single_window_is_no_proof_and_a_reason_to_look(used, state):
     assert verdict([*good(), corner])["state"] == ("not good" if used == 3 else "good")
 
 
+@pytest.mark.parametrize(
+    ("shifts", "named"),
+    [
+        ({6: (2.0, 1), 7: (2.3, 2)}, [6, 7]),  # drifted apart, by nearly the same in each layer
+        ({6: (2.0, 1), 8: (2.5, 2)}, [6, 8]),  # a layer between them may show nothing
+        ({6: (2.0, 1), 7: (2.4, 9)}, [6, 7]),  # beside a place of many windows
+        ({6: (2.0, 1), 7: (2.0, 1)}, []),  # two windows in all
+        ({6: (2.0, 1), 7: (4.0, 2)}, []),  # wrong peaks lie anywhere
+        ({6: (2.0, 1), 9: (2.0, 2)}, []),  # too far apart to be one drift
+        ({6: (0.7, 1), 7: (0.8, 2)}, []),  # within the limit
+    ],
+)
+def test_few_windows_of_a_seam_count_where_the_layers_around_confirm_them(shifts, named):
+    """No match joins the tiles, and a place of one or two windows of six is not measured."""
+    off = [
+        row("seam", z, px, "0-0", "1-0", used=used) | {"tried": "6" if used < 3 else str(used)}
+        for z, (px, used) in shifts.items()
+    ]
+    found = verdict([*good(), *off])["findings"]
+    many = {z for z, (_, used) in shifts.items() if used > 2}
+    at = {z for one in found for z in range(one["z_first"], one["z_last"] + 1)}
+    assert {z for z in at if z in shifts} == set(named) | many
+    assert all(one["px"] > 1 and one["cells"] == ["0-0/1-0"] for one in found)
+
+
 def test_findings_that_stop_the_run_are_all_in_the_summary():
     rows = [row("seam", z, 5.0, "0-0", "1-0") for z in range(1, 1001, 4)]
     assert len(verdict(rows)["findings"]) == 250
