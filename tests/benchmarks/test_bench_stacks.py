@@ -9,6 +9,9 @@ its pixels, and synthetic textures; along z both volumes are uneven themselves:
 They have no tissue in common, so what they agree on is the sections' own (distances, or another
 trait of whole sections). Cut stacks are judged by a truth in which sections are evenly spaced.
 
+A stack that was measured by the same code is not measured again (`build/bench/stacks_*.jsonl`), so
+that what was stopped goes on where it was.
+
     pytest -n 0 -s --benchmark-enable tests/benchmarks/test_bench_stacks.py
 """
 
@@ -21,6 +24,7 @@ from scipy import stats
 
 from scripts.zcorr import decay, inference, methods, misalignment, sampling, thickness
 from tests.benchmarks import cut_stacks
+from tests.benchmarks.conftest import code_of
 from tests.benchmarks.cut_stacks import REACH, VOLUMES, Recipe, measured, rms
 
 ROOT = Path(__file__).parents[2]
@@ -79,22 +83,35 @@ def inferred(recipe, defaults):
     return stack, methods.isotropic(measured(stack.layers, recipe.every), defaults)
 
 
+def judged(recipe, defaults):
+    """Name of a stack; its z rms of that of nominal z, how thickness correlates; whether large."""
+    stack, result = inferred(recipe, defaults)
+    ratio = rms(result.z, stack.z) / rms(np.arange(recipe.layers), stack.z)
+    steps = np.diff(result.z)
+    alike = np.corrcoef(steps, np.diff(stack.z))[0, 1] if np.ptp(steps) > 1e-9 else 0.0
+    assert (steps > 0).all()
+    return recipe.name, float(ratio), float(alike), recipe.side >= 300 and recipe.layers >= 24
+
+
+def code():
+    """A digest of all that decides on a result: what is kept of other code is measured again."""
+    return code_of("tests/benchmarks/test_bench_stacks.py", "tests/benchmarks/cut_stacks.py")
+
+
 @pytest.mark.parametrize("kind", ["uneven", "emerge", "third", "noise", "second", "celegans"])
 def test_z_of_stacks_of_all_kinds(bench, defaults, kind):
     """Ratio of the rms of z to that of nominal z, and of thickness to its truth."""
-    rows = []
     count = (60 if kind == "uneven" else 20) if bench.measuring else 1
-    for seed in range(FIRST_SEED, FIRST_SEED + count):
-        recipe = drawn(kind, seed)
-        stack, result = inferred(recipe, defaults)
-        ratio = rms(result.z, stack.z) / rms(np.arange(recipe.layers), stack.z)
-        steps = np.diff(result.z)
-        alike = np.corrcoef(steps, np.diff(stack.z))[0, 1] if np.ptp(steps) > 1e-9 else 0.0
-        assert (steps > 0).all()
-        rows.append((ratio, alike, recipe.side >= 300 and recipe.layers >= 24))
+    seeds = range(FIRST_SEED, FIRST_SEED + count)
+
+    def work(seed):
+        return judged(drawn(kind, seed), defaults)
+
+    found = list(bench.each(f"stacks_{kind}", seeds, work, code()))
+    for name, ratio, alike, _ in found:
         if ratio > HARMED:
-            print(f"harmed: {recipe.name}: {ratio:.2f}, correlation {alike:.2f}")
-    ratios, alike, large = np.array(rows).T
+            print(f"harmed: {name}: {ratio:.2f}, correlation {alike:.2f}")
+    ratios, alike, large = np.array([row[1:] for row in found]).T
     facts = {"worst": ratios.max(), "harmed": int((ratios > HARMED).sum()), "stacks": count}
     if (large > 0).any():  # 300 px and 24 layers at least
         facts |= {"large": ratios[large > 0].mean(), "large_correlation": alike[large > 0].mean()}
@@ -109,14 +126,19 @@ def test_chances_of_even_stacks_are_evenly_spread(bench, defaults):
     Fine synthetic textures have so many grains that what whole layers err by (a tenth of a pixel of
     misalignment, noise) stands out of what cells do: a row of their own.
     """
-    found, moved = {"tissue": [], "synthetic": []}, 0
-    for seed in range(FIRST_SEED, FIRST_SEED + (200 if bench.measuring else 6)):
+    seeds = range(FIRST_SEED, FIRST_SEED + (200 if bench.measuring else 6))
+
+    def work(seed):
         recipe = even(seed)
         stack, result = inferred(recipe, defaults)
         source = "synthetic" if recipe.volume == "synthetic" else "tissue"
-        found[source].append(result.figures["thickness_chance"])
-        moved += rms(result.z, stack.z) > 1e-6
-    for source, chances in found.items():
+        off = bool(rms(result.z, stack.z) > 1e-6)
+        return source, float(result.figures["thickness_chance"]), off
+
+    found = list(bench.each("stacks_even", seeds, work, code()))
+    moved = sum(off for *_, off in found)
+    for source in ("tissue", "synthetic"):
+        chances = [chance for kind, chance, _ in found if kind == source]
         agree = float(stats.kstest(chances, "uniform").pvalue)
         spread = np.histogram(chances, np.linspace(0, 1, 11))[0].tolist()
         print(f"{source}, {len(chances)} even: chances by tenths {spread}, KS {agree:.3f}")
