@@ -186,7 +186,7 @@ onstart:
     refuse_paths_that_lsf_takes_apart()
     CONSOLE.start(expected, side_by_side(None)["parallel"])
     examine_before_start()
-    make_folders_elsewhere()
+    make_folders()
     stand_by_the_cluster()
 
 

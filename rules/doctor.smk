@@ -20,7 +20,7 @@ rule examine_volume:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=lambda wc, attempt: 10 * attempt,
     params:
-        sections=verbatim({key: config[key] for key in EXAMINED}),
+        sections=verbatim({key: config[key] for key in EXAMINED} | {"render": RENDER}),
         dat_root=verbatim(DAT_ROOT),
         fingerprint=layers_to_do,
     script:

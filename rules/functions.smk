@@ -12,7 +12,16 @@ from scripts.match import stage_files
 from scripts.terminal import claims, earlier_jobs, patience
 from scripts.terminal.pace import Expected
 from scripts.transfer import doctor as examination
-from scripts.transfer import extent, fan_out, origin, rates, roots, state, taken
+from scripts.transfer import (
+    belonging,
+    extent,
+    fan_out,
+    origin,
+    rates,
+    roots,
+    state,
+    taken,
+)
 
 RATES = ROOT / "config" / "rates.tsv"
 CATEGORIES = {
@@ -49,9 +58,10 @@ def examine_before_start():
         logger.warning(each.text())
 
 
-def make_folders_elsewhere():
-    """Link folders of HDF5 files that lie outside of the working directory."""
+def make_folders():
+    """Let the working directory say whose it is, and link its folders that lie outside of it."""
     if not set(workflow.dag_settings.targets) <= {"doctor", "estimate"}:
+        belonging.remember(config, Path(DAT_ROOT), Path(WORK_DIR))
         roots.place(config["transfer"], Path(WORK_DIR))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from scripts.lib.job import UserError
 from scripts.transfer import (
+    belonging,
     doctor_decisions,
     doctor_files,
     doctor_foreign,
@@ -67,6 +68,7 @@ def examine(
     case = Case(config, dat_root, work_dir, converted)
     findings = [
         *_work_dir(case),
+        *belonging.names(case),
         *_takeover(config),
         *_roots(case),
         *doctor_decisions.examine(config),
@@ -98,7 +100,7 @@ def _files(case: Case) -> tuple[Case, list[Finding]]:
         return case, [Finding(ERROR, known, what, expected, "Mend these lines")]
     layers = {name: files for name, files in group(named).items() if limits.hold(name)}
     case = replace(case, layers=layers)
-    findings = list(doctor_files.later(named, limits))
+    findings = [*belonging.files(case, named), *doctor_files.later(named, limits)]
     if case.config["transfer"]["source"] is not None:
         return case, [*findings, *doctor_foreign.examine(case, misfits), *_of_tiles(case)]
     findings += [_misnamed([each.found.path for each in misfits])] if misfits else []

@@ -15,7 +15,7 @@ from scripts.ingest.settings import Settings
 from scripts.lib.job import UserError
 from scripts.lib.schema import validate
 from scripts.match import stage_files
-from scripts.transfer import doctor, space
+from scripts.transfer import belonging, doctor, space
 from tests.bad_volumes.cases import REFUSED, ROOT, Told, bad, inside, refused
 from tests.ingest import synthetic_layers
 from tests.ingest.synthetic_layers import make_tile
@@ -145,6 +145,61 @@ def other_scope(folder):
 def empty_range(folder):
     """`acquisition.first_dat` lies behind the last file."""
     return examined(folder, acquisition={"first_dat": "Merlin-1_25-01-01_000000"})
+
+
+def second(folder, *, layer=None, **sections):
+    """What the doctor says of a volume in the working directory of the first one."""
+    before = copy.deepcopy(EXAMPLE)
+    validate(before, SCHEMA)
+
+    def change(dats):
+        belonging.remember(before, dats, folder)
+        for path in sorted(dats.iterdir()):
+            other = make_dat(np.ones((8, 9, 1), np.int16))
+            (
+                path if layer is None else path.with_name(path.name.replace("_1000", layer))
+            ).write_bytes(other)
+            if layer is not None:
+                path.unlink()
+
+    return examined(
+        folder,
+        change if not sections else lambda d: belonging.remember(before, d, folder),
+        **sections,
+    )
+
+
+@bad(
+    "a second volume in the same working directory",
+    "doctor",
+    REFUSED,
+    r"work_dir: expected .*the layers .*_090003.*, found that of the layers .*_100003",
+)
+def second_volume(folder):
+    """`work_dir` is that of another acquisition, owner and project are the same."""
+    return second(folder, layer="_0900")
+
+
+@bad(
+    "a second volume under the same names",
+    "doctor",
+    REFUSED,
+    r"work_dir: .*same names and other bytes",
+)
+def second_of_same_names(folder):
+    """The same, and its files have the same names."""
+    return second(folder)
+
+
+@bad(
+    "a second project in the same working directory",
+    "doctor",
+    REFUSED,
+    r"work_dir: .*volume o/q, found that of the volume o/p",
+)
+def second_project(folder):
+    """`work_dir` is that of another project."""
+    return second(folder, render={"owner": "o", "project": "q"})
 
 
 @bad("a grid with a column too few", "doctor", REFUSED, r"acquisition\.columns(?s:.*)columns: 2")
