@@ -114,6 +114,25 @@ def read(work: Path) -> list[Run]:
     return [Run(part, claims.get(part), news.get(part)) for part in sorted(claims | news)]
 
 
+def began(work: Path, run: Run) -> float:
+    """Return when a run claimed its part: what failed before is none of its own.
+
+    Parameters
+    ----------
+    work
+        Working directory of the volume.
+    run
+        One of `read`.
+
+    Returns
+    -------
+    float
+        s since 1970; 0 without a claim.
+    """
+    claim = work / CLAIMS / f"{run.part}.json"
+    return claim.stat().st_mtime if claim.exists() else 0.0
+
+
 def _json(path: Path) -> dict[str, Any] | None:
     try:
         return dict(files.read_json(path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from scripts.lib import verdicts
 from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
@@ -33,6 +33,17 @@ class Finding:
             What alone where it is everywhere.
         """
         return f"{self.where}: {self.what}" if self.where else self.what
+
+    @property
+    def record(self) -> dict[str, str]:
+        """Return the finding as it stands in ``report/summary.json``.
+
+        Returns
+        -------
+        dict
+            Texts by the names of the fields.
+        """
+        return dict(asdict(self))
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -32,7 +33,8 @@ AT_WORK, STOPPED, WAITS, FINISHED, NEW = "at work", "stopped", "waits", "finishe
 REFUSED = refused.REFUSED
 _ORDER = (WAITS, REFUSED, STOPPED, AT_WORK, NEW, FINISHED)
 SO_FAR = "report/so_far.html"
-_WIDEST = 100  # characters of the last column on a terminal
+_NARROWEST = 40  # characters that the last column keeps on a terminal
+_CUT = "… is cut: name one volume to read all of it, or add: | cat"
 _QUIET_S = 900.0  # a run that told nothing for so long is worth a look
 _LOOKS = {"examine_volume", "estimate_volume"}  # jobs that begin nothing
 
@@ -146,7 +148,7 @@ def watched_closely(config: Path, row: Status) -> Status:
     folder = Path(flow.resolved(volumes.ROOT, content["work_dir"]) or "")
     runs = {run.part: run for run in running.read(folder)}
     run = runs.get("volume") or next(iter(runs.values()), None)
-    since = _began(folder, run) if run and run.at_work else 0.0
+    since = running.began(folder, run) if run and run.at_work else 0.0
     stops = progress.stops(folder, since)
     stages = watched.stages(run.news if run else None, stops, at_work=bool(run and run.at_work))
     message = stops[0].message if stops and row.state in (WAITS, STOPPED) else row.message
@@ -164,7 +166,7 @@ def _at_work(name: str, folder: Path, runs: Sequence[Run], now: float) -> Status
     first, reached = mine[0], _reached(folder)
     parts = ", ".join(run.part for run in mine)
     state = AT_WORK if parts == "volume" else f"{AT_WORK} ({parts})"
-    failed = progress.stops(folder, _began(folder, first))
+    failed = progress.stops(folder, running.began(folder, first))
     error = failed[0].headline if failed else ""
     news = first.news
     if news is None or news.said:  # of the run before; this one has not ended a job yet
@@ -174,12 +176,6 @@ def _at_work(name: str, folder: Path, runs: Sequence[Run], now: float) -> Status
     done = f"{news.done} of {news.planned}, {news.share:.0%}"
     left = "" if news.left_s is None else _time(max(0.0, news.left_s - quiet_s))
     return Status(name, state, news.stage, done, left, "; ".join(filter(None, [quiet, error])))
-
-
-def _began(folder: Path, run: Run) -> float:
-    """Return when a run claimed its part, s since 1970: what failed before is none of its own."""
-    claim = folder / running.CLAIMS / f"{run.part}.json"
-    return claim.stat().st_mtime if claim.exists() else 0.0
 
 
 def _reached(folder: Path) -> tuple[str, str]:
@@ -209,32 +205,37 @@ def _time(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
 
 
-def lines(rows: Sequence[Status]) -> list[str]:
+def lines(rows: Sequence[Status], width: int | None = None) -> list[str]:
     """Return the table as text, what needs a person first.
 
     Parameters
     ----------
     rows
         Volumes.
+    width
+        Characters in a line of the terminal; None: nothing is cut.
 
     Returns
     -------
     list of str
-        Columns aligned; the last one cut where it is long, unless there is one volume. Several
-        volumes that have not begun beside others share a line.
+        Columns aligned; the last one cut where the terminal ends, unless there is one volume, and
+        then the last line says so. Several volumes that have not begun beside others share a line.
     """
     new = [row.name for row in ordered(rows) if row.state == NEW]
     # many that have not begun, like examples, would hide the others
     shown = [row for row in rows if row.state != NEW] if 1 < len(new) < len(rows) else rows
     table = [list(HEADER), *(row.cells for row in ordered(shown))]
     widths = [max(len(row[k]) for row in table) for k in range(len(HEADER) - 1)]
-    most = _WIDEST if len(shown) > 1 else max(len(row[-1]) for row in table)
+    longest = max(len(row[-1]) for row in table)
+    room = longest if width is None else max(width - sum(widths) - 2 * len(widths), _NARROWEST)
+    most = room if len(shown) > 1 else longest
     cut = [row[-1] if len(row[-1]) <= most else f"{row[-1][: most - 1]}…" for row in table]
     text = [
         "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), last]).rstrip()
         for row, last in zip(table, cut, strict=True)
     ]
-    return text if len(shown) == len(rows) else [*text, f"{NEW}: {', '.join(new)}"]
+    text += [] if len(shown) == len(rows) else [f"{NEW}: {', '.join(new)}"]
+    return text if most >= longest else [*text, _CUT]
 
 
 def ordered(rows: Sequence[Status]) -> list[Status]:
@@ -350,7 +351,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.html or len(rows) == 1:
             both = zip(args.configs, rows, strict=True)
             rows = [watched_closely(path, row) for path, row in both]
-        print("\n".join(lines(rows)), flush=True)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print("\n".join(lines(rows, width)), flush=True)
         if len(rows) == 1:
             new = [f"  {rows[0].new}"] if rows[0].new and rows[0].state != FINISHED else []
             told = [*new, *watched.lines(rows[0].stages)]

@@ -84,7 +84,9 @@ def judge(figures: Figures, findings: Sequence[Finding], eased: Sequence[str] = 
     dict
         As ``report/summary.json``.
     """
-    out = {key: value for key, value in figures.items() if key not in ("volume", "verdict")}
+    out = {
+        key: value for key, value in figures.items() if key not in ("volume", "verdict", "needs")
+    }
     told = [one for one in ordered(findings) if one.state != GOOD]
     for stage in STAGES:
         own = [one.reason for one in told if one.stage == stage]
@@ -96,7 +98,8 @@ def judge(figures: Figures, findings: Sequence[Finding], eased: Sequence[str] = 
     state = worst(out[stage]["status"] for stage in STAGES)
     reasons = [f"{one.stage}: {one.reason}" for one in told] + [f"limits: {one}" for one in eased]
     verdict = {"state": state, "reasons": reasons} | ({"eased": list(eased)} if eased else {})
-    return {"volume": figures["volume"], "verdict": verdict} | out
+    needs = [one.record for one in told]
+    return {"volume": figures["volume"], "verdict": verdict, "needs": needs} | out
 
 
 def headline(evidence: Evidence) -> Figures:

@@ -78,6 +78,9 @@ class Volume:
     report: Path | None = None
     decide: Path | None = None  # the page to look at before one decides, of a volume at a gate
     message: str = ""  # of what stopped it, as a whole
+    work: str = ""  # how far the run at work on it has come
+    reasons: Sequence[str] = ()  # of the verdict of its report
+    needs: Sequence[Mapping[str, str]] = ()  # findings of its report, as `Finding.record`
 
     @property
     def begun(self) -> bool:
@@ -88,7 +91,7 @@ class Volume:
         bool
             True also where its config cannot be read.
         """
-        return bool(self.stage or self.waits)
+        return bool(self.stage or self.waits or self.work)
 
 
 def read(config: Path) -> Volume:
@@ -112,10 +115,13 @@ def read(config: Path) -> Volume:
         text = f"its config cannot be read: {_one_line(error)}"
         return Volume(config.stem, config, verdict=NOT_GOOD, waits=text)
     figures, report = _summary(folder)
-    stops = progress.stops(folder)
+    at_work = [run for run in running.read(folder) if run.at_work]
+    since = min((running.began(folder, run) for run in at_work), default=0.0)
+    stops = progress.stops(folder, since)
     stage, message = _reached(folder), stops[0].message if stops else ""
-    stopped = _waits(folder, stops)
-    if refusal := "" if _is_done(folder) else refused.refusal(config, folder):
+    stopped = _waits(folder, stops, at_work=bool(at_work))
+    done = at_work or (folder / SUMMARIES[0]).exists()
+    if refusal := "" if done else refused.refusal(config, folder):
         stopped, message = refused.line(refusal), refusal
     return Volume(
         name,
@@ -129,12 +135,9 @@ def read(config: Path) -> Volume:
         report,
         _page_of_gate(folder, stops),
         message,
+        reasons=figures.get("verdict", {}).get("reasons", ()),
+        needs=figures.get("needs", ()),
     )
-
-
-def _is_done(folder: Path) -> bool:
-    """Tell whether a volume is finished, or a run is at work on it."""
-    return (folder / SUMMARIES[0]).exists() or any(run.at_work for run in running.read(folder))
 
 
 def _one_line(error: Exception) -> str:
@@ -164,12 +167,12 @@ def _reached(folder: Path) -> str:
     return done[-1] if done else ""
 
 
-def _waits(folder: Path, stops: Sequence[progress.Stop]) -> str:
+def _waits(folder: Path, stops: Sequence[progress.Stop], *, at_work: bool) -> str:
     """Say what a volume waits for: a person at the gate, or whoever mends an error."""
     if stops:
         return stops[0].headline
     tables = (folder / "review/tiles.tsv").exists()
-    if tables and not (folder / "review/gate.json").exists():
+    if tables and not at_work and not (folder / "review/gate.json").exists():
         return f"{_GATE}: a person decides"
     return ""
 

@@ -7,12 +7,15 @@ import shutil
 import pytest
 import yaml
 
-from scripts.lib import files
+from scripts.lib import files, running
+from scripts.lib.running import News
 from scripts.report import known, overview, progress, summary, volumes
 from scripts.report.volumes import Volume
 from tests import browser
 from tests.report.conftest import judge
+from tests.report.planted import lost, residual
 from tests.report.test_browser import CHECKS, CLEAN
+from tests.report.test_status import claim
 
 VALID = yaml.safe_load((volumes.ROOT / "config/config.yaml").read_text())
 ERROR = "2026-01-01 00:00:00,000 ERROR job: tile 0-1 is torn\n"
@@ -144,6 +147,64 @@ def test_a_volume_that_has_not_begun_is_folded_away(config, tmp_path):
     text = overview.page([volumes.read(path)], tmp_path)
     assert "1 not begun" in text
     assert "None of these volumes has begun." in text
+
+
+def told(path, now=1_000_000.0):
+    """Text of the overview of one volume: what waits, and its row."""
+    text = overview.page([overview.read(path, now)], path.parent)
+    shown = text.partition('id="waiting"')[2].split('id="volumes"')
+    return [re.sub(r"<[^>]+>|\s+", " ", part) for part in shown]
+
+
+def test_a_verdict_stands_with_its_reason_and_what_to_do(config, good):
+    path, folder = config("bad")
+    files.write_text(folder / "transfer/gate.json", "{}")
+    figures, found = judge(lost(residual(good)))
+    files.write_json(folder / "report/summary.json", figures)
+    waiting, row = told(path)
+    assert figures["verdict"]["state"] == "not good"
+    reasons = figures["verdict"]["reasons"]
+    assert f"{reasons[0]} (and {len(reasons) - 1} more)" in row
+    assert "what to do" in waiting
+    assert found[0].advice in waiting
+
+
+@pytest.mark.parametrize(("lines", "waits"), [("ingest:\n  gap: 1", True), ("", False)])
+def test_of_volumes_to_look_at_those_wait_that_have_lines_to_copy(config, lines, waits):
+    path, folder = config("fly")
+    files.write_text(folder / "transfer/gate.json", "{}")
+    need = {"stage": "ingest", "what": "a gap", "where": "z 4", "advice": "add", "command": ""}
+    verdict = {"state": "look", "reasons": ["ingest: z 4: a gap"]}
+    document = {"verdict": verdict, "needs": [need | {"lines": lines}]}
+    files.write_json(folder / "report/summary.json", document)
+    waiting, row = told(path)
+    assert ("gap: 1" in waiting, "Nothing waits." in waiting) == (waits, not waits)
+    assert "look here ingest: z 4: a gap" in " ".join(row.split())
+
+
+def test_a_volume_at_work_says_how_far_it_is_and_waits_for_nobody(config):
+    path, folder = config("fly")
+    claim(folder)
+    running.write(folder, "volume", News(999_990.0, "match", 12, 40, 0.31, 7200.0))
+    files.write_text(folder / "review/tiles.tsv", "x")
+    old = folder / "logs/solve_transforms/all.log"
+    files.write_text(old, ERROR)
+    os.utime(old, (1, 1))  # of the run before
+    waiting, row = told(path)
+    assert "Nothing waits." in waiting
+    assert "… at work at work: match, 12 of 40, 31%, 2.0 h left" in " ".join(row.split())
+    assert "not reached" not in waiting
+    verdict = {"state": "good", "reasons": []}
+    files.write_json(folder / "report/summary.json", {"verdict": verdict})
+    assert "✓ good … at work" in " ".join(told(path)[1].split())
+
+
+def test_a_run_that_was_ended_waits_for_somebody_to_start_it_again(config):
+    path, folder = config("fly")
+    files.write_text(folder / "transfer/gate.json", "{}")
+    waiting, row = told(path)
+    assert "no run is at work; ingest comes next" in waiting
+    assert "– stopped" in row
 
 
 def test_half_a_summary_is_none(config):

@@ -168,7 +168,18 @@ def test_volumes_that_have_not_begun_share_a_line_beside_others():
 def test_what_one_volume_waits_for_is_told_whole():
     long = status.Status("a", status.WAITS, waits="w" * 300)
     assert status.lines([long])[1].endswith("w" * 300)
-    assert status.lines([long, long])[1].endswith("w" * 99 + "…")
+    assert status.lines([long], 80)[1].endswith("w" * 300)
+
+
+def test_reasons_are_cut_on_a_terminal_alone_which_then_says_so():
+    long = status.Status("a", status.WAITS, waits="w" * 300)
+    assert all(line.endswith("w" * 300) for line in status.lines([long, long])[1:])
+    cut = status.lines([long, long], 90)
+    assert len(cut[1]) == 90
+    assert cut[1].endswith("ww…")
+    assert cut[-1].startswith("… is cut")
+    assert len(status.lines([long, long], 20)[1].split()[-1]) == 40  # however narrow it is
+    assert status.lines([long, long], 1000) == status.lines([long, long])
 
 
 def test_chunks_say_how_far_a_stopped_run_has_come(volume):
