@@ -204,4 +204,4 @@ def crossings(some: Bool, p: Int64, q: Int64, layers: int, weight: Array | None 
     change = np.bincount(low + 1, counts, layers + 1) - np.bincount(high + 1, counts, layers + 1)
     # sums of weights leave rounding where no pair is left
     total = np.cumsum(change)[:layers]
-    return np.asarray(np.where(total > 1e-9 * max(float(counts.sum()), 1e-300), total, 0.0))
+    return np.asarray(np.where(total > 1e-9 * counts.sum(), total, 0.0))

@@ -34,9 +34,9 @@ def test_a_small_class_has_the_median_of_all_pairs():
 
 def test_a_class_differs_from_all_pairs_by_a_limited_factor():
     residual, dz = np.repeat([1.0, 100.0], [3 * N, N]), np.repeat([1, 2], [3 * N, N])
-    np.testing.assert_allclose(robust.scales(residual, dz)[-1], robust.SPREAD)
+    np.testing.assert_allclose(robust.scales(residual, dz)[-1], 4.0)
     residual[-N:] = 1e-3
-    np.testing.assert_allclose(robust.scales(residual, dz)[-1], 1 / robust.SPREAD)
+    np.testing.assert_allclose(robust.scales(residual, dz)[-1], 1 / 4.0)
 
 
 def test_rounding_is_not_disagreement():
@@ -89,6 +89,68 @@ def test_the_spread_is_that_of_the_pairs_own_class():
     got = robust.wrong(residual, np.append(dz, [1, 2]), cutoff=1.5)
     np.testing.assert_array_equal(got[-2:], [True, False])
     assert got.sum() == 1
+
+
+@pytest.mark.parametrize("scale", [0.5, 4.0])
+def test_cutoffs_are_multiples_of_the_typical_residual(scale):
+    """The same pairs in other units: what is wrong stays the same."""
+    narrow = scale * np.append(np.linspace(0.98, 1.02, 201), [1.4, 1.6])
+    got = robust.wrong(narrow, np.ones(len(narrow)), cutoff=1.5)  # eight deviations lie at 1.12
+    np.testing.assert_array_equal(got[-2:], [False, True])
+    wide = scale * np.append(np.linspace(0.0, 2.0, 201), [2.9, 3.1])
+    got = robust.wrong(wide, np.ones(len(wide)), cutoff=1.5)  # eight deviations lie at 6.9
+    np.testing.assert_array_equal(got[-2:], [False, True])
+
+
+def pairs_of(layers, reach):
+    """Give the layers of one pair at each distance up to `reach`."""
+    low, high = np.triu_indices(layers, 1)
+    near = high - low <= reach
+    return low[near], high[near]
+
+
+def test_pairs_across_each_boundary_are_added_up_whatever_way_they_point():
+    p, q = np.array([0, 3, 1]), np.array([2, 1, 2])
+    some = np.array([True, True, False])
+    np.testing.assert_array_equal(robust.crossings(some, p, q, 5), [0, 1, 2, 1, 0])
+    np.testing.assert_array_equal(robust.crossing(some, p, q, 5), [0, 1, 2 / 3, 1, 0])
+    weight = np.array([0.25, 4.0, 100.0])
+    np.testing.assert_array_equal(robust.crossings(some, p, q, 5, weight), [0, 0.25, 4.25, 4, 0])
+
+
+def test_where_no_pair_is_left_the_sum_of_weights_is_zero_not_rounding():
+    p, q = np.array([0, 0, 0, 4, 4]), np.array([1, 2, 3, 5, 6])
+    for weight in np.random.default_rng(0).uniform(0.1, 1, (20, 5)) * [1e6, 1, 1, 1, 1e-3]:
+        got = robust.crossings(np.ones(5, bool), p, q, 7, weight)
+        np.testing.assert_array_equal(got[[0, 4]], 0.0)
+        np.testing.assert_allclose(got[1:4], [weight[:3].sum(), weight[1:3].sum(), weight[2]])
+    # as many layers away that what is left of the rounding is above zero
+    one = np.array([0.1, 0.2, 0.3])
+    got = robust.crossings(np.ones(3, bool), np.zeros(3, int), np.array([1, 2, 3]), 6, one)
+    np.testing.assert_array_equal(got[4:], 0.0)
+
+
+@pytest.mark.parametrize("reach", [1, 2, 3])
+def test_a_step_is_the_layer_that_no_right_pair_joins_to_those_before(reach):
+    p, q = pairs_of(12, reach)
+    across = (p < 7) & (q >= 7)
+    np.testing.assert_array_equal(robust.torn(across, p, q, 12), [7])
+    np.testing.assert_array_equal(robust.torn(across, q, p, 12), [7])
+    assert robust.torn(np.zeros(len(p), bool), p, q, 12).size == 0
+
+
+def test_two_steps_farther_apart_than_a_pair_reaches_are_two():
+    p, q = pairs_of(12, 2)
+    across = ((p < 3) & (q >= 3)) | ((p < 8) & (q >= 8))
+    np.testing.assert_array_equal(robust.torn(across, p, q, 12), [3, 8])
+
+
+def test_a_boundary_is_torn_where_more_than_three_quarters_of_its_pairs_are_wrong():
+    p, q = np.repeat([[0, 1]], 4, axis=0).T
+    bad = np.arange(4) < 3
+    assert robust.torn(bad, p, q, 2).size == 0
+    p, q = np.repeat([[0, 1]], 5, axis=0).T
+    np.testing.assert_array_equal(robust.torn(np.arange(5) < 4, p, q, 2), [1])
 
 
 def test_bridges_join_what_good_pairs_do_not_whatever_way_the_pairs_point():
