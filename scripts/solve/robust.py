@@ -154,7 +154,7 @@ def torn(out: Bool, p: Int64, q: Int64, layers: int) -> Int64:
     """
     share = crossing(out, p, q, layers)
     reach = int(np.abs(p - q).max(initial=1))
-    peak = share >= maximum_filter1d(share, 2 * reach + 1, mode="constant")
+    peak = share == maximum_filter1d(share, 2 * reach + 1, mode="constant")
     return np.flatnonzero(peak & (share > TORN))
 
 

@@ -139,10 +139,21 @@ def test_a_step_is_the_layer_that_no_right_pair_joins_to_those_before(reach):
     assert robust.torn(np.zeros(len(p), bool), p, q, 12).size == 0
 
 
-def test_two_steps_farther_apart_than_a_pair_reaches_are_two():
-    p, q = pairs_of(12, 2)
-    across = ((p < 3) & (q >= 3)) | ((p < 8) & (q >= 8))
-    np.testing.assert_array_equal(robust.torn(across, p, q, 12), [3, 8])
+def with_two_steps(first, second, *, layers=14, reach=3):
+    """Pairs wrong across two layers, but for one across the second that is right."""
+    p, q = pairs_of(layers, reach)
+    across = ((p < first) & (q >= first)) | ((p < second) & (q >= second))
+    across[np.flatnonzero((p == second - 1) & (q == second))] = False  # 5 of 6 stay wrong
+    return across, p, q
+
+
+@pytest.mark.parametrize("apart", [1, 2, 3, 4, 5])
+def test_two_steps_are_two_where_no_pair_reaches_across_both(apart):
+    across, p, q = with_two_steps(4, 4 + apart)
+    want = [4, 4 + apart] if apart > 3 else [4]
+    np.testing.assert_array_equal(robust.torn(across, p, q, 14), want)
+    mirrored = np.subtract(14, want)[::-1]
+    np.testing.assert_array_equal(robust.torn(across, 13 - p, 13 - q, 14), mirrored)
 
 
 def test_a_boundary_is_torn_where_more_than_three_quarters_of_its_pairs_are_wrong():
