@@ -105,8 +105,11 @@ def _serve(arguments: argparse.Namespace) -> None:
     """Serve until interrupted or ended; the first log line tells the base URL."""
     database: Path = arguments.db
     token = _token(arguments)
-    _check(database, write=arguments.write)
     folder = Path(arguments.files or database.parent)
+    if not arguments.write and not database.is_file() and served_links.volumes(folder, ""):
+        log.info("there is no database %s: volumes and their reports alone are served", database)
+    else:
+        _check(database, write=arguments.write)
     names = access.LOOPBACK | {name.lower() for name in arguments.host_name}
     app = create_app(database, files=folder, writable=arguments.write, hosts=names, token=token)
     server = _server(app, arguments.host, arguments.port)
@@ -114,8 +117,10 @@ def _serve(arguments: argparse.Namespace) -> None:
     may = "to be read and written" if arguments.write else "to be read only"
     log.info("serving %s at %s%s (%s)", database, address, web.ROOT, may)
     log.info("volumes below %s at %s/files", folder, address)
-    for link in served_links.links(folder, address):
-        log.info("to open in a browser: %s", link)
+    for one in served_links.volumes(folder, address):
+        for form, link in one.links:
+            log.info("to open %s (%s) in a browser: %s", one.name, form, link)
+    log.info("volumes and their reports in a browser: %s", address)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # 200 jobs wait their turn
     signal.signal(signal.SIGTERM, _end)
     server.run()  # to a signal, after which requests under way are finished
@@ -152,7 +157,7 @@ def _server(app: Any, host: str, port: int) -> Any:  # noqa: ANN401 - waitress h
     try:
         listening = socket.create_server((host, port), backlog=_BACKLOG)
     except OSError as error:
-        remedy = "end what listens there, or add --port 0 and open the link that is printed then"
+        remedy = "end what listens there, or add --port 0 and open the address that is printed then"
         raise UserError(f"port {port} of {host}: {error.strerror}; {remedy}") from error
     return waitress.create_server(
         app,

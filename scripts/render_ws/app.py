@@ -29,6 +29,7 @@ from scripts.render_ws import (
     stack_routes,
     tile_routes,
     trial_routes,
+    volume_routes,
     web,
 )
 from scripts.render_ws.access import Access
@@ -52,6 +53,7 @@ _BLUEPRINTS = (
     image_routes.owner_image,
     file_routes.files,
     page_routes.page,
+    volume_routes.volumes,
 )
 
 
@@ -112,6 +114,8 @@ def _check_access() -> None:
 
 
 def _let_pages_read(response: Response) -> Response:
+    if request.blueprint == volume_routes.volumes.name:
+        return response  # for pages of this service alone
     # browser viewers read from other origins
     response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers["Access-Control-Allow-Methods"] = ", ".join(access.READING)

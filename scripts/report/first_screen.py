@@ -141,8 +141,9 @@ def _places(where: Where) -> list[Part]:
     ]
     if where.serve:
         note = (
-            "in a terminal of the computer that holds the volume; the links work while it runs."
-            " When it says that its port is in use: add --port 0, and open the link that it prints"
+            "in a terminal of the computer that holds the volume; the links work while it runs, and"
+            " it gives this report, too, at the address that it prints. When its port is in use:"
+            " add --port 0, and open that address, whose links are right for any port"
         )
         parts.append(Copied("to open it", where.serve, note))
     if not where.volumes:

@@ -54,19 +54,81 @@ def test_pages_of_other_origins_may_read_it(client):
     assert "Content-Range" in after.headers["Access-Control-Expose-Headers"]
 
 
-def test_the_links_that_are_printed_lead_to_the_port_that_is_served(tmp_path):
-    link = "https://viewer.org/#!%7B%22url%22%3A%22n5%3A%2F%2F{}%2Fv.n5%22%7D"
-    others = "https%3A%2F%2Flab.org%2Ffiles"
-    found = [link.format("http%3A%2F%2F127.0.0.1%3A8080%2Ffiles"), link.format(others)]
-    record = {"targets": [{"neuroglancer": {"link": each}} for each in found]}
-    assert served_links.links(tmp_path, "http://localhost:8123") == []
-    path = tmp_path / served_links.RECORD
-    path.parent.mkdir()
-    path.write_text(json.dumps(record))
-    here = link.format("http%3A%2F%2Flocalhost%3A8123%2Ffiles")
-    assert served_links.links(tmp_path, "http://localhost:8123") == [here]
-    path.write_text('{"targets": [{}]}')
-    assert served_links.links(tmp_path, "http://localhost:8123") == []
+LINK = "https://viewer.org/#!%7B%22url%22%3A%22n5%3A%2F%2F{}%2Fv.n5%22%7D"
+LOCAL = LINK.format("http%3A%2F%2F127.0.0.1%3A8080%2Ffiles")
+
+
+def export(work, *links):
+    """Make a working directory with an exported volume, a report and a config."""
+    targets = [{"format": "n5", "neuroglancer": {"link": each}} for each in links]
+    for name, text in (
+        (str(served_links.RECORD), json.dumps({"volume": "fly", "targets": targets})),
+        ("report/index.html", f"<a href='{links[0]}'>open</a>"),
+        ("transfer/quarantine.tsv", "a\tb\n"),
+        ("logs/secret.html", "x"),
+    ):
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_text(text)
+
+
+def test_the_links_of_a_volume_lead_to_the_port_that_is_served(tmp_path):
+    here = LINK.format("http%3A%2F%2Flocalhost%3A8123%2Ffiles")
+    assert served_links.volumes(tmp_path, "http://localhost:8123") == []
+    export(tmp_path, LOCAL, LINK.format("https%3A%2F%2Flab.org%2Ffiles"))
+    (found,) = served_links.volumes(tmp_path, "http://localhost:8123")
+    assert found == served_links.Served("fly", "/pages/report/index.html", [("n5", here)])
+    (tmp_path / served_links.RECORD).write_text('{"targets": [{}]}')
+    (found,) = served_links.volumes(tmp_path, "http://localhost:8123")
+    assert (found.name, found.links) == (tmp_path.name, [])
+
+
+@pytest.mark.parametrize("configured", ["%2Ffiles", "%2Ffiles%2Fa%2520b"])
+def test_volumes_in_folders_of_one_that_is_served_are_listed_each(tmp_path, configured):
+    export(tmp_path / "a b", LINK.format(f"http%3A%2F%2Flocalhost{configured}"))
+    export(tmp_path / "z", LOCAL)
+    (tmp_path / "other").mkdir()
+    client = Client(create_app(tmp_path / "r.db", files=tmp_path))
+    first, last = client.get("/volumes.json", base_url="http://localhost:9000").json
+    here = LINK.format("http%3A%2F%2Flocalhost%3A9000%2Ffiles%2Fa%2520b")
+    assert first == {
+        "name": "fly", "report": "/pages/a%20b/report/index.html", "links": [["n5", here]],
+    }  # fmt: skip
+    page = client.get(first["report"], base_url="http://localhost:9000")
+    assert page.text == f"<a href='{here}'>open</a>"
+    assert last["report"] == "/pages/z/report/index.html"
+
+
+def test_a_report_is_served_with_links_to_this_port_and_for_this_page_alone(tmp_path):
+    export(tmp_path, LOCAL)
+    client = Client(create_app(tmp_path / "r.db", files=tmp_path))
+    page = client.get("/pages/report/index.html", base_url="http://localhost:8123")
+    assert "http%3A%2F%2Flocalhost%3A8123%2Ffiles" in page.text
+    assert page.content_type == "text/html; charset=utf-8"
+    assert "Access-Control-Allow-Origin" not in page.headers
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    table = client.get("/pages/transfer/quarantine.tsv")
+    assert (table.text, table.mimetype) == ("a\tb\n", "text/plain")
+    for path in ("/files", "/files/"):
+        assert client.get(path).headers["Location"] == "/"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["logs/secret.html", "report/../logs/secret.html", "report/none.html", "r.db", "report", "%00"],
+)
+def test_other_files_of_a_working_directory_are_no_pages(tmp_path, path):
+    export(tmp_path, LOCAL)
+    (tmp_path / "r.db").write_text("x")
+    client = Client(create_app(tmp_path / "r.db", files=tmp_path))
+    assert client.get(f"/pages/{path}").status_code == 404
+
+
+def test_a_page_out_of_the_folder_is_not_served(tmp_path):
+    export(tmp_path / "work", LOCAL)
+    (tmp_path / "x.html").write_text("x")
+    (tmp_path / "work/report/x.html").symlink_to(tmp_path / "x.html")
+    client = Client(create_app(tmp_path / "work/r.db", files=tmp_path / "work"))
+    assert client.get("/pages/report/x.html").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import pytest
 import waitress
 from werkzeug.test import Client
 
+from scripts.lib import files
+from scripts.lib.pages import page as pages
 from scripts.render_ws.access import LOOPBACK
 from scripts.render_ws.app import create_app
 from tests.render_ws.browser import CHROMIUM, page
@@ -17,6 +19,7 @@ from tests.render_ws.service import pair, resolved, tile
 
 API = "/render-ws/v1/owner/o"
 SIZE = (80, 100)
+LINK = "https://viewer.example/#!http%3A%2F%2Flocalhost%3A8080%2Ffiles%2Ffly.n5"
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,13 @@ def test_it_is_small_and_loads_nothing_from_elsewhere(service):
 
 @pytest.fixture(scope="module")
 def base(service):
-    app = create_app(service, writable=False, hosts=LOOPBACK)
+    files.write_json(
+        service.parent / "export/volume.json",
+        {"volume": "fly", "targets": [{"format": "n5", "neuroglancer": {"link": LINK}}]},
+    )
+    text = pages.render("Report", [pages.Section("s", [pages.Text("t")])], here="report/index.html")
+    files.write_text(service.parent / "report/index.html", text)
+    app = create_app(service, files=service.parent, writable=False, hosts=LOOPBACK)
     server = waitress.create_server(app, host="localhost", port=0, ipv6=False)
     threading.Thread(target=server.run, daemon=True).start()
     yield f"http://localhost:{server.effective_port}"
@@ -62,9 +71,11 @@ def base(service):
 def test_from_an_owner_to_a_tile_and_to_the_points_of_a_pair(base, tmp_path):
     with page(tmp_path) as tab:
         tab.go(f"{base}/")
-        tab.until("document.querySelector('main a')?.textContent === 'o'")
-        tab.run("document.querySelector('main a').click()")
-        text = tab.until("document.querySelector('td') && document.querySelector('main').innerText")
+        owner = "[...document.querySelectorAll('main a')].find(a => a.textContent === 'o')"
+        tab.until(f"!!{owner}")
+        tab.run(f"{owner}.click()")
+        stacks = "document.querySelector('h2')?.textContent === 'Stacks'"
+        text = tab.until(f"{stacks} && document.querySelector('main').innerText")
         for word in ("COMPLETE", "1 to 2", "190 × 80", "<b>notes</b>", "m"):
             assert word in text
         tab.run("[...document.querySelectorAll('main a')].find(a => a.textContent === 's').click()")
@@ -93,6 +104,24 @@ def test_from_an_owner_to_a_tile_and_to_the_points_of_a_pair(base, tmp_path):
         assert "does not exist" in tab.until("document.querySelector('#said').textContent")
         wrong = [error for error in tab.errors if "404" not in error]
         assert wrong == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.xdist_group("browser")
+def test_the_root_lists_the_volume_and_its_report_may_ask_for_nothing(base, tmp_path):
+    with page(tmp_path) as tab:
+        tab.go(f"{base}/files")
+        text = tab.until("document.querySelector('td') && document.querySelector('main').innerText")
+        assert text.split()[:5] == ["Volumes", "volume", "report", "voxels", "fly"]
+        shown = tab.run("document.querySelectorAll('td a')[1].href")
+        assert shown == LINK.replace(
+            "localhost%3A8080", base.removeprefix("http://").replace(":", "%3A")
+        )
+        tab.run("document.querySelector('td a').click()")
+        assert tab.until("document.querySelector('h1')?.textContent.trim() === 'Report'")
+        assert tab.errors == []
+        asked = "fetch('/render-ws/v1/owners').then(() => 'told', () => 'refused')"
+        assert tab.run(asked) == "refused"
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
