@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -31,6 +31,7 @@ CLIP = 3.0  # sd at which the band is cut, so that a bright edge does not outvot
 LEAST_LIKE = 0.35  # neighbors that correlate less say nothing: n_eff of a block is about 60
 BANDS = 7  # bands of rows, each a quarter of the height
 BAND_REACH = 0.12  # how far a band is looked for, share of the shorter side
+BAND_SIDE_PX = 192  # the shorter side keeps at least at the scale at which bands are looked for
 ALIKE_PX = 1.5  # neighbors say the same of a band
 LESS, LESS_AT_ENDS = 0.5, 0.25  # of what neighbors have in common: less is unlike
 VALLEY = 2.0  # times the highest peak: the side lobes of tissue reach a third of its peak
@@ -39,10 +40,39 @@ NEIGHBORS = (-2, -1, 1, 2)
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """A tile made ready to compare: ``band`` (h, w), unit sd, 0 outside of ``valid`` (h, w)."""
+    """A tile made ready to compare: ``band`` (h, w), unit sd, 0 outside of ``valid`` (h, w).
+
+    What all comparisons of the tile need is made once: ``spectrum``, the Fourier transform of the
+    band with room for shifts of `REACH` beyond it, and ``small``, the band as bands of rows are
+    looked for in it.
+    """
 
     band: Float32
     valid: Bool
+
+    @functools.cached_property
+    def spectrum(self) -> NDArray[np.complex64]:
+        """The Fourier transform, computed once.
+
+        Returns
+        -------
+        ndarray
+            (ny, nx // 2 + 1) complex64.
+        """
+        return _spectrum(self.band)
+
+    @functools.cached_property
+    def small(self) -> Float32:
+        """The band at the scale at which bands of rows are looked for, computed once.
+
+        Returns
+        -------
+        ndarray
+            (h // n, w // n) float32, means of n x n px, n from `BAND_SIDE_PX`.
+        """
+        n = max(1, min(self.band.shape) // BAND_SIDE_PX)
+        h, w = (side // n for side in self.band.shape)
+        return _small(self.band[: h * n, : w * n], (w, h)) if n > 1 else self.band
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +128,14 @@ def look(image: Image, valid: Bool) -> Look:
 
 def _smooth(pixels: Float32, valid: Bool, sigma: float) -> Float32:
     smooth = functools.partial(gaussian, sigma_px=sigma, reach_px=round(3 * sigma))
+    if valid.all():  # as most tiles are, and then twice as fast
+        return masked_mean(pixels, None, smooth)
     inside = np.where(valid, pixels, 0).astype(np.float32)
     return masked_mean(inside, valid.astype(np.float32), smooth)
+
+
+def _small(image: Image, size: tuple[int, int]) -> Float32:
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def compare(a: Look, b: Look) -> Likeness:
@@ -122,12 +158,10 @@ def compare(a: Look, b: Look) -> Likeness:
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(b.band, matrix, (w, h), flags=flags)
     there = cv2.warpAffine(b.valid.astype(np.float32), matrix, (w, h), flags=flags) > 0.999
-    field = _local_correlation(a.band, np.asarray(moved, np.float32), a.valid & there)
     ys, xs = (_centres(n) for n in (h, w))
-    return Likeness(
-        (x, y), _at(field, ys, xs), _at(field, ys - y, xs - x), (h / GRID, w / GRID),
-        _opposite(near, a, b),
-    )  # fmt: skip
+    seen = np.asarray(moved, np.float32), a.valid & there
+    of_a, of_b = _local_correlations(a.band, *seen, [(ys, xs), (ys - y, xs - x)])
+    return Likeness((x, y), of_a, of_b, (h / GRID, w / GRID), _opposite(near, a, b))
 
 
 def shift_between(a: Look, b: Look) -> tuple[float, float]:
@@ -150,12 +184,32 @@ def shift_between(a: Look, b: Look) -> tuple[float, float]:
 def _cross_correlation(a: Look, b: Look) -> Array:
     """Return the cross-correlation by shift, y and x from minus to plus `REACH` of the sides."""
     h, w = (min(m, n) for m, n in zip(a.band.shape, b.band.shape, strict=True))
-    size = [fft.next_fast_len(2 * n, real=True) for n in (h, w)]
-    f, g = (fft.rfft2(one.band[:h, :w], size) for one in (a, b))
-    field = fft.irfft2(np.conj(f) * g, size)
-    reach_y, reach_x = max(1, int(REACH * h)), max(1, int(REACH * w))
-    near = np.ix_(np.arange(-reach_y, reach_y + 1), np.arange(-reach_x, reach_x + 1))
-    return np.asarray(field[near])
+    both = [
+        one.spectrum if one.band.shape == (h, w) else _spectrum(one.band[:h, :w]) for one in (a, b)
+    ]
+    (_, reach_y), (size_x, reach_x) = (_padded(n) for n in (h, w))
+    columns = fft.ifft(np.conj(both[0]) * both[1], axis=0)
+    # rows of shifts that are not asked for stay untransformed
+    rows = fft.irfft(_around_zero(columns, reach_y), size_x, axis=1)
+    return np.asarray(_around_zero(rows.T, reach_x).T)
+
+
+def _padded(n: int) -> tuple[int, int]:
+    """Return the length of the transform of a side, and the reach of shifts that it has room for.
+
+    Beyond the side by the reach no shift within it meets what wraps around.
+    """
+    reach = max(1, int(REACH * n))
+    return fft.next_fast_len(n + reach, real=True), reach
+
+
+def _spectrum(band: Float32) -> NDArray[np.complex64]:
+    return np.asarray(fft.rfft2(band, [_padded(n)[0] for n in band.shape]))
+
+
+def _around_zero(values: NDArray[np.generic], reach: int) -> NDArray[np.generic]:
+    """Return the rows at -`reach` .. `reach` of a periodic array."""
+    return np.concatenate([values[-reach:], values[: reach + 1]])
 
 
 def _peak(near: Array) -> tuple[float, float]:
@@ -170,15 +224,18 @@ def _peak(near: Array) -> tuple[float, float]:
 
 def _opposite(near: Array, a: Look, b: Look) -> float:
     """Return how deep the deepest valley is, 0..1, where no peak is half as high as it."""
-    norm = float(np.sqrt((a.band.astype(float) ** 2).sum() * (b.band.astype(float) ** 2).sum()))
     valley, peak = -float(near.min()), float(near.max())
-    return valley / norm if norm > 0 and valley > VALLEY * max(peak, 0.0) else 0.0
+    if valley <= VALLEY * max(peak, 0.0):
+        return 0.0
+    norm = float(np.sqrt((a.band.astype(float) ** 2).sum() * (b.band.astype(float) ** 2).sum()))
+    return valley / norm if norm > 0 else 0.0
 
 
 def band_shifts(a: Look, b: Look, shift: tuple[float, float]) -> Array:
     """Return what bands of rows of a tile are displaced by in another, against the whole.
 
-    A beam that jumps in mid frame displaces all rows after it.
+    A beam that jumps in mid frame displaces all rows after it. They are looked for at a scale
+    of their own: a share of the side is asked for, of which `BAND_SIDE_PX` is a fine enough ruler.
 
     Parameters
     ----------
@@ -193,25 +250,27 @@ def band_shifts(a: Look, b: Look, shift: tuple[float, float]) -> Array:
         (`BANDS`, 2) float64, x, y in px; NaN where a band is not found again (correlation below
         `LEAST_LIKE`).
     """
-    h, w = a.band.shape
+    one, other = a.small, b.small
+    scale = a.band.shape[0] / one.shape[0]
+    h, w = one.shape
     reach = max(4, round(BAND_REACH * min(h, w)))
     out = np.full((BANDS, 2), np.nan)
-    matrix = np.array([[1, 0, round(shift[0])], [0, 1, round(shift[1])]], np.float32)
+    x, y = (round(away / scale) for away in shift)
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    there = cv2.warpAffine(b.band, matrix, (w, h), flags=flags)
+    there = cv2.warpAffine(other, np.array([[1, 0, x], [0, 1, y]], np.float32), (w, h), flags=flags)
     padded = cv2.copyMakeBorder(there, reach, reach, 0, 0, cv2.BORDER_CONSTANT, value=0)
     tall = h // 4
     for k in range(BANDS):
         top = round(k * (h - tall) / (BANDS - 1))
-        template = a.band[top : top + tall, reach : w - reach]
+        template = one[top : top + tall, reach : w - reach]
         window = padded[top : top + tall + 2 * reach]
         if template.std() < 0.1 or window.std() < 0.1:
             continue
         field = cv2.matchTemplate(window, np.ascontiguousarray(template), cv2.TM_CCOEFF_NORMED)
         i, j = np.unravel_index(int(field.argmax()), field.shape)
         if field[i, j] >= LEAST_LIKE:
-            out[k, 0] = j - reach + parabola(field[i, :], int(j))
-            out[k, 1] = i - reach + parabola(field[:, j], int(i))
+            out[k, 0] = scale * (j - reach + parabola(field[i, :], int(j)))
+            out[k, 1] = scale * (i - reach + parabola(field[:, j], int(i)))
     return out
 
 
@@ -268,39 +327,64 @@ def _agreed(away: Array, before: Bool) -> float:
     return float(np.hypot(*middle)) if alike > len(away) / 2 and not denied else 0.0
 
 
-def _local_correlation(a: Float32, b: Float32, valid: Bool) -> Float32:
-    """Return the (h, w) correlation of two pictures in a window of 1/8 of the side around each px.
+def _local_correlations(
+    a: Float32, b: Float32, valid: Bool, grids: Sequence[tuple[Array, Array]]
+) -> list[Array]:
+    """Return the correlations of two pictures in windows of 1/8 of the side.
 
-    NaN where less than half of the window is valid; 0 where one of them is flat.
+    Each of `grids` has the rows and columns at whose crossings windows are centred. NaN where the
+    centre is outside or less than half of the window is valid; 0 where a picture is flat.
     """
-    size = tuple(max(9, n // GRID) for n in a.shape[::-1])
+    if not valid.all():
+        a, b = np.where(valid, a, 0), np.where(valid, b, 0)
+    fields = [valid.astype(np.float32), a, b, a * a, b * b, a * b]
+    # all rows of windows in one product, which goes through the pictures once
+    weights = np.concatenate([_window_means(a.shape[0], ys) for ys, _ in grids])
+    bands = [np.split(weights @ each, len(grids)) for each in fields]
+    out = []
+    for k, (ys, xs) in enumerate(grids):
+        across = _window_means(a.shape[1], xs).T
+        out.append(_correlation(*((each[k] @ across).astype(float) for each in bands)))
+        outside = ~_inside(a.shape[0], ys)[:, None] | ~_inside(a.shape[1], xs)
+        out[k][outside] = np.nan
+    return out
 
-    def _mean(values: NDArray[np.generic]) -> Float32:
-        return np.asarray(cv2.blur(values.astype(np.float32), size), np.float32)
 
-    share = _mean(valid)
+def _window_means(n: int, centres: Array) -> Float32:
+    """Return weights (len(centres), n) that take means in windows of 1/8 of a side of n px.
+
+    Beyond the ends the picture goes on mirrored about its outermost pixels.
+    """
+    size = max(9, n // GRID)
+    at = np.clip(np.rint(centres).astype(int), 0, n - 1)[:, None] - size // 2 + np.arange(size)
+    at = np.abs(at)
+    at = np.clip(np.where(at > n - 1, 2 * (n - 1) - at, at), 0, n - 1)
+    out = np.zeros((len(centres), n), np.float32)
+    np.add.at(out, (np.arange(len(centres))[:, None], at), np.float32(1 / size))
+    return out
+
+
+def _inside(n: int, centres: Array) -> Bool:
+    at = np.rint(centres)
+    return np.asarray((at >= 0) & (at < n))
+
+
+def _correlation(
+    share: Array, mean_a: Array, mean_b: Array, aa: Array, bb: Array, ab: Array
+) -> Array:
+    """Return the correlations that means of windows give; those of values are over all pixels."""
     there = np.maximum(share, 1e-6)
-    a, b = np.where(valid, a, 0), np.where(valid, b, 0)
-    mean_a, mean_b = _mean(a) / there, _mean(b) / there
-    var_a = _mean(a * a) / there - mean_a**2
-    var_b = _mean(b * b) / there - mean_b**2
-    product = _mean(a * b) / there - mean_a * mean_b
+    mean_a, mean_b = mean_a / there, mean_b / there
+    var_a, var_b = aa / there - mean_a**2, bb / there - mean_b**2
+    product = ab / there - mean_a * mean_b
     # unit sd is tissue: a hundredth of its variance is flat
     flat = np.minimum(var_a, var_b) < 0.01
     found = np.where(flat, 0, product / np.sqrt(np.maximum(var_a * var_b, 1e-12)))
-    return np.where(share < 0.5, np.nan, found).astype(np.float32)
+    return np.where(share < 0.5, np.nan, found)
 
 
 def _centres(n: int) -> Array:
     return (np.arange(GRID) + 0.5) * n / GRID - 0.5
-
-
-def _at(field: Float32, ys: Array, xs: Array) -> Array:
-    """Read a field at the crossings of rows and columns; NaN outside."""
-    i, j = np.rint(ys).astype(int), np.rint(xs).astype(int)
-    inside = ((i >= 0) & (i < field.shape[0]))[:, None] & ((j >= 0) & (j < field.shape[1]))
-    at = np.ix_(np.clip(i, 0, field.shape[0] - 1), np.clip(j, 0, field.shape[1] - 1))
-    return np.where(inside, field[at], np.nan).astype(float)
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 from scipy.linalg import cho_solve_banded, cholesky_banded, eigh, null_space
-from scipy.signal import lfilter
 
 from scripts.lib.arrays import Array, Bool
+from scripts.zcorr.recursion import decayed
 
 _LEAST_CHANCE = 1e-300  # float64 has hardly less, and its log must be a number
 _SCALES = (0.5, 1.0, 2.0, 4.0, 8.0)  # layers, tried for true changes
@@ -329,7 +329,7 @@ def _walk(rng: np.random.Generator, n: int, process: Process, draws: int) -> Arr
     step = math.exp(-1 / process.scale_layers)
     white = rng.standard_normal((n, draws)) * math.sqrt(process.variance * (1 - step**2))
     white[0] /= math.sqrt(1 - step**2)
-    return np.asarray(lfilter([1.0], [1.0, -step], white, axis=0))
+    return np.asarray(decayed(white, 1.0, step))
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,9 +23,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import lfilter
 
 from scripts.lib.arrays import Array, Bool
+from scripts.zcorr.recursion import decayed
 
 _SCALES = (0.5, 1.0, 2.0, 4.0, 8.0)  # layers; changes of thickness that go on so far, and of one
 _DRAWS = 999
@@ -156,6 +156,6 @@ def _averaged(values: Array) -> list[Array]:
     out = [values]
     for scale in _SCALES:
         fall = math.exp(-1 / scale)
-        ways = [lfilter([1 - fall], [1, -fall], values[::way], axis=0)[::way] for way in (1, -1)]
+        ways = [decayed(values[::way], 1 - fall, fall)[::way] for way in (1, -1)]
         out.append(ways[0] + ways[1] - (1 - fall) * values)
     return out

@@ -27,10 +27,10 @@ def spent(work, **arguments):
 
 
 def survey():
-    """Look at every tile."""
+    """Look at every tile of a stack of many layers, where each has neighbors on both sides."""
     survey_tiles.main(
-        acquire="stacks/s.json",
-        chunks="ingest/chunks.tsv",
+        acquire="stacks/long.json",
+        chunks="ingest/long.tsv",
         chunk="0000",
         out="review/survey/0000.tsv.gz",
         render=RENDER,

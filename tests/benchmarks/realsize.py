@@ -14,7 +14,7 @@ import itertools
 import json
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -161,15 +161,36 @@ def spec(z, column, name, align, size):
 
 
 def publish(folder, tiles, size):
-    """Put the stack into the embedded service of the working directory."""
+    """Put the stack, and one of many layers of the same images, into the embedded service."""
     with h5py.File(tiles[0].image_url[7:].partition("?")[0]) as file:
         assert "0-0-0/mipmap.1" in file
+    for name, layers, chunks in (
+        ("s", range(size.layers), "chunks"),
+        ("long", there_and_back(size), "long"),
+    ):
+        publish_layers(folder, name, tiles, layers)
+        rows = [{"chunk": "0000", "z_first": 0, "z_last": len(layers) - 1}]
+        files.write_table(folder / f"ingest/{chunks}.tsv", ["chunk", "z_first", "z_last"], rows)
+
+
+def there_and_back(size, times=4):
+    """Layers 0, 1 … last … 1, again and again: each has its own neighbors, as in a long stack."""
+    period = [*range(size.layers), *range(size.layers - 2, 0, -1)]
+    return period * times
+
+
+def publish_layers(folder, name, tiles, layers):
+    """Put a stack that shows layers in an order; tiles shown again get ids of their own."""
+    shown = [
+        replace(tile, z=float(z), tile_id=f"{tile.tile_id}.{z}" if name != "s" else tile.tile_id)
+        for z, layer in enumerate(layers)
+        for tile in tiles
+        if tile.z == layer
+    ]
     receipt = RenderClient(**RENDER).publish_stack(
-        "s", TileSet(tuple(tiles)).with_bounds(), resolution_nm=(8, 8, 8), inputs=[], params={}
+        name, TileSet(tuple(shown)).with_bounds(), resolution_nm=(8, 8, 8), inputs=[], params={}
     )
-    receipt.write(folder / "stacks/s.json")
-    rows = [{"chunk": "0000", "z_first": 0, "z_last": size.layers - 1}]
-    files.write_table(folder / "ingest/chunks.tsv", ["chunk", "z_first", "z_last"], rows)
+    receipt.write(folder / f"stacks/{name}.json")
 
 
 if __name__ == "__main__":

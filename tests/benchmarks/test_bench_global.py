@@ -3,10 +3,16 @@
 The volume is simulated (`simulated_volume`): tables, matches and small files, no pixel work but the
 few pictures of pages. Without measuring, a volume of a few layers goes through the same jobs, which
 holds the arguments here and those of the job scripts together.
+
+What was stopped goes on after the last job that ended, where the folder is given:
+
+    GLOBAL_FOLDER=/scratch/global pytest --benchmark-enable tests/benchmarks/test_bench_global.py
 """
 
 import importlib
+import json
 import math
+import os
 import shutil
 from pathlib import Path
 
@@ -23,34 +29,40 @@ DRAWN = {"review_page", "picture_solve", "make_report"}  # seconds for pages
 
 
 def costs(folder, monkeypatch, layers, chunk):
-    """CPU s and MB of each job, by rule, and whether it is one of many."""
-    folder.mkdir()
+    """CPU s and MB of each job, by rule, and whether it is one of many; those on record stand."""
+    folder.mkdir(exist_ok=True, parents=True)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("RENDER_WS_URL", f"sqlite:///{folder}/r.db")
-    volume, found = Volume(layers, chunk), {}
-    volume.transfer()
+    volume, record = Volume(layers, chunk), Path("costs.json")
+    found = json.loads(record.read_text()) if record.exists() else {}
+    if not found:
+        volume.transfer()
     given = whole_volume_jobs.config(volume)
     for stage in whole_volume_jobs.STAGES:
         for job in stage(volume, given):
+            if job.rule in found:
+                continue
             for name in job.before:
                 getattr(volume, name)()
             found[job.rule] = (*whole_volume_jobs.cost(job), job.of_chunk)
+            record.write_text(json.dumps(found))
     return found
 
 
 def test_jobs_of_the_whole_volume(bench, tmp_path, monkeypatch):
     if not bench.measuring:
         pytest.skip("the quick form is below")
+    folder = Path(os.environ.get("GLOBAL_FOLDER", tmp_path))
     small, large = (
-        costs(tmp_path / str(tiles), monkeypatch, tiles // len(CELLS), 256)
+        costs(folder / str(tiles), monkeypatch, tiles // len(CELLS), 256)
         for tiles in (SMALL, LARGE)
     )
-    shutil.rmtree(tmp_path)  # 8 GB
     report(bench, small, large)
     before, _, rest = PAGE.read_text().partition(MARKS[0])
     PAGE.write_text(
         before + MARKS[0] + lines(small, large) + MARKS[1] + rest.partition(MARKS[1])[2]
     )
+    shutil.rmtree(folder)  # 8 GB
 
 
 def lines(small, large):

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy import ndimage
+from scipy import ndimage, signal
 
-from scripts.zcorr import band_kernels, isotropy, kernels
+from scripts.zcorr import band_kernels, isotropy, kernels, recursion
 
 SHAPES = [(75, 102), (61, 47)]  # even sides and odd ones
 
@@ -165,3 +165,10 @@ def test_the_tensor_is_that_of_the_slopes():
     x, y = ((one * around)[1:-1, 1:-1] for one in (x, y))
     wanted = np.array([(x * x).sum(), (y * y).sum(), (x * y).sum()]) * (40 * 51) / (38 * 49)
     assert np.allclose(band_kernels.tensor(band, inside), wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_recursion_along_layers_gives_the_bits_of_scipy(way):
+    values, keep = np.random.default_rng(3).standard_normal((300, 5))[::way], np.exp(-1 / 3)
+    found = recursion.decayed(values, 1 - keep, keep)
+    assert np.array_equal(found, signal.lfilter([1 - keep], [1, -keep], values, axis=0))
