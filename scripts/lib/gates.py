@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from scripts.lib import files
 
 # rule -> what people call it
 GATES = {
@@ -13,13 +16,49 @@ GATES = {
     "check_thickness": "the gate of the thickness",
 }
 
-# rule -> what to look at before one decides, in the working directory
+# rule -> page to look at before one decides, in the working directory
 PAGES = {
-    "check_transfer": "transfer/quarantine.tsv",
     "check_gate": "review/index.html",
     "check_alignment": "solve/solve.html",
     "check_thickness": "zcorr/thickness.html",
 }
+
+# rule -> tables, and which of their rows it can be about; those that have any are named
+TABLES: dict[str, Mapping[str, Callable[[Mapping[str, str]], bool]]] = {
+    "check_transfer": {
+        "transfer/misfits.tsv": lambda row: bool(row.get("reason")),  # none of an exact copy
+        "transfer/quarantine.tsv": lambda _: True,
+        "transfer/layers.tsv": lambda row: row.get("status") == "failed",
+    },
+}
+
+
+def to_look_at(rule: str, folder: Path) -> list[Path]:
+    """Return what to look at before one decides, of what there is.
+
+    Parameters
+    ----------
+    rule
+        Its name.
+    folder
+        Working directory of the volume.
+
+    Returns
+    -------
+    list of Path
+        The page of the gate, or those of its tables that have rows about it.
+    """
+    if page := PAGES.get(rule):
+        return [folder / page] if (folder / page).is_file() else []
+    tables = TABLES.get(rule, {}).items()
+    return [folder / path for path, tells in tables if _has_rows(folder / path, tells)]
+
+
+def _has_rows(table: Path, tells: Callable[[Mapping[str, str]], bool]) -> bool:
+    try:
+        return any(map(tells, files.read_table(table)))
+    except (OSError, ValueError):
+        return False  # not there, or half of it
 
 
 def named(rule: str) -> str:

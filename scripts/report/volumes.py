@@ -178,8 +178,7 @@ def _waits(folder: Path, stops: Sequence[progress.Stop], *, at_work: bool) -> st
 
 
 def _page_of_gate(folder: Path, stops: Sequence[progress.Stop]) -> Path | None:
-    page = gates.PAGES.get(stops[0].rule) if stops else None
-    return folder / page if page and (folder / page).is_file() else None
+    return next(iter(gates.to_look_at(stops[0].rule, folder)), None) if stops else None
 
 
 def _verdict(figures: Figures, stopped: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.lib import commands
-from scripts.lib.gates import GATES, PAGES
+from scripts.lib.gates import GATES, to_look_at
 from scripts.lib.job import full_disk, needs
 from scripts.terminal.ending import MADE
 
@@ -289,8 +289,7 @@ def summary(failures: Sequence[Failure], folder: Path) -> list[str]:
     lines: list[str] = []
     for kind, alike in list(kinds.items())[:_KINDS_SHOWN]:
         lines += [f"✗ {_names(alike)}", *messages[kind].splitlines()]
-        page = folder / PAGES.get(kind[0], "")
-        lines += [f"look at: {page}"] if page.is_file() else []
+        lines += [f"look at: {page}" for page in to_look_at(kind[0], folder)]
         lines += [f"log: {folder / path}" for path in alike[0].logs[:1]]
     if len(kinds) > _KINDS_SHOWN:
         lines.append(f"… and {len(kinds) - _KINDS_SHOWN} more kinds of failures")

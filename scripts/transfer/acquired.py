@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from scripts.lib.job import UserError
 from scripts.lib.names import LayerName
-from scripts.transfer import dat, layers, scan
+from scripts.transfer import dat, layers, scan, twice
 from scripts.transfer.layers import DatFile
 
 MOST_HEADERS = 200  # read, spread evenly over the layers: some seconds on a network file system
@@ -50,6 +50,7 @@ class Acquired:
     depth_nm: float | None  # growth of the working distance from layer to layer
     unreadable: Sequence[str]
     read: int
+    twice: str = ""  # tiles that two files have the name of
 
     @property
     def has_positions(self) -> bool:
@@ -87,7 +88,10 @@ def look(root: Path, scope: str | None) -> Acquired:
     headers, unreadable = _headers(root, found)
     if not headers:
         raise UserError(f"{root}: no header of its .dat files can be read; {unreadable[0]}")
-    return _facts(found, headers, unreadable)
+    copies = twice.pairs(found)
+    other = {file.found.path for _, file in copies}
+    once = {n: [f for f in tiles if f.found.path not in other] for n, tiles in found.items()}
+    return replace(_facts(once, headers, unreadable), twice=twice.sentence(root, copies))
 
 
 def _layers(root: Path, scope: str | None) -> Layers:

@@ -25,6 +25,7 @@ from scripts.transfer import (
     origin,
     roots,
     space,
+    twice,
 )
 from scripts.transfer.finding import ERROR, FACT, NOTE, Case, Finding
 from scripts.transfer.layers import DatFile, Limits, group
@@ -106,6 +107,9 @@ def _files(case: Case) -> tuple[Case, list[Finding]]:
     findings += [_misnamed([each.found.path for each in misfits])] if misfits else []
     if not layers:
         return case, [*findings, *_no_layers(case, named)]
+    if said := twice.sentence(case.dat_root, twice.pairs(layers)):
+        change = "Look which are the right ones"
+        findings.append(Finding(NOTE, "transfer.dat_root", said, "one file for each tile", change))
     return case, [*findings, *doctor_layers.lacking(case), *_of_tiles(case)]
 
 

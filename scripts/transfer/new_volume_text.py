@@ -142,6 +142,7 @@ def doubts(found: Acquired) -> list[str]:
         listed = ", ".join(map(plain, found.samples[:5]))
         out.append(f"headers name several samples ({listed}): list those of the volume under")
         out[-1] += " ingest.sample_ids, or bound it by first_dat and last_dat"
+    out += [found.twice] if found.twice else []
     depth = found.depth_nm
     if depth is not None and abs(depth / found.pixel_nm - 1) > DEPTH_DIFFERS:
         out.append(f"the working distance grows by about {depth:.0f} nm a layer: is z_nm right?")

@@ -8,6 +8,7 @@ import pytest
 from snakemake.exceptions import LockException, MissingRuleException
 
 from scripts.lib import commands, files, job
+from scripts.lib.gates import GATES, PAGES, TABLES, to_look_at
 from scripts.terminal import failures
 from scripts.terminal.failures import Failure
 
@@ -148,6 +149,34 @@ def test_a_gate_is_no_failure_and_names_its_page_where_there_is_one(tmp_path):
         "✗ the gate of the thickness (check_thickness) waits for a decision of yours",
         failures.message(Failure("check_thickness")),
     ]
+
+
+@pytest.mark.parametrize("rule", sorted(GATES))
+def test_what_a_gate_names_is_there_and_has_rows_about_it(tmp_path, rule):
+    assert to_look_at(rule, tmp_path) == []
+    for path in TABLES.get(rule, {}):
+        files.write_text(tmp_path / path, "dat\treason\tstatus\n")  # nothing but a header
+    assert to_look_at(rule, tmp_path) == []
+    assert rule in {*PAGES, *TABLES, "check_contrast"}  # of which the message says all
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "named"),
+    [
+        ("misfits", "a.dat\tno tile\t", True),
+        ("misfits", "a.dat\t\t", False),  # an exact copy
+        ("quarantine", "a.dat\ttruncated\t", True),
+        ("layers", "\t\tfailed", True),
+        ("layers", "\t\tok", False),
+    ],
+)
+def test_the_gate_of_the_transfer_names_the_table_that_says_why(tmp_path, table, row, named):
+    for each in ("misfits", "quarantine", "layers"):
+        text = f"dat\treason\tstatus\n{row if each == table else ''}\n".rstrip("\n") + "\n"
+        files.write_text(tmp_path / f"transfer/{each}.tsv", text)
+    shown = [f"look at: {tmp_path}/transfer/{table}.tsv"] if named else []
+    lines = failures.summary([Failure("check_transfer")], tmp_path)
+    assert [line for line in lines if line.startswith("look at")] == shown
 
 
 def test_of_many_kinds_the_first_are_told_and_the_others_counted():

@@ -62,6 +62,17 @@ def test_layers_after_the_last_one_are_told_at_every_start(dats):
     assert examined(dats, acquisition=last | {"scope": "Merlin-1"}) == [note]
 
 
+@pytest.mark.parametrize(("content", "said"), [(b"", "same bytes"), (b"x", "other bytes")])
+def test_a_tile_that_is_there_twice_is_told_before_anything_is_converted(dats, content, said):
+    first = min(dats.glob("*.dat"))
+    (dats / "again").mkdir()
+    (dats / "again" / first.name).write_bytes(first.read_bytes() + content)
+    (note,) = examined(dats)
+    assert (note.severity, note.key) == ("note", "transfer.dat_root")
+    assert note.found.startswith(f"1 tile name(s) occur twice, e.g. {first.name} and again/")
+    assert said in note.found
+
+
 def at_seconds(root, *seconds):
     """Files of layers at these seconds after ten o'clock."""
     pixels = np.zeros((8, 9, 1), np.int16)

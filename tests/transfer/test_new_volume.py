@@ -61,6 +61,16 @@ def test_the_files_say_grid_pixels_ends_and_channels(tmp_path):
     schema.validate(config, SCHEMA)
 
 
+def test_tiles_that_are_there_twice_are_told_and_counted_once(tmp_path, capsys):
+    root = acquire(tmp_path / "a", layers=2)
+    once = acquired.look(root, None)
+    shutil.copytree(root, root / "again")
+    found = acquired.look(root, None)
+    assert (found.tiles, found.bytes, found.layers) == (once.tiles, once.bytes, once.layers)
+    write(root, tmp_path)
+    assert "look: 12 tile name(s) occur twice, e.g. Merlin" in capsys.readouterr().out
+
+
 def test_every_line_with_a_value_says_where_it_is_from(tmp_path):
     _, _, text = write(acquire(tmp_path / "a"), tmp_path)
     keys = [line for line in text.splitlines() if ": " in line and not line.startswith("#")]
