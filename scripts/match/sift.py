@@ -94,13 +94,19 @@ def extract(picture: Picture, how: Extraction) -> Features:
         enable_precise_upscale=True,
     )
     mask = picture.mask.astype(np.uint8)
-    points, descriptors = detector.detectAndCompute(byte_image(picture, how.preblur_px), mask)
-    if not points:
-        return Features(np.zeros((0, 2)), np.zeros((0, 128), np.uint8))
+    image = byte_image(picture, how.preblur_px)
+    points = detector.detect(image, mask)
     octaves = np.array([_octave(point.octave) for point in points])
     keep = _used_octaves(octaves, picture.mask.shape, how)
-    xy = np.array([point.pt for point in points], float)
-    return Features(xy[keep], descriptors[keep].astype(np.uint8))
+    used = [point for point, wanted in zip(points, keep.tolist(), strict=True) if wanted]
+    if not used:
+        return Features(np.zeros((0, 2)), np.zeros((0, 128), np.uint8))
+    # most points are of the doubled image, which stages leave out: one of them goes along, so that
+    # the pyramid is the same as in the detection, and so are the descriptors
+    lowest = points[int(octaves.argmin())]
+    _, descriptors = detector.compute(image, [*used, lowest])
+    xy = np.array([point.pt for point in used], float)
+    return Features(xy, descriptors[: len(used)].astype(np.uint8))
 
 
 def byte_image(picture: Picture, preblur_px: float) -> Bytes:

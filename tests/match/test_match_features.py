@@ -1,5 +1,6 @@
 """Features, filters and coverage of canvases."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -31,6 +32,26 @@ def test_octaves_follow_the_scale_limits(specimen):
     # minOctaveSize = trunc(minScale * shorter side - 1), and a side may miss it by one
     used = sift._used_octaves(np.array([-1, 0, 1, 2, 3]), (420, 560), Extraction(0.25, 1.0))
     assert used.tolist() == [False, True, True, True, False]
+
+
+@pytest.mark.parametrize("highest", [0.5, 1.0, 2.0])
+def test_features_are_those_of_one_pass_over_all_octaves_to_the_bit(specimen, highest):
+    how = Extraction(0.125, highest, 3)
+    detector = cv2.SIFT.create(
+        nOctaveLayers=3,
+        contrastThreshold=how.contrast * (2 ** (1 / 3) - 1) * 3,
+        edgeThreshold=sift._EDGE_RATIO,
+        sigma=how.sigma,
+        enable_precise_upscale=True,
+    )
+    image = sift.byte_image(picture(specimen), 0)
+    points, descriptors = detector.detectAndCompute(image, None)
+    octaves = np.array([sift._octave(point.octave) for point in points])
+    keep = sift._used_octaves(octaves, image.shape, how)
+    found = sift.extract(picture(specimen), how)
+    assert keep.any()
+    assert np.array_equal(found.xy, np.array([point.pt for point in points])[keep])
+    assert np.array_equal(found.descriptors, descriptors[keep])
 
 
 def test_a_lower_contrast_limit_gives_more_features(specimen):
