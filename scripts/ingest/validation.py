@@ -84,7 +84,7 @@ CHECKS = {
     "empty": ("Nothing to publish", "See transfer/layers.tsv for what became of the .dat files."),
     "constant": (
         "Images of one grey level",
-        "Blank or saturated images: nothing to do, or leave the tile out with review.exclude.",
+        "Nothing to do yet: the review proposes a patch, or to leave them out where none is near.",
     ),
     "apart": (
         "Tiles that do not overlap their neighbours",
@@ -466,7 +466,8 @@ def _masks(part: Part, settings: Settings) -> Iterator[Problem]:
 def _notes(part: Part, prior: Prior, settings: Settings) -> Iterator[Problem]:
     tiles = part.tiles
     constant = tiles["low"] == tiles["high"]
-    yield from _each(part, constant, "constant", "all pixels are {low:g}", NOTE, low=tiles["low"])
+    words = "no signal: the 8-bit image is {low:g} throughout (detector off?)"
+    yield from _each(part, constant, "constant", words, NOTE, low=tiles["low"])
     yield from _apart(part, settings)
     if settings.corrections:
         inside = [

@@ -206,6 +206,7 @@ def conclude(
     figures["contrast_flips"] = list(files.flips)
     figures["order"] = order.find(files.pairs, order.likeness_of(joined.acquired))
     figures["spoilt_tiles"] = _undecided(joined, decided, verdicts, config)
+    figures["dead_tiles"] = [i for i in figures["spoilt_tiles"] if verdicts[i].is_dead]
     damaged = {name for name, verdict in verdicts.items() if verdict.kind == DAMAGED} - gone
     figures["exchanged"] = exchanged.find(joined.acquired, damaged)
     return Concluded(

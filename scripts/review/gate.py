@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from scripts.lib import commands
-from scripts.review import resin
+from scripts.review import damaged, resin
 from scripts.review.evidence import Check, Entries, Evidence, Limits, Row, edge_of
 
 NAMED = 5  # tiles named in a message; the table names all
@@ -122,20 +122,15 @@ def check_damaged(ids: Sequence[str], found: Evidence, limits: Limits) -> Check:
     Check
         With the lines to add to the config when it fails.
     """
-    why = {row["replaces"]: row["reason"] for row in found.patches}
+    why = damaged.reasons(found)
     named = [f"{i} ({why[i]})" if i in why else i for i in ids]
-    patched = {row["replaces"] for row in found.patches if row["state"] != "failed"}
-    patched |= {name for one in found.exchanged for name in one["tiles"]}
-    rest = [i for i in ids if i not in patched]
-    mend = {key: found.proposed[key] for key in ("patch",) if key in found.proposed}
-    mend |= {"exclude": [_entry(rest, "damaged, and no patch for it")]} if rest else {}
     return _count(
         "spoilt_tiles",
         len(ids),
         limits.max_spoilt_tiles,
-        f"{len(ids)} tiles look damaged and would go into the solve: {_names(named)}. Those that"
-        " are usable as they are belong under keep (tiles, reason)",
-        mend=mend,
+        f"{len(ids)} tiles look damaged and would go into the solve: {_names(named)}."
+        f" {damaged.choices(ids, why)}",
+        mend=damaged.mend(ids, found),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from scripts.review.clusters import Net, degrees, described, labels
 from scripts.review.decisions import Decided, proposals
-from scripts.review.suspects import DAMAGED, RESIN, TISSUE, Verdict
+from scripts.review.suspects import DAMAGED, NO_SIGNAL, RESIN, TISSUE, Verdict
 
 COLUMNS = (
     "tile_id", "z", "row", "column", "cluster", "pairs_montage", "pairs_cross", "texture", "kind",
@@ -46,7 +46,10 @@ def proposed(
     list of dict
         Entries of ``review.exclude``.
     """
-    kinds = {tile_id: WORDS[verdict.kind] for tile_id, verdict in verdicts.items()}
+    kinds = {
+        tile_id: NO_SIGNAL if verdict.is_dead else WORDS[verdict.kind]
+        for tile_id, verdict in verdicts.items()
+    }
     by_hand = decided.gone & ~decided.auto
     waiting = np.array([tile.tile_id in replaced for tile in net.tiles], bool)
     outside = (decided.label != 1) & ~by_hand & ~waiting

@@ -27,6 +27,8 @@ TISSUE, RESIN, DAMAGED = "tissue", "resin", "damaged"
 BESIDE = 3  # layers before and after that a figure is compared with
 LEAST_OPPOSITE = 0.2  # correlation with the negative of the layer before; by chance below 0.1
 LEAST_TILES = 12  # with fewer a volume does not say what is usual in it
+WITHOUT_SIGNAL = 0.99  # of the area black or white, and no noise: resin has the detector's noise
+NO_SIGNAL = "no signal (all pixels have one value: detector off?)"
 LEAST_BLOCKS = 8  # of 64: with fewer the neighbors say nothing of the tile as a whole
 
 
@@ -55,6 +57,17 @@ class Verdict:
     words: str
     like: float  # correlation with the likest neighbor
     texture: float
+
+    @property
+    def is_dead(self) -> bool:
+        """Tell whether the tile has no signal at all.
+
+        Returns
+        -------
+        bool
+            True of a detector that was off, in one layer or in all of them.
+        """
+        return self.words == NO_SIGNAL
 
 
 def _tissue_texture(rows: Sequence[Row], limits: Limits) -> float:
@@ -137,6 +150,7 @@ class _Column:
     has: Mapping[str, Bool]  # side -> is there a layer near on that side
     bare: Bool
     blank: Bool
+    dead: Bool  # no signal at all; such a tile is neither bare nor blank
     sided: Mapping[str, Sided]
 
     @staticmethod
@@ -146,6 +160,8 @@ class _Column:
         figure = {name: np.array([float(row[name] or 0) for row in rows]) for name in names}
         bare = figure["texture"] < limits.resin_texture * tissue
         bare &= figure["like"] < limits.resin_likeness
+        dead = (figure[SATURATED] >= WITHOUT_SIGNAL) & (figure["noise"] == 0)
+        bare &= ~dead
         beside = _beside(z)
         step = _steps(rows)
         has = {side: np.asarray((at >= 0).any(axis=1)) for side, at in beside.items()}
@@ -157,7 +173,7 @@ class _Column:
         }
         usual = {name: _usual_share(figure[name], beside) for name in (SATURATED, DEAD)}
         blank = _short_runs(bare, limits.min_resin_layers)
-        return _Column(rows, figure, usual, has, bare, blank, sided)
+        return _Column(rows, figure, usual, has, bare, blank, dead, sided)
 
     def side(self, i: int) -> str:
         """Return the side from which a tile is judged."""
@@ -171,7 +187,9 @@ class _Column:
             structure, like = float(self.figure["texture"][i]), float(self.figure["like"][i])
             share = structure / max(tissue, 1e-9)
             faults = [] if self.bare[i] else list(_faults(self, i, limits, allowed))
-            if self.blank[i]:
+            if self.dead[i]:
+                faults = [(1 / max(share, 1e-3), NO_SIGNAL)]
+            elif self.blank[i]:
                 faults = [(1 / max(share, 1e-3), f"no structure ({share:.0%} of tissue's texture)")]
             if faults:
                 kind, score = DAMAGED, max(score for score, _ in faults)
@@ -272,7 +290,9 @@ def _allowed(columns: Sequence[_Column], limits: Limits) -> Allowed:
     for name, limit in configured.items():
         usual = {
             side: _usual(
-                np.concatenate([[], *(each.sided[name][side][~each.bare] for each in columns)]),
+                np.concatenate(
+                    [[], *(each.sided[name][side][~(each.bare | each.dead)] for each in columns)]
+                ),
                 limits.usual_sd,
             )
             for side in (BEFORE, AFTER, BOTH)

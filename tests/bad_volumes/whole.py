@@ -140,3 +140,20 @@ def ends(folder):
                 _pixels(path, lambda values: rng.normal(2500, 150, len(values)))
 
     return run(folder, change)
+
+
+@bad(
+    "a detector that was off for three layers",
+    "review",
+    REFUSED,
+    r"3 tiles look damaged.*no signal(?s:.*)patch:(?s:.*)z: 5, from: -1.*no signal",
+    whole=True,
+)
+def dead(folder):
+    """All pixels of a cell are 0 in layers 5 to 7."""
+
+    def change(layers):
+        for layer in layers[4:7]:
+            _pixels(sorted(layer)[1], lambda values: 0 * values)
+
+    return run(folder, change, review={"auto": False})

@@ -10,7 +10,17 @@ from scipy import ndimage
 
 from scripts.lib.job import UserError
 from scripts.lib.service.records import TileSpec
-from scripts.review import clusters, edges, gate, outcome, page, remedies, statistics, texture
+from scripts.review import (
+    clusters,
+    edges,
+    gate,
+    outcome,
+    page,
+    remedies,
+    statistics,
+    suspects,
+    texture,
+)
 from scripts.review.decisions import as_yaml, decide, proposals
 from scripts.review.suspects import DAMAGED, RESIN, Verdict
 
@@ -393,6 +403,29 @@ def test_g1_a_damaged_tile_fails_and_the_lines_patch_it_or_take_it_out():
     row = {"replaces": "t_0-0-0.2.0", "state": "proposed", "reason": "a band", "tile_id": "p"}
     mend = only(gate.checks(replace(given, patches=[row]), gate.Limits()), "spoilt_tiles").mend
     assert mend == {"patch": [{"cell": "0,0", "z": 2, "from": -1, "reason": "a band"}]}
+
+
+def test_g1_a_tile_without_signal_is_called_so_and_keep_is_not_offered():
+    ids = ["t_0-0-0.1.0", "t_0-0-0.2.0"]
+    given = evidence(grid(3), pairs_of(grid(3)), spoilt_tiles=ids, dead_tiles=ids[:1])
+    both = only(gate.checks(given, gate.Limits()), "spoilt_tiles")
+    assert f"{ids[0]} ({suspects.NO_SIGNAL})" in both.message
+    reasons = {entry["tiles"][0]: entry["reason"] for entry in both.mend["exclude"]}
+    assert reasons[ids[0]].startswith(suspects.NO_SIGNAL)
+    assert reasons[ids[1]].startswith("damaged")
+    assert "under keep" in both.message
+    given = evidence(grid(3), pairs_of(grid(3)), spoilt_tiles=ids[:1], dead_tiles=ids[:1])
+    alone = only(gate.checks(given, gate.Limits()), "spoilt_tiles").message
+    assert "patch shows the next layer" in alone
+    assert "under keep" not in alone
+
+
+def test_tiles_without_signal_outside_the_cluster_are_never_called_resin():
+    net, what = decided(grid(3), [], auto=False)
+    dead = suspects.Verdict(suspects.DAMAGED, 1000.0, suspects.NO_SIGNAL, 0.0, 0.0)
+    found = outcome.proposed(net, what, {tile.tile_id: dead for tile in net.tiles})
+    assert found
+    assert all(entry["reason"].startswith(suspects.NO_SIGNAL) for entry in found)
 
 
 def test_g2_a_planned_pair_without_a_row_fails():

@@ -151,6 +151,22 @@ def test_an_end_is_judged_by_the_side_it_has_as_others_would_be_by_that_side():
     assert damaged(layers=30, unlike_share={9: 0.3}, **sides) == {9}
 
 
+DEAD = {"texture": 0, "noise": 0, "like": 0, "saturated_share": 1}
+
+
+@pytest.mark.parametrize("layers", [[5], [4, 5, 6], range(11), [0, 1, 2, 3], range(3, 9)])
+def test_tiles_without_signal_are_dead_and_never_resin(layers):
+    found = verdicts(**{name: dict.fromkeys(layers, value) for name, value in DEAD.items()})
+    assert {z for z, v in found.items() if v.is_dead} == set(layers)
+    assert {found[z].kind for z in layers} == {suspects.DAMAGED}
+
+
+def test_resin_with_the_noise_of_the_detector_stays_resin():
+    bare = {"texture": 0.5, "like": 0.1, "saturated_share": 1}
+    found = verdicts(**{name: dict.fromkeys([4, 5, 6], value) for name, value in bare.items()})
+    assert {found[z].kind for z in (4, 5, 6)} == {suspects.RESIN}
+
+
 def test_the_cells_of_a_layer_are_judged_apart():
     rows = [{**SOUND, "tile_id": f"{c}.{z}", "z": str(z), "column": str(c), "noise": 9 if c else 4}
             for c in (0, 1) for z in range(11)]  # fmt: skip
