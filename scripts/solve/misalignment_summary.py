@@ -23,7 +23,7 @@ from scripts.lib.documents import LeftOver, Misalignment, Misplaced
 from scripts.lib.drawing.shifts import enough
 from scripts.lib.numerics.window_fit import LEAST_AFFINE, LEAST_USED, student
 from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
-from scripts.solve import agreeing_seams, layer_order
+from scripts.solve import agreeing_seams, layer_order, strange_tiles
 from scripts.solve.corners import Corners
 from scripts.solve.loops import SURE, Loops
 
@@ -237,8 +237,11 @@ def _findings(
         for row in rows
         if id(row) not in seen and (not measured(row) or size.vague(row, limits.look_px))
     ]
+    strange = {id(row) for row in strange_tiles.unlike(rows, tiles.resin)}
     lost = [
-        row for row in (*unseen, *alone) if tiles.due(row) and not loops.close(row, limits.look_px)
+        row
+        for row in (*unseen, *alone)
+        if id(row) in strange or (tiles.due(row) and not loops.close(row, limits.look_px))
     ]
     return [_finding(run, size) for run in _runs(beyond)] + [
         _finding(run, None) for run in _runs(lost)
