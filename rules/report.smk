@@ -19,12 +19,15 @@ REPORTED = {
     "pixel_nm": config["acquisition"]["pixel_nm"],
     "z_nm": config["acquisition"]["z_nm"],
     "z_range": config["solve"]["z_range"],
+    "fill_gaps": config["export"]["fill_gaps"],
     "archive_root": ARCHIVE_ROOT,
     "imaging": config["acquisition"]["last_dat"] is None,
     "left_px": config["solve"]["misalignment"]["look_px"],
     **GRID,
     "runs": len(RUNS),
 }
+if config["transfer"]["keep_contrast"]:
+    REPORTED["keep_contrast"] = config["transfer"]["keep_contrast"]
 # limits that the config made wider; a volume without any has the params of before
 if widened := eased.eased(config, SCHEMA):
     REPORTED["eased"] = widened

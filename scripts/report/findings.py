@@ -10,7 +10,7 @@ import numpy as np
 from scripts.lib.arrays import Array, Index
 from scripts.lib.numerics import robust
 from scripts.lib.verdicts import GOOD, LOOK
-from scripts.report import agreeing, lacking, meeting, summary
+from scripts.report import agreeing, declared, lacking, meeting, summary
 from scripts.report.finding import Finding, ordered, spans
 from scripts.report.gather import Evidence
 from scripts.report.judged import Rules, judged
@@ -44,13 +44,14 @@ def findings(evidence: Evidence, figures: Mapping[str, Any], rules: Rules) -> li
         _idle_decisions,
         _closed_gate,
         _loose_tiles,
-        _problems,
         _quarantined,
         _noted,
         _residuals,
         _dips,
     )
     noticed = [finding for part in parts for finding in part(evidence)]
+    noticed += [*declared.filled(evidence, rules.fill_gaps), *declared.excluded_layers(evidence)]
+    noticed += _problems(evidence, rules)
     agreed = agreeing.findings(
         evidence,
         align=rules.align,
@@ -215,9 +216,14 @@ def _residuals(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _problems(evidence: Evidence) -> Iterator[Finding]:
+def _problems(evidence: Evidence, rules: Rules) -> Iterator[Finding]:
+    turned = declared.turned(evidence, rules.keep_contrast)
     by_problem: dict[tuple[str, str], list[int]] = {}
     for problem, advice, z in lacking.problems(evidence):
+        if z in turned and problem.endswith(declared.RELATIVE):
+            said = f"{problem}: transfer.keep_contrast says that the contrast turns there"
+            yield Finding("zcorr", said, f"z {z}", "nothing to do", GOOD)
+            continue
         by_problem.setdefault((problem, advice), []).append(z)
     for (problem, advice), layers in list(by_problem.items())[:MOST_PER_KIND]:
         yield Finding("zcorr", problem, f"z {spans(layers)}", advice, LOOK)

@@ -11,7 +11,7 @@ import numpy as np
 from scripts.lib import commands, verdicts
 from scripts.lib.documents import MisplacedPair
 from scripts.lib.verdicts import ABSENT, GOOD, LOOK, NOT_GOOD, Limit
-from scripts.report import grid, meeting
+from scripts.report import declared, grid, meeting
 from scripts.report.finding import Finding, spans
 from scripts.report.gather import Evidence, Table
 
@@ -38,6 +38,8 @@ class Rules:
     align: str  # stack that the solve made
     final: str  # stack that is exported
     z_range: Sequence[float] | None = None  # layers that were to be solved; None: all
+    fill_gaps: str | None = None  # export.fill_gaps
+    keep_contrast: Sequence[Mapping[str, Any]] = ()  # transfer.keep_contrast
     held_layers: float | None = 0.0  # of a step of z, while the volume grows; None: z was scaled
 
     @staticmethod
@@ -61,6 +63,8 @@ class Rules:
             least=section["least"],
             z_range=names.get("z_range"),
             held_layers=names.get("held_layers", 0.0),
+            fill_gaps=names.get("fill_gaps"),
+            keep_contrast=names.get("keep_contrast", ()),
             **{name: names[name] for name in ("rows", "columns", "pixel_nm", "align", "final")},
         )
 
@@ -83,8 +87,8 @@ def judged(evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Findi
         Its state is that of the figure.
     """
     parts: tuple[Callable[[Evidence, Figures, Rules], Iterator[Finding]], ...] = (
-        _grid, _holes, _unmatched, _runs, _left_out, _strained, _misplaced, _clusters, _residuals,
-        _worst_tile, _shapes, _scaled_runs, _correlation, _thickness, _exported_seams,
+        _pixel_size, _grid, _holes, _unmatched, _runs, _left_out, _strained, _misplaced, _clusters,
+        _residuals, _worst_tile, _shapes, _scaled_runs, _correlation, _thickness, _exported_seams,
     )  # fmt: skip
     for part in parts:
         yield from part(evidence, figures, rules)
@@ -105,6 +109,23 @@ def _beyond(
 # ---------------------------------------------------------------------------------------------
 # what is there
 # ---------------------------------------------------------------------------------------------
+
+
+def _pixel_size(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Finding]:
+    """Pixel size of the config against that of most headers."""
+    said = declared.header_pixel_nm(evidence)
+    if not said:
+        return
+    apart = 100 * abs(rules.pixel_nm - said) / said
+    text = f"acquisition.pixel_nm is {rules.pixel_nm:g}, headers say {said:g}: {{}} apart"
+    state, words = _beyond(rules, "pixel_size_pct", apart, " %", text=text)
+    if state != GOOD:
+        advice = (
+            "the volume has voxels of the wrong size unless it was measured; then raise"
+            " report.limits.pixel_size_pct.look"
+        )
+        lines = f"acquisition:\n  pixel_nm: {said:g}"
+        yield Finding("ingest", words, "all layers", advice, state, lines)
 
 
 def _grid(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Finding]:

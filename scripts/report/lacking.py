@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scripts.lib.verdicts import GOOD, LOOK
-from scripts.report import summary
+from scripts.report import declared, summary
 from scripts.report.finding import Finding
 from scripts.report.gather import Evidence
 
@@ -66,12 +66,16 @@ def problems(evidence: Evidence) -> Iterator[tuple[str, str, int]]:
     Yields
     ------
     tuple
-        The problem, the advice, z; layers before others that are missing are told by `missing`.
+        The problem, the advice, z; layers before others that are missing are told by `missing`,
+        layers without an image by what became of them.
     """
     rows = summary.qc_layers(evidence) or []
     last: Mapping[str, Any] = {}
+    empty = declared.gap_layers(evidence)
     for row, high in zip(rows, [*rows, last][1:], strict=True):
         if not row.get("problem") or high.get("missing_before"):
+            continue
+        if row["problem"] == declared.NO_IMAGE and int(row["z"]) in empty:
             continue
         if high.get("lost_before"):
             text = (
@@ -83,10 +87,12 @@ def problems(evidence: Evidence) -> Iterator[tuple[str, str, int]]:
             )
         else:
             text = str(row["problem"])
-            advice = (
-                "look at their pictures in zcorr/thickness.html; zcorr/proposals.yaml has the lines"
-                " for the config that leave out the tiles of those that fit neither neighbour"
-            )
+            advice = "look at their pictures in zcorr/thickness.html"
+            if evidence.documents["thickness"]:
+                advice += (
+                    "; zcorr/proposals.yaml has the lines for the config that leave out the tiles"
+                    " of those that fit neither neighbour"
+                )
         yield text, advice, int(row["z"])
 
 

@@ -116,7 +116,8 @@ def sentence(waves: Sequence[Wave], *, imaging: bool) -> str:
         return ""
     now = waves[-1]
     text = f"The volume holds layers {now.range}"
-    if waves[1:] and now.z_last > waves[-2].z_last:
+    # z grows, too, when a person declares a gap: nothing was imaged then
+    if waves[1:] and now.z_last > waves[-2].z_last and now.layers > waves[-2].layers:
         before = waves[-2]
         new = f"z {before.z_last + 1} to {now.z_last}"
         text += f"; {new} ({now.z_last - before.z_last:,}) are new since {before.at}"

@@ -455,11 +455,20 @@ def test_every_limit_of_the_schema_is_used(good):
             with_seams(good, used=0),
             strained(good, count=15, rms_px=2.6),
             scaled(good, 1.1),
+            sized(good, 8.5),
         )
         for one in judge(made)[1]
     )  # fmt: skip
     unused = {name for name in LIMITS if f"report.limits.{name})" not in words} - {"least"}
     assert unused == {"correlation_next", "thickness_significance"}  # have tests of their own
+
+
+def sized(evidence, nm):
+    """Evidence with another pixel size in the headers."""
+    metadata = {"varying": [{"field": "PixelSize", "median": nm}], "changed": []}
+    return dataclasses.replace(
+        evidence, documents=dict(evidence.documents) | {"metadata": metadata}
+    )
 
 
 def scaled(evidence, scale):
