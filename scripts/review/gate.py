@@ -270,7 +270,8 @@ def check_edge_shares(found: Evidence, limits: Limits) -> Check:
         for k in bad[:NAMED]
         for left, layers in [seams[k]]
     )
-    derivable = [row for row in found.edges if share.get(edge_of(row), 1) < 1]
+    # without a match in any layer there is nothing to derive others from
+    derivable = [key for key in bad if share[key] < 1]
     return _check(
         "edge_gap_share",
         round(max(share.values(), default=0.0), 6),
@@ -279,8 +280,7 @@ def check_edge_shares(found: Evidence, limits: Limits) -> Check:
         f"{len(bad)} edges between neighboring cells have no match in most of their layers:"
         f" {named}. {found.mend_seams(row for row in found.edges if edge_of(row) in bad)}; all gaps"
         " are in review/edges.tsv",
-        # without a match in any layer there is nothing to derive others from
-        mend={"bridge": [_bridge(row) for row in derivable if edge_of(row) in bad]},
+        mend={"bridge": [_bridge(row) for row in found.edges if edge_of(row) in derivable]},
         accept={"max_edge_gap_share": 1},
         loss=f"{len(bad)} seams are held by nothing but the layers' other tiles",
     )

@@ -192,6 +192,14 @@ def test_a_jump_is_far_beyond_the_usual_step_and_beyond_pixels(terms, usual, jum
     assert groups.tolist() == [0] * 60 + [int(found)] * 80
 
 
+def test_a_jump_that_the_stage_reports_begins_no_group(terms):
+    stage = terms.tiles.stage.copy()
+    stage[60:, 0, 2] += 500.0
+    tiles = replace(terms.tiles, stage=stage)
+    groups = solver._groups(tiles, moved_by_layer(tiles, np.ones(70)), [], Runs.none(140))
+    assert groups.tolist() == [0] * 140
+
+
 def test_restarts_steps_and_jumps_each_begin_a_group(terms):
     tiles = terms.tiles
     steps = np.zeros(70)
