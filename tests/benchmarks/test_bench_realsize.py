@@ -16,14 +16,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scripts.correct import measure_overlaps
 from scripts.export import check_slab, plan_export, render_slab
 from scripts.lib import files, geometry
 from scripts.lib.numerics import models
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.records import Leaf, TileSet
 from scripts.lib.transforms import AFFINE, affine_data
-from tests.benchmarks import realsize
+from scripts.solve import measure_misalignment
+from scripts.zcorr import correlate_layers
+from tests.benchmarks import realsize, whole_volume_jobs
 from tests.benchmarks.realsize import RENDER, SMALL, VOLUME, Size
+from tests.benchmarks.simulated_volume import Volume
 from tests.benchmarks.test_bench_export import EXPORT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,8 +47,16 @@ BEFORE = {
     "export": ("19.7", 21.7),
     "check of the export": ("6.3", 7.0),
 }
-# solve, thickness, intensity: measured elsewhere (docs/solve.md, docs/zcorr.md)
-REST_CORE_H = 8.2
+# a chunk as docs/cluster.md advises, of columns of textured tiles none of which matches
+COLUMNS, CHUNK, Z_DISTANCE = 4, 256, 6
+# jobs of a chunk that come through all tiles after the matching
+LATER = {
+    "misalignment": "measure_misalignment",
+    "thickness": "correlate_layers",
+    "overlaps of tiles": "measure_overlaps",
+}
+# moments of the pairs, whole-volume jobs and `balance_tiles`: test_bench_solve, test_bench_global
+REST_CORE_H = 0.2
 
 pytestmark = [
     pytest.mark.real,
@@ -139,6 +151,10 @@ def test_pairs(bench, matched):
         for what, others in beside.items():
             figure = f"realsize.{run}.{what}.cpu_s_per_pair"
             bench.row(figure, spent[what], "CPU s", better="lower", **others)
+        if run == "cross":
+            minutes = COLUMNS * CHUNK * Z_DISTANCE * spent["tissue"] / 60
+            bench.row("realsize.cross.failing_chunk_min", minutes, "min", better="lower",
+                      columns=COLUMNS, layers=CHUNK)  # fmt: skip
     survey = job["cpu_s"]["survey"] / len(files.read_table("review/survey/0000.tsv.gz"))
     bench.row("realsize.survey.cpu_s_per_tile", survey, "CPU s", better="lower")
     bench.row("realsize.match.peak_mb", job["peak_mb"], "MB", better="lower")
@@ -176,7 +192,9 @@ def test_conversion(bench, acquired):
     bench.row("realsize.convert.cpu_s_per_tile", acquired[2], "CPU s", better="lower")
 
 
-def test_export(bench, acquired):
+@pytest.fixture(scope="module")
+def aligned(acquired):
+    """The receipt of a stack of the tiles of two columns, where they truly are."""
     folder, size, _ = acquired
     client, truth = RenderClient(**RENDER), files.read_json(folder / "truth.json")
     tiles = [one for one in client.tiles("s", 0, size.layers).tiles if truth[one.tile_id]]
@@ -187,11 +205,42 @@ def test_export(bench, acquired):
         "a", TileSet(tuple(placed)).with_bounds(), resolution_nm=(8, 8, 8), inputs=[], params={}
     )
     receipt.write(folder / "stacks/a.json")
+    return "stacks/a.json"
+
+
+def test_solve_thickness_and_intensity(bench, acquired, matched, aligned):
+    """What the jobs of a chunk spend on a tile; those of the volume are in `test_bench_global`."""
+    given = whole_volume_jobs.config(Volume(acquired[1].layers))
+    chunk = {"chunks": "ingest/chunks.tsv", "chunk": "0000", "render": RENDER}
+    intensity = given["correct"]["intensity"]
+    jobs = {
+        "measure_misalignment": lambda: measure_misalignment.main(
+            align=aligned, out="m.tsv.gz", section=given["solve"]["misalignment"], **chunk
+        ),
+        "correlate_layers": lambda: correlate_layers.main(
+            receipt=aligned, correlations="c.npz", layers="l.npz", zcorr=given["zcorr"], **chunk
+        ),
+        "measure_overlaps": lambda: measure_overlaps.main(
+            source=aligned,
+            out="o.npz",
+            **{key: intensity[key] for key in ("regions", "overlap_scale")},
+            **chunk,
+        ),
+    }
+    for name, job in jobs.items():
+        job() if bench.measuring else None  # machine code is compiled by the first
+        shutil.rmtree("kept", ignore_errors=True)
+        seconds = bench.cpu_s(job, repeats=1) / (2 * acquired[1].layers)
+        bench.row(f"realsize.{name}.cpu_s_per_tile", seconds, "CPU s", better="lower")
+
+
+def test_export(bench, acquired, aligned):
+    folder, size, _ = acquired
     last = size.layers - 1
     lines = [f"{z} {z + (0.3 if 0 < z < last else 0)}\n" for z in range(size.layers)]
     files.write_text(folder / "zcorr/Zcoords.txt", "".join(lines))
     plan_export.main(
-        receipt="stacks/a.json",
+        receipt=aligned,
         chunks="ingest/chunks.tsv",
         out="export/plan.json",
         volume="v",
@@ -239,6 +288,7 @@ def test_published_volume(bench):
             for run, pairs in (("montage", MONTAGE), ("cross", CROSS))
             for what, share in (("saved", 1 - FAILING[run]), ("failed", FAILING[run]))
         },
+        **{name: (found[f"realsize.{job}.cpu_s_per_tile"], TILES) for name, job in LATER.items()},
         "export": (found["realsize.render.cpu_s_per_gvoxel"], GVOXELS),
         "check of the export": (found["realsize.check.cpu_s_per_gvoxel"], GVOXELS),
     }
@@ -248,10 +298,10 @@ def test_published_volume(bench):
     lines = ["| stage | CPU s each, at first | core-hours, at first | CPU s each | core-hours |\n"]
     lines.append("|---|---|---|---|---|\n")
     for name, (rate, _) in rates.items():
-        core_h, each = BEFORE[name]
+        core_h, each = BEFORE.get(name, ("", None))
         first = "" if each is None else f"{each:g}"
         lines.append(f"| {name} | {first} | {core_h} | {rate:.3g} | {hours[name]:.1f} |\n")
-    lines.append(f"| solve, thickness, intensity | | {REST_CORE_H} | | {REST_CORE_H} |\n")
+    lines.append(f"| solve, intensity, other jobs | | 8.2, with thickness | | {REST_CORE_H} |\n")
     lines.append(f"| all | | 250 to 460 | | {total:.0f} |\n")
     print("".join(lines))  # noqa: T201
     before, _, rest = PAGE.read_text().partition(MARKS[0])
