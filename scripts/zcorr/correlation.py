@@ -11,6 +11,7 @@ where there is no data: so they are small, and their sums are exact.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -21,11 +22,12 @@ from scripts.lib.drawing import boxes
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
 from scripts.lib.numerics.reduction import shrunk
-from scripts.lib.numerics.smoothing import gaussian, masked_mean
+from scripts.lib.numerics.smoothing import gaussian
 from scripts.zcorr import kernels
 
 _TEXTURE_SCALE = 0.22  # texture is judged at about the reference's scale: pixel noise is none there
 _FINE_SD = 4.0  # px
+_LEAST_SHARE = 1e-6  # of pixels with data; beyond all of them means fade to 0
 _SPANS = 20  # the neighbourhood of texture fits so often into a side: else tissue spills over
 FLAT = 1e-6  # grey levels squared; less variance is rounding
 LEAST_COMMON = 0.01  # of the picture; a correlation over fewer pixels is no value
@@ -91,8 +93,9 @@ def textured(picture: Picture, scale: float, options: ResinMask) -> Bool:
     small, share = kernels.block_means(picture.pixels, size)
     weight = None if data.all() else share
     sigma = min(options.sigma_px * scale / size, min(small.shape) / _SPANS)
-    excess = np.maximum(0, small - _local_mean(small, weight, sigma))
-    content = _local_mean(excess.astype(np.float32), weight, sigma)
+    local_mean = _local_means(small.shape, weight, sigma)
+    excess = np.maximum(0, small - local_mean(small))
+    content = local_mean(excess.astype(np.float32))
     if content.min() >= options.threshold:
         return data
     h, w = data.shape
@@ -100,12 +103,14 @@ def textured(picture: Picture, scale: float, options: ResinMask) -> Bool:
     return data & (full >= options.threshold)
 
 
-def _local_mean(image: Float32, weight: Float32 | None, sigma: float) -> Float32:
-    """Gaussian mean over pixels by weight; 0 where there is none.
+def _local_means(
+    shape: tuple[int, ...], weight: Float32 | None, sigma: float
+) -> Callable[[Float32], Float32]:
+    """Return what takes Gaussian means over pixels by weight; 0 where there is none.
 
     A wide one is taken of a smaller picture, in which it is still `_FINE_SD` pixels wide.
     """
-    h, w = image.shape
+    h, w = shape
     factor = min(1.0, _FINE_SD / sigma)
 
     def smooth(values: Float32) -> Float32:
@@ -113,7 +118,10 @@ def _local_mean(image: Float32, weight: Float32 | None, sigma: float) -> Float32
         blurred = gaussian(small, sigma * factor, border=cv2.BORDER_REFLECT)
         return np.asarray(cv2.resize(blurred, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
 
-    return masked_mean(image if weight is None else image * weight, weight, smooth)
+    if weight is None:
+        return smooth
+    share = np.maximum(smooth(weight), np.float32(_LEAST_SHARE))
+    return lambda image: np.asarray(smooth(image * weight) / share, np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,12 @@ is made from the deepest one above it. Level k of a (h, w) image is ``(h >> k, w
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import re
+from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -22,6 +26,8 @@ from scripts.lib.numerics.reduction import halved
 
 Window = tuple[slice, slice]  # rows, columns; explicit starts and stops
 
+MOST_HELD = 16  # files: the layers that a job looks at in turn
+_held: list[OrderedDict[Path, h5py.File]] = []  # of each `held_open` that is entered
 _LEVEL = re.compile(r"(.*mipmap\.)\d+$")
 
 
@@ -78,7 +84,7 @@ def read_image(url: str, level: int = 0, window: Window | None = None) -> Image:
     path, dataset, z = _parse(url)
     if not path.is_file():
         raise FileNotFoundError(f"image file {path} is absent (image URL {url})")
-    with h5py.File(path, "r") as file:
+    with _opened(path) as file:
         name, stored = _deepest(file, dataset, level)
         if name not in file:
             raise FileNotFoundError(f"{path} has no data set {dataset} (image URL {url})")
@@ -89,6 +95,41 @@ def read_image(url: str, level: int = 0, window: Window | None = None) -> Image:
     for _ in range(level - stored):
         image = halved(image.astype(np.float32, copy=False))
     return image if window is None else image[window]
+
+
+@contextlib.contextmanager
+def held_open() -> Iterator[None]:
+    """Keep the last files open that are read within: for jobs that read many small windows.
+
+    What is read must not be replaced meanwhile.
+
+    Yields
+    ------
+    None
+        While files stay open.
+    """
+    _held.append(OrderedDict())
+    try:
+        yield
+    finally:
+        for file in _held.pop().values():
+            file.close()
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """Open a file, or take it where it is held open."""
+    if not _held:
+        with h5py.File(path, "r") as file:
+            yield file
+        return
+    files = _held[-1]
+    if path not in files:
+        files[path] = h5py.File(path, "r")
+        if len(files) > MOST_HELD:
+            files.popitem(last=False)[1].close()
+    files.move_to_end(path)
+    yield files[path]
 
 
 def contrast_range(path: str | Path) -> tuple[float, float]:
@@ -134,7 +175,7 @@ def read_into(out: Image, url: str, level: int, window: Window) -> bool:
     """
     path, dataset, z = _parse(url)
     if path.is_file():
-        with h5py.File(path, "r") as file:
+        with _opened(path) as file:
             name, stored = _deepest(file, dataset, level)
             data = _checked(file[name], z, url) if name in file and stored == level else None
             if data is not None and data.dtype == out.dtype:
@@ -234,6 +275,7 @@ def image_path(url: str) -> Path | None:
         return None
 
 
+@functools.lru_cache(maxsize=4096)
 def _parse(url: str) -> tuple[Path, str, int]:
     scheme, found, rest = url.partition("://")
     place, _, query = (rest if found else url).partition("?")

@@ -104,3 +104,25 @@ def test_a_window_is_the_same_part_of_the_whole_image(tmp_path, options, shape):
         assert np.array_equal(pixels.read_image(url, 0, (rows, columns)), whole[rows, columns])
     part = pixels.read_image(url, 1, (slice(3, 9), slice(20, 50)))  # a level that is not stored
     assert np.array_equal(part, pixels.read_image(url, 1)[3:9, 20:50])
+
+
+def test_files_that_are_held_open_are_opened_once_and_let_go(tmp_path, image, monkeypatch):
+    monkeypatch.setattr(pixels, "MOST_HELD", 2)
+    urls = [stored(tmp_path / f"{k}.h5", image + k, [0]) for k in range(3)]
+    opened, real = [], h5py.File
+
+    def counted(*given):
+        opened.append(real(*given))
+        return opened[-1]
+
+    monkeypatch.setattr(h5py, "File", counted)
+    with pixels.held_open():
+        for k in (0, 1, 0, 1, 2, 1, 0):
+            assert np.array_equal(pixels.read_image(urls[k]), image + k)
+        assert len(opened) == 4
+        assert [bool(file) for file in opened] == [False, True, False, True]  # open or not
+        with pytest.raises(FileNotFoundError):
+            pixels.read_image(urls[0].replace("0.h5", "none.h5"))
+    assert not any(opened)
+    assert np.array_equal(pixels.read_image(urls[0]), image)
+    assert not any(opened)
