@@ -2,6 +2,7 @@
 
 import os
 import resource
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,25 +23,35 @@ SLOW = ("lsf", "two_channels", "preview", "foreign_volume", "beside", "last_line
 SLOWEST = [ONE_VOLUME[0], *map(WORKFLOW.format, SLOW)]
 
 
+def pytest_collection_modifyitems(config, items):
+    """Order the tests that xdist hands out by file: first the slowest, then those of most tests."""
+    if hasattr(config, "workerinput"):
+        items[:] = slowest_first(items)
+
+
+def slowest_first(items):
+    """Return tests by file; a file keeps its order."""
+    files = [item.nodeid.partition("::")[0] for item in items]
+    counts, place = Counter(files), {file: k for k, file in enumerate(SLOWEST)}
+    place |= dict.fromkeys(ONE_VOLUME, -1)
+    keys = [(place.get(file, len(SLOWEST)), -counts[file], file) for file in files]
+    return [items[k] for k in sorted(range(len(items)), key=keys.__getitem__)]
+
+
 @pytest.hookimpl(optionalhook=True)  # without xdist there is none
 def pytest_xdist_make_scheduler(config, log):
-    """Give the tests of a file to one worker, as `--dist loadfile`; those that take long first."""
+    """Give the tests of a file to one worker, as `--dist loadfile`, in the order of the files."""
     if config.getoption("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
 
-    class SlowestFirst(LoadFileScheduling):
-        def _split_scope(self, nodeid):
-            file = super()._split_scope(nodeid)
+    class OneVolumeOneWorker(LoadFileScheduling):
+        def _split_scope(self, nodeid):  # one that is not asked for costs time alone
+            file = nodeid.partition("::")[0]
             return ONE_VOLUME[0] if file in ONE_VOLUME else file
 
-        def _assign_work_unit(self, node):
-            waiting = [file for file in SLOWEST if file in self.workqueue]
-            for file in reversed(waiting):
-                self.workqueue.move_to_end(file, last=False)
-            super()._assign_work_unit(node)
-
-    return SlowestFirst(config, log)
+    config.option.loadscopereorder = False
+    return OneVolumeOneWorker(config, log)
 
 
 @pytest.fixture(autouse=True, scope="session")
