@@ -49,7 +49,8 @@ class Patience(Retry):
             "read": _READS,
             "backoff_factor": _BACKOFF_S,
             "backoff_max": _LONGEST_WAIT_S,
-            "status_forcelist": (502, 503, 504),
+            # 500 too: of a database that is away, or memory that is used up, as of a wrong request
+            "status_forcelist": (500, 502, 503, 504),
             "allowed_methods": frozenset({"GET", "PUT", "DELETE"}),
             "raise_on_status": False,
         }

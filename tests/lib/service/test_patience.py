@@ -56,14 +56,16 @@ def test_the_environment_says_how_long(monkeypatch):
 class Stub:
     """A service that fails at first: answers 503, then the list of z values."""
 
-    def __init__(self, failures):
-        self.failures = failures
+    def __init__(self, failures, status=503):
+        self.failures, self.status = failures, status
         self.asked = []
 
     def __call__(self, environ, start):
         self.asked.append(environ["REQUEST_METHOD"])
         down = len(self.asked) <= self.failures
-        return Response("restarting" if down else "[1.0]", 503 if down else 200)(environ, start)
+        return Response("restarting" if down else "[1.0]", self.status if down else 200)(
+            environ, start
+        )
 
 
 def serve(stub, port=0):
@@ -115,6 +117,18 @@ def test_what_may_not_be_sent_twice_is_not():
     finally:
         stop()
     assert stub.asked == ["POST"]
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.usefixtures("quick")
+def test_a_service_that_has_a_fault_for_a_while_fails_no_job(status):
+    stub = Stub(3, status)
+    port, stop = serve(stub)
+    try:
+        assert client(port).z_values("a") == [1.0]
+    finally:
+        stop()
+    assert stub.asked == ["GET"] * 4
 
 
 @pytest.mark.usefixtures("quick")
