@@ -48,7 +48,8 @@ def main(
     known = _evidence(evidence, voxel_nm)
     found = step.load().estimate(tiles, settings, known)
     if name == "straighten":
-        found = _held(name, found, dict(settings), straighten.held, keep_px)
+        hold = functools.partial(straighten.held, room_px=straighten.room(tiles))
+        found = _held(name, found, dict(settings), hold, keep_px)
     elif name == "intensity" and keep_grey > 0:
         hold = functools.partial(intensity.held, seen=intensity.seen_range(found, known))
         found = _held(name, found, dict(settings), hold, keep_grey)

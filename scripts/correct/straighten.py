@@ -68,10 +68,14 @@ def estimate(tiles: TileSet, settings: Mapping[str, Any], evidence: Evidence) ->
     return Found(out, {"z": z, "shift_px": drift[0] - drift})
 
 
-def held(found: Found, published: Arrays, tolerance_px: float) -> Found:
+def held(found: Found, published: Arrays, tolerance_px: float, *, room_px: float = np.inf) -> Found:
     """Let layers stay where they were put before, while a volume grows.
 
-    The tilt of the whole, which the newest layers tell, changes with every wave.
+    The line through the whole, which the newest layers tell, turns with every wave. It is no
+    measurement of a layer but a choice for all of them, so layers that were drawn keep the line
+    that was taken off them, and new ones follow the newest line from the last of those. Layers are
+    put on the newest line together once one of them lies too far off it to stay in the frame. A
+    smooth curve follows the layers themselves: of it those stay whose steps hardly change.
 
     Parameters
     ----------
@@ -80,8 +84,10 @@ def held(found: Found, published: Arrays, tolerance_px: float) -> Found:
     published
         Its arrays of the time before; may lack layers, and have others.
     tolerance_px
-        Most that the shifts of neighbouring layers may differ from what was found, px
-        (`growing.followed`). 0 keeps nothing.
+        Most that the shifts of neighbouring layers on a smooth curve may differ from what was
+        found, px (`growing.followed`). 0 keeps nothing.
+    room_px
+        Most that a layer may lie off the newest line, px (`room`).
 
     Returns
     -------
@@ -91,8 +97,32 @@ def held(found: Found, published: Arrays, tolerance_px: float) -> Found:
     before = dict(zip(published["z"].tolist(), published["shift_px"], strict=True))
     z, now = found.arrays["z"], found.arrays["shift_px"]
     old = np.array([before.get(one, np.full(2, np.nan)) for one in z.tolist()])
-    drift, stays = growing.followed(now - old, tolerance_px)
+    if found.parameters["curve"] == "linear":
+        # neighbours on two lines differ by one and the same shear
+        drift, stays = growing.followed(now - old, np.inf if tolerance_px > 0 else 0)
+        if float(np.abs(drift).max()) > room_px:
+            return found
+    else:
+        drift, stays = growing.followed(now - old, tolerance_px)
     return Found(found.parameters, {"z": z, "shift_px": np.where(stays[:, None], old, now - drift)})
+
+
+def room(tiles: TileSet) -> float:
+    """Return how far a layer may lie off the newest line while a volume grows.
+
+    Parameters
+    ----------
+    tiles
+        Of the stack before the step.
+
+    Returns
+    -------
+    float
+        px; the share of the smallest side of a layer that pictures of it may lack, too.
+    """
+    boxes = [Box.around(tile.box for tile in layer) for layer in _layers(tiles).values()]
+    sides = np.array([[box.x1 - box.x0, box.y1 - box.y0] for box in boxes])
+    return growing.OUTSIDE * float(np.median(sides, axis=0).min())
 
 
 def apply(tiles: TileSet, found: Found) -> TileSet:

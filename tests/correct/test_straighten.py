@@ -135,8 +135,40 @@ def test_while_a_volume_grows_layers_stay_where_they_were_put(settings):
     assert np.array_equal(again.arrays["shift_px"], found.arrays["shift_px"])
 
 
+def bent(layers):
+    """Layers whose drift gets faster: a line through them turns by 0.2 px a layer with 100 more."""
+    return tilted(range(layers), tilt=(0, 0), course=lambda z: (0.002 * z * z, 0.0))
+
+
+def test_layers_keep_the_line_they_were_drawn_with_and_new_ones_follow_the_newest():
+    published = straighten.estimate(bent(200), LINEAR, FACTS)
+    for layers in (250, 300):
+        found = straighten.estimate(bent(layers), LINEAR, FACTS)
+        held = straighten.held(found, published.arrays, 0.02)
+        before, shift = published.arrays["shift_px"], held.arrays["shift_px"]
+        assert np.array_equal(shift[: len(before)], before)
+        steps = np.diff(found.arrays["shift_px"], axis=0)
+        assert np.allclose(np.diff(shift, axis=0)[len(before) - 1 :], steps[0])
+        published = held
+    ended = straighten.held(found, published.arrays, 0)
+    assert np.array_equal(ended.arrays["shift_px"], found.arrays["shift_px"])
+
+
+def test_all_layers_go_to_the_newest_line_when_one_would_leave_the_frame():
+    tiles = bent(300)
+    assert straighten.room(tiles) == pytest.approx(0.05 * 80)  # of layers of 220 x 80 px
+    published = straighten.estimate(bent(200), LINEAR, FACTS).arrays
+    found = straighten.estimate(tiles, LINEAR, FACTS)
+    # 0.2 px for each of 199 layers
+    assert straighten.held(found, published, 0.02, room_px=39) is found
+    held = straighten.held(found, published, 0.02, room_px=41).arrays["shift_px"]
+    assert np.array_equal(held[:200], published["shift_px"])
+
+
 def test_a_lean_that_can_be_seen_is_taken_out_though_the_volume_grows():
     first = straighten.estimate(tilted(range(200)), LINEAR, FACTS)
-    found = straighten.estimate(tilted(range(210), tilt=(3.5, -2.0)), LINEAR, FACTS)
-    shift = straighten.held(found, first.arrays, 0.02).arrays["shift_px"]
+    leaning = tilted(range(210), tilt=(3.5, -2.0))
+    found = straighten.estimate(leaning, LINEAR, FACTS)
+    room = straighten.room(leaning)
+    shift = straighten.held(found, first.arrays, 0.02, room_px=room).arrays["shift_px"]
     assert np.allclose(np.diff(shift, axis=0)[10:], [-3.5, 2.0], atol=0.01)
