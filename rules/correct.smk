@@ -7,6 +7,12 @@ CORRECT = config["correct"]
 INTENSITY = CORRECT["intensity"]
 # while layers still come, tiles whose map hardly changes keep it
 HELD_GREY = GROWS and "intensity" in STEPS
+# stacks whose layers are compared for the levels
+COMPARED = {STACK["align"]} | (
+    {BEFORE.get("intensity")} if INTENSITY["tiles"] else set()
+)
+LEVELLED = [f"stacks/layers/{stack}.tsv" for stack in sorted(COMPARED - {None})]
+LEVELLED = LEVELLED if IMAGING else []
 VOXEL_NM = {key: config["acquisition"][key] for key in ("pixel_nm", "z_nm")}
 
 
@@ -56,8 +62,11 @@ rule restore_raw:
 
 rule measure_overlaps:
     input:
-        source=f"stacks/{BEFORE.get('intensity')}.json",
-        chunks="ingest/chunks.tsv",
+        **of_layers(
+            BEFORE.get("intensity"),
+            source=f"stacks/{BEFORE.get('intensity')}.json",
+            chunks="ingest/chunks.tsv",
+        ),
     output:
         "correct/overlaps/{chunk}.npz",
     log:
@@ -71,6 +80,7 @@ rule measure_overlaps:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
+        **shown(BEFORE.get("intensity")),
         render=RENDER,
         regions=INTENSITY["regions"],
         overlap_scale=INTENSITY["overlap_scale"],
@@ -80,7 +90,8 @@ rule measure_overlaps:
 
 rule compare_layers:
     input:
-        beside("zcorr/layers/{chunk}.npz", before=corrections.COMPARED_LAYERS),
+        **of_layers(STACK["align"]),
+        layers=beside("zcorr/layers/{chunk}.npz", before=corrections.COMPARED_LAYERS),
     output:
         "correct/compared/{chunk}.npz",
     log:
@@ -102,6 +113,7 @@ rule compare_layers:
 
 rule level_layers:
     input:
+        listed=LEVELLED,
         compared=(
             chunks("correct/compared/{chunk}.npz")
             if INTENSITY["layers"] != "none"
@@ -129,6 +141,7 @@ rule level_layers:
 
 rule balance_tiles:
     input:
+        **listed(BEFORE.get("intensity")),
         source=f"stacks/{BEFORE.get('intensity')}.json",
         chunks="ingest/chunks.tsv",
         overlaps=beside(

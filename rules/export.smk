@@ -16,6 +16,7 @@ MEASURED = ("every_layers", "cell_px")
 localrules:
     plan_export,
     plan_part,
+    plan_slabs,
 
 
 rule plan_export:
@@ -95,13 +96,44 @@ rule set_contrast:
         "../scripts/export/set_contrast.py"
 
 
-rule render_slab:
+# while layers come; after it only slabs of which something changed are asked for
+checkpoint plan_slabs:
     input:
         plan="export/plan.json",
         receipt=f"stacks/{STACK['final']}.json",
         chunks="ingest/chunks.tsv",
         coordinates="zcorr/Zcoords.txt",
         contrast=exports.contrast_of(PLANNED),
+        listed=f"stacks/layers/{STACK['acquire']}.tsv",  # images of the same names may be others
+    output:
+        "export/slabs.tsv",
+    log:
+        "logs/plan_slabs/all.log",
+    benchmark:
+        "benchmarks/plan_slabs/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=lambda wc, attempt: 30 * attempt,
+    params:
+        render=RENDER,
+        export={key: EXPORT[key] for key in SHOWN},
+    script:
+        "../scripts/export/plan_slabs.py"
+
+
+rule render_slab:
+    input:
+        **of_chunk(
+            SLABS_LISTED,
+            plan="export/plan.json",
+            receipt=f"stacks/{STACK['final']}.json",
+            chunks="ingest/chunks.tsv",
+            coordinates="zcorr/Zcoords.txt",
+            contrast=exports.contrast_of(PLANNED),
+        ),
         # what check_slab found lost or broken, if it did: newer than the slab's record, it is written again
         damaged=lambda wc: [*map(str, Path("export/damaged").glob(f"{wc.chunk}.json"))],
     output:
@@ -117,6 +149,7 @@ rule render_slab:
         mem_mb=lambda wc, attempt: resources.slab_mb(EXPORT, DTYPE, attempt),
         runtime=lambda wc, attempt: 120 * attempt,
     params:
+        **({"work": slab_work} if IMAGING else {}),  # not read by the script
         render=RENDER,
         export={key: EXPORT[key] for key in SHOWN},
     script:
@@ -125,11 +158,14 @@ rule render_slab:
 
 rule check_slab:
     input:
-        plan="export/plan.json",
+        **of_chunk(
+            SLABS_LISTED,
+            plan="export/plan.json",
+            # to compare the seams of tiles in what is stored; parts have none compared
+            receipt=f"stacks/{STACK['final']}.json",
+            coordinates="zcorr/Zcoords.txt",
+        ),
         slab="export/slabs/{chunk}.json",
-        # to compare the seams of tiles in what is stored; parts have none compared
-        receipt=f"stacks/{STACK['final']}.json",
-        coordinates="zcorr/Zcoords.txt",
     output:
         "export/checked/{chunk}.json",
     log:
@@ -154,6 +190,7 @@ rule check_slab:
 
 rule build_span:
     input:
+        **SLABS_LISTED,
         plan="export/plan.json",
         slabs=span_chunks("export/slabs/{chunk}.json"),
     output:
@@ -176,6 +213,7 @@ rule build_span:
 
 rule build_pyramid:
     input:
+        **SLABS_LISTED,
         plan="export/plan.json",
         slabs=chunks("export/slabs/{chunk}.json"),
         spans=spans("export/spans/{span}.json"),
@@ -199,6 +237,7 @@ rule build_pyramid:
 
 rule close_export:
     input:
+        **SLABS_LISTED,
         plan="export/plan.json",
         slabs=chunks("export/slabs/{chunk}.json"),
         checked=chunks("export/checked/{chunk}.json"),
@@ -287,6 +326,8 @@ use rule render_slab as render_part with:
         "logs/render_part/{part}/{chunk}.log",
     benchmark:
         "benchmarks/render_part/{part}/{chunk}.tsv"
+    params:
+        **({"work": ""} if IMAGING else {}),  # their inputs tell what is new
 
 
 use rule check_slab as check_part with:

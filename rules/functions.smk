@@ -4,7 +4,7 @@ import shlex
 
 from snakemake.logging import logger
 
-from scripts.lib import commands, costs
+from scripts.lib import commands, costs, growing, layer_digests
 from scripts.lib.files import digest_of_file
 from scripts.lib.job import remember_needs
 from scripts.lib.service import session
@@ -223,6 +223,61 @@ def content_to_take(wildcards):
 def chunk_work(wildcards):
     """Digest of the plan's rows of one chunk: it changes when a layer of the chunk is to be done."""
     return state.chunk_digest(Path("transfer/plan.tsv"), wildcards.chunk)
+
+
+# While layers come a job of a chunk starts when something of its chunk changed, which digests in tables tell: it takes its
+# other inputs as `ancient`. Checkpoints make these tables: behind each Snakemake looks at the params once more. Whatever reads
+# what such jobs make has the table among its inputs, too: it must not begin before it is known which of them start.
+IMAGING = config["acquisition"]["last_dat"] is None
+SLABS_LISTED = {"listed": "export/slabs.tsv"} if IMAGING else {}
+PAIRS_LISTED = {"listed": "solve/pairs_listed.tsv"} if IMAGING else {}
+
+
+def listed(stack):
+    """Input of what is made of jobs of chunks: digests of the layers of a stack."""
+    return {"listed": f"stacks/layers/{stack}.tsv"} if IMAGING else {}
+
+
+def of_chunk(tables, /, **inputs):
+    """Inputs of a job of a chunk; of a volume that grows their time does not matter."""
+    found = inputs | tables
+    return (
+        {key: ancient(path) for key, path in found.items() if path}
+        if tables
+        else inputs
+    )
+
+
+def of_layers(stack, /, **inputs):
+    """Inputs of a job that reads the layers of a chunk, see `shown`."""
+    return of_chunk(listed(stack), **inputs)
+
+
+def shown(stack, before=0, after=0):
+    """Param of a job of a chunk: digest of the layers that it reads; not read by the script."""
+    table, chunks_table = f"stacks/layers/{stack}.tsv", "ingest/chunks.tsv"
+
+    def digest(wildcards):
+        return layer_digests.of_chunk(
+            table, chunks_table, wildcards.chunk, before=before, after=after
+        )
+
+    return {"shown": digest} if IMAGING else {}
+
+
+def box_of_pictures(wildcards):
+    """Box in which layers are compared, which few waves change."""
+    return growing.box_of(f"stacks/{STACK['align']}.json")
+
+
+def slab_work(wildcards):
+    """Digest of all that a slab depends on; empty while it is not known."""
+    return state.chunk_digest(Path("export/slabs.tsv"), wildcards.chunk)
+
+
+def pairs_of_chunk(wildcards):
+    """Digest of what the pairs of a chunk are made of; empty while it is not known."""
+    return state.chunk_digest(Path("solve/pairs_listed.tsv"), wildcards.chunk)
 
 
 def planned(pattern):

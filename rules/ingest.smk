@@ -14,6 +14,7 @@ localrules:
     check_layers,
     publish_restart,
     plan_chunks,
+    list_layers,
 
 
 # of long volumes: the first reading takes a millisecond a tile
@@ -225,3 +226,31 @@ checkpoint plan_chunks:
         size=config["chunks"]["layers"],
     script:
         "../scripts/ingest/plan_chunks.py"
+
+
+# while layers come; after it only chunks of which a layer changed are asked for
+checkpoint list_layers:
+    input:
+        receipt="stacks/{stack}.json",
+        # images of the same names may be others, of any stack
+        acquired=lambda wc: (
+            []
+            if wc.stack == STACK["acquire"]
+            else f"stacks/layers/{STACK['acquire']}.tsv"
+        ),
+    output:
+        "stacks/layers/{stack}.tsv",
+    log:
+        "logs/list_layers/{stack}.log",
+    benchmark:
+        "benchmarks/list_layers/{stack}.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=lambda wc, attempt: 30 * attempt,
+    params:
+        render=RENDER,
+    script:
+        "../scripts/ingest/list_layers.py"

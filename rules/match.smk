@@ -10,8 +10,11 @@ DECIDED = bool(DECISIONS or BY_HAND)
 
 rule derive_pairs:
     input:
-        stack=f"stacks/{STACK['acquire']}.json",
-        chunks="ingest/chunks.tsv",
+        **of_layers(
+            STACK["acquire"],
+            stack=f"stacks/{STACK['acquire']}.json",
+            chunks="ingest/chunks.tsv",
+        ),
     output:
         "match/pairs/{run}/{chunk}.tsv.gz",
     log:
@@ -25,6 +28,7 @@ rule derive_pairs:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 30 * attempt,
     params:
+        **shown(STACK["acquire"], after=config["match"]["z_distance"]),
         render=RENDER,
         stage_tables=STAGE_TABLES,
         z_distance=config["match"]["z_distance"],
@@ -34,7 +38,7 @@ rule derive_pairs:
 
 rule match_pairs:
     input:
-        stack=f"stacks/{STACK['acquire']}.json",
+        **of_layers(STACK["acquire"], stack=f"stacks/{STACK['acquire']}.json"),
         pairs="match/pairs/{run}/{chunk}.tsv.gz",
         contrast=ancient("review/contrast.json"),
         taken=TAKEN_MATCHES,
@@ -54,6 +58,7 @@ rule match_pairs:
         runtime=lambda wc, attempt: 240 * attempt,
     params:
         **OF_SOURCE,
+        **shown(STACK["acquire"], after=config["match"]["z_distance"]),
         render=RENDER,
         collection=COLLECTION,
         stage_tables=STAGE_TABLES,
@@ -64,6 +69,7 @@ rule match_pairs:
 
 rule search_wide:
     input:
+        **listed(STACK["acquire"]),
         stack=f"stacks/{STACK['acquire']}.json",
         results=chunks("match/results/{run}/{chunk}.tsv.gz"),
     output:
@@ -122,6 +128,7 @@ rule read_decisions:
 # changed in the inputs of the job
 rule close_matches:
     input:
+        **listed(STACK["acquire"]),
         **({"acquire": f"stacks/{STACK['acquire']}.json"} if DECIDED else {}),
         **({"plan": "match/decided.json"} if DECIDED else {}),
         pairs=chunks("match/pairs/{run}/{chunk}.tsv.gz"),
@@ -151,6 +158,7 @@ rule close_matches:
 
 rule match_trial:
     input:
+        **listed(STACK["acquire"]),
         **{run: chunks(f"match/pairs/{run}/{{chunk}}.tsv.gz") for run in RUNS},
         stack=f"stacks/{STACK['acquire']}.json",
     output:

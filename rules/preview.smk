@@ -128,6 +128,7 @@ use rule render_slab as render_preview with:
     benchmark:
         "benchmarks/render_preview/{chunk}.tsv"
     params:
+        **({"work": ""} if IMAGING else {}),  # `made_of` tells
         export={key: EXPORT[key] for key in SHOWN}
         | {"z_correction": False, "fill_gaps": "leave"},
         made_of=slab_made_of,

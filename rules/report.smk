@@ -49,6 +49,7 @@ MEASURED_Z = [] if TAKEOVER["zcoords"] else ["zcorr/qc.json", "review/thickness.
 
 rule make_report:
     input:
+        **listed(STACK["acquire"]),
         receipts=expand("stacks/{stack}.json", stack=sorted(set(STACK.values()))),
         results=match_results,
         corrections=expand("correct/{step}.json", step=STEPS),

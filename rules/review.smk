@@ -23,8 +23,11 @@ localrules:
 
 rule survey_tiles:
     input:
-        acquire=f"stacks/{STACK['acquire']}.json",
-        chunks="ingest/chunks.tsv",
+        **of_layers(
+            STACK["acquire"],
+            acquire=f"stacks/{STACK['acquire']}.json",
+            chunks="ingest/chunks.tsv",
+        ),
     output:
         "review/survey/{chunk}.tsv.gz",
     log:
@@ -38,14 +41,17 @@ rule survey_tiles:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
+        **shown(STACK["acquire"], before=2, after=2),  # REACH of the survey
         render=RENDER,
     script:
         "../scripts/review/survey_tiles.py"
 
 
-# before the matching: nothing matches across a flip, and whatever is converted anew is matched anew
-rule check_contrast:
+# before the matching: nothing matches across a flip, and whatever is converted anew is matched anew. A checkpoint, since
+# the jobs that take its output as `ancient` have reasons of their own, at which Snakemake does not look while this one waits
+checkpoint check_contrast:
     input:
+        **listed(STACK["acquire"]),
         survey=chunks("review/survey/{chunk}.tsv.gz"),
         layers="ingest/layers.tsv",
     output:
@@ -69,6 +75,7 @@ rule check_contrast:
 
 checkpoint propose_patches:
     input:
+        **listed(STACK["acquire"]),
         acquire=f"stacks/{STACK['acquire']}.json",
         matches=f"matches/{COLLECTION}.json",
         survey=chunks("review/survey/{chunk}.tsv.gz"),
@@ -97,6 +104,7 @@ checkpoint propose_patches:
 
 rule publish_patches:
     input:
+        **listed(STACK["acquire"]),
         **{run: chunks(f"match/pairs/{run}/{{chunk}}.tsv.gz") for run in RUNS},
         acquire=f"stacks/{STACK['acquire']}.json",
         patches=lambda wc: f"review/patches/{int(wc.round) - 1}.tsv",
@@ -134,6 +142,7 @@ use rule match_pairs as match_patches with:
         "benchmarks/match_patches/{round}/{run}.tsv"
     params:
         **OF_SOURCE,
+        **({"shown": ""} if IMAGING else {}),  # their inputs tell what is new
         render=RENDER,
         collection=REVIEWED,
         stage_tables=STAGE_TABLES,
@@ -165,6 +174,7 @@ checkpoint settle_patches:
 
 rule review_connectivity:
     input:
+        **listed(STACK["acquire"]),
         acquire=f"stacks/{STACK['acquire']}.json",
         matches=f"matches/{COLLECTION}.json",
         survey=chunks("review/survey/{chunk}.tsv.gz"),
@@ -204,6 +214,7 @@ rule review_connectivity:
 
 rule review_page:
     input:
+        **listed(STACK["acquire"]),
         acquire=f"stacks/{STACK['acquire']}.json",
         results=match_results,
         restarts="ingest/restarts.tsv",

@@ -10,7 +10,7 @@ MISALIGNMENT = config["solve"]["misalignment"]
 # without fields nothing asks for their files: no job, and what the receipts hold is what it was
 REFINED = config["solve"]["refine"] == "field"
 # while layers still come, tiles that hardly move keep their place; fields are made anew each time
-GROWS = config["acquisition"]["last_dat"] is None and not REFINED
+GROWS = IMAGING and not REFINED
 KEEP_PX = config["solve"]["keep_px"] if GROWS else 0
 REFINE = {
     "cell_px": config["solve"]["refine_cell_px"],
@@ -18,6 +18,7 @@ REFINE = {
     "montage_weight": config["solve"]["montage_weight"],
     "window_px": MISALIGNMENT["window_px"],
 }
+COLLECTIONS = [f"matches/{COLLECTION}.json", f"matches/{REVIEWED}.json"]
 MEASURED = ("window_px", "reach_px", "windows", "order_windows")
 JUDGED = (
     *("look_px", "stop_px", "unconfirmed_pct"),
@@ -27,12 +28,38 @@ JUDGED = (
 
 localrules:
     check_alignment,
+    list_pairs,
+
+
+# while layers come; after it only chunks of which a pair changed are asked for
+checkpoint list_pairs:
+    input:
+        **listed(STACK["acquire"]),
+        matches=COLLECTIONS,
+        chunks="ingest/chunks.tsv",
+        results=chunks("match/results/{run}/{chunk}.tsv.gz"),
+        wide="match/wide/results.tsv.gz",
+    output:
+        "solve/pairs_listed.tsv",
+    log:
+        "logs/list_pairs/all.log",
+    benchmark:
+        "benchmarks/list_pairs/all.tsv"
+    conda:
+        "../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=lambda wc, attempt: 30 * attempt,
+    params:
+        render=RENDER,
+    script:
+        "../scripts/solve/list_pairs.py"
 
 
 rule gather_moments:
     input:
-        matches=[f"matches/{COLLECTION}.json", f"matches/{REVIEWED}.json"],
-        chunks="ingest/chunks.tsv",
+        **of_chunk(PAIRS_LISTED, matches=COLLECTIONS, chunks="ingest/chunks.tsv"),
     output:
         "solve/moments/{chunk}.npz",
     log:
@@ -46,6 +73,8 @@ rule gather_moments:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 30 * attempt,
     params:
+        # not read by the script
+        **({"pairs": pairs_of_chunk} if IMAGING else {}),
         render=RENDER,
         z_distance=config["match"]["z_distance"],
         point_cutoff=config["solve"]["point_cutoff"],
@@ -55,6 +84,7 @@ rule gather_moments:
 
 rule solve_transforms:
     input:
+        **PAIRS_LISTED,
         trimmed=f"stacks/{STACK['trimmed']}.json",
         matches=[f"matches/{COLLECTION}.json", f"matches/{REVIEWED}.json"],
         moments=chunks("solve/moments/{chunk}.npz"),
@@ -188,8 +218,11 @@ rule refine_tiles:
 
 rule measure_misalignment:
     input:
-        align=f"stacks/{STACK['align']}.json",
-        chunks="ingest/chunks.tsv",
+        **of_layers(
+            STACK["align"],
+            align=f"stacks/{STACK['align']}.json",
+            chunks="ingest/chunks.tsv",
+        ),
     output:
         "solve/misalignment/{chunk}.tsv.gz",
     log:
@@ -203,6 +236,8 @@ rule measure_misalignment:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
+        # the layers that follow its last one are looked for so far: NEXT of the script
+        **shown(STACK["align"], after=10),
         render=RENDER,
         misalignment={key: MISALIGNMENT[key] for key in MEASURED},
     script:
@@ -211,6 +246,7 @@ rule measure_misalignment:
 
 rule close_misalignment:
     input:
+        **listed(STACK["align"]),
         parts=chunks("solve/misalignment/{chunk}.tsv.gz"),
         pairs="solve/pairs.tsv.gz",
         tiles="review/tiles.tsv",
@@ -283,6 +319,7 @@ rule picture_solve:
 
 rule solve_compare:
     input:
+        **PAIRS_LISTED,
         trimmed=f"stacks/{STACK['trimmed']}.json",
         matches=[f"matches/{COLLECTION}.json", f"matches/{REVIEWED}.json"],
         moments=chunks("solve/moments/{chunk}.npz"),

@@ -32,8 +32,11 @@ localrules:
 
 rule correlate_layers:
     input:
-        receipt=f"stacks/{STACK['align']}.json",
-        chunks="ingest/chunks.tsv",
+        **of_layers(
+            STACK["align"],
+            receipt=f"stacks/{STACK['align']}.json",
+            chunks="ingest/chunks.tsv",
+        ),
     output:
         correlations="zcorr/correlations/{chunk}.npz",
         layers="zcorr/layers/{chunk}.npz",
@@ -49,6 +52,8 @@ rule correlate_layers:
         mem_mb=lambda wc, attempt: 3000 * attempt,
         runtime=lambda wc, attempt: 60 * attempt,
     params:
+        **shown(STACK["align"], after=config["zcorr"]["comparison_range"]),
+        **({"box": box_of_pictures} if IMAGING else {}),  # not read by the script
         render=RENDER,
         zcorr={key: config["zcorr"][key] for key in PICTURES.split()},
     script:
@@ -57,6 +62,7 @@ rule correlate_layers:
 
 rule infer_z:
     input:
+        **listed(STACK["align"]),
         correlations=chunks("zcorr/correlations/{chunk}.npz"),
         layers=chunks("zcorr/layers/{chunk}.npz"),
         names="ingest/layers.tsv",

@@ -31,7 +31,7 @@ def main(*, layers: Sequence[str], out: str, chunk: str, method: str, cutoff_sha
 if __name__ == "__main__":
     with job(snakemake):
         main(
-            layers=snakemake.input,
+            layers=snakemake.input.layers,
             out=snakemake.output[0],
             chunk=snakemake.wildcards.chunk,
             method=snakemake.params.method,

@@ -18,6 +18,7 @@ files are there and nothing is to be drawn, is not read again. Once imaging has 
 """
 
 import functools
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,9 @@ def main(
     if faults:
         damage.keep_good(what, record, faults, Journal.beside(slab, record["key"]))
         # no output of this rule: Snakemake would remove it with those of a job that failed
-        files.write_json(Path(out).parent.parent / "damaged" / Path(out).name, {"faults": faults})
+        # the same block may be damaged alike once more: the list must not be the same then
+        found_at = {"faults": faults, "time_ns": time.time_ns()}
+        files.write_json(Path(out).parent.parent / "damaged" / Path(out).name, found_at)
         raise UserError(damage.message(record["chunk"], faults))
     found = damage.summary(what, record)
     if receipt is not None and seam is not None:

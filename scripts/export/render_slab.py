@@ -22,7 +22,8 @@ from typing import Any
 
 from scripts.export import destination, disk, interpolation, pyramid, slabs
 from scripts.export.journal import Journal
-from scripts.export.shown import Limits, Shown
+from scripts.export.shown import Shown
+from scripts.export.slab import Mixtures, Slab
 from scripts.lib import files, made_by
 from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import compose
@@ -33,7 +34,6 @@ from scripts.lib.service.receipts import StackReceipt, digest_seen
 
 log = logging.getLogger(__name__)
 
-Mixtures = list[interpolation.Mixture | None]
 Layers = Mapping[int, list[compose.Placed]]
 
 
@@ -55,15 +55,12 @@ def main(
     client.require(stack)
     what = slabs.Plan.from_json(files.read_json(plan))
     destination.refuse_promoted(what)
-    z_range = slabs.owned(what, *chunk_range(chunks, chunk))
-    in_z = {name: export[name] for name in ("z_correction", "fill_gaps")}
-    mixed = interpolation.of_slab(coordinates, slabs.output_z(what, z_range), **in_z)
-    needed = [z for one in mixed if one is not None for z in (one.a, one.b)]
-    tiles = client.tiles(stack.stack, min(needed), max(needed)) if needed else None
+    slab = Slab.of(what, chunk_range(chunks, chunk), coordinates, export, limits)
+    z_range, mixed, shown = slab.z_range, slab.mixed, slab.shown
+    tiles = client.tiles(stack.stack, *slab.layers) if slab.layers else None
     placed = compose.place_layers(tiles) if tiles else {}
     seen = digest_seen(tiles) if tiles else ""
-    shown = _shown(what, z_range, mixed, limits)
-    depends = {**export} | ({"contrast": shown.digest()} if shown else {})
+    depends = slab.depends(export)
     key = slabs.key(what, z_range, mixed, depends, seen if made_of is None else made_of)
     journal = Journal.beside(out, key)
     with disk.reported():
@@ -74,20 +71,6 @@ def main(
     shape = {"z": z_range, "voxels": pyramid.voxels(rows["levels"][0])}
     files.write_json(out, {"chunk": chunk} | rows | shape | known)
     made_by.SLABS.record()
-
-
-def _shown(
-    plan: slabs.Plan, z_range: tuple[int, int], mixed: Mixtures, limits: str | None
-) -> Shown | None:
-    """Look up how each layer of the slab is shown in 8 bit; what shows nothing as its z."""
-    if limits is None or not plan.in_8_bit:
-        return None
-    first = plan.spec.origin_px_zyx[0] + z_range[0]
-    layers = [
-        one.a + (1 - one.share) * (one.b - one.a) if one else float(first + i)
-        for i, one in enumerate(mixed)
-    ]
-    return Shown.of(Limits.load(limits), layers)
 
 
 def _render(

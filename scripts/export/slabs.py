@@ -407,6 +407,36 @@ def key(
     str
         SHA-256.
     """
-    made_of = [one and [one.a, one.b, one.share] for one in mixed]
-    value = {"frame": plan.frame, "z": z_range, "mixed": made_of, "export": dict(export)}
+    value = _made_of(plan, z_range, mixed, export)
     return files.digest(value | {"tiles": tiles, "code": made_by.SLABS.digest()})
+
+
+def work(
+    plan: Plan,
+    z_range: tuple[int, int],
+    mixed: Sequence[Any],
+    export: Mapping[str, Any],
+    tiles: str,
+) -> str:
+    """Digest what a slab's job has to do: as `key`, without the code.
+
+    Parameters
+    ----------
+    plan, z_range, mixed, export, tiles
+        As for `key`.
+
+    Returns
+    -------
+    str
+        SHA-256; it also changes when more levels are made with level 0.
+    """
+    levels = {kind: each.levels_at_once for kind, each in plan.kinds.items()}
+    value = _made_of(plan, z_range, mixed, export)
+    return files.digest(value | {"tiles": tiles, "levels": levels})
+
+
+def _made_of(
+    plan: Plan, z_range: tuple[int, int], mixed: Sequence[Any], export: Mapping[str, Any]
+) -> Json:
+    made_of = [one and [one.a, one.b, one.share] for one in mixed]
+    return {"frame": plan.frame, "z": z_range, "mixed": made_of, "export": dict(export)}

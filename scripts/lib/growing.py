@@ -22,10 +22,11 @@ from scripts.lib.arrays import Array, Bool
 
 Bounds = tuple[float, float, float, float]
 BOX = Path("solve/kept/box.json")  # written with the align stack; no declared output
+_STEP = 0.9  # tolerances, of what is taken back from one layer to the next
 OUTSIDE = 0.05  # share of a side that newer layers may reach beyond the box that pictures show
 
 
-def followed(change: Array, tolerance: float) -> tuple[Array, Bool]:
+def followed(change: Array, tolerance: float, *, taken_back: float = 1) -> tuple[Array, Bool]:
     """Return what is taken off the new values of each layer, and which layers stay.
 
     Parameters
@@ -36,6 +37,10 @@ def followed(change: Array, tolerance: float) -> tuple[Array, Bool]:
     tolerance
         Largest difference of the changes of two neighbouring layers, in the unit of the values,
         that is not worth making them again. 0 keeps nothing.
+    taken_back
+        Up to so many tolerances a layer's change that is worth it is taken back in those behind it,
+        by less than the tolerance from one to the next, so that the others stay. 1 takes none back:
+        all behind it is moved.
 
     Returns
     -------
@@ -49,10 +54,15 @@ def followed(change: Array, tolerance: float) -> tuple[Array, Bool]:
     if tolerance <= 0 or not known.any():
         return drift, stays
     now = _start(change[known], tolerance)
+    begun = False
     for k, one in enumerate(change):
-        stays[k] = known[k] and float(np.linalg.norm(one - now)) < tolerance
+        off = float(np.linalg.norm(one - now)) if known[k] else np.inf
+        stays[k] = off < tolerance
         if stays[k]:
             now = one
+        elif begun and off < taken_back * tolerance:
+            now = now + _STEP * tolerance / off * (one - now)
+        begun |= bool(stays[k])
         drift[k] = now
     return drift, stays
 
@@ -108,6 +118,25 @@ def published_box() -> Bounds | None:
     if not BOX.is_file():
         return None
     x0, y0, x1, y1 = files.read_json(BOX)["bounds"]
+    return x0, y0, x1, y1
+
+
+def box_of(receipt: str | Path) -> Bounds | None:
+    """Return the box in which the layers of a stack are compared.
+
+    Parameters
+    ----------
+    receipt
+        Of the align stack.
+
+    Returns
+    -------
+    tuple of float, or None
+        x0, y0, x1, y1, world px: that of `published_box`, or all; None where there is no stack.
+    """
+    if not Path(receipt).is_file():
+        return None
+    x0, y0, x1, y1 = published_box() or files.read_json(receipt)["bounds"]
     return x0, y0, x1, y1
 
 

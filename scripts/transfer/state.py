@@ -368,7 +368,7 @@ def chunk_digest(plan: Path, chunk: str) -> str:
     return _digests(plan, plan.stat().st_mtime_ns).get(chunk, "")
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def _digests(plan: Path, _modified_ns: int) -> dict[str, str]:
     chunks = grouped(read_table(plan), "chunk")
     return {chunk: digest(rows) for chunk, rows in chunks.items()}

@@ -7,6 +7,9 @@ import numpy as np
 from scripts.lib import growing
 from scripts.lib.arrays import Array, Int64
 
+# tolerances; so much thickness found anew is spread over the layers behind, or all of them move
+_TAKEN_BACK = 5
+
 
 def to_text(z: Int64, corrected: Array) -> str:
     """Lay coordinates out as the text of ``Zcoords.txt``.
@@ -59,8 +62,9 @@ def held(text: str, published: str, tolerance: float) -> tuple[str, int]:
     Returns
     -------
     text : str
-        For each layer of `text`; new layers follow the last that stays, and the last of them is
-        where it was found now. Where that would take more than the tolerance, nothing is kept.
+        For each layer of `text`. A layer whose thickness is found anew moves, and those behind it
+        until its change is taken back. New layers follow the last that stays, and the last of them
+        is where it was found now. Where that would take more than the tolerance, nothing is kept.
     kept : int
         How many layers stay.
     """
@@ -68,7 +72,7 @@ def held(text: str, published: str, tolerance: float) -> tuple[str, int]:
     z = np.array(list(now))
     new = np.array([float(value) for value in now.values()])
     old = np.array([float(before.get(layer, "nan")) for layer in now])
-    drift, stays = growing.followed((new - old)[:, None], tolerance)
+    drift, stays = growing.followed((new - old)[:, None], tolerance, taken_back=_TAKEN_BACK)
     if not stays.any():
         return text, 0
     out = np.where(stays, old, new - drift[:, 0])

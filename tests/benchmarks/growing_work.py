@@ -75,7 +75,7 @@ def of_real_size(found, layers_of_chunk):
     Returns
     -------
     share : float
-        Without and with the wave's chunks cut from others, all jobs started where they started.
+        Without and with the wave's chunks cut from others; jobs start where they started.
     by_rule : dict
         CPU seconds of the wave, of the rules that take most.
     """
@@ -105,8 +105,14 @@ def _like(found, rule):
 
 def _shares(one, layers_of_chunk, size):
     """Shares of a rule's work, and of its starts, at real size, cut into `size` layers."""
-    if one is None or one.worked >= one.jobs:
+    if one is None:
         return 1.0, 1.0
-    reach = max(0.0, one.worked - 1) * layers_of_chunk  # beyond the chunk that is new
-    # one more chunk is cut by the end of what was there
-    return min(1.0, (WAVE + reach + size) / LAYERS), one.started / one.jobs
+
+    def share(jobs):
+        if jobs >= one.jobs:
+            return 1.0
+        reach = max(0.0, jobs - 1) * layers_of_chunk  # beyond the chunk that is new
+        # one more chunk is cut by the end of what was there
+        return min(1.0, (WAVE + reach + size) / LAYERS)
+
+    return share(one.worked), share(one.started)

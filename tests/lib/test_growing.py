@@ -51,6 +51,21 @@ def test_steps_never_differ_from_the_newest_by_more_than_the_tolerance(published
         assert stays.any()
 
 
+def test_a_small_step_is_taken_back_and_a_large_one_moves_all_behind(
+    published,
+):
+    for size, stay in ((0.07, True), (0.3, False)):
+        change = np.zeros((LAYERS, 2))
+        change[100:] = [0.6 * size, 0.8 * size]
+        drift, stays = growing.followed(change, TOLERANCE, taken_back=5)
+        # 0.02 is less than 0.07 - 3 * 0.018: the fourth layer stays again
+        moved = [100, 101, 102] if stay else list(range(100, LAYERS))
+        assert np.flatnonzero(~stays).tolist() == moved
+        out = np.where(stays[:, None], published, published + change - drift)
+        off = np.diff(out, axis=0) - np.diff(published + change, axis=0)
+        assert np.linalg.norm(off, axis=1).max() < TOLERANCE
+
+
 def test_a_first_layer_that_moved_alone_does_not_take_the_volume_with_it(published):
     change = np.zeros((LAYERS, 2))
     change[0] = 4.0

@@ -209,6 +209,22 @@ def test_fields_are_jobs_of_a_config_that_asks_for_them_alone(history):
     assert not fields & rules_of(plain)
 
 
+def test_while_a_volume_grows_only_chunks_of_which_a_layer_changed_are_asked_for(history):
+    """By a dry run: 10 layers in two chunks, of which the first one alone reads layer 1."""
+    table = history.volume.work / "stacks/layers/v1_acquire.tsv"
+    written, as_it_was = table.stat().st_mtime_ns, table.read_text()
+    columns, first, rest = as_it_was.split("\n", 2)
+    assert first.startswith("1\t")
+    table.write_text(f"{columns}\n1\tother\n{rest}")
+    dry = history.volume.snakemake("match", "--dry-run")
+    table.write_text(as_it_was)
+    os.utime(table, ns=(written, written))
+    asked = re.findall(r"^rule derive_pairs:\n.*?chunk=(\d+)", dry.stdout, re.DOTALL | re.MULTILINE)
+    assert asked, dry.stdout
+    assert set(asked) == {"0000"}
+    assert "Nothing to be done" in history.volume.snakemake("match", "--dry-run").stdout
+
+
 def test_a_decision_about_pairs_closes_the_matches_and_matches_nothing_anew(history):
     """By a dry run; the job itself is tested in tests/match/test_match_decisions.py."""
     drop = "{action: drop, kind: cross, z_first: 5, z_last: 6, reason: wrong}"

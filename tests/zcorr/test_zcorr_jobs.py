@@ -149,8 +149,16 @@ def test_while_a_volume_grows_layers_keep_the_z_they_were_exported_at(workdir):
     files.write_table("ingest/layers.tsv", ("z", "layer_id"), [])
     files.write_text(OUT["proposals"], "")
     first = released(workdir, {z: 1.1 * z for z in range(100)}, 0.08)
-    # the scale of the whole has changed, and layer 90 was measured anew
-    thin = {z: 1.098 * z - 0.3 * (z > 90) for z in range(110)}
+    # the scale of the whole has changed, and layer 50 was measured anew, which is taken back
+    once = {z: 1.098 * z - 0.3 * (z > 50) for z in range(110)}
+    held = released(workdir, once, 0.08)
+    assert [z for z in range(100) if held[str(z)] != first[str(z)]] == [51, 52, 53, 54]
+    steps = np.diff([float(held[str(z)]) for z in range(110)]) - np.diff(list(once.values()))
+    assert np.abs(steps).max() < 0.08
+    # too much to be taken back
+    released(workdir, {z: 1.1 * z for z in range(100)}, 0.08, regularization="NONE")
+    first = released(workdir, {z: 1.1 * z for z in range(100)}, 0.08)
+    thin = {z: 1.098 * z - 0.5 * (z > 90) for z in range(110)}
     grown = released(workdir, thin, 0.08)
     assert {z: grown[str(z)] for z in range(91)} == {z: first[str(z)] for z in range(91)}
     assert float(grown["109"]) == pytest.approx(thin[109])  # where the volume ends

@@ -18,7 +18,7 @@ import orjson
 
 from scripts.lib import files
 from scripts.lib.service.errors import ReceiptMismatch
-from scripts.lib.service.records import Json, TileSet
+from scripts.lib.service.records import Json, TileSet, TileSpec
 
 REACH = "reach_layers"  # of params: how far apart in z the pairs are that people put in
 
@@ -339,6 +339,42 @@ def digest_seen(tiles: TileSet) -> str:
     """
     paths = sorted({files.path_of_url(tile.image_url) for tile in tiles.tiles})
     return files.digest([digest_tiles(tiles), [_size_and_time(Path(path)) for path in paths]])
+
+
+def digests_seen(parts: Iterable[TileSet]) -> dict[float, str]:
+    """Compute the digest of what a drawing of each layer shows.
+
+    Parameters
+    ----------
+    parts
+        Tiles of a stack; a layer may be in several parts.
+
+    Returns
+    -------
+    dict
+        64 hexadecimal digits by z: of the tile specs, and of size and time of each image file.
+    """
+    specs: dict[float, TileDigest] = {}
+    images: dict[float, set[Path]] = {}
+    for part in parts:
+        for z, tiles in _by_z(part).items():
+            one = TileSet(tuple(tiles), part.shared)
+            specs.setdefault(z, TileDigest()).add(
+                (encoded(tile.to_json()) for tile in tiles), one.used()
+            )
+            paths = (Path(files.path_of_url(tile.image_url)) for tile in tiles)
+            images.setdefault(z, set()).update(paths)
+    return {
+        z: files.digest([digest.hexdigest(), [_size_and_time(path) for path in sorted(images[z])]])
+        for z, digest in specs.items()
+    }
+
+
+def _by_z(part: TileSet) -> dict[float, list[TileSpec]]:
+    found: dict[float, list[TileSpec]] = {}
+    for tile in part.tiles:
+        found.setdefault(tile.z, []).append(tile)
+    return found
 
 
 def _size_and_time(path: Path) -> tuple[int, int] | None:
