@@ -531,6 +531,22 @@ def test_g6_a_seam_of_damaged_tiles_is_not_laid_to_the_matching():
         assert (f"In {most} of these 11 layers a tile is damaged or a patch" in message) != preset
 
 
+def test_g6_seams_are_named_by_row_and_column_those_with_the_largest_gaps_first():
+    tiles = grid(20, 3, 2)
+    missing = {(1, 0, 1, 1): 12, (2, 0, 2, 1): 15}
+    ids = {
+        frozenset((tiles[z, *edge[:2]].tile_id, tiles[z, *edge[2:]].tile_id))
+        for edge, layers in missing.items()
+        for z in range(1, layers + 1)
+    }
+    pairs = pairs_of(tiles)
+    kept = [one for one in pairs if frozenset((one["p_id"], one["q_id"])) not in ids]
+    message = gate.check_edge_shares(evidence(tiles, kept), gate.Limits()).message
+    assert "cells 2,0 and 2,1 in 15 of 20; cells 1,0 and 1,1 in 12 of 20" in message
+    whole = gate.check_edge_shares(evidence(tiles, pairs), gate.Limits())
+    assert (whole.found, whole.status) == (0.0, "passed")
+
+
 def test_g6_tiles_outside_the_largest_cluster_have_no_edge():
     tiles = grid(10)
     bad = {(z, 0, 0) for z in range(1, 11)}
