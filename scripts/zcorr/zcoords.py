@@ -64,7 +64,8 @@ def held(text: str, published: str, tolerance: float) -> tuple[str, int]:
     text : str
         For each layer of `text`. A layer whose thickness is found anew moves, and those behind it
         until its change is taken back. New layers follow the last that stays, and the last of them
-        is where it was found now. Where that would take more than the tolerance, nothing is kept.
+        is where it was found now; to that end as many layers before them may move. Where that would
+        take more than the tolerance, nothing is kept.
     kept : int
         How many layers stay.
     """
@@ -75,15 +76,28 @@ def held(text: str, published: str, tolerance: float) -> tuple[str, int]:
     drift, stays = growing.followed((new - old)[:, None], tolerance, taken_back=_TAKEN_BACK)
     if not stays.any():
         return text, 0
-    out = np.where(stays, old, new - drift[:, 0])
-    # the volume ends with the last layer: what is not followed is spread over those that are new
-    last = int(np.flatnonzero(stays)[-1])
-    length, off = new[-1] - new[last], new[-1] - out[-1]
-    if abs(off) > tolerance * length:
+    last = _last_kept(new, drift[:, 0], np.flatnonzero(stays), tolerance)
+    if last is None:
         return text, 0
-    if length > 0:
-        out[last:] += off * (new[last:] - new[last]) / length
+    stays[last + 1 :] = False
+    out = np.where(stays, old, new - drift[:, 0])
+    # the volume ends with the last layer: what is not followed is spread over those behind
+    behind = new[last + 1 :] - new[last]
+    if len(behind):
+        out[last + 1 :] = new[last + 1 :] - drift[last, 0] * (1 - behind / behind[-1])
     return to_text(z, out), int(stays.sum())
+
+
+def _last_kept(new: Array, drift: Array, stays: Int64, tolerance: float) -> int | None:
+    """Return the last layer that can stay: its drift must fit into the layers behind it.
+
+    These are the new layers, and as many before them; None where that is not enough.
+    """
+    fewest = 2 * stays[-1] - (len(new) - 1)
+    for last in stays[stays >= fewest][::-1].tolist():
+        if abs(drift[last]) <= tolerance * (new[-1] - new[last]):
+            return int(last)
+    return None
 
 
 def _values(text: str) -> dict[int, str]:

@@ -155,6 +155,17 @@ def test_while_a_volume_grows_layers_keep_the_z_they_were_exported_at(workdir):
     assert [z for z in range(100) if held[str(z)] != first[str(z)]] == [51, 52, 53, 54]
     steps = np.diff([float(held[str(z)]) for z in range(110)]) - np.diff(list(once.values()))
     assert np.abs(steps).max() < 0.08
+    # too much for the ten new layers, not for them and the ten before
+    long = {z: 1.109 * z for z in range(110)}
+    released(workdir, {z: 1.1 * z for z in range(100)}, 0.08, regularization="NONE")
+    first = released(workdir, {z: 1.1 * z for z in range(100)}, 0.08)
+    held = released(workdir, long, 0.08)
+    kept = [z for z in range(110) if held[str(z)] == first.get(str(z))]
+    assert kept[-1] in range(95, 100)
+    assert kept == list(range(kept[-1] + 1))
+    assert float(held["109"]) == pytest.approx(long[109])
+    steps = np.diff([float(held[str(z)]) for z in range(110)]) - np.diff(list(long.values()))
+    assert np.abs(steps).max() < 0.09  # of layers of 1.1
     # too much to be taken back
     released(workdir, {z: 1.1 * z for z in range(100)}, 0.08, regularization="NONE")
     first = released(workdir, {z: 1.1 * z for z in range(100)}, 0.08)
