@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -369,7 +370,9 @@ def _shapes(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Fin
         ("rotation_mrad", turn, " mrad", "turned or sheared"),
     ):
         i = int(np.argmax(np.where(np.isfinite(values), values, -1)))
-        state, words = _beyond(rules, name, float(values[i]), unit)
+        worst = float(values[i])
+        text = f"{math.degrees(worst / 1000):.2g}° = {{}}" if unit == " mrad" else "{}"
+        state, words = _beyond(rules, name, worst, unit, text=text)
         if state != GOOD:
             count = int((values >= rules.limits[name].look).sum())
             yield Finding(

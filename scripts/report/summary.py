@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.lib.arrays import Array
-from scripts.lib.names import STAGE_STOPS
+from scripts.lib.names import STAGE_STOPS, WIDE_RUN
 from scripts.lib.verdicts import ABSENT, GOOD, worst
 from scripts.report import costs, exported
 from scripts.report.finding import Finding, ordered, state_of
@@ -267,7 +267,7 @@ def match(evidence: Evidence) -> Figures:
     table = evidence.results
     if not table.found:
         return {"status": ABSENT}
-    tried, saved = len(table), int(table["saved"].sum())
+    tried, saved = len(table) - _again(table), int(table["saved"].sum())
     runs = {name: _run(table.where(table["run"] == name)) for name in _ordered(table["run"])}
     return {
         "status": GOOD,
@@ -278,6 +278,17 @@ def match(evidence: Evidence) -> Figures:
         "runs": runs,
         "decisions": _decided(evidence["decided"]),
     }
+
+
+def _again(table: Table) -> int:
+    """Count the failed rows of pairs that the wide search saved: each pair was tried once."""
+    found = table.where((table["run"] == WIDE_RUN) & (table["saved"] == 1))
+    if not len(found):
+        return 0
+    ends = set(zip(found["p_id"].tolist(), found["q_id"].tolist(), strict=True))
+    failed = table.where(table["saved"] != 1)
+    each = zip(failed["p_id"].tolist(), failed["q_id"].tolist(), strict=True)
+    return sum(one in ends for one in each)
 
 
 def _decided(table: Table) -> list[Figures]:

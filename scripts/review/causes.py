@@ -59,6 +59,7 @@ def _unsaved(found: Evidence) -> Iterator[str]:
     }
     if not low:
         return
+    yield from _bare_cells(found)
     counts = " and ".join(
         f"{one['saved']} of {one['planned']} {kind} pairs" for kind, one in low.items()
     )
@@ -67,6 +68,24 @@ def _unsaved(found: Evidence) -> Iterator[str]:
         why.update({name: int(n or 0) for name, n in row.items() if name not in _COUNTS})
     words = ", ".join(f"{word} ({n})" for word, n in why.most_common(NAMED) if n)
     yield f"{counts} were saved{f': {words}' if words else ''}; match.preset is {found.preset}"
+
+
+def _bare_cells(found: Evidence) -> Iterator[str]:
+    """Yield the cells of resin that nothing joins: no matching is at fault for their pairs."""
+    cells: dict[str, list[float]] = {}
+    for row in found.tiles:
+        if row.get("kind") == "resin" and row["state"] != "ok":
+            cells.setdefault(f"{row['row']},{row['column']}", []).append(float(row["z"]))
+    count = sum(map(len, cells.values()))
+    if count < max(1, LEAST_PART * len(found.tiles)):
+        return
+    most = sorted(cells.items(), key=lambda item: -len(item[1]))
+    shown = "; ".join(f"cell {cell}, z {_range(min(z), max(z))}" for cell, z in most[:NAMED])
+    more = f" and {len(cells) - NAMED} more cells" if len(cells) > NAMED else ""
+    yield (
+        f"{count} of {len(found.tiles)} tiles show bare resin ({shown}{more}): they have nothing to"
+        " match, and their pairs count among those that were not saved"
+    )
 
 
 def _flips(found: Evidence) -> Iterator[str]:

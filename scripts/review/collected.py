@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from scripts.lib.service.receipts import CollectionReceipt, digests
 from scripts.lib.service.records import CanvasMatches, TileSpec
 from scripts.review import bridges, edges, exchanged, order, outcome, patches, statistics, suspects
 from scripts.review.clusters import Net, net_of_ids
-from scripts.review.decisions import Decided, as_yaml, decide
+from scripts.review.decisions import Decided, as_yaml, decide, without_idle_bridges
 from scripts.review.patches import Place
 from scripts.review.replacements import entry_of
 from scripts.review.suspects import DAMAGED, Verdict
@@ -76,6 +76,22 @@ class Files:
             inputs=digests([*results, inputs["applied"]]),
             flips=suspects.contrast_flips(looked),
         )
+
+    def confirmed(self, net: Net) -> Files:
+        """Return the same with pairs that count as saved only where the collection has them.
+
+        Parameters
+        ----------
+        net
+            Tiles, and the pairs of the collection.
+
+        Returns
+        -------
+        Files
+            Pairs that a person dropped after they were saved are saved no more.
+        """
+        ids = [tile.tile_id for tile in net.tiles]
+        return replace(self, pairs=statistics.confirmed(self.pairs, ids, net.p, net.q))
 
 
 def _paths(value: str | Path | Iterable[str | Path]) -> list[str | Path]:
@@ -300,17 +316,15 @@ def _proposals(
     suggested = [entry_of(row) for row in joined.patches if row["state"] != "failed"]
     patch = [entry for entry in suggested if (entry["cell"], entry["z"]) not in by_hand]
     waiting = {row["replaces"] for row in joined.patches if row["state"] == "proposed"}
-    return as_yaml(
-        outcome.proposed(joined.net, decided, verdicts, waiting),
-        patch,
-        [
-            {
-                "cells": [f"{g['row_a']},{g['column_a']}", f"{g['row_b']},{g['column_b']}"],
-                "z_first": float(g["z_first"]),
-                "z_last": float(g["z_last"]),
-                "reason": f"{g['layers']} layers without a match across this edge",
-            }
-            for g in gaps
-            if g["layers"] >= config.bridge_from_layers
-        ],
+    exclude = outcome.proposed(joined.net, decided, verdicts, waiting)
+    bridge = (
+        {
+            "cells": [f"{g['row_a']},{g['column_a']}", f"{g['row_b']},{g['column_b']}"],
+            "z_first": float(g["z_first"]),
+            "z_last": float(g["z_last"]),
+            "reason": f"{g['layers']} layers without a match across this edge",
+        }
+        for g in gaps
+        if g["layers"] >= config.bridge_from_layers
     )
+    return as_yaml(exclude, patch, without_idle_bridges(list(bridge), exclude))

@@ -1,7 +1,8 @@
 """Write what the closed gate asks for into the config of a volume.
 
-Shows the change; with ``--write`` the file is changed, comments and all other lines stay. What has
-a price (limits that are raised, a large part of the volume left out) is written by name alone.
+Where the gate opens, it is what the page of the review proposes besides. Shows the change; with
+``--write`` the file is changed, comments and all other lines stay. What has a price (limits that
+are raised, a large part of the volume left out) is written by name alone.
 
 usage: python -m scripts.review.decide CONFIG [--write] [--at-a-price KEY ...]
 """
@@ -20,7 +21,7 @@ from scripts.lib import flow, running, schema, yaml_files
 from scripts.lib.files import write_text
 from scripts.lib.job import UserError
 from scripts.review import gate
-from scripts.review.evidence import Evidence, Limits
+from scripts.review.evidence import Entries, Evidence, Limits
 from scripts.review.remedies import lines, remedy
 from scripts.review.section import with_decisions
 
@@ -66,14 +67,19 @@ def decide(path: Path, prices: Sequence[str], *, write: bool) -> str:
     schema.validate(config, rules)
     found, limits = _evidence(config), Limits(**_of_limits(config["review"]))
     given = schema.given(config["review"], rules["properties"]["review"])
-    offered = remedy(gate.checks(found, limits), found, limits, given)
+    checks = gate.checks(found, limits)
+    offered = remedy(checks, found, limits, given)
     costly = {key: each[key] for each, _ in offered.costly for key in each}
     if unknown := sorted(set(prices) - costly.keys()):
         known = ", ".join(costly) or "nothing"
         raise UserError(f"--at-a-price {unknown[0]}: the gate offers {known} at a price")
     added = offered.mend | {key: costly[key] for key in prices}
+    if not added and not any(check.status == "failed" for check in checks):
+        added = {} if given.get("auto") else _new(found.proposed, given)  # auto has done them
+        if not added:
+            return "the gate asks for nothing, and nothing else is proposed\n"
     if not added:
-        return lines(offered, given) if offered.costly else "the gate asks for nothing\n"
+        return lines(offered, given)
     new = with_decisions(text, added, str(path))
     diff = difflib.unified_diff(
         text.splitlines(keepends=True), new.splitlines(keepends=True), str(path), "with decisions"
@@ -82,6 +88,15 @@ def decide(path: Path, prices: Sequence[str], *, write: bool) -> str:
         write_text(path, new)
     last = f"written; now start:\n  {_command(config, path)}" if write else _UNWRITTEN
     return f"{''.join(diff)}\n{last}\n"
+
+
+def _new(proposed: Entries, given: Mapping[str, Any]) -> Entries:
+    """Return the proposals of the page that the config has not yet."""
+    left = {
+        key: [each for each in entries if each not in given.get(key, [])]
+        for key, entries in proposed.items()
+    }
+    return {key: entries for key, entries in left.items() if entries}
 
 
 def _command(config: Mapping[str, Any], path: Path) -> str:

@@ -226,6 +226,31 @@ def proposals(
     ]
 
 
+def without_idle_bridges(bridge: Entries, exclude: Entries) -> list[Mapping[str, Any]]:
+    """Return the bridges that join something when some tiles are left out.
+
+    Parameters
+    ----------
+    bridge, exclude
+        Entries of the config, or proposals.
+
+    Returns
+    -------
+    list of dict
+        Those of which no entry leaves one of the two cells out in all layers.
+    """
+
+    def _idle(one: Mapping[str, Any]) -> bool:
+        return any(
+            set(one["cells"]) & set(out.get("cells", ()))
+            and out.get("z_first", -np.inf) <= one["z_first"]
+            and one["z_last"] <= out.get("z_last", np.inf)
+            for out in exclude
+        )
+
+    return [one for one in bridge if not _idle(one)]
+
+
 def _spans(z_values: Sequence[float], kept: Array) -> list[list[float]]:
     """Split z values into runs between which a kept tile lies; gaps without one do not split."""
     parts: dict[int, list[float]] = defaultdict(list)

@@ -15,6 +15,7 @@ from typing import Any
 from scripts.lib import commands
 from scripts.review import across, exchanged, order, resin
 from scripts.review.causes import causes
+from scripts.review.decisions import without_idle_bridges
 from scripts.review.evidence import Check, Entries, Evidence, Limits, Row
 
 LISTS = ("exclude", "keep", "patch", "bridge")
@@ -59,6 +60,9 @@ def remedy(checks: Sequence[Check], found: Evidence, limits: Limits, given: Give
         wanted = [each for check in failed for each in check.mend.get(key, [])]
         new = [each for each in _once(key, wanted) if each not in given.get(key, [])]
         mend |= {key: new} if new else {}
+    if "bridge" in mend:  # none for cells that leave
+        some = without_idle_bridges(mend.pop("bridge"), mend.get("exclude", []))
+        mend |= {"bridge": some} if some else {}
     costly: list[tuple[Mapping[str, Any], str]] = []
     lost = _named(mend.get("exclude", []), found.tiles)
     surround = resin.around(found.tiles)

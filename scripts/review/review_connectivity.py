@@ -63,6 +63,7 @@ def main(
     client.require(matches)
     files = Files.read(inputs, suspects.Limits(**limits))
     joined: Joined = collect(client, acquire.stack, (matches.collection, collection), files)
+    files = files.confirmed(joined.net)
     layers = bridge_from_layers, bridge_window_layers
     gone = [*exclude, *decisions.not_taken(inputs.get("taken"))]
     settings = Settings(auto, gone, keep, patch, bridge, *layers)

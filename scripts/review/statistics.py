@@ -100,6 +100,36 @@ def once_each(pairs: Pairs) -> Pairs:
     return replace(pairs.where(stays), repeated=int((~stays).sum()))
 
 
+def confirmed(pairs: Pairs, ids: Sequence[str], p: Int64, q: Int64) -> Pairs:
+    """Count pairs as saved only where the collection has them: a person may have dropped some.
+
+    Parameters
+    ----------
+    pairs
+        m pairs.
+    ids
+        Ids of n tiles.
+    p, q
+        Pairs of the collection, as indices of tiles.
+
+    Returns
+    -------
+    Pairs
+        The same in order; those of tiles that are not among the n stay as they are.
+    """
+    number, n = {tile_id: k for k, tile_id in enumerate(ids)}, len(ids)
+
+    def _codes(a: Int64, b: Int64) -> Int64:
+        return np.minimum(a, b) * n + np.maximum(a, b)
+
+    ends = [
+        np.fromiter((number.get(i, -1) for i in pairs[name].tolist()), np.int64, len(pairs))
+        for name in ("p_id", "q_id")
+    ]
+    lost = (np.minimum(*ends) >= 0) & ~np.isin(_codes(ends[0], ends[1]), _codes(p, q))
+    return replace(pairs, columns={**pairs.columns, "saved": np.where(lost, 0, pairs["saved"])})
+
+
 def of_columns(found: Mapping[str, Sequence[str]]) -> Pairs:
     """Return the pairs of columns of text.
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -144,3 +145,15 @@ def test_an_outlier_is_found_and_plain_noise_is_not():
 def test_spans_join_neighbors():
     assert finding.spans([1, 2, 3, 7, 9, 10]) == "1-3, 7, 9-10"
     assert finding.spans(list(range(0, 40, 2))).endswith("…")
+
+
+def test_a_pair_that_was_tried_twice_counts_once(good):
+    table = good.results
+    before = summary.match(good)
+    columns = {name: np.concatenate([c, c[:1], c[:1]]) for name, c in table.columns.items()}
+    columns["run"] = np.array([*table["run"], "montage_left_right", "wide"])
+    for name, values in {"p_id": ("x", "x"), "q_id": ("y", "y"), "saved": (0, 1)}.items():
+        columns[name] = np.array([*table[name], *values])
+    after = summary.match(dataclasses.replace(good, results=Table(columns, found=True)))
+    assert after["pairs_tried"] == before["pairs_tried"] + 1
+    assert after["pairs_saved"] == before["pairs_saved"] + 1

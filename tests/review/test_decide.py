@@ -130,6 +130,18 @@ def test_the_change_is_shown_and_made_only_when_asked_for(volume, capsys):
     assert volume.read_text() == after
 
 
+def test_where_the_gate_opens_the_proposals_of_the_page_are_offered_once(volume, capsys):
+    text = volume.read_text() + "  max_unconnected_tiles: 1\n"
+    volume.write_text(text)
+    assert decide.main([str(volume), "--write"]) == 0
+    assert '+  - {cells: ["0,0"], z_first: 1' in capsys.readouterr().out
+    assert decide.main([str(volume)]) == 0
+    assert "nothing else is proposed" in capsys.readouterr().out
+    volume.write_text(text + "  auto: true\n")
+    assert decide.main([str(volume)]) == 0
+    assert "nothing else is proposed" in capsys.readouterr().out
+
+
 def test_the_command_to_start_again_is_that_of_the_last_run(volume, capsys):
     news = running.News(
         1.0, "review", 1, 2, 0.5, None, (), "snakemake --profile lsf --configfile v"

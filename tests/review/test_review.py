@@ -11,6 +11,7 @@ from scipy import ndimage
 from scripts.lib.job import UserError
 from scripts.lib.service.records import TileSpec
 from scripts.review import (
+    causes,
     clusters,
     edges,
     gate,
@@ -403,6 +404,20 @@ def test_g1_a_damaged_tile_fails_and_the_lines_patch_it_or_take_it_out():
     row = {"replaces": "t_0-0-0.2.0", "state": "proposed", "reason": "a band", "tile_id": "p"}
     mend = only(gate.checks(replace(given, patches=[row]), gate.Limits()), "spoilt_tiles").mend
     assert mend == {"patch": [{"cell": "0,0", "z": 2, "from": -1, "reason": "a band"}]}
+
+
+def test_resin_is_told_before_the_matching_that_it_explains():
+    given = evidence(grid(3), pairs_of(grid(3)))
+    poor = {"montage": {"planned": 56, "saved": 14}}
+    tiles = [
+        row | ({"kind": "resin", "state": "unconnected"} if row["column"] == "1" else {})
+        for row in given.tiles
+    ]
+    bare = replace(given, figures=given.figures | {"saved": poor}, tiles=tiles)
+    first, second = causes.causes(bare)[:2]
+    assert "tiles show bare resin (cell 0,1, z 1–3" in first
+    assert second.startswith("14 of 56 montage pairs were saved")
+    assert causes.causes(replace(bare, tiles=given.tiles))[0] == second
 
 
 def test_g1_a_tile_without_signal_is_called_so_and_keep_is_not_offered():

@@ -13,6 +13,7 @@ from scripts.review import (
     bridges,
     clusters,
     condition,
+    decisions,
     edges,
     likeness,
     patches,
@@ -371,6 +372,24 @@ def test_a_pair_with_either_tile_gone_is_not_counted():
     pairs = columns(p_id=["a", "b", "c"], q_id=["b", "c", "d"], dz=[1, 1, 1], saved=[1, 1, 0])
     assert statistics.saved_counts(pairs, {"a"}) == {"dz1": {"planned": 2, "saved": 1}}
     assert statistics.saved_counts(pairs, {"d"}) == {"dz1": {"planned": 2, "saved": 2}}
+
+
+def test_a_pair_that_a_person_dropped_counts_as_saved_no_more():
+    pairs = columns(p_id=["a", "b", "x"], q_id=["b", "c", "y"], dz=[0, 0, 0], saved=[1, 1, 1])
+    p, q = np.array([1]), np.array([0])  # of the collection: b and a
+    found = statistics.confirmed(pairs, ["a", "b", "c"], p, q)
+    assert found["saved"].tolist() == [1, 0, 1]
+    assert statistics.saved_counts(found, set()) == {"montage": {"planned": 3, "saved": 2}}
+
+
+def test_no_bridge_is_proposed_to_a_cell_that_leaves():
+    bridge = [{"cells": ["0,0", "0,1"], "z_first": 3.0, "z_last": 9.0}]
+    whole = {"cells": ["0,1"], "z_first": 1, "z_last": 9}
+    assert decisions.without_idle_bridges(bridge, [whole]) == []
+    assert decisions.without_idle_bridges(bridge, [{"cells": ["0,1"]}]) == []
+    assert decisions.without_idle_bridges(bridge, [whole | {"z_last": 8}]) == bridge
+    assert decisions.without_idle_bridges(bridge, [whole | {"cells": ["1,1"]}]) == bridge
+    assert decisions.without_idle_bridges(bridge, [{"tiles": ["t"]}]) == bridge
 
 
 def test_a_pair_that_the_wide_search_saved_counts_once():
