@@ -540,6 +540,25 @@ def test_what_all_layers_have_in_common_is_tissue_and_no_turn_of_one():
     assert verdict([row(z=z, **turned(0.45)) for z in (1, 2)])["state"] == "look"  # too few to say
 
 
+def test_a_step_of_one_layer_is_told_by_what_the_places_around_scatter():
+    """0.9 % of scale on 150 px: tissue puts errors of 0.65 px on a place, the same in all layers.
+
+    A place of fewer windows than the others is not known better for it.
+    """
+
+    def layer(z, corner_error=0.65):
+        by = 1.8 if z == 7 else 0.1 * (-1) ** z
+        across = (by, 0.0, 0.0, by)
+        return row(z=z, px=0.05, rms=0.05, across=across, corner_error=corner_error)
+
+    (one,) = verdict([layer(z) for z in range(1, 20)])["findings"]
+    assert (one["z_first"], one["z_last"]) == (7, 8)
+    assert one["px"] == pytest.approx(0.9 * np.sqrt(2), abs=0.15)
+    assert verdict([layer(z) for z in range(1, 9)])["findings"] == []  # too few
+    unsure = [layer(z, 1.2 if z == 7 else 0.65) for z in range(1, 20)]
+    assert verdict(unsure)["findings"] == []
+
+
 def test_a_place_that_meets_is_not_off_since_one_beside_it_is():
     """Beside the last of few places: a median that takes it twice would be that of the wrong."""
     rows = [row(z=z, **turned(0.0 if z in (1, 3, 4) else 0.9)) for z in range(1, 6)]
