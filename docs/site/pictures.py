@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import tempfile
@@ -135,18 +136,32 @@ def _curtain(volume: Pixels) -> Pixels:
     return np.clip(volume[60] + stripes[None], 0, 255).astype(np.uint8)
 
 
+def anybodys(report: Path) -> str:
+    """Return a report with the places of this computer exchanged for those of an example."""
+    folder = report.resolve().parents[1]
+    text = report.read_text(encoding="utf-8")
+    known = re.search(r"cd (\S+) &amp;&amp; (\S+) -m scripts", text)
+    told = {str(folder): "/data/demo"}
+    if known:
+        told |= {known[2]: ".venv/bin/python", known[1]: "/home/me/fibsem-render"}
+    for here, there in told.items():
+        text = text.replace(here, there)
+    return text
+
+
 def screens(work: Path) -> None:
     """Take the first screen of a report, as Chromium shows it."""
     browser = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))))
     with tempfile.TemporaryDirectory() as folder:
-        shot = Path(folder, "report.png")
+        shot, page = Path(folder, "report.png"), Path(folder, "report.html")
+        page.write_text(anybodys(work / "report/index.html"), encoding="utf-8")
         subprocess.run(
             [
                 browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
                 f"--user-data-dir={folder}/profile", "--window-size=1100,900",
                 "--virtual-time-budget=8000",
                 "--blink-settings=preferredColorScheme=1", f"--screenshot={shot}",
-                (work / "report/index.html").resolve().as_uri(),
+                page.as_uri(),
             ],
             check=True, capture_output=True,
         )  # fmt: skip
@@ -161,7 +176,8 @@ def main() -> None:
         "--before-after", type=Path, metavar="WORK", help="folder of `make real-single`"
     )
     parser.add_argument("--symptoms", type=Path, metavar="H5", help="volume of FIB-25")
-    parser.add_argument("--screens", type=Path, metavar="WORK", help="folder of `make demo`")
+    demo = "finished folder of `make demo`: build/demo"
+    parser.add_argument("--screens", type=Path, metavar="WORK", help=demo)
     asked = parser.parse_args()
     for make, source in (
         (before_after, asked.before_after),

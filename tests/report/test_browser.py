@@ -151,6 +151,12 @@ return { out, faults: window.faults };"""
     assert found == {"out": words, "faults": []}
 
 
+def test_a_column_without_a_name_gets_no_button(tmp_path):
+    table = pages.Table("c", ["a", ""], [["1", "x"], ["2", "y"]])
+    text = pages.render("t", [pages.Section("s", [table])], here="solve/solve.html")
+    assert browser.run(text, browser.OVERFLOWING + CHECKS, tmp_path, width=390) == CLEAN
+
+
 def test_a_fault_of_a_page_is_seen(tmp_path):
     """What the checks are worth: each of three faults, put in by hand, is found."""
     text = (

@@ -21,6 +21,7 @@ function sort(heading, column) {
   body.append(...rows.map((pair) => pair[1]));
 }
 for (const heading of document.querySelectorAll("table.sortable th")) {
+  if (!heading.textContent.trim()) continue;  // of bars: their numbers stand in a column beside
   const button = document.createElement("button");
   button.append(...heading.childNodes);
   heading.append(button);
