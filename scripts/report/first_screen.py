@@ -71,7 +71,11 @@ def verdict(figures: Mapping[str, Any], placed: str) -> Verdict:
 
 
 def sections(
-    figures: Mapping[str, Any], findings: Sequence[Finding], where: Where, here: str
+    figures: Mapping[str, Any],
+    findings: Sequence[Finding],
+    where: Where,
+    here: str,
+    changed: Sequence[Part] = (),
 ) -> list[Section]:
     """Return what stands first: what needs a person, and where the volume is.
 
@@ -85,6 +89,8 @@ def sections(
         Places.
     here
         The page, for its links.
+    changed
+        What says which tiles are not as imaged.
 
     Returns
     -------
@@ -98,6 +104,7 @@ def sections(
         more = "more " if needed else ""
         count = f"{len(notes)} {more}thing{'s' if len(notes) > 1 else ''} noticed"
         parts.append(Fold(f"{count}; none changes the verdict", _listed(notes, here), id="notes"))
+    parts += changed
     state = figures["verdict"]["state"]
     return [
         Section("What needs you", parts, status=state, id="next"),

@@ -65,6 +65,7 @@ def page(
     compared: Sequence[Part] = (),
     tiles: Mapping[str, Any] | None = None,
     first: Sequence[Section] = (),
+    changed: Sequence[Part] = (),
     here: str = HERE,
     limits: Mapping[str, Limit] | None = None,
     left_px: float | None = None,
@@ -82,7 +83,7 @@ def page(
         f"{figures['volume']} · {'report so far' if here == SO_FAR else 'alignment report'}",
         [
             *first,
-            *first_screen.sections(figures, findings, where, here),
+            *first_screen.sections(figures, findings, where, here, changed),
             Section("In figures", [Facts(cards(figures), cards=True, help=told)]),
             Section("Before and after", [*whole, *compared]),
             Section("What is left over", _left_over(album, plots), meeting.NOTE, id="left-over"),

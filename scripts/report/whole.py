@@ -15,6 +15,7 @@ from scripts.report import (
     compared,
     findings,
     meeting,
+    not_imaged,
     page,
     places,
     plots,
@@ -79,6 +80,7 @@ def report(
     figures = summary.judge(figures, found, names.get("eased", ()))
     draw = _what_can_be_drawn if so_far else _drawn
     drawn, places_compared = draw(evidence, service, figures, names)
+    here = page.SO_FAR if so_far else page.HERE
     text = page.page(
         figures,
         findings=found,
@@ -88,7 +90,8 @@ def report(
         plots=plots.all_plots(evidence),
         where=places.where(evidence, Path.cwd()),
         first=first,
-        here=page.SO_FAR if so_far else page.HERE,
+        changed=not_imaged.parts(evidence, here),
+        here=here,
         limits=rules.limits,
         left_px=names.get("left_px"),
         wave=wave,
