@@ -10,7 +10,9 @@ than reading (GET, HEAD, OPTIONS) is therefore refused unless
 
 A service that other machines reach has a token instead: whoever sends it may do all, others
 nothing but look at the page at the root and the description, which hold no data. No page of another
-origin has it.
+origin has it. A browser that follows a link sends no token: whoever asks with it for the list of
+volumes gets a cookie that is good for reading their pages and for nothing else, and from which the
+token cannot be found (cookies go to every port of a machine).
 
 Apart from this, the service is read-only unless it was started to be written to (`store.Store`).
 """
@@ -21,18 +23,22 @@ import hmac
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from scripts.lib.job import UserError
 from scripts.render_ws.errors import Forbidden, Unauthorized
 
+IN_ENVIRONMENT = "render_ws.access"  # key in the WSGI environment
 READING = ("GET", "HEAD", "OPTIONS")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _PAGES = ("/", "/render-ws", "/render-ws/")
 # what needs no token: it holds no data
 _OPEN = {*_PAGES, *(f"{p.rstrip('/')}/{n}.json" for p in _PAGES for n in ("openapi", "swagger"))}
+PAGES, COOKIE = "/pages/", "pages"  # what the cookie is good for, and its name
 _SHORTEST_TOKEN = 20  # characters; one that is made here has 43
 _OWN_PAGES = ("same-origin", "none")  # values of Sec-Fetch-Site; none: typed by the user
 
@@ -80,6 +86,8 @@ class Access:
         # browsers ask without it what they may send
         if method == "OPTIONS" or (method in READING and path in _OPEN):
             return
+        if method in READING and path.startswith(PAGES) and self._has_cookie(headers):
+            return
         kind, _, sent = headers.get("Authorization", "").partition(" ")
         known = (self.token or "").encode()
         if kind.lower() != "bearer" or not hmac.compare_digest(sent.strip().encode(), known):
@@ -87,6 +95,19 @@ class Access:
                 f"{method} needs the token of this service (Authorization: Bearer …): set"
                 " render.token_file to a file that holds it"
             )
+
+    def cookie(self) -> str:
+        """Return the value of the cookie that lets a browser read pages; empty without a token."""
+        if self.token is None:
+            return ""
+        return hmac.new(self.token.encode(), PAGES.encode(), "sha256").hexdigest()
+
+    def _has_cookie(self, headers: Mapping[str, str]) -> bool:
+        sent: SimpleCookie = SimpleCookie()
+        with suppress(CookieError):
+            sent.load(headers.get("Cookie", ""))
+        value = sent[COOKIE].value if COOKIE in sent else ""
+        return hmac.compare_digest(value.encode(), self.cookie().encode())
 
 
 def token_of(path: Path) -> str:

@@ -38,7 +38,6 @@ from scripts.render_ws.store import Store
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-_ACCESS = "render_ws.access"  # key in the WSGI environment
 _BLUEPRINTS = (
     stack_routes.service,
     stack_routes.stack,
@@ -69,7 +68,7 @@ class Service:
         """Answer one request."""
         environ[web.STORE] = self.store
         environ[file_routes.FOLDER] = self.files
-        environ[_ACCESS] = self.access
+        environ[access.IN_ENVIRONMENT] = self.access
         return routes()(environ, start_response)
 
 
@@ -110,7 +109,7 @@ def routes() -> Flask:
 
 
 def _check_access() -> None:
-    request.environ[_ACCESS].check(request.method, request.path, request.headers)
+    request.environ[access.IN_ENVIRONMENT].check(request.method, request.path, request.headers)
 
 
 def _let_pages_read(response: Response) -> Response:

@@ -14,7 +14,7 @@ from typing import cast
 from flask import Blueprint, Response, redirect, request, send_file
 from werkzeug.wrappers import Response as Answer
 
-from scripts.render_ws import served_links
+from scripts.render_ws import access, served_links
 from scripts.render_ws.errors import NotFound
 from scripts.render_ws.file_routes import FOLDER
 from scripts.render_ws.web import answer
@@ -46,7 +46,13 @@ def known() -> Response:
     """Return the volumes below the folder: name, report, and links that open them."""
     folder = cast("Path | None", request.environ.get(FOLDER))
     found = [] if folder is None else served_links.volumes(folder, _address())
-    return answer([one.record for one in found])
+    response = answer([one.record for one in found])
+    allowed: access.Access = request.environ[access.IN_ENVIRONMENT]
+    if value := allowed.cookie():  # links to pages carry no token
+        response.set_cookie(
+            access.COOKIE, value, path=access.PAGES, httponly=True, samesite="Strict"
+        )
+    return response
 
 
 @volumes.get("/pages/<path:path>")

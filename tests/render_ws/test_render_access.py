@@ -6,6 +6,7 @@ import pytest
 import waitress
 from werkzeug.test import Client
 
+from scripts.lib import files
 from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.errors import RequestRefused
@@ -161,6 +162,36 @@ def test_volumes_need_the_token_and_the_page_does_not(untouched, tmp_path):
     asked = {"Origin": "https://pages.example", "Access-Control-Request-Headers": "authorization"}
     answer = client.options(f"{STACK}/tileIds", headers=asked)
     assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
+
+
+def test_a_browser_that_has_listed_volumes_may_read_their_pages_and_nothing_else(
+    untouched, tmp_path
+):
+    for path in ("report/index.html", "v.n5/attributes.json"):
+        files.write_text(tmp_path / path, "{}")
+    client = Client(create_app(untouched, files=tmp_path, token=TOKEN))
+    page = "/pages/report/index.html"
+    assert client.get("/volumes.json").headers.get("Set-Cookie") is None
+    assert client.get(page).status_code == 401
+    answer = client.get("/volumes.json", headers={"Authorization": f"Bearer {TOKEN}"})
+    cookie = answer.headers["Set-Cookie"]
+    assert TOKEN not in cookie
+    for word in ("HttpOnly", "Path=/pages/", "SameSite=Strict"):
+        assert word in cookie
+    assert client.get(page).status_code == 200  # the client keeps cookies, as a browser does
+    bare, sent = Client(client.application, use_cookies=False), {"Cookie": cookie.split(";")[0]}
+    assert bare.get(page, headers=sent).status_code == 200
+    assert bare.get(page, headers={"Cookie": "pages=é; a=b"}).status_code == 401
+    for path in ("/volumes.json", "/files/v.n5/attributes.json", f"{STACK}/tileIds"):
+        assert bare.get(path, headers=sent).status_code == 401
+    assert bare.post(page, headers=sent).status_code == 401
+    other = Client(create_app(untouched, files=tmp_path, token=f"{TOKEN}x"), use_cookies=False)
+    assert other.get(page, headers=sent).status_code == 401
+
+
+def test_without_a_token_there_is_no_cookie(untouched, tmp_path):
+    client = Client(create_app(untouched, files=tmp_path))
+    assert "Set-Cookie" not in client.get("/volumes.json").headers
 
 
 def test_a_token_is_made_for_its_owner_alone(tmp_path):

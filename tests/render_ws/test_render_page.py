@@ -126,15 +126,21 @@ def test_the_root_lists_the_volume_and_its_report_may_ask_for_nothing(base, tmp_
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 @pytest.mark.xdist_group("browser")
-def test_with_the_token_it_shows_what_others_do_not_see(service, tmp_path):
+def test_with_the_token_it_shows_what_others_do_not_see(base, service, tmp_path):
     token = "a-token-of-more-than-twenty-letters"
-    app = create_app(service, writable=False, token=token)
+    app = create_app(service, files=service.parent, writable=False, token=token)
     server = waitress.create_server(app, host="localhost", port=0, ipv6=False)
     threading.Thread(target=server.run, daemon=True).start()
     with page(tmp_path) as tab:
         typed = f"window.prompt = () => '{token}'"
         tab.call("Page.addScriptToEvaluateOnNewDocument", source=typed)
-        tab.go(f"http://localhost:{server.effective_port}/#o/p/s")
+        address = f"http://localhost:{server.effective_port}"
+        tab.go(f"{address}/#o/p/s")
         tab.until("document.querySelector('.frame img')?.complete")
         assert tab.run("document.querySelector('#said').textContent") == ""
+        tab.go(f"{address}/")
+        shown = "document.querySelector('td') && document.querySelector('main').innerText"
+        assert "neuroglancer sends no token" in tab.until(shown)
+        tab.run("document.querySelector('td a').click()")
+        tab.until("document.querySelector('h1')?.textContent.trim() === 'Report'")
     server.close()
