@@ -131,8 +131,14 @@ def expected():
 
 
 def say_what_is_hidden():
-    """Tell what a dry run does not know before there are chunks: how many jobs the whole has."""
+    """Tell what a dry run does not know: which jobs of chunks there will be, and how many the whole has."""
     if (Path(WORK_DIR) / "ingest" / "chunks.tsv").exists():
+        if config["acquisition"]["last_dat"] is None:
+            logger.info(
+                "Imaging goes on (acquisition.last_dat is null): jobs of chunks that new layers add or change are "
+                "listed only as far as they are known now. More may follow list_layers, list_pairs and plan_slabs, "
+                f"which find what has changed. How many layers are new: {commands.module('scripts.status')}"
+            )
         return
     try:
         size = extent.measure(config, Path(DAT_ROOT), Path(WORK_DIR))

@@ -12,8 +12,10 @@ when nothing is kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +28,9 @@ _STEP = 0.9  # tolerances, of what is taken back from one layer to the next
 OUTSIDE = 0.05  # share of a side that newer layers may reach beyond the box that pictures show
 
 
-def followed(change: Array, tolerance: float, *, taken_back: float = 1) -> tuple[Array, Bool]:
+def followed(
+    change: Array, tolerance: float | Array, *, taken_back: float = 1
+) -> tuple[Array, Bool]:
     """Return what is taken off the new values of each layer, and which layers stay.
 
     Parameters
@@ -36,7 +40,7 @@ def followed(change: Array, tolerance: float, *, taken_back: float = 1) -> tuple
         published yet.
     tolerance
         Largest difference of the changes of two neighbouring layers, in the unit of the values,
-        that is not worth making them again. 0 keeps nothing.
+        that is not worth making them again; (n,) one for each layer. 0 keeps nothing.
     taken_back
         Up to so many tolerances a layer's change that is worth it is taken back in those behind it,
         by less than the tolerance from one to the next, so that the others stay. 1 takes none back:
@@ -51,20 +55,41 @@ def followed(change: Array, tolerance: float, *, taken_back: float = 1) -> tuple
     """
     known = np.asarray(np.isfinite(change).all(axis=1), dtype=bool)
     drift, stays = np.zeros_like(change, dtype=float), np.zeros(len(change), dtype=bool)
-    if tolerance <= 0 or not known.any():
+    most = np.broadcast_to(tolerance, len(change))
+    if (most <= 0).any() or not known.any():
         return drift, stays
-    now = _start(change[known], tolerance)
+    now = _start(change[known], most[known])
     begun = False
     for k, one in enumerate(change):
         off = float(np.linalg.norm(one - now)) if known[k] else np.inf
-        stays[k] = off < tolerance
+        stays[k] = off < most[k]
         if stays[k]:
             now = one
-        elif begun and off < taken_back * tolerance:
-            now = now + _STEP * tolerance / off * (one - now)
+        elif begun and off < taken_back * most[k]:
+            now = now + _STEP * most[k] / off * (one - now)
         begun |= bool(stays[k])
         drift[k] = now
     return drift, stays
+
+
+def error_of_thickness(figures: Mapping[str, Any]) -> float:
+    """Return by how much the thickness of a layer, as it was inferred, still errs.
+
+    Parameters
+    ----------
+    figures
+        Those of ``zcorr/qc.json``: ``thickness_sd`` of true changes and ``thickness_error_sd`` of
+        what was measured, both of the log of thickness.
+
+    Returns
+    -------
+    float
+        Standard deviation, share of the thickness: that of the posterior of a Gaussian. 0 where
+        nothing is known, or all layers are at nominal, where error moves none.
+    """
+    true, error = (figures.get(name) or 0.0 for name in ("thickness_sd", "thickness_error_sd"))
+    both = math.hypot(true, error)
+    return float(true * error / both) if both else 0.0
 
 
 def box_of_pictures(bounds: Sequence[float], before: Sequence[float] | None) -> Bounds:
@@ -140,7 +165,7 @@ def box_of(receipt: str | Path) -> Bounds | None:
     return x0, y0, x1, y1
 
 
-def _start(change: Array, tolerance: float) -> Array:
+def _start(change: Array, most: Array) -> Array:
     """Return the change of the first layer that the next one shares: one alone may have moved."""
-    alike = np.linalg.norm(np.diff(change, axis=0), axis=1) < tolerance
+    alike = np.linalg.norm(np.diff(change, axis=0), axis=1) < most[1:]
     return np.asarray(change[int(np.argmax(alike)) if alike.any() else 0])

@@ -10,7 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from scripts.lib import commands
+from scripts.lib import commands, growing
 from scripts.lib.verdicts import LOOK, NOT_GOOD
 from scripts.report import grid, summary
 from scripts.report.finding import Finding, spans
@@ -182,11 +182,12 @@ def _steps_of_z(evidence: Evidence, held_layers: float | None) -> Iterator[Findi
     """Find steps of z that go back, or that are not those that were inferred."""
     inferred = {} if held_layers is None else _inferred(evidence)
     # steps of layers that stay, and what is spread over the new ones so that the end is right
-    most = STEP_LAYERS + 2 * (held_layers or 0.0)
+    error = _error(evidence) if held_layers else 0.0
     known = sorted(evidence.z_coords.items())
     told = 0
     for (before, low), (z, high) in zip(known, known[1:], strict=False):
         step, expected = high - low, inferred.get(z)
+        most = STEP_LAYERS + 2 * max(held_layers or 0.0, error * (expected or 0.0))
         back, other = step <= 0, expected is not None and abs(step - expected) > most
         if (back or other) and told < MOST:
             told += 1
@@ -200,6 +201,13 @@ def _steps_of_z(evidence: Evidence, held_layers: float | None) -> Iterator[Findi
                 NOT_GOOD,
                 command=commands.again("check_thickness"),
             )
+
+
+def _error(evidence: Evidence) -> float:
+    """Return the share of its thickness by which a layer may stay off what was inferred."""
+    document = evidence.documents["qc"]
+    figures = document.get("figures", {}) if isinstance(document, Mapping) else {}
+    return growing.error_of_thickness(figures)
 
 
 def _inferred(evidence: Evidence) -> Mapping[int, float]:

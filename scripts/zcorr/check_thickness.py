@@ -8,7 +8,7 @@ Outputs
     ``zcorr/gate.json``: what was found and expected; ``zcorr/Zcoords.txt``: the coordinates. A
     failing gate writes nothing and says which layers, and the lines to change in the config.
     While a volume grows layers stay where they were released before, as far as their thickness is
-    within a tolerance of what was inferred now (``zcorr/kept/Zcoords.json``, no declared output)
+    within its own error of what was inferred now (``zcorr/kept/Zcoords.json``, no declared output)
 """
 
 import logging
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.lib import files
+from scripts.lib import files, growing
 from scripts.lib.job import UserError, job
 from scripts.zcorr import order, qc, remedies, scaling, zcoords
 
@@ -44,7 +44,9 @@ def main(
     files.write_json(out["gate"], judged)
     text = scaling.scaled(text, scaled) if scaled else text
     if keep_thickness > 0 and "taken" not in inputs:
-        text = _held(text, {"zcorr": made_with, "scaled": list(scaled)}, keep_thickness)
+        settings = {"zcorr": made_with, "scaled": list(scaled)}
+        error = growing.error_of_thickness(files.read_json(inputs["report"]).get("figures", {}))
+        text = _held(text, settings, keep_thickness, error)
     files.write_text(out["coordinates"], text)
 
 
@@ -66,11 +68,11 @@ def _judged(
     return judged
 
 
-def _held(text: str, made_with: Mapping[str, Any], keep_thickness: float) -> str:
+def _held(text: str, made_with: Mapping[str, Any], keep_thickness: float, error: float) -> str:
     """Return what to release: what was found, or what was released before where as good."""
     found = files.read_json(_RELEASED) if _RELEASED.is_file() else {}
     if found.get("made_with") == made_with:  # other settings are meant to change something
-        text, kept = zcoords.held(text, found["coordinates"], keep_thickness)
+        text, kept = zcoords.held(text, found["coordinates"], keep_thickness, error)
         log.info("%d of %d layers keep their z", kept, text.count("\n"))
     files.write_json(_RELEASED, {"coordinates": text, "made_with": made_with})
     return text

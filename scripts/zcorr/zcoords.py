@@ -43,7 +43,7 @@ def to_text(z: Int64, corrected: Array) -> str:
     return "".join(f"{layer} {value:.6f}\n" for layer, value in pairs)
 
 
-def held(text: str, published: str, tolerance: float) -> tuple[str, int]:
+def held(text: str, published: str, tolerance: float, error: float = 0.0) -> tuple[str, int]:
     """Return coordinates whose layers stay where they are published, as far as that is as good.
 
     The scale of the whole is that of nominal z, so with every wave of new layers all z change, the
@@ -58,6 +58,9 @@ def held(text: str, published: str, tolerance: float) -> tuple[str, int]:
     tolerance
         Most that the distance of two neighbouring layers may differ from what was inferred now,
         layers (`growing.followed`). 0 keeps nothing.
+    error
+        Standard deviation that the thickness found now errs by, share of it: two looks that differ
+        by less say the same. The tolerance of a layer is no less than that of its thickness.
 
     Returns
     -------
@@ -73,10 +76,11 @@ def held(text: str, published: str, tolerance: float) -> tuple[str, int]:
     z = np.array(list(now))
     new = np.array([float(value) for value in now.values()])
     old = np.array([float(before.get(layer, "nan")) for layer in now])
-    drift, stays = growing.followed((new - old)[:, None], tolerance, taken_back=_TAKEN_BACK)
+    most = np.maximum(tolerance, error * np.diff(new, prepend=new[0])) if tolerance > 0 else 0.0
+    drift, stays = growing.followed((new - old)[:, None], most, taken_back=_TAKEN_BACK)
     if not stays.any():
         return text, 0
-    last = _last_kept(new, drift[:, 0], np.flatnonzero(stays), tolerance)
+    last = _last_kept(new, drift[:, 0], np.flatnonzero(stays), max(tolerance, error))
     if last is None:
         return text, 0
     stays[last + 1 :] = False
@@ -88,14 +92,15 @@ def held(text: str, published: str, tolerance: float) -> tuple[str, int]:
     return to_text(z, out), int(stays.sum())
 
 
-def _last_kept(new: Array, drift: Array, stays: Int64, tolerance: float) -> int | None:
+def _last_kept(new: Array, drift: Array, stays: Int64, share: float) -> int | None:
     """Return the last layer that can stay: its drift must fit into the layers behind it.
 
-    These are the new layers, and as many before them; None where that is not enough.
+    These are the new layers, and as many before them, each of which takes up no more than a share
+    of its thickness; None where that is not enough.
     """
     fewest = 2 * stays[-1] - (len(new) - 1)
     for last in stays[stays >= fewest][::-1].tolist():
-        if abs(drift[last]) <= tolerance * (new[-1] - new[last]):
+        if abs(drift[last]) <= share * (new[-1] - new[last]):
             return int(last)
     return None
 

@@ -66,6 +66,15 @@ def test_a_small_step_is_taken_back_and_a_large_one_moves_all_behind(
         assert np.linalg.norm(off, axis=1).max() < TOLERANCE
 
 
+def test_a_layer_may_have_a_tolerance_of_its_own(published):
+    change = np.zeros((LAYERS, 2))
+    change[50] = change[150] = [0.03, 0.0]
+    most = np.full(LAYERS, TOLERANCE)
+    most[[50, 51]] = 0.04
+    _, stays = growing.followed(change, most)
+    assert np.flatnonzero(~stays).tolist() == [150]
+
+
 def test_a_first_layer_that_moved_alone_does_not_take_the_volume_with_it(published):
     change = np.zeros((LAYERS, 2))
     change[0] = 4.0

@@ -81,6 +81,10 @@ def test_steps_of_z_that_are_held_while_a_volume_grows_or_scaled_are_none_to_tel
         "z 6-7",
         "z 7-8",
     ]
+    qc = dict(good.documents["qc"]) | {"figures": {"thickness_sd": 0.3, "thickness_error_sd": 0.15}}
+    good = dataclasses.replace(good, documents=dict(good.documents) | {"qc": qc})
+    assert not [one for one in told_of(0.2, **held) if "Zcoords" in one.what]  # as much as it errs
+    assert [one for one in told_of(0.4, **held) if "Zcoords" in one.what]
     scaled = {"held_layers": None}
     assert not [one for one in told_of(0.4, **scaled) if "Zcoords" in one.what]
     assert [one for one in told_of(-3.0, **scaled) if "z goes back" in one.what]
