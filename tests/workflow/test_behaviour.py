@@ -142,6 +142,8 @@ def test_a_changed_solve_parameter_reruns_solve_and_what_follows_only(history):
     dry = history.volume.snakemake("--dry-run", "--config", "solve={rigid_lambda: 0.05}")
     assert dry.returncode == 0, dry.stdout
     assert "solve_transforms" in rules_of(dry)
+    assert "More may follow list_layers, list_pairs and plan_slabs" in dry.stdout
+    assert "How many layers are new: python -m scripts.status " in dry.stdout
     assert "make_report" in rules_of(dry)
     assert rules_of(dry) & BEFORE_SOLVE == set()
 
