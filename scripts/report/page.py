@@ -8,10 +8,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from scripts.lib import commands
+from scripts.lib.pages import message as messages
 from scripts.lib.pages import page as pages
 from scripts.lib.pages.page import (
-    Code,
     Compared,
+    Copied,
     Facts,
     Items,
     Part,
@@ -113,7 +115,11 @@ def how_far(
     """Return what stopped a run, with the lines of its message, and what is left to do."""
     parts: list[Part] = []
     for one in stopped:
-        parts += [Text(one.headline, "error"), Code(one.message), Text(f"Log: {one.log}", "note")]
+        parts += [Text(one.headline, "error"), *messages.parts(one.rest)]
+        parts.append(Text(f"Log: {one.log}", "note"))
+    if stopped:
+        note = "when that is mended; it goes on from there, and what is done stays done"
+        parts.append(Copied("then type", commands.run(), note))
     rows = [[TITLES[stage][0], *_stage_so_far(evidence, stage, done)] for stage in STAGES]
     table = Table("Stages", ["stage", "state", "chunks done"], rows)
     calm = Text("No log ends with an error.")
@@ -131,6 +137,8 @@ def _stage_so_far(
     chunks = f"{part:,} of {whole:,}" if whole else ""
     if stage in evidence.finished:
         return "done", chunks
+    if stage == "review" and evidence["review"].found:
+        return "its gate is not open", chunks
     return ("begun" if part else "to do"), chunks
 
 
@@ -159,8 +167,9 @@ def _placed(figures: Figures) -> str:
     solve = figures["solve"]
     if solve["status"] == ABSENT:
         reached = [stage for stage in STAGES if figures[stage]["status"] != ABSENT]
-        last = TITLES[[s for s in reached if s != "correct"][-1]][0] if reached[1:] else "nothing"
-        return f"Not aligned yet: the run has come as far as {last}."
+        if not reached:
+            return "Not aligned yet: no stage is done."
+        return f"Not aligned yet: the run has come as far as {TITLES[reached[-1]][0]}."
     counts = solve["counts"]
     parts = [f"{counts['placed']:,} placed"]
     parts += [

@@ -46,6 +46,17 @@ class Stop:
         first = first_sentence(self.message)
         return f"{gates.named(self.rule)}{f' ({self.jobs} jobs)' if self.jobs > 1 else ''}: {first}"
 
+    @property
+    def rest(self) -> str:
+        """Return the message without its first sentence, which `headline` says.
+
+        Returns
+        -------
+        str
+            The whole message where that sentence goes over two lines.
+        """
+        return self.message.strip().removeprefix(first_sentence(self.message)).strip(" \n")
+
 
 def first_sentence(message: str) -> str:
     """Return the first sentence of a message; one that ends with a colon goes on in the next line.

@@ -337,9 +337,8 @@ def stage_counts(table: Table) -> dict[str, Figures]:
         return out.setdefault(stage, {"processed": 0, "saved": 0, "failed": {}})
 
     each = (table[name].tolist() for name in ("stage", "saved", "reason"))
-    alike = Counter(
-        zip(*each, strict=True)
-    )  # of two million pairs most are saved, without a reason
+    # of two million pairs most are saved, without a reason
+    alike = Counter(zip(*each, strict=True))
     for (stage, saved, reason), n in alike.items():
         for name, kind in _FAILURE.findall(reason):
             of(name)["processed"] += n * (kind not in STAGE_STOPS)
@@ -482,7 +481,8 @@ def qc_column(layers: list[Figures], name: str) -> Array:
 
 def correct(evidence: Evidence) -> Figures:
     """Return the corrections applied after the alignment, in order."""
-    return {"status": GOOD, "steps": dict(evidence.corrections)}
+    steps = dict(evidence.corrections)
+    return {"status": GOOD if evidence["solved"].found else ABSENT, "steps": steps}
 
 
 def export(evidence: Evidence) -> Figures:

@@ -10,12 +10,12 @@ import numpy as np
 from markupsafe import Markup
 
 from scripts.lib import commands
+from scripts.lib.pages import message as messages
 from scripts.lib.pages import page as pages
 from scripts.lib.pages.page import (
     Code,
     Facts,
     Html,
-    Items,
     Part,
     Pictures,
     Plots,
@@ -277,12 +277,7 @@ def _banner(closed: tuple[str, str] | None) -> list[Part]:
     if closed is None:
         return []
     message, lines = closed
-    first, *others = message.splitlines()
-    return [
-        Text(first, kind="warn"),
-        Items([line.removeprefix("- ") for line in others], kind="warn"),
-        Code(lines),
-    ]
+    return [*messages.parts(message, "warn"), *messages.parts(lines)]
 
 
 def _rows(figures: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """Reports at any point of a run: what stopped it, what is done, what is to do."""
 
+import dataclasses
 import os
 
 import pytest
@@ -102,7 +103,9 @@ def test_a_closed_gate_stands_first_with_its_lines(so_far, run, tmp_path_factory
     write_log(root, "check_gate/gate.log", f"ERROR job: {GATE}")
     html, figures = so_far(root, Unreachable())
     body = html.partition("<h1>")[2]
-    assert body.index(f"<pre>{GATE}</pre>") < body.index('id="next"')
+    headline, _, lines = GATE.partition("\n")
+    assert headline in body
+    assert body.index(f"<pre>{lines}</pre>") < body.index("then type") < body.index('id="next"')
     assert "Not aligned yet" in body
     assert figures["stopped"] == [
         {"rule": "check_gate", "message": GATE, "log": "logs/check_gate/gate.log"}
@@ -115,6 +118,14 @@ def test_an_unreachable_service_costs_the_pictures_of_an_unfinished_run_alone(ru
     assert "Tiles: " in made.page
     with pytest.raises(ServiceUnreachable):
         whole.report(run[2], Unreachable(), names=FULL, limits=LIMITS)
+
+
+def test_a_review_whose_gate_is_not_open_is_not_merely_to_do(run):
+    evidence = dataclasses.replace(gather.gather(run[0], results=[]), finished=frozenset())
+    _, table = page.how_far(evidence, [], {})
+    states = {row[0]: row[1] for row in table.parts[0].rows}
+    assert states["Review"] == "its gate is not open"
+    assert states["Match"] == "to do"
 
 
 def test_stages_are_done_begun_or_to_do(run):

@@ -332,7 +332,10 @@ def fragment(parts: Sequence[Part]) -> str:
 
 
 def navigation(here: str) -> list[tuple[str, str | None]]:
-    """Return name and link of the pages of a volume; equal whatever has been made so far.
+    """Return name and link of the pages of a volume.
+
+    A page that every run makes has the same ones whatever has been made so far; one that is made on
+    demand, of a volume that is stopped, too, leads to pages that are there.
 
     Parameters
     ----------
@@ -347,6 +350,8 @@ def navigation(here: str) -> list[tuple[str, str | None]]:
     start = Path(here).parent
     shown = PREVIEW if here in PREVIEW else PAGES
     own = {here: ON_DEMAND[here]} if here in ON_DEMAND else {}
+    if own:
+        shown = {path: name for path, name in shown.items() if Path(path).exists()}
     return [
         (name, None if path == here else Path(os.path.relpath(path, start)).as_posix())
         for path, name in (shown | own).items()

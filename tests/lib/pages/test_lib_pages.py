@@ -43,7 +43,10 @@ def test_every_page_has_a_search_that_leads_on_to_the_report():
         assert '<form id="search" role="search">' in html
 
 
-def test_pages_on_demand_stand_in_their_own_navigation_alone():
+def test_pages_on_demand_stand_in_their_own_navigation_and_lead_to_what_is_there(folder):
+    assert page.navigation("match/trial/index.html") == [("Match trial", None)]
+    (folder / "report").mkdir()
+    (folder / "report/index.html").write_text("")
     assert page.navigation("match/trial/index.html")[-1] == ("Match trial", None)
     assert ("Report", "../../report/index.html") in page.navigation("match/trial/index.html")
     assert "Match trial" not in dict(page.navigation("report/index.html"))
