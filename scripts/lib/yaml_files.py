@@ -105,7 +105,8 @@ def parse(text: str, where: str) -> Any:  # noqa: ANN401 - any YAML value
         lines = "\n".join(f"  {line}" for line in twice)
         raise UserError(
             f"{where}: keys that are given twice, of which YAML would keep the last alone; write"
-            f" one of each:\n{lines}"
+            f" one of each (`python -m scripts.lib.paste CONFIG --write` puts the lines of a"
+            f" message into sections that are there):\n{lines}"
         )
     return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
 

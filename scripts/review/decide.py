@@ -20,10 +20,10 @@ from typing import Any
 from scripts.lib import flow, running, schema, yaml_files
 from scripts.lib.files import write_text
 from scripts.lib.job import UserError
+from scripts.lib.sections import with_added
 from scripts.review import gate
 from scripts.review.evidence import Entries, Evidence, Limits
 from scripts.review.remedies import lines, remedy
-from scripts.review.section import with_decisions
 
 _UNWRITTEN = "nothing is written without --write"
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,7 +80,7 @@ def decide(path: Path, prices: Sequence[str], *, write: bool) -> str:
             return "the gate asks for nothing, and nothing else is proposed\n"
     if not added:
         return lines(offered, given)
-    new = with_decisions(text, added, str(path))
+    new = with_added(text, "review", added, str(path))
     diff = difflib.unified_diff(
         text.splitlines(keepends=True), new.splitlines(keepends=True), str(path), "with decisions"
     )

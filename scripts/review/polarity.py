@@ -12,7 +12,7 @@ from typing import Any
 
 from scripts.lib.job import UserError
 from scripts.lib.names import LayerRange, parse_layer
-from scripts.review.remedies import flow
+from scripts.lib.sections import flow
 
 NAMED = 4  # layers in one sentence
 Entry = Mapping[str, Any]

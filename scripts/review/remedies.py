@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.lib import commands
+from scripts.lib.sections import as_lines
 from scripts.review import across, exchanged, order, resin
 from scripts.review.causes import causes
 from scripts.review.decisions import without_idle_bridges
@@ -128,51 +129,6 @@ def merged(given: Given, mend: Mapping[str, Any]) -> dict[str, Any]:
     out |= {key: value for key, value in mend.items() if key not in LISTS}
     lists = {key: [*given.get(key, []), *mend.get(key, [])] for key in LISTS}
     return out | {key: entries for key, entries in lists.items() if entries}
-
-
-def as_lines(section: Mapping[str, Any]) -> str:
-    """Return settings and entries as YAML, as they stand under ``review:``.
-
-    Parameters
-    ----------
-    section
-        Settings, and lists of entries.
-
-    Returns
-    -------
-    str
-        Lines indented by two.
-    """
-    lines = []
-    for key, value in section.items():
-        if not isinstance(value, list):
-            lines.append(f"  {key}: {flow(value)}")
-            continue
-        lines.append(f"  {key}:" if value else f"  {key}: []")
-        lines += [f"  - {flow(entry)}" for entry in value]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def flow(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    """Return a value on one line of YAML.
-
-    Parameters
-    ----------
-    value
-        A setting or an entry.
-
-    Returns
-    -------
-    str
-        Keys of an entry bare, texts as in JSON.
-    """
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {flow(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(flow(each) for each in value) + "]"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return json.dumps(value, ensure_ascii=False)
 
 
 def failure(

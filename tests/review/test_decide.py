@@ -5,10 +5,10 @@ import difflib
 import pytest
 import yaml
 
-from scripts.lib import files, running
+from scripts.lib import files, running, sections
 from scripts.lib.job import UserError
 from scripts.lib.service.receipts import CollectionReceipt
-from scripts.review import decide, section
+from scripts.review import decide
 
 ADDED = {
     "exclude": [{"cells": ["0,0"], "z_first": 1, "z_last": 4, "reason": 'a "b": #c\nd'}],
@@ -46,7 +46,7 @@ TEXTS = {
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_decisions_are_added_and_comments_and_all_else_stay(text):
     old = yaml.safe_load(text)
-    new = section.with_decisions(text, ADDED, "x.yaml")
+    new = sections.with_added(text, "review", ADDED, "x.yaml")
     found = yaml.safe_load(new)
     before = old.get("review") or {}
     for key, entries in ADDED.items():
@@ -64,7 +64,7 @@ def test_decisions_are_added_and_comments_and_all_else_stay(text):
 
 def test_settings_are_added_or_changed_in_their_place():
     text = "review:\n  max_clusters: 1 # parts\nvolume: v\n"
-    new = section.with_decisions(text, {"max_clusters": 2, "max_auto_share": 0.5}, "x.yaml")
+    new = sections.with_added(text, "review", {"max_clusters": 2, "max_auto_share": 0.5}, "x.yaml")
     assert new == "review:\n  max_clusters: 2 # parts\n  max_auto_share: 0.5\nvolume: v\n"
 
 
@@ -80,7 +80,7 @@ def test_settings_are_added_or_changed_in_their_place():
 )
 def test_what_cannot_be_changed_for_sure_is_refused_with_the_lines(text):
     with pytest.raises(UserError) as caught:
-        section.with_decisions(text, {"exclude": ADDED["exclude"]}, "x.yaml")
+        sections.with_added(text, "review", {"exclude": ADDED["exclude"]}, "x.yaml")
     message = str(caught.value)
     assert message.startswith("x.yaml: cannot be changed for sure (")
     assert "\n  exclude:\n  - {cells: " in message
@@ -159,7 +159,7 @@ def test_the_command_to_start_again_is_that_of_the_last_run(volume, capsys):
     ],
 )
 def test_a_new_section_stands_apart_where_the_others_do(text, line):
-    assert line in section.with_decisions(text, {"max_clusters": 2}, "x.yaml")
+    assert line in sections.with_added(text, "review", {"max_clusters": 2}, "x.yaml")
 
 
 def test_what_has_no_price_here_and_a_review_that_is_not_there_are_errors(volume, capsys):

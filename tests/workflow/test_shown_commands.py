@@ -103,6 +103,10 @@ WAYS = [
     (r"python -m scripts\.transfer\.restore .*", "python -m scripts.transfer.restore {h5} out/all"),
     (r"python -m scripts\.transfer\.volume_transfer_info --reverse .*", f"{FORTH} && {BACK}"),
     (r"python -m scripts\.transfer\.volume_transfer_info( .*)?", FORTH),
+    (
+        r"python -m scripts\.lib\.paste CONFIG.*",
+        "printf 'zcorr:\\n  accept_layers: [3]\\n' | python -m scripts.lib.paste {config}",
+    ),
     (r"python -m scripts\.lib\.yaml_files CONFIG", "python -m scripts.lib.yaml_files {config}"),
     (r"python -m scripts\.lib\.schema_doc", SHOWN_AS_IT_IS),
     (

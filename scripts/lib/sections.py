@@ -1,4 +1,4 @@
-"""Section: write decisions into the YAML of a volume, where everything else stays as it is.
+"""Sections: write entries and settings into the YAML of a volume, where all else stays as it is.
 
 Only lines are put in, comments and order stay; the result is read again, and it must say what the
 old text said with the decisions added. Where that cannot be had the text is refused, not guessed.
@@ -7,6 +7,7 @@ old text said with the decisions added. Where that cannot be had the text is ref
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,22 +15,74 @@ import yaml
 
 from scripts.lib import yaml_files
 from scripts.lib.job import UserError
-from scripts.review.remedies import as_lines, flow
 
-KEY = "review"
+# lists whose entries cannot be put behind those that are there
+BY_HAND = {
+    ("transfer", "keep_contrast"): "a message shows it as it should stand, in place of the old one",
+    ("ingest", "exchange"): "what a message shows goes before the entries that are there",
+}
 
 
 class _UnsureError(Exception):
     """The text is written in a way in which lines cannot be put in for sure."""
 
 
-def with_decisions(text: str, added: Mapping[str, Any], where: str) -> str:
-    """Return the text of a config with entries, or settings, added to section ``review``.
+def with_sections(text: str, pasted: Mapping[str, Any], where: str) -> str:
+    """Return the text of a config with all of the lines that a message printed.
 
     Parameters
     ----------
     text
         The config as it is.
+    pasted
+        Sections, each with lists of entries to append and settings to add or change; entries that
+        are there already stay once.
+    where
+        Its file, for messages.
+
+    Returns
+    -------
+    str
+        The new text.
+
+    Raises
+    ------
+    UserError
+        When lines stand in no section, or cannot be put in for sure.
+    """
+    for section, added in pasted.items():
+        if not isinstance(added, Mapping):
+            raise UserError(
+                f"{where}: expected sections with keys below them, found {section}: {flow(added)};"
+                " change that line by hand"
+            )
+        old = yaml_files.parse(text, where).get(section) or {}
+        new = {key: _new(old, key, value) for key, value in added.items()}
+        new = {key: value for key, value in new.items() if value != []}
+        for key in new:
+            if (why := BY_HAND.get((section, key))) and isinstance(old, Mapping) and old.get(key):
+                raise _unsure(where, why, section, {key: added[key]})
+        text = with_added(text, section, new, where)
+    return text
+
+
+def _new(old: Any, key: str, value: Any) -> Any:  # noqa: ANN401 - a setting or entries
+    """Leave out the entries that a list has already."""
+    there = old.get(key) if isinstance(old, Mapping) else None
+    if isinstance(value, list) and isinstance(there, list):
+        return [each for each in value if each not in there]
+    return value
+
+
+def with_added(text: str, section: str, added: Mapping[str, Any], where: str) -> str:
+    """Return the text of a config with entries, or settings, added to one section.
+
+    Parameters
+    ----------
+    text
+        The config as it is.
+    section
+        Its key, as ``review``.
     added
         Lists of entries to append, and settings to add.
     where
@@ -47,50 +100,52 @@ def with_decisions(text: str, added: Mapping[str, Any], where: str) -> str:
     """
     content = yaml_files.parse(text, where)
     try:
-        wanted = _expected(content, added)
+        wanted = _expected(content, section, added)
         for key, value in added.items():
-            text = _with(text, key, value)
+            text = _with(text, section, key, value)
         found = yaml_files.parse(text, where)
     except (_UnsureError, UserError) as error:
-        raise _unsure(where, str(error), added) from None
-    if found != wanted:
-        raise _unsure(where, "the lines would change other settings", added)
+        raise _unsure(where, str(error), section, added) from None
+    if added and found != wanted:
+        raise _unsure(where, "the lines would change other settings", section, added)
     return text
 
 
-def _unsure(where: str, why: str, added: Mapping[str, Any]) -> UserError:
+def _unsure(where: str, why: str, section: str, added: Mapping[str, Any]) -> UserError:
     return UserError(
-        f"{where}: cannot be changed for sure ({why}); add to its section review by hand:\n"
+        f"{where}: cannot be changed for sure ({why}); add to its section {section} by hand:\n"
         f"{as_lines(added)}"
     )
 
 
-def _expected(content: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+def _expected(content: Mapping[str, Any], section: str, added: Mapping[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = copy.deepcopy(dict(content))
-    if not isinstance(out.get(KEY) or {}, Mapping):
-        raise _UnsureError(f"section {KEY} holds no keys")
+    if not isinstance(out.get(section) or {}, Mapping):
+        raise _UnsureError(f"section {section} holds no keys")
     # a copy of its own: the section may be an alias of another
-    section = dict(out.get(KEY) or {})
+    keys = dict(out.get(section) or {})
     for key, value in added.items():
-        old = section.get(key) or []
+        old = keys.get(key) or []
         if isinstance(value, list) and not isinstance(old, list):
-            raise _UnsureError(f"{KEY}.{key} is no list")
-        section[key] = [*old, *value] if isinstance(value, list) else value
-    return out | {KEY: section}
+            raise _UnsureError(f"{section}.{key} is no list")
+        if isinstance(old, Mapping):
+            raise _UnsureError(f"{section}.{key} holds keys of its own")
+        keys[key] = [*old, *value] if isinstance(value, list) else value
+    return out | {section: keys}
 
 
-def _with(text: str, key: str, value: Any) -> str:  # noqa: ANN401 - a setting or entries
+def _with(text: str, name: str, key: str, value: Any) -> str:  # noqa: ANN401 - a setting or entries
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     if not isinstance(root, yaml.MappingNode) or root.flow_style:
         raise _UnsureError("its top level is no block of keys")
-    section = _value(root, KEY)
+    section = _value(root, name)
     if section is None:
         apart = "\n" if _sections_apart(text, root) else ""
-        return _after(text, root, f"{apart}{KEY}:\n{as_lines({key: value})}")
+        return _after(text, root, f"{apart}{name}:\n{as_lines({key: value})}")
     if _empty(section):
-        return _after_key(text, root, KEY, as_lines({key: value}))
+        return _after_key(text, root, name, as_lines({key: value}))
     if not isinstance(section, yaml.MappingNode):
-        raise _UnsureError("section review holds no keys")
+        raise _UnsureError(f"section {name} holds no keys")
     old = _value(section, key)
     if section.flow_style and old is None:
         return _inside(text, section, f"{key}: {flow(value)}")
@@ -176,3 +231,48 @@ def _last_line(node: yaml.Node) -> int:
 def _indented(lines: str, indent: int) -> str:
     """Shift lines of `as_lines`, which are indented by two."""
     return "".join(f"{' ' * indent}{line[2:]}\n" for line in lines.splitlines())
+
+
+def as_lines(section: Mapping[str, Any]) -> str:
+    """Return settings and entries as YAML, as they stand under the key of their section.
+
+    Parameters
+    ----------
+    section
+        Settings, and lists of entries.
+
+    Returns
+    -------
+    str
+        Lines indented by two.
+    """
+    lines = []
+    for key, value in section.items():
+        if not isinstance(value, list):
+            lines.append(f"  {key}: {flow(value)}")
+            continue
+        lines.append(f"  {key}:" if value else f"  {key}: []")
+        lines += [f"  - {flow(entry)}" for entry in value]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def flow(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """Return a value on one line of YAML.
+
+    Parameters
+    ----------
+    value
+        A setting or an entry.
+
+    Returns
+    -------
+    str
+        Keys of an entry bare, texts as in JSON.
+    """
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {flow(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(flow(each) for each in value) + "]"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return json.dumps(value, ensure_ascii=False, default=str)
