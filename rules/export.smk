@@ -47,8 +47,11 @@ rule plan_export:
 
 rule measure_grey_values:
     input:
-        receipt=f"stacks/{STACK['final']}.json",
-        chunks="ingest/chunks.tsv",
+        **of_layers(
+            STACK["final"],
+            receipt=f"stacks/{STACK['final']}.json",
+            chunks="ingest/chunks.tsv",
+        ),
     output:
         "export/grey_values/{chunk}.npz",
     log:
@@ -62,6 +65,8 @@ rule measure_grey_values:
         mem_mb=lambda wc, attempt: 1500 * attempt,
         runtime=lambda wc, attempt: 60 * attempt,
     params:
+        **shown(STACK["final"]),
+        **({"cells": place_of_cells} if IMAGING else {}),  # not read by the script
         **({"grows": True} if GROWS else {}),
         render=RENDER,
         settings={key: CONTRAST[key] for key in MEASURED},
@@ -71,7 +76,8 @@ rule measure_grey_values:
 
 rule set_contrast:
     input:
-        chunks("export/grey_values/{chunk}.npz"),
+        **listed(STACK["final"]),
+        measured=chunks("export/grey_values/{chunk}.npz"),
     output:
         limits="export/contrast.npz",
         shown="export/contrast.json",
@@ -294,11 +300,14 @@ use rule measure_grey_values as measure_part_grey_values with:
         "logs/measure_part_grey_values/{part}/{chunk}.log",
     benchmark:
         "benchmarks/measure_part_grey_values/{part}/{chunk}.tsv"
+    params:
+        # their inputs tell what is new
+        **({"shown": "", "cells": ""} if IMAGING else {}),
 
 
 use rule set_contrast as set_part_contrast with:
     input:
-        chunks("exports/{part}/grey_values/{chunk}.npz"),
+        measured=chunks("exports/{part}/grey_values/{chunk}.npz"),
     output:
         limits="exports/{part}/contrast.npz",
         shown="exports/{part}/contrast.json",

@@ -4,6 +4,7 @@ import shlex
 
 from snakemake.logging import logger
 
+from scripts.export import contrast
 from scripts.lib import commands, costs, growing, layer_digests
 from scripts.lib.files import digest_of_file
 from scripts.lib.job import remember_needs
@@ -274,6 +275,13 @@ def shown(stack, before=0, after=0):
 def box_of_pictures(wildcards):
     """Box in which layers are compared, which few waves change."""
     return growing.box_of(f"stacks/{STACK['align']}.json")
+
+
+def place_of_cells(wildcards):
+    """Cells in which grey values are measured, which few waves change."""
+    return contrast.place_of_grid(
+        f"stacks/{STACK['final']}.json", CONTRAST["cell_px"], whole=GROWS
+    )
 
 
 def slab_work(wildcards):

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from scripts.export.shown import Limits
-from scripts.lib import array_files
+from scripts.lib import array_files, files
 from scripts.lib.arrays import Array, Int64, Voxels
 from scripts.lib.geometry import Box
 from scripts.lib.job import UserError
@@ -106,6 +106,28 @@ def grid(bounds: Sequence[float], cell_px: int, *, whole: bool = False) -> list[
         [Box(x, y, x + cell_px, y + cell_px) for x in range(x0, x0 + wide * cell_px, cell_px)]
         for y in range(y0, y0 + high * cell_px, cell_px)
     ]
+
+
+def place_of_grid(receipt: str | Path, cell_px: int, *, whole: bool = False) -> list[int]:
+    """Return where the cells of a stack lie.
+
+    Parameters
+    ----------
+    receipt
+        Of the stack.
+    cell_px, whole
+        As `grid` takes them.
+
+    Returns
+    -------
+    list of int
+        x0, y0 of the first cell, world px, rows, columns; empty while there is no stack.
+    """
+    if not Path(receipt).is_file():
+        return []
+    cells = grid(files.read_json(receipt)["bounds"], cell_px, whole=whole)
+    first = cells[0][0]
+    return [int(first.x0), int(first.y0), len(cells), len(cells[0])]
 
 
 def _spans(bounds: Sequence[float]) -> Iterator[tuple[float, float]]:

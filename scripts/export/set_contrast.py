@@ -51,7 +51,7 @@ def _held(found: Limits, settings: dict[str, Any], keep_grey: float, kept: Path)
 if __name__ == "__main__":
     with job(snakemake):
         main(
-            measured=snakemake.input,
+            measured=snakemake.input.measured,
             out=snakemake.output.limits,
             shown=snakemake.output.shown,
             settings=snakemake.params.settings,

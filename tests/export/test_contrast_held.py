@@ -49,6 +49,17 @@ def test_bounds_that_hardly_change_give_the_same_grid():
     assert contrast.grid((-1.5, -3.0, 200.0, 90.0), 64)[0][0].x0 == -2
 
 
+def test_jobs_that_measure_start_when_the_grid_lies_elsewhere_and_not_for_bounds(tmp_path):
+    receipt = tmp_path / "s.json"
+    assert contrast.place_of_grid(receipt, 64, whole=True) == []
+    found = []
+    for x1 in (200.0, 210.0, 260.0):
+        files.write_json(receipt, {"bounds": [-1.5, -3.0, x1, 90.0]})
+        found.append(contrast.place_of_grid(receipt, 64, whole=True))
+    assert found == [[-64, -64, 3, 5], [-64, -64, 3, 5], [-64, -64, 3, 6]]
+    assert contrast.place_of_grid(receipt, 64) == [-2, -3, 2, 5]
+
+
 def measured(*, grows):
     path = Path("export/grey_values/0001.npz")
     path.unlink(missing_ok=True)

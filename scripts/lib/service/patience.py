@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import time
@@ -10,6 +11,7 @@ from typing import Any, Self
 from urllib3.exceptions import MaxRetryError
 from urllib3.util.retry import Retry
 
+log = logging.getLogger(__name__)
 _ENVIRONMENT = "RENDER_WS_PATIENCE_S"
 # a restart of the service's virtual machine takes one to three minutes
 DEFAULT_S = 300.0
@@ -102,7 +104,17 @@ class Patience(Retry):
         if time.monotonic() - (following.since_s or 0) >= self.patience_s:
             pool: Any = named.get("_pool")
             raise MaxRetryError(pool, url or "", named.get("error"))
+        if self.since_s is None:
+            self._tell(method, url, named.get("response"), named.get("error"))
         return following
+
+    def _tell(self, method: str | None, url: str | None, response: Any, error: Any) -> None:  # noqa: ANN401
+        """Say at the first failed try why a job stands still, and for how long it may."""
+        found = error if response is None else f"status {response.status}"
+        log.warning(
+            "render-ws fails on %s %s (%s): the job tries again for up to %g s (render.patience_s)",
+            *(method, url, found, self.patience_s),
+        )
 
     def get_backoff_time(self) -> float:
         """Return how long to wait before the next try.

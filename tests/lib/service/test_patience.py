@@ -41,6 +41,12 @@ def test_a_refused_connection_is_tried_for_minutes(clock):
     assert len(found) < 60
 
 
+def test_it_is_said_once_and_at_once_that_a_job_waits(clock, caplog):
+    waits(clock, patience_s=300)
+    (told,) = [one.message for one in caplog.records]
+    assert "GET / (refused): the job tries again for up to 300 s (render.patience_s)" in told
+
+
 def test_two_jobs_do_not_come_back_at_the_same_moments(clock):
     first, second = waits(clock, patience_s=100), waits(clock, patience_s=100)
     assert first[2:6] != second[2:6]
@@ -121,7 +127,7 @@ def test_what_may_not_be_sent_twice_is_not():
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 @pytest.mark.usefixtures("quick")
-def test_a_service_that_has_a_fault_for_a_while_fails_no_job(status):
+def test_a_service_that_has_a_fault_for_a_while_fails_no_job(status, caplog):
     stub = Stub(3, status)
     port, stop = serve(stub)
     try:
@@ -129,6 +135,11 @@ def test_a_service_that_has_a_fault_for_a_while_fails_no_job(status):
     finally:
         stop()
     assert stub.asked == ["GET"] * 4
+    (told,) = [one.message for one in caplog.records if one.name == patience.__name__]
+    assert told.startswith("render-ws fails on GET /render-ws/v1/")
+    assert told.endswith(
+        f"(status {status}): the job tries again for up to 10 s (render.patience_s)"
+    )
 
 
 @pytest.mark.usefixtures("quick")
