@@ -35,8 +35,8 @@ def other_pixels(root, seconds=range(4)):
     return root
 
 
-def planned(work, *stamps):
-    rows = "".join(f"0000\tMerlin-1_24-03-07_{stamp}\t0-0-0\t9\n" for stamp in stamps)
+def planned(work, *stamps, scope="Merlin-1"):
+    rows = "".join(f"0000\t{scope}_24-03-07_{stamp}\t0-0-0\t9\n" for stamp in stamps)
     (work / "transfer").mkdir(parents=True, exist_ok=True)
     (work / "transfer/plan.tsv").write_text(f"chunk\tlayer_id\ttile_key\tbytes\n{rows}")
 
@@ -110,6 +110,8 @@ def test_a_directory_of_before_is_known_by_its_receipts_and_tables(dats, tmp_pat
     assert len(refusals(dats, work)) == 0  # the old ones are gone and these are later
     planned(work, "110000")
     assert len(refusals(dats, work)) == 1
+    planned(work, "090000", scope="Jeiss-9")
+    assert len(refusals(dats, work)) == 1  # later, but of another microscope
 
 
 def test_a_volume_that_grows_is_remembered_by_more_tiles(dats, work):
