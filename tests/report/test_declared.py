@@ -109,3 +109,15 @@ def test_a_gap_that_was_declared_makes_no_layer_new():
     before = waves.Wave(1, 13, 13, 13, "2026-01-01 10:00")
     after = waves.Wave(1, 14, 13, 13, "2026-01-02 10:00")
     assert "new" not in waves.sentence([before, after], imaging=False)
+
+
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_layer_of_which_a_person_left_out_one_tile_alone_is_no_gap(good, at):
+    def leave(columns):
+        of_layer = np.flatnonzero(columns["z"] == 5)
+        assert len(of_layer) > 1
+        columns["state"][of_layer[at]] = "excluded"
+        columns["reason"][of_layer[at]] = "knife mark"
+
+    evidence = changed(good, review=with_columns(good["review"], leave))
+    assert 5 not in declared.gap_layers(evidence)
