@@ -106,7 +106,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     database: Path = arguments.db
     token = _token(arguments)
     folder = Path(arguments.files or database.parent)
-    if not arguments.write and not database.is_file() and served_links.volumes(folder, ""):
+    if not arguments.write and not database.exists() and served_links.volumes(folder, ""):
         log.info("there is no database %s: volumes and their reports alone are served", database)
     else:
         _check(database, write=arguments.write)
