@@ -9,16 +9,21 @@ Output
     the chunk have. Of the review, which makes few matches, of these themselves
 """
 
+import bisect
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from scripts.lib import files
 from scripts.lib.job import job
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import REACH, CollectionReceipt
+
+Item = TypeVar("Item")
+Bounds = tuple[int, int]
 
 log = logging.getLogger(__name__)
 COLUMNS = ("chunk", "pairs")
@@ -41,28 +46,35 @@ def main(
         client.require(receipt)
     of_all = [receipt.params.get(REACH) for receipt in receipts]
     of_all.append(files.read_table(_DECISIONS) if _DECISIONS.exists() else [])
-    searched = [(_lower(row["p_group"], row["q_group"]), row) for row in files.read_table(wide)]
-    made, rows = _of_review(client, receipts[-1].collection), []
-    for row in files.read_table(chunks):
-        first, last = int(row["z_first"]), int(row["z_last"])
-        parts = [
-            *(_bytes_of(path) for path in results if _chunk_of(path) == row["chunk"]),
-            [one for z, one in searched if first <= z <= last],
-            sorted(one for z, one in made if first <= z <= last),
-        ]
-        rows.append({"chunk": row["chunk"], "pairs": files.digest([first, last, of_all, parts])})
+    bounds = [(int(one["z_first"]), int(one["z_last"])) for one in files.read_table(chunks)]
+    tables = defaultdict(list)
+    for path in results:
+        tables[_chunk_of(path)].append(path)
+    lows = ((_lower(row["p_group"], row["q_group"]), row) for row in files.read_table(wide))
+    searched, rows = _by_chunk(lows, bounds), []
+    made = _by_chunk(_of_review(client, receipts[-1].collection), bounds)
+    for k, row in enumerate(files.read_table(chunks)):
+        parts = [*map(_bytes_of, tables[row["chunk"]]), searched[k], sorted(made[k])]
+        rows.append({"chunk": row["chunk"], "pairs": files.digest([*bounds[k], of_all, parts])})
     files.write_table(out, COLUMNS, rows)
     log.info("%d chunks", len(rows))
 
 
-def _of_review(client: RenderClient, collection: str) -> list[tuple[float, str]]:
-    """Return lower z and digest of each of the review's matches."""
-    lists = client.match_lists(collection, client.p_groups(collection))
-    return [
-        (_lower(one["pGroupId"], one["qGroupId"]), files.digest(one))
-        for each in lists
-        for one in each
-    ]
+def _by_chunk(items: Iterable[tuple[float, Item]], bounds: Sequence[Bounds]) -> list[list[Item]]:
+    """Sort items by the chunk (first and last z, in order of z) that their z lies in."""
+    firsts, out = [first for first, _ in bounds], [list[Item]() for _ in bounds]
+    for z, item in items:
+        k = bisect.bisect_right(firsts, z) - 1
+        if k >= 0 and z <= bounds[k][1]:
+            out[k].append(item)
+    return out
+
+
+def _of_review(client: RenderClient, collection: str) -> Iterator[tuple[float, str]]:
+    """Yield lower z and digest of each of the review's matches."""
+    for each in client.match_lists(collection, client.p_groups(collection)):
+        for one in each:
+            yield _lower(one["pGroupId"], one["qGroupId"]), files.digest(one)
 
 
 def _lower(p_group: str, q_group: str) -> float:

@@ -90,3 +90,10 @@ def test_what_people_decided_is_of_all_chunks():
     before = listed()
     CollectionReceipt("o", "p_v1", 0, 0, 0, "d", {}, {"reach_layers": 40}).write("p_v1.json")
     assert changed(before) == ["0000", "0001", "0002"]
+
+
+def test_what_lies_in_no_chunk_belongs_to_none_and_order_is_kept():
+    bounds = [(1, 5), (6, 9), (12, 14)]
+    items = [(5.0, "e"), (1.0, "a"), (0.0, "x"), (10.0, "y"), (14.0, "z"), (15.0, "w"), (6.0, "f")]
+    assert list_pairs._by_chunk(items, bounds) == [["e", "a"], ["f"], ["z"]]
+    assert list_pairs._by_chunk(items, []) == []
