@@ -71,7 +71,9 @@ def files(case: Case, named: Sequence[DatFile]) -> Iterator[Finding]:
         yield _refused(case, f"that of the layers {_some(known)}", expected)
         return
     wanted = dict(record.get("tiles", {}))
-    there = {_name(f): _head(case, f) for f in named if _name(f) in wanted} if wanted else {}
+    # of a file that is not whole nobody knows what it was: the examination names it
+    whole = [f for f in named if _name(f) in wanted and case.files.is_whole(f.found.path)]
+    there = {_name(f): _head(case, f) for f in whole}
     there = {name: head for name, head in there.items() if head}
     changed = [name for name, head in there.items() if head != wanted[name]]
     if len(changed) > MOST_CHANGED_SHARE * len(there):

@@ -131,3 +131,9 @@ def test_a_half_written_file_is_not_remembered(tmp_path):
     belonging.remember(config(), root, tmp_path / "w")
     record = json.loads((tmp_path / "w/volume.json").read_text())
     assert list(record["tiles"]) == ["Merlin-1_24-03-07_100000_0-0-1"]
+
+
+def test_files_that_cannot_be_read_are_told_as_such_not_as_those_of_another_volume(dats, work):
+    for path in dats.glob("*.dat"):
+        path.write_bytes(bytes(path.stat().st_size))
+    assert refusals(dats, work) == []
