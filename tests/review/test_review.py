@@ -629,7 +629,15 @@ def test_g7_derived_pairs_are_a_share_of_those_within_layers(derived, status):
 
 @pytest.mark.parametrize(
     ("derived", "saved", "good"),
-    [(1, 1, True), (2, 2, True), (3, 3, True), (3, 2, False), (4, 4, False), (4, 36, True), (5, 35, False)],
+    [
+        (1, 1, True),
+        (2, 2, True),
+        (3, 3, True),
+        (3, 2, False),
+        (4, 4, False),
+        (4, 36, True),
+        (5, 35, False),
+    ],  # fmt: skip
 )
 def test_derived_pairs_are_limited_by_share_and_by_count(derived, saved, good):
     figures = {"saved": {"montage": {"saved": saved}}, "derived_pairs": derived}
