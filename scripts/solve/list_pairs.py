@@ -46,14 +46,15 @@ def main(
         client.require(receipt)
     of_all = [receipt.params.get(REACH) for receipt in receipts]
     of_all.append(files.read_table(_DECISIONS) if _DECISIONS.exists() else [])
-    bounds = [(int(one["z_first"]), int(one["z_last"])) for one in files.read_table(chunks)]
+    chunked = files.read_table(chunks)
+    bounds = [(int(one["z_first"]), int(one["z_last"])) for one in chunked]
     tables = defaultdict(list)
     for path in results:
         tables[_chunk_of(path)].append(path)
     lows = ((_lower(row["p_group"], row["q_group"]), row) for row in files.read_table(wide))
     searched, rows = _by_chunk(lows, bounds), []
     made = _by_chunk(_of_review(client, receipts[-1].collection), bounds)
-    for k, row in enumerate(files.read_table(chunks)):
+    for k, row in enumerate(chunked):
         parts = [*map(_bytes_of, tables[row["chunk"]]), searched[k], sorted(made[k])]
         rows.append({"chunk": row["chunk"], "pairs": files.digest([*bounds[k], of_all, parts])})
     files.write_table(out, COLUMNS, rows)
