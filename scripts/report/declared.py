@@ -42,6 +42,12 @@ def header_pixel_nm(evidence: Evidence) -> float | None:
     return float(found[0]) if found else None
 
 
+def _gaps(evidence: Evidence) -> set[int]:
+    """Return the gaps of the table of layers."""
+    layers = evidence["layers"]
+    return set(layers["z"][layers["status"] == "gap"].tolist())
+
+
 def gap_layers(evidence: Evidence) -> set[int]:
     """Return z without an image, each of which has a finding of its own.
 
@@ -55,8 +61,7 @@ def gap_layers(evidence: Evidence) -> set[int]:
     set of int
         Gaps of the table of layers, and layers whose tiles were all excluded by a person.
     """
-    layers, review = evidence["layers"], evidence["review"]
-    out = set(layers["z"][layers["status"] == "gap"].tolist())
+    review, out = evidence["review"], _gaps(evidence)
     by_hand: dict[int, bool] = {}
     for row in review.rows():
         decided = row["state"] == "excluded" and not row["reason"].startswith(AUTO)
@@ -155,8 +160,7 @@ def excluded_layers(evidence: Evidence) -> Iterator[Finding]:
     Finding
         A note.
     """
-    layers = evidence["layers"]
-    out = gap_layers(evidence) - set(layers["z"][layers["status"] == "gap"].tolist())
+    out = gap_layers(evidence) - _gaps(evidence)
     out &= {row["z"] for row in summary.qc_layers(evidence) or [] if row.get("problem") == NO_IMAGE}
     if out:
         what = f"{len(out)} layer(s) have no image, as review.exclude says"
