@@ -20,9 +20,13 @@ MADE_ELSEWHERE = {"convert_layers", "infer_z", "correlate_layers"}
 
 
 def state(folder):
-    """Path -> size and time of all that lies in a folder, Snakemake's own records aside."""
+    """Path -> size and time of all that lies in a folder, Snakemake's own records aside.
+
+    The database's -wal and -shm come and go with whoever reads it, also just after a run's end.
+    """
     found = (p for p in Path(folder).rglob("*") if ".snakemake" not in p.parts)
-    return {p: (p.lstat().st_size, p.lstat().st_mtime_ns) for p in found}
+    kept = [p for p in found if not p.name.endswith(("-wal", "-shm"))]
+    return {p: (p.lstat().st_size, p.lstat().st_mtime_ns) for p in kept}
 
 
 def content(database):
