@@ -18,7 +18,7 @@ from scripts.terminal.console import Console
 
 CONSOLE = Console(
     workflow
-)  # first, so that a fault of the config is told in its words too
+)  # first, so that a fault of the config is reported in its words too
 
 try:
     # Snakemake keeps the last of two equal keys without a word

@@ -145,7 +145,7 @@ def say_what_is_hidden():
         size = extent.measure(config, Path(DAT_ROOT), Path(WORK_DIR))
         known = rates.read(RATES)
         planned = f" Planned: {fan_out.words(fan_out.items(known, size, config))}."
-    except UserError:  # nothing to count yet, which the examination has told
+    except UserError:  # nothing to count yet, which the examination has reported
         planned = ""
     logger.info(
         f"Jobs of chunks are not listed: they are known when the layers are numbered.{planned} Core-hours,"

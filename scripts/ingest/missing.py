@@ -3,7 +3,8 @@
 FIBSliceNum of the headers tells of them where the microscope counts its slices; else the time
 between two layers does, when it is a multiple of what a layer takes. Either way the specimen was
 milled and no image is there: what is missing has a place along z, which a ``gap`` entry of
-``ingest.layers`` keeps. What such entries and layers that were left out account for is not told.
+``ingest.layers`` keeps. What such entries and layers that were left out account for is not
+reported.
 """
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ def _candidates(number: Array, gap_s: Array, max_gap_s: float) -> Iterator[_Cand
         if counted[i] > 0:
             words = f"{COUNTER} goes from {number[since]:.0f} to {number[i]:.0f}"
             yield _Candidate(since, i, int(counted[i]), COUNTER, words)
-        # a layer without a number is told by the next one that has it
+        # a layer without a number is reported by the next one that has it
         elif np.isnan(counted[i]) and timed[i] > 0 and (np.isfinite(number[i]) or not counts):
             words = f"{gap_s[i]:.0f} s between them, where {usual[i]:.0f} s are usual"
             yield _Candidate(i - 1, i, int(timed[i]), TIME, words)

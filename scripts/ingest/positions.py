@@ -6,8 +6,8 @@ have. `ingest.stage_offsets` is added to either.
 
 From layer to layer a cell stays where it was. Where it moves by more than `FAR` of a tile, either
 the specimen or the scan field was moved, or the header is wrong; the images say which, and the wide
-search of the matching finds tiles that the header puts elsewhere. Either way it is told, with the
-entry that would undo it.
+search of the matching finds tiles that the header puts elsewhere. Either way it is reported, with
+the entry that would undo it.
 """
 
 from __future__ import annotations

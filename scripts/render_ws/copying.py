@@ -4,7 +4,7 @@ One span of layers, or one group of pairs, is in memory at a time. What the targ
 compared and not sent again, so that a copy that was interrupted goes on where it was. In the end
 all is read back from the target and compared by a digest; only then does a stack get the state and
 the notes of the source, which the receipts of a working directory are compared with. Nothing that
-is in the target and differs is written over: it is told.
+is in the target and differs is written over: it is reported.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Eased: limits and gates that a volume's config has made wider than the schema's defaults.
 
-A verdict that was reached by wider limits is told with them, so that *good* means the same in every
-report, or says that it does not.
+A verdict that was reached by wider limits is reported with them, so that *good* means the same in
+every report, or says that it does not.
 """
 
 from __future__ import annotations

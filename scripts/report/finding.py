@@ -52,7 +52,7 @@ def ordered(findings: Iterable[Finding]) -> list[Finding]:
     Parameters
     ----------
     findings
-        In the order in which they are told.
+        In the order in which they are reported.
 
     Returns
     -------

@@ -71,7 +71,7 @@ class Rules:
 
 
 def judged(evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Finding]:
-    """Yield a finding for each figure beyond its limit, in the order in which they are told.
+    """Yield a finding for each figure beyond its limit, in the order in which they are reported.
 
     Parameters
     ----------

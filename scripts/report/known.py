@@ -46,7 +46,7 @@ def figures(root: Path) -> Figures:
         try:
             found = summary.plain(of(gather.few(root, _READ.get(stage, ()))))
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # half of a file, or of older code: the other stages are told
+            continue  # half of a file, or of older code: the other stages are reported
         if found.get("status") == ABSENT:
             del found["status"]
         if found:

@@ -66,7 +66,7 @@ def problems(evidence: Evidence) -> Iterator[tuple[str, str, int]]:
     Yields
     ------
     tuple
-        The problem, the advice, z; layers before others that are missing are told by `missing`,
+        The problem, the advice, z; layers before others that are missing are reported by `missing`,
         layers without an image by what became of them.
     """
     rows = summary.qc_layers(evidence) or []

@@ -30,7 +30,7 @@ from scripts.report.volumes import FIGURES, Volume
 _ORDER = (NOT_GOOD, LOOK, ABSENT, GOOD)
 _HEADER = ("layer", "volume", "done up to", "state", "why", *(one.title for one in FIGURES))
 WORK, STOPPED = status.AT_WORK, status.STOPPED
-_MOST = 4  # findings of a volume that are told
+_MOST = 4  # findings of a volume that are reported
 SHOWN_PX = 75  # of a picture: half of what it has, for sharp screens
 _NOTE = (
     "Marked figures stand out of those of the other volumes, on the bad side: more than five robust"

@@ -35,7 +35,7 @@ _ORDER = (WAITS, REFUSED, STOPPED, AT_WORK, NEW, FINISHED)
 SO_FAR = "report/so_far.html"
 _NARROWEST = 40  # characters that the last column keeps on a terminal
 _CUT = "… is cut: name one volume to read all of it, or add: | cat"
-_QUIET_S = 900.0  # a run that told nothing for so long is worth a look
+_QUIET_S = 900.0  # a run that reported nothing for so long is worth a look
 _LOOKS = {"examine_volume", "estimate_volume"}  # jobs that begin nothing
 
 

@@ -144,7 +144,7 @@ class Evidence:
     def seams(self) -> dict[Edge, tuple[int, int]]:
         """Count, for each edge, the layers without a match and all layers that have both cells.
 
-        Tiles outside the largest cluster do not count: they are told as such.
+        Tiles outside the largest cluster do not count: they are reported as such.
 
         Returns
         -------

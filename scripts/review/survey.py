@@ -223,7 +223,7 @@ def _row(window: _Window, tile: TileSpec) -> dict[str, Any]:
         "unlike_from": judged.rows[0],
         "unlike_to": judged.rows[1],
         **_displaced(window, tile, present),
-        # with the layer before: contrast that flips is told where it does
+        # with the layer before: contrast that flips is reported where it does
         "opposite": round(last.opposite, 4) if last else 0.0,
         "shift_px": None if nearest is None else round(float(np.hypot(*nearest.shift)), 2),
         "unlike_before": round(before.unlike, 4) if before.blocks else None,

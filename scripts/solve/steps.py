@@ -39,7 +39,7 @@ from scripts.solve.models import rotation_of
 log = logging.getLogger(__name__)
 # times the median difference of layers: 7.3 and 5.5 standard deviations of a component where all
 # four are normal; without a step the largest of ten volumes was 1.7 to 2.5 times the median
-STEP_FACTOR, TOLD_FACTOR = 4.0, 3.0  # anywhere; at restarts told
+STEP_FACTOR, TOLD_FACTOR = 4.0, 3.0  # anywhere; at reported restarts
 ROUND = 3  # layers on each side of which the median is taken: one bad layer is no step
 TREND = 10  # layers on each side of which the running median is taken
 LEAST_PAIRS = 2  # of different images across a step

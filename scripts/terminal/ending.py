@@ -41,7 +41,7 @@ SHOWN = {
     "estimate": "estimate/estimate.txt",
     "publish_issue": "report/published.txt",
 }  # target -> text of which all lines are shown
-MOST_REASONS = 3  # of a verdict that are told here
+MOST_REASONS = 3  # of a verdict that are reported here
 _SIGN = {GOOD: "✓", LOOK: "!", NOT_GOOD: "✗"}
 
 

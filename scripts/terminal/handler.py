@@ -310,7 +310,7 @@ class Terminal(logging.Handler):
         self._end(lines, _YELLOW if bad else _GREEN)
 
     def close(self) -> None:
-        """Write errors that no end of a run has told, like those of a config."""
+        """Write errors that no end of a run has reported, like those of a config."""
         if not self._over and self._errors:
             self._end(self._other_errors(), _RED)
         super().close()

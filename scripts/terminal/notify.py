@@ -29,7 +29,7 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Message:
-    """What is told: of which volume, what happened, and the last lines of the run."""
+    """What is reported: of which volume, what happened, and the last lines of the run."""
 
     volume: str
     event: str

@@ -72,7 +72,7 @@ class Patience:
         executor.report_job_submission = self.submitted
         executor.report_job_success = self.succeeded
         executor.report_job_error = self.failed
-        self._ended: set[int] = set()  # jobs whose end the query under way told
+        self._ended: set[int] = set()  # jobs whose end the query under way reported
         self._causes: dict[int, list[str]] = {}  # job -> what ended each of its attempts
         self._tries: dict[int, int] = {}  # job -> times that no scheduler took it
         self._last_news = self._last_word = clock()

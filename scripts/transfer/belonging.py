@@ -139,7 +139,7 @@ def _head(case: Case, file: DatFile) -> str:
             path = min(p for p in path.iterdir() if p.name[0] != "." and p.suffix != ".json")
         with path.open("rb") as opened:
             return sha256(opened.read(HEAD_BYTES)).hexdigest()
-    except (OSError, ValueError):  # it cannot be read, which is told elsewhere; no chunk in it
+    except (OSError, ValueError):  # it cannot be read, which is reported elsewhere; no chunk in it
         return ""
 
 

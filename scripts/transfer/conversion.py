@@ -223,7 +223,7 @@ def convert_layer(layer: Layer, settings: Settings, *, stop: bool = False) -> li
 
 
 def _with_faults(rows: Sequence[Row], faults: Mapping[str, str]) -> list[Row]:
-    """Add to good rows what is wrong with the pixels: such a tile is kept, and told."""
+    """Add to good rows what is wrong with the pixels: such a tile is kept, and reported."""
     out = []
     for row in rows:
         said = faults.get(row["tile_key"], "") if row["status"] == "ok" else ""

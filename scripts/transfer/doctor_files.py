@@ -138,7 +138,7 @@ def headers(case: Case) -> Iterator[Finding]:
         found = f"{len(unread)} of {len(chosen)} looked at cannot be read: {_first(unread)}"
         transfer = case.config["transfer"]
         allowed = Allowed(transfer["max_bad_share"], transfer["max_bad_tiles"])
-        # a few of a volume's files say little of all: what is sure is told where all were looked at
+        # a few of a volume's files say little of all: what is sure follows where all are read
         whole = len(chosen) == sum(map(len, case.layers.values()))
         over = too_many(len(unread), len(chosen), allowed) if whole else ""
         change = f"The transfer would stop: {over}" if over else _HOLES
@@ -287,7 +287,7 @@ def placed(case: Case, files: Sequence[DatFile]) -> dict[tuple[int, int], Placed
         try:
             header = case.inspect(file)[0]
         except DatError:
-            continue  # told by `headers`
+            continue  # reported by `headers`
         size = header["XResolution"], header["YResolution"]
         if "FirstX" in header:
             at = header["FirstX"], header["FirstY"]

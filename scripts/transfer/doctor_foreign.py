@@ -138,7 +138,7 @@ def _headers(case: Case) -> Iterator[tuple[str, Header]]:
         try:
             yield file_of(file.found.path), case.inspect(file)[0]
         except DatError:
-            continue  # told with the headers of all volumes
+            continue  # reported with the headers of all volumes
 
 
 def _mixtures(case: Case) -> Iterator[Finding]:
@@ -163,7 +163,7 @@ def _thickness(case: Case) -> Iterator[Finding]:
     try:
         said = files.facts(first).z_nm
     except DatError:
-        return  # told with the headers
+        return  # reported with the headers
     wanted = case.config["acquisition"]["z_nm"]
     if said and abs(said - wanted) > case.config["ingest"]["pixel_deviation_pct"] / 100 * wanted:
         change = f"Look whether z_nm should be {said:g}"

@@ -62,7 +62,7 @@ def sizes(case: Case) -> Iterator[Finding]:
         try:
             high, wide = masks.picture(entry["image"]).shape
         except ValueError:
-            continue  # told by `examine`
+            continue  # reported by `examine`
         if seen and (wide, high) not in seen:
             expected = ", ".join(f"{w} x {h} px" for w, h in sorted(seen)) + ", as in the headers"
             found, severity = f"{wide} x {high} px", NOTE if _is_narrow(entry) else ERROR
@@ -75,7 +75,7 @@ def _sizes_seen(case: Case) -> set[tuple[int, int]]:
         try:
             header = case.inspect(file)[0]
         except DatError:
-            continue  # told with the headers
+            continue  # reported with the headers
         found.add((int(header["XResolution"]), int(header["YResolution"])))
     return found
 

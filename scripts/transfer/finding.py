@@ -120,7 +120,7 @@ class Case:
         try:
             header = self.inspect(first)[0]
         except DatError:
-            return self.dat_bytes  # told with the headers
+            return self.dat_bytes  # reported with the headers
         pixels = int(header["XResolution"] * header["YResolution"] * header["ChanNum"])
         return sum(map(len, self.layers.values())) * pixels * 2
 

@@ -219,7 +219,7 @@ class ForeignFiles:
                 misfits.append(Misfit(first.found, f"channel {said} of this tile is missing"))
                 continue
             files.append(self._tile(key, [channels[c][0] for c in sorted(channels)]))
-            # the others are tiles of their own, for the same cell: told as such
+            # the others are tiles of their own, for the same cell: reported as such
             files += [self._tile(key, [s]) for c in channels.values() for s in c[1:]]
         return files, misfits
 

@@ -35,7 +35,7 @@ FLAT = 0.05  # of the spread of the tile with the widest: noise of a detector th
 WILD_SD = VALUES / 8  # levels: ±4 of it are more than 16 bits
 FAR_SD = 5.0  # of the spread of nearly all pixels: what lies farther than 4 is clipped anyhow
 NEARLY_ALL = (0.05, 0.95)  # of the pixels
-PART = 0.5  # of a tile's area: less is told by the survey of the review, which looks at places
+PART = 0.5  # of a tile's area: less is reported by the survey of the review, which looks at places
 _NORMAL = 3.29  # standard deviations between the quantiles of nearly all
 _BY_LEVEL = np.argsort(LEVELS)
 

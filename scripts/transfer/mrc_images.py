@@ -33,7 +33,7 @@ class MrcImages:
         self._path = path
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)  # of odd lengths: told below
+                warnings.simplefilter("ignore", RuntimeWarning)  # of odd lengths: reported below
                 _check_whole(path)
                 self._file = mrcfile.mmap(path, mode="r")
         except DatError:

@@ -1,4 +1,4 @@
-"""Twice: tiles that two files have the name of, told before anything is converted."""
+"""Twice: tiles that two files have the name of, reported before anything is converted."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def coordinates(
 def _stretched(rows: Array) -> Array:
     """Let the first and the last corrected z be their z, as those of a whole stack are."""
     if len(rows) < 2 or not rows[-1, 1] > rows[0, 1]:
-        return rows  # told by the checks
+        return rows  # reported by the checks
     (first, low), (last, high) = rows[0], rows[-1]
     evenly = first + (rows[:, 1] - low) * (last - first) / (high - low)
     return np.column_stack([rows[:, 0], evenly])

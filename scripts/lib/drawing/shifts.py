@@ -108,7 +108,7 @@ def _surer(found: Shift, first: Draw, second: Draw, place: Box, settings: Settin
     """Look with smaller windows too where few fit, and return what is known better.
 
     The scatter of four windows says little of the place and of its own error. So the errors at the
-    corners are compared, which regard how few they are. How alike the layers are is told by the
+    corners are compared, which regard how few they are. How alike the layers are is reported by the
     usual windows: each small one finds a place of its own that fits, and tells less.
     """
     if found.tried >= LEAST_AFFINE or settings.window_px <= SMALLER_PX:
