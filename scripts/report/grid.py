@@ -180,7 +180,7 @@ def edges(evidence: Evidence) -> dict[Edge, Share]:
         By edge; ``z`` are the layers without matches.
     """
     tiles, bad = asked(evidence["review"]), harmed(evidence["review"])
-    spoilt = {place for name, place in tiles.items() if name in bad}
+    damaged = {place for name, place in tiles.items() if name in bad}
     present: dict[Edge, set[int]] = defaultdict(set)
     cells: dict[int, set[Cell]] = defaultdict(set)
     for z, name in tiles.values():
@@ -198,7 +198,7 @@ def edges(evidence: Evidence) -> dict[Edge, Share]:
             total[edge] - len(without),
             total[edge],
             tuple(sorted(without)),
-            sum(any((z, name) in spoilt for name in edge) for z in without),
+            sum(any((z, name) in damaged for name in edge) for z in without),
         )
         for edge, without in sorted(present.items())
         if total[edge]
@@ -249,8 +249,8 @@ def runs(evidence: Evidence) -> dict[str, Share]:
         if not saved and tiles:
             lost[run].add(min(tiles[p][0], tiles[q][0]))
     return {
-        run: Share(saved, total, tuple(sorted(lost[run])), spoilt)
-        for run, (saved, total, spoilt) in counts.items()
+        run: Share(saved, total, tuple(sorted(lost[run])), damaged)
+        for run, (saved, total, damaged) in counts.items()
     }
 
 
