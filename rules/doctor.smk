@@ -1,5 +1,5 @@
 # Faults that are known before anything is done: target `doctor`, and the start of every run.
-EXAMINED = "acquisition transfer takeover ingest match review solve zcorr correct export".split()
+EXAMINED = "acquisition transfer takeover ingest match review solve zcorr correct export report".split()
 
 
 localrules:

@@ -42,16 +42,17 @@ def in_report(path, about):
     )
 
 
-def examine_before_start():
-    """Stop before the first job, with all findings, when one of them is an error."""
+def examine_before_start(*others):
+    """Stop before the first job, with all findings and other faults, when one of them is an error."""
     # a transfer goes on without the service; a dry run asks nobody
     dry = dry_run.is_one(workflow)
-    ask = not dry and set(workflow.dag_settings.targets) != {"transfer"}
+    ask = not (dry or others) and set(workflow.dag_settings.targets) != {"transfer"}
+    queues = [] if others else sent_to()
     try:
         found = examination.examine(
-            config, Path(DAT_ROOT), Path(WORK_DIR), ask=ask, resources=sent_to()
+            config, Path(DAT_ROOT), Path(WORK_DIR), ask=ask, resources=queues
         )
-        examination.require(found)
+        examination.require(found, others)
     except UserError as error:
         raise WorkflowError(f"{error}{OF_THE_DEMO}") from None
     remember_needs(examination.needs(found))
@@ -438,7 +439,8 @@ try:
         project=RENDER["project"],
     )
 except UserError as error:
-    raise WorkflowError(str(error)) from None
+    # nothing can be planned without them; what else is wrong is told, too
+    examine_before_start(str(error))
 PARTS = flow.export_parts(config, STACK, CHANNELS)
 REGION = flow.region_name(config["export"])
 CUT = REGION.removeprefix("region")

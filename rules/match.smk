@@ -1,9 +1,6 @@
 # Stack v1_acquire -> pairs -> point matches in the collection -> its receipt.
 DECISIONS = config["match"]["decisions"]
-try:
-    BY_HAND = flow.by_hand(ROOT, config["match"]["by_hand"])
-except UserError as error:
-    raise WorkflowError(str(error)) from None
+BY_HAND = flow.by_hand(ROOT, config["match"]["by_hand"])
 # without an entry nothing asks for their files: what was made before there was such a key stands
 DECIDED = bool(DECISIONS or BY_HAND)
 
@@ -102,7 +99,10 @@ rule search_wide:
 rule read_decisions:
     input:
         acquire=f"stacks/{STACK['acquire']}.json",
-        landmarks=[one["landmarks"] for one in BY_HAND],
+        # one that is not there is told before the first job, with all that is wrong
+        landmarks=[
+            one["landmarks"] for one in BY_HAND if Path(one["landmarks"]).is_file()
+        ],
     output:
         "match/decided.json",
     log:

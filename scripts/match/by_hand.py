@@ -19,14 +19,14 @@ from typing import Any
 import cv2
 import yaml
 
-from scripts.lib import flow, schema, yaml_files
+from scripts.lib import flow, landmarks, schema, yaml_files
 from scripts.lib.drawing import compose
 from scripts.lib.files import write_bytes, write_text
 from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.records import CanvasMatches, TileSet, TileSpec
-from scripts.match import landmarks, set_aside, sift
-from scripts.match.landmarks import Frame
+from scripts.match import set_aside, sift
+from scripts.match.frames import Frame
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = "v1_acquire"

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from scripts.lib import landmarks
 from scripts.lib.job import UserError
 from scripts.lib.service.records import CanvasMatches, TileSet
-from scripts.match import landmarks
 from scripts.match.decisions import ByHand, Tiles
-from scripts.match.landmarks import Frame
+from scripts.match.frames import Frame
 
 
 def read(
@@ -65,11 +65,7 @@ def _read(
     if ends[0] is ends[1]:
         raise UserError(f"{where}: moving and fixed are one tile, {entry['fixed']}, expected two")
     path = Path(entry["landmarks"])
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{where}.landmarks: {path} cannot be read: {error}") from None
-    places = landmarks.read(text, f"{where}.landmarks: {path.name}")
+    places = landmarks.of_file(path, f"{where}.landmarks: {path.name}")
     full = []
     for side, tile, xy in zip(("moving", "fixed"), ends, places, strict=True):
         frame = Frame.of(tiles, tile, entry["scale"])

@@ -20,6 +20,7 @@ from scripts.transfer import (
     doctor_foreign,
     doctor_layers,
     doctor_masks,
+    doctor_paths,
     doctor_surroundings,
     name_pattern,
     origin,
@@ -70,7 +71,7 @@ def examine(
     findings = [
         *_work_dir(case),
         *belonging.names(case),
-        *_takeover(config),
+        *doctor_paths.examine(case),
         *_roots(case),
         *doctor_decisions.examine(config),
         *doctor_masks.examine(case),
@@ -161,22 +162,25 @@ def _always(key: str) -> bool:
     return key == doctor_files.LAST_DAT or key.partition("[")[0] in doctor_decisions.NAMED
 
 
-def require(findings: Sequence[Finding]) -> None:
+def require(findings: Sequence[Finding], others: Sequence[str] = ()) -> None:
     """Stop when there is an error.
 
     Parameters
     ----------
     findings
         What was found.
+    others
+        Faults that are known otherwise, a line or more each.
 
     Raises
     ------
     UserError
         With all findings.
     """
-    errors = sum(each.severity == ERROR for each in findings)
+    errors = sum(each.severity == ERROR for each in findings) + len(others)
     if errors:
-        told = [each.text() for each in findings if each.severity != FACT]
+        told = [f"{ERROR}: {each}" for each in others]
+        told += [each.text() for each in findings if each.severity != FACT]
         lines = [f"{errors} fault(s) known before anything is done:", *told]
         raise UserError("\n  ".join(lines))
 
@@ -193,16 +197,6 @@ def _work_dir(case: Case) -> Iterator[Finding]:
     if not os.access(there, os.W_OK | os.X_OK):
         expected = "a folder that can be written"
         yield Finding(ERROR, "work_dir", f"{there}: no permission", expected, "Change work_dir")
-
-
-def _takeover(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """Tell what is to be taken over and is not there."""
-    section = config.get("takeover", {})
-    for key, kind in (("align_h5", "folder"), ("raw_h5", "folder"), ("zcoords", "file")):
-        path = Path(section.get(key) or "/")
-        if not (path.is_file() if kind == "file" and section.get(key) else path.is_dir()):
-            name = f"takeover.{key}"
-            yield Finding(ERROR, name, "none", f"the {kind} {path}", f"Mend {name}")
 
 
 def _roots(case: Case) -> Iterator[Finding]:

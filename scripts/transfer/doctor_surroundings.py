@@ -11,10 +11,11 @@ from pathlib import Path
 from subprocess import TimeoutExpired, run
 from typing import Any
 
+from scripts.lib.job import UserError
 from scripts.lib.provenance import LIBRARIES
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.errors import RenderError
-from scripts.lib.service.session import TAKEOVER_URL, is_embedded
+from scripts.lib.service.session import TAKEOVER_URL, is_embedded, token_of_environment
 from scripts.transfer import state
 from scripts.transfer.finding import ERROR, FACT, NOTE, Case, Finding
 
@@ -32,11 +33,28 @@ def service() -> Iterator[Finding]:
     Yields
     ------
     Finding
-        None for embedded services, which are files.
+        None for embedded services, which are files; of a token that cannot be read alone, for
+        nothing is asked without it.
     """
+    if fault := _token_fault():
+        yield fault
+        return
     for key, name in (("render.url", "RENDER_WS_URL"), ("takeover.render.url", TAKEOVER_URL)):
         if not is_embedded(url := os.environ.get(name, "")):
             yield from _answer(key, url)
+
+
+def _token_fault() -> Finding | None:
+    """Return what is wrong with the file of the token; embedded services ask for none."""
+    if is_embedded(os.environ.get("RENDER_WS_URL", "")):
+        return None
+    try:
+        token_of_environment()
+    except UserError as error:
+        key, _, said = str(error).partition(" ")
+        change = f"Mend {key}: one word, as serve --token-file has it"
+        return Finding(ERROR, key, said, "the file of a token", change)
+    return None
 
 
 def _answer(key: str, url: str) -> Iterator[Finding]:

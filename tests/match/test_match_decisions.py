@@ -9,12 +9,12 @@ import h5py
 import numpy as np
 import pytest
 
-from scripts.lib import files, flow, geometry
+from scripts.lib import files, geometry, landmarks
 from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt
 from scripts.lib.service.records import CanvasMatches, TileSet
-from scripts.match import by_hand, close_matches, decisions, landmarks, read_decisions, set_aside
+from scripts.match import by_hand, close_matches, decisions, read_decisions, set_aside
 from scripts.match.decisions import ByHand, Tiles
 from scripts.match.tables import PAIR_COLUMNS, RESULT_COLUMNS
 from tests.solve import synthetic
@@ -307,14 +307,6 @@ def test_what_is_matched_anew_is_not_overwritten_by_what_was_set_aside(volume):
     close()
     assert held(volume)[new.key] == [[55, 55]] * 3
     assert held(volume)[keep.key] == [[2, 2]] * 3
-
-
-def test_files_of_landmarks_have_to_be_there(tmp_path):
-    entry = {"landmarks": "a.csv"}
-    with pytest.raises(UserError, match=r"match.by_hand\[0\].landmarks: there is no file .*a.csv"):
-        flow.by_hand(tmp_path, [entry])
-    (tmp_path / "a.csv").touch()
-    assert flow.by_hand(tmp_path, [entry]) == [{"landmarks": str(tmp_path / "a.csv")}]
 
 
 @pytest.fixture

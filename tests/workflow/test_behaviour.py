@@ -237,9 +237,14 @@ def test_a_decision_about_pairs_closes_the_matches_and_matches_nothing_anew(hist
     assert rules_of(dry) & untouched == set()
     moving, fixed, *_ = files.read_json(history.volume.work / "solve/transforms.json.gz")["tiles"]
     hand = f"{{moving: {moving}, fixed: {fixed}, landmarks: nowhere.csv, scale: 1, reason: r}}"
-    dry = history.volume.snakemake("-n", "--config", f"match={{by_hand: [{hand}]}}")
-    assert dry.returncode != 0
-    assert "match.by_hand[0].landmarks: there is no file" in dry.stdout
+    told = "match.by_hand[0].landmarks: expected landmarks that BigWarp saved"
+    for started in ("-n", "solve"), ("solve",):
+        made = history.volume.snakemake(
+            *started, "--config", f"match={{by_hand: [{hand}], preset: none.yaml}}"
+        )
+        assert made.returncode != 0
+        assert told in made.stdout
+        assert "match.preset" in made.stdout
 
 
 def test_an_edited_config_file_without_a_changed_value_reruns_nothing(history):
