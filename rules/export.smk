@@ -249,6 +249,7 @@ rule close_export:
         checked=chunks("export/checked/{chunk}.json"),
         spans=spans("export/spans/{span}.json"),
         pyramid="export/pyramid.json",
+        coordinates="zcorr/Zcoords.txt",
     output:
         volume="export/volume.json",
         seams="export/seams.tsv",
@@ -267,6 +268,7 @@ rule close_export:
         volume=config["volume"],
         data_url=EXPORT["data_url"],
         neuroglancer_url=EXPORT["neuroglancer_url"],
+        in_z={key: EXPORT[key] for key in ("z_correction", "fill_gaps")},
     script:
         "../scripts/export/close_export.py"
 
@@ -383,6 +385,7 @@ use rule close_export as close_part with:
         checked=part_chunks("exports/{part}/checked/{chunk}.json"),
         spans=spans("exports/{part}/spans/{span}.json"),
         pyramid="exports/{part}/pyramid.json",
+        coordinates="zcorr/Zcoords.txt",
     output:
         "exports/{part}/volume.json",
     log:

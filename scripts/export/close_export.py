@@ -2,11 +2,13 @@
 
 Inputs
     ``export/plan.json``, ``export/slabs/{chunk}.json`` and ``export/checked/{chunk}.json`` of all
-    chunks, ``export/pyramid.json``, ``export/spans/{span}.json`` of long volumes
+    chunks, ``export/pyramid.json``, ``export/spans/{span}.json`` of long volumes;
+    ``zcorr/Zcoords.txt``
 Outputs
     ``export/volume.json``: stack, voxels, shape, origin and voxel size, and for each target its
     path, the shape and number of stored blocks of each level, the number of files of each level,
-    and the neuroglancer state and link;
+    and the neuroglancer state and link; ``filled``, the layers that lie in gaps and what they are
+    mixed of (`scripts.export.gaps`). The groups of all targets have the same as an attribute;
     ``export/seams.tsv``: what shift is left at seams in the exported voxels, px, and how the grey
     levels correlate across them (`scripts.export.seams`); parts have none
 
@@ -17,10 +19,12 @@ pyramid that were read back and not written since are not read again.
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from scripts.export import completeness, disk, kept_pyramid, seams, slabs, viewer
+from scripts.export import completeness, disk, gaps, kept_pyramid, seams, slabs, viewer
 from scripts.lib import files
 from scripts.lib.job import UserError, job
+from scripts.lib.volumes import metadata
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +42,8 @@ def main(
     checked: Sequence[str] = (),
     seam_table: str | None = None,
     grows: bool = False,
+    coordinates: str | None = None,
+    in_z: Mapping[str, Any] | None = None,
 ) -> None:
     """Check all levels of all targets, then describe them."""
     what = slabs.Plan.from_json(files.read_json(plan))
@@ -57,7 +63,11 @@ def main(
     described = completeness.description(what, found["levels"], links)
     for target in described["targets"]:
         target["files"] = completeness.counted(what, counts)[target["path"]]
-    files.write_json(out, described)
+    empty = [] if coordinates is None or in_z is None else gaps.filled(what, coordinates, in_z)
+    for each in what.kinds.values():
+        for place in each.targets:
+            metadata.annotate(place, {gaps.ATTRIBUTE: empty})
+    files.write_json(out, {**described, "filled": empty})
     if seam_table is not None:
         rows = [row for path in checked for row in files.read_json(path).get("seams", ())]
         files.write_table(seam_table, seams.COLUMNS, rows)
@@ -102,4 +112,6 @@ if __name__ == "__main__":
             data_url=snakemake.params.data_url,
             neuroglancer_url=snakemake.params.neuroglancer_url,
             grows=snakemake.params.get("grows", False),
+            coordinates=snakemake.input.coordinates,
+            in_z=snakemake.params.in_z,
         )

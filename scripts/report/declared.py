@@ -123,7 +123,10 @@ def filled(evidence: Evidence, fill_gaps: str | None) -> Iterator[Finding]:
         used = {max(z for z in there if z < one) for one in empty}
         used |= {min(z for z in there if z > one) for one in empty}
         what = f"{len(empty)} layer(s) without an image are filled from z {spans(used)}"
-        advice = "no voxel of them was imaged; export.fill_gaps: leave shows nothing there"
+        advice = (
+            "no voxel of them was imaged (attribute filledLayers of the volumes says so);"
+            " export.fill_gaps: leave shows nothing there"
+        )
     else:
         what, advice = f"{len(empty)} layer(s) without an image are empty", "as export.fill_gaps"
     yield Finding("export", f"{what} in the volume", f"z {spans(empty)}", advice, GOOD)

@@ -62,6 +62,36 @@ def create(
         files.write_json(summary, _consolidated(target, documents))
 
 
+def annotate(target: Target, attributes: Mapping[str, Any]) -> None:
+    """Set attributes of the multiscale group of a volume that is there; all else stays.
+
+    Parameters
+    ----------
+    target
+        Where the volume lives.
+    attributes
+        Plain JSON values.
+    """
+    if target.layout.family == "n5":
+        _set(target.group / "attributes.json", (), attributes)
+    elif target.layout.driver == "zarr":
+        _set(target.group / ".zattrs", (), attributes)
+        if (summary := target.group / ".zmetadata").exists():
+            _set(summary, ("metadata", ".zattrs"), attributes)
+    else:
+        _set(target.group / "zarr.json", ("attributes",), attributes)
+
+
+def _set(path: Path, within: tuple[str, ...], attributes: Mapping[str, Any]) -> None:
+    """Update a part of a JSON document, found by its keys."""
+    document = part = files.read_json(path)
+    for key in within:
+        part = part[key]
+    if {**part, **attributes} != part:
+        part.update(attributes)
+        files.write_json(path, document)
+
+
 def _consolidated(target: Target, documents: Documents) -> dict[str, Any]:
     """Return the metadata of a group and its arrays in one, as zarr-python's readers take it."""
     within = (path for path in documents if path.is_relative_to(target.group))
