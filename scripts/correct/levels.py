@@ -17,7 +17,7 @@ from scripts.correct.chain import COMPARED_LAYERS
 from scripts.correct.evidence import Arrays
 from scripts.lib import array_files
 from scripts.lib.arrays import Array, Bytes, Int64
-from scripts.lib.numerics import robust
+from scripts.lib.numerics import robust, signal
 
 _PICTURE_PX = 256  # pictures are thinned to about this side: their moments stay
 _LEAST_COMMON = 200  # pixels of a pair
@@ -37,12 +37,13 @@ def pictures(path: str | Path) -> Iterator[tuple[int, Bytes]]:
     Yields
     ------
     tuple
-        z, and the thinned picture.
+        z, and the thinned picture; 0 also where nothing is shown, as by a detector that is off.
     """
     stored = array_files.read(path)
     step = max(1, max(stored["pixels"].shape[1:]) // _PICTURE_PX)
     for value, pixels in zip(stored["z"].tolist(), stored["pixels"], strict=True):
-        yield int(value), pixels[::step, ::step]
+        picture = pixels[::step, ::step]
+        yield int(value), np.where(signal.absent(picture), np.uint8(0), picture)
 
 
 def compared(before: Pictures, own: Pictures) -> Arrays:

@@ -98,6 +98,9 @@ def _pair(p: Placed, q: Placed, grid: tuple[int, int], scale: float, top: float)
     both = pictures[0].mask & pictures[1].mask
     rows, columns = np.nonzero(both)
     v = [picture.pixels[rows, columns].astype(float) / top for picture in pictures]
+    if any(not len(one) or np.ptp(one) == 0 for one in v):
+        # of one value throughout, as of a detector that is off: no grey values to compare with
+        return joined([])
     keep = robust.usual(v[0] - v[1], _OUTLIER, _LEAST_SPREAD)
     regions = [_regions(one, box, scale, both.shape, grid)[rows, columns][keep] for one in (p, q)]
     return _summed(p, q, regions, v[0][keep], v[1][keep], grid[0] * grid[1])

@@ -25,7 +25,7 @@ from scripts.lib.arrays import Array, Bool, Int64
 from scripts.lib.drawing import boxes, compose, filters, grey_values
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.geometry import Box
-from scripts.lib.numerics import robust
+from scripts.lib.numerics import robust, signal
 from scripts.lib.service.records import TileSet, TileSpec
 
 Json = dict[str, Any]
@@ -300,6 +300,9 @@ def smooth(picture: Picture, share: float) -> Bool:
     pixels = picture.pixels.astype(float)
     mean = ndimage.uniform_filter(pixels, size)
     spread = ndimage.uniform_filter(pixels**2, size) - mean**2
+    inside &= ~signal.absent(picture.pixels)
+    if not inside.any():
+        return np.asarray(inside)
     return np.asarray(inside & (spread <= np.quantile(spread[inside], share)))
 
 

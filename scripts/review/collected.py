@@ -239,14 +239,20 @@ def _patch_reason(row: Mapping[str, Any]) -> str:
 def _undecided(
     joined: Joined, decided: Decided, verdicts: Mapping[str, Verdict], config: Settings
 ) -> list[str]:
-    """Return the ids of damaged tiles that go into the solve without anybody having said so."""
+    """Return the ids of damaged tiles that go into the solve without anybody having said so.
+
+    A tile without signal cannot be kept: a bridge may place it, but its grey values would go into
+    the corrections, and into the overlaps with its neighbours.
+    """
     kept = decide(joined.net, config.keep, auto=False).gone
-    out = decided.gone | kept
-    return [
-        tile.tile_id
-        for tile, done in zip(joined.net.tiles, out, strict=True)
-        if not done and tile.tile_id in verdicts and verdicts[tile.tile_id].kind == DAMAGED
-    ]
+    out: list[str] = []
+    for tile, gone, stays in zip(joined.net.tiles, decided.gone, kept, strict=True):
+        verdict = verdicts.get(tile.tile_id)
+        if verdict is None or verdict.kind != DAMAGED or gone:
+            continue
+        if verdict.is_dead or not stays:
+            out.append(tile.tile_id)
+    return out
 
 
 def _derive(

@@ -75,6 +75,6 @@ def choices(ids: Sequence[str], why: Mapping[str, str]) -> str:
     if all(why.get(i) == NO_SIGNAL for i in ids):
         return (
             "Nothing is in their images: patch shows the next layer there, exclude leaves a hole;"
-            " nothing joins them, so keep does not place them"
+            " there is nothing to keep"
         )
     return "Those that are usable as they are belong under keep (tiles, reason)"

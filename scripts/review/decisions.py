@@ -71,7 +71,8 @@ def decide(
     verdicts
         What tiles are, by id.
     keep
-        Entries of ``review.keep``: these tiles stay, whatever `auto` says of them.
+        Entries of ``review.keep``: these tiles stay, whatever `auto` says of them; but for those
+        without any signal, in which there is nothing to keep.
 
     Returns
     -------
@@ -85,7 +86,9 @@ def decide(
     """
     known = verdicts or {}
     reason = by_config(net.tiles, exclude)
-    kept = {i for i, text in enumerate(by_config(net.tiles, keep, key="keep")) if text}
+    dead = {tile_id for tile_id, verdict in known.items() if verdict.is_dead}
+    asked = by_config(net.tiles, keep, key="keep")
+    kept = {i for i, text in enumerate(asked) if text and net.tiles[i].tile_id not in dead}
     taken = np.zeros(len(net.tiles), bool)
     label = labels(net, _gone(reason))
     if auto and (label == 1).any():

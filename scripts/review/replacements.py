@@ -60,7 +60,7 @@ def wanted(
             continue
         if beyond[i]:
             continue
-        if verdict.kind == DAMAGED and not kept[i]:
+        if verdict.kind == DAMAGED and (verdict.is_dead or not kept[i]):
             place = (tile.z, *tile.cell)
             found.append(Wanted(place, tile.tile_id, verdict.words, verdict.score))
         elif label[i] == 1 and verdict.kind != RESIN:

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scripts.lib.service.records import CanvasMatches, TileSpec
 from scripts.review import (
     bridges,
     clusters,
+    collected,
     condition,
     decisions,
     edges,
@@ -19,6 +21,7 @@ from scripts.review import (
     patches,
     replacements,
     statistics,
+    suspects,
 )
 from scripts.review.likeness import GRID, Likeness, Look
 from scripts.review.patches import Wanted
@@ -245,6 +248,25 @@ def test_an_unjoined_tile_that_resembles_a_layer_around_it_is_never_hidden_by_a_
         verdicts = dict.fromkeys(ids, Verdict(TISSUE, 0, "", like, 10))
         found, _ = replacements.wanted(net, verdicts, exclude=[], keep=[])
         assert [one.replaces for one in found] == replaced
+
+
+def test_a_tile_without_signal_cannot_be_kept():
+    """It would go into the overlaps and the grey values of its neighbours."""
+    tiles = [tile(z) for z in range(1, 5)]
+    ids = [one.tile_id for one in tiles]
+    net = clusters.net_of_ids(tiles, list(itertools.combinations(ids, 2)))
+    keep = [{"tiles": [ids[1]], "reason": "I want it"}]
+    for words, held in ((suspects.NO_SIGNAL, []), ("a band", [ids[1]])):
+        verdicts = dict.fromkeys(ids, Verdict(TISSUE, 0, "", 0.9, 10))
+        verdicts[ids[1]] = Verdict(suspects.DAMAGED, 1000, words, 0, 0)
+        left = {i for i in ids if i not in held} & {ids[1]}
+        found, _ = replacements.wanted(net, verdicts, exclude=[], keep=keep)
+        assert {one.replaces for one in found} == left
+        by_itself = decisions.decide(net, [], auto=True, verdicts=verdicts, keep=keep)
+        assert {ids[i] for i in np.flatnonzero(by_itself.gone)} == left
+        asked = decisions.decide(net, [], auto=False, verdicts=verdicts, keep=keep)
+        joined, settings = SimpleNamespace(net=net), SimpleNamespace(keep=keep)
+        assert set(collected._undecided(joined, asked, verdicts, settings)) == left
 
 
 def test_an_unjoined_tile_that_a_person_keeps_is_not_to_be_replaced():
