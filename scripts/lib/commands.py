@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ _CONFIG = ("--configfile", "--configfiles")
 _SEVERAL = {*_CONFIG, "--config"}  # take any number of values
 _ONE = {"--profile", "--snakefile", "-s", "--cores", "-c", "--jobs", "-j", "--directory", "-d"}
 # of a job that was started by hand, or where the environment got lost: what is to be filled in
+_SECTION = re.compile(r"^([a-z]\w*):\n +\S", re.MULTILINE)  # of the config, lines below it
 _UNKNOWN = ["--profile", "PROFILE", "--configfile", "CONFIG"]
 
 
@@ -114,6 +116,31 @@ def module(name: str, *extra: str) -> str:
         As one types it in the folder of the Snakefile.
     """
     return shlex.join(["python", "-m", name, config_file(), *extra])
+
+
+def into_sections(message: str) -> str:
+    """Return a message with the command that puts its lines into sections that are there.
+
+    Parameters
+    ----------
+    message
+        What a person reads; lines for the config begin with a section alone on its line.
+
+    Returns
+    -------
+    str
+        Unchanged where it has no such lines, or names the command that writes all of them.
+    """
+    sections = set(_SECTION.findall(message))
+    if "scripts.review.decide" in message:
+        sections.discard("review")
+    if not sections:
+        return message
+    return (
+        f"{message.rstrip()}\n\nInto a section that is there already"
+        f" {module('scripts.lib.paste', '--write')} puts such lines: paste them into it, then"
+        " Ctrl-D; entries join the end of a list."
+    )
 
 
 def config_file() -> str:

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from scripts.lib import commands
+
 # of the disk, not of the code; what to do about them, after the path and the system's word for it
 _FULL = "Free some space there, or set work_dir to a folder on a larger disk"
 _CLOSED = (
@@ -60,7 +62,7 @@ def job(snakemake: Any) -> Iterator[None]:  # noqa: ANN401 - Snakemake's injecte
     try:
         yield
     except UserError as error:
-        _stop(str(error))
+        _stop(commands.into_sections(str(error)))
     except MemoryError as error:
         log.info("memory", exc_info=True)
         _stop(_memory(snakemake, error))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from scripts.lib import commands
 from scripts.lib.arrays import Array, Index
 from scripts.lib.numerics import robust
 from scripts.lib.verdicts import GOOD, LOOK
@@ -199,7 +200,10 @@ def _loose_tiles(evidence: Evidence) -> Iterator[Finding]:
             "review",
             f"{len(here)} tiles of row {row}, column {column} are outside of the main cluster",
             f"z {spans(sorted(here['z'].tolist()))}",
-            "paste the entries of review/proposals.yaml that you agree with into the config",
+            (
+                "put the entries of review/proposals.yaml that you agree with into the config;"
+                f" {commands.module('scripts.review.decide', '--write')} puts all of them there"
+            ),
             LOOK,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -157,8 +158,13 @@ def thickness_part(shown: Sequence[Shown], count: int, lines: str) -> str:
         "Tiles of layers that, aligned, fit neither neighbor ({}); the layers as aligned, and all"
         ' correlations, are in <a href="../zcorr/thickness.html">the page of the thickness</a>.'
     ).format(few)
-    paste = "To take them out of the next solve, add to the config under review:"
-    parts: list[Part] = [Text(where), Pictures(shown), Text(paste), Code(lines)]
+    paste = (
+        "To take them out of the next solve, add to the config"
+        f" ({commands.module('scripts.lib.paste', '--write')} puts it into a section that is"
+        " there):"
+    )
+    block = f"review:\n{textwrap.indent(lines, '  ')}"
+    parts: list[Part] = [Text(where), Pictures(shown), Text(paste), Code(block)]
     text = pages.fragment(parts if count else [Text("None.")]).strip()
     return f'document.getElementById("thickness").innerHTML = {json.dumps(text)};\n'
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from scripts.lib import commands
 from scripts.lib.numerics import cadence
 from scripts.transfer.finding import NOTE, Case, Finding
 
@@ -49,7 +50,7 @@ def lacking(case: Case) -> Iterator[Finding]:
         for i, count in found[:_MOST_NAMED]
     )
     more = f"; and {len(found) - _MOST_NAMED} more places" if len(found) > _MOST_NAMED else ""
-    lines = "; ".join(
+    lines = ", ".join(
         f"{{gap: {count}, after: {names[i - 1].layer_id}, reason: no file of it}}"
         for i, count in found[:_MOST_NAMED]
     )
@@ -59,5 +60,7 @@ def lacking(case: Case) -> Iterator[Finding]:
         f"times as if {sum(n for _, n in found)} layer(s) had no files: {shown}{more}",
         "files of every layer",
         "Nothing to do where the microscope has paused; else bring the files, or keep the places"
-        f" now, before layers are numbered, with entries of ingest.layers: {lines}",
+        " now, before layers are numbered:"
+        f" {commands.module('scripts.lib.paste', '--write')} puts in the line (give it that, then"
+        f" Ctrl-D) ingest: {{layers: [{lines}]}}",
     )

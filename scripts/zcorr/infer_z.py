@@ -21,6 +21,7 @@ Method
 """
 
 import logging
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.lib import files
+from scripts.lib import commands, files
 from scripts.lib.job import job
 from scripts.zcorr import layer_lines, methods, order, pictures, plot, qc, region_volume, zcoords
 from scripts.zcorr.measured import Measured
@@ -75,11 +76,14 @@ def main(
 
 def _offered(proposed: Sequence[Mapping[str, Any]], layers: str) -> dict[str, str]:
     """Return lines of the config by what they are for."""
-    tiles = qc.as_yaml(proposed) if proposed else ""
+    tiles = f"review:\n{textwrap.indent(qc.as_yaml(proposed), '  ')}" if proposed else ""
+    puts = (
+        f" ({commands.module('scripts.lib.paste', '--write')} puts it into a section that is there)"
+    )
     return {
-        "To take these tiles out of the next solve, add to the config under review:": tiles,
+        f"To take these tiles out of the next solve, add to the config{puts}:": tiles,
         "Layers shown twice, slices lost (the corrected z has their gaps already), layers without"
-        " any file, to count z anew:": layers,
+        f" any file, to count z anew{puts}:": layers,
     }
 
 

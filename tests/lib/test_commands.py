@@ -56,3 +56,26 @@ def test_a_job_that_knows_nothing_of_its_run_leaves_names_to_fill_in():
     assert commands.again("infer_z", "zcorr") == (
         "snakemake zcorr --profile PROFILE --configfile CONFIG --forcerun infer_z"
     )
+
+
+BLOCK = "two ways\n\n{}:\n  exclude:\n  - {{z: 3}}\nor nothing"
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        (BLOCK.format("ingest"), True),
+        (BLOCK.format("review"), True),
+        (BLOCK.format("review") + "\npython -m scripts.review.decide c.yaml --write", False),
+        (f"{BLOCK.format('review')}\nscripts.review.decide\n{BLOCK.format('zcorr')}", True),
+        ("review: what stands in a sentence\n  and goes on", False),
+        ("no line at all", False),
+    ],
+)
+def test_messages_with_lines_name_the_command_that_puts_them_in(message, named):
+    commands.remember(["--configfile", "v.yaml"])
+    told = commands.into_sections(message)
+    assert told.startswith(message)
+    command = "python -m scripts.lib.paste v.yaml --write"
+    assert (command in told) == named
+    assert commands.into_sections("") == ""

@@ -36,6 +36,12 @@ def test_a_fault_of_the_config_is_told_as_it_is(tmp_path):
     assert ended_by(tmp_path, UserError("a: expected 1\nfound 2")) == "a: expected 1\nfound 2"
 
 
+def test_a_message_with_lines_for_the_config_names_the_command_that_puts_them_in(tmp_path):
+    said = ended_by(tmp_path, UserError("z 3 is odd\n\nzcorr:\n  accept_layers: [3]"))
+    assert said.startswith("z 3 is odd\n\nzcorr:\n  accept_layers: [3]\n\n")
+    assert "scripts.lib.paste" in said
+
+
 def test_a_full_disk_is_named_with_path_space_and_key(tmp_path):
     said = ended_by(tmp_path, OSError(errno.ENOSPC, "No space", str(tmp_path / "a.h5")))
     assert said.startswith(f"{tmp_path / 'a.h5'}: No space left on device (")

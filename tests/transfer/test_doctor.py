@@ -88,9 +88,9 @@ def test_a_layer_without_files_is_told_before_anything_is_converted(tmp_path):
     (note,) = examined(tmp_path)
     assert note.severity == "note"
     assert "1 between Merlin-1_24-03-07_100200 and Merlin-1_24-03-07_100320 (80 s, w" in note.found
-    entry = yaml.safe_load(note.change[note.change.index("{gap") :])
-    declared = {"layers": [entry]}
-    assert examined(tmp_path, ingest=declared) == []
+    declared = yaml.safe_load(note.change[note.change.index("ingest: ") :])
+    assert examined(tmp_path, **declared) == []
+    assert "scripts.lib.paste" in note.change
 
 
 def test_a_pause_is_no_layer_without_files(tmp_path):
