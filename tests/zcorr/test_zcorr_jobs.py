@@ -1,6 +1,7 @@
 """The jobs of the stage, on a stack of the embedded service."""
 
 import html
+import textwrap
 from dataclasses import asdict
 
 import numpy as np
@@ -282,7 +283,8 @@ def test_the_volume_of_regions_opens_and_shows_a_fault_where_it_is(workdir):
         assert abs(x - (x0 + side / 2)) < scale[2] / 5.0
         assert abs(y - (y0 + side / 2)) < scale[1] / 5.0
     page = (workdir / OUT["page"]).read_text()
-    assert (workdir / OUT["proposals"]).read_text() in html.unescape(page)
+    lines = textwrap.indent((workdir / OUT["proposals"]).read_text(), "  ")
+    assert f"review:\n{lines}" in html.unescape(page)
     width = RenderClient(**RENDER).stack_metadata("s")["stats"]["stackBounds"]
     assert scale[2] / 5.0 * values.shape[2] == pytest.approx(width["maxX"] - width["minX"], abs=1.5)
 
