@@ -16,6 +16,10 @@ LEVELLED = LEVELLED if IMAGING else []
 VOXEL_NM = {key: config["acquisition"][key] for key in ("pixel_nm", "z_nm")}
 
 
+localrules:
+    level_layers,
+
+
 rule plan_sixteen_bit:
     input:
         source=f"stacks/{BEFORE.get('16bit')}.json",

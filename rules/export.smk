@@ -17,6 +17,8 @@ localrules:
     plan_export,
     plan_part,
     plan_slabs,
+    compare_stacks,
+    plan_tiffs,
 
 
 rule plan_export:

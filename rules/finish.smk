@@ -1,6 +1,11 @@
 # After a good export, on demand: the volume to its place, and what it no longer needs away.
 
 
+localrules:
+    promote_volume,
+    promote_part,
+
+
 rule promote_volume:
     input:
         # the channels go with the whole: all of them can be renamed, or none is

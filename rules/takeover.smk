@@ -11,8 +11,6 @@ OF_SOURCE = {"source": SOURCE} if TAKEN_MATCHES else {}
 
 localrules:
     take_layers,
-    take_matches,
-    take_stack,
     take_thickness,
 
 
