@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import yaml
 
-from scripts.lib import geometry, schema
+from scripts.lib import geometry, landmarks, schema
 from scripts.lib.files import read_json, read_table, write_table
 from scripts.lib.job import UserError
 from scripts.lib.service.client import RenderClient
 from scripts.lib.service.receipts import CollectionReceipt
-from scripts.match import close_matches, landmarks, read_decisions, wide
+from scripts.match import close_matches, read_decisions, wide
 from scripts.match.tables import PAIR_COLUMNS, RESULT_COLUMNS
 from scripts.solve import gather_moments, solve_transforms
 from tests.solve import synthetic
