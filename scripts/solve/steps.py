@@ -43,8 +43,9 @@ STEP_FACTOR, TOLD_FACTOR = 4.0, 3.0  # anywhere; at reported restarts
 ROUND = 3  # layers on each side of which the median is taken: one bad layer is no step
 TREND = 10  # layers on each side of which the running median is taken
 LEAST_PAIRS = 2  # of different images across a step
-SURE = 3.0  # standard errors by which a trend is told from none
+SURE = 3.0  # standard errors by which a trend, or a pair that leaves more, is told from none
 CLEAR = 3.0  # times what pairs leave beyond the usual: by so much a step has to move their points
+LIKE = 5  # pairs of one distance whose median says what is usual
 LEAST = 1e-4  # smaller steps are none: 0.2 px at the edge of a tile of 4,000 px
 MOST = 0.5  # share of the pairs to a layer that agree where it alone differs from those around
 DISTANCE = 2  # power of the layers between: what tissue changes grows with them (docs/solve.md)
@@ -316,22 +317,34 @@ def _clear(pairs: _Pairs, good: Bool, chain: Array) -> Bool:
 
     A step is an affine, and leaves what other pairs leave. Behind a gap of lost slices tissue has
     moved this way here and that way there: what of it looks like an affine is one part of many.
+    The nearest pairs across tell: far ones leave what all the layers between have changed.
     """
     some, layers = good & pairs.own, len(chain)
-    left = pairs.left()
-    ends = pairs.p, pairs.q, layers
-    found, usual, spread = (
-        robust.crossings(some, *ends, pairs.weight * each)
-        for each in (
-            left**2,
-            robust.scales(left, pairs.apart) ** 2,
-            np.maximum(_least(pairs.qq), 0),
-        )
-    )
-    share = np.divide(found, usual, out=np.ones(layers), where=usual > 0)
-    excess = np.maximum(share - np.median(share[usual > 0]), 0.0) * usual if usual.any() else usual
+    excess = np.maximum(pairs.left() ** 2 - _most_left(pairs, some) ** 2, 0.0)
+    found, spread = np.zeros(layers), np.zeros(layers)
+    for apart in np.unique(pairs.apart[some])[::-1]:
+        mine = some & (pairs.apart == apart)
+        there = robust.crossings(mine, pairs.p, pairs.q, layers) > 0
+        for out, each in ((found, excess), (spread, np.maximum(_least(pairs.qq), 0))):
+            total = robust.crossings(mine, pairs.p, pairs.q, layers, pairs.weight * each)
+            out[there] = total[there]
     moved = _size(np.diff(chain, axis=0, prepend=chain[:1])) ** 2 * spread
-    return np.asarray(moved >= CLEAR**2 * excess)
+    return np.asarray(moved >= CLEAR**2 * found)
+
+
+def _most_left(pairs: _Pairs, some: Bool) -> Array:
+    """(k,) what a pair leaves at most, px, as long as it is like the others of its distance.
+
+    Zero where they are too few to tell.
+    """
+    left, most = pairs.left(), np.zeros(len(some))
+    for apart in np.unique(pairs.apart[some]):
+        mine = some & (pairs.apart == apart)
+        if mine.sum() >= LIKE:
+            usual = float(np.median(left[mine]))
+            spread = MAD_TO_SD * float(np.median(np.abs(left[mine] - usual)))
+            most[mine] = usual + SURE * spread
+    return most
 
 
 def _common(pairs: _Pairs, good: Bool, layers: int) -> Bool:

@@ -276,6 +276,43 @@ def test_a_step_moves_points_by_more_than_tissue_behind_a_gap_does(tissue_px, ru
     assert len(found.linear) == runs
 
 
+def test_a_step_in_a_short_stack_of_tissue_that_changes_is_found():
+    """Nearly all far pairs cross the middle of it, and leave far more than near ones."""
+    rng = np.random.default_rng(6)
+    tiles = synthetic.grid(range(1, 15), 1, 1)
+    matrix = 1.01 * turn(0.2)
+
+    def seen(one):
+        low, high = sorted(float(name[8:]) for name in (one.p_id, one.q_id))
+        late = "q" if float(one.q_id[8:]) == high else "p"
+        points = getattr(one, late)
+        if low < 8 <= high:
+            points = (points - 119.5) @ matrix.T + 119.5
+        tissue = np.random.default_rng([int(low), int(high)])
+        own = tissue.normal(0, 0.4 * (high - low - 1) + 1e-9, points.shape)
+        return replace(one, **{late: points + own})
+
+    stage = synthetic.stage_of(tiles)
+    pairs = [seen(one) for one in synthetic.matches(tiles, stage, rng, reach=6, noise=0.2)]
+    arrays = tiles_of([tiles])
+    graph = graph_of(arrays, of_matches(pairs), Options().weighting)
+    found = found_steps.runs_of(arrays, graph, cutoff=3.0, model="affine")
+    assert (np.flatnonzero(np.diff(found.run)) + 2).tolist() == [8]
+
+
+def test_what_is_usual_is_told_by_enough_pairs_of_one_distance():
+    apart = np.array([1.0] * 6 + [2.0] * 3)
+    left = np.array([0.2, 0.3, 0.2, 0.3, 0.2, 5.0, 1.0, 1.0, 1.0])
+    empty, at = np.tile(np.eye(2), (9, 1, 1)), np.zeros(9, np.int64)
+    own = np.ones(9, bool)
+    pp = left[:, None, None] ** 2 / 2 * np.eye(2)
+    pairs = found_steps._Pairs(at, at, at, own, apart, own, pp, empty, 0 * empty)
+    assert pairs.left() == pytest.approx(left)
+    most = found_steps._most_left(pairs, own)
+    assert most[:6] == pytest.approx(0.25 + 3 * 1.4826 * 0.05)
+    assert (most[6:] == 0).all()  # too few
+
+
 def test_far_pairs_count_by_what_tissue_changes_over_their_distance():
     """They miss by so many times as much: 0.43, 1.0, 1.6 px at 1, 2, 3 layers of FIB-25."""
     case = stepped(12, 1, 1, [])
