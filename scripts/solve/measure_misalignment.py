@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from scripts.lib import made_by
 from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import compose, windows
@@ -30,6 +32,7 @@ from scripts.solve import misalignment
 from scripts.solve.misalignment import Row
 
 log = logging.getLogger(__name__)
+HELD_BYTES = 192 << 20  # of pictures: what the windows of some 24 tiles touch
 NEXT = 10  # layers beyond the chunk in which the layers that follow its last one are looked for
 
 
@@ -85,7 +88,8 @@ def main(
         return
     layers = compose.place_layers(tiles)
     rows = measured(layers, first, last, windows.settings_of(section))
-    with held_open():  # some 60 windows of a tile are read
+    cv2.setNumThreads(1)  # one job, one core
+    with held_open(HELD_BYTES):  # some 60 windows of a tile are read, by three layers
         count = write_table(out, misalignment.COLUMNS, rows)
     kept.keep()
     log.info("chunk %s, z %d to %d: %d places", chunk, first, last, count)

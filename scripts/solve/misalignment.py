@@ -94,7 +94,8 @@ def _step(one: Placed, targets: Sequence[Sequence[Placed]], settings: Settings) 
     near = [each for each in targets[0] if windows.shared(one, each) is not None]
     if not near and rank(other)[0]:
         return None  # nothing of its cell, nothing around: a border of what was imaged
-    first, place, found = windows.drawing([one]), one.tile.box, shifts.nothing(1, 1.0)
+    first = windows.remembered(windows.drawing([one]))
+    place, found = one.tile.box, shifts.nothing(1, 1.0)
     if near:
         found = shifts.compare(first, windows.drawing(targets[0]), place, settings)
     row = _row("patch" if one.tile.is_copy else "step", one, other, place, found)

@@ -24,12 +24,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
 from scripts.lib import files, growing, made_by
 from scripts.lib.arrays import Bytes
 from scripts.lib.chunks import chunk_range
 from scripts.lib.drawing import boxes, compose
+from scripts.lib.drawing.pixels import held_open
 from scripts.lib.geometry import Box
 from scripts.lib.job import job
 from scripts.lib.kept import Kept
@@ -107,7 +109,9 @@ def main(
     kept: dict[int, Bytes] = {}
     shape = boxes.shape(box, view.scale)
     seen = _seen(wanted, placed, view, zcorr["picture_px"], kept)
-    found = comparison.compare(seen, last - first + 1, reach, shape, view.region_px)
+    cv2.setNumThreads(1)  # one job, one core
+    with held_open():  # a layer and its windows are read from one file
+        found = comparison.compare(seen, last - first + 1, reach, shape, view.region_px)
     place = region_volume.Place.of(box, view.scale, shape, found.regional.shape[1:], version)
     facts = {"pixel_layers": np.array(pixel) / view.texture_scale, "scale": np.array(view.scale)}
     _save(correlations, first, last, placed, found, facts | place.arrays())

@@ -90,7 +90,7 @@ def textured(picture: Picture, scale: float, options: ResinMask) -> Bool:
         return data
     # halves: they are quick
     size = max(1, 2 ** round(math.log2(scale / _TEXTURE_SCALE)))
-    small, share = kernels.block_means(picture.pixels, size)
+    small, share = _block_means(picture.pixels, size)
     weight = None if data.all() else share
     sigma = min(options.sigma_px * scale / size, min(small.shape) / _SPANS)
     local_mean = _local_means(small.shape, weight, sigma)
@@ -101,6 +101,14 @@ def textured(picture: Picture, scale: float, options: ResinMask) -> Bool:
     h, w = data.shape
     full = np.asarray(cv2.resize(content, (w, h), interpolation=cv2.INTER_LINEAR))
     return data & (full >= options.threshold)
+
+
+def _block_means(pixels: Bytes, size: int) -> tuple[Float32, Float32]:
+    """Average blocks over what has data, and tell which share of each that is."""
+    if size == 1:  # five times as fast
+        return pixels.astype(np.float32), (pixels != 0).astype(np.float32)
+    mean, share = kernels.block_means(pixels, size)
+    return mean, share
 
 
 def _local_means(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage, signal
 
-from scripts.zcorr import band_kernels, isotropy, kernels, recursion
+from scripts.zcorr import band_kernels, correlation, isotropy, kernels, recursion
 
 SHAPES = [(75, 102), (61, 47)]  # even sides and odd ones
 
@@ -52,6 +52,9 @@ def test_region_sums_are_those_of_the_common_pixels(shape):
 def test_block_means_leave_out_what_has_no_data(size):
     pixels = picture((62, 47))
     mean, share = kernels.block_means(pixels, size)
+    quick = correlation._block_means(pixels, size)
+    assert np.array_equal(quick, [mean, share])
+    assert {one.dtype for one in quick} == {np.dtype(np.float32)}
     padded = np.pad(pixels, [(0, -n % size) for n in pixels.shape]).astype(float)
     padded[padded == 0] = np.nan
     blocks = padded.reshape(len(mean), size, -1, size)

@@ -51,6 +51,29 @@ class Placed:
     tile: TileSpec
     chain: Chain
 
+    @functools.cached_property
+    def extent(self) -> tuple[Array, Array]:
+        """Return the low and the high corner (x, y) of the tile in the output frame.
+
+        Returns
+        -------
+        tuple of Array
+            Of all its pixel centres, px, each (2,).
+        """
+        return extent(self.chain.apply(border(self.tile.width, self.tile.height)))
+
+    @functools.cached_property
+    def inverse(self) -> Array | None:
+        """Return the affine from the output frame to raw full-scale pixels.
+
+        Returns
+        -------
+        Array or None
+            (2, 3); None where the chain is no affine.
+        """
+        affine = self.chain.as_affine()
+        return None if affine is None else geometry.invert(affine)
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -140,9 +163,8 @@ def locator(one: Placed, grid: Grid, window: Window, level: int) -> Locator:
     Locator
         By an affine where the chain is one, else by maps.
     """
-    affine = one.chain.as_affine()
-    if affine is not None:
-        return _AffineLocator(geometry.compose(geometry.invert(affine), grid.to_frame), level)
+    if one.inverse is not None:
+        return _AffineLocator(geometry.compose(one.inverse, grid.to_frame), level)
     return _map_locator(one, grid, window, level)
 
 
@@ -255,6 +277,33 @@ class _StripLocator:
             part = slice(max(whole.start, strip.start), min(whole.stop, strip.stop))
             if part.start < part.stop:
                 yield _replaced(window, self.axis, part), locator
+
+
+def _ends(part: slice) -> tuple[slice, slice]:
+    """Return the first and the last row or column of a window."""
+    return slice(part.start, part.start + 1), slice(part.stop - 1, part.stop)
+
+
+def around(locator: Locator, window: Window) -> list[tuple[Float32, Float32]]:
+    """Return places in the raw tile between which all of a window lies.
+
+    Parameters
+    ----------
+    locator
+        Of the window.
+    window
+        Rows and columns of the output.
+
+    Returns
+    -------
+    list of tuple
+        x and y as of `Locator.at`, of some pixels of its border.
+    """
+    rows, columns = window
+    if isinstance(locator, _AffineLocator):  # extremes are in the corners, rounded or not
+        return [locator.at((row, column)) for row in _ends(rows) for column in _ends(columns)]
+    edges = [(row, columns) for row in _ends(rows)] + [(rows, column) for column in _ends(columns)]
+    return [locator.at(edge) for edge in edges]
 
 
 def _map_locator(one: Placed, grid: Grid, window: Window, level: int) -> Locator:

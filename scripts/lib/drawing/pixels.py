@@ -13,6 +13,7 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -27,8 +28,61 @@ from scripts.lib.numerics.reduction import halved
 Window = tuple[slice, slice]  # rows, columns; explicit starts and stops
 
 MOST_HELD = 16  # files: the layers that a job looks at in turn
-_held: list[OrderedDict[Path, h5py.File]] = []  # of each `held_open` that is entered
 _LEVEL = re.compile(r"(.*mipmap\.)\d+$")
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The data set that a level is read from, or made of, and whether deflate alone packed it."""
+
+    data: h5py.Dataset | h5py.Group
+    level: int
+    deflated: bool
+    path: Path
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """An open file, and what was looked up in it: by data set and level."""
+
+    file: h5py.File
+    path: Path
+    stored: dict[tuple[str, int], _Stored | None] = field(default_factory=dict)
+
+    def deepest(self, dataset: str, level: int) -> _Stored | None:
+        """Return the deepest stored data set that is not below `level`; None: there is none."""
+        if (dataset, level) not in self.stored:
+            name, stored = _deepest(self.file, dataset, level)
+            data = self.file.get(name)
+            found = None if data is None else _Stored(data, stored, _only_deflated(data), self.path)
+            self.stored[dataset, level] = found
+        return self.stored[dataset, level]
+
+
+@dataclass(eq=False)
+class _Held:
+    """What stays in memory within `held_open`: files, and chunks as they were unpacked last."""
+
+    most_bytes: int
+    files: OrderedDict[Path, _Opened] = field(default_factory=OrderedDict)
+    chunks: OrderedDict[tuple[Path, str, tuple[int, ...]], Image] = field(
+        default_factory=OrderedDict
+    )
+    size: int = 0
+
+    def chunk(self, path: Path, data: h5py.Dataset, corner: tuple[int, ...]) -> Image:
+        """Return a chunk by its first pixel, unpacked at most once while there is room."""
+        key = path, data.name, corner
+        if key not in self.chunks:
+            self.chunks[key] = unpacked = _unpacked(data, corner)
+            self.size += unpacked.nbytes
+            while self.size > self.most_bytes and len(self.chunks) > 1:
+                self.size -= self.chunks.popitem(last=False)[1].nbytes
+        self.chunks.move_to_end(key)
+        return self.chunks[key]
+
+
+_held: list[_Held] = []  # of each `held_open` that is entered
 
 
 def level_for(scale: float) -> int:
@@ -82,54 +136,64 @@ def read_image(url: str, level: int = 0, window: Window | None = None) -> Image:
         When the file or the data set is absent.
     """
     path, dataset, z = _parse(url)
-    if not path.is_file():
+    if not _there(path):
         raise FileNotFoundError(f"image file {path} is absent (image URL {url})")
-    with _opened(path) as file:
-        name, stored = _deepest(file, dataset, level)
-        if name not in file:
+    with _opened(path) as opened:
+        stored = opened.deepest(dataset, level)
+        if stored is None:
             raise FileNotFoundError(f"{path} has no data set {dataset} (image URL {url})")
-        data = _checked(file[name], z, url)
-        if stored == level:
-            return _read(data, z, _inside(data, window, url))
-        image = _read(data, z, None)
-    for _ in range(level - stored):
+        data = _checked(stored.data, z, url)
+        if stored.level == level:
+            return _read(stored, data, z, _inside(data, window, url))
+        image = _read(stored, data, z, None)
+    for _ in range(level - stored.level):
         image = halved(image.astype(np.float32, copy=False))
     return image if window is None else image[window]
 
 
 @contextlib.contextmanager
-def held_open() -> Iterator[None]:
+def held_open(most_bytes: int = 0) -> Iterator[None]:
     """Keep the last files open that are read within: for jobs that read many small windows.
 
     What is read must not be replaced meanwhile.
+
+    Parameters
+    ----------
+    most_bytes
+        Memory for chunks as they were unpacked last: for jobs that read a place again and again.
 
     Yields
     ------
     None
         While files stay open.
     """
-    _held.append(OrderedDict())
+    _held.append(_Held(most_bytes))
     try:
         yield
     finally:
-        for file in _held.pop().values():
-            file.close()
+        for opened in _held.pop().files.values():
+            opened.file.close()
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
+def _opened(path: Path) -> Iterator[_Opened]:
     """Open a file, or take it where it is held open."""
     if not _held:
         with h5py.File(path, "r") as file:
-            yield file
+            yield _Opened(file, path)
         return
-    files = _held[-1]
+    files = _held[-1].files
     if path not in files:
-        files[path] = h5py.File(path, "r")
+        files[path] = _Opened(h5py.File(path, "r"), path)
         if len(files) > MOST_HELD:
-            files.popitem(last=False)[1].close()
+            files.popitem(last=False)[1].file.close()
     files.move_to_end(path)
     yield files[path]
+
+
+def _there(path: Path) -> bool:
+    """Tell whether a file is there; one that is held open is not asked for again."""
+    return bool(_held and path in _held[-1].files) or path.is_file()
 
 
 def contrast_range(path: str | Path) -> tuple[float, float]:
@@ -174,18 +238,15 @@ def read_into(out: Image, url: str, level: int, window: Window) -> bool:
         As `read_image`.
     """
     path, dataset, z = _parse(url)
-    if path.is_file():
-        with _opened(path) as file:
-            name, stored = _deepest(file, dataset, level)
-            data = _checked(file[name], z, url) if name in file and stored == level else None
-            if data is not None and data.dtype == out.dtype:
-                _inside(data, window, url)
-                place = () if data.ndim == 2 else (z,)
-                if _only_deflated(data):
-                    _inflate(data, place, window, out)
-                else:
-                    out[...] = data[(*place, *window)]
-                return True
+    if _there(path):
+        with _opened(path) as opened:
+            stored = opened.deepest(dataset, level)
+            if stored is not None and stored.level == level:
+                data = _checked(stored.data, z, url)
+                if data.dtype == out.dtype:
+                    _inside(data, window, url)
+                    _fill(out, stored, data, z, window)
+                    return True
     image = read_image(url, level, window)  # made of another level, or absent: says so
     if image.dtype == out.dtype:
         out[...] = image
@@ -212,20 +273,26 @@ def _inside(data: h5py.Dataset, window: Window | None, url: str) -> Window | Non
     return window
 
 
-def _read(data: h5py.Dataset, z: int, window: Window | None) -> Image:
+def _read(stored: _Stored, data: h5py.Dataset, z: int, window: Window | None) -> Image:
     """Read rows and columns of a (h, w) or (n, h, w) data set."""
     rows, columns = window or tuple(slice(0, n) for n in data.shape[-2:])
+    out = np.empty((rows.stop - rows.start, columns.stop - columns.start), data.dtype)
+    _fill(out, stored, data, z, (rows, columns))
+    return out
+
+
+def _fill(out: Image, stored: _Stored, data: h5py.Dataset, z: int, window: Window) -> None:
+    """Read rows and columns of a (h, w) or (n, h, w) data set into an array."""
     place = () if data.ndim == 2 else (z,)
-    if _only_deflated(data):
-        out = np.empty((rows.stop - rows.start, columns.stop - columns.start), data.dtype)
-        _inflate(data, place, (rows, columns), out)
-        return out
-    return np.asarray(data[(*place, rows, columns)])
+    if stored.deflated:
+        _inflate(stored.path, data, place, window, out)
+    else:
+        out[...] = data[(*place, *window)]
 
 
-def _only_deflated(data: h5py.Dataset) -> bool:
+def _only_deflated(data: h5py.Dataset | h5py.Group) -> bool:
     """Tell whether all chunks are there and packed by deflate alone."""
-    if data.chunks is None:
+    if not isinstance(data, h5py.Dataset) or data.chunks is None:
         return False
     layout = data.id.get_create_plist()
     chunks = math.prod(-(-n // c) for n, c in zip(data.shape, data.chunks, strict=True))
@@ -233,21 +300,30 @@ def _only_deflated(data: h5py.Dataset) -> bool:
     return bool(deflated and data.id.get_num_chunks() == chunks)
 
 
-def _inflate(data: h5py.Dataset, place: tuple[int, ...], window: Window, out: Image) -> None:
-    """Read chunk by chunk with libdeflate: 2.4 times as fast as the zlib of HDF5."""
+def _inflate(
+    path: Path, data: h5py.Dataset, place: tuple[int, ...], window: Window, out: Image
+) -> None:
+    """Read chunk by chunk, or take a chunk where it is held."""
     rows, columns = window
-    *leading, high, wide = chunks = data.chunks
-    size, dtype = math.prod(chunks) * data.dtype.itemsize, data.dtype
+    *leading, high, wide = data.chunks
+    corner = tuple(i // n * n for i, n in zip(place, leading, strict=True))
+    held = _held[-1] if _held and _held[-1].most_bytes else None
     for y in range(rows.start // high * high, rows.stop, high):
         for x in range(columns.start // wide * wide, columns.stop, wide):
-            corner = tuple(i // n * n for i, n in zip(place, leading, strict=True))
-            skipped, packed = data.id.read_direct_chunk((*corner, y, x))
-            raw = packed if skipped else deflate.zlib_decompress(packed, size)
-            chunk = np.frombuffer(raw, dtype).reshape(chunks)
+            at = (*corner, y, x)
+            chunk = _unpacked(data, at) if held is None else held.chunk(path, data, at)
             image = chunk[tuple(i % n for i, n in zip(place, leading, strict=True))]
             to_y, from_y = _shared(rows, y, high)
             to_x, from_x = _shared(columns, x, wide)
             out[to_y, to_x] = image[from_y, from_x]
+
+
+def _unpacked(data: h5py.Dataset, corner: tuple[int, ...]) -> Image:
+    """Return a chunk by its first pixel: libdeflate is 2.4 times as fast as the zlib of HDF5."""
+    skipped, packed = data.id.read_direct_chunk(corner)
+    size = math.prod(data.chunks) * data.dtype.itemsize
+    raw = packed if skipped else deflate.zlib_decompress(packed, size)
+    return np.frombuffer(raw, data.dtype).reshape(data.chunks)
 
 
 def _shared(part: slice, start: int, size: int) -> tuple[slice, slice]:

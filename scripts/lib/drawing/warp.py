@@ -201,7 +201,7 @@ def reached(one: Placed, grid: Grid) -> Window | None:
     Window or None
         Rows and columns; None when there are none.
     """
-    low, high = maps.extent(one.chain.apply(maps.border(one.tile.width, one.tile.height)))
+    low, high = one.extent
     origin = np.array([grid.box.x0, grid.box.y0])
     first = np.maximum(np.floor((low - origin) * grid.scale) - 1, 0).astype(int)
     last = np.minimum(np.ceil((high - origin) * grid.scale) + 2, grid.shape[::-1]).astype(int)
@@ -281,14 +281,7 @@ def _within(window: Window, whole: Window) -> Window:
 
 def _needed(locator: Locator, window: Window, tile: TileSpec, level: int, how: int) -> Window:
     """Return rows and columns of the level image that the window touches: the rest is not read."""
-    rows, columns = window
-    edges = [
-        (slice(rows.start, rows.start + 1), columns),
-        (slice(rows.stop - 1, rows.stop), columns),
-        (rows, slice(columns.start, columns.start + 1)),
-        (rows, slice(columns.stop - 1, columns.stop)),
-    ]
-    found = [locator.at(edge) for edge in edges]
+    found = maps.around(locator, window)
     shift, unit, reach = ((1 << level) - 1) / 2, 1 << level, _REACH[how]
     spans = []
     for axis, size in ((1, tile.height >> level), (0, tile.width >> level)):

@@ -5,6 +5,7 @@ A window whose peak unrelated pixels would reach by chance has none.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from scripts.lib.arrays import Array
+from scripts.lib.arrays import Array, Float32
 from scripts.lib.drawing import compose
 from scripts.lib.drawing.compose import Picture, Placed
 from scripts.lib.geometry import Box
@@ -68,6 +69,22 @@ def drawing(placed: Sequence[Placed]) -> Draw:
         Function of (box in world px, scale) to a `Picture`, float32.
     """
     return lambda box, scale: compose.render(placed, box, scale=scale)
+
+
+def remembered(draw: Draw) -> Draw:
+    """Return what draws each window once: for windows that are compared with several layers.
+
+    Parameters
+    ----------
+    draw
+        Draws the windows.
+
+    Returns
+    -------
+    Draw
+        The same, with all pictures that it has drawn in memory.
+    """
+    return functools.cache(draw)
 
 
 def shared(one: Placed, other: Placed) -> Box | None:
@@ -183,8 +200,8 @@ def window_peaks(
     windows = len(centres) * (size[0] + 2 * reach) * (size[1] + 2 * reach)
     if (place.width * scale + 2 * reach) * (place.height * scale + 2 * reach) < 4 * windows:
         first, second = (_drawn_once(draw, place, scale, reach) for draw in (first, second))
-    found = [_peak(*_windows(first, second, at, size, scale, reach), reach) for at in centres]
-    return np.array(found).reshape(-1, 3)
+    pairs = (_windows(first, second, at, size, scale, reach) for at in centres)
+    return _peaks([_surface(one, other, reach) for one, other in pairs])
 
 
 def likeness(first: Draw, second: Draw, place: Box, centres: Array, size: tuple[int, int]) -> Array:
@@ -242,27 +259,46 @@ def _drawn_once(draw: Draw, place: Box, scale: float, reach: int) -> Draw:
     return cut
 
 
-def _peak(one: Picture, other: Picture, reach: int) -> Array:
-    """Return the shift x, y at which `other` shows `one`, and their correlation there.
+@dataclass(frozen=True, eq=False)
+class _Surface:
+    """Correlations of a window by lag."""
 
-    Px of the picture, and -1 to 1; all three are NaN where there is no peak.
-    """
-    nothing = np.full(3, np.nan)
+    rho: Float32  # (2 * reach + 1, 2 * reach + 1) over dy, dx
+    samples: float  # independent ones in the window
+    places: float  # at which unrelated pixels could have a peak
+
+
+def _surface(one: Picture, other: Picture, reach: int) -> _Surface | None:
+    """Correlate a window with the wider one; None: too little of them has data."""
     if one.mask.mean() < LEAST_SHARE or other.mask.mean() < 0.3:
-        return nothing
+        return None
     size = one.pixels.shape[0], one.pixels.shape[1]
     at = np.zeros((1, 2), np.intp)
     rho, share, samples = correlation.block_surfaces(
         _field(one), _field(other), at, at + reach, size, reach, 0.5
     )
     if share[0] < LEAST_SHARE:
-        return nothing
-    peaks = correlation.find_peaks(rho, 4.0)
+        return None
     places = max(rho[0].size * float(samples[0]) / (size[0] * size[1]), 1.0)
-    chance = places * special.ndtr(-peaks.height[0] * math.sqrt(samples[0]))
-    if not peaks.inner[0] or chance >= MAX_CHANCE:
-        return nothing
-    return np.array([*peaks.lag[0], peaks.height[0]])
+    return _Surface(rho[0], float(samples[0]), places)
+
+
+def _peaks(surfaces: Sequence[_Surface | None]) -> Array:
+    """Return (n, 3) shifts x, y at which the wider windows show the others, and correlations there.
+
+    Px of the picture, and -1 to 1; all three are NaN where there is no peak.
+    """
+    found = np.full((len(surfaces), 3), np.nan)
+    known = [i for i, one in enumerate(surfaces) if one is not None]
+    some = [one for one in surfaces if one is not None]
+    if not some:
+        return found
+    peaks = correlation.find_peaks(np.stack([one.rho for one in some]), 4.0)
+    samples, places = np.array([(one.samples, one.places) for one in some]).T
+    chance = places * special.ndtr(-peaks.height * np.sqrt(samples))
+    tells = peaks.inner & (chance < MAX_CHANCE)
+    found[known] = np.where(tells[:, None], np.column_stack([peaks.lag, peaks.height]), np.nan)
+    return found
 
 
 def _field(picture: Picture) -> correlation.Field:

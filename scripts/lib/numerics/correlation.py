@@ -391,6 +391,8 @@ def _grown(field: Field, corners: Index, size: tuple[int, int]) -> tuple[Float32
     low = np.maximum(-corners.min(axis=0), 0)
     high = np.maximum(corners.max(axis=0) + size[::-1] - np.array(field.shape[::-1]), 0)
     (left, top), (right, bottom) = low.tolist(), high.tolist()
+    if not (left or top or right or bottom):
+        return field.values, field.weights, corners
     values, weights = (
         cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
         for image in (field.values, field.weights)
@@ -406,7 +408,10 @@ def _box_sums(image: Float32, corners: Index, size: tuple[int, int], lags: int) 
 
 
 def _cut(image: Float32, corners: Index, size: tuple[int, int]) -> Float32:
-    """Return (n, h, w) copies of the blocks of `size` that start at `corners` (x, y)."""
+    """Return (n, h, w) pixels of the blocks of `size` that start at `corners` (x, y)."""
+    if len(corners) == 1:  # a view, ten times as fast
+        x, y = corners[0].tolist()
+        return image[None, y : y + size[0], x : x + size[1]]
     windows = np.lib.stride_tricks.sliding_window_view(image, size)
     return windows[corners[:, 1], corners[:, 0]]
 

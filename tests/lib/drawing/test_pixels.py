@@ -106,6 +106,29 @@ def test_a_window_is_the_same_part_of_the_whole_image(tmp_path, options, shape):
     assert np.array_equal(part, pixels.read_image(url, 1)[3:9, 20:50])
 
 
+@pytest.mark.parametrize("shape", [(70, 101), (3, 70, 101)])
+@pytest.mark.parametrize(("most_bytes", "unpacked"), [(0, 8), (2048, 7), (1 << 20, 4)])
+def test_a_place_that_is_read_again_is_unpacked_once_while_there_is_room(
+    tmp_path, shape, most_bytes, unpacked, monkeypatch
+):
+    values = np.random.default_rng(1).integers(0, 60000, shape).astype(np.uint16)
+    chunks = (1,) * (len(shape) - 2) + (32, 32)  # 2048 bytes
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file.create_dataset("mipmap.0", data=values, chunks=chunks, compression="gzip")
+    seen, real = [], pixels._unpacked
+    monkeypatch.setattr(pixels, "_unpacked", lambda *given: seen.append(1) or real(*given))
+    whole, url = values.reshape(-1, *shape[-2:])[-1], f"file://{tmp_path}/t.h5?dataSet=/mipmap.0"
+    url += f"&z={len(values) - 1 if len(shape) == 3 else 0}"
+    places = [(0, 5, 0, 40), (3, 9, 40, 64), (2, 3, 0, 1), (40, 64, 70, 101), (40, 41, 70, 96),
+              (0, 2, 33, 34)]  # fmt: skip
+    with pixels.held_open(most_bytes):
+        for y0, y1, x0, x1 in places:
+            rows, columns = slice(y0, y1), slice(x0, x1)
+            part = pixels.read_image(url, 0, (rows, columns))
+            assert np.array_equal(part, whole[rows, columns])
+    assert len(seen) == unpacked
+
+
 def test_files_that_are_held_open_are_opened_once_and_let_go(tmp_path, image, monkeypatch):
     monkeypatch.setattr(pixels, "MOST_HELD", 2)
     urls = [stored(tmp_path / f"{k}.h5", image + k, [0]) for k in range(3)]

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from scripts.lib.drawing import compose, mosaic, tabulated
+from scripts.lib.drawing import compose, maps, mosaic, tabulated
 from scripts.lib.geometry import Box
 from scripts.lib.nonlinear import ThinPlateSpline, thin_plate_data
 from scripts.lib.numerics.reduction import halved
 from scripts.lib.service.records import Leaf, TileSet, TileSpec
-from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A
+from scripts.lib.transforms import AFFINE, SEM_DISTORTION_A, Affine, Chain
 from scripts.solve.lattice import spline_through
 
 W, H = 400, 300
@@ -127,3 +127,17 @@ def test_a_spline_of_many_landmarks_is_looked_up_where_it_is_drawn():
     assert np.abs(same.undo(moved, domain) - at).max() < 0.005
     few = spline_through(nodes[:20], np.zeros((20, 2)))
     assert tabulated.quick(few, domain) is few
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.3, 1.7])
+def test_of_an_affine_the_corners_of_a_window_tell_what_of_the_tile_is_read(turn):
+    c, s = np.cos(turn), np.sin(turn)
+    matrix = np.array([[c, -s, 70_000.3], [s, c, -31_000.7]])
+    placed = maps.Placed(TileSpec("t", 1.0, 8875, 3500, "none", ()), Chain((Affine(matrix),)))
+    window = slice(11, 131), slice(3, 117)
+    grid = maps.Grid(Box(70_100.5, -30_900.1, 70_300, -30_600), 1.0)
+    locator = maps.locator(placed, grid, window, 0)
+    corners, whole = maps.around(locator, window), locator.at(window)
+    for axis in (0, 1):
+        ends = [float(at[axis].flat[0]) for at in corners]
+        assert (min(ends), max(ends)) == (whole[axis].min(), whole[axis].max())
