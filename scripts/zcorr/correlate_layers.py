@@ -109,14 +109,25 @@ def main(
     kept: dict[int, Bytes] = {}
     shape = boxes.shape(box, view.scale)
     seen = _seen(wanted, placed, view, zcorr["picture_px"], kept)
-    cv2.setNumThreads(1)  # one job, one core
-    with held_open():  # a layer and its windows are read from one file
-        found = comparison.compare(seen, last - first + 1, reach, shape, view.region_px)
+    found = _compared(seen, last - first + 1, reach, shape, view.region_px)
     place = region_volume.Place.of(box, view.scale, shape, found.regional.shape[1:], version)
     facts = {"pixel_layers": np.array(pixel) / view.texture_scale, "scale": np.array(view.scale)}
     _save(correlations, first, last, placed, found, facts | place.arrays())
     _keep(layers, first, last, box, view.scale, zcorr["picture_px"], kept)
     reuse.keep()
+
+
+def _compared(
+    seen: Iterator[PreparedLayer | None],
+    count: int,
+    reach: int,
+    shape: tuple[int, int],
+    region_px: float,
+) -> Compared:
+    """Compare on one core, with files held open: a layer and its windows are in one."""
+    cv2.setNumThreads(1)
+    with held_open():
+        return comparison.compare(seen, count, reach, shape, region_px)
 
 
 def _seen(
