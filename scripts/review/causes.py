@@ -9,6 +9,7 @@ from typing import Any
 from scripts.lib.names import STAGE_STOPS
 from scripts.review.edges import runs
 from scripts.review.evidence import Evidence
+from scripts.review.suspects import NO_STRUCTURE
 
 NAMED = 4  # parts, reasons or layers in one sentence
 FEW_SAVED = 0.5  # share of the pairs of a kind: below it the matching is the cause
@@ -103,7 +104,8 @@ def _bare_layers(found: Evidence) -> Iterator[str]:
     """Yield the layers that leave the volume as a whole, since none of their tiles shows tissue."""
     layers: dict[float, list[bool]] = {}
     for row in found.tiles:
-        bare = row.get("kind") == "resin" and row["reason"].startswith("auto:")
+        shows_none = row.get("kind") == "resin" or NO_STRUCTURE in row["reason"]
+        bare = shows_none and row["reason"].startswith("auto:")
         layers.setdefault(float(row.get("z") or 0), []).append(bare)
     empty = [z for z, bare in layers.items() if all(bare)]
     if len(empty) >= max(1, LEAST_PART * len(layers)):

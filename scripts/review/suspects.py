@@ -28,6 +28,8 @@ BESIDE = 3  # layers before and after that a figure is compared with
 LEAST_OPPOSITE = 0.2  # correlation with the negative of the layer before; by chance below 0.1
 LEAST_TILES = 12  # with fewer a volume does not say what is usual in it
 WITHOUT_SIGNAL = 0.99  # of the area black or white, and no noise: resin has the detector's noise
+NO_STRUCTURE = "no structure"
+_NOT_RESIN = "that of tissue, where resin has the same: detector off?"
 NO_SIGNAL = "no signal (all pixels have one value: detector off?)"
 LEAST_BLOCKS = 8  # of 64: with fewer the neighbors say nothing of the tile as a whole
 
@@ -78,6 +80,17 @@ def _tissue_texture(rows: Sequence[Row], limits: Limits) -> float:
     return float(np.median(value[goes_on] if goes_on.any() else value)) if len(value) else 0.0
 
 
+def _tissue_noise(rows: Sequence[Row], limits: Limits) -> dict[float, float]:
+    """Return the noise of tissue by z, raw levels; layers without any have that of the volume."""
+    noise = _steps(rows) * np.array([float(row["noise"]) for row in rows])
+    goes_on = np.array([float(row["like"]) >= limits.resin_likeness for row in rows], bool)
+    by_z: dict[float, list[float]] = defaultdict(list)
+    for row, value, counts in zip(rows, noise.tolist(), goes_on.tolist(), strict=True):
+        by_z[float(row["z"])] += [value] if counts else []
+    usual = float(np.median(noise[goes_on])) if goes_on.any() else 0.0
+    return {z: float(np.median(values)) if values else usual for z, values in by_z.items()}
+
+
 def verdicts(rows: Sequence[Row], limits: Limits) -> dict[str, Verdict]:
     """Return the verdict of each surveyed tile.
 
@@ -93,12 +106,12 @@ def verdicts(rows: Sequence[Row], limits: Limits) -> dict[str, Verdict]:
     dict
         Tile id -> verdict.
     """
-    tissue = _tissue_texture(rows, limits)
+    tissue, noise = _tissue_texture(rows, limits), _tissue_noise(rows, limits)
     cells: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         cells[row["row"], row["column"]].append(row)
     columns = [
-        _Column.of(sorted(column, key=lambda row: float(row["z"])), tissue, limits)
+        _Column.of(sorted(column, key=lambda row: float(row["z"])), tissue, noise, limits)
         for column in cells.values()
     ]
     allowed = _allowed(columns, limits)
@@ -151,10 +164,13 @@ class _Column:
     bare: Bool
     blank: Bool
     dead: Bool  # no signal at all; such a tile is neither bare nor blank
+    ratio: Array  # of the noise of bare tiles to that of tissue; 1 elsewhere
     sided: Mapping[str, Sided]
 
     @staticmethod
-    def of(rows: Sequence[Row], tissue: float, limits: Limits) -> _Column:
+    def of(
+        rows: Sequence[Row], tissue: float, noise: Mapping[float, float], limits: Limits
+    ) -> _Column:
         z = np.array([float(row["z"]) for row in rows])
         names = ("texture", "noise", "like", SATURATED, DEAD, "displaced_share")
         figure = {name: np.array([float(row[name] or 0) for row in rows]) for name in names}
@@ -173,7 +189,11 @@ class _Column:
         }
         usual = {name: _usual_share(figure[name], beside) for name in (SATURATED, DEAD)}
         blank = _short_runs(bare, limits.min_resin_layers)
-        return _Column(rows, figure, usual, has, bare, blank, dead, sided)
+        usual_noise = np.array([noise[value] for value in z.tolist()])
+        known = bare & (usual_noise > 0)
+        ratio = np.ones(len(z))
+        ratio[known] = (step * figure["noise"])[known] / usual_noise[known]
+        return _Column(rows, figure, usual, has, bare, blank, dead, ratio, sided)
 
     def side(self, i: int) -> str:
         """Return the side from which a tile is judged."""
@@ -189,8 +209,12 @@ class _Column:
             faults = [] if self.bare[i] else list(_faults(self, i, limits, allowed))
             if self.dead[i]:
                 faults = [(1 / max(share, 1e-3), NO_SIGNAL)]
+            elif odd := self._noise(i, share, limits):
+                faults = [odd]
             elif self.blank[i]:
-                faults = [(1 / max(share, 1e-3), f"no structure ({share:.0%} of tissue's texture)")]
+                faults = [
+                    (1 / max(share, 1e-3), f"{NO_STRUCTURE} ({share:.0%} of tissue's texture)")
+                ]
             if faults:
                 kind, score = DAMAGED, max(score for score, _ in faults)
                 words = ", ".join(text for _, text in faults)
@@ -200,6 +224,21 @@ class _Column:
                 kind, score, words = TISSUE, 0.0, ""
             out[row["tile_id"]] = Verdict(kind, round(score, 2), words, like, structure)
         return out
+
+    def _noise(self, i: int, share: float, limits: Limits) -> tuple[float, str] | None:
+        """Say of a bare tile that its noise is none of this detector's, if so.
+
+        Resin is imaged as tissue is: the noise of its images is the same, of four volumes 0.82 to
+        1 times as large. A detector that is off, or amplifies nothing, has a noise of its own.
+        """
+        ratio = float(self.ratio[i])
+        off = max(ratio, 1 / max(ratio, 1e-3)) / limits.max_noise_ratio
+        if off <= 1:
+            return None
+        return (
+            off,
+            f"{NO_STRUCTURE} ({share:.0%} of tissue's), noise {ratio:.2g} times {_NOT_RESIN}",
+        )
 
 
 def _steps(rows: Sequence[Row]) -> Array:

@@ -157,3 +157,21 @@ def dead(folder):
             _pixels(sorted(layer)[1], lambda values: 0 * values)
 
     return run(folder, change, review={"auto": False})
+
+
+@bad(
+    "a detector that was off, with its noise",
+    "review",
+    REFUSED,
+    r"3 tiles look damaged.*times that of tissue.*detector off\?",
+    whole=True,
+)
+def silent(folder):
+    """The pixels of a cell are a quarter of the noise of tissue in layers 5 to 7."""
+
+    def change(layers):
+        rng = np.random.default_rng(0)
+        for layer in layers[4:7]:
+            _pixels(sorted(layer)[1], lambda values: rng.normal(2500, 40, len(values)))
+
+    return run(folder, change, review={"auto": False})

@@ -161,6 +161,36 @@ def test_tiles_without_signal_are_dead_and_never_resin(layers):
     assert {found[z].kind for z in layers} == {suspects.DAMAGED}
 
 
+@pytest.mark.parametrize("noise", [1.9, 8.2])
+@pytest.mark.parametrize("layers", [[4, 5, 6], range(3, 9), range(6, 11)])
+def test_bare_tiles_with_another_noise_than_tissue_are_of_a_detector_and_no_resin(noise, layers):
+    bare = {"texture": 0.5, "like": 0.1, "noise": noise}
+    found = verdicts(**{name: dict.fromkeys(layers, value) for name, value in bare.items()})
+    assert {z for z, v in found.items() if v.kind == suspects.DAMAGED} == set(layers)
+    assert all("detector off?" in found[z].words for z in layers)
+    assert not any(v.is_dead for v in found.values())
+
+
+@pytest.mark.parametrize("noise", [2.1, 3.3, 4, 7.9])
+def test_bare_tiles_with_about_the_noise_of_tissue_are_resin(noise):
+    bare = {"texture": 0.5, "like": 0.1, "noise": noise}
+    found = verdicts(**{name: dict.fromkeys([4, 5, 6], value) for name, value in bare.items()})
+    assert {z for z, v in found.items() if v.kind == suspects.RESIN} == {4, 5, 6}
+
+
+def test_noise_of_resin_is_compared_with_tissue_of_its_layer_in_raw_levels():
+    """A dwell time that changed for all tiles is none of the resin's."""
+    longer = range(6, 11)
+    rows = [
+        {**SOUND, "tile_id": f"{c}.{z}", "z": str(z), "column": str(c), "grey_step": "10",
+         **({"texture": "0.5", "like": "0.1"} if c else {}),
+         **({"noise": "1", "grey_step": "8" if c else "10"} if z in longer else {})}
+        for c in (0, 1) for z in range(11)
+    ]  # fmt: skip
+    found = suspects.verdicts(rows, Limits())
+    assert {v.kind for k, v in found.items() if k[0] == "1"} == {suspects.RESIN}
+
+
 def test_resin_with_the_noise_of_the_detector_stays_resin():
     bare = {"texture": 0.5, "like": 0.1, "saturated_share": 1}
     found = verdicts(**{name: dict.fromkeys([4, 5, 6], value) for name, value in bare.items()})
