@@ -20,6 +20,7 @@ REPORTED = {
     "z_nm": config["acquisition"]["z_nm"],
     "z_range": config["solve"]["z_range"],
     "fill_gaps": config["export"]["fill_gaps"],
+    "overlap_um": config["ingest"]["tile_overlap_um"],
     "archive_root": ARCHIVE_ROOT,
     "imaging": config["acquisition"]["last_dat"] is None,
     "left_px": config["solve"]["misalignment"]["look_px"],

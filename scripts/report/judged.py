@@ -12,7 +12,7 @@ import numpy as np
 from scripts.lib import commands, verdicts
 from scripts.lib.documents import MisplacedPair
 from scripts.lib.verdicts import ABSENT, GOOD, LOOK, NOT_GOOD, Limit
-from scripts.report import declared, grid, meeting
+from scripts.report import declared, grid, meeting, overlap
 from scripts.report.finding import Finding, spans
 from scripts.report.gather import Evidence, Table
 
@@ -40,6 +40,7 @@ class Rules:
     final: str  # stack that is exported
     z_range: Sequence[float] | None = None  # layers that were to be solved; None: all
     fill_gaps: str | None = None  # export.fill_gaps
+    overlap_um: float = 2.0  # ingest.tile_overlap_um
     keep_contrast: Sequence[Mapping[str, Any]] = ()  # transfer.keep_contrast
     held_layers: float | None = 0.0  # of a step of z, while the volume grows; None: z was scaled
 
@@ -65,6 +66,7 @@ class Rules:
             z_range=names.get("z_range"),
             held_layers=names.get("held_layers", 0.0),
             fill_gaps=names.get("fill_gaps"),
+            overlap_um=names.get("overlap_um", 2.0),
             keep_contrast=names.get("keep_contrast", ()),
             **{name: names[name] for name in ("rows", "columns", "pixel_nm", "align", "final")},
         )
@@ -93,6 +95,7 @@ def judged(evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Findi
     )  # fmt: skip
     for part in parts:
         yield from part(evidence, figures, rules)
+    yield from overlap.judged(evidence, rules.limits, rules.pixel_nm, rules.overlap_um)
 
 
 def _beyond(
