@@ -89,8 +89,8 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
     Returns
     -------
     list of str
-        Its state with the first reason, where it is not good; others below it, and limits that
-        the config has made wider.
+        Its state with the first reason, where it is not good; others below it, tiles that are not
+        as imaged, and limits that the config has made wider.
     """
     found = summary.get("verdict", {})
     state = found.get("state", ABSENT)
@@ -98,6 +98,7 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
         return [f"! {LOOK}: there is no verdict in report/summary.json"]
     line, eased = f"{_SIGN[state]} {state}", [f"  {each}" for each in found.get("eased", ())]
     reasons = found["reasons"][: len(found["reasons"]) - len(eased)]
+    eased = [*_not_imaged(summary), *eased]
     if state == GOOD or not reasons:
         return [line, *eased]
     first, *others = reasons
@@ -105,6 +106,20 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
     more = [f"  and {rest} more reason{'s' if rest > 1 else ''}: in the report"] if rest > 0 else []
     told = [f"{line}: {first}", *(f"  {each}" for each in others[: MOST_REASONS - 1]), *more]
     return [*told, *eased]
+
+
+def _not_imaged(summary: Mapping[str, Any]) -> list[str]:
+    """Return how many tiles are not as imaged, in a line, if there are any."""
+    counts = summary.get("solve", {}).get("counts") or {}
+    told = [
+        f"{count:,} {name.replace('_', ' ')}"
+        for name, count in counts.items()
+        if count and name != "placed"
+    ]
+    if not told:
+        return []
+    where = "which, where and why is on the first screen of the report"
+    return [f"  tiles: {counts.get('placed', 0):,} placed, {', '.join(told)}: {where}"]
 
 
 def _whole(work: Path, finished: str | None) -> list[str]:

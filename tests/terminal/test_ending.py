@@ -38,6 +38,16 @@ def test_the_verdict_is_that_of_the_report_with_its_reasons(verdict, line):
     assert ending.verdict({"volume": "v", "verdict": verdict} | other) == line.splitlines()
 
 
+@pytest.mark.parametrize("state", ["good", "look"])
+def test_tiles_that_are_not_as_imaged_are_counted_at_the_end_whatever_the_verdict(state):
+    counts = {"placed": 1053, "patched": 0, "missing": 1, "excluded": 2, "not_placed": 0}
+    verdict = {"state": state, "reasons": ["solve: bad"] * (state == "look")}
+    _, line = ending.verdict({"verdict": verdict, "solve": {"counts": counts}})
+    assert line.startswith("  tiles: 1,053 placed, 1 missing, 2 excluded: which, where")
+    counts |= {"missing": 0, "excluded": 0}
+    assert len(ending.verdict({"verdict": verdict, "solve": {"counts": counts}})) == 1
+
+
 def test_a_report_without_a_verdict_is_worth_a_look():
     assert ending.verdict({})[0].startswith("! look: there is no verdict")
 
