@@ -38,7 +38,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _PAGES = ("/", "/render-ws", "/render-ws/")
 # what needs no token: it holds no data
 _OPEN = {*_PAGES, *(f"{p.rstrip('/')}/{n}.json" for p in _PAGES for n in ("openapi", "swagger"))}
-PAGES, COOKIE = "/pages/", "pages"  # what the cookie is good for, and its name
+PAGES = "/pages/"  # what the cookie is good for
 _SHORTEST_TOKEN = 20  # characters; one that is made here has 43
 _OWN_PAGES = ("same-origin", "none")  # values of Sec-Fetch-Site; none: typed by the user
 
@@ -98,15 +98,23 @@ class Access:
 
     def cookie(self) -> str:
         """Return the value of the cookie that lets a browser read pages; empty without a token."""
+        return self._digest(PAGES)
+
+    def cookie_name(self) -> str:
+        """Return the name of the cookie: services at two ports do not overwrite each other's."""
+        return f"pages-{self._digest('name')[:12]}"
+
+    def _digest(self, use: str) -> str:
         if self.token is None:
             return ""
-        return hmac.new(self.token.encode(), PAGES.encode(), "sha256").hexdigest()
+        return hmac.new(self.token.encode(), use.encode(), "sha256").hexdigest()
 
     def _has_cookie(self, headers: Mapping[str, str]) -> bool:
         sent: SimpleCookie = SimpleCookie()
         with suppress(CookieError):
             sent.load(headers.get("Cookie", ""))
-        value = sent[COOKIE].value if COOKIE in sent else ""
+        name = self.cookie_name()
+        value = sent[name].value if name in sent else ""
         return hmac.compare_digest(value.encode(), self.cookie().encode())
 
 

@@ -50,7 +50,7 @@ def known() -> Response:
     allowed: access.Access = request.environ[access.IN_ENVIRONMENT]
     if value := allowed.cookie():  # links to pages carry no token
         response.set_cookie(
-            access.COOKIE, value, path=access.PAGES, httponly=True, samesite="Strict"
+            allowed.cookie_name(), value, path=access.PAGES, httponly=True, samesite="Strict"
         )
     return response
 

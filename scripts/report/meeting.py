@@ -92,10 +92,17 @@ def with_error(value: float, error: float | None, nm: float | None = None) -> st
     Returns
     -------
     str
-        px to a hundredth, nm to a tenth.
+        px to a hundredth, nm to a tenth; less than that to a hundredth.
     """
     px = f"{value:.2f} ± {error:.2f} px" if error is not None else number(value, 2, "px")
-    return px if nm is None else f"{px} ({nm:.1f} nm)"
+    return px if nm is None else f"{px} ({_nm(nm)})"
+
+
+def _nm(value: float) -> str:
+    """Return a distance that is not said to be none because it was rounded."""
+    if 0 < value < 0.005:
+        return "below 0.01 nm"
+    return f"{value:.2f} nm" if 0 < value < 0.05 else f"{value:.1f} nm"
 
 
 def pixel_nm(document: Misalignment | None) -> float | None:

@@ -137,9 +137,15 @@ def _stage_so_far(
     chunks = f"{part:,} of {whole:,}" if whole else ""
     if stage in evidence.finished:
         return "done", chunks
-    if stage == "review" and evidence["review"].found:
+    if stage == "review" and _at_gate(evidence):
         return "its gate is not open", chunks
+    if part and _at_gate(evidence):
+        return "prepared; waits for the gate of the review", chunks
     return ("begun" if part else "to do"), chunks
+
+
+def _at_gate(evidence: Evidence) -> bool:
+    return "review" not in evidence.finished and evidence["review"].found
 
 
 def _left_over(album: Album, plots: Mapping[str, Any]) -> list[Part]:

@@ -12,6 +12,7 @@ from scripts.lib.job import UserError
 
 SCHEMA = Path(__file__).resolve().parents[2] / "config/schema.yaml"
 REFUSED = "refused"
+UNREAD = "its config cannot be read"
 _FAULT = "error: "  # begins the line of a fault, among those that are known before a start
 
 

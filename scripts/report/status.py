@@ -90,7 +90,7 @@ def read(config: Path, now: float) -> Status:
         name = str(content["volume"])
     except (UserError, KeyError, TypeError) as error:
         text = str(error).partition("\n")[0].removeprefix(f"{config}: cannot be read ")
-        return Status(config.stem, WAITS, waits=f"its config cannot be read: {text}")
+        return Status(config.stem, REFUSED, waits=f"{refused.UNREAD}: {text}")
     imaging = folder / "preview/imaging.html"
     row = replace(_row(name, folder, now), imaging=imaging if imaging.is_file() else None)
     return _refused(
@@ -142,7 +142,7 @@ def watched_closely(config: Path, row: Status) -> Status:
     Status
         As it was for a volume that has not begun, or whose config cannot be read.
     """
-    if row.state == NEW or row.waits.startswith("its config"):
+    if row.state == NEW or row.waits.startswith(refused.UNREAD):
         return row
     content = yaml_files.read(config)
     folder = Path(flow.resolved(volumes.ROOT, content["work_dir"]) or "")
@@ -361,7 +361,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             text = page(rows, now, args.every, args.html.resolve().parent)
             files.write_text(args.html, text)
         if args.every is None:
-            return int(any(row.waits.startswith("its config") for row in rows))
+            return int(any(row.waits.startswith(refused.UNREAD) for row in rows))
         time.sleep(args.every)
 
 

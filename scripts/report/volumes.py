@@ -112,8 +112,8 @@ def read(config: Path) -> Volume:
         folder = ROOT / Path(content["work_dir"]).expanduser()
         name = str(content["volume"])
     except (UserError, KeyError, TypeError) as error:
-        text = f"its config cannot be read: {_one_line(error)}"
-        return Volume(config.stem, config, verdict=NOT_GOOD, waits=text)
+        text = f"{refused.REFUSED}: {refused.UNREAD}: {_one_line(error)}"
+        return Volume(config.stem, config, verdict=LOOK, waits=text)
     figures, report = _summary(folder)
     at_work = [run for run in running.read(folder) if run.at_work]
     since = min((running.began(folder, run) for run in at_work), default=0.0)

@@ -181,12 +181,20 @@ def test_a_browser_that_has_listed_volumes_may_read_their_pages_and_nothing_else
     assert client.get(page).status_code == 200  # the client keeps cookies, as a browser does
     bare, sent = Client(client.application, use_cookies=False), {"Cookie": cookie.split(";")[0]}
     assert bare.get(page, headers=sent).status_code == 200
-    assert bare.get(page, headers={"Cookie": "pages=é; a=b"}).status_code == 401
+    name = cookie.split("=")[0]
+    assert bare.get(page, headers={"Cookie": f"{name}=é; a=b"}).status_code == 401
     for path in ("/volumes.json", "/files/v.n5/attributes.json", f"{STACK}/tileIds"):
         assert bare.get(path, headers=sent).status_code == 401
     assert bare.post(page, headers=sent).status_code == 401
     other = Client(create_app(untouched, files=tmp_path, token=f"{TOKEN}x"), use_cookies=False)
     assert other.get(page, headers=sent).status_code == 401
+
+
+def test_services_at_two_ports_of_a_host_do_not_overwrite_each_others_cookies():
+    """Browsers send and keep cookies by host, whatever the port."""
+    names = {access.Access(token=token).cookie_name() for token in (TOKEN, f"{TOKEN}x")}
+    assert len(names) == 2
+    assert not any(TOKEN in name for name in names)
 
 
 def test_without_a_token_there_is_no_cookie(untouched, tmp_path):

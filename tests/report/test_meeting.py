@@ -21,6 +21,13 @@ def test_what_is_left_over_is_the_first_figure(good):
     assert cards[1] == ("misalignment at seams", "0.24 px (1.7 nm)")
 
 
+@pytest.mark.parametrize(
+    ("nm", "text"), [(0.06, "0.1 nm"), (0.04, "0.04 nm"), (0.002, "below 0.01 nm"), (0.0, "0.0 nm")]
+)
+def test_a_distance_is_not_rounded_to_none(nm, text):
+    assert meeting.with_error(nm / 8, 0.01, nm).endswith(f" px ({text})")
+
+
 def test_volumes_without_the_measure_have_no_such_figure(good):
     made = dataclasses.replace(good, documents=dict(good.documents) | {"misalignment": None})
     figures, found = judge(made)

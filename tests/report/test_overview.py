@@ -139,7 +139,10 @@ def test_a_config_that_cannot_be_read_is_a_row_and_stops_nothing(config, tmp_pat
     out = tmp_path / "o.html"
     assert overview.main([str(path), str(bad), "--out", str(out)]) == 1
     assert "bad.yaml" in capsys.readouterr().err
-    assert "its config cannot be read" in out.read_text()
+    text = out.read_text()
+    assert "refused: its config cannot be read" in text
+    assert "refused</span>" in text
+    assert "not good</span>" not in text
 
 
 def test_a_volume_that_has_not_begun_is_folded_away(config, tmp_path):

@@ -128,6 +128,14 @@ def test_a_review_whose_gate_is_not_open_is_not_merely_to_do(run):
     assert states["Match"] == "to do"
 
 
+def test_what_is_prepared_before_the_gate_waits_for_it(run):
+    evidence = dataclasses.replace(gather.gather(run[0], results=[]), finished=frozenset())
+    _, table = page.how_far(evidence, [], {"solve": (1, 1), "export": (0, 1)})
+    states = {row[0]: row[1:] for row in table.parts[0].rows}
+    assert states["Solve"] == ["prepared; waits for the gate of the review", "1 of 1"]
+    assert states["Export"] == ["to do", "0 of 1"]
+
+
 def test_stages_are_done_begun_or_to_do(run):
     evidence = gather.gather(run[0], results=[])
     _, table = page.how_far(evidence, [], {"solve": (2, 3), "zcorr": (0, 3)})

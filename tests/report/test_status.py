@@ -105,7 +105,7 @@ def test_finished_and_new_volumes_and_configs_that_cannot_be_read(volume, tmp_pa
     broken = tmp_path / "broken.yaml"
     broken.write_text("volume: x\n")
     rows = [status.read(each, NOW) for each in (path, new, broken)]
-    assert [row.state for row in rows] == ["finished", "not begun", "waits"]
+    assert [row.state for row in rows] == ["finished", "not begun", "refused"]
     assert rows[0].waits == "look: a seam of 3 px"
     gone = status.read(tmp_path / "gone.yaml", NOW).waits
     assert gone == "its config cannot be read: (No such file or directory)"
