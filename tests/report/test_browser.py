@@ -1,6 +1,7 @@
 """The report in a real browser: nothing sticks out, nothing fails, what is there can be used."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -12,7 +13,7 @@ from scripts.report.first_screen import Volume, Where
 from scripts.report.progress import Stop
 from tests import browser
 from tests.report.conftest import NAMES, judge
-from tests.report.planted import lost, residual
+from tests.report.planted import FAULTS, lost, residual
 
 pytestmark = browser.needed
 LONG = "/groups/a_laboratory_with_a_long_name/data/" + "a_volume_of_a_long_name_" * 3
@@ -167,3 +168,39 @@ def test_a_fault_of_a_page_is_seen(tmp_path):
     assert found["overflowing"] == ["B."]
     assert (found["silent"], found["nameless"]) == (1, 1)
     assert any("missing" in each for each in found["faults"])
+
+
+# opens every page in turn, reads the first screen, and goes where the link of the cause leads
+CLICKS = """
+const faults = JSON.parse(document.getElementById("faults").textContent), out = {};
+for (const [name, { page, stage, words }] of Object.entries(faults)) {
+  const frame = document.createElement("iframe");
+  frame.style = "border:0;position:fixed;inset:0;width:1280px;height:900px";
+  frame.srcdoc = page;
+  document.body.append(frame);
+  await new Promise((loaded) => frame.addEventListener("load", loaded));
+  const inside = frame.contentDocument;
+  const link = [...inside.querySelectorAll(`#next li a[href="#${stage}"]`)]
+    .find((e) => e.closest("li").textContent.includes(words));
+  const cause = [...inside.getElementById(stage).querySelectorAll("li, p, td, dd")]
+    .find((e) => e.textContent.includes(words));
+  out[name] = {
+    first: !!link && link.getBoundingClientRect().bottom < frame.contentWindow.innerHeight,
+    shown: !!cause && cause.checkVisibility(),
+  };
+  frame.remove();
+}
+return out;
+"""
+
+
+def test_a_click_on_the_first_screen_leads_to_the_cause_of_each_planted_fault(good, tmp_path):
+    pages_of = {}
+    for plant, (stage, words) in FAULTS.items():
+        figures, found = judge(plant(good))
+        text = page.page(figures, findings=found, album={}, plots={}, where=WHERE)
+        pages_of[plant.__name__] = {"page": text, "stage": stage, "words": words}
+    held = json.dumps(pages_of).replace("</", "<\\/")
+    outer = f'<html><head></head><body><script id="faults" type="application/json">{held}</script>'
+    found = browser.run(outer, CLICKS, tmp_path)
+    assert found == dict.fromkeys(pages_of, {"first": True, "shown": True})
