@@ -6,7 +6,7 @@ is off by much the same in all layers, chance is not: the peaks of the pairs lie
 
 Peaks of one seam count as one piece of evidence over as many layers as are compared with each
 other, since tissue, charge and dirt are much the same there. Their chances are averaged
-geometrically, which is a chance whatever hangs together when it is multiplied by e (Vovk and Wang
+geometrically, which is a chance under any dependence when it is multiplied by e (Vovk and Wang
 2020, doi:10.1093/biomet/asaa027), and those of the pieces are combined as independent ones
 (Fisher 1932). Where that is remote, pairs are matched once more around the common place.
 """

@@ -300,7 +300,7 @@ def _clusters(evidence: Evidence, figures: Figures, rules: Rules) -> Iterator[Fi
     if state != GOOD:
         yield Finding(
             "review",
-            f"{review['largest_cluster']:,} of {total:,} tiles hang together: {words}",
+            f"{review['largest_cluster']:,} of {total:,} tiles are connected by matches: {words}",
             "",
             "what lies outside of the largest cluster is placed by the stage alone",
             state,

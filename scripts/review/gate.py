@@ -55,7 +55,7 @@ def checks(found: Evidence, limits: Limits) -> list[Check]:
 def check_order(disorder: Mapping[str, Any], limits: Limits) -> Check:
     """Check that layers follow one another as the specimen does (G0).
 
-    Layers of another place may match well enough to hang together: no other check fails then.
+    Layers of another place may match well enough to be connected: no other check fails then.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def check_connected(found: Evidence, limits: Limits) -> list[Check]:
     lonely = [row["tile_id"] for row in found.tiles if row["state"] == "unconnected"]
     small = [row["tile_id"] for row in found.tiles if row["state"] == "small_cluster"]
     advice = "All of them are in review/tiles.tsv (column state)"
-    # where nothing hangs together all would be excluded
+    # where nothing is connected all would be excluded
     mend = found.proposed if clusters else {}
     others = "; ".join(
         f"{one['tiles']} tiles of cells {' '.join(one['cells'][:NAMED])}, z {one['z_first']:g} to"

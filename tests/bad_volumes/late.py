@@ -201,7 +201,7 @@ def turned(_folder):
     return solved(rotation_mrad=turn)
 
 
-@bad("tiles that nothing holds", "review", LOOK, r"^review: .*hang together: ")
+@bad("tiles that nothing holds", "review", LOOK, r"^review: .*are connected by matches: ")
 def loose_tile(_folder):
     """One tile lies outside of the largest cluster."""
 

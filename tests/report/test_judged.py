@@ -345,7 +345,7 @@ def test_tiles_outside_of_the_largest_cluster_are_told(good, loose, state):
         cluster[at[:loose]] = 2
         return cluster
 
-    _, reasons = told(damaged(good, "review", cluster=change), "review", "hang together")
+    _, reasons = told(damaged(good, "review", cluster=change), "review", "are connected by matches")
     assert [one.state for one in reasons] == [state] * (state != GOOD)
 
 

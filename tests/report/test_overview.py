@@ -111,7 +111,7 @@ def test_before_the_solve_the_holes_are_the_tiles_that_are_missing(config, run):
 @pytest.mark.parametrize(
     ("message", "sentence"),
     [
-        ("tiles hang on nothing. Look at them.", "tiles hang on nothing."),
+        ("tiles have no matches. Look at them.", "tiles have no matches."),
         ("off by 3.1 px, e.g. Z 4 in a.tsv. Do this", "off by 3.1 px, e.g. Z 4 in a.tsv."),
         ("these are off:\n  z 4. Mend it\nreview:", "these are off: z 4."),
         ("add to the config:\nreview:\n  x", "add to the config:"),

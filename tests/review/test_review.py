@@ -494,7 +494,7 @@ def test_g6_a_gap_of_51_layers_fails_and_one_of_50_or_a_bridged_one_does_not(lay
 
 
 def unseamed(layers, without):
-    """A stack of 2 x 2 whose tiles hang together, with no match across one edge in some layers."""
+    """A stack of 2 x 2 whose tiles are connected, with no match across one edge in some layers."""
     tiles = grid(layers)
     ids = {frozenset((tiles[z, 0, 0].tile_id, tiles[z, 0, 1].tile_id)) for z in without}
     kept = [p for p in pairs_of(tiles) if frozenset((p["p_id"], p["q_id"])) not in ids]
