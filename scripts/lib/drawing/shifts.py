@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from scripts.lib.arrays import Array
-from scripts.lib.drawing import windows
+from scripts.lib.drawing import bare, windows
 from scripts.lib.drawing.windows import Draw, Settings
 from scripts.lib.geometry import Box
 from scripts.lib.numerics.window_fit import LEAST_AFFINE, LEAST_USED, fitted
 
 SMALLER_PX = 64  # windows where fewer than `LEAST_AFFINE` of the usual side fit
+TISSUE_MOVES_PX = 0.75  # from layer to layer at most: 0.1 to 0.5 px (FIB-25, C. elegans)
+TISSUE_PX = (96, 64, 48)  # windows that are tried where bare places take part
 # further looks where the first finds nothing: scale, side of a window and reach, px of the picture
 FURTHER = ((1.0, 160, 40), (0.25, 96, 16), (0.0625, 96, 16))
 
@@ -40,6 +42,7 @@ class Shift:
     # (tried, 3) centre x, y of each window, world px, and how alike it is, -1 to 1; NaN = no peak
     alike: Array = field(default_factory=lambda: np.empty((0, 3)))
     window_px: int = 0  # longest side of the windows that was asked for, px of the picture
+    scatter_px: float = math.nan  # sd in which a window differs from the affine of all
 
     @property
     def px(self) -> float:  # numpydoc ignore=RT01
@@ -95,7 +98,8 @@ def compare(
     """
     first_look = _compare_at(first, second, place, 1.0, settings)
     if first_look.measured:
-        return _surer(first_look, first, second, place, settings)
+        found = _surer(first_look, first, second, place, settings)
+        return _of_tissue(found, first, second, place, settings)
     for scale, side, reach in looks:
         look = replace(settings, window_px=side, reach_px=reach)
         found = _compare_at(first, second, place, scale, look)
@@ -108,7 +112,7 @@ def _surer(found: Shift, first: Draw, second: Draw, place: Box, settings: Settin
     """Look with smaller windows too where few fit, and return what is known better.
 
     The scatter of four windows says little of the place and of its own error. So the errors at the
-    corners are compared, which regard how few they are. How alike the layers are is reported by the
+    corners are compared, which regard how few they are. How alike the layers are is told by the
     usual windows: each small one finds a place of its own that fits, and tells less.
     """
     if found.tried >= LEAST_AFFINE or settings.window_px <= SMALLER_PX:
@@ -120,12 +124,55 @@ def _surer(found: Shift, first: Draw, second: Draw, place: Box, settings: Settin
     return replace(more, alike=found.alike, window_px=found.window_px)
 
 
-def _compare_at(first: Draw, second: Draw, place: Box, scale: float, settings: Settings) -> Shift:
-    """Correlate the windows of a place at one scale."""
-    reach, size = settings.reach_px, windows.window_size(place, scale, settings)
+def _of_tissue(found: Shift, first: Draw, second: Draw, place: Box, settings: Settings) -> Shift:
+    """Look at tissue alone where windows are off by more than tissue moves, or do not agree.
+
+    A border of resin moves from layer to layer where tissue does not (`bare`). Where what is left
+    does not agree either, or is too little, the first look stands, with the error of its scatter.
+    So does that error where tissue tells the shift alone: how the rest of the place lies is open.
+    """
+    moved = math.sqrt(max(found.square_px2, 0.0))
+    if not max(moved, found.scatter_px) > TISSUE_MOVES_PX:
+        return found
+    within = bare.shown(first, second, place)
+    for side in TISSUE_PX if within else ():
+        look = replace(settings, window_px=min(side, settings.window_px))
+        more = _compare_at(bare.tissue(first), bare.tissue(second), place, 1.0, look, within)
+        if _stands(more, found, within, place):
+            turned = math.isfinite(more.corner_error_px)
+            error = more.error_px if turned else max(more.error_px, found.error_px)
+            more = replace(more, error_px=error)
+            return replace(more, alike=found.alike, window_px=found.window_px)
+    return found
+
+
+def _stands(more: Shift, found: Shift, within: Box | None, place: Box) -> bool:
+    """Tell whether a look at tissue alone is worth more than the first.
+
+    It has to tell a turn where the first did, but for tissue that covers less than half of the
+    place.
+    """
+    if not (more.measured and more.used >= LEAST_USED and more.scatter_px <= TISSUE_MOVES_PX):
+        return False
+    if within is None or within.width * within.height < place.width * place.height / 2:
+        return True
+    return math.isfinite(more.corner_error_px) or not math.isfinite(found.corner_error_px)
+
+
+def _compare_at(
+    first: Draw,
+    second: Draw,
+    place: Box,
+    scale: float,
+    settings: Settings,
+    within: Box | None = None,
+) -> Shift:
+    """Correlate the windows of a place at one scale, or those `within` a part of it."""
+    part = within or place
+    reach, size = settings.reach_px, windows.window_size(part, scale, settings)
     if size is None:
         return nothing(0, scale)
-    centres = windows.window_centres(place, (size[0] / scale, size[1] / scale), settings.windows)
+    centres = windows.window_centres(part, (size[0] / scale, size[1] / scale), settings.windows)
     peaks = windows.window_peaks(first, second, place, centres, size, reach, scale)
     used = np.isfinite(peaks[:, 0])
     alike = np.column_stack([centres, peaks[:, 2]])
@@ -136,6 +183,7 @@ def _compare_at(first: Draw, second: Draw, place: Box, scale: float, settings: S
     return Shift(
         fit.mean_xy, fit.square_px2, fit.error_px, fit.used, len(centres), scale,
         fit.rms_error_px, fit.across, fit.corner_error_px, fit.noise_px2, alike, settings.window_px,
+        fit.scatter_px,
     )  # fmt: skip
 
 

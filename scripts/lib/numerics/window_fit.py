@@ -35,7 +35,8 @@ class Fit:
     ``mean_xy`` (2,) over the windows; ``across`` (2, 2) change of the shift x, y (rows) over the
     width and the height (columns) of the place, NaN where too few windows tell; ``square_px2``
     mean square over the place, less ``noise_px2``, what tissue and noise add to it; standard errors
-    of the mean, of the root of that square, and of the shift at a corner. ``used`` windows.
+    of the mean, of the root of that square, and of the shift at a corner. ``used`` windows, and the
+    sd of x and of y in which each differs from the fit.
     """
 
     mean_xy: Array
@@ -46,6 +47,7 @@ class Fit:
     rms_error_px: float
     corner_error_px: float
     used: int
+    scatter_px: float
 
 
 def fitted(
@@ -105,6 +107,7 @@ def fitted(
         rms_error_px=max(error, math.sqrt(float(slope @ covariance @ slope))),
         corner_error_px=spread * math.sqrt(float(of_corners.max())) if terms > 2 else math.nan,
         used=n,
+        scatter_px=math.sqrt(variance),
     )
 
 
