@@ -1,5 +1,7 @@
 """Tissue that grows out of resin: its border moves from layer to layer, and it does not."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -79,7 +81,20 @@ def test_what_tissue_alone_does_not_tell_of_a_place_stays_open(monkeypatch):
     assert found.shift_xy == pytest.approx([1.0, 0.0], abs=0.3)
     assert not np.isfinite(found.corner_error_px)
     monkeypatch.setattr(shifts, "_of_tissue", lambda found, *_: found)
-    assert found.error_px == shifts.compare(first, second, PLACE, SETTINGS).error_px > 0.4
+    border = shifts.compare(first, second, PLACE, SETTINGS)
+    change = border.square_px2 - border.px**2
+    assert change > 1
+    assert found.error_px**2 > change
+
+
+@pytest.mark.parametrize("radius", [30, 40])
+def test_a_disc_too_small_for_windows_tells_of_no_stretch(radius):
+    """Its border is all that there is: neither that layers meet is known, nor that they do not."""
+    first, second = grown(0.0, (radius, radius + 5))
+    found = shifts.compare(first, second, PLACE, SETTINGS)
+    assert not np.isfinite(found.corner_error_px)
+    if found.measured:
+        assert found.px + math.sqrt(max(found.square_px2, 0.0)) < 2 * found.error_px
 
 
 def test_bare_places_are_told_from_tissue_beside_noise():

@@ -127,9 +127,8 @@ def _surer(found: Shift, first: Draw, second: Draw, place: Box, settings: Settin
 def _of_tissue(found: Shift, first: Draw, second: Draw, place: Box, settings: Settings) -> Shift:
     """Look at tissue alone where windows are off by more than tissue moves, or do not agree.
 
-    A border of resin moves from layer to layer where tissue does not (`bare`). Where what is left
-    does not agree either, or is too little, the first look stands, with the error of its scatter.
-    So does that error where tissue tells the shift alone: how the rest of the place lies is open.
+    A border of resin moves from layer to layer where tissue does not (`bare`). So where it may be
+    what windows show, and tissue tells the shift alone or nothing, no turn or stretch is known.
     """
     moved = math.sqrt(max(found.square_px2, 0.0))
     if not max(moved, found.scatter_px) > TISSUE_MOVES_PX:
@@ -140,10 +139,20 @@ def _of_tissue(found: Shift, first: Draw, second: Draw, place: Box, settings: Se
         more = _compare_at(bare.tissue(first), bare.tissue(second), place, 1.0, look, within)
         if _stands(more, found, within, place):
             turned = math.isfinite(more.corner_error_px)
-            error = more.error_px if turned else max(more.error_px, found.error_px)
-            more = replace(more, error_px=error)
+            more = more if turned else _shift_alone(more, found)
             return replace(more, alike=found.alike, window_px=found.window_px)
-    return found
+    return _shift_alone(found, found) if within else found
+
+
+def _shift_alone(found: Shift, stretched: Shift) -> Shift:
+    """Return the shift of a look, of a place that is as unknown as `stretched` changes over it."""
+    own = found.error_px**2
+    change = max(stretched.square_px2 - stretched.px**2, 0.0)
+    error = max(math.sqrt(own + change), stretched.error_px)
+    return replace(
+        found, across=np.full((2, 2), np.nan), corner_error_px=math.nan, noise_px2=own,
+        square_px2=found.px**2 - own, error_px=error, rms_error_px=max(error, found.rms_error_px),
+    )  # fmt: skip
 
 
 def _stands(more: Shift, found: Shift, within: Box | None, place: Box) -> bool:
