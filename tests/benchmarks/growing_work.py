@@ -1,8 +1,9 @@
 """What a wave of new layers makes again, rule by rule, and what share of the work that is.
 
 Measured on a small volume, where every job starts anew and the layers within reach of the wave are
-a large part of all; and extrapolated to one of real size by `config/rates.tsv`: the share of the
-chunks that each rule made again there, without those of the reach, which does not grow.
+a large part of all; and extrapolated: to more layers of the same tiles by the seconds of its jobs,
+and to a volume of real size by `config/rates.tsv`. In both the chunks within reach of a wave, which
+each rule made again there, stay as many as they are.
 """
 
 import re
@@ -20,6 +21,7 @@ CUT = 128  # layers of two blocks, of which one of the pyramid is made
 PUT_BACK = "made of the same before, and put back"
 ANEW = re.compile(r"(\d+) pairs, (\d+) matched anew")
 TASKS = re.compile(r"(\d+) here, (\d+) of them made now")
+SPENT = re.compile(r"INFO job: done in .* of CPU ([\d.]+) s and ([\d.]+) s to start")
 READ = re.compile(r"(\d+) records, (\d+) of them read back")
 PYRAMID = {
     "build_span": "build_pyramid",
@@ -60,6 +62,59 @@ def _worked(volume, path, since_ns):
         if counts := [(int(one[1]), int(one[2])) for one in pattern.finditer(said)]:
             return sum(n for _, n in counts) / max(1, sum(n for n, _ in counts))
     return 1.0
+
+
+@dataclass
+class Spent:
+    """CPU seconds of the jobs of one rule in a run: at work, and until they began; the jobs."""
+
+    work: float = 0.0
+    start: float = 0.0
+    jobs: int = 0
+
+
+def spent(volume):
+    """What the jobs of each rule took the last time they ran, by their logs."""
+    found = {}
+    for path in sorted(volume.work.glob("logs/**/*.log")):
+        if said := SPENT.findall(path.read_text()):
+            one = found.setdefault(path.relative_to(volume.work / "logs").parts[0], Spent())
+            one.work += float(said[-1][0])
+            one.start += float(said[-1][1])
+            one.jobs += 1
+    return found
+
+
+def of_more_layers(found, one_run, chunks, times, *, growing):
+    """Share of the work of a run that a tenth of new layers takes in a longer volume.
+
+    Parameters
+    ----------
+    found
+        Of `remade`: the wave of one chunk of the short volume, which a tenth of it is.
+    one_run
+        Of `spent`: a run of all layers of the short volume.
+    chunks
+        Of the short volume, with the wave.
+    times
+        How often as long the long one is: its wave is so many chunks.
+    growing
+        Whether jobs of the whole volume take as many times as long (else as long as now).
+    """
+    wave = whole = 0.0
+    for rule, one in one_run.items():
+        again = found.get(rule, Remade())
+        if one.jobs >= chunks:  # a chunk is as long as it was, and those within reach as many
+            runs = one.jobs / chunks
+            whole += times * (one.work + one.start)
+            for each, now in ((one.work, again.worked), (one.start, again.started)):
+                jobs = max(0.0, now - runs) + times * runs
+                wave += each / one.jobs * jobs if now else 0.0
+        else:
+            seconds = one.start + one.work * (times if growing else 1)
+            whole += seconds
+            wave += seconds * (again.started / one.jobs)
+    return wave / whole
 
 
 def of_real_size(found, layers_of_chunk):

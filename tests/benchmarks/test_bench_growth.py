@@ -158,9 +158,25 @@ def test_a_wave_of_new_layers_costs_its_share_and_ends_with_the_same_volume(
     } | of_stage(wave)
     bench.row("growth.work_share_of_10_pct_wave", share, "of one run", better="lower", **beside)
     of_all = {rule: f"{one.worked:g} of {one.jobs}" for rule, one in remade.items() if one.jobs > 1}
+    longer = [
+        growing_work.of_more_layers(remade, growing_work.spent(one), ALL // CHUNK, 10, growing=each)
+        for each in (True, False)
+    ]
+    name = f"growth.work_share_extrapolated_to_{10 * FIRST}_layers"
+    bench.row(name, longer[0], "of one run", better="lower", whole_volume_jobs_as_now=longer[1])
     real, most = growing_work.of_real_size(remade, CHUNK)
     name = "growth.work_share_extrapolated_to_real_size"
     bench.row(name, real, "of one run", better="lower", remade=of_all, cpu_s_of_wave=most)
     equal = int(content(one) == content(grown))
     bench.row("growth.equal", equal, "1 = same bytes", better="higher")
     assert equal
+
+
+def test_what_is_within_reach_of_a_wave_stays_as_long_as_it_is_in_a_longer_volume():
+    chunked = growing_work.Spent(work=11.0, start=5.5, jobs=11)
+    once = growing_work.Spent(work=2.0, start=0.5, jobs=1)
+    found = {"a": growing_work.Remade(11, 2, 1.5), "b": growing_work.Remade(1, 1, 1.0)}
+    one_run = {"a": chunked, "b": once, "never again": growing_work.Spent(1.0, 1.0, 1)}
+    share = growing_work.of_more_layers(found, one_run, 11, 10, growing=False)
+    # ten chunks of the wave, half of one at work within reach of it, and the start of another
+    assert share == pytest.approx((10.5 * 1 + 11 * 0.5 + 2.5) / (110 * 1.5 + 2.5 + 2))
