@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from bokeh.document import Document
 from bokeh.embed import components
 from bokeh.resources import Resources
 from markupsafe import escape
@@ -36,6 +37,7 @@ def embed(figures: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
         return "", {}
     library = Resources(mode="inline", components=["bokeh"]).render()
     titles = {name: _title(plot) for name, plot in shown.items()}
+    _gather(shown)
     script, parts = components(shown)
     ids = list(dict.fromkeys(_UUID.findall(script)))
     stable = {old: f"plot-{i}" for i, old in enumerate(ids)}
@@ -49,6 +51,14 @@ def embed(figures: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     return library + _named(script), {
         name: titles[name] + _named(part) for name, part in parts.items()
     }
+
+
+def _gather(figures: Mapping[str, Any]) -> None:
+    """Give figures their document at once: one by one Bokeh looks through all of them each time."""
+    document = Document()
+    with document.models.freeze():
+        for plot in figures.values():
+            document.add_root(plot)
 
 
 def _title(plot: Any) -> str:  # noqa: ANN401 - a Bokeh figure
