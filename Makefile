@@ -9,12 +9,13 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 # real volume and generator beside the project, for `make real`
 DATA ?= ../shared/data
 
-.PHONY: help env demo real real-single real-grid accuracy mixtures bars test neuroglancer viewer lint bench mutants lock docs site clean
+.PHONY: help env demo real real-single real-grid accuracy mixtures bars test neuroglancer viewer slurm lint bench mutants lock docs site clean
 
 help:
 	@echo "make demo    a synthetic acquisition through the whole workflow, with its score"
 	@echo "make test    all tests"
 	@echo "make neuroglancer  draws exported volumes in neuroglancer itself (npm, Chromium)"
+	@echo "make slurm   jobs and runs that fail on a real Slurm of one node (as root; slurm-wlm, munge)"
 	@echo "make lint    formats, types, spelling, Snakemake's own lint"
 	@echo "make bench   measure; figures in build/bench/"
 	@echo "make mutants test the tests: faults put in one at a time (SAMPLE=40 of them a module; hours without)"
@@ -91,6 +92,17 @@ $(VIEWER)/page/index.html: $(wildcard tests/neuroglancer/*)
 	cp tests/neuroglancer/*.json $(VIEWER)
 	npm ci --prefix $(VIEWER) --ignore-scripts --no-audit --no-fund --loglevel error
 	node tests/neuroglancer/bundle.mjs $(VIEWER) $(VIEWER)/page
+
+# the plugin in a folder of its own: nothing else needs it, or what it brings
+SLURM := build/slurm_plugin
+slurm: $(STAMP) $(SLURM)/installed
+	SLURM_PLUGIN_PATH=$(abspath $(SLURM)) $(BIN)/pytest -n 0 -rs tests/workflow/test_real_slurm.py
+
+$(SLURM)/installed:
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(SLURM) \
+	    snakemake-executor-plugin-slurm==2.8.0 snakemake-executor-plugin-slurm-jobstep throttler \
+	    pandas python-dateutil pytz six tzdata
+	touch $@
 
 # modules whose public functions are documented in full, parameters and returned values: all of
 # these folders but those in tests/undocumented.txt
