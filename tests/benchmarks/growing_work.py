@@ -18,6 +18,7 @@ LAYERS, WAVE = 11_000, 1_000  # of the volume of real size, the wave with them
 GRID = {"rows": 1, "columns": 2, "pixel_nm": 8, "z_nm": 8}
 TILE_MPX = 31.06  # 8875 x 3500
 CUT = 128  # layers of two blocks, of which one of the pyramid is made
+PAIRS = 6  # of a tile with those of the layers that follow it
 PUT_BACK = "made of the same before, and put back"
 ANEW = re.compile(r"(\d+) pairs, (\d+) matched anew")
 TASKS = re.compile(r"(\d+) here, (\d+) of them made now")
@@ -85,7 +86,19 @@ def spent(volume):
     return found
 
 
-def of_more_layers(found, one_run, chunks, times, *, growing):
+def more_seconds(layers, voxels):
+    """CPU seconds that jobs of the whole volume take more for so many layers of one tile each."""
+    of_layer = {"tile": 1, "layer": 1, "pair": PAIRS}
+    of_layer |= dict.fromkeys(("gvoxel", "gvoxel_top"), voxels / 1e9)
+    table = rates.read(ROOT / "config/rates.tsv")
+    return {
+        one.item: one.s_per_unit * of_layer[one.unit] * layers
+        for one in table
+        if one.jobs == "one" and one.unit in of_layer
+    }
+
+
+def of_more_layers(found, one_run, chunks, times, more):
     """Share of the work of a run that a tenth of new layers takes in a longer volume.
 
     Parameters
@@ -98,8 +111,8 @@ def of_more_layers(found, one_run, chunks, times, *, growing):
         Of the short volume, with the wave.
     times
         How often as long the long one is: its wave is so many chunks.
-    growing
-        Whether jobs of the whole volume take as many times as long (else as long as now).
+    more
+        CPU seconds by rule that jobs of the whole volume take there beyond what they take here.
     """
     wave = whole = 0.0
     for rule, one in one_run.items():
@@ -111,7 +124,7 @@ def of_more_layers(found, one_run, chunks, times, *, growing):
                 jobs = max(0.0, now - runs) + times * runs
                 wave += each / one.jobs * jobs if now else 0.0
         else:
-            seconds = one.start + one.work * (times if growing else 1)
+            seconds = one.start + one.work + more.get(rule, 0.0)
             whole += seconds
             wave += seconds * (again.started / one.jobs)
     return wave / whole

@@ -18,6 +18,7 @@ from tests.workflow import conftest
 from tests.workflow.conftest import ROOT, make_volume
 
 FIRST, ALL, CHUNK = 100, 110, 10  # layers at first, and after the wave; of a chunk
+TILE = (240, 256)  # px, high and wide
 SECTIONS = {
     "chunks": {"layers": CHUNK},
     "transfer": {"layers_per_job": CHUNK},
@@ -29,7 +30,7 @@ LIMIT_S = 3600
 # tiles of all before, by a pixel, draws everything again, and none of the many after it
 ROOMY = [-64.0, -64.0, 336.0, 320.0]
 ACQUISITION = [
-    *("--layers", str(ALL), "--grid", "1", "1", "--tile", "240", "256", "--seed", "5"),
+    *("--layers", str(ALL), "--grid", "1", "1", "--tile", *map(str, TILE), "--seed", "5"),
     *("--resin-layers", "0", "--corrupt-layer", "0", "--restart-layer", "0"),
 ]
 
@@ -158,12 +159,14 @@ def test_a_wave_of_new_layers_costs_its_share_and_ends_with_the_same_volume(
     } | of_stage(wave)
     bench.row("growth.work_share_of_10_pct_wave", share, "of one run", better="lower", **beside)
     of_all = {rule: f"{one.worked:g} of {one.jobs}" for rule, one in remade.items() if one.jobs > 1}
-    longer = [
-        growing_work.of_more_layers(remade, growing_work.spent(one), ALL // CHUNK, 10, growing=each)
-        for each in (True, False)
-    ]
+    one_run = growing_work.spent(one)
+    more = growing_work.more_seconds(9 * ALL, TILE[0] * TILE[1])
     name = f"growth.work_share_extrapolated_to_{10 * FIRST}_layers"
-    bench.row(name, longer[0], "of one run", better="lower", whole_volume_jobs_as_now=longer[1])
+    longer = growing_work.of_more_layers(remade, one_run, ALL // CHUNK, 10, more)
+    # at most: as if jobs of the whole volume took ten times as long
+    more = {rule: 9 * each.work for rule, each in one_run.items()}
+    most = growing_work.of_more_layers(remade, one_run, ALL // CHUNK, 10, more)
+    bench.row(name, longer, "of one run", better="lower", at_most=most)
     real, most = growing_work.of_real_size(remade, CHUNK)
     name = "growth.work_share_extrapolated_to_real_size"
     bench.row(name, real, "of one run", better="lower", remade=of_all, cpu_s_of_wave=most)
@@ -177,6 +180,6 @@ def test_what_is_within_reach_of_a_wave_stays_as_long_as_it_is_in_a_longer_volum
     once = growing_work.Spent(work=2.0, start=0.5, jobs=1)
     found = {"a": growing_work.Remade(11, 2, 1.5), "b": growing_work.Remade(1, 1, 1.0)}
     one_run = {"a": chunked, "b": once, "never again": growing_work.Spent(1.0, 1.0, 1)}
-    share = growing_work.of_more_layers(found, one_run, 11, 10, growing=False)
+    share = growing_work.of_more_layers(found, one_run, 11, 10, {"b": 4.0})
     # ten chunks of the wave, half of one at work within reach of it, and the start of another
-    assert share == pytest.approx((10.5 * 1 + 11 * 0.5 + 2.5) / (110 * 1.5 + 2.5 + 2))
+    assert share == pytest.approx((10.5 * 1 + 11 * 0.5 + 6.5) / (110 * 1.5 + 6.5 + 2))
