@@ -97,6 +97,20 @@ def test_a_disc_too_small_for_windows_tells_of_no_stretch(radius):
         assert found.px + math.sqrt(max(found.square_px2, 0.0)) < 2 * found.error_px
 
 
+def test_a_stretch_of_tissue_with_gaps_is_told():
+    """Most of the place is tissue: a lumen hides no step of the microscope."""
+    tissue = disc(scene(4, SIDE), 400)
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
+    tissue[np.hypot(x - 60, y - 60) < 45] = 180
+    grid = (np.mgrid[:SIDE, :SIDE] - SIDE / 2) / 1.03 + SIDE / 2
+    stretched = tissue[tuple(np.rint(grid).astype(int))]
+    first, second = (draws(noisy(each, 3, i)) for i, each in enumerate((tissue, stretched)))
+    assert bare.shown(first, second, PLACE) is not None
+    found = shifts.compare(first, second, PLACE, SETTINGS)
+    assert found.across.diagonal() == pytest.approx(2 * [0.03 * SIDE], abs=1.5)
+    assert found.corner_error_px < 1.5
+
+
 def test_bare_places_are_told_from_tissue_beside_noise():
     tissue = disc(scene(5, SIDE), 90)
     for sd in (1, 4, 10):

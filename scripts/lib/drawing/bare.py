@@ -17,7 +17,7 @@ import math
 import cv2
 import numpy as np
 
-from scripts.lib.arrays import Array, Bool, Float32
+from scripts.lib.arrays import Array, Bool, Bytes, Float32
 from scripts.lib.drawing.compose import Picture
 from scripts.lib.drawing.windows import BAND_PX, Draw
 from scripts.lib.geometry import Box
@@ -64,20 +64,12 @@ def bare(picture: Picture) -> Bool:
     Bool
         (h, w).
     """
-    if not picture.mask.any():
-        return np.zeros(picture.mask.shape, bool)
-    pixels = np.asarray(picture.pixels, np.float32)
-    valid = None if picture.mask.all() else picture.mask
-    found = _texture(band_pass(pixels, valid, FINEST_PX, BAND_PX[1]))
-    nothing = (picture.mask & (found < NO_TEXTURE)).astype(np.uint8)
-    large, wide = (
-        cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-        for side in (AROUND_PX, 2 * MARGIN_PX + 1)
-    )
-    return cv2.dilate(cv2.morphologyEx(nothing, cv2.MORPH_OPEN, large), wide).astype(bool)
+    side = 2 * MARGIN_PX + 1
+    wide = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return cv2.dilate(_nothing(picture), wide).astype(bool)
 
 
-def shown(first: Draw, second: Draw, place: Box) -> Box | None:
+def shown(first: Draw, second: Draw, place: Box) -> tuple[Box, float] | None:
     """Return the part of a place in which both pictures show something.
 
     Parameters
@@ -89,18 +81,31 @@ def shown(first: Draw, second: Draw, place: Box) -> Box | None:
 
     Returns
     -------
-    Box or None
-        The bounds of all of it; None where there is none, and where nothing is bare.
+    tuple of Box and float, or None
+        The bounds of all of it, and what share of the place is not bare in either, margins counted;
+        None where there is none, and where nothing is bare.
     """
     x0, y0 = math.floor(place.x0), math.floor(place.y0)
     whole = Box(x0, y0, math.ceil(place.x1), math.ceil(place.y1))
     one, other = first(whole, 1.0), second(whole, 1.0)
-    lack_one, lack_other = one.mask & bare(one), other.mask & bare(other)
-    both = one.mask & other.mask & ~lack_one & ~lack_other
-    if not both.any() or not (lack_one.any() or lack_other.any()):
+    lacking = _nothing(one) | _nothing(other)
+    both = one.mask & other.mask & ~bare(one) & ~bare(other)
+    if not both.any() or not lacking.any():
         return None
     (x, right), (y, bottom) = (np.flatnonzero(both.any(axis=axis))[[0, -1]] for axis in (0, 1))
-    return Box(x0 + x, y0 + y, x0 + right + 1, y0 + bottom + 1)
+    return Box(x0 + x, y0 + y, x0 + right + 1, y0 + bottom + 1), 1 - float(lacking.mean())
+
+
+def _nothing(picture: Picture) -> Bytes:
+    """(h, w) 1 in places without texture as large as the square that tells of it."""
+    if not picture.mask.any():
+        return np.zeros(picture.mask.shape, np.uint8)
+    pixels = np.asarray(picture.pixels, np.float32)
+    valid = None if picture.mask.all() else picture.mask
+    found = _texture(band_pass(pixels, valid, FINEST_PX, BAND_PX[1]))
+    nothing = (picture.mask & (found < NO_TEXTURE)).astype(np.uint8)
+    large = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (AROUND_PX, AROUND_PX))
+    return np.asarray(cv2.morphologyEx(nothing, cv2.MORPH_OPEN, large), np.uint8)
 
 
 def _texture(values: Float32) -> Array:

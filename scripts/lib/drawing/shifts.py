@@ -19,6 +19,7 @@ from scripts.lib.numerics.window_fit import LEAST_AFFINE, LEAST_USED, fitted
 
 SMALLER_PX = 64  # windows where fewer than `LEAST_AFFINE` of the usual side fit
 TISSUE_MOVES_PX = 0.75  # from layer to layer at most: 0.1 to 0.5 px (FIB-25, C. elegans)
+MOSTLY = 0.5  # share of a place that is tissue, where most windows are
 TISSUE_PX = (96, 64, 48)  # windows that are tried where bare places take part
 # further looks where the first finds nothing: scale, side of a window and reach, px of the picture
 FURTHER = ((1.0, 160, 40), (0.25, 96, 16), (0.0625, 96, 16))
@@ -133,15 +134,18 @@ def _of_tissue(found: Shift, first: Draw, second: Draw, place: Box, settings: Se
     moved = math.sqrt(max(found.square_px2, 0.0))
     if not max(moved, found.scatter_px) > TISSUE_MOVES_PX:
         return found
-    within = bare.shown(first, second, place)
-    for side in TISSUE_PX if within else ():
+    shown = bare.shown(first, second, place)
+    if shown is None:
+        return found
+    within, share = shown
+    for side in TISSUE_PX:
         look = replace(settings, window_px=min(side, settings.window_px))
         more = _compare_at(bare.tissue(first), bare.tissue(second), place, 1.0, look, within)
-        if _stands(more, found, within, place):
+        if _stands(more, found, share):
             turned = math.isfinite(more.corner_error_px)
             more = more if turned else _shift_alone(more, found)
             return replace(more, alike=found.alike, window_px=found.window_px)
-    return _shift_alone(found, found) if within else found
+    return found if share >= MOSTLY else _shift_alone(found, found)
 
 
 def _shift_alone(found: Shift, stretched: Shift) -> Shift:
@@ -155,17 +159,14 @@ def _shift_alone(found: Shift, stretched: Shift) -> Shift:
     )  # fmt: skip
 
 
-def _stands(more: Shift, found: Shift, within: Box | None, place: Box) -> bool:
-    """Tell whether a look at tissue alone is worth more than the first.
+def _stands(more: Shift, found: Shift, share: float) -> bool:
+    """Tell whether a look at tissue alone, a share of the place, is worth more than the first.
 
-    It has to tell a turn where the first did, but for tissue that covers less than half of the
-    place.
+    Where it fills most of the place it has to know the corners better.
     """
     if not (more.measured and more.used >= LEAST_USED and more.scatter_px <= TISSUE_MOVES_PX):
         return False
-    if within is None or within.width * within.height < place.width * place.height / 2:
-        return True
-    return math.isfinite(more.corner_error_px) or not math.isfinite(found.corner_error_px)
+    return share < MOSTLY or more.corner_error_px <= found.corner_error_px
 
 
 def _compare_at(
