@@ -162,11 +162,12 @@ def _shift_alone(found: Shift, stretched: Shift) -> Shift:
 def _stands(more: Shift, found: Shift, share: float) -> bool:
     """Tell whether a look at tissue alone, a share of the place, is worth more than the first.
 
-    Where it fills most of the place it has to know the corners better.
+    Where it fills most of the place it has to know shift and corners better.
     """
     if not (more.measured and more.used >= LEAST_USED and more.scatter_px <= TISSUE_MOVES_PX):
         return False
-    return share < MOSTLY or more.corner_error_px <= found.corner_error_px
+    better = more.error_px <= found.error_px and more.corner_error_px <= found.corner_error_px
+    return share < MOSTLY or better
 
 
 def _compare_at(
