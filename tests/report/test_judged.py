@@ -9,7 +9,7 @@ import yaml
 from scripts.lib.names import WIDE_RUN
 from scripts.lib.schema import faults
 from scripts.lib.verdicts import GOOD, LOOK, NOT_GOOD
-from scripts.report import grid, judged, overlap, page, summary
+from scripts.report import grid, judged, page, summary
 from scripts.report.gather import Table
 from tests.report.conftest import LIMITS, NAMES, SCHEMA, judge
 
@@ -468,28 +468,6 @@ def nearer(evidence, px):
     """Evidence in which the second column was moved towards the first."""
     column = evidence["solved"]["column"]
     return damaged(evidence, "solved", dx_px=lambda v: v - px * (column == 1))
-
-
-@pytest.mark.parametrize(("px", "told"), [(200.0, "more"), (-200.0, "less"), (90.0, "")])
-def test_an_overlap_that_is_not_the_stated_one_is_told_with_the_line(good, px, told):
-    """At 8 nm 200 px are 1.6 um, 90 px are less than the limit."""
-    found = [one for one in judge(nearer(good, px))[1] if "report.limits.overlap_um" in one.what]
-    assert [one.state for one in found] == ["look"] * bool(told)
-    for one in found:
-        assert f"columns overlap by 1.60 um {told} than stage positions say" in one.what
-        assert one.lines == ""
-    old = {"constants": [{"field": "FileVersion", "values": [8]}], "varying": [], "changed": []}
-    documents = dict(good.documents) | {"metadata": old}
-    given = dataclasses.replace(nearer(good, px), documents=documents)
-    lines = [one.lines for one in judge(given)[1] if "report.limits.overlap_um" in one.what]
-    wanted = {"more": "3.60", "less": "0.40", "": ""}
-    assert lines == [f"ingest:\n  tile_overlap_um: {wanted[told]}"] * bool(told)
-
-
-def test_the_overlap_of_few_layers_or_of_one_column_is_not_judged(good):
-    assert overlap.wider_px(good["solved"].where(good["solved"]["z"] < 3)) == {}
-    one = good["solved"].where(good["solved"]["column"] == 0)
-    assert list(overlap.wider_px(one)) == ["rows"]
 
 
 def sized(evidence, nm):

@@ -22,6 +22,14 @@ def test_smooth_resin_in_whole_grey_values_is_no_such_area():
     assert not signal.absent(resin).any()
 
 
+def test_in_a_picture_of_few_rows_an_area_is_found_to_its_border_too():
+    pixels = np.random.default_rng(3).integers(100, 150, (6, 80)).astype(np.uint8)
+    pixels[:, 30:50] = 0
+    found = signal.absent(pixels)
+    assert found[:, 30:50].all()
+    assert found.sum() == 6 * 20
+
+
 @pytest.mark.parametrize("shape", [(6, 40), (7, 9), (1, 1), (0, 5)])
 def test_a_picture_smaller_than_the_square_is_looked_at_too(shape):
     assert signal.absent(np.zeros(shape)).all()
