@@ -380,7 +380,8 @@ def _shapes(evidence: Evidence, _figures: Figures, rules: Rules) -> Iterator[Fin
             count = int((values >= rules.limits[name].look).sum())
             yield Finding(
                 "solve",
-                f"{count:,} tiles are {verb} too much, the worst by {words}",
+                f"{count:,} {'tile is' if count == 1 else 'tiles are'} {verb} too much,"
+                f" the worst by {words}",
                 f"{table['tile_id'][i]} (z {table['z'][i]})",
                 "few or wrong matches tilt a tile: exclude it, or raise solve.rigid_lambda",
                 state,

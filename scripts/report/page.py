@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
 
-from scripts.lib import commands
+from scripts.lib import commands, gates
 from scripts.lib.pages import message as messages
 from scripts.lib.pages import page as pages
 from scripts.lib.pages.page import (
@@ -26,7 +26,7 @@ from scripts.lib.pages.page import (
 from scripts.lib.pages.pictures import Shown
 from scripts.lib.pages.text import large, number
 from scripts.lib.verdicts import ABSENT, Limit
-from scripts.report import costs, explained, exported, first_screen, meeting
+from scripts.report import costs, explained, exported, first_screen, meeting, watched
 from scripts.report.album import STRETCHED, Album
 from scripts.report.finding import Finding, spans
 from scripts.report.first_screen import Where
@@ -120,7 +120,9 @@ def how_far(
     if stopped:
         note = "when that is mended; it goes on from there, and what is done stays done"
         parts.append(Copied("then type", commands.run(), note))
-    rows = [[TITLES[stage][0], *_stage_so_far(evidence, stage, done)] for stage in STAGES]
+    closed = {watched.stage_of(one.rule) for one in stopped if one.rule in gates.GATES}
+    closed |= {"review"} if _at_gate(evidence) else set()
+    rows = [[TITLES[stage][0], *_stage_so_far(evidence, stage, done, closed)] for stage in STAGES]
     table = Table("Stages", ["stage", "state", "chunks done"], rows)
     calm = Text("No log ends with an error.")
     return [
@@ -130,15 +132,18 @@ def how_far(
 
 
 def _stage_so_far(
-    evidence: Evidence, stage: str, done: Mapping[str, tuple[int, int]]
+    evidence: Evidence,
+    stage: str,
+    done: Mapping[str, tuple[int, int]],
+    closed: Collection[str],
 ) -> tuple[str, str]:
-    """Return whether a stage is done, and its chunks."""
+    """Return whether a stage is done, and its chunks; `closed` are those at whose gate it waits."""
     part, whole = done.get(stage, (0, 0))
     chunks = f"{part:,} of {whole:,}" if whole else ""
+    if stage in closed:
+        return "its gate is not open", chunks
     if stage in evidence.finished:
         return "done", chunks
-    if stage == "review" and _at_gate(evidence):
-        return "its gate is not open", chunks
     if part and _at_gate(evidence):
         return "prepared; waits for the gate of the review", chunks
     return ("begun" if part else "to do"), chunks

@@ -53,9 +53,13 @@ class Stop:
         Returns
         -------
         str
-            The whole message where that sentence goes over two lines.
+            Without the line that it goes on in, where that holds no more than the sentence.
         """
-        return self.message.strip().removeprefix(first_sentence(self.message)).strip(" \n")
+        sentence, message = first_sentence(self.message), self.message.strip()
+        lines = message.split("\n")
+        if sentence == " ".join(line.strip() for line in lines[:2]):
+            return "\n".join(lines[2:]).strip("\n")
+        return message.removeprefix(sentence).strip(" \n")
 
 
 def first_sentence(message: str) -> str:

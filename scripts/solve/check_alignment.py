@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.lib import commands
 from scripts.lib.documents import Misalignment, Misplaced
 from scripts.lib.files import read_json, write_json
 from scripts.lib.job import UserError, job
@@ -74,8 +75,10 @@ def message(wrong: Sequence[Misplaced], stop_px: float) -> str:
     if len(wrong) > MOST:
         lines.append(f"  … and {len(wrong) - MOST} more, in solve/misalignment.json")
     lines += [
-        "Look at solve/solve.html. Tiles that are wrong: name them under review.exclude. Matches"
-        " that are wrong or too few: see match.preset.",
+        "Look at solve/solve.html: residuals of matches. Pictures of these places are in"
+        f" report/so_far.html, made by: {commands.run('report_so_far')}",
+        "Tiles that are wrong: name them under review.exclude. Matches that are wrong or too few:"
+        " see match.preset.",
         f"The limit is solve.misalignment.stop_px: {stop_px:g}. To export it as it is, add:",
         "solve:",
         "  misalignment:",

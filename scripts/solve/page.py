@@ -97,8 +97,8 @@ def _sentence(figures: Solve) -> str:
         f"{figures['tiles']} tiles in {figures['layers']} layers, model {figures['model']};"
         f" {figures['pairs']} pairs, {figures['pairs_wrong']} of them wrong and left out (they"
         f" held {100 * figures['share_of_error_of_wrong_pairs']:.1f} % of the error). Residual of"
-        f" the others: median {residual['median']} px, 99 % below {residual['p99']} px. What is"
-        f" left of the forces: {figures['precision']:g} of those at the stage positions."
+        f" the others: median {residual['median']:.2f} px, 99 % below {residual['p99']:.2f} px."
+        f" Gradient that is left: {figures['precision']:.1g} of that at the stage positions."
     )
 
 
@@ -109,11 +109,17 @@ def _section(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], n
 
 
 def _wrong_pairs(worst: Sequence[Row]) -> Section:
-    names = ("p_id", "q_id", "dz", "count", "rms_px", "typical_px", "weight", "share_of_error")
+    names, figures = ("p_id", "q_id", "dz", "count"), ("rms_px", "typical_px", "weight")
     rows = [
-        [*(row[name] for name in names), "wrong" if row["wrong"] == "1" else ""] for row in worst
+        [
+            *(row[name] for name in names),
+            *(f"{float(row[name]):.2f}" for name in figures),
+            f"{100 * float(row['share_of_error']):.1f}",
+            "wrong" if row["wrong"] == "1" else "",
+        ]
+        for row in worst
     ]
-    header = ["p", "q", "dz", "points", "rms px", "typical px", "weight", "share of error", ""]
+    header = ["p", "q", "dz", "points", "rms px", "typical px", "weight", "share of error, %", ""]
     title, where = "Pairs with the largest share of the error", "solve/worst_pairs.tsv"
     return _section(title, header, rows, f"From {where}.", where)
 

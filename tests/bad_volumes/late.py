@@ -185,7 +185,7 @@ def one_residual(_folder):
     return solved(rms_px=one(20.0))
 
 
-@bad("a tile stretched by few matches", "solve", NOT_GOOD, r"^solve: .*1 tiles are scaled too much")
+@bad("a tile stretched by few matches", "solve", NOT_GOOD, r"^solve: .*1 tile is scaled too much")
 def one_scale(_folder):
     """One tile is 6 % wider than the others."""
     return solved(scale_x=one(1.06))

@@ -36,6 +36,19 @@ def test_the_last_error_is_told_first_with_all_its_lines(tmp_path):
     assert second.message == "old"
 
 
+@pytest.mark.parametrize(
+    ("message", "rest"),
+    [
+        ("off:\n  z 4\nMend it\nreview:\n  x", "Mend it\nreview:\n  x"),
+        ("off:\n  z 4. And z 5\nMend it", "off:\n  z 4. And z 5\nMend it"),
+        ("off by 3. Mend it", "Mend it"),
+    ],
+)
+def test_what_the_headline_says_is_not_said_again(message, rest):
+    stop = progress.Stop("check_alignment", message, "a.log")
+    assert stop.rest == rest
+
+
 def test_jobs_that_failed_alike_are_one_and_a_traceback_is_its_last_line(tmp_path):
     trace = "ERROR job: rule failed\nTraceback (most recent call last):\n  File\nKeyError: 'z'"
     for k in range(200):
@@ -126,6 +139,15 @@ def test_a_review_whose_gate_is_not_open_is_not_merely_to_do(run):
     states = {row[0]: row[1] for row in table.parts[0].rows}
     assert states["Review"] == "its gate is not open"
     assert states["Match"] == "to do"
+
+
+def test_a_stage_whose_gate_stopped_the_run_is_not_done(run):
+    evidence = gather.gather(run[0], results=[])
+    stop = progress.Stop("check_thickness", "layers correlate badly", "a.log")
+    _, table = page.how_far(evidence, [stop], {})
+    states = {row[0]: row[1] for row in table.parts[0].rows}
+    assert states["Z correction"] == "its gate is not open"
+    assert states["Review"] == "done"
 
 
 def test_what_is_prepared_before_the_gate_waits_for_it(run):

@@ -61,6 +61,8 @@ def test_the_page_holds_figures_pairs_pictures_and_plots(wrong):
     picture = overlays.Overlay("layers 1 and 2", "a (magenta), b (green)", colors).shown()
     one = page.render(figures, rows, [picture], plots.of_layers({"solve": layers}))
     assert rows[0]["p_id"] in one
+    assert f"median {figures['residual_px']['median']:.2f} px" in one
+    assert f">{float(rows[0]['rms_px']):.2f}<" in one
     assert f"{figures['pairs_wrong']} of them wrong" in one
     assert "Offsets of the stage between restarts" in one
     assert "a (magenta), b (green)" in one
