@@ -93,14 +93,16 @@ def textured(picture: Picture, scale: float, options: ResinMask) -> Bool:
     small, share = _block_means(picture.pixels, size)
     weight = None if data.all() else share
     sigma = min(options.sigma_px * scale / size, min(small.shape) / _SPANS)
-    local_mean = _local_means(small.shape, weight, sigma)
-    excess = np.maximum(0, small - local_mean(small))
-    content = local_mean(excess.astype(np.float32))
+    local_mean = _local_means(small.shape, weight, sigma, all_or_nothing=size == 1)
+    excess = small  # the picture is large: each copy of it costs as much as a step
+    excess -= local_mean(small)
+    content = local_mean(np.maximum(excess, 0, out=excess))
     if content.min() >= options.threshold:
         return data
     h, w = data.shape
-    full = np.asarray(cv2.resize(content, (w, h), interpolation=cv2.INTER_LINEAR))
-    return data & (full >= options.threshold)
+    if content.shape != (h, w):
+        content = np.asarray(cv2.resize(content, (w, h), interpolation=cv2.INTER_LINEAR))
+    return data & (content >= options.threshold)
 
 
 def _block_means(pixels: Bytes, size: int) -> tuple[Float32, Float32]:
@@ -112,11 +114,12 @@ def _block_means(pixels: Bytes, size: int) -> tuple[Float32, Float32]:
 
 
 def _local_means(
-    shape: tuple[int, ...], weight: Float32 | None, sigma: float
+    shape: tuple[int, ...], weight: Float32 | None, sigma: float, *, all_or_nothing: bool
 ) -> Callable[[Float32], Float32]:
     """Return what takes Gaussian means over pixels by weight; 0 where there is none.
 
-    A wide one is taken of a smaller picture, in which it is still `_FINE_SD` pixels wide.
+    A wide one is taken of a smaller picture, in which it is still `_FINE_SD` pixels wide. Where
+    weights are all or nothing, images must be 0 where there is none.
     """
     h, w = shape
     factor = min(1.0, _FINE_SD / sigma)
@@ -128,8 +131,15 @@ def _local_means(
 
     if weight is None:
         return smooth
-    share = np.maximum(smooth(weight), np.float32(_LEAST_SHARE))
-    return lambda image: np.asarray(smooth(image * weight) / share, np.float32)
+    share = smooth(weight)
+    np.maximum(share, np.float32(_LEAST_SHARE), out=share)
+
+    def mean(image: Float32) -> Float32:
+        out = smooth(image if all_or_nothing else image * weight)
+        out /= share
+        return out
+
+    return mean
 
 
 @dataclass(frozen=True, eq=False)
