@@ -7,6 +7,7 @@ solve-export 3.7). Where one of the two has no data the other stands in at full 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,10 +132,19 @@ def of_slab(
     UserError
         As `read_coordinates`.
     """
-    corrected = read_coordinates(Path(coordinates).read_text(), str(coordinates))
+    path = Path(coordinates)
+    status = path.stat()
+    as_it_is = status.st_ino, status.st_size, status.st_mtime_ns
+    corrected = _read(path.resolve(), str(coordinates), as_it_is)
     if not z_correction:
         corrected = {z: float(z) for z in corrected}
     return mixtures(corrected, wanted, fill_gaps=fill_gaps == "interpolate")
+
+
+@functools.lru_cache(maxsize=1)
+def _read(path: Path, name: str, _as_it_is: tuple[int, ...]) -> dict[int, float]:
+    """Read a file once for all slabs that one job asks about."""
+    return read_coordinates(path.read_text(), name)
 
 
 def _mixture(layers: Int64, at: Array, z: int, *, fill_gaps: bool) -> Mixture | None:

@@ -121,6 +121,9 @@ def of_ingest(volume, given):
     yield Job("plan_chunks", "ingest.plan_chunks", {
         "layers": table["layers"], "size": volume.chunk,
         "chunks": "ingest/chunks.tsv"})  # fmt: skip
+    yield Job("list_layers", "ingest.list_layers", {
+        "receipt": receipt(ACQUIRE), "out": f"stacks/layers/{ACQUIRE}.tsv",
+        "render": RENDER})  # fmt: skip
 
 
 def of_match(volume, given):
@@ -214,9 +217,15 @@ def of_solve(volume, given):
     out = {name: f"solve/{name}.tsv" for name in ("tiles", "layers", "worst_pairs")}
     out |= {"transforms": "solve/transforms.json.gz", "pairs": "solve/pairs.tsv.gz",
             "figures": "solve/solve.json"}  # fmt: skip
+    collections = ["matches/bench_v1.json", "matches/bench_v1_review.json"]
+    results = [p for run in RUNS for p in volume.paths(f"match/results/{run}/{{chunk}}.tsv.gz")]
+    yield Job("list_pairs", "solve.list_pairs", {
+        "matches": collections, "chunks": "ingest/chunks.tsv", "results": results,
+        "wide": "match/wide/results.tsv.gz",
+        "out": "solve/pairs_listed.tsv", "render": RENDER})  # fmt: skip
     yield Job("solve_transforms", "solve.solve_transforms", {
         "trimmed": receipt(TRIMMED), "render": RENDER, "params": params, "out": out,
-        "matches": ["matches/bench_v1.json", "matches/bench_v1_review.json"],
+        "matches": collections,
         "parts": volume.paths("solve/moments/{chunk}.npz"),
         "restarts": "ingest/restarts.tsv"}, ("moments",))  # fmt: skip
     yield Job("publish_align", "solve.publish_align", {
@@ -303,6 +312,11 @@ def of_export(volume, given):
     yield Job("plan_export", "export.plan_export", {
         "receipt": receipt(FINAL), "chunks": "ingest/chunks.tsv", "out": "export/plan.json",
         "volume": "bench", "voxel_nm": {"pixel_nm": 8, "z_nm": 8}, "export": planned})  # fmt: skip
+    drawn = ("blend", "interpolation", "z_correction", "fill_gaps")
+    yield Job("plan_slabs", "export.plan_slabs", {
+        "plan": "export/plan.json", "receipt": receipt(FINAL), "chunks": "ingest/chunks.tsv",
+        "coordinates": "zcorr/Zcoords.txt", "out": "export/slabs.tsv", "render": RENDER,
+        "export": {key: export[key] for key in drawn}})  # fmt: skip
     yield Job("close_export", "export.close_export", {
         "plan": "export/plan.json", "slab_records": slabs, "pyramid": "export/pyramid.json",
         "out": "export/volume.json", "volume": "bench", **shown}, ("voxels",))  # fmt: skip

@@ -103,6 +103,16 @@ def test_rows_of_a_first_cell_are_those_of_the_whole_table(tmp_path, odd):
     assert files.read_rows_of(path, "0009") == []
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_rows_of_a_first_cell_need_no_end_of_the_last_line(tmp_path, end):
+    path = tmp_path / "t.tsv"
+    path.write_bytes(end.join(["chunk\tb", "01\tx", "0\t01", "01\ty"]).encode())
+    assert [row["b"] for row in files.read_rows_of(path, "01")] == ["x", "y"]
+    for empty in ("", "chunk\tb", "chunk\tb\n"):
+        path.write_text(empty)
+        assert files.read_rows_of(path, "01") == []
+
+
 @pytest.mark.parametrize("rows", [0, 3, 50])
 def test_a_table_written_in_parts_has_the_bytes_of_one_written_at_once(tmp_path, monkeypatch, rows):
     monkeypatch.setattr(packed, "ROWS_AT_ONCE", 7)
