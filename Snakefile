@@ -70,6 +70,12 @@ rule all:
         "report/index.html",
         "export/volume.json",
         channel_files("volume.json"),
+        # a run that is killed while it makes them anew takes them away, and what was made of them is
+        # as it was: nobody else would ask for them
+        expand(
+            "ingest/{table}.tsv",
+            table=("chunks", "problems", "missing_layers", "restarts"),
+        ),
 
 
 rule doctor:

@@ -255,6 +255,18 @@ def test_an_edited_config_file_without_a_changed_value_reruns_nothing(history):
     path.write_text(text)
 
 
+@pytest.mark.parametrize(
+    ("table", "rule"), [("chunks", "plan_chunks"), ("missing_layers", "check_layers")]
+)
+def test_a_table_that_a_killed_job_took_away_is_made_again(history, tmp_path, table, rule):
+    path = history.volume.work / f"ingest/{table}.tsv"
+    path.rename(tmp_path / "away")
+    dry = history.volume.snakemake("--dry-run")
+    (tmp_path / "away").rename(path)
+    assert rule in rules_of(dry)
+    assert "Nothing to be done" in history.volume.snakemake("--dry-run").stdout
+
+
 def test_a_dry_run_leaves_a_finished_volume_and_snakemake_s_records_alone(history):
     def seen():  # the database's -wal and -shm come and go with whoever reads it
         there = [p for p in history.volume.work.rglob("*") if not p.name.endswith(("-wal", "-shm"))]
