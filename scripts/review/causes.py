@@ -9,6 +9,7 @@ from typing import Any
 from scripts.lib.names import STAGE_STOPS
 from scripts.review.edges import runs
 from scripts.review.evidence import Evidence
+from scripts.review.statistics import in_words
 from scripts.review.suspects import NO_STRUCTURE
 
 NAMED = 4  # parts, reasons or layers in one sentence
@@ -62,7 +63,7 @@ def _unsaved(found: Evidence) -> Iterator[str]:
         return
     yield from _bare_cells(found)
     counts = " and ".join(
-        f"{one['saved']} of {one['planned']} {kind} pairs" for kind, one in low.items()
+        f"{one['saved']} of {one['planned']} {in_words(kind)}" for kind, one in low.items()
     )
     why = Counter[str]()
     for row in found.summary:

@@ -15,6 +15,7 @@ from typing import Any
 from scripts.lib import commands
 from scripts.review import damaged, resin
 from scripts.review.evidence import Check, Entries, Evidence, Limits, Row, edge_of
+from scripts.review.statistics import in_words
 
 NAMED = 5  # tiles named in a message; the table names all
 HALF = 0.5  # of all tiles: even a few are not few then
@@ -326,9 +327,9 @@ def check_shares(share: Mapping[str, Mapping[str, int]], limits: Limits) -> list
             continue
         found = counts["saved"] / counts["planned"]
         message = (
-            f"{counts['saved']} of {counts['planned']} {kind} pairs were saved ({found:.1%}),"
-            f" expected {least:.1%}; where and why pairs failed is in review/statistics.tsv and"
-            " match/results (column reason)"
+            f"{counts['saved']} of {counts['planned']} {in_words(kind)} were saved"
+            f" ({found:.1%}), expected {least:.1%}; where and why pairs failed is in"
+            " review/statistics.tsv and match/results (column reason)"
         )
         bad = "failed" if limits.low_share == "fail" else "warning"
         values = f"saved_share_{kind}", round(found, 6), f">= {least:g}"

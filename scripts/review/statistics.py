@@ -188,6 +188,25 @@ def saved_counts(pairs: Pairs, gone: set[str]) -> dict[str, dict[str, int]]:
     return dict(sorted(out.items()))
 
 
+def in_words(kind: str) -> str:
+    """Return what people call the pairs of a kind.
+
+    Parameters
+    ----------
+    kind
+        Of `saved_counts`.
+
+    Returns
+    -------
+    str
+        Plural.
+    """
+    if kind == "montage":
+        return "montage pairs"
+    far = kind.removeprefix("dz")
+    return "pairs of adjacent layers" if far == "1" else f"pairs {far} layers apart"
+
+
 def table(pairs: Pairs) -> Iterator[dict[str, Any]]:
     """Return the counts by stage, dz, cell, edge and z, each within its run.
 

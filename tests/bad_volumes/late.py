@@ -282,7 +282,12 @@ def two_parts(_folder):
     return closed(test_review.evidence(tiles, pairs, auto=False))
 
 
-@bad("no match at all", "review", REFUSED, r"0 of 8 dz1 pairs .*match\.preset is strict\.yaml")
+@bad(
+    "no match at all",
+    "review",
+    REFUSED,
+    r"0 of 8 pairs of adjacent layers .*match\.preset is strict\.yaml",
+)
 def no_match(_folder):
     """A stage table that no pair passes."""
     grid = test_review.grid(3)

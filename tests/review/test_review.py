@@ -663,7 +663,9 @@ def test_g3_a_share_at_its_limit_passes(kind):
     for saved, status in ((75, "passed"), (74, "warning")):
         (check,) = gate.check_shares({kind: {"planned": 100, "saved": saved}}, limits)
         assert (check.found, check.status, bool(check.message)) == (saved / 100, status, saved < 75)
-    assert f"74 of 100 {kind} pairs were saved (74.0%), expected 75.0%" in check.message
+    assert (
+        f"74 of 100 {statistics.in_words(kind)} were saved (74.0%), expected 75.0%" in check.message
+    )
     assert check.accept == {f"min_saved_share_{kind}": 0.74}
 
 
@@ -724,8 +726,8 @@ def test_no_match_at_all_fails_and_to_exclude_everything_is_not_offered():
     message, lines = told(found)
     cause = message.splitlines()[0]
     assert cause == (
-        "0 of 8 dz1 pairs and 0 of 12 montage pairs were saved: few_inliers (14), no_overlap (6);"
-        " match.preset is strict.yaml."
+        "0 of 8 pairs of adjacent layers and 0 of 12 montage pairs were saved: few_inliers (14),"
+        " no_overlap (6); match.preset is strict.yaml."
     )
     assert "0 clusters" not in message
     assert "12 tiles have no match" in message
