@@ -104,8 +104,9 @@ WAYS = [
     (r"python -m scripts\.transfer\.volume_transfer_info --reverse .*", f"{FORTH} && {BACK}"),
     (r"python -m scripts\.transfer\.volume_transfer_info( .*)?", FORTH),
     (
-        r"python -m scripts\.lib\.paste CONFIG.*",
-        "printf 'zcorr:\\n  accept_layers: [3]\\n' | python -m scripts.lib.paste {config}",
+        r"python -m scripts\.lib\.paste \S+.*",
+        "cp {config} out/pasted.yaml; printf 'zcorr:\\n  accept_layers: [3]\\n' | "
+        "python -m scripts.lib.paste out/pasted.yaml --write && grep accept_layers out/pasted.yaml",
     ),
     (r"python -m scripts\.lib\.yaml_files CONFIG", "python -m scripts.lib.yaml_files {config}"),
     (r"python -m scripts\.lib\.schema_doc", SHOWN_AS_IT_IS),
