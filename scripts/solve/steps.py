@@ -31,7 +31,7 @@ from scipy.sparse import coo_array, csc_array, diags_array
 from scipy.sparse.linalg import splu
 
 from scripts.lib.arrays import Array, Bool, Int64
-from scripts.lib.numerics.robust import MAD_TO_SD
+from scripts.lib.numerics.robust import MAD_TO_SD, deviation
 from scripts.solve import robust
 from scripts.solve.graph import Graph, Tiles
 from scripts.solve.models import rotation_of
@@ -342,8 +342,7 @@ def _most_left(pairs: _Pairs, some: Bool) -> Array:
         mine = some & (pairs.apart == apart)
         if mine.sum() >= LIKE:
             usual = float(np.median(left[mine]))
-            spread = MAD_TO_SD * float(np.median(np.abs(left[mine] - usual)))
-            most[mine] = usual + SURE * spread
+            most[mine] = usual + SURE * deviation(left[mine], usual)
     return most
 
 

@@ -191,9 +191,7 @@ def require(findings: Sequence[Finding], others: Sequence[str] = ()) -> None:
 
 
 def _work_dir(case: Case) -> Iterator[Finding]:
-    there = case.work_dir
-    while not there.exists():
-        there = there.parent
+    there = space.existing(case.work_dir)
     if not os.access(there, os.W_OK | os.X_OK):
         expected = "a folder that can be written"
         yield Finding(ERROR, "work_dir", f"{there}: no permission", expected, "Change work_dir")
@@ -211,10 +209,7 @@ def _no_folder(case: Case) -> Iterator[Finding]:
         return
     root = case.dat_root
     found = "no permission to read it" if root.is_dir() else "a file" if root.exists() else ""
-    above = root
-    while not above.exists():
-        above = above.parent
-    found = found or f"no such folder; {above} is the last part of it that exists"
+    found = found or f"no such folder; {space.existing(root)} is the last part of it that exists"
     change = "Mend transfer.dat_root"
     yield Finding(ERROR, "transfer.dat_root", found, f"the folder {root}", change)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scripts.lib import flow, landmarks, truth
 from scripts.lib.job import UserError
+from scripts.transfer import space
 from scripts.transfer.finding import ERROR, NOTE, Case, Finding
 
 ROOT = Path(__file__).resolve().parents[2]  # where relative paths of a config start
@@ -120,9 +121,7 @@ def _folder(case: Case, key: str) -> Iterator[Finding]:
     path = _stated(case, key)
     if path is None:
         return
-    there = path
-    while not there.exists():
-        there = there.parent
+    there = space.existing(path)
     expected, change = "a folder that can be written", f"Mend {key}"
     if not there.is_dir():
         yield Finding(ERROR, key, f"{there}, which is a file", expected, change)
@@ -135,6 +134,4 @@ def _folder(case: Case, key: str) -> Iterator[Finding]:
 
 
 def _device(folder: Path) -> int:
-    while not folder.exists():
-        folder = folder.parent
-    return folder.stat().st_dev
+    return space.existing(folder).stat().st_dev

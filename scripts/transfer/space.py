@@ -76,6 +76,24 @@ def need(config: Mapping[str, Any], dat_bytes: int) -> Need:
     return Need(raw + pixels * MIPMAPS, pixels * voxel * levels)
 
 
+def existing(path: Path) -> Path:
+    """Return the last part of a path that exists.
+
+    Parameters
+    ----------
+    path
+        File or folder that is, or will be, there.
+
+    Returns
+    -------
+    Path
+        It, or the nearest folder above it.
+    """
+    while not path.exists():
+        path = path.parent
+    return path
+
+
 def free_bytes(path: Path) -> int:
     """Return the free bytes of a file system.
 
@@ -89,10 +107,7 @@ def free_bytes(path: Path) -> int:
     int
         Bytes that this user may write.
     """
-    there = path
-    while not there.exists():
-        there = there.parent
-    return shutil.disk_usage(there).free
+    return shutil.disk_usage(existing(path)).free
 
 
 def shortage(path: Path, need_bytes: int, reserve_gb: float) -> str | None:
